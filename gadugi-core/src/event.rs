@@ -1,0 +1,222 @@
+//! What happens in a run, in the words that the registry keeps and observers see.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::executor::{ExecEnd, ExecIdentity};
+use crate::id::{AttemptRef, TaskId};
+use crate::state::{Clock, Outcome};
+use crate::worktrees::{KeepReason, Lease, Work};
+
+/// One step of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Its place in the run, from 1, without gaps.
+    pub seq: u64,
+    /// When it happened, by the wall clock; only for people. Durations are measured, not subtracted.
+    pub at: Timestamp,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// Which command of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// The task's own.
+    Main,
+    /// The one that decides whether it has succeeded.
+    Check,
+}
+
+impl Phase {
+    /// The file that its output goes to, in the attempt's folder of the registry.
+    #[must_use]
+    pub fn output_file(self) -> &'static str {
+        match self {
+            Self::Main => "output.log",
+            Self::Check => "check.log",
+        }
+    }
+}
+
+/// Why a command was asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// One of its clocks ran out.
+    TimedOut(Clock),
+    /// The user, or the embedding program, asked for it.
+    Cancelled,
+}
+
+/// What a warning is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WarningKind {
+    /// Another executor runs the tasks than the one that is preferred.
+    Fallback,
+    /// The work of an attempt could not be collected; its worktree stays.
+    Snapshot,
+    /// A worktree could not be released; it stays.
+    Release,
+    /// An observer of the run failed and is not called any more.
+    Observer,
+    /// A command could not be stopped.
+    Stop,
+}
+
+impl fmt::Display for WarningKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fallback => "fallback",
+            Self::Snapshot => "snapshot",
+            Self::Release => "release",
+            Self::Observer => "observer",
+            Self::Stop => "stop",
+        })
+    }
+}
+
+/// The kinds of steps.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// The run begins.
+    RunStarted,
+    /// Which executor the tasks get that name none, and why it and no other.
+    ExecutorChosen {
+        /// Its name.
+        executor: String,
+        /// In a few words.
+        reason: String,
+    },
+    /// An attempt is about to be made: the first thing that is written, before anything is done for it.
+    AttemptIntended {
+        /// Which.
+        attempt: AttemptRef,
+        /// Who is going to run it.
+        executor: String,
+    },
+    /// Its worktree is there.
+    WorktreeReady {
+        /// What was made.
+        lease: Lease,
+        /// From the request to the lease.
+        took: Duration,
+    },
+    /// A command runs.
+    CommandStarted {
+        /// Whose.
+        attempt: AttemptRef,
+        /// Which of its commands.
+        phase: Phase,
+        /// Names it for other processes.
+        identity: ExecIdentity,
+        /// How long the executor took to start it.
+        took: Duration,
+    },
+    /// A running command was asked to stop.
+    StopSent {
+        /// Whose.
+        attempt: AttemptRef,
+        /// Why.
+        reason: StopReason,
+    },
+    /// A command has ended.
+    CommandEnded {
+        /// Whose.
+        attempt: AttemptRef,
+        /// Which of its commands.
+        phase: Phase,
+        /// How.
+        end: ExecEnd,
+    },
+    /// What an attempt made was collected.
+    WorkCollected {
+        /// Whose.
+        attempt: AttemptRef,
+        /// What.
+        work: Work,
+    },
+    /// An attempt has ended; written once.
+    AttemptEnded {
+        /// Which.
+        attempt: AttemptRef,
+        /// How.
+        outcome: Outcome,
+    },
+    /// The worktree of an attempt is gone; its branch holds everything.
+    WorktreeReleased {
+        /// Whose.
+        attempt: AttemptRef,
+    },
+    /// The worktree of an attempt stays.
+    WorktreeKept {
+        /// Whose.
+        attempt: AttemptRef,
+        /// Why.
+        reasons: Vec<KeepReason>,
+    },
+    /// A task has ended: its last attempt has, or it will never have one.
+    TaskFinished {
+        /// Which.
+        task: TaskId,
+        /// How.
+        outcome: Outcome,
+    },
+    /// Somebody asked the run, or some of its tasks, to stop.
+    StopRequested {
+        /// Which tasks; none means all.
+        tasks: Vec<TaskId>,
+        /// Whether without grace.
+        now: bool,
+    },
+    /// Something that the user should know and that changes no result.
+    Warning {
+        /// What it is about.
+        kind: WarningKind,
+        /// The task that it concerns.
+        task: Option<TaskId>,
+        /// In a sentence.
+        message: String,
+    },
+    /// The run is over.
+    RunEnded {
+        /// From its start, measured by a clock that stands still while the machine sleeps.
+        wall: Duration,
+        /// Whether somebody stopped it before its tasks were through.
+        interrupted: bool,
+    },
+}
+
+impl EventKind {
+    /// The attempt that it is about.
+    #[must_use]
+    pub fn attempt(&self) -> Option<&AttemptRef> {
+        match self {
+            Self::AttemptIntended { attempt, .. }
+            | Self::CommandStarted { attempt, .. }
+            | Self::StopSent { attempt, .. }
+            | Self::CommandEnded { attempt, .. }
+            | Self::WorkCollected { attempt, .. }
+            | Self::AttemptEnded { attempt, .. }
+            | Self::WorktreeReleased { attempt }
+            | Self::WorktreeKept { attempt, .. } => Some(attempt),
+            Self::WorktreeReady { lease, .. } => Some(&lease.attempt),
+            _ => None,
+        }
+    }
+
+    /// The task that it is about.
+    #[must_use]
+    pub fn task(&self) -> Option<&TaskId> {
+        match self {
+            Self::TaskFinished { task, .. } => Some(task),
+            Self::Warning { task, .. } => task.as_ref(),
+            other => other.attempt().map(|attempt| &attempt.task),
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The trait that runs a command somewhere, and what comes back from it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::event::Phase;
+use crate::id::{AttemptRef, RunId};
+use crate::task::{Program, Resources};
+
+/// Everything that an executor needs to run one command of an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExecRequest {
+    /// The run.
+    pub run: RunId,
+    /// The attempt.
+    pub attempt: AttemptRef,
+    /// Which of the attempt's commands this is.
+    pub phase: Phase,
+    /// What is executed.
+    pub program: Program,
+    /// What the command reads; `None` is the end of file at once.
+    pub stdin: Option<String>,
+    /// The folder that it works in.
+    pub folder: PathBuf,
+    /// Variables that the task names, beside those that the executor lets through.
+    pub env: BTreeMap<String, String>,
+    /// Names of variables that the executor passes on from its caller and keeps out of everything it
+    /// writes itself.
+    pub secrets: Vec<String>,
+    /// A folder that exists, for the executor's own files of this attempt; the output goes to
+    /// [`Phase::output_file`] in it, appended as it comes.
+    pub files: PathBuf,
+    /// What a container gets.
+    pub resources: Resources,
+}
+
+/// Says to a later process which running command is meant: the executor's name and a token that only
+/// it understands. The token must not match another command, also after a reboot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ExecIdentity {
+    /// [`Executor::name`].
+    pub executor: String,
+    /// The executor's own words, without secrets. For people it may begin with what they look for, such
+    /// as `pid 4711`.
+    pub token: String,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExitStatus {
+    /// It exited with this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+    /// It has ended, and nobody can say how.
+    Unknown,
+}
+
+impl ExitStatus {
+    /// Whether it exited with 0.
+    #[must_use]
+    pub fn success(self) -> bool {
+        self == Self::Code(0)
+    }
+}
+
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+            Self::Unknown => f.write_str("unknown exit"),
+        }
+    }
+}
+
+/// What became of a command's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OutputSummary {
+    /// Bytes that it printed.
+    pub bytes: u64,
+    /// Bytes of these that are not in the file, since it was over its cap or could not be written.
+    pub dropped: u64,
+    /// Whether the output was still held open by a process that outlived the command.
+    pub leaked: bool,
+}
+
+/// What a command used, as far as the executor measures it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct ExecUsage {
+    /// Processor time, user and system, of the command and what it waited for.
+    pub cpu: Option<Duration>,
+    /// The largest resident memory of one of its processes, in bytes.
+    pub peak_memory: Option<u64>,
+}
+
+/// The end of a command.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ExecEnd {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// From its start to its end, measured by a clock that stands still while the machine sleeps.
+    pub took: Duration,
+    /// Its output.
+    pub output: OutputSummary,
+    /// What it used.
+    pub usage: ExecUsage,
+}
+
+/// Why a command could not be started, watched or stopped.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ExecError {
+    /// The program does not exist, or not on the task's `PATH`.
+    #[error("the command `{program}` was not found")]
+    NotFound {
+        /// As it was asked for.
+        program: String,
+    },
+    /// It exists and cannot be started.
+    #[error("cannot start `{program}`")]
+    Start {
+        /// As it was asked for.
+        program: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The executor lost sight of a command that it had started.
+    #[error("cannot follow {identity}")]
+    Watch {
+        /// Which command.
+        identity: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The identity was not made by this executor, or by a newer version of it.
+    #[error("`{token}` does not name a command of the executor `{executor}`")]
+    Identity {
+        /// The executor that was asked.
+        executor: String,
+        /// The token that it was given.
+        token: String,
+    },
+}
+
+/// Why an executor cannot be used now, and what mends it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{reason}")]
+pub struct Unusable {
+    /// What is wrong.
+    pub reason: String,
+    /// What the user can do.
+    pub remedy: String,
+}
+
+/// What an executor can do, so that a plan that asks for more is told before it starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Capabilities {
+    /// It keeps a task from the rest of the machine.
+    pub isolates: bool,
+    /// It holds [`Resources::memory`] and [`Resources::cpus`].
+    pub limits_resources: bool,
+    /// It runs a task in [`Resources::image`].
+    pub images: bool,
+    /// Its tasks outlive the process that started them and can be adopted with their true exit.
+    pub survives: bool,
+}
+
+/// Runs commands: as processes of this machine, in containers, or anywhere else.
+///
+/// What an implementer owes:
+/// - **Start.** When [`start`](Executor::start) returns an error, nothing runs and nothing is left.
+/// - **Drop.** Dropping the future of `start` before it is ready leaves nothing running either.
+///   Dropping a [`RunningTask`] stops nothing: the command goes on, and its identity still names it.
+/// - **Crash.** A command whose identity was recorded can be found by
+///   [`reattach`](Executor::reattach) in another process, or is gone.
+/// - **Cancel.** The scheduler never drops a running command; it calls [`RunningTask::stop`] and goes
+///   on waiting.
+#[async_trait]
+pub trait Executor: Send + Sync {
+    /// The name by which tasks ask for it. It stands in the registry; never change it.
+    fn name(&self) -> &str;
+
+    /// Whether it can be used now.
+    ///
+    /// # Errors
+    /// [`Unusable`] with the reason and the remedy.
+    async fn probe(&self) -> Result<(), Unusable>;
+
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Starts a command. The output goes to `output.log` in [`ExecRequest::files`] from the first byte on,
+    /// whatever bytes they are; a log that cannot be written is no error and drops what it cannot keep.
+    ///
+    /// # Errors
+    /// [`ExecError::NotFound`] and [`ExecError::Start`].
+    async fn start(&self, request: &ExecRequest) -> Result<Box<dyn RunningTask>, ExecError>;
+
+    /// Finds a command again that some process had started. `None` when it does not run any more and
+    /// its end is not known.
+    ///
+    /// # Errors
+    /// [`ExecError::Identity`] and [`ExecError::Watch`].
+    async fn reattach(&self, identity: &ExecIdentity) -> Result<Option<Box<dyn RunningTask>>, ExecError>;
+}
+
+/// A command that runs.
+#[async_trait]
+pub trait RunningTask: Send + Sync {
+    /// Names it for other processes.
+    fn identity(&self) -> &ExecIdentity;
+
+    /// Waits for its end and for its last output. Cancel-safe: a dropped call loses nothing, a further
+    /// one waits on, and one after the end gives the same end again.
+    ///
+    /// # Errors
+    /// [`ExecError::Watch`] when the executor can no longer see the command.
+    async fn wait(&self) -> Result<ExecEnd, ExecError>;
+
+    /// Asks everything that belongs to the command to stop, and kills it after `grace`. Returns when it
+    /// was asked, or, with a `grace` of zero, killed; [`wait`](RunningTask::wait) gives the end. A second
+    /// call with a shorter grace shortens it.
+    ///
+    /// # Errors
+    /// [`ExecError::Watch`] when the executor cannot reach the command.
+    async fn stop(&self, grace: Duration) -> Result<(), ExecError>;
+
+    /// What it has used so far.
+    async fn usage(&self) -> ExecUsage;
+
+    /// How many bytes it has printed; changes with each piece of output. The idle clock listens to it.
+    fn output(&self) -> watch::Receiver<u64>;
+}
+
+/// The executors of a run, by name, and the one that is taken by a task that names none.
+#[derive(Clone)]
+pub struct Executors {
+    default: Arc<dyn Executor>,
+    others: Vec<Arc<dyn Executor>>,
+}
+
+impl Executors {
+    /// Tasks that name no executor get this one.
+    #[must_use]
+    pub fn new(default: Arc<dyn Executor>) -> Self {
+        Self { default, others: Vec::new() }
+    }
+
+    /// Adds one that tasks can name.
+    #[must_use]
+    pub fn with(mut self, executor: Arc<dyn Executor>) -> Self {
+        self.others.push(executor);
+        self
+    }
+
+    /// The executor of that name, or the default one for `None`.
+    #[must_use]
+    pub fn get(&self, name: Option<&str>) -> Option<&Arc<dyn Executor>> {
+        match name {
+            None => Some(&self.default),
+            Some(name) => self.iter().find(|executor| executor.name() == name),
+        }
+    }
+
+    /// All of them, the default first.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Executor>> {
+        std::iter::once(&self.default).chain(&self.others)
+    }
+}
+
+impl fmt::Debug for Executors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|executor| executor.name())).finish()
+    }
+}

@@ -1,0 +1,46 @@
+//! The domain of Gadugi, without any adapter: a plan of tasks, the states they go through, the traits
+//! that worktrees, executors and registries implement, the scheduler that drives a run, and the
+//! report's data.
+//!
+//! The way of a run through this crate:
+//!
+//! 1. A front end parses its input into a [`RawPlan`] and turns it into a [`Plan`], which is known to
+//!    be a directed acyclic graph.
+//! 2. The scheduler takes the plan together with an [`Executor`], [`Worktrees`] and a [`Registry`], and
+//!    drives it to its end.
+//! 3. Every step is an [`Event`]. The registry keeps them; [`RunRecord::fold`] and
+//!    [`TaskState::next`] make everything that is shown out of them.
+//!
+//! This crate never prints, never exits and never reads the environment.
+
+mod event;
+mod executor;
+mod id;
+mod plan;
+mod record;
+mod registry;
+mod report;
+mod scheduler;
+mod state;
+mod task;
+mod touches;
+mod worktrees;
+
+pub use event::{Event, EventKind, Phase, StopReason, WarningKind};
+pub use executor::{
+    Capabilities, ExecEnd, ExecError, ExecIdentity, ExecRequest, ExecUsage, Executor, Executors, ExitStatus,
+    OutputSummary, RunningTask, Unusable,
+};
+pub use id::{AttemptNo, AttemptRef, BranchName, CommitId, IdError, RunId, TaskId};
+pub use plan::{Plan, PlanError, PlanIssue, PlannedTask, RawPlan, RawTask};
+pub use record::{AttemptRecord, CommandRecord, Place, RunRecord, TaskRecord, Warning};
+pub use registry::{EventSink, Registry, RegistryError, RunHeader, RunHistory, RunListing, RunLog, Ticket};
+pub use report::{Performance, Report, Totals};
+pub use scheduler::{KeepPolicy, RunSettings};
+pub use state::{Clock, Failure, IllegalTransition, Outcome, TaskState};
+pub use task::{Action, Limits, Program, Resources, SourceLocation, TaskSpec};
+pub use touches::TouchPattern;
+pub use worktrees::{
+    BranchFate, BranchRelease, InPlace, KeepReason, Lease, NeededTip, Pruned, Release, ReleaseRequest, SnapshotRequest,
+    Work, WorktreeError, WorktreeFate, WorktreeRequest, Worktrees,
+};

@@ -1,0 +1,318 @@
+//! From what the user wrote to a plan that is known to be sound.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::id::TaskId;
+use crate::task::{SourceLocation, TaskSpec};
+
+/// A task as it was read, with needs that may name anything.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RawTask {
+    /// All but its place in the graph.
+    pub spec: TaskSpec,
+    /// What it needs, each with the place where it says so.
+    pub needs: Vec<(String, SourceLocation)>,
+}
+
+/// Tasks as they were read, in the user's order.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RawPlan {
+    /// The tasks.
+    pub tasks: Vec<RawTask>,
+}
+
+/// Something that keeps tasks from being a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PlanIssue {
+    /// There is no task at all.
+    #[error("there is no task")]
+    Empty,
+    /// Two tasks have one id.
+    #[error("{second}: the task id `{id}` is taken by {first}")]
+    Duplicate {
+        /// The id.
+        id: TaskId,
+        /// The task that has it.
+        first: SourceLocation,
+        /// The task that wants it too.
+        second: SourceLocation,
+    },
+    /// A task needs one that does not exist.
+    #[error("{at}: the task `{task}` needs `{need}`, which does not exist{}", did_you_mean(.suggestion.as_ref()))]
+    UnknownNeed {
+        /// The task that needs.
+        task: TaskId,
+        /// What it needs.
+        need: String,
+        /// Where it says so.
+        at: SourceLocation,
+        /// A task of a similar name.
+        suggestion: Option<TaskId>,
+    },
+    /// Tasks need each other in a circle.
+    #[error("{at}: the tasks need each other in a circle: {}", circle(.tasks))]
+    Cycle {
+        /// The tasks of the circle; each needs the next, and the last one the first.
+        tasks: Vec<TaskId>,
+        /// Where the first of them says what it needs.
+        at: SourceLocation,
+    },
+}
+
+fn did_you_mean(suggestion: Option<&TaskId>) -> String {
+    suggestion.map(|id| format!(" (did you mean `{id}`?)")).unwrap_or_default()
+}
+
+fn circle(tasks: &[TaskId]) -> String {
+    let names = tasks.iter().chain(tasks.first()).map(TaskId::as_str);
+    names.collect::<Vec<_>>().join(" -> ")
+}
+
+/// Everything that keeps a raw plan from being one, so that it can be mended at one go.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub struct PlanError {
+    /// One or more.
+    pub issues: Vec<PlanIssue>,
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, issue) in self.issues.iter().enumerate() {
+            if n > 0 {
+                f.write_str("\n")?;
+            }
+            issue.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// A task in its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedTask {
+    /// What it is.
+    pub spec: TaskSpec,
+    /// The tasks that must have succeeded before it, in the order in which it names them, each once.
+    pub needs: Vec<TaskId>,
+}
+
+/// Tasks that form a directed acyclic graph: every need exists, no id is twice, nothing is circular.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    tasks: Vec<PlannedTask>,
+    /// For each task, the positions of its needs.
+    needs: Vec<Vec<usize>>,
+    /// For each task, the positions of those that need it.
+    dependants: Vec<Vec<usize>>,
+    /// Positions, each after all its needs; else in the user's order.
+    order: Vec<usize>,
+}
+
+impl TryFrom<RawPlan> for Plan {
+    type Error = PlanError;
+
+    fn try_from(raw: RawPlan) -> Result<Self, PlanError> {
+        let mut issues = Vec::new();
+        if raw.tasks.is_empty() {
+            issues.push(PlanIssue::Empty);
+        }
+        let mut positions: HashMap<TaskId, usize> = HashMap::new();
+        for (position, RawTask { spec, .. }) in raw.tasks.iter().enumerate() {
+            match positions.get(&spec.id) {
+                Some(&first) => issues.push(PlanIssue::Duplicate {
+                    id: spec.id.clone(),
+                    first: raw.tasks[first].spec.source.clone(),
+                    second: spec.source.clone(),
+                }),
+                None => {
+                    positions.insert(spec.id.clone(), position);
+                }
+            }
+        }
+        let mut needs: Vec<Vec<usize>> = Vec::new();
+        for task in &raw.tasks {
+            let mut found = Vec::new();
+            for (need, at) in &task.needs {
+                match need.parse::<TaskId>().ok().and_then(|id| positions.get(&id)) {
+                    Some(position) if found.contains(position) => {}
+                    Some(position) => found.push(*position),
+                    None => issues.push(PlanIssue::UnknownNeed {
+                        task: task.spec.id.clone(),
+                        need: need.clone(),
+                        at: at.clone(),
+                        suggestion: closest(need, positions.keys()),
+                    }),
+                }
+            }
+            needs.push(found);
+        }
+        let order = match topological_order(&needs) {
+            Ok(order) => order,
+            Err(cycle) => {
+                let first = &raw.tasks[cycle[0]];
+                let next = &raw.tasks[cycle[1 % cycle.len()]].spec.id;
+                let at = first.needs.iter().find(|(need, _)| need == next.as_str()).map(|(_, at)| at);
+                issues.push(PlanIssue::Cycle {
+                    at: at.unwrap_or(&first.spec.source).clone(),
+                    tasks: cycle.into_iter().map(|at| raw.tasks[at].spec.id.clone()).collect(),
+                });
+                Vec::new()
+            }
+        };
+        if !issues.is_empty() {
+            return Err(PlanError { issues });
+        }
+        let mut dependants = vec![Vec::new(); needs.len()];
+        for (position, its) in needs.iter().enumerate() {
+            for need in its {
+                dependants[*need].push(position);
+            }
+        }
+        let ids: Vec<TaskId> = raw.tasks.iter().map(|task| task.spec.id.clone()).collect();
+        let tasks = raw.tasks.into_iter().zip(&needs).map(|(task, its)| PlannedTask {
+            spec: task.spec,
+            needs: its.iter().map(|need| ids[*need].clone()).collect(),
+        });
+        Ok(Self { tasks: tasks.collect(), needs, dependants, order })
+    }
+}
+
+impl Plan {
+    /// The tasks, in the user's order. A position in this slice names a task in the other methods.
+    #[must_use]
+    pub fn tasks(&self) -> &[PlannedTask] {
+        &self.tasks
+    }
+
+    /// The task of that id.
+    #[must_use]
+    pub fn get(&self, id: &TaskId) -> Option<&PlannedTask> {
+        self.tasks.iter().find(|task| task.spec.id == *id)
+    }
+
+    /// The positions of what the task at `position` needs.
+    #[must_use]
+    pub fn needs(&self, position: usize) -> &[usize] {
+        &self.needs[position]
+    }
+
+    /// The positions of the tasks that need the one at `position`.
+    #[must_use]
+    pub fn dependants(&self, position: usize) -> &[usize] {
+        &self.dependants[position]
+    }
+
+    /// All positions, each after those that it needs.
+    #[must_use]
+    pub fn order(&self) -> &[usize] {
+        &self.order
+    }
+
+    /// For each task, the length of the longest chain that begins with it and goes on through those
+    /// that need it, by the weights given for each position.
+    #[must_use]
+    pub fn path_lengths(&self, weight: impl Fn(usize) -> f64) -> Vec<f64> {
+        let mut lengths = vec![0.0; self.tasks.len()];
+        for &position in self.order.iter().rev() {
+            let after = self.dependants[position].iter().map(|d| lengths[*d]).fold(0.0, f64::max);
+            lengths[position] = weight(position) + after;
+        }
+        lengths
+    }
+
+    /// The positions of the longest chain by these weights, from its first task to its last.
+    #[must_use]
+    pub fn critical_path(&self, weight: impl Fn(usize) -> f64) -> Vec<usize> {
+        let lengths = self.path_lengths(weight);
+        let longest = |among: &mut dyn Iterator<Item = usize>| among.max_by(|a, b| lengths[*a].total_cmp(&lengths[*b]));
+        let mut path = Vec::new();
+        let mut at = longest(&mut self.order.iter().copied());
+        while let Some(position) = at {
+            path.push(position);
+            at = longest(&mut self.dependants[position].iter().copied());
+        }
+        path
+    }
+
+    /// Pairs of tasks whose `touches` overlap and of which neither needs the other: they take turns.
+    #[must_use]
+    pub fn overlaps(&self) -> Vec<(usize, usize)> {
+        let mut pairs = Vec::new();
+        for a in 0..self.tasks.len() {
+            for b in a + 1..self.tasks.len() {
+                if self.touch(a, b) && !self.leads_to(a, b) && !self.leads_to(b, a) {
+                    pairs.push((a, b));
+                }
+            }
+        }
+        pairs
+    }
+
+    /// Whether the `touches` of two tasks overlap.
+    #[must_use]
+    pub fn touch(&self, a: usize, b: usize) -> bool {
+        let (a, b) = (&self.tasks[a].spec.touches, &self.tasks[b].spec.touches);
+        a.iter().any(|a| b.iter().any(|b| a.overlaps(b)))
+    }
+
+    fn leads_to(&self, from: usize, to: usize) -> bool {
+        let mut seen = vec![false; self.tasks.len()];
+        let mut open = vec![from];
+        while let Some(at) = open.pop() {
+            if at == to {
+                return true;
+            }
+            if !std::mem::replace(&mut seen[at], true) {
+                open.extend(&self.dependants[at]);
+            }
+        }
+        false
+    }
+}
+
+/// Each position after its needs, else in order; or the positions of a circle.
+fn topological_order(needs: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
+    let mut missing: Vec<usize> = needs.iter().map(Vec::len).collect();
+    let mut dependants = vec![Vec::new(); needs.len()];
+    for (position, its) in needs.iter().enumerate() {
+        for need in its {
+            dependants[*need].push(position);
+        }
+    }
+    let mut ready: std::collections::BTreeSet<usize> = (0..needs.len()).filter(|at| missing[*at] == 0).collect();
+    let mut order = Vec::with_capacity(needs.len());
+    while let Some(at) = ready.pop_first() {
+        order.push(at);
+        for dependant in &dependants[at] {
+            missing[*dependant] -= 1;
+            if missing[*dependant] == 0 {
+                ready.insert(*dependant);
+            }
+        }
+    }
+    if order.len() == needs.len() {
+        return Ok(order);
+    }
+    // Everything that is left has a need that is left too, so going from need to need must come round.
+    let left = |at: &usize| missing[*at] > 0;
+    let mut path: Vec<usize> = (0..needs.len()).filter(left).take(1).collect();
+    loop {
+        let last = path[path.len() - 1];
+        let Some(next) = needs[last].iter().copied().find(left) else { return Err(path) };
+        if let Some(start) = path.iter().position(|at| *at == next) {
+            return Err(path.split_off(start));
+        }
+        path.push(next);
+    }
+}
+
+/// The id that is most like `name`, if one is: at most a third of its letters differ.
+fn closest<'a>(name: &str, ids: impl Iterator<Item = &'a TaskId>) -> Option<TaskId> {
+    let distance = |id: &TaskId| strsim::damerau_levenshtein(name, id.as_str());
+    let (distance, id) = ids.map(|id| (distance(id), id)).min()?;
+    (distance * 3 <= name.chars().count().max(3)).then(|| id.clone())
+}

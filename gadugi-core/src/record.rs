@@ -1,0 +1,279 @@
+//! A run, folded from its events: what `ps`, the live view, `clean` and the report are made from.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::event::{Event, EventKind, Phase, StopReason, WarningKind};
+use crate::executor::{ExecEnd, ExecIdentity};
+use crate::id::{AttemptNo, TaskId};
+use crate::plan::PlannedTask;
+use crate::registry::RunHeader;
+use crate::state::{IllegalTransition, Outcome, TaskState};
+use crate::worktrees::{KeepReason, Lease, Work};
+
+/// A command of an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommandRecord {
+    /// Which of the attempt's commands.
+    pub phase: Phase,
+    /// Names it for other processes.
+    pub identity: ExecIdentity,
+    /// When it was started, by the wall clock.
+    pub started: Timestamp,
+    /// How long the executor took to start it.
+    pub spawn: Duration,
+    /// How it ended; `None` while it runs.
+    pub end: Option<ExecEnd>,
+}
+
+/// What has become of an attempt's worktree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// It is in use, or was never given back.
+    InUse,
+    /// It is gone; its branch holds everything.
+    Released,
+    /// It stays, for these reasons.
+    Kept(Vec<KeepReason>),
+}
+
+/// One attempt at a task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttemptRecord {
+    /// Which.
+    pub number: AttemptNo,
+    /// Who runs it.
+    pub executor: String,
+    /// When it was begun, by the wall clock.
+    pub intended: Timestamp,
+    /// Its worktree.
+    pub lease: Option<Lease>,
+    /// How long the worktree took, from the request to the lease.
+    pub worktree_took: Option<Duration>,
+    /// What has become of the worktree.
+    pub place: Place,
+    /// Its commands, in order.
+    pub commands: Vec<CommandRecord>,
+    /// Why it was asked to stop, if it was.
+    pub stopped: Option<StopReason>,
+    /// What it made.
+    pub work: Option<Work>,
+    /// How it ended, and when by the wall clock.
+    pub ended: Option<(Outcome, Timestamp)>,
+}
+
+/// A task and all that has happened to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskRecord {
+    /// As it was planned.
+    pub task: PlannedTask,
+    /// Where it stands.
+    pub state: TaskState,
+    /// Its attempts, the first one first.
+    pub attempts: Vec<AttemptRecord>,
+    /// When it was over, by the wall clock.
+    pub finished: Option<Timestamp>,
+}
+
+/// Something that the user should know and that changed no result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// What it is about.
+    pub kind: WarningKind,
+    /// The task that it concerns.
+    pub task: Option<TaskId>,
+    /// In a sentence.
+    pub message: String,
+}
+
+/// A run and all that has happened in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRecord {
+    /// What was known before its start.
+    pub header: RunHeader,
+    /// Its tasks, in the order of the plan.
+    pub tasks: Vec<TaskRecord>,
+    /// The executor of tasks that name none, and why that one.
+    pub executor: Option<(String, String)>,
+    /// Warnings, in order.
+    pub warnings: Vec<Warning>,
+    /// When its first event happened, by the wall clock.
+    pub started: Option<Timestamp>,
+    /// When its last event happened, by the wall clock.
+    pub last_event: Option<Timestamp>,
+    /// Its wall time, and whether it was interrupted; `None` while it goes on.
+    pub ended: Option<(Duration, bool)>,
+    /// The most attempts that were under way at once.
+    pub peak_parallelism: usize,
+    positions: HashMap<TaskId, usize>,
+    under_way: usize,
+}
+
+impl RunRecord {
+    /// A run of which nothing has happened yet.
+    #[must_use]
+    pub fn new(header: RunHeader) -> Self {
+        let plan = &header.plan;
+        let tasks: Vec<TaskRecord> = plan
+            .tasks()
+            .iter()
+            .map(|task| TaskRecord {
+                state: if task.needs.is_empty() {
+                    TaskState::Queued
+                } else {
+                    TaskState::Blocked { by: task.needs.clone() }
+                },
+                task: task.clone(),
+                attempts: Vec::new(),
+                finished: None,
+            })
+            .collect();
+        let positions = tasks.iter().enumerate().map(|(at, task)| (task.task.spec.id.clone(), at)).collect();
+        Self {
+            header,
+            tasks,
+            executor: None,
+            warnings: Vec::new(),
+            started: None,
+            last_event: None,
+            ended: None,
+            peak_parallelism: 0,
+            positions,
+            under_way: 0,
+        }
+    }
+
+    /// A run after these events.
+    ///
+    /// # Errors
+    /// [`IllegalTransition`] when they cannot have happened in this order.
+    pub fn fold<'a>(header: RunHeader, events: impl IntoIterator<Item = &'a Event>) -> Result<Self, IllegalTransition> {
+        let mut record = Self::new(header);
+        for event in events {
+            record.apply(event)?;
+        }
+        Ok(record)
+    }
+
+    /// The position of a task in [`tasks`](Self::tasks) and in the plan.
+    #[must_use]
+    pub fn position(&self, task: &TaskId) -> Option<usize> {
+        self.positions.get(task).copied()
+    }
+
+    /// The record of a task.
+    #[must_use]
+    pub fn task(&self, task: &TaskId) -> Option<&TaskRecord> {
+        self.position(task).map(|at| &self.tasks[at])
+    }
+
+    /// Takes in the next event.
+    ///
+    /// # Errors
+    /// [`IllegalTransition`] when it cannot happen now; the record is then as it was.
+    pub fn apply(&mut self, event: &Event) -> Result<(), IllegalTransition> {
+        let at = event.at;
+        let kind = &event.kind;
+        if let Some(task) = kind.task() {
+            let unknown = || IllegalTransition { state: "unknown", event: format!("of the task {task}") };
+            let position = self.position(task).ok_or_else(unknown)?;
+            let record = &mut self.tasks[position];
+            record.state = record.state.next(task, kind)?;
+            record.take(at, kind);
+            if matches!(kind, EventKind::TaskFinished { .. }) {
+                for dependant in self.header.plan.dependants(position) {
+                    let dependant = &mut self.tasks[*dependant];
+                    dependant.state = dependant.state.next(&dependant.task.spec.id, kind)?;
+                }
+            }
+        }
+        match kind {
+            EventKind::ExecutorChosen { executor, reason } => self.executor = Some((executor.clone(), reason.clone())),
+            EventKind::AttemptIntended { .. } => {
+                self.under_way += 1;
+                self.peak_parallelism = self.peak_parallelism.max(self.under_way);
+            }
+            EventKind::AttemptEnded { .. } => self.under_way -= 1,
+            EventKind::Warning { kind, task, message } => {
+                self.warnings.push(Warning { kind: kind.clone(), task: task.clone(), message: message.clone() });
+            }
+            EventKind::RunEnded { wall, interrupted } => self.ended = Some((*wall, *interrupted)),
+            _ => {}
+        }
+        self.started.get_or_insert(at);
+        self.last_event = Some(at);
+        Ok(())
+    }
+}
+
+impl TaskRecord {
+    fn take(&mut self, at: Timestamp, kind: &EventKind) {
+        if let EventKind::AttemptIntended { attempt, executor } = kind {
+            self.attempts.push(AttemptRecord {
+                number: attempt.number,
+                executor: executor.clone(),
+                intended: at,
+                lease: None,
+                worktree_took: None,
+                place: Place::InUse,
+                commands: Vec::new(),
+                stopped: None,
+                work: None,
+                ended: None,
+            });
+        }
+        if matches!(kind, EventKind::TaskFinished { .. }) {
+            self.finished = Some(at);
+        }
+        let Some(attempt) = self.attempts.last_mut() else { return };
+        match kind {
+            EventKind::WorktreeReady { lease, took } => {
+                attempt.lease = Some(lease.clone());
+                attempt.worktree_took = Some(*took);
+            }
+            EventKind::CommandStarted { phase, identity, took, .. } => attempt.commands.push(CommandRecord {
+                phase: *phase,
+                identity: identity.clone(),
+                started: at,
+                spawn: *took,
+                end: None,
+            }),
+            EventKind::StopSent { reason, .. } => attempt.stopped = Some(*reason),
+            EventKind::CommandEnded { end, .. } => {
+                if let Some(command) = attempt.commands.last_mut() {
+                    command.end = Some(*end);
+                }
+            }
+            EventKind::WorkCollected { work, .. } => attempt.work = Some(work.clone()),
+            EventKind::AttemptEnded { outcome, .. } => attempt.ended = Some((outcome.clone(), at)),
+            EventKind::WorktreeReleased { .. } => attempt.place = Place::Released,
+            EventKind::WorktreeKept { reasons, .. } => attempt.place = Place::Kept(reasons.clone()),
+            _ => {}
+        }
+    }
+
+    /// The last attempt.
+    #[must_use]
+    pub fn last(&self) -> Option<&AttemptRecord> {
+        self.attempts.last()
+    }
+
+    /// How the task ended; `None` while it has not.
+    #[must_use]
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match &self.state {
+            TaskState::Finished(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+}
+
+impl AttemptRecord {
+    /// The time of its commands that have ended, measured by the executor; zero when none has.
+    #[must_use]
+    pub fn command_time(&self) -> Duration {
+        self.commands.iter().filter_map(|command| command.end).map(|end| end.took).sum()
+    }
+}

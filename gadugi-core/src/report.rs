@@ -1,0 +1,123 @@
+//! The report's data: the record of a run, with the figures that are made from it. Every figure is a
+//! measured one, or absent.
+
+use std::time::Duration;
+
+use crate::id::TaskId;
+use crate::record::RunRecord;
+use crate::state::Outcome;
+
+/// How many tasks ended how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// All tasks of the plan.
+    pub tasks: usize,
+    /// Succeeded.
+    pub succeeded: usize,
+    /// Failed, for whatever reason of its own, conflicts included.
+    pub failed: usize,
+    /// Timed out.
+    pub timed_out: usize,
+    /// Cancelled.
+    pub cancelled: usize,
+    /// Skipped.
+    pub skipped: usize,
+    /// Lost.
+    pub lost: usize,
+    /// Not over yet.
+    pub unfinished: usize,
+}
+
+/// The figures of a run.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Performance {
+    /// From the start of the run to its end; `None` while it goes on.
+    pub wall: Option<Duration>,
+    /// The sum of [`AttemptRecord::command_time`](crate::AttemptRecord::command_time) over all attempts.
+    pub task_time: Duration,
+    /// `task_time / wall`; `None` while the run goes on or when nothing ran.
+    pub speedup: Option<f64>,
+    /// The sum of the times that worktrees took, over all attempts.
+    pub worktree_time: Duration,
+    /// The sum of the times that executors took to start commands.
+    pub spawn_time: Duration,
+    /// `(worktree_time + spawn_time) / (worktree_time + spawn_time + task_time)`; `None` when nothing ran.
+    pub setup_share: Option<f64>,
+    /// The sum, over all tasks that ran, of the wall-clock time from the moment when all needs had
+    /// succeeded to the first attempt.
+    pub queue_wait: Duration,
+    /// The chain of tasks that need one another whose command times add up to the most, and that sum:
+    /// the run cannot be shorter with any number of jobs.
+    pub critical_path: (Vec<TaskId>, Duration),
+    /// The most attempts that were under way at once.
+    pub peak_parallelism: usize,
+}
+
+/// What a finished run, or one that goes on, is reported as.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// All that has happened.
+    pub record: RunRecord,
+    /// How many tasks ended how.
+    pub totals: Totals,
+    /// The figures.
+    pub performance: Performance,
+}
+
+impl From<RunRecord> for Report {
+    fn from(record: RunRecord) -> Self {
+        Self { totals: totals(&record), performance: performance(&record), record }
+    }
+}
+
+fn totals(record: &RunRecord) -> Totals {
+    let mut totals = Totals { tasks: record.tasks.len(), ..Totals::default() };
+    for task in &record.tasks {
+        *match task.outcome() {
+            Some(Outcome::Succeeded) => &mut totals.succeeded,
+            Some(Outcome::Failed(_) | Outcome::Conflict { .. }) => &mut totals.failed,
+            Some(Outcome::TimedOut(_)) => &mut totals.timed_out,
+            Some(Outcome::Cancelled) => &mut totals.cancelled,
+            Some(Outcome::Skipped { .. }) => &mut totals.skipped,
+            Some(Outcome::Lost { .. }) => &mut totals.lost,
+            None => &mut totals.unfinished,
+        } += 1;
+    }
+    totals
+}
+
+fn performance(record: &RunRecord) -> Performance {
+    let attempts = || record.tasks.iter().flat_map(|task| &task.attempts);
+    let task_time: Duration = attempts().map(|attempt| attempt.command_time()).sum();
+    let worktree_time: Duration = attempts().filter_map(|attempt| attempt.worktree_took).sum();
+    let spawn_time = attempts().flat_map(|attempt| &attempt.commands).map(|command| command.spawn).sum();
+    let wall = record.ended.map(|(wall, _)| wall);
+    let ratio = |part: Duration, whole: Duration| {
+        (!part.is_zero() && !whole.is_zero()).then(|| part.as_secs_f64() / whole.as_secs_f64())
+    };
+    let plan = &record.header.plan;
+    let time_of = |at: usize| -> Duration { record.tasks[at].attempts.iter().map(|a| a.command_time()).sum() };
+    let path = plan.critical_path(|at| time_of(at).as_secs_f64());
+    Performance {
+        wall,
+        task_time,
+        speedup: wall.and_then(|wall| ratio(task_time, wall)),
+        worktree_time,
+        spawn_time,
+        setup_share: ratio(worktree_time + spawn_time, worktree_time + spawn_time + task_time),
+        queue_wait: (0..record.tasks.len()).map(|at| queue_wait(record, at)).sum(),
+        critical_path: (
+            path.iter().map(|at| record.tasks[*at].task.spec.id.clone()).collect(),
+            path.iter().map(|at| time_of(*at)).sum(),
+        ),
+        peak_parallelism: record.peak_parallelism,
+    }
+}
+
+/// How long a task that ran had waited for room. Zero where the wall clock was set back meanwhile.
+fn queue_wait(record: &RunRecord, at: usize) -> Duration {
+    let Some(first) = record.tasks[at].attempts.first() else { return Duration::ZERO };
+    let needs = record.header.plan.needs(at).iter().filter_map(|need| record.tasks[*need].finished);
+    let Some(ready) = needs.max().or(record.started) else { return Duration::ZERO };
+    Duration::try_from(first.intended.duration_since(ready)).unwrap_or(Duration::ZERO)
+}

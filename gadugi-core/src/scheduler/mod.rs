@@ -1,0 +1,5 @@
+//! Drives a plan to its end.
+
+mod settings;
+
+pub use settings::{KeepPolicy, RunSettings};

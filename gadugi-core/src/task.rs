@@ -1,0 +1,132 @@
+//! What a task is: what is run, where it was written down, and within which limits.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::id::TaskId;
+use crate::touches::TouchPattern;
+
+/// A place in the user's input, for messages: `tasks/login.md:3`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SourceLocation {
+    /// The file, or a name in angle brackets for what is none, such as `<stdin>`.
+    pub file: PathBuf,
+    /// The line, from 1; 0 where there is none.
+    pub line: usize,
+}
+
+impl fmt::Display for SourceLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if self.line > 0 {
+            write!(f, ":{}", self.line)?;
+        }
+        Ok(())
+    }
+}
+
+/// What is executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Program {
+    /// A shell script, run by `bash -e` where bash is, else by `sh -e`.
+    Script(String),
+    /// A program and its arguments, without a shell. Never empty.
+    Argv(Vec<String>),
+}
+
+/// A task's command and what it reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// What is executed.
+    pub program: Program,
+    /// What the command finds on its standard input; `None` is the end of file at once.
+    pub stdin: Option<String>,
+    /// The name of the agent's profile that this comes from, if any.
+    pub agent: Option<String>,
+}
+
+/// The clocks that bound one attempt. All of them stand still while the machine sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The wall clock of an attempt, from the start of its command; `None` for no limit.
+    pub timeout: Option<Duration>,
+    /// How long an attempt may print nothing; `None` for no limit.
+    pub idle_timeout: Option<Duration>,
+    /// How long after a polite request to stop (`SIGTERM`) it is killed.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { timeout: None, idle_timeout: None, grace: Duration::from_secs(10) }
+    }
+}
+
+/// What an isolating executor gives a task. An executor that cannot hold one of these says so in its
+/// [`Capabilities`](crate::Capabilities).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Resources {
+    /// The container image.
+    pub image: Option<String>,
+    /// Memory in bytes.
+    pub memory: Option<u64>,
+    /// Processors; 1.5 is one and a half.
+    pub cpus: Option<f64>,
+}
+
+/// A task as its author wrote it, without its place in the graph.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskSpec {
+    /// Its name within the run.
+    pub id: TaskId,
+    /// A line for people.
+    pub title: String,
+    /// Where it was written down.
+    pub source: SourceLocation,
+    /// What it runs.
+    pub action: Action,
+    /// A shell script that decides, after the command has ended well, whether the task has succeeded.
+    pub check: Option<String>,
+    /// What it is going to change. Two tasks whose patterns overlap never run at once.
+    pub touches: Vec<TouchPattern>,
+    /// The executor it asks for by name; `None` takes the run's.
+    pub executor: Option<String>,
+    /// Its clocks.
+    pub limits: Limits,
+    /// How many further attempts a failure gets.
+    pub retries: u32,
+    /// Variables of its environment.
+    pub env: BTreeMap<String, String>,
+    /// Names of variables that are passed on from the caller's environment; their values are written
+    /// nowhere.
+    pub secrets: Vec<String>,
+    /// Higher is started first; 0 is the default.
+    pub priority: i32,
+    /// What a container gets.
+    pub resources: Resources,
+}
+
+impl TaskSpec {
+    /// A task with defaults for everything but what it runs.
+    #[must_use]
+    pub fn new(id: TaskId, program: Program) -> Self {
+        Self {
+            title: id.to_string(),
+            id,
+            source: SourceLocation::default(),
+            action: Action { program, stdin: None, agent: None },
+            check: None,
+            touches: Vec::new(),
+            executor: None,
+            limits: Limits::default(),
+            retries: 0,
+            env: BTreeMap::new(),
+            secrets: Vec::new(),
+            priority: 0,
+            resources: Resources::default(),
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! The trait that gives every attempt a place to work in, and keeps what it made there.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+use crate::id::{AttemptRef, BranchName, CommitId, RunId, TaskId};
+
+/// The tip of a needed task's branch, which is merged into the base of the one that needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NeededTip {
+    /// The task that was needed.
+    pub task: TaskId,
+    /// Where its branch ended.
+    pub tip: CommitId,
+}
+
+/// Asks for a place for one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorktreeRequest {
+    /// The run that it is for.
+    pub run: RunId,
+    /// The attempt that it is for.
+    pub attempt: AttemptRef,
+    /// The branches to start from, in the order of the plan; none starts from the run's base.
+    pub needs: Vec<NeededTip>,
+}
+
+/// A place that one attempt works in. It is plain data, so that another process can release it later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The run that it was made for.
+    pub run: RunId,
+    /// The attempt that it was made for.
+    pub attempt: AttemptRef,
+    /// The folder.
+    pub path: PathBuf,
+    /// The branch that is checked out there; `None` where there is no git.
+    pub branch: Option<BranchName>,
+    /// The commit that the branch started from; `None` where there is no git.
+    pub base: Option<CommitId>,
+}
+
+/// How the work of an attempt is collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotRequest {
+    /// Whether uncommitted and untracked (not ignored) files become a commit. Without it they are only
+    /// counted.
+    pub commit: bool,
+}
+
+/// What an attempt has made, as found in its worktree.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Work {
+    /// The tip of the attempt's branch; `None` where there is no git.
+    pub tip: Option<CommitId>,
+    /// Commits on the branch since its base.
+    pub commits: u64,
+    /// Files that differ between the base and the tip.
+    pub files: u64,
+    /// Files that are changed or new and not on the branch.
+    pub uncommitted: u64,
+    /// Files that were left out of the snapshot since they look like secrets, as paths in the worktree.
+    pub left_out: Vec<String>,
+}
+
+/// What is to become of the branch when a worktree is released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BranchFate {
+    /// It stays.
+    Keep,
+    /// It goes if its tip can be reached from another branch or tag; else it stays.
+    DeleteIfMerged,
+}
+
+/// How a worktree is released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReleaseRequest {
+    /// What is to become of the branch.
+    pub branch: BranchFate,
+    /// Remove also what is not on any branch. The tip, with uncommitted files as a commit, stays under
+    /// `refs/gadugi/trash/<run>/<task>`.
+    pub discard: bool,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// Why a worktree or a branch stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeepReason {
+    /// Files are changed or new and not committed.
+    Uncommitted {
+        /// How many.
+        files: u64,
+    },
+    /// Its `HEAD` is neither on the attempt's branch nor reachable from it.
+    HeadElsewhere,
+    /// A merge, rebase, cherry-pick, revert or bisect is under way there.
+    OperationInProgress {
+        /// Which, as in `git status`.
+        operation: String,
+    },
+    /// A submodule there has changes or commits of its own.
+    Submodule {
+        /// Its path.
+        path: String,
+    },
+    /// It is locked (`git worktree lock`).
+    Locked {
+        /// The reason that was given with the lock.
+        reason: String,
+    },
+    /// The tip of the branch is not reachable from any other branch or tag.
+    Unmerged {
+        /// How many commits would be lost.
+        commits: u64,
+    },
+    /// The branch is checked out in another worktree.
+    CheckedOut {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The branch has moved while it was looked at.
+    Moved,
+    /// It was asked for.
+    Requested,
+}
+
+impl std::fmt::Display for KeepReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let plural = |n: &u64| if *n == 1 { "" } else { "s" };
+        match self {
+            Self::Uncommitted { files } => write!(f, "{files} uncommitted file{}", plural(files)),
+            Self::HeadElsewhere => f.write_str("its HEAD is not on the task's branch"),
+            Self::OperationInProgress { operation } => write!(f, "{operation} is in progress"),
+            Self::Submodule { path } => write!(f, "the submodule {path} has changes"),
+            Self::Locked { reason } if reason.is_empty() => f.write_str("it is locked"),
+            Self::Locked { reason } => write!(f, "it is locked: {reason}"),
+            Self::Unmerged { commits } => write!(f, "{commits} commit{} on no other branch", plural(commits)),
+            Self::CheckedOut { path } => write!(f, "it is checked out in {}", path.display()),
+            Self::Moved => f.write_str("it moved in the meantime"),
+            Self::Requested => f.write_str("as asked"),
+        }
+    }
+}
+
+/// What became of a worktree's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WorktreeFate {
+    /// It is gone (or would be, in a dry run), and everything that it held is on its branch.
+    Removed,
+    /// It was not there.
+    Absent,
+    /// It stays, for these reasons.
+    Kept(Vec<KeepReason>),
+}
+
+/// What became of the branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BranchRelease {
+    /// It is gone (or would be, in a dry run).
+    Deleted {
+        /// Where it was, so that it can be made again.
+        tip: CommitId,
+    },
+    /// It was not there.
+    Absent,
+    /// It stays, for this reason.
+    Kept(KeepReason),
+}
+
+/// What [`Worktrees::release`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// The folder.
+    pub worktree: WorktreeFate,
+    /// The branch.
+    pub branch: BranchRelease,
+}
+
+/// A leftover that [`Worktrees::prune`] cleared away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Pruned {
+    /// An entry in git's list of worktrees whose folder is gone.
+    Entry {
+        /// The name of the entry.
+        name: String,
+        /// The folder that it pointed to.
+        path: PathBuf,
+    },
+}
+
+/// A source error of an adapter.
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why there is no worktree, or why its work could not be kept.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum WorktreeError {
+    /// The branches of the needed tasks cannot be merged.
+    #[error("the branches of {} do not merge: {}", .tasks.iter().map(TaskId::as_str).collect::<Vec<_>>().join(" and "), .files.join(", "))]
+    Conflict {
+        /// The tasks whose branches were merged: those merged so far, then the one that failed.
+        tasks: Vec<TaskId>,
+        /// The files in conflict, as paths in the repository.
+        files: Vec<String>,
+    },
+    /// A worktree could not be made. Nothing of it was left behind.
+    #[error("cannot make the worktree of {attempt} at {}", .path.display())]
+    Create {
+        /// The attempt that it was for.
+        attempt: AttemptRef,
+        /// Where it should have been.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Source,
+    },
+    /// What an attempt made could not be committed. The worktree stays as it is.
+    #[error("cannot take the snapshot of {}", .path.display())]
+    Snapshot {
+        /// The worktree.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Source,
+    },
+    /// A worktree could not be looked at or removed.
+    #[error("cannot release the worktree {}", .path.display())]
+    Release {
+        /// The worktree.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Source,
+    },
+    /// The repository itself could not be read or locked.
+    #[error("cannot use the repository {}", .path.display())]
+    Repository {
+        /// The repository.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Source,
+    },
+}
+
+/// Gives every attempt a place of its own and keeps what it made there.
+///
+/// What an implementer owes:
+/// - **Crash.** After a crash at any moment nothing that an attempt made is lost, and what is half made
+///   is found by [`prune`](Worktrees::prune) or overwritten by nothing.
+/// - **Cancel.** A caller may drop a future at any await. The work that it began is finished or undone
+///   in the background; it is never left half done on purpose.
+/// - **Concurrency.** Methods are called from many tasks at once; the implementation serialises what
+///   the repository cannot bear at the same time, also against other processes.
+#[async_trait]
+pub trait Worktrees: Send + Sync {
+    /// Makes a place for each request, in bulk, so that an implementation can share work among them. The
+    /// answers are in the order of the requests; one that fails does not hinder the others.
+    async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Lease, WorktreeError>>;
+
+    /// Collects what the attempt made. With [`SnapshotRequest::commit`], uncommitted and untracked files
+    /// become one commit on its branch, without running anything from the worktree.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Snapshot`]; the worktree is then as it was.
+    async fn snapshot(&self, lease: &Lease, request: SnapshotRequest) -> Result<Work, WorktreeError>;
+
+    /// Gives the place back. A worktree that holds something which is on no branch stays, and the answer
+    /// says why.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Release`] when it cannot be looked at or removed; nothing is lost then.
+    async fn release(&self, lease: &Lease, request: ReleaseRequest) -> Result<Release, WorktreeError>;
+
+    /// Clears away what crashes left behind: never anything that holds work, and never what this
+    /// implementation did not make.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Repository`] when the leftovers cannot be listed.
+    async fn prune(&self, dry_run: bool) -> Result<Vec<Pruned>, WorktreeError>;
+}
+
+/// No worktrees: every attempt works in one folder, which is neither made nor removed. For embedders
+/// whose tasks need no isolation from one another.
+#[derive(Debug, Clone)]
+pub struct InPlace {
+    folder: PathBuf,
+}
+
+impl InPlace {
+    /// Every attempt works in `folder`.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+}
+
+#[async_trait]
+impl Worktrees for InPlace {
+    async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Lease, WorktreeError>> {
+        let lease = |request: WorktreeRequest| Lease {
+            run: request.run,
+            attempt: request.attempt,
+            path: self.folder.clone(),
+            branch: None,
+            base: None,
+        };
+        requests.into_iter().map(|request| Ok(lease(request))).collect()
+    }
+
+    async fn snapshot(&self, _: &Lease, _: SnapshotRequest) -> Result<Work, WorktreeError> {
+        Ok(Work::default())
+    }
+
+    async fn release(&self, _: &Lease, _: ReleaseRequest) -> Result<Release, WorktreeError> {
+        Ok(Release { worktree: WorktreeFate::Kept(vec![KeepReason::Requested]), branch: BranchRelease::Absent })
+    }
+
+    async fn prune(&self, _: bool) -> Result<Vec<Pruned>, WorktreeError> {
+        Ok(Vec::new())
+    }
+}

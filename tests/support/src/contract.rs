@@ -1,0 +1,1 @@
+//! What every executor and every registry must do, as functions that their tests call.

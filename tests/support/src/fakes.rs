@@ -1,0 +1,1 @@
+//! Fakes for the other side of a trait.

@@ -1,0 +1,6 @@
+//! What the tests of several crates share: hermetic repositories, fakes for the other side of a trait,
+//! and the contracts that plug-ins are held to.
+
+pub mod contract;
+pub mod fakes;
+pub mod repo;

@@ -1,0 +1,1 @@
+//! Real git repositories in a folder of their own, without the configuration of whoever runs the tests.
