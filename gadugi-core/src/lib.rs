@@ -6,13 +6,14 @@
 //!
 //! 1. A front end parses its input into a [`RawPlan`] and turns it into a [`Plan`], which is known to
 //!    be a directed acyclic graph.
-//! 2. The scheduler takes the plan together with an [`Executor`], [`Worktrees`] and a [`Registry`], and
+//! 2. [`Run`] takes the plan together with an [`Executor`], [`Worktrees`] and a [`Registry`], and
 //!    drives it to its end.
 //! 3. Every step is an [`Event`]. The registry keeps them; [`RunRecord::fold`] and
 //!    [`TaskState::next`] make everything that is shown out of them.
 //!
 //! This crate never prints, never exits and never reads the environment.
 
+mod error_chain;
 mod event;
 mod executor;
 mod id;
@@ -26,6 +27,7 @@ mod task;
 mod touches;
 mod worktrees;
 
+pub use error_chain::error_chain;
 pub use event::{Event, EventKind, Phase, StopReason, WarningKind};
 pub use executor::{
     Capabilities, ExecEnd, ExecError, ExecIdentity, ExecRequest, ExecUsage, Executor, Executors, ExitStatus,
@@ -36,7 +38,7 @@ pub use plan::{Plan, PlanError, PlanIssue, PlannedTask, RawPlan, RawTask};
 pub use record::{AttemptRecord, CommandRecord, Place, RunRecord, TaskRecord, Warning};
 pub use registry::{EventSink, Registry, RegistryError, RunHeader, RunHistory, RunListing, RunLog, Ticket};
 pub use report::{Performance, Report, Totals};
-pub use scheduler::{KeepPolicy, RunSettings};
+pub use scheduler::{Control, ControlReceiver, KeepPolicy, Run, RunError, RunSettings, control};
 pub use state::{Clock, Failure, IllegalTransition, Outcome, TaskState};
 pub use task::{Action, Limits, Program, Resources, SourceLocation, TaskSpec};
 pub use touches::TouchPattern;

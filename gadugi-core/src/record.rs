@@ -227,7 +227,8 @@ impl TaskRecord {
         if matches!(kind, EventKind::TaskFinished { .. }) {
             self.finished = Some(at);
         }
-        let Some(attempt) = self.attempts.last_mut() else { return };
+        let Some(number) = kind.attempt().map(|attempt| attempt.number) else { return };
+        let Some(attempt) = self.attempts.iter_mut().rfind(|attempt| attempt.number == number) else { return };
         match kind {
             EventKind::WorktreeReady { lease, took } => {
                 attempt.lease = Some(lease.clone());

@@ -144,7 +144,7 @@ pub enum TaskState {
         /// Those of its needs that have not succeeded yet, in the order of the plan.
         by: Vec<TaskId>,
     },
-    /// Its worktree is made and its command started, or the last attempt is being put away.
+    /// Its worktree is made and its command started.
     Preparing {
         /// Which attempt.
         attempt: AttemptNo,
@@ -239,19 +239,22 @@ impl TaskState {
             (Self::Running { attempt, .. }, EventKind::CommandEnded { .. }) if number == Some(*attempt) => {
                 Ok(Self::Collecting { attempt: *attempt })
             }
-            (Self::Collecting { attempt }, EventKind::WorkCollected { .. }) if number == Some(*attempt) => {
-                Ok(self.clone())
-            }
+            (
+                Self::Preparing { attempt } | Self::Running { attempt, .. } | Self::Collecting { attempt },
+                EventKind::WorkCollected { .. },
+            ) if number == Some(*attempt) => Ok(self.clone()),
             (
                 Self::Preparing { attempt: now }
                 | Self::Running { attempt: now, .. }
                 | Self::Collecting { attempt: now },
                 EventKind::AttemptEnded { attempt, outcome },
             ) if attempt.number == *now => Ok(Self::AttemptOver { attempt: *now, outcome: outcome.clone() }),
-            (
-                Self::AttemptOver { attempt, .. },
-                EventKind::WorktreeReleased { .. } | EventKind::WorktreeKept { .. },
-            ) if number == Some(*attempt) => Ok(self.clone()),
+            // A worktree is put away beside whatever comes next.
+            (_, EventKind::WorktreeReleased { .. } | EventKind::WorktreeKept { .. })
+                if number.is_some_and(|number| self.has_ended(number)) =>
+            {
+                Ok(self.clone())
+            }
             (Self::AttemptOver { outcome: last, .. }, EventKind::TaskFinished { outcome, .. }) if last == outcome => {
                 Ok(Self::Finished(outcome.clone()))
             }
@@ -261,6 +264,18 @@ impl TaskState {
             ) => Ok(Self::Finished(outcome.clone())),
             (_, EventKind::Warning { .. }) => Ok(self.clone()),
             _ => illegal(),
+        }
+    }
+
+    /// Whether the attempt of that number has ended.
+    fn has_ended(&self, number: AttemptNo) -> bool {
+        match self {
+            Self::Queued | Self::Blocked { .. } => false,
+            Self::Preparing { attempt } | Self::Running { attempt, .. } | Self::Collecting { attempt } => {
+                number < *attempt
+            }
+            Self::AttemptOver { attempt, .. } => number <= *attempt,
+            Self::Finished(_) => true,
         }
     }
 

@@ -1,1 +1,326 @@
-//! Fakes for the other side of a trait.
+//! Fakes for the other side of a trait: an executor that plays what it is told, worktrees that exist
+//! only in words, and a log in memory that can be made to fail. They let the scheduler be tested at
+//! every edge without waiting for real processes.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gadugi_core::{
+    AttemptRef, BranchRelease, Capabilities, CommitId, Event, ExecEnd, ExecError, ExecIdentity, ExecRequest, ExecUsage,
+    Executor, ExitStatus, Lease, OutputSummary, Phase, Pruned, RegistryError, Release, ReleaseRequest, RunLog,
+    RunningTask, SnapshotRequest, TaskId, Ticket, Unusable, Work, WorktreeError, WorktreeFate, WorktreeRequest,
+    Worktrees,
+};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// What the command of a task does in the [`FakeExecutor`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Play {
+    /// Runs so long and ends like this.
+    Ends(Duration, ExitStatus),
+    /// Prints a line every so often, for so many times, and ends with 0.
+    Prints(Duration, u32),
+    /// Runs until it is asked to stop; then ends by SIGTERM.
+    WaitsForStop,
+    /// Runs until its grace is over; then ends by SIGKILL.
+    IgnoresStop,
+    /// Cannot be started.
+    CannotStart,
+    /// The executor loses sight of it.
+    GetsLost,
+    /// The executor panics when it is started.
+    Panics,
+}
+
+/// An executor that plays. Commands that it was not told about end at once with 0.
+#[derive(Debug, Clone, Default)]
+pub struct FakeExecutor {
+    plays: Arc<Mutex<HashMap<(TaskId, u32, Phase), Play>>>,
+    started: Arc<Mutex<Vec<ExecRequest>>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl FakeExecutor {
+    /// Plays this for an attempt at a task.
+    pub fn play(&self, task: &TaskId, attempt: u32, phase: Phase, play: Play) {
+        locked(&self.plays).insert((task.clone(), attempt, phase), play);
+    }
+
+    /// What was started, in order.
+    #[must_use]
+    pub fn started(&self) -> Vec<ExecRequest> {
+        locked(&self.started).clone()
+    }
+}
+
+#[async_trait]
+impl Executor for FakeExecutor {
+    fn name(&self) -> &str {
+        "fake"
+    }
+
+    async fn probe(&self) -> Result<(), Unusable> {
+        Ok(())
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    async fn start(&self, request: &ExecRequest) -> Result<Box<dyn RunningTask>, ExecError> {
+        let attempt = &request.attempt;
+        let key = (attempt.task.clone(), attempt.number.get(), request.phase);
+        let play = locked(&self.plays).get(&key).copied();
+        let play = play.unwrap_or(Play::Ends(Duration::ZERO, ExitStatus::Code(0)));
+        assert!(play != Play::Panics, "as played");
+        if play == Play::CannotStart {
+            return Err(ExecError::NotFound { program: "nothing".to_owned() });
+        }
+        locked(&self.started).push(request.clone());
+        let identity = ExecIdentity { executor: "fake".to_owned(), token: format!("{attempt} {:?}", request.phase) };
+        let (output, _) = watch::channel(0);
+        let (stop, _) = watch::channel(None);
+        Ok(Box::new(FakeTask { identity, play, begun: Instant::now(), output, stop }))
+    }
+
+    async fn reattach(&self, _: &ExecIdentity) -> Result<Option<Box<dyn RunningTask>>, ExecError> {
+        Ok(None)
+    }
+}
+
+struct FakeTask {
+    identity: ExecIdentity,
+    play: Play,
+    begun: Instant,
+    output: watch::Sender<u64>,
+    stop: watch::Sender<Option<Instant>>,
+}
+
+impl FakeTask {
+    async fn stopped(&self) -> Instant {
+        let mut stop = self.stop.subscribe();
+        let asked = stop.wait_for(Option::is_some).await.ok().and_then(|at| *at);
+        asked.unwrap_or_else(Instant::now)
+    }
+
+    async fn killed(&self) {
+        let mut stop = self.stop.subscribe();
+        loop {
+            let at = *stop.borrow_and_update();
+            match at {
+                Some(at) => tokio::select! {
+                    () = sleep_until(at) => return,
+                    _ = stop.changed() => {}
+                },
+                None => drop(stop.changed().await),
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl RunningTask for FakeTask {
+    fn identity(&self) -> &ExecIdentity {
+        &self.identity
+    }
+
+    async fn wait(&self) -> Result<ExecEnd, ExecError> {
+        let status = match self.play {
+            Play::Ends(after, status) => {
+                tokio::select! {
+                    () = sleep_until(self.begun + after) => status,
+                    _ = self.stopped() => ExitStatus::Signal(15),
+                }
+            }
+            Play::Prints(every, times) => {
+                for _ in 0..times {
+                    sleep(every).await;
+                    self.output.send_modify(|bytes| *bytes += 1);
+                }
+                ExitStatus::Code(0)
+            }
+            Play::WaitsForStop => {
+                self.stopped().await;
+                ExitStatus::Signal(15)
+            }
+            Play::IgnoresStop => {
+                self.killed().await;
+                ExitStatus::Signal(9)
+            }
+            Play::GetsLost | Play::CannotStart | Play::Panics => {
+                let source = "as played".into();
+                return Err(ExecError::Watch { identity: self.identity.token.clone(), source });
+            }
+        };
+        let usage = ExecUsage::default();
+        Ok(ExecEnd { status, took: self.begun.elapsed(), output: OutputSummary::default(), usage })
+    }
+
+    async fn stop(&self, grace: Duration) -> Result<(), ExecError> {
+        let at = Instant::now() + grace;
+        self.stop.send_modify(|stop| *stop = Some(stop.map_or(at, |earlier| earlier.min(at))));
+        Ok(())
+    }
+
+    async fn usage(&self) -> ExecUsage {
+        ExecUsage::default()
+    }
+
+    fn output(&self) -> watch::Receiver<u64> {
+        self.output.subscribe()
+    }
+}
+
+/// Worktrees in words: every attempt gets a path and a branch, and made one commit. What is written
+/// down here is what the scheduler asked for.
+#[derive(Debug, Clone, Default)]
+pub struct FakeWorktrees {
+    calls: Arc<Mutex<Vec<WorktreeCall>>>,
+    broken: Arc<Mutex<HashMap<TaskId, BrokenWorktree>>>,
+}
+
+/// A call that [`FakeWorktrees`] has seen.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the variants are the methods of the trait with their arguments")]
+pub enum WorktreeCall {
+    Create(Vec<WorktreeRequest>),
+    Snapshot(AttemptRef, SnapshotRequest),
+    Release(AttemptRef, ReleaseRequest),
+}
+
+/// What does not work for a task in [`FakeWorktrees`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BrokenWorktree {
+    /// Its worktree cannot be made.
+    Create,
+    /// What it needs does not merge.
+    Conflict,
+    /// Its work cannot be committed.
+    Snapshot,
+}
+
+impl FakeWorktrees {
+    /// Breaks something for a task.
+    pub fn break_for(&self, task: &TaskId, broken: BrokenWorktree) {
+        locked(&self.broken).insert(task.clone(), broken);
+    }
+
+    /// What it was asked for, in order.
+    #[must_use]
+    pub fn calls(&self) -> Vec<WorktreeCall> {
+        locked(&self.calls).clone()
+    }
+
+    fn broken(&self, attempt: &AttemptRef) -> Option<BrokenWorktree> {
+        locked(&self.broken).get(&attempt.task).copied()
+    }
+}
+
+fn as_played<T>(error: impl Fn(Box<dyn std::error::Error + Send + Sync>) -> T) -> T {
+    error("as played".into())
+}
+
+#[async_trait]
+impl Worktrees for FakeWorktrees {
+    async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Lease, WorktreeError>> {
+        locked(&self.calls).push(WorktreeCall::Create(requests.clone()));
+        let answer = |WorktreeRequest { run, attempt, .. }| {
+            let path = PathBuf::from(format!("/worktrees/{attempt}"));
+            match self.broken(&attempt) {
+                Some(BrokenWorktree::Create) => Err(as_played(|source| WorktreeError::Create {
+                    attempt: attempt.clone(),
+                    path: path.clone(),
+                    source,
+                })),
+                Some(BrokenWorktree::Conflict) => {
+                    Err(WorktreeError::Conflict { tasks: vec![attempt.task], files: vec!["file".to_owned()] })
+                }
+                _ => Ok(Lease {
+                    branch: format!("gadugi/{}", attempt.task).parse().ok(),
+                    base: "0".repeat(40).parse().ok(),
+                    run,
+                    attempt,
+                    path,
+                }),
+            }
+        };
+        requests.into_iter().map(answer).collect()
+    }
+
+    async fn snapshot(&self, lease: &Lease, request: SnapshotRequest) -> Result<Work, WorktreeError> {
+        locked(&self.calls).push(WorktreeCall::Snapshot(lease.attempt.clone(), request));
+        if self.broken(&lease.attempt) == Some(BrokenWorktree::Snapshot) {
+            return Err(as_played(|source| WorktreeError::Snapshot { path: lease.path.clone(), source }));
+        }
+        let tip: Option<CommitId> = "1".repeat(40).parse().ok();
+        Ok(Work { tip, commits: 1, files: 1, ..Work::default() })
+    }
+
+    async fn release(&self, lease: &Lease, request: ReleaseRequest) -> Result<Release, WorktreeError> {
+        locked(&self.calls).push(WorktreeCall::Release(lease.attempt.clone(), request));
+        Ok(Release { worktree: WorktreeFate::Removed, branch: BranchRelease::Absent })
+    }
+
+    async fn prune(&self, _: bool) -> Result<Vec<Pruned>, WorktreeError> {
+        Ok(Vec::new())
+    }
+}
+
+/// A log in memory, which fails from a given event on if it is told to.
+#[derive(Debug, Clone, Default)]
+pub struct FakeLog {
+    events: Arc<Mutex<Vec<Event>>>,
+    fails_from: Option<u64>,
+}
+
+impl FakeLog {
+    /// A log whose writes fail from the event of this number on.
+    #[must_use]
+    pub fn failing_from(seq: u64) -> Self {
+        Self { fails_from: Some(seq), ..Self::default() }
+    }
+
+    /// What it has kept.
+    #[must_use]
+    pub fn events(&self) -> Vec<Event> {
+        locked(&self.events).clone()
+    }
+
+    fn keep(&self, event: &Event) -> Ticket {
+        if self.fails_from.is_some_and(|from| event.seq >= from) {
+            let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
+            return Box::pin(async { Err(RegistryError::Write { path: PathBuf::from("journal"), source }) });
+        }
+        locked(&self.events).push(event.clone());
+        Box::pin(async { Ok(()) })
+    }
+}
+
+impl RunLog for FakeLog {
+    fn attempt_folder(&self, attempt: &AttemptRef) -> PathBuf {
+        PathBuf::from(format!("/registry/{attempt}"))
+    }
+
+    fn intent(&mut self, event: &Event) -> Ticket {
+        self.keep(event)
+    }
+
+    fn started(&mut self, event: &Event) -> Ticket {
+        self.keep(event)
+    }
+
+    fn ended(&mut self, event: &Event) -> Ticket {
+        self.keep(event)
+    }
+
+    fn note(&mut self, event: &Event) -> Ticket {
+        self.keep(event)
+    }
+}

@@ -1,0 +1,54 @@
+//! Which task is started next.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::id::TaskId;
+use crate::plan::Plan;
+
+/// The order in which tasks that are ready are started, and which of them cannot run at once.
+pub(super) struct StartOrder {
+    /// All positions: the higher priority first, then the longer path ahead, then the user's order.
+    ranked: Vec<usize>,
+    /// For each position, those that it must not run beside.
+    exclusive: Vec<Vec<usize>>,
+}
+
+impl StartOrder {
+    /// Works it out once. Tasks of which no duration is known count as the median of the others, or as
+    /// one second where none is known.
+    pub(super) fn new(plan: &Plan, estimates: &HashMap<TaskId, Duration>, allow_overlap: bool) -> Self {
+        let known = |at: usize| estimates.get(&plan.tasks()[at].spec.id).map(Duration::as_secs_f64);
+        let mut durations: Vec<f64> = (0..plan.tasks().len()).filter_map(known).collect();
+        durations.sort_by(f64::total_cmp);
+        let usual = durations.get(durations.len() / 2).copied().unwrap_or(1.0);
+        let lengths = plan.path_lengths(|at| known(at).unwrap_or(usual));
+        let mut ranked: Vec<usize> = (0..plan.tasks().len()).collect();
+        let priority = |at: usize| plan.tasks()[at].spec.priority;
+        ranked.sort_by(|&a, &b| priority(b).cmp(&priority(a)).then(lengths[b].total_cmp(&lengths[a])).then(a.cmp(&b)));
+        let mut exclusive = vec![Vec::new(); plan.tasks().len()];
+        if !allow_overlap {
+            for (a, b) in plan.overlaps() {
+                exclusive[a].push(b);
+                exclusive[b].push(a);
+            }
+        }
+        Self { ranked, exclusive }
+    }
+
+    /// The positions to start now: at most `room`, each of them ready, and none beside one that it
+    /// excludes, be it live or among those that are picked here.
+    pub(super) fn pick(&self, room: usize, ready: impl Fn(usize) -> bool, live: impl Fn(usize) -> bool) -> Vec<usize> {
+        let mut picked: Vec<usize> = Vec::new();
+        for &at in &self.ranked {
+            if picked.len() >= room {
+                break;
+            }
+            let free = |other: &usize| !live(*other) && !picked.contains(other);
+            if ready(at) && self.exclusive[at].iter().all(free) {
+                picked.push(at);
+            }
+        }
+        picked
+    }
+}

@@ -1,0 +1,103 @@
+//! A run of fakes.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gadugi_core::{
+    Control, EventKind, Executors, Outcome, Phase, Plan, PlanError, Program, RawPlan, RawTask, Run, RunError,
+    RunHeader, RunRecord, RunSettings, SourceLocation, TaskId, TaskSpec, control,
+};
+use gadugi_test_support::fakes::{FakeExecutor, FakeLog, FakeWorktrees, Play};
+
+pub(crate) fn id(name: &str) -> TaskId {
+    name.parse().expect(name)
+}
+
+pub(crate) fn task(name: &str, needs: &[&str]) -> RawTask {
+    let spec = TaskSpec::new(id(name), Program::Argv(vec!["true".to_owned()]));
+    RawTask { spec, needs: needs.iter().map(|need| ((*need).to_owned(), SourceLocation::default())).collect() }
+}
+
+pub(crate) fn plan(tasks: Vec<RawTask>) -> Result<Plan, PlanError> {
+    Plan::try_from(RawPlan { tasks })
+}
+
+pub(crate) struct Stage {
+    pub(crate) tasks: Vec<RawTask>,
+    pub(crate) settings: RunSettings,
+    pub(crate) executor: FakeExecutor,
+    pub(crate) worktrees: FakeWorktrees,
+    pub(crate) log: FakeLog,
+}
+
+impl Stage {
+    pub(crate) fn new(tasks: Vec<RawTask>) -> Self {
+        Self {
+            tasks,
+            settings: RunSettings::default(),
+            executor: FakeExecutor::default(),
+            worktrees: FakeWorktrees::default(),
+            log: FakeLog::default(),
+        }
+    }
+
+    pub(crate) fn jobs(mut self, jobs: usize) -> Self {
+        self.settings.jobs = NonZeroUsize::new(jobs).expect("at least one job");
+        self
+    }
+
+    pub(crate) fn plays(self, name: &str, play: Play) -> Self {
+        self.plays_at(name, 1, play)
+    }
+
+    pub(crate) fn plays_at(self, name: &str, attempt: u32, play: Play) -> Self {
+        self.executor.play(&id(name), attempt, Phase::Main, play);
+        self
+    }
+
+    pub(crate) fn spec(mut self, name: &str, change: impl FnOnce(&mut TaskSpec)) -> Self {
+        let task = self.tasks.iter_mut().find(|task| task.spec.id == id(name)).expect(name);
+        change(&mut task.spec);
+        self
+    }
+
+    /// Drives it, with something that happens beside it.
+    pub(crate) async fn drive_with<F: Future<Output = ()>>(
+        &self,
+        beside: impl FnOnce(Control) -> F,
+    ) -> Result<RunRecord, RunError> {
+        let header = RunHeader {
+            run: "20261122-083355-k7q".parse().expect("a run id"),
+            created: jiff::Timestamp::UNIX_EPOCH,
+            base: None,
+            base_name: None,
+            settings: self.settings,
+            plan: plan(self.tasks.clone()).expect("a plan"),
+        };
+        let executors = Executors::new(Arc::new(self.executor.clone()));
+        let run = Run::new(header, executors, Arc::new(self.worktrees.clone()), Box::new(self.log.clone()));
+        let (control, receiver) = control();
+        let ((), record) = tokio::join!(beside(control), run.drive(receiver));
+        record
+    }
+
+    pub(crate) async fn drive(&self) -> RunRecord {
+        self.drive_with(|_| async {}).await.expect("the run ends")
+    }
+
+    /// Waits, in the log, until the command of a task runs.
+    pub(crate) async fn running(&self, name: &str) {
+        let runs =
+            |kind: &EventKind| matches!(kind, EventKind::CommandStarted { attempt, .. } if attempt.task == id(name));
+        while !self.log.events().iter().any(|event| runs(&event.kind)) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+pub(crate) fn outcome(record: &RunRecord, name: &str) -> Outcome {
+    record.task(&id(name)).and_then(|task| task.outcome()).cloned().expect("the task has ended")
+}
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
