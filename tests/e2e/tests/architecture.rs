@@ -1,0 +1,137 @@
+//! The direction of dependency between the crates, and what a library leaves to the command line.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
+
+const CORE: &str = "gadugi-core";
+const ADAPTERS: [&str; 3] = ["gadugi-worktree", "gadugi-exec", "gadugi-registry"];
+const COMPOSER: &str = "gadugi-cli";
+const TEST_SUPPORT: &str = "gadugi-test-support";
+
+/// Libraries that belong to an adapter or to the command line.
+const OUTSIDE_CORE: [&str; 5] = ["gix", "git2", "bollard", "clap", "rusqlite"];
+
+/// What prints, ends the process or reads its environment.
+const NOT_IN_A_LIBRARY: [&str; 5] = ["print!(", "println!(", "process::exit(", "std::env", "env::var"];
+
+fn workspace() -> Metadata {
+    MetadataCommand::new()
+        .manifest_path(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml"))
+        .no_deps()
+        .exec()
+        .expect("cargo describes the workspace")
+}
+
+fn package<'a>(workspace: &'a Metadata, name: &str) -> &'a Package {
+    let found = workspace.packages.iter().find(|package| package.name == name);
+    found.unwrap_or_else(|| panic!("the workspace has no package {name}"))
+}
+
+/// Which packages of this workspace a package needs, and when.
+fn ours<'a>(workspace: &'a Metadata, package: &'a Package) -> impl Iterator<Item = (&'a str, DependencyKind)> {
+    package
+        .dependencies
+        .iter()
+        .filter(|dependency| workspace.packages.iter().any(|other| other.name == dependency.name))
+        .map(|dependency| (dependency.name.as_str(), dependency.kind))
+}
+
+#[test]
+fn core_depends_on_no_other_crate_of_ours() {
+    let workspace = workspace();
+    for (name, kind) in ours(&workspace, package(&workspace, CORE)) {
+        assert!(
+            name == TEST_SUPPORT && kind == DependencyKind::Development,
+            "{CORE} has a {kind} dependency on {name}"
+        );
+    }
+}
+
+#[test]
+fn core_knows_neither_git_nor_containers_nor_the_command_line_nor_a_database() {
+    let workspace = workspace();
+    for dependency in &package(&workspace, CORE).dependencies {
+        let family = dependency.name.split(['-', '_']).next().unwrap_or_default();
+        assert!(!OUTSIDE_CORE.contains(&family), "{CORE} depends on {}", dependency.name);
+    }
+}
+
+#[test]
+fn adapters_depend_on_core_and_never_on_each_other() {
+    let workspace = workspace();
+    for adapter in ADAPTERS {
+        let adapter = package(&workspace, adapter);
+        for (name, kind) in ours(&workspace, adapter) {
+            let for_tests = name == TEST_SUPPORT && kind == DependencyKind::Development;
+            assert!(name == CORE || for_tests, "{} has a {kind} dependency on {name}", adapter.name);
+        }
+    }
+}
+
+#[test]
+fn only_the_command_line_puts_the_adapters_together() {
+    let workspace = workspace();
+    let tests = workspace.workspace_root.join("tests");
+    for package in workspace.packages.iter().filter(|package| !package.manifest_path.starts_with(&tests)) {
+        let adapters: Vec<_> = ours(&workspace, package).filter(|(name, _)| ADAPTERS.contains(name)).collect();
+        assert!(adapters.is_empty() || package.name == COMPOSER, "{} depends on {adapters:?}", package.name);
+    }
+}
+
+#[test]
+fn libraries_leave_printing_exiting_and_the_environment_to_the_command_line() {
+    let workspace = workspace();
+    let mut found = Vec::new();
+    for name in [CORE].into_iter().chain(ADAPTERS) {
+        let manifest = package(&workspace, name).manifest_path.as_std_path();
+        let sources = rust_files(&manifest.with_file_name("src"));
+        assert!(!sources.is_empty(), "{name} has no sources");
+        for path in sources {
+            let text = fs::read_to_string(&path).expect("a source file");
+            found.extend(offences(&text).map(|(line, code)| format!("{}:{line}: {code}", path.display())));
+        }
+    }
+    assert!(found.is_empty(), "in a library:\n{}", found.join("\n"));
+}
+
+#[test]
+fn the_search_for_printing_sees_code_and_passes_over_comments_and_unit_tests() {
+    let source = "
+        //! Call `println!(\"x\")` yourself.
+        fn f() {
+            eprintln!(\"x\"); // println!()
+        }
+        #[cfg(test)]
+        mod tests {
+            fn g() { std::process::exit(1) }
+        }
+    ";
+    assert_eq!(offences(source).collect::<Vec<_>>(), [(4, "eprintln!(\"x\");")]);
+}
+
+/// The lines of a source file, by number, that have in them what is not for a library. Unit tests stand at
+/// the end of a file, so the search ends where they begin.
+fn offences(source: &str) -> impl Iterator<Item = (usize, &str)> {
+    source
+        .lines()
+        .enumerate()
+        .map(|(index, line)| (index + 1, line.split("//").next().unwrap_or_default().trim()))
+        .take_while(|(_, code)| *code != "mod tests {")
+        .filter(|(_, code)| NOT_IN_A_LIBRARY.iter().any(|offence| code.contains(offence)))
+}
+
+/// The Rust files below a folder, without those that hold only unit tests.
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry of a folder").path();
+        if path.is_dir() && !path.ends_with("tests") {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+            files.push(path);
+        }
+    }
+    files
+}
