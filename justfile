@@ -1,0 +1,41 @@
+# The commands that everybody needs. `just` alone lists them.
+
+_list:
+    @just --list --unsorted
+
+# Compile everything, without linking
+check:
+    cargo check --workspace --all-targets
+
+# Run the tests; ARGS go to cargo test, as in `just test -p gadugi-exec`
+test *ARGS="--workspace":
+    cargo test {{ ARGS }}
+
+# Run the tests that take long or need much room
+heavy:
+    cargo test --workspace -- --ignored heavy::
+
+# What CI says about the code without running it
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Format the code
+fmt:
+    cargo fmt --all
+
+# Measure; NAME is a benchmark of tests/bench, and none lists them
+bench *NAME:
+    cargo run --release -p gadugi-bench -- {{ NAME }}
+
+# Build the documentation of all crates
+doc *ARGS:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps {{ ARGS }}
+
+# Check licences, versions, sources and known defects of the dependencies
+deny:
+    cargo deny --locked check --hide-inclusion-graph
+
+# Everything that has to pass before a change lands
+ci:
+    bash .ci/run
