@@ -1,0 +1,130 @@
+//! Which executor runs the tasks that name none.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use gadugi_core::{Executor, Unusable};
+use thiserror::Error;
+
+/// The executor that is taken by [`ExecutorPolicy::Auto`] when none that isolates can be used.
+const UNISOLATED: &str = "subprocess";
+
+/// What the user asked for: `auto`, or an executor by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ExecutorPolicy {
+    /// One that isolates where there is one that works, else `subprocess`.
+    #[default]
+    Auto,
+    /// This one or none.
+    Named(String),
+}
+
+impl FromStr for ExecutorPolicy {
+    type Err = Infallible;
+
+    /// Every word but `auto` is a name; whether there is such an executor is found out by [`choose`].
+    fn from_str(value: &str) -> Result<Self, Infallible> {
+        Ok(if value == "auto" { Self::Auto } else { Self::Named(value.to_owned()) })
+    }
+}
+
+impl fmt::Display for ExecutorPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Auto => "auto",
+            Self::Named(name) => name,
+        })
+    }
+}
+
+/// The executor that was chosen, and why.
+#[derive(Clone)]
+pub struct Choice {
+    /// It answered its probe.
+    pub executor: Arc<dyn Executor>,
+    /// Why this one, in a few words for the user.
+    pub reason: String,
+    /// Whether an executor that isolates is registered and was passed over because it cannot be used.
+    pub fell_back: bool,
+}
+
+impl fmt::Debug for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Choice")
+            .field("executor", &self.executor.name())
+            .field("reason", &self.reason)
+            .field("fell_back", &self.fell_back)
+            .finish()
+    }
+}
+
+/// Why no executor could be chosen.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// No executor of that name is registered.
+    #[error("this build has no executor `{name}`; it has: {}", .known.join(", "))]
+    Unknown {
+        /// The name that was asked for.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// It is registered and cannot be used now. [`Unusable::remedy`] says what mends it.
+    #[error("the executor `{name}` cannot be used")]
+    Unusable {
+        /// Which.
+        name: String,
+        /// Why, and what mends it.
+        #[source]
+        source: Unusable,
+    },
+}
+
+/// Chooses one of the `available` executors, once, before the first task starts.
+///
+/// `auto` takes the first that isolates and answers its probe, in the order given, else `subprocess`,
+/// and says in [`Choice::reason`] why no isolating one was taken. A name takes that executor or fails: a
+/// task that should be isolated never runs without isolation because something was not there.
+///
+/// # Errors
+/// [`PolicyError::Unknown`] when nothing of that name is registered, [`PolicyError::Unusable`] when its
+/// probe fails.
+pub async fn choose(policy: &ExecutorPolicy, available: &[Arc<dyn Executor>]) -> Result<Choice, PolicyError> {
+    match policy {
+        ExecutorPolicy::Named(name) => {
+            let executor = usable(name, available).await?;
+            Ok(Choice { executor, reason: "asked for by name".to_owned(), fell_back: false })
+        }
+        ExecutorPolicy::Auto => automatic(available).await,
+    }
+}
+
+async fn automatic(available: &[Arc<dyn Executor>]) -> Result<Choice, PolicyError> {
+    let mut refusals = Vec::new();
+    for executor in available.iter().filter(|executor| executor.capabilities().isolates) {
+        match executor.probe().await {
+            Ok(()) => {
+                let reason = "the first that isolates tasks and can be used".to_owned();
+                return Ok(Choice { executor: Arc::clone(executor), reason, fell_back: false });
+            }
+            Err(refusal) => refusals.push(format!("`{}` cannot be used: {}", executor.name(), refusal.reason)),
+        }
+    }
+    let executor = usable(UNISOLATED, available).await?;
+    let fell_back = !refusals.is_empty();
+    let reason = if fell_back { refusals.join("; ") } else { "no container executor in this build".to_owned() };
+    Ok(Choice { executor, reason, fell_back })
+}
+
+async fn usable(name: &str, available: &[Arc<dyn Executor>]) -> Result<Arc<dyn Executor>, PolicyError> {
+    let Some(executor) = available.iter().find(|executor| executor.name() == name) else {
+        let known = available.iter().map(|executor| executor.name().to_owned()).collect();
+        return Err(PolicyError::Unknown { name: name.to_owned(), known });
+    };
+    let unusable = |source| PolicyError::Unusable { name: name.to_owned(), source };
+    executor.probe().await.map_err(unusable)?;
+    Ok(Arc::clone(executor))
+}

@@ -1,0 +1,192 @@
+//! The file that holds a command's output: its first bytes and its last ones.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::settings::OutputCap;
+
+/// A log that never fails: what it cannot write, it leaves out and counts.
+///
+/// The head goes to the file as it comes. What follows goes round and round in a second file beside it,
+/// `<log>.tail`, which [`finish`](CappedLog::finish) appends to the log, after a line that says how many
+/// bytes lie between.
+pub(super) struct CappedLog {
+    path: PathBuf,
+    cap: OutputCap,
+    /// `None` from the first failed write on, so that the log has no gap that it does not tell of.
+    file: Option<File>,
+    /// Bytes of the output in `file`.
+    kept: u64,
+    tail: Option<Tail>,
+}
+
+/// The last bytes of a stream, in a file of at most `cap` bytes.
+struct Tail {
+    path: PathBuf,
+    file: File,
+    cap: u64,
+    /// Bytes that it was given, of which it holds the last `cap`.
+    taken: u64,
+}
+
+impl CappedLog {
+    /// Appends to the file at `path`.
+    pub(super) fn open(path: PathBuf, cap: OutputCap) -> Self {
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path).ok();
+        Self { path, cap, file, kept: 0, tail: None }
+    }
+
+    /// Takes the next bytes of the output.
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        let Some(file) = &mut self.file else { return };
+        let room = usize::try_from(self.cap.head - self.kept).unwrap_or(usize::MAX);
+        let (head, rest) = bytes.split_at(bytes.len().min(room));
+        if write_counted(file, head, &mut self.kept).and_then(|()| self.write_tail(rest)).is_err() {
+            self.give_up();
+        }
+    }
+
+    fn write_tail(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let tail = match &mut self.tail {
+            Some(tail) => tail,
+            None => self.tail.insert(Tail::create(&self.path, self.cap.tail)?),
+        };
+        tail.write(bytes)
+    }
+
+    /// Puts the two ends together. Returns how many bytes of the output the file holds.
+    pub(super) fn finish(mut self) -> u64 {
+        self.give_up();
+        self.kept
+    }
+
+    /// Writes what the tail holds and closes the log.
+    fn give_up(&mut self) {
+        if let (Some(mut file), Some(tail)) = (self.file.take(), self.tail.take()) {
+            // What could not be written is not counted as kept: that is all there is to say about it.
+            tail.append_to(&mut file, &mut self.kept).ok();
+            fs::remove_file(&tail.path).ok();
+        }
+    }
+}
+
+impl Tail {
+    fn create(log: &Path, cap: u64) -> io::Result<Self> {
+        let mut path = log.as_os_str().to_owned();
+        path.push(".tail");
+        let path = PathBuf::from(path);
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        Ok(Self { path, file, cap, taken: 0 })
+    }
+
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        if self.cap == 0 {
+            self.taken += bytes.len() as u64;
+            return Ok(());
+        }
+        while !bytes.is_empty() {
+            let place = self.taken % self.cap;
+            let room = usize::try_from(self.cap - place).unwrap_or(usize::MAX);
+            match self.file.write_at(&bytes[..bytes.len().min(room)], place) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    self.taken += count as u64;
+                    bytes = &bytes[count..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn append_to(&self, log: &mut File, kept: &mut u64) -> io::Result<()> {
+        let left_out = self.taken.saturating_sub(self.cap);
+        if left_out > 0 {
+            log.write_all(format!("\n[gadugi: {left_out} bytes of output left out here]\n").as_bytes())?;
+        }
+        let mut buffer = vec![0; 64 << 10];
+        let mut at = left_out;
+        while at < self.taken {
+            let place = at % self.cap;
+            let length = (self.taken - at).min(self.cap - place).min(buffer.len() as u64);
+            let piece = &mut buffer[..usize::try_from(length).expect("cannot fail because the buffer is as long")];
+            self.file.read_exact_at(piece, place)?;
+            write_counted(log, piece, kept)?;
+            at += length;
+        }
+        Ok(())
+    }
+}
+
+/// As `write_all`, but counts also what was written before an error.
+fn write_counted(file: &mut File, mut bytes: &[u8], written: &mut u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                *written += count as u64;
+                bytes = &bytes[count..];
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log_of(cap: OutputCap, pieces: &[&[u8]]) -> (Vec<u8>, u64) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("output.log");
+        let mut log = CappedLog::open(path.clone(), cap);
+        pieces.iter().for_each(|piece| log.write(piece));
+        let kept = log.finish();
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "the tail's file is gone");
+        (fs::read(path).expect("the log"), kept)
+    }
+
+    #[test]
+    fn output_within_the_cap_is_whole() {
+        let cap = OutputCap { head: 4, tail: 4 };
+        assert_eq!(log_of(cap, &[b"abc"]), (b"abc".to_vec(), 3));
+        assert_eq!(log_of(cap, &[b"abc", b"defgh"]), (b"abcdefgh".to_vec(), 8));
+        assert_eq!(log_of(cap, &[]), (vec![], 0));
+    }
+
+    #[test]
+    fn of_longer_output_both_ends_are_kept_however_it_is_cut() {
+        let cap = OutputCap { head: 4, tail: 4 };
+        let expected = (b"abcd\n[gadugi: 3 bytes of output left out here]\nhijk".to_vec(), 8);
+        let output = b"abcdefghijk";
+        assert_eq!(log_of(cap, &[output]), expected);
+        for size in 1..output.len() {
+            let pieces: Vec<&[u8]> = output.chunks(size).collect();
+            assert_eq!(log_of(cap, &pieces), expected, "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn an_end_may_be_empty() {
+        let line = "\n[gadugi: 2 bytes of output left out here]\n";
+        let without_tail = log_of(OutputCap { head: 1, tail: 0 }, &[b"abc"]);
+        assert_eq!(without_tail, (format!("a{line}").into_bytes(), 1));
+        let without_head = log_of(OutputCap { head: 0, tail: 1 }, &[b"abc"]);
+        assert_eq!(without_head, (format!("{line}c").into_bytes(), 1));
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_opened_keeps_nothing_and_does_not_fail() {
+        let mut log = CappedLog::open("/nonexistent/output.log".into(), OutputCap::default());
+        log.write(b"abc");
+        assert_eq!(log.finish(), 0);
+    }
+}

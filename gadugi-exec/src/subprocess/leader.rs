@@ -1,0 +1,234 @@
+//! The first process of a command: seen until its end, signalled together with its group, reaped.
+
+use std::io;
+
+use gadugi_core::{ExecUsage, ExitStatus};
+use rustix::io::Errno;
+use rustix::process::{self, Pid, Signal, WaitId, WaitIdOptions};
+use tokio::sync::watch;
+#[cfg(target_os = "linux")]
+use {
+    rustix::event::{PollFd, PollFlags, poll},
+    rustix::fd::AsFd,
+    rustix::process::PidfdFlags,
+    std::os::fd::OwnedFd,
+    tokio::io::unix::AsyncFd,
+};
+
+use super::syscalls;
+
+/// The leader of a command's process group.
+///
+/// Its pid is used only while it cannot belong to anybody else: a child keeps it until
+/// [`end`](Leader::end) reaps it, and for an adopted process a pidfd is asked first.
+pub(super) struct Leader {
+    pid: Pid,
+    sight: Sight,
+    kinship: Kinship,
+}
+
+/// How its end is noticed.
+enum Sight {
+    #[cfg(target_os = "linux")]
+    Pidfd(AsyncFd<OwnedFd>),
+    /// A thread waits for it, where there are no pidfds, and sets this to true.
+    Thread(watch::Receiver<bool>),
+}
+
+enum Kinship {
+    /// Ours to reap. A peak of memory up to this many bytes is not its own.
+    Child { inherited_memory: u64 },
+    /// Somebody else's child.
+    #[cfg(target_os = "linux")]
+    Adopted,
+}
+
+/// How a leader ended.
+pub(super) struct LeaderEnd {
+    pub(super) status: ExitStatus,
+    pub(super) usage: ExecUsage,
+}
+
+impl Leader {
+    /// Takes a child that was just started as the leader of a group of its own, and kills it if it cannot
+    /// be watched.
+    pub(super) fn child(pid: Pid) -> io::Result<Self> {
+        let kinship = Kinship::Child { inherited_memory: syscalls::own_peak_memory() };
+        match Sight::of_child(pid) {
+            Ok(sight) => Ok(Self { pid, sight, kinship }),
+            Err(error) => {
+                process::kill_process_group(pid, Signal::KILL).ok();
+                syscalls::wait4(pid).ok();
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes a process that another one has started.
+    #[cfg(target_os = "linux")]
+    pub(super) fn adopted(pid: Pid, pidfd: OwnedFd) -> io::Result<Self> {
+        Ok(Self { pid, sight: Sight::pidfd(pidfd)?, kinship: Kinship::Adopted })
+    }
+
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Waits until it has ended, without reaping it. Cancel-safe.
+    pub(super) async fn exited(&self) -> io::Result<()> {
+        match &self.sight {
+            #[cfg(target_os = "linux")]
+            Sight::Pidfd(pidfd) => pidfd.readable().await.map(|mut ready| ready.retain_ready()),
+            Sight::Thread(ended) => {
+                ended.clone().wait_for(|&ended| ended).await.map(drop).map_err(|_| io::ErrorKind::BrokenPipe.into())
+            }
+        }
+    }
+
+    /// Asks it and its group to stop, and wakes those that are suspended so that they hear it.
+    pub(super) fn terminate(&self) -> io::Result<()> {
+        self.signal(Signal::TERM)?;
+        self.signal(Signal::CONT)
+    }
+
+    /// Kills it and its group.
+    pub(super) fn kill(&self) -> io::Result<()> {
+        self.signal(Signal::KILL)
+    }
+
+    /// To be called after its end: kills what is left of its group, while the pid is still taken and the
+    /// group can be nobody else's, and then reaps it.
+    pub(super) fn end(self) -> io::Result<LeaderEnd> {
+        // What cannot be killed, since it has another user, shows when it holds the output open.
+        self.signal_group(Signal::KILL).ok();
+        match self.kinship {
+            Kinship::Child { inherited_memory } => match syscalls::wait4(self.pid) {
+                Ok(reaped) => {
+                    let peak_memory = Some(reaped.peak_memory).filter(|&peak| peak > inherited_memory);
+                    let usage = ExecUsage { cpu: Some(reaped.cpu), peak_memory };
+                    Ok(LeaderEnd { status: reaped.status, usage })
+                }
+                // This process ignores SIGCHLD, or another part of it waits for every child.
+                Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(LeaderEnd::unknown()),
+                Err(error) => Err(error),
+            },
+            #[cfg(target_os = "linux")]
+            Kinship::Adopted => Ok(LeaderEnd::unknown()),
+        }
+    }
+
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        self.signal_group(signal)?;
+        // A leader that has joined another group was not reached by this.
+        if self.holds_its_pid() && process::getpgid(Some(self.pid)).is_ok_and(|group| group != self.pid) {
+            gone_is_fine(self.signal_alone(signal))?;
+        }
+        Ok(())
+    }
+
+    fn signal_alone(&self, signal: Signal) -> rustix::io::Result<()> {
+        match &self.sight {
+            #[cfg(target_os = "linux")]
+            Sight::Pidfd(pidfd) => process::pidfd_send_signal(pidfd.get_ref(), signal),
+            Sight::Thread(_) => process::kill_process(self.pid, signal),
+        }
+    }
+
+    fn signal_group(&self, signal: Signal) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if let Sight::Pidfd(pidfd) = &self.sight {
+            match syscalls::pidfd_signal_group(pidfd.get_ref().as_fd(), signal) {
+                // Not known to this kernel, or kept from us by a filter of system calls.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => {}
+                sent => return gone_is_fine(sent),
+            }
+        }
+        if self.holds_its_pid() { gone_is_fine(process::kill_process_group(self.pid, signal)) } else { Ok(()) }
+    }
+
+    /// Whether the pid certainly is still that of this process.
+    fn holds_its_pid(&self) -> bool {
+        match self.kinship {
+            // A child that nobody has reaped.
+            Kinship::Child { .. } => {
+                let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+                process::waitid(WaitId::Pid(self.pid), look).is_ok()
+            }
+            #[cfg(target_os = "linux")]
+            Kinship::Adopted => match &self.sight {
+                Sight::Pidfd(pidfd) => has_ended(pidfd.get_ref()).is_ok_and(|ended| !ended),
+                Sight::Thread(_) => false,
+            },
+        }
+    }
+}
+
+impl Sight {
+    fn of_child(pid: Pid) -> io::Result<Self> {
+        #[cfg(target_os = "linux")]
+        if let Ok(pidfd) = process::pidfd_open(pid, PidfdFlags::empty()) {
+            return Self::pidfd(pidfd);
+        }
+        Self::thread(pid)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn pidfd(pidfd: OwnedFd) -> io::Result<Self> {
+        syscalls::watch_end(pidfd).map(Self::Pidfd)
+    }
+
+    fn thread(pid: Pid) -> io::Result<Self> {
+        let (ended, sight) = watch::channel(false);
+        let wait = move || {
+            let until_end = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            while process::waitid(WaitId::Pid(pid), until_end).is_err_and(|error| error == Errno::INTR) {}
+            ended.send_replace(true);
+        };
+        std::thread::Builder::new().name("gadugi-wait".to_owned()).stack_size(64 << 10).spawn(wait)?;
+        Ok(Self::Thread(sight))
+    }
+}
+
+impl LeaderEnd {
+    fn unknown() -> Self {
+        Self { status: ExitStatus::Unknown, usage: ExecUsage::default() }
+    }
+}
+
+/// A child whose start nobody has been told of yet. Dropped before [`claim`](Self::claim), it is killed
+/// with its group, so that a start which is given up leaves nothing running.
+pub(super) struct Unclaimed(Option<Leader>);
+
+impl Unclaimed {
+    pub(super) fn new(leader: Leader) -> Self {
+        Self(Some(leader))
+    }
+
+    pub(super) fn claim(mut self) -> Leader {
+        self.0.take().expect("cannot fail because only this method, which ends it, takes it")
+    }
+}
+
+impl Drop for Unclaimed {
+    /// Blocks until the killed child is gone, which is as long as the kernel takes to clear it away.
+    fn drop(&mut self) {
+        if let Some(leader) = self.0.take() {
+            leader.kill().ok();
+            leader.end().ok();
+        }
+    }
+}
+
+/// Whether the process that a pidfd stands for has ended.
+#[cfg(target_os = "linux")]
+pub(super) fn has_ended(pidfd: &OwnedFd) -> io::Result<bool> {
+    let mut polled = [PollFd::new(pidfd, PollFlags::IN)];
+    Ok(poll(&mut polled, Some(&rustix::time::Timespec::default()))? > 0)
+}
+
+fn gone_is_fine(sent: rustix::io::Result<()>) -> io::Result<()> {
+    match sent {
+        Err(Errno::SRCH) => Ok(()),
+        other => other.map_err(io::Error::from),
+    }
+}

@@ -1,0 +1,103 @@
+//! Linux: procfs, which takes no disk and does not block.
+
+use std::fs;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use gadugi_core::ExecUsage;
+use rustix::process::Pid;
+use rustix::time::{ClockId, clock_gettime};
+
+/// Names this boot of the machine.
+pub(crate) fn boot_id() -> Option<&'static str> {
+    static BOOT_ID: OnceLock<Option<String>> = OnceLock::new();
+    let read = || Some(fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned());
+    BOOT_ID.get_or_init(read).as_deref()
+}
+
+/// When a process started, in ticks since the boot; `None` when it is gone.
+pub(crate) fn start_time(pid: Pid) -> Option<u64> {
+    stat(pid).map(|stat| stat.start)
+}
+
+/// How long ago that was, by a clock that also runs while the machine sleeps.
+pub(crate) fn age(start: u64) -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
+    (Duration::from_secs(seconds) + Duration::from_nanos(nanos)).saturating_sub(ticks(start))
+}
+
+/// What a running process has used: processor time with that of the children it waited for, and its own
+/// peak of memory.
+pub(crate) fn usage(pid: Pid, start: u64) -> ExecUsage {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()));
+    // Read last, so that both files are known to be about the same process.
+    match stat(pid).filter(|stat| stat.start == start) {
+        Some(stat) => {
+            ExecUsage { cpu: Some(ticks(stat.cpu)), peak_memory: status.ok().as_deref().and_then(peak_memory) }
+        }
+        None => ExecUsage::default(),
+    }
+}
+
+fn stat(pid: Pid) -> Option<Stat> {
+    Stat::parse(&fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?)
+}
+
+fn ticks(ticks: u64) -> Duration {
+    Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+}
+
+/// A part of `/proc/PID/stat`, in ticks; see proc_pid_stat(5).
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    cpu: u64,
+    start: u64,
+}
+
+impl Stat {
+    /// The second field is the name of the program in parentheses and may hold anything, so the fields
+    /// are counted from its end.
+    fn parse(text: &[u8]) -> Option<Self> {
+        let name_end = text.iter().rposition(|&byte| byte == b')')?;
+        let fields = std::str::from_utf8(&text[name_end + 1..]).ok()?;
+        let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
+        // The first of these is number 3 of the manual page.
+        let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+        let cpu = number(14)? + number(15)? + number(16)? + number(17)?;
+        Some(Self { cpu, start: number(22)? })
+    }
+}
+
+/// `VmHWM` of `/proc/PID/status`, in bytes.
+fn peak_memory(status: &str) -> Option<u64> {
+    let value = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_may_have_any_name() {
+        let fields = "S 1 4711 4711 0 -1 4194304 100 0 0 0 1 2 3 4 20 0 1 0 98765 8192000 500";
+        let expected = Some(Stat { cpu: 10, start: 98765 });
+        for name in ["cat", "a b", ") R 1 2 (", "x\n) y"] {
+            assert_eq!(Stat::parse(format!("4711 ({name}) {fields}").as_bytes()), expected, "{name}");
+        }
+        assert_eq!(Stat::parse(&[b"4711 (\xff\xfe) ", fields.as_bytes()].concat()), expected);
+        assert_eq!(Stat::parse(b"4711 (cat) S 1"), None);
+    }
+
+    #[test]
+    fn this_process_has_used_some_memory_and_is_not_older_than_the_boot() {
+        let own = rustix::process::getpid();
+        let start = start_time(own).expect("it is there");
+        assert!(usage(own, start).peak_memory > Some(0));
+        assert_eq!(usage(own, start + 1), ExecUsage::default(), "another process of the same pid");
+        assert!(age(start) < age(0));
+    }
+}

@@ -1,0 +1,96 @@
+//! What the executor is told by whoever builds it.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::time::Duration;
+
+/// The variables that a command sees without asking for them: what programs need to find each other,
+/// the user's folders, the terminal and the language. A `*` at the end stands for any rest. Everything
+/// else, tokens and keys above all, has to be named by the task.
+pub const PASSED_VARIABLES: &[&str] = &[
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "LC_*",
+    "TERM",
+    "TZ",
+    "TMPDIR",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_DIRS",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_DIRS",
+    "XDG_DATA_HOME",
+    "XDG_RUNTIME_DIR",
+    "XDG_STATE_HOME",
+];
+
+/// How much of a command's output is kept: the first bytes and the last ones, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputCap {
+    /// Kept from the beginning.
+    pub head: u64,
+    /// Kept from the end. While the command runs, they lie in a second file beside the log, so that they
+    /// cost no memory.
+    pub tail: u64,
+}
+
+impl Default for OutputCap {
+    /// 64 MiB from the beginning and 16 MiB from the end.
+    fn default() -> Self {
+        Self { head: 64 << 20, tail: 16 << 20 }
+    }
+}
+
+/// The settings of a [`SubprocessExecutor`](super::SubprocessExecutor).
+#[derive(Clone)]
+pub struct SubprocessSettings {
+    /// The caller's environment. A command sees of it what [`passed`](Self::passed) lets through and the
+    /// secrets that its task names.
+    pub environment: BTreeMap<OsString, OsString>,
+    /// Names that are let through; a `*` at the end stands for any rest.
+    pub passed: Vec<String>,
+    /// How much output of each command is kept.
+    pub output_cap: OutputCap,
+    /// How long, after the end of a command, output is awaited that a process which has left the
+    /// command's process group still holds open.
+    pub drain: Duration,
+}
+
+impl SubprocessSettings {
+    /// [`PASSED_VARIABLES`] of this environment, the default cap, and two seconds of draining.
+    #[must_use]
+    pub fn new(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        Self {
+            environment: environment.into_iter().collect(),
+            passed: PASSED_VARIABLES.iter().map(|&name| name.to_owned()).collect(),
+            output_cap: OutputCap::default(),
+            drain: Duration::from_secs(2),
+        }
+    }
+
+    /// Whether a variable of that name is let through.
+    pub(super) fn passes(&self, name: &OsStr) -> bool {
+        let name = name.as_encoded_bytes();
+        self.passed.iter().any(|rule| match rule.strip_suffix('*') {
+            Some(start) => name.starts_with(start.as_bytes()),
+            None => name == rule.as_bytes(),
+        })
+    }
+}
+
+impl fmt::Debug for SubprocessSettings {
+    /// Without the values of the environment, which hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubprocessSettings")
+            .field("environment", &self.environment.keys())
+            .field("passed", &self.passed)
+            .field("output_cap", &self.output_cap)
+            .field("drain", &self.drain)
+            .finish()
+    }
+}

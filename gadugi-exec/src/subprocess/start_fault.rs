@@ -1,0 +1,37 @@
+//! Why a command that exists could not be started.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// The source of an [`ExecError::Start`](gadugi_core::ExecError::Start) of this executor.
+#[derive(Debug, Error)]
+pub(super) enum StartFault {
+    #[error("the command is empty")]
+    Empty,
+    #[error("this executor does not know this kind of program")]
+    UnknownKind,
+    #[error("the secret `{name}` is not set in the environment of the caller")]
+    MissingSecret { name: String },
+    #[error("cannot work in the folder {}", .path.display())]
+    Folder {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} is a folder", .path.display())]
+    IsFolder { path: PathBuf },
+    #[error("{} is not executable", .path.display())]
+    NotExecutable { path: PathBuf },
+    #[error("{} is neither a program for this machine nor a script with a `#!` line", .path.display())]
+    Format { path: PathBuf },
+    #[error("{} needs an interpreter or a dynamic loader that does not exist", .path.display())]
+    Interpreter { path: PathBuf },
+    #[error("cannot write the script {}", .path.display())]
+    Script {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}

@@ -1,0 +1,207 @@
+//! The background task that looks after one command from its start to its end.
+
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gadugi_core::{ExecEnd, OutputSummary};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::launch::Launched;
+use super::leader::Leader;
+use super::pump;
+
+/// The end of a command, or why it was lost sight of.
+pub(super) type Ending = Result<ExecEnd, Arc<io::Error>>;
+
+/// Asks the supervisor to stop its command.
+pub(super) struct StopOrder {
+    pub(super) grace: Duration,
+    /// Is told when the command was signalled; dropped when there was nothing left to signal.
+    pub(super) asked: oneshot::Sender<io::Result<()>>,
+}
+
+/// What the holder of a running command has in hand of its supervisor.
+pub(super) struct Reins {
+    pub(super) orders: mpsc::UnboundedSender<StopOrder>,
+    pub(super) printed: watch::Receiver<u64>,
+    pub(super) ending: watch::Receiver<Option<Ending>>,
+}
+
+/// Takes a command into the care of a background task, which ends with the command and not before,
+/// whoever drops the reins.
+pub(super) fn look_after(launched: Launched, drain: Duration) -> Reins {
+    let (printed, printed_so_far) = watch::channel(0);
+    let (cut, cut_off) = oneshot::channel();
+    let pump = tokio::spawn(pump::drain(launched.output, launched.log, printed, cut_off));
+    let feed = launched.input.map(|(pipe, text)| tokio::spawn(pump::feed(pipe, text)));
+    let streams = Streams::Ours { pump: Pump::Open(pump), cut, feed, drain };
+    begin(launched.leader.claim(), launched.started, streams, printed_so_far)
+}
+
+/// As [`look_after`], for a command that another process has started and whose output goes elsewhere.
+#[cfg(target_os = "linux")]
+pub(super) fn watch_over(leader: Leader, started: Instant) -> Reins {
+    let (printed, printed_so_far) = watch::channel(0);
+    begin(leader, started, Streams::Elsewhere { _printed: printed }, printed_so_far)
+}
+
+fn begin(leader: Leader, started: Instant, streams: Streams, printed: watch::Receiver<u64>) -> Reins {
+    let (orders, incoming) = mpsc::unbounded_channel();
+    let (end, ending) = watch::channel(None);
+    let supervisor = Supervisor { leader, started, streams, orders: incoming, stop: Stop::NotAsked };
+    tokio::spawn(async move {
+        let ending = supervisor.run().await;
+        end.send_replace(Some(ending.map_err(Arc::new)));
+    });
+    Reins { orders, printed, ending }
+}
+
+struct Supervisor {
+    leader: Leader,
+    started: Instant,
+    streams: Streams,
+    orders: mpsc::UnboundedReceiver<StopOrder>,
+    stop: Stop,
+}
+
+enum Stop {
+    NotAsked,
+    /// Asked to end by itself until then; for ever when the grace is longer than time can tell.
+    Asked {
+        kill_at: Option<Instant>,
+    },
+    Killed,
+}
+
+enum Streams {
+    Ours {
+        pump: Pump,
+        cut: oneshot::Sender<()>,
+        feed: Option<JoinHandle<()>>,
+        drain: Duration,
+    },
+    /// Whoever listens to the output is not told that it is over before the command is.
+    #[cfg(target_os = "linux")]
+    Elsewhere {
+        _printed: watch::Sender<u64>,
+    },
+}
+
+enum Pump {
+    Open(JoinHandle<OutputSummary>),
+    Closed(OutputSummary),
+}
+
+impl Supervisor {
+    async fn run(mut self) -> io::Result<ExecEnd> {
+        let mut ended = None;
+        let ended = loop {
+            match ended {
+                // The leader has obeyed. What it left behind has the rest of the grace for its own end,
+                // and is taken to have come to it when the output is closed.
+                Some(_) if matches!(self.stop, Stop::Asked { .. }) && self.streams.are_open() => {}
+                Some(ended) => break ended,
+                None => {}
+            }
+            tokio::select! {
+                seen = self.leader.exited(), if ended.is_none() => {
+                    seen?;
+                    ended = Some(Instant::now());
+                }
+                Some(order) = self.orders.recv() => self.obey(order),
+                () = self.stop.grace_over() => {
+                    // It fails for a command that has changed its user: then waiting is all that is left.
+                    self.kill().ok();
+                }
+                closed = self.streams.closed() => closed?,
+            }
+        };
+        // From here on there is nothing to signal, and whoever asks for it learns that by this.
+        drop(self.orders);
+        let end = self.leader.end()?;
+        let output = self.streams.finish().await?;
+        Ok(ExecEnd { status: end.status, took: ended - self.started, output, usage: end.usage })
+    }
+
+    fn obey(&mut self, order: StopOrder) {
+        let kill_at = Instant::now().checked_add(order.grace);
+        let asked = match &mut self.stop {
+            Stop::Killed => Ok(()),
+            _ if order.grace.is_zero() => self.kill(),
+            Stop::Asked { kill_at: planned } => {
+                *planned = (*planned).into_iter().chain(kill_at).min();
+                Ok(())
+            }
+            Stop::NotAsked => {
+                self.stop = Stop::Asked { kill_at };
+                self.leader.terminate()
+            }
+        };
+        // Whoever has asked need not wait for the answer.
+        order.asked.send(asked).ok();
+    }
+
+    fn kill(&mut self) -> io::Result<()> {
+        self.stop = Stop::Killed;
+        self.leader.kill()
+    }
+}
+
+impl Stop {
+    /// Waits for the end of the grace; for ever where none runs.
+    async fn grace_over(&self) {
+        match self {
+            Self::Asked { kill_at: Some(kill_at) } => sleep_until(*kill_at).await,
+            _ => pending().await,
+        }
+    }
+}
+
+impl Streams {
+    fn are_open(&self) -> bool {
+        matches!(self, Self::Ours { pump: Pump::Open(_), .. })
+    }
+
+    /// Waits until every process has closed the output; for ever when that has been told before.
+    async fn closed(&mut self) -> io::Result<()> {
+        match self {
+            Self::Ours { pump: pump @ Pump::Open(_), .. } => pump.closed().await.map(drop),
+            _ => pending().await,
+        }
+    }
+
+    /// Takes what output still comes, for as long as is due to a process that outlives the command.
+    async fn finish(self) -> io::Result<OutputSummary> {
+        match self {
+            Self::Ours { mut pump, cut, feed, drain } => {
+                if let Some(feed) = feed {
+                    feed.abort();
+                }
+                if let Ok(closed) = timeout(drain, pump.closed()).await {
+                    return closed;
+                }
+                drop(cut);
+                pump.closed().await
+            }
+            #[cfg(target_os = "linux")]
+            Self::Elsewhere { .. } => Ok(OutputSummary::default()),
+        }
+    }
+}
+
+impl Pump {
+    async fn closed(&mut self) -> io::Result<OutputSummary> {
+        match self {
+            Self::Open(pump) => {
+                let summary = pump.await.map_err(|error: JoinError| io::Error::other(error))?;
+                *self = Self::Closed(summary);
+                Ok(summary)
+            }
+            Self::Closed(summary) => Ok(*summary),
+        }
+    }
+}
