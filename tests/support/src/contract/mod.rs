@@ -1,1 +1,3 @@
 //! What every executor and every registry must do, as functions that their tests call.
+
+pub mod executor;
