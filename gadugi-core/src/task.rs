@@ -1,7 +1,7 @@
 //! What a task is: what is run, where it was written down, and within which limits.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,7 +19,10 @@ pub struct SourceLocation {
 
 impl fmt::Display for SourceLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
+        // A file's name may hold line breaks and codes for the terminal; a message stays on its line.
+        for c in self.file.to_string_lossy().chars() {
+            if c.is_control() { write!(f, "{}", c.escape_default())? } else { f.write_char(c)? }
+        }
         if self.line > 0 {
             write!(f, ":{}", self.line)?;
         }
