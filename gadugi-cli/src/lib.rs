@@ -1,1 +1,4 @@
-//! .
+//! The command line of Gadugi.
+
+pub mod config;
+pub mod input;

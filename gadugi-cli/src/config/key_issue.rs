@@ -1,0 +1,228 @@
+//! What can be wrong with the keys and values of a file.
+
+use gadugi_core::{IdError, SourceLocation};
+use thiserror::Error;
+
+use crate::config::quantity::QuantityError;
+
+/// Something in a TOML or YAML file, or in a `GADUGI_*` variable, that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum KeyIssue {
+    /// The file follows the rules of its format only up to here.
+    #[error("{at}: this is not valid {format}: {message}")]
+    Syntax {
+        /// Where.
+        at: SourceLocation,
+        /// `TOML` or `YAML`.
+        format: &'static str,
+        /// What the parser says.
+        message: String,
+    },
+    /// There is no such key.
+    #[error("{at}: unknown key `{key}`{}", did_you_mean(.suggestion.as_deref()))]
+    UnknownKey {
+        /// Where.
+        at: SourceLocation,
+        /// As it was given.
+        key: String,
+        /// A key of a similar name.
+        suggestion: Option<String>,
+        /// All keys that can stand there.
+        known: Vec<&'static str>,
+    },
+    /// There is no such variable, and its name is very like one that exists.
+    #[error("{at}: unknown variable `{name}`{}", did_you_mean(Some(.suggestion)))]
+    UnknownVariable {
+        /// Where.
+        at: SourceLocation,
+        /// As it was given.
+        name: String,
+        /// The variable of a similar name.
+        suggestion: String,
+    },
+    /// The value is of another type.
+    #[error("{at}: `{key}` must be {expected}, not {found}")]
+    WrongType {
+        /// Where.
+        at: SourceLocation,
+        /// Its key.
+        key: String,
+        /// What can stand there.
+        expected: String,
+        /// What stands there.
+        found: String,
+        /// A value that could stand there.
+        example: &'static str,
+    },
+    /// The value is of the right type and still cannot be used.
+    #[error("{at}: `{key}`: {issue}")]
+    Value {
+        /// Where.
+        at: SourceLocation,
+        /// Its key.
+        key: String,
+        /// What is wrong with it.
+        issue: Box<ValueIssue>,
+    },
+    /// A key that must be there is not.
+    #[error("{at}: `{key}` is missing")]
+    MissingKey {
+        /// Where it should be.
+        at: SourceLocation,
+        /// The key.
+        key: &'static str,
+        /// A value that could stand there.
+        example: &'static str,
+    },
+}
+
+/// What is wrong with a single value.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ValueIssue {
+    /// Not a length of time or an amount of memory.
+    #[error("{0}")]
+    Quantity(QuantityError),
+    /// A name that does not have its form.
+    #[error("{error}")]
+    Name {
+        /// The rule that it breaks.
+        error: IdError,
+        /// A name of that form, as near to it as can be.
+        example: String,
+    },
+    /// None of the few words that can stand there.
+    #[error("`{found}` is none of {}", .words.join(", "))]
+    NoneOf {
+        /// As it was given.
+        found: String,
+        /// What can stand there.
+        words: &'static [&'static str],
+    },
+    /// Nothing but white space.
+    #[error("the text is empty")]
+    Blank,
+    /// A NUL character, which no program can be given.
+    #[error("the text holds a NUL character")]
+    Nul,
+    /// A variable whose value is not UTF-8.
+    #[error("the value is not UTF-8")]
+    NotUtf8,
+    /// Not the name of a variable.
+    #[error("`{name}` cannot be the name of a variable")]
+    VariableName {
+        /// As it was given.
+        name: String,
+    },
+    /// Not a name for an agent.
+    #[error("`{name}` cannot be the name of an agent")]
+    AgentName {
+        /// As it was given.
+        name: String,
+    },
+    /// A placeholder that does not exist and is very like one that does.
+    #[error("unknown placeholder `{{{name}}}`{}", did_you_mean(Some(&format!("{{{suggestion}}}"))))]
+    Placeholder {
+        /// As it was given, without braces.
+        name: String,
+        /// The placeholder of a similar name.
+        suggestion: &'static str,
+    },
+    /// An agent's command without the placeholder that its way of getting the prompt needs.
+    #[error("`prompt = \"file\"` needs `{{prompt_file}}` in the command")]
+    NoPromptFile,
+    /// A placeholder that stands for nothing with the agent's way of getting the prompt.
+    #[error("`{{{placeholder}}}` has no meaning with `prompt = \"{mode}\"`")]
+    PromptPlaceholder {
+        /// The placeholder, without braces.
+        placeholder: &'static str,
+        /// The agent's way of getting the prompt.
+        mode: &'static str,
+    },
+}
+
+impl From<QuantityError> for ValueIssue {
+    fn from(error: QuantityError) -> Self {
+        Self::Quantity(error)
+    }
+}
+
+impl KeyIssue {
+    /// Where it is.
+    #[must_use]
+    pub fn at(&self) -> &SourceLocation {
+        match self {
+            Self::Syntax { at, .. }
+            | Self::UnknownKey { at, .. }
+            | Self::UnknownVariable { at, .. }
+            | Self::WrongType { at, .. }
+            | Self::Value { at, .. }
+            | Self::MissingKey { at, .. } => at,
+        }
+    }
+
+    /// What the user can do.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Syntax { format: "YAML", .. } => {
+                "write one `key: value` a line; put a value that holds `: `, `#`, or begins with one of \
+                 `{[*&!|>'\"%@` and a backtick, into quotes"
+                    .into()
+            }
+            Self::Syntax { .. } => "write one `key = value` a line, with texts in \"quotes\"".into(),
+            Self::UnknownKey { suggestion: Some(suggestion), .. } => format!("write `{suggestion}`, or remove it"),
+            Self::UnknownKey { known, .. } => format!("the keys are {}", known.join(", ")),
+            Self::UnknownVariable { suggestion, .. } => format!("set `{suggestion}`, or unset it"),
+            Self::WrongType { example, .. } => format!("write for example {example}"),
+            Self::MissingKey { key, example, .. } => format!("add for example {key} = {example}"),
+            Self::Value { issue, .. } => issue.hint(),
+        }
+    }
+}
+
+impl ValueIssue {
+    /// What the user can do.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Quantity(error) => error.hint(),
+            Self::Name { example, .. } => format!("write for example `{example}`"),
+            Self::NoneOf { found, words } => match closest(found, words.iter().copied()) {
+                Some(word) => format!("did you mean `{word}`?"),
+                None => format!("write `{}`", words[0]),
+            },
+            Self::Blank => "write something, or remove the key".into(),
+            Self::Nul => "remove it".into(),
+            Self::NotUtf8 => "set it to a text in UTF-8, or unset it".into(),
+            Self::VariableName { .. } => "name a variable, without `=` and without its value".into(),
+            Self::AgentName { .. } => "use letters, digits, `.`, `_` and `-`, at most 64".into(),
+            Self::Placeholder { suggestion, .. } => format!("write `{{{suggestion}}}`"),
+            Self::NoPromptFile => "put `{prompt_file}` where the command expects the path of a file".into(),
+            Self::PromptPlaceholder { placeholder: "prompt", .. } => "write `prompt = \"argument\"`".into(),
+            Self::PromptPlaceholder { .. } => "write `prompt = \"file\"`".into(),
+        }
+    }
+}
+
+pub(crate) fn did_you_mean(suggestion: Option<&str>) -> String {
+    suggestion.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+}
+
+/// The candidate that is most like `name`, if one is: at most a third of its letters differ.
+pub(crate) fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let measured = candidates.into_iter().map(|known| (strsim::damerau_levenshtein(name, known), known));
+    let (distance, known) = measured.min()?;
+    (distance * 3 <= name.chars().count()).then_some(known)
+}
+
+/// A text for a message: on one line, without control characters, and not longer than 60 characters.
+pub(crate) fn shown(text: &str) -> String {
+    let mut shown: String = text.chars().take(61).flat_map(char::escape_debug).collect();
+    if shown.chars().count() > 60 {
+        shown = shown.chars().take(59).collect::<String>() + "…";
+    }
+    // Quotes need no escape where everything stands between backticks.
+    shown.replace("\\\"", "\"").replace("\\'", "'")
+}

@@ -1,0 +1,103 @@
+//! The keys of `gadugi.toml`: the one list that the parser, the template, the `GADUGI_*` variables and the
+//! test of the documentation go by.
+
+/// A key of the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct ConfigKey {
+    /// As it stands in the file. Its variable is this in capitals after `GADUGI_`.
+    pub name: &'static str,
+    /// Its default, as TOML; `None` where nothing is set unless the user does.
+    pub default: Option<&'static str>,
+    /// A value, as TOML.
+    pub example: &'static str,
+    /// What it is for, in lines for the template.
+    pub about: &'static [&'static str],
+}
+
+impl ConfigKey {
+    /// The variable of the environment that sets it, such as `GADUGI_JOBS`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        variable(self.name)
+    }
+}
+
+pub(crate) fn variable(key: &str) -> String {
+    format!("GADUGI_{}", key.to_uppercase())
+}
+
+const fn key(
+    name: &'static str,
+    default: Option<&'static str>,
+    example: &'static str,
+    about: &'static [&'static str],
+) -> ConfigKey {
+    ConfigKey { name, default, example, about }
+}
+
+/// All keys but the tables `[agents.NAME]`, in the order in which they are explained.
+pub const CONFIG_KEYS: &[ConfigKey] = &[
+    key("jobs", Some("4"), "8", &["How many tasks run at once, at the most."]),
+    key(
+        "executor",
+        Some("\"auto\""),
+        "\"subprocess\"",
+        &["Where tasks run: \"subprocess\", \"docker\", or \"auto\" (Docker where it can be used, else subprocess)."],
+    ),
+    key(
+        "agent",
+        None,
+        "\"claude\"",
+        &["The agent for task files that say neither `run:` nor `command:` nor `agent:`; see [agents.NAME] below."],
+    ),
+    key("image", None, "\"ghcr.io/me/dev:1\"", &["The container image for tasks that name none."]),
+    key("base", Some("\"HEAD\""), "\"origin/main\"", &["The commit that the tasks' branches start from."]),
+    key(
+        "timeout",
+        Some("\"none\""),
+        "\"30m\"",
+        &["How long an attempt at a task may take, such as \"90s\", \"30m\" or \"1h30m\"."],
+    ),
+    key("idle_timeout", Some("\"none\""), "\"10m\"", &["How long an attempt may print nothing."]),
+    key("grace", Some("\"10s\""), "\"30s\"", &["How long a task that is asked to stop gets before it is killed."]),
+    key("retries", Some("0"), "2", &["How many further attempts a task gets that failed or ran out of time."]),
+    key("fail_fast", Some("false"), "true", &["Start nothing more after the first task that does not succeed."]),
+    key(
+        "keep",
+        Some("\"failed\""),
+        "\"always\"",
+        &["Which worktrees stay after their task: \"failed\", \"always\" or \"never\". Branches always stay."],
+    ),
+    key(
+        "allow_overlap",
+        Some("false"),
+        "true",
+        &["Run tasks at once although what they say they will change (`touches:`) overlaps."],
+    ),
+    key(
+        "worktrees",
+        None,
+        "\"../my-worktrees\"",
+        &[
+            "The folder for the worktrees, relative to this file. Without it: <repository>.gadugi beside the repository.",
+        ],
+    ),
+    key("branch_prefix", Some("\"gadugi/\""), "\"bots/\"", &["What the names of the tasks' branches begin with."]),
+    key(
+        "env",
+        Some("[]"),
+        "[\"CARGO_HOME\", \"JAVA_HOME\"]",
+        &["Names of variables that every task gets from the environment of gadugi, where they are set."],
+    ),
+    key(
+        "output_cap",
+        Some("\"64MiB\""),
+        "\"1GiB\"",
+        &[
+            "How much output of an attempt is kept, such as \"512KiB\" or \"1GiB\"; what is over it is counted, not kept.",
+        ],
+    ),
+];
+
+/// The keys of a table `[agents.NAME]`.
+pub const AGENT_KEYS: &[&str] = &["command", "prompt", "env"];

@@ -1,0 +1,183 @@
+//! One source of settings: a file, the environment, or the flags of a command.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gadugi_core::{KeepPolicy, SourceLocation};
+
+use crate::config::agent::{AgentProfile, read_profile};
+use crate::config::branch_prefix::BranchPrefix;
+use crate::config::document::{Entry, Node, Value};
+use crate::config::fields::{Fields, from_text};
+use crate::config::key_issue::{KeyIssue, ValueIssue, closest, shown};
+use crate::config::keys::{CONFIG_KEYS, variable};
+use crate::config::quantity::{TimeLimit, parse_duration, parse_size};
+
+/// The words of `keep`, in the order of [`KEEP`].
+const KEEP_WORDS: &[&str] = &["failed", "always", "never"];
+const KEEP: [KeepPolicy; 3] = [KeepPolicy::Failed, KeepPolicy::Always, KeepPolicy::Never];
+
+/// The settings that one source makes. What is `None` is left to the sources before it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ConfigLayer {
+    /// How many tasks run at once, at the most.
+    pub jobs: Option<NonZeroUsize>,
+    /// The executor by name, or `auto`.
+    pub executor: Option<String>,
+    /// The agent for tasks that do not say what they run.
+    pub agent: Option<String>,
+    /// The container image for tasks that name none.
+    pub image: Option<String>,
+    /// What the tasks' branches start from, as git understands it.
+    pub base: Option<String>,
+    /// The wall clock of an attempt.
+    pub timeout: Option<TimeLimit>,
+    /// How long an attempt may print nothing.
+    pub idle_timeout: Option<TimeLimit>,
+    /// How long a task gets to stop before it is killed.
+    pub grace: Option<Duration>,
+    /// How many further attempts a failed task gets.
+    pub retries: Option<u32>,
+    /// Whether nothing more is started after the first task that does not succeed.
+    pub fail_fast: Option<bool>,
+    /// Which worktrees stay.
+    pub keep: Option<KeepPolicy>,
+    /// Whether tasks whose `touches` overlap may run at once.
+    pub allow_overlap: Option<bool>,
+    /// The folder for the worktrees.
+    pub worktrees: Option<PathBuf>,
+    /// What the names of the tasks' branches begin with.
+    pub branch_prefix: Option<BranchPrefix>,
+    /// Names of variables that every task gets, where they are set.
+    pub env: Option<Vec<String>>,
+    /// How many bytes of an attempt's output are kept.
+    pub output_cap: Option<u64>,
+    /// Agents by name.
+    pub agents: BTreeMap<String, AgentProfile>,
+}
+
+impl ConfigLayer {
+    /// The settings of this layer, and where it makes none, those of an earlier one. An agent's profile
+    /// counts as a whole.
+    #[must_use]
+    pub fn over(mut self, earlier: Self) -> Self {
+        let mut agents = earlier.agents;
+        agents.append(&mut self.agents);
+        Self {
+            jobs: self.jobs.or(earlier.jobs),
+            executor: self.executor.or(earlier.executor),
+            agent: self.agent.or(earlier.agent),
+            image: self.image.or(earlier.image),
+            base: self.base.or(earlier.base),
+            timeout: self.timeout.or(earlier.timeout),
+            idle_timeout: self.idle_timeout.or(earlier.idle_timeout),
+            grace: self.grace.or(earlier.grace),
+            retries: self.retries.or(earlier.retries),
+            fail_fast: self.fail_fast.or(earlier.fail_fast),
+            keep: self.keep.or(earlier.keep),
+            allow_overlap: self.allow_overlap.or(earlier.allow_overlap),
+            worktrees: self.worktrees.or(earlier.worktrees),
+            branch_prefix: self.branch_prefix.or(earlier.branch_prefix),
+            env: self.env.or(earlier.env),
+            output_cap: self.output_cap.or(earlier.output_cap),
+            agents,
+        }
+    }
+
+    /// Reads the keys of a configuration file. Relative folders are taken from the folder that the file is in.
+    pub(crate) fn from_file(entries: &[Entry], file: &Path, issues: &mut Vec<KeyIssue>) -> Self {
+        let known: Vec<&'static str> = CONFIG_KEYS.iter().map(|key| key.name).chain(["agents"]).collect();
+        let mut fields = Fields::new(file, 1, entries, issues).only(&known);
+        let mut layer = Self::read(&mut fields);
+        let folder = file.parent().unwrap_or(Path::new(""));
+        layer.worktrees = layer.worktrees.map(|worktrees| folder.join(worktrees));
+        if let Some(agents) = fields.table("agents", "[agents.claude]") {
+            let mut fields = fields.nested(1, agents);
+            layer.agents = agents.iter().filter_map(|entry| read_profile(&mut fields, entry)).collect();
+        }
+        layer
+    }
+
+    /// Reads the variables whose names are those of the keys after `GADUGI_`. Others are left alone, unless
+    /// one is so like a known one that it must be a slip.
+    pub(crate) fn from_environment(environment: &BTreeMap<OsString, OsString>, issues: &mut Vec<KeyIssue>) -> Self {
+        let at = SourceLocation { file: "<environment>".into(), line: 0 };
+        let mut entries = Vec::new();
+        for (name, text) in environment {
+            let Some(name) = name.to_str().filter(|name| name.starts_with("GADUGI_")) else { continue };
+            let key = CONFIG_KEYS.iter().find(|key| key.variable() == name);
+            match (key, text.to_str().map(str::trim)) {
+                (Some(_), Some("")) => {}
+                (Some(key), Some(text)) => {
+                    entries.push(Entry { key: key.name.to_owned(), line: 0, node: node_of_variable(key.name, text) });
+                }
+                (Some(_), None) => {
+                    issues.push(KeyIssue::Value {
+                        at: at.clone(),
+                        key: name.to_owned(),
+                        issue: ValueIssue::NotUtf8.into(),
+                    });
+                }
+                (None, _) => {
+                    if let Some(suggestion) = similar_variable(name) {
+                        issues.push(KeyIssue::UnknownVariable { at: at.clone(), name: shown(name), suggestion });
+                    }
+                }
+            }
+        }
+        Self::read(&mut Fields::new(&at.file, 0, &entries, issues).called(variable))
+    }
+
+    fn read(fields: &mut Fields<'_, '_>) -> Self {
+        let jobs = |number: i128| NonZeroUsize::new(usize::try_from(number).ok()?);
+        let retries = |number: i128| u32::try_from(number).ok();
+        Self {
+            jobs: fields.integer("jobs", "a whole number from 1 on", "4", jobs),
+            executor: fields.text("executor", "\"auto\"").map(|text| text.value),
+            agent: fields.text("agent", "\"claude\"").map(|text| text.value),
+            image: fields.text("image", "\"ubuntu:24.04\"").map(|text| text.value),
+            base: fields.text("base", "\"HEAD\"").map(|text| text.value),
+            timeout: fields.quantity("timeout", "\"30m\"", from_text),
+            idle_timeout: fields.quantity("idle_timeout", "\"10m\"", from_text),
+            grace: fields.quantity("grace", "\"10s\"", parse_duration),
+            retries: fields.integer("retries", "a whole number from 0 on", "1", retries),
+            fail_fast: fields.switch("fail_fast"),
+            keep: fields.word("keep", KEEP_WORDS, &KEEP),
+            allow_overlap: fields.switch("allow_overlap"),
+            worktrees: fields.text("worktrees", "\"../worktrees\"").map(|text| text.value.into()),
+            branch_prefix: fields.parsed("branch_prefix", "\"gadugi/\"", |text| {
+                text.parse().map_err(|error| ValueIssue::Name { error, example: "gadugi/".into() })
+            }),
+            env: fields
+                .variables("env", "[\"CARGO_HOME\"]")
+                .map(|names| names.into_iter().map(|name| name.value).collect()),
+            output_cap: fields.quantity("output_cap", "\"64MiB\"", parse_size),
+            agents: BTreeMap::new(),
+        }
+    }
+}
+
+/// A known variable that `name` must have been meant to be.
+fn similar_variable(name: &str) -> Option<String> {
+    let lower = name.strip_prefix("GADUGI_")?.to_lowercase();
+    closest(&lower, CONFIG_KEYS.iter().map(|key| key.name)).map(variable)
+}
+
+/// The value of a variable as if it stood in a file: numbers and switches without quotes, lists with commas.
+fn node_of_variable(key: &str, text: &str) -> Node {
+    let value = match key {
+        "fail_fast" | "allow_overlap" if matches!(text, "true" | "1") => Value::Switch(true),
+        "fail_fast" | "allow_overlap" if matches!(text, "false" | "0") => Value::Switch(false),
+        "env" => {
+            let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+            let node = |name: &str| Node { line: 0, value: Value::Text(name.to_owned()), bare: None };
+            Value::List(names.map(node).collect())
+        }
+        "jobs" | "retries" => text.parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Integer),
+        _ => Value::Text(text.to_owned()),
+    };
+    Node { line: 0, value, bare: None }
+}

@@ -1,0 +1,70 @@
+//! The tasks of a run: from the arguments of the command to a [`RawPlan`].
+//!
+//! Files, folders, patterns, the standard input and inline texts are [collected](collect), each file is
+//! [read](read) once into drafts, and drafts become tasks with the [settings](crate::config) for what they leave
+//! open. All that is wrong anywhere is told at once.
+
+mod collect;
+mod draft;
+mod glob;
+mod issue;
+mod markdown;
+mod read;
+mod resolve;
+mod yaml;
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use gadugi_core::RawPlan;
+
+use crate::config::{Config, Environment};
+pub use draft::{BATCH_KEYS, TASK_KEYS};
+pub use issue::{InputError, InputIssue, MAX_ARGUMENT_BYTES, MAX_TASKS};
+
+/// What a run is given, and what it is read with.
+pub struct TaskInput<'a> {
+    /// Files, folders, patterns, and `-` for the standard input.
+    pub arguments: &'a [PathBuf],
+    /// Tasks for the default agent, written out.
+    pub texts: &'a [String],
+    /// The folder that relative arguments are relative to.
+    pub folder: &'a Path,
+    /// Read to its end if an argument is `-`, else left alone.
+    pub stdin: &'a mut dyn Read,
+    /// Defaults and agents.
+    pub config: &'a Config,
+    /// Where secrets must be set. Their values are not looked at.
+    pub environment: &'a Environment,
+}
+
+/// Reads all tasks, in the order in which they are named, those of a folder by name, and texts last. The plan
+/// is empty if nothing is named.
+///
+/// # Errors
+/// [`InputError`] with everything that is wrong with any of them.
+pub fn read_tasks(input: TaskInput<'_>) -> Result<RawPlan, InputError> {
+    let mut issues = Vec::new();
+    let sources = collect::collect(input.arguments, input.folder, &mut issues);
+    let collected = issues.len();
+    let mut drafts = Vec::new();
+    for source in &sources {
+        drafts.extend(read::read_source(source, input.folder, input.stdin, &mut issues));
+    }
+    drafts.extend(read::read_texts(input.texts, &mut issues));
+    if drafts.len() > MAX_TASKS {
+        issues.push(InputIssue::TooManyTasks { found: drafts.len() });
+        return Err(InputError { issues });
+    }
+    let tasks = resolve::resolve(drafts, input.config, input.environment, &mut issues);
+    if issues.is_empty() {
+        return Ok(RawPlan { tasks });
+    }
+    let order: HashMap<&Path, usize> = sources.iter().enumerate().map(|(n, source)| (source.shown(), n)).collect();
+    issues[collected..].sort_by_key(|issue| {
+        let place = issue.at().map(|at| (order.get(at.file.as_path()).copied().unwrap_or(order.len()), at.line));
+        place.unwrap_or((order.len(), 0))
+    });
+    Err(InputError { issues })
+}

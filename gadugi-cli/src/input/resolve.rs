@@ -1,0 +1,226 @@
+//! From drafts to tasks: ids for those that have none, defaults from the settings, and the commands of
+//! agents.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::time::Duration;
+
+use gadugi_core::{Action, Limits, Program, RawTask, Resources, SourceLocation, TaskId, TaskSpec};
+
+use crate::config::{AgentProfile, Config, Environment, Placeholders, PromptMode, TimeLimit, closest};
+use crate::input::draft::{Draft, Names, Prompt, Work};
+use crate::input::issue::{InputIssue, MAX_ARGUMENT_BYTES};
+use crate::input::markdown;
+
+/// Where an agent that wants a file finds its prompt. It is given on the standard input, so that no file has
+/// to be made and removed.
+const PROMPT_FILE: &str = "/dev/stdin";
+
+/// Makes tasks of all drafts. What is wrong is noted.
+pub(crate) fn resolve(
+    drafts: Vec<Draft>,
+    config: &Config,
+    environment: &Environment,
+    issues: &mut Vec<InputIssue>,
+) -> Vec<RawTask> {
+    let ids = Ids::assign(&drafts);
+    let resolver = Resolver { config, environment };
+    let mut tasks = Vec::new();
+    for (draft, id) in drafts.into_iter().zip(&ids.ids) {
+        ids.check_needs(&draft, issues);
+        tasks.extend(resolver.task(draft, id.clone(), issues));
+    }
+    tasks
+}
+
+/// The ids of all drafts.
+struct Ids {
+    ids: Vec<TaskId>,
+    /// For each id that drafts have by their plain names, and none by its own word, where those drafts are.
+    plain: HashMap<TaskId, Vec<SourceLocation>>,
+}
+
+impl Ids {
+    /// Drafts that name their id get that, whether it is taken or not: the plan refuses duplicates. Others get
+    /// one of their own, from their names.
+    fn assign(drafts: &[Draft]) -> Self {
+        let explicit: HashSet<TaskId> = drafts.iter().filter_map(|draft| draft.id.clone()).collect();
+        let mut plain: HashMap<TaskId, Vec<SourceLocation>> = HashMap::new();
+        let mut taken = explicit.clone();
+        let mut ids = Vec::new();
+        for draft in drafts {
+            let id = draft.id.clone().unwrap_or_else(|| {
+                let name = TaskId::slug(&draft.names.plain);
+                if !explicit.contains(&name) {
+                    plain.entry(name).or_default().push(draft.at.clone());
+                }
+                free_id(&draft.names, &taken)
+            });
+            taken.insert(id.clone());
+            ids.push(id);
+        }
+        Self { ids, plain }
+    }
+
+    /// Notes needs that name a file whose name other files have too.
+    fn check_needs(&self, draft: &Draft, issues: &mut Vec<InputIssue>) {
+        for need in &draft.needs {
+            let named = need.value.parse().ok().and_then(|need: TaskId| self.plain.get(&need));
+            if let Some(candidates) = named.filter(|candidates| candidates.len() > 1) {
+                issues.push(InputIssue::AmbiguousNeed {
+                    at: need.at.clone(),
+                    need: need.value.clone(),
+                    candidates: candidates.clone(),
+                });
+            }
+        }
+    }
+}
+
+fn free_id(names: &Names, taken: &HashSet<TaskId>) -> TaskId {
+    let plain = TaskId::slug(&names.plain);
+    if !taken.contains(&plain) {
+        return plain;
+    }
+    let mut id = TaskId::slug_apart(&names.unique, |id| taken.contains(id));
+    let mut number = 2;
+    while taken.contains(&id) {
+        id = TaskId::slug_apart(&format!("{} {number}", names.unique), |id| taken.contains(id));
+        number += 1;
+    }
+    id
+}
+
+struct Resolver<'a> {
+    config: &'a Config,
+    environment: &'a Environment,
+}
+
+impl Resolver<'_> {
+    fn task(&self, draft: Draft, id: TaskId, issues: &mut Vec<InputIssue>) -> Option<RawTask> {
+        let config = self.config;
+        let prompt = match &draft.prompt {
+            Prompt::Text(text) => text.as_str(),
+            Prompt::Unclear => "",
+        };
+        let title = draft.title.as_deref().map(markdown::one_line).or_else(|| markdown::title(prompt));
+        let title = title.unwrap_or_else(|| id.to_string());
+        let (action, profile) = match self.action(&draft, &id, &title, issues) {
+            Some((action, profile)) => (Some(action), profile),
+            None => (None, None),
+        };
+        let secrets = self.secrets(&draft, &id, profile, issues);
+        let limit = |own: Option<TimeLimit>, default: Option<Duration>| own.map_or(default, TimeLimit::duration);
+        let spec = TaskSpec {
+            id,
+            title,
+            source: draft.at,
+            action: action?,
+            check: draft.check,
+            touches: draft.touches,
+            executor: draft.executor,
+            limits: Limits {
+                timeout: limit(draft.timeout, config.timeout),
+                idle_timeout: limit(draft.idle_timeout, config.idle_timeout),
+                grace: draft.grace.unwrap_or(config.grace),
+            },
+            retries: draft.retries.unwrap_or(config.retries),
+            env: draft.env,
+            secrets,
+            priority: draft.priority,
+            resources: Resources {
+                image: draft.image.or_else(|| config.image.clone()),
+                memory: draft.memory,
+                cpus: draft.cpus,
+            },
+        };
+        let needs = draft.needs.into_iter().map(|need| (need.value, need.at)).collect();
+        Some(RawTask { spec, needs })
+    }
+
+    /// What the task runs, and the agent that does.
+    fn action(
+        &self,
+        draft: &Draft,
+        id: &TaskId,
+        title: &str,
+        issues: &mut Vec<InputIssue>,
+    ) -> Option<(Action, Option<&AgentProfile>)> {
+        let own = |program| Some((Action { program, stdin: None, agent: None }, None));
+        let (agent, at) = match (&draft.work, &self.config.agent) {
+            (Work::Script(script), _) => return own(Program::Script(script.clone())),
+            (Work::Command(command), _) => return own(Program::Argv(command.clone())),
+            (Work::Agent(agent), _) => (&agent.value, &agent.at),
+            (Work::Unsaid, Some(agent)) => (agent, &draft.at),
+            (Work::Unsaid, None) => {
+                issues.push(InputIssue::NoAction { at: draft.at.clone() });
+                return None;
+            }
+            (Work::Unclear, _) => return None,
+        };
+        let prompt = match &draft.prompt {
+            Prompt::Text(text) if text.is_empty() => {
+                issues.push(InputIssue::NoPrompt { at: draft.at.clone(), agent: agent.clone() });
+                return None;
+            }
+            Prompt::Text(text) => text,
+            Prompt::Unclear => return None,
+        };
+        let Some(profile) = self.config.agents.get(agent) else {
+            let configured = || self.config.agents.keys();
+            issues.push(InputIssue::UnknownAgent {
+                at: at.clone(),
+                agent: agent.clone(),
+                suggestion: closest(agent, configured().map(String::as_str)).map(str::to_owned),
+                configured: configured().cloned().collect(),
+            });
+            return None;
+        };
+        let as_argument = profile.prompt == PromptMode::Argument;
+        if as_argument && prompt.len() > MAX_ARGUMENT_BYTES {
+            let (agent, bytes) = (agent.clone(), prompt.len());
+            issues.push(InputIssue::LongPrompt { at: draft.at.clone(), agent, bytes });
+            return None;
+        }
+        let values = Placeholders { task: id.as_str(), title, prompt_file: PROMPT_FILE, prompt };
+        let mut command = profile.fill(values);
+        if as_argument && !profile.mentions("prompt") {
+            command.push(prompt.clone());
+        }
+        let action = Action {
+            program: Program::Argv(command),
+            stdin: (!as_argument).then(|| format!("{prompt}\n")),
+            agent: Some(agent.clone()),
+        };
+        Some((action, Some(profile)))
+    }
+
+    /// The variables that are passed on: those that the task asks for, which must be set, and those that the
+    /// settings and the agent let through, where they are set.
+    fn secrets(
+        &self,
+        draft: &Draft,
+        id: &TaskId,
+        profile: Option<&AgentProfile>,
+        issues: &mut Vec<InputIssue>,
+    ) -> Vec<String> {
+        let is_set = |name: &str| self.environment.contains_key(OsStr::new(name));
+        let mut names: Vec<String> = Vec::new();
+        for secret in &draft.secrets {
+            let (at, task, name) = (secret.at.clone(), id.to_string(), secret.value.clone());
+            if draft.env.contains_key(&name) {
+                issues.push(InputIssue::SecretInEnv { at, task, name });
+            } else if !is_set(&name) {
+                issues.push(InputIssue::NoSecret { at, task, name });
+            } else if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        for name in self.config.env.iter().chain(profile.iter().flat_map(|profile| &profile.env)) {
+            if is_set(name) && !draft.env.contains_key(name) && !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
+    }
+}

@@ -1,0 +1,287 @@
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::time::Duration;
+
+use gadugi_cli::config::{
+    CONFIG_KEYS, Config, ConfigFile, ConfigLayer, ConfigSources, Environment, PromptMode, TimeLimit, template,
+};
+use gadugi_core::KeepPolicy;
+use insta::assert_snapshot;
+
+use crate::fixture::Folder;
+
+#[test]
+fn without_any_source_there_are_defaults() {
+    let config = Folder::new().load().unwrap();
+    assert_eq!(config, Config::default());
+    assert_eq!(config.jobs.get(), 4);
+    assert_eq!((config.executor.as_str(), config.base.as_str()), ("auto", "HEAD"));
+    assert_eq!((config.timeout, config.idle_timeout, config.grace), (None, None, Duration::from_secs(10)));
+    assert_eq!((config.keep, config.branch_prefix.as_str()), (KeepPolicy::Failed, "gadugi/"));
+    assert_eq!(config.output_cap, 64 * 1024 * 1024);
+}
+
+#[test]
+fn a_file_sets_every_key() {
+    let folder = Folder::configured(
+        r#"
+        jobs = 8
+        executor = "subprocess"
+        agent = "claude"
+        image = "ubuntu:24.04"
+        base = "origin/main"
+        timeout = "1h30m"
+        idle_timeout = "10m"
+        grace = "0s"
+        retries = 2
+        fail_fast = true
+        keep = "always"
+        allow_overlap = true
+        worktrees = "../trees"
+        branch_prefix = "bots/"
+        env = ["CARGO_HOME"]
+        output_cap = "1GiB"
+
+        [agents.claude]
+        command = ["claude", "-p", "{title}"]
+        env = ["KEY"]
+        [agents.codex]
+        command = ["codex", "exec", "{prompt}"]
+        prompt = "argument"
+        "#,
+    );
+    let config = &folder.config;
+    assert_eq!(config.jobs.get(), 8);
+    assert_eq!(config.executor, "subprocess");
+    assert_eq!(config.agent.as_deref(), Some("claude"));
+    assert_eq!(config.image.as_deref(), Some("ubuntu:24.04"));
+    assert_eq!(config.base, "origin/main");
+    assert_eq!(config.timeout, Some(Duration::from_secs(5400)));
+    assert_eq!(config.idle_timeout, Some(Duration::from_secs(600)));
+    assert_eq!(config.grace, Duration::ZERO);
+    assert_eq!(config.retries, 2);
+    assert!(config.fail_fast && config.allow_overlap);
+    assert_eq!(config.keep, KeepPolicy::Always);
+    assert_eq!(config.worktrees.as_deref(), Some(folder.path().join("../trees").as_path()));
+    assert_eq!(config.branch_prefix.as_str(), "bots/");
+    assert_eq!(config.env, ["CARGO_HOME"]);
+    assert_eq!(config.output_cap, 1 << 30);
+    assert_eq!(config.agents["claude"].command, ["claude", "-p", "{title}"]);
+    assert_eq!(config.agents["claude"].prompt, PromptMode::Stdin);
+    assert_eq!(config.agents["claude"].env, ["KEY"]);
+    assert_eq!(config.agents["codex"].prompt, PromptMode::Argument);
+    let settings = config.run_settings();
+    assert_eq!((settings.jobs.get(), settings.fail_fast, settings.keep), (8, true, KeepPolicy::Always));
+}
+
+#[test]
+fn the_later_source_wins_key_by_key() {
+    let folder = Folder::new();
+    folder.write("gadugi.toml", "jobs = 1\nretries = 1\ntimeout = '1m'\nbase = 'one'\n[agents.a]\ncommand = ['one']\nenv = ['X']\n[agents.b]\ncommand = ['one']\n");
+    folder.write("user.toml", "jobs = 2\nretries = 2\ntimeout = '2m'\n[agents.a]\ncommand = ['two']\n");
+    let environment = Environment::from([("GADUGI_JOBS".into(), "3".into()), ("GADUGI_RETRIES".into(), "3".into())]);
+    let flags = ConfigLayer { jobs: NonZeroUsize::new(4), timeout: Some(TimeLimit::None), ..ConfigLayer::default() };
+    let (repository, user) = (folder.path().join("gadugi.toml"), folder.path().join("user.toml"));
+    let files = [ConfigFile { path: &repository, required: false }, ConfigFile { path: &user, required: true }];
+    let config = Config::load(ConfigSources { files: &files, environment: &environment, flags }).unwrap();
+    assert_eq!((config.jobs.get(), config.retries, config.timeout, config.base.as_str()), (4, 3, None, "one"));
+    // A profile counts as a whole: what the first file lets through is not for the second file's command.
+    assert_eq!(config.agents["a"].command, ["two"]);
+    assert!(config.agents["a"].env.is_empty());
+    assert_eq!(config.agents["b"].command, ["one"]);
+}
+
+#[test]
+fn a_required_file_must_exist() {
+    let files = [ConfigFile { path: Path::new("nowhere/my.toml"), required: true }];
+    let sources = ConfigSources { files: &files, environment: &Environment::new(), flags: ConfigLayer::default() };
+    let error = Config::load(sources).unwrap_err();
+    assert_snapshot!(error, @"nowhere/my.toml: cannot be read: No such file or directory (os error 2)");
+}
+
+#[test]
+fn everything_wrong_in_a_file_is_told_at_once() {
+    let folder = Folder::with(
+        "gadugi.toml",
+        r#"job = 4
+idle-timeout = "1m"
+colour = "red"
+jobs = 0
+retries = -1
+fail_fast = "yes"
+timeout = 90
+idle_timeout = "soon"
+grace = "2 weeks"
+keep = "allways"
+output_cap = "64M"
+branch_prefix = "my branch/"
+env = "PATH"
+image = ""
+executor = ["docker"]
+
+[agents."two words"]
+command = ["x"]
+
+[agents.none]
+[agents.typo]
+command = ["x", "{promt_file}", "{other}"]
+promt = "stdin"
+[agents.empty]
+command = []
+prompt = "pipe"
+env = ["A=b"]
+[agents.text]
+command = "claude -p"
+[agents.file]
+command = ["x"]
+prompt = "file"
+[agents.argument]
+command = ["x", "{prompt}"]
+"#,
+    );
+    assert_snapshot!(folder.config_errors(), @r#"
+    error: gadugi.toml:1: unknown key `job` (did you mean `jobs`?)
+     hint: write `jobs`, or remove it
+    error: gadugi.toml:2: unknown key `idle-timeout` (did you mean `idle_timeout`?)
+     hint: write `idle_timeout`, or remove it
+    error: gadugi.toml:3: unknown key `colour`
+     hint: the keys are jobs, executor, agent, image, base, timeout, idle_timeout, grace, retries, fail_fast, keep, allow_overlap, worktrees, branch_prefix, env, output_cap, agents
+    error: gadugi.toml:4: `jobs` must be a whole number from 1 on, not the number 0
+     hint: write for example 4
+    error: gadugi.toml:5: `retries` must be a whole number from 0 on, not the number -1
+     hint: write for example 1
+    error: gadugi.toml:6: `fail_fast` must be `true` or `false`, not the text `yes`
+     hint: write for example true
+    error: gadugi.toml:7: `timeout`: `90` has no unit of time
+     hint: write `90s` for seconds or `90m` for minutes
+    error: gadugi.toml:8: `idle_timeout`: `soon` is not a length of time
+     hint: write for example `90s`, `30m`, `1h30m` or `1.5h`
+    error: gadugi.toml:9: `grace`: `2 weeks` is not a length of time
+     hint: write for example `90s`, `30m`, `1h30m` or `1.5h`
+    error: gadugi.toml:10: `keep`: `allways` is none of failed, always, never
+     hint: did you mean `always`?
+    error: gadugi.toml:11: `output_cap`: `64M` is not an amount of memory
+     hint: write for example `512MiB`, `2GiB` or `64MB`
+    error: gadugi.toml:12: `branch_prefix`: `my branch/` is not a valid branch prefix: git allows no spaces, control characters or any of ~^:?*[\
+     hint: write for example `gadugi/`
+    error: gadugi.toml:13: `env` must be a list of texts, not the text `PATH`
+     hint: write for example ["CARGO_HOME"]
+    error: gadugi.toml:14: `image`: the text is empty
+     hint: write something, or remove the key
+    error: gadugi.toml:15: `executor` must be a text, not a list
+     hint: write for example "auto"
+    error: gadugi.toml:17: `agents`: `two words` cannot be the name of an agent
+     hint: use letters, digits, `.`, `_` and `-`, at most 64
+    error: gadugi.toml:20: `command` is missing
+     hint: add for example command = ["program", "argument"]
+    error: gadugi.toml:22: `command`: unknown placeholder `{promt_file}` (did you mean `{prompt_file}`?)
+     hint: write `{prompt_file}`
+    error: gadugi.toml:23: unknown key `promt` (did you mean `prompt`?)
+     hint: write `prompt`, or remove it
+    error: gadugi.toml:25: `command`: the text is empty
+     hint: write something, or remove the key
+    error: gadugi.toml:26: `prompt`: `pipe` is none of stdin, file, argument
+     hint: write `stdin`
+    error: gadugi.toml:27: `env`: `A=b` cannot be the name of a variable
+     hint: name a variable, without `=` and without its value
+    error: gadugi.toml:29: `command` must be a list of texts, not the text `claude -p`
+     hint: write for example ["program", "argument"]
+    error: gadugi.toml:31: `command`: `prompt = "file"` needs `{prompt_file}` in the command
+     hint: put `{prompt_file}` where the command expects the path of a file
+    error: gadugi.toml:34: `command`: `{prompt}` has no meaning with `prompt = "stdin"`
+     hint: write `prompt = "argument"`
+    "#);
+}
+
+#[test]
+fn toml_errors_have_their_lines() {
+    let folder = Folder::with("gadugi.toml", "jobs = 4\nbase = HEAD\n\n[agents\nretries = 1\nretries = 2\n");
+    assert_snapshot!(folder.config_errors(), @r#"
+    error: gadugi.toml:2: this is not valid TOML: string values must be quoted, expected literal string
+     hint: write one `key = value` a line, with texts in "quotes"
+    error: gadugi.toml:4: this is not valid TOML: unclosed table, expected `]`
+     hint: write one `key = value` a line, with texts in "quotes"
+    "#);
+}
+
+#[test]
+fn variables_are_read_as_the_values_of_a_file_are() {
+    let mut folder = Folder::new();
+    for (name, value) in [
+        ("GADUGI_JOBS", "12"),
+        ("GADUGI_TIMEOUT", "none"),
+        ("GADUGI_FAIL_FAST", "1"),
+        ("GADUGI_ALLOW_OVERLAP", "false"),
+        ("GADUGI_ENV", "A, B,,C"),
+        ("GADUGI_KEEP", "never"),
+        ("GADUGI_OUTPUT_CAP", "1KiB"),
+        ("GADUGI_WORKTREES", "trees"),
+        // An empty variable is as good as none.
+        ("GADUGI_AGENT", ""),
+        // These are not settings.
+        ("GADUGI_RUN", "20260102-030405-abc"),
+        ("GADUGI_TEST_DOCKER", "required"),
+    ] {
+        folder.set(name, value);
+    }
+    let config = folder.load().unwrap();
+    assert_eq!((config.jobs.get(), config.timeout, config.fail_fast, config.allow_overlap), (12, None, true, false));
+    assert_eq!(config.env, ["A", "B", "C"]);
+    assert_eq!((config.keep, config.output_cap, config.agent), (KeepPolicy::Never, 1024, None));
+    assert_eq!(config.worktrees.as_deref(), Some(Path::new("trees")));
+}
+
+#[test]
+fn wrong_variables_are_told() {
+    let mut folder = Folder::new();
+    folder.set("GADUGI_JOBS", "many");
+    folder.set("GADUGI_TIMOUT", "1m");
+    folder.set("GADUGI_GRACE", "10");
+    folder.set("GADUGI_FAIL_FAST", "yes");
+    folder.set("GADUGI_RETRIES", "1.5");
+    #[cfg(unix)]
+    folder.set("GADUGI_BASE", <std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(vec![0xff]));
+    assert_snapshot!(folder.config_errors(), @"
+    error: <environment>: `GADUGI_BASE`: the value is not UTF-8
+     hint: set it to a text in UTF-8, or unset it
+    error: <environment>: unknown variable `GADUGI_TIMOUT` (did you mean `GADUGI_TIMEOUT`?)
+     hint: set `GADUGI_TIMEOUT`, or unset it
+    error: <environment>: `GADUGI_JOBS` must be a whole number from 1 on, not the text `many`
+     hint: write for example 4
+    error: <environment>: `GADUGI_GRACE`: `10` has no unit of time
+     hint: write `10s` for seconds or `10m` for minutes
+    error: <environment>: `GADUGI_RETRIES` must be a whole number from 0 on, not the text `1.5`
+     hint: write for example 1
+    error: <environment>: `GADUGI_FAIL_FAST` must be `true` or `false`, not the text `yes`
+     hint: write for example true
+    ");
+}
+
+#[test]
+fn the_template_shows_the_defaults() {
+    let template = template();
+    let folder = Folder::configured(&template);
+    assert_eq!(folder.config, Config::default());
+    let set = |line: &str| {
+        line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_alphabetic())).map(str::to_owned)
+    };
+    let uncommented: Vec<String> = template.lines().map(|line| set(line).unwrap_or(line.to_owned())).collect();
+    let folder = Folder::configured(&uncommented.join("\n"));
+    assert_eq!(folder.config, Config::default());
+    let keys: Vec<String> = template.lines().filter_map(set).collect();
+    for key in CONFIG_KEYS {
+        let line = key.default.map(|default| format!("{} = {default}", key.name));
+        match line {
+            Some(line) => assert!(keys.contains(&line), "{line}"),
+            None => assert!(template.contains(&format!("{} = {}", key.name, key.example))),
+        }
+    }
+}
+
+#[test]
+fn the_examples_of_all_keys_are_valid_and_no_defaults() {
+    for key in CONFIG_KEYS {
+        let folder = Folder::configured(&format!("{} = {}", key.name, key.example));
+        assert_ne!(folder.config, Config::default(), "{}", key.name);
+    }
+}

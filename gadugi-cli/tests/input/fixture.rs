@@ -1,0 +1,113 @@
+//! A folder with files, and the reading of it.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use gadugi_cli::config::{Config, ConfigError, ConfigFile, ConfigLayer, ConfigSources, Environment};
+use gadugi_cli::input::{InputError, TaskInput, read_tasks};
+use gadugi_core::{RawPlan, RawTask};
+use tempfile::TempDir;
+
+/// A folder that goes when this is dropped, the settings and the environment that its files are read with.
+pub(crate) struct Folder {
+    root: TempDir,
+    pub(crate) config: Config,
+    pub(crate) environment: Environment,
+    pub(crate) stdin: Vec<u8>,
+}
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        let root = TempDir::new().expect("a temporary folder");
+        Self { root, config: Config::default(), environment: Environment::new(), stdin: Vec::new() }
+    }
+
+    /// A folder with one file.
+    pub(crate) fn with(file: &str, text: impl AsRef<[u8]>) -> Self {
+        let folder = Self::new();
+        folder.write(file, text);
+        folder
+    }
+
+    /// A folder whose settings are those of a `gadugi.toml`.
+    pub(crate) fn configured(config: &str) -> Self {
+        let mut folder = Self::with("gadugi.toml", config);
+        folder.config = folder.load().expect("a valid configuration");
+        folder
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.root.path()
+    }
+
+    pub(crate) fn write(&self, file: &str, text: impl AsRef<[u8]>) {
+        let path = self.path().join(file);
+        fs::create_dir_all(path.parent().expect("a file has a folder")).expect("the folder of a file");
+        fs::write(path, text).expect("a file");
+    }
+
+    pub(crate) fn set(&mut self, variable: &str, value: impl Into<OsString>) {
+        self.environment.insert(variable.into(), value.into());
+    }
+
+    /// The settings of `gadugi.toml` and the environment.
+    pub(crate) fn load(&self) -> Result<Config, ConfigError> {
+        let path = self.path().join("gadugi.toml");
+        let files = [ConfigFile { path: &path, required: false }];
+        Config::load(ConfigSources { files: &files, environment: &self.environment, flags: ConfigLayer::default() })
+    }
+
+    /// What is wrong with the settings.
+    pub(crate) fn config_errors(&self) -> String {
+        let error = self.load().expect_err("an invalid configuration");
+        self.render(error.issues.iter().map(|issue| (issue.to_string(), issue.hint())))
+    }
+
+    pub(crate) fn try_read(&self, arguments: &[&str], texts: &[&str]) -> Result<RawPlan, InputError> {
+        let arguments: Vec<PathBuf> = arguments.iter().map(PathBuf::from).collect();
+        let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+        read_tasks(TaskInput {
+            arguments: &arguments,
+            texts: &texts,
+            folder: self.path(),
+            stdin: &mut self.stdin.as_slice(),
+            config: &self.config,
+            environment: &self.environment,
+        })
+    }
+
+    pub(crate) fn read(&self, arguments: &[&str]) -> Vec<RawTask> {
+        match self.try_read(arguments, &[]) {
+            Ok(plan) => plan.tasks,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The task of a single file.
+    pub(crate) fn task(&self, file: &str) -> RawTask {
+        let mut tasks = self.read(&[file]);
+        assert_eq!(tasks.len(), 1);
+        tasks.remove(0)
+    }
+
+    pub(crate) fn ids(&self, arguments: &[&str]) -> Vec<String> {
+        self.read(arguments).iter().map(|task| task.spec.id.to_string()).collect()
+    }
+
+    /// What is wrong with the tasks.
+    pub(crate) fn errors(&self, arguments: &[&str]) -> String {
+        let error = self.try_read(arguments, &[]).expect_err("tasks with something wrong");
+        self.render(error.issues.iter().map(|issue| (issue.to_string(), issue.hint())))
+    }
+
+    fn render(&self, issues: impl Iterator<Item = (String, String)>) -> String {
+        let issues = issues.map(|(error, hint)| {
+            assert_eq!(error.lines().count(), 1, "an error is one line: {error:?}");
+            assert!(!hint.is_empty() && hint.lines().count() == 1, "a hint is one line: {hint:?}");
+            format!("error: {error}\n hint: {hint}\n")
+        });
+        let text: String = issues.collect();
+        text.replace(&format!("{}/", self.path().display()), "")
+    }
+}

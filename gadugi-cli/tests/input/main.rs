@@ -1,0 +1,9 @@
+//! The input side of the command line: settings and tasks, from real files.
+
+mod bad_files;
+mod batches;
+mod collecting;
+mod configuration;
+mod fixture;
+mod properties;
+mod task_files;
