@@ -1,1 +1,43 @@
-//! .
+//! Git worktrees for attempts: [`GitWorktrees`] implements [`gadugi_core::Worktrees`] with gix.
+//!
+//! - [`Repository`] finds the repository of a folder and answers what a run asks of it before it starts.
+//! - [`GitWorktrees`] makes a worktree and a branch for each attempt, commits what it leaves uncommitted, and
+//!   removes the worktree again when nothing would be lost.
+//!
+//! What the crate relies on, and holds by tests:
+//!
+//! - The user's `HEAD`, index, configuration, hooks and work tree are never touched.
+//! - Nothing that lies in a worktree is run, and no repository is searched for from there: a task may have put
+//!   anything there, also another `.git`.
+//! - Worktrees are registered one after the other under a lock of the repository, since git and gix lose entries
+//!   otherwise. Where gix would not do as git does, `git worktree add` is called.
+
+mod beyond_gix;
+mod branch;
+mod checkout;
+mod command;
+mod create;
+mod entry;
+mod error;
+mod history;
+mod ids;
+mod lock;
+mod marker;
+mod names;
+mod open;
+mod place;
+mod prune;
+mod release;
+mod repository;
+mod save;
+mod secrets;
+mod snapshot;
+mod start;
+mod status;
+mod worktrees;
+
+pub use error::GitError;
+pub use open::{ConfigSources, Identity};
+pub use place::{PlaceError, check_worktrees_folder};
+pub use repository::{BaseError, Head, ObjectFormat, OpenError, Repository, Uncommitted};
+pub use worktrees::{GitWorktrees, WorktreeSettings};

@@ -1,0 +1,130 @@
+//! The worktree of a lease, looked at without trusting what the task may have left in it.
+
+use std::path::PathBuf;
+
+use gadugi_core::{BranchName, KeepReason, Lease};
+use gix::ObjectId;
+use gix::index::entry::{Flags, Mode};
+
+use crate::branch;
+use crate::entry::Entry;
+use crate::error::GitError;
+use crate::history::is_ancestor;
+use crate::status::Changes;
+use crate::worktrees::WorktreeSettings;
+
+/// A worktree as it was found.
+pub(crate) struct Checkout {
+    pub(crate) entry: Entry,
+    pub(crate) repo: gix::Repository,
+    pub(crate) index: gix::index::File,
+    pub(crate) changes: Changes,
+    /// The commit that its `HEAD` is on; `None` on a branch without commits.
+    pub(crate) head: Option<ObjectId>,
+    /// Whether its `HEAD` is on the attempt's branch.
+    pub(crate) on_branch: bool,
+    /// The tip of the attempt's branch; `None` when it does not exist.
+    pub(crate) tip: Option<ObjectId>,
+}
+
+impl Checkout {
+    /// Looks at the worktree of a lease, whose branch this is.
+    pub(crate) fn look(settings: &WorktreeSettings, lease: &Lease, branch: &BranchName) -> Result<Self, GitError> {
+        let common_dir = settings.repository.common_dir();
+        let is_folder = lease.path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+        let entry = if is_folder { Entry::of(common_dir, &lease.path)? } else { None };
+        let entry = entry.ok_or_else(|| GitError::NotAWorktree { path: lease.path.clone() })?;
+        let mut repo = entry.open(&settings.repository.opener, common_dir)?;
+        repo.object_cache_size_if_unset(4 * 1024 * 1024);
+        let index = honest_index(&repo)?;
+        let changes = Changes::of(&repo, &index)?;
+        let on_branch = repo.head_name()?.is_some_and(|name| name == branch::full_name(branch));
+        let head = repo.head()?.try_into_peeled_id()?.map(gix::Id::detach);
+        let tip = branch::tip(&repo, branch)?;
+        Ok(Self { entry, index, changes, head, on_branch, tip, repo })
+    }
+
+    /// What would be lost, or disturbed, if the worktree were removed.
+    pub(crate) fn reasons_to_keep(&self) -> Result<Vec<KeepReason>, GitError> {
+        let mut reasons = Vec::new();
+        if let Some(reason) = self.entry.lock_reason() {
+            reasons.push(KeepReason::Locked { reason });
+        }
+        if let Some(operation) = self.operation() {
+            reasons.push(KeepReason::OperationInProgress { operation: operation.to_owned() });
+        }
+        if !self.entry.is_linked_back() || !self.is_head_on_branch()? {
+            reasons.push(KeepReason::HeadElsewhere);
+        }
+        reasons.extend(self.submodules()?.into_iter().map(|path| KeepReason::Submodule { path }));
+        if !self.changes.is_empty() {
+            reasons.push(KeepReason::Uncommitted { files: self.changes.files() });
+        }
+        Ok(reasons)
+    }
+
+    /// Whether everything that its `HEAD` can reach is on the attempt's branch.
+    pub(crate) fn is_head_on_branch(&self) -> Result<bool, GitError> {
+        match (self.head, self.tip) {
+            _ if self.on_branch => Ok(true),
+            (Some(head), Some(tip)) => is_ancestor(&self.repo, head, tip),
+            _ => Ok(false),
+        }
+    }
+
+    /// What git was told to do in several steps there and has not finished.
+    pub(crate) fn operation(&self) -> Option<&'static str> {
+        use gix::state::InProgress;
+        match self.repo.state() {
+            Some(InProgress::ApplyMailbox) => Some("an am session"),
+            Some(InProgress::Bisect) => Some("a bisect"),
+            Some(InProgress::CherryPick | InProgress::CherryPickSequence) => Some("a cherry-pick"),
+            Some(InProgress::Merge) => Some("a merge"),
+            Some(InProgress::Revert | InProgress::RevertSequence) => Some("a revert"),
+            Some(InProgress::ApplyMailboxRebase | InProgress::Rebase | InProgress::RebaseInteractive) => {
+                Some("a rebase")
+            }
+            None if self.entry.admin.join("sequencer").exists() => Some("a cherry-pick or revert"),
+            None => None,
+        }
+    }
+
+    /// Submodules that were initialised there. What they hold cannot be known without reading their
+    /// configuration, and their repositories lie in the worktree's entry, so they count as changed.
+    fn submodules(&self) -> Result<Vec<String>, GitError> {
+        let mut found = Vec::new();
+        for entry in self.index.entries().iter().filter(|entry| entry.mode == Mode::COMMIT) {
+            let path = entry.path(&self.index);
+            if self.entry.folder.join(gix::path::from_bstr(path)?).join(".git").symlink_metadata().is_ok() {
+                found.push(path.to_string());
+            }
+        }
+        let modules: PathBuf = self.entry.admin.join("modules");
+        if found.is_empty() && modules.exists() {
+            found.push("(one that is not checked out)".to_owned());
+        }
+        Ok(found)
+    }
+}
+
+/// The index without the marks that hide changes (`git update-index --assume-unchanged`, and `--skip-worktree` of
+/// files that are there). In a worktree of ours only the task can have set them.
+fn honest_index(repo: &gix::Repository) -> Result<gix::index::File, GitError> {
+    let path = repo.index_path();
+    if !path.exists() {
+        return Ok(gix::index::File::from_state(gix::index::State::new(repo.object_hash()), path));
+    }
+    let mut index = repo.open_index()?;
+    let (entries, paths) = index.entries_mut_and_pathbacking();
+    for entry in entries {
+        let is_there = || {
+            let path = gix::path::from_bstr(entry.path_in(paths)).ok();
+            repo.workdir().zip(path).is_some_and(|(root, path)| root.join(path).symlink_metadata().is_ok())
+        };
+        if entry.flags.contains(Flags::SKIP_WORKTREE) && is_there() {
+            entry.flags.remove(Flags::SKIP_WORKTREE);
+        }
+        entry.flags.remove(Flags::ASSUME_VALID);
+    }
+    Ok(index)
+}

@@ -1,0 +1,62 @@
+//! The command git, for what gix does not do as git does.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use gadugi_core::BranchName;
+use gix::ObjectId;
+
+use crate::error::GitError;
+use crate::open::ConfigSources;
+
+/// Variables that tell git another repository, index or object store than that of the folder it runs in; see
+/// `git rev-parse --local-env-vars`.
+const OF_ANOTHER_REPOSITORY: [&str; 13] = [
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_CEILING_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+];
+
+/// Runs `git worktree add` with a new branch. Blocks. When it fails, part of the worktree may be there.
+pub(crate) fn add_worktree(
+    work_tree: &Path,
+    sources: ConfigSources,
+    folder: &Path,
+    branch: &BranchName,
+    start: ObjectId,
+) -> Result<(), GitError> {
+    let mut command = Command::new("git");
+    for name in OF_ANOTHER_REPOSITORY {
+        command.env_remove(name);
+    }
+    if sources == ConfigSources::RepositoryOnly {
+        command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
+        command.env_remove("GIT_CONFIG_COUNT").env_remove("GIT_CONFIG_PARAMETERS");
+    }
+    let output = command
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .arg("-C")
+        .arg(work_tree)
+        .args(["worktree", "add", "-q", "--no-track", "-b", branch.as_str(), "--"])
+        .arg(folder)
+        .arg(start.to_string())
+        .output()
+        .map_err(GitError::Start)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(GitError::Command { status: output.status, stderr })
+}

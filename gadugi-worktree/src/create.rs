@@ -1,0 +1,231 @@
+//! Making worktrees, in bulk.
+//!
+//! Branches and git's entries are made one after the other; then the files are written by several threads at
+//! once, each with whole worktrees.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gadugi_core::{BranchName, Lease, WorktreeError, WorktreeRequest};
+use gix::ObjectId;
+use gix::refs::transaction::PreviousValue;
+use gix::worktree::add::{Head, PrepareCheckout};
+
+use crate::beyond_gix::Beyond;
+use crate::branch;
+use crate::command;
+use crate::entry::{Entry, remove_if_empty};
+use crate::error::GitError;
+use crate::ids::to_commit;
+use crate::marker::Marker;
+use crate::names;
+use crate::start::{NoStart, start};
+use crate::worktrees::WorktreeSettings;
+
+/// More threads gain nothing where one disk takes the files.
+const MOST_THREADS: usize = 4;
+
+static NEVER: AtomicBool = AtomicBool::new(false);
+
+/// Makes the worktrees of these requests. The caller holds the repository's lock.
+pub(crate) fn create(settings: &WorktreeSettings, requests: &[WorktreeRequest]) -> Vec<Result<Lease, WorktreeError>> {
+    // One worktree is written by as many threads as git would use; of several, each gets one.
+    let overrides: &[&str] = if requests.len() > 1 { &["checkout.workers=1"] } else { &[] };
+    match Batch::open(settings, overrides) {
+        Ok(batch) => batch.create(requests),
+        Err(error) => refuse(settings, requests, error),
+    }
+}
+
+/// All requests fail for one reason.
+pub(crate) fn refuse(
+    settings: &WorktreeSettings,
+    requests: &[WorktreeRequest],
+    error: GitError,
+) -> Vec<Result<Lease, WorktreeError>> {
+    let error = Arc::new(error);
+    let refusal = |_| {
+        let path = settings.repository.common_dir().to_owned();
+        Err(WorktreeError::Repository { path, source: Arc::clone(&error).into() })
+    };
+    requests.iter().map(refusal).collect()
+}
+
+/// A worktree that has its name and its start.
+struct Planned {
+    branch: BranchName,
+    folder: PathBuf,
+    start: ObjectId,
+}
+
+impl Planned {
+    fn lease(self, request: &WorktreeRequest) -> Lease {
+        Lease {
+            run: request.run.clone(),
+            attempt: request.attempt.clone(),
+            path: self.folder,
+            branch: Some(self.branch),
+            base: Some(to_commit(self.start)),
+        }
+    }
+
+    fn mark(&self, request: &WorktreeRequest, admin: &Path) -> Result<(), GitError> {
+        let marker = Marker {
+            run: request.run.clone(),
+            task: request.attempt.task.clone(),
+            branch: self.branch.clone(),
+            start: to_commit(self.start),
+        };
+        marker.write(admin)
+    }
+}
+
+struct Batch<'a> {
+    settings: &'a WorktreeSettings,
+    repo: gix::Repository,
+    beyond: Beyond,
+}
+
+impl<'a> Batch<'a> {
+    fn open(settings: &'a WorktreeSettings, overrides: &[&str]) -> Result<Self, GitError> {
+        let mut repo = settings.repository.open(overrides)?;
+        repo.object_cache_size_if_unset(4 * 1024 * 1024);
+        Ok(Self { settings, beyond: Beyond::of(&repo)?, repo })
+    }
+
+    fn create(mut self, requests: &[WorktreeRequest]) -> Vec<Result<Lease, WorktreeError>> {
+        let folder_is_new = !self.settings.folder.exists();
+        let mut made = Vec::with_capacity(requests.len());
+        let mut lacking_files = Vec::new();
+        for (at, request) in requests.iter().enumerate() {
+            made.push(self.register(request).map(|(planned, checkout)| {
+                lacking_files.extend(checkout.map(|checkout| (at, checkout)));
+                planned
+            }));
+        }
+        for (at, written) in write_files(lacking_files) {
+            if let (Ok(planned), Err(error)) = (&made[at], written) {
+                let error = self.undo(planned, error);
+                made[at] = Err(failure(&requests[at], &planned.folder)(error));
+            }
+        }
+        if folder_is_new && made.iter().all(Result::is_err) {
+            // It was made for these worktrees only; that it stays would do no harm.
+            remove_if_empty(&self.settings.folder).ok();
+        }
+        made.into_iter().zip(requests).map(|(made, request)| Ok(made?.lease(request))).collect()
+    }
+
+    /// Gives a request its branch and its entry in git's list; where git makes the worktree, also its files.
+    fn register(&mut self, request: &WorktreeRequest) -> Result<(Planned, Option<PrepareCheckout>), WorktreeError> {
+        let planned = self.plan(request)?;
+        let checkout = match self.beyond.gix(&self.repo, planned.start) {
+            Ok(true) => self.add_by_git(&planned, request).map(|()| None),
+            Ok(false) => self.prepare(&planned, request).map(Some),
+            Err(error) => Err(error),
+        };
+        match checkout {
+            Ok(checkout) => Ok((planned, checkout)),
+            Err(error) => Err(failure(request, &planned.folder)(error)),
+        }
+    }
+
+    /// Finds where a request starts, and a name that is free.
+    fn plan(&self, request: &WorktreeRequest) -> Result<Planned, WorktreeError> {
+        let WorktreeSettings { base, folder, branch_prefix, repository, .. } = self.settings;
+        let task = &request.attempt.task;
+        let plan = || {
+            let start = start(&self.repo, base, request)?;
+            let entries = Entry::all(repository.common_dir())?;
+            let (branch, folder) = names::free(&self.repo, &entries, folder, branch_prefix, task)?;
+            Ok::<_, NoStart>(Planned { branch, folder, start })
+        };
+        plan().map_err(|none| none.into_error(failure(request, &folder.join(task.as_str()))))
+    }
+
+    fn prepare(&self, planned: &Planned, request: &WorktreeRequest) -> Result<PrepareCheckout, GitError> {
+        let prepare = || {
+            let name = branch::full_name(&planned.branch);
+            let log = format!("branch: created by gadugi from {}", planned.start);
+            self.repo.reference(name.clone(), planned.start, PreviousValue::MustNotExist, log)?;
+            let checkout = self.repo.prepare_add_worktree(&planned.folder, Head::Attached(name), &NEVER)?;
+            planned.mark(request, checkout.repo().git_dir())?;
+            Ok(checkout)
+        };
+        prepare().map_err(|error| self.undo(planned, error))
+    }
+
+    fn add_by_git(&self, planned: &Planned, request: &WorktreeRequest) -> Result<(), GitError> {
+        let add = || {
+            let repository = &self.settings.repository;
+            let sources = repository.opener.sources;
+            command::add_worktree(repository.work_tree(), sources, &planned.folder, &planned.branch, planned.start)?;
+            let entry = Entry::of(repository.common_dir(), &planned.folder)?;
+            let entry = entry.ok_or_else(|| GitError::NotAWorktree { path: planned.folder.clone() })?;
+            planned.mark(request, &entry.admin)
+        };
+        add().map_err(|error| self.undo(planned, error))
+    }
+
+    /// Removes what there is of a worktree that could not be made in full. Nothing of it existed before, and
+    /// nobody has worked in it.
+    fn undo(&self, planned: &Planned, error: GitError) -> GitError {
+        let common_dir = self.settings.repository.common_dir();
+        let folder = || match planned.folder.symlink_metadata() {
+            Ok(_) => fs::remove_dir_all(&planned.folder).map_err(GitError::io("remove", &planned.folder)),
+            Err(_) => Ok(()),
+        };
+        let entry = || {
+            if let Some(entry) = Entry::of(common_dir, &planned.folder)? {
+                entry.remove()?;
+            }
+            remove_if_empty(&common_dir.join("worktrees"))
+        };
+        let branch = || branch::delete(&self.repo, &planned.branch, planned.start);
+        let (folder, entry, branch) = (folder(), entry(), branch());
+        match folder.and(entry).and(branch) {
+            Ok(_) => error,
+            Err(cleanup) => GitError::LeftBehind { source: error.into(), cleanup: cleanup.to_string() },
+        }
+    }
+}
+
+/// Writes the files of worktrees, several at a time. The answers are in no order.
+fn write_files(worktrees: Vec<(usize, PrepareCheckout)>) -> Vec<(usize, Result<(), GitError>)> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = worktrees.len().min(cores).min(MOST_THREADS);
+    let waiting = Mutex::new(worktrees.into_iter());
+    let written = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((at, checkout)) = next else { break };
+            let result = check_out(checkout);
+            written.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+    written.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn check_out(checkout: PrepareCheckout) -> Result<(), GitError> {
+    let (_, outcome) = checkout.checkout(gix::progress::Discard, &NEVER)?;
+    let unwritten = outcome.errors.iter().map(|record| &record.path).chain(&outcome.delayed_paths_unprocessed);
+    let mut unwritten = unwritten.map(ToString::to_string);
+    match unwritten.next() {
+        None => Ok(()),
+        Some(first) => Err(GitError::Incomplete { count: unwritten.count() + 1, first }),
+    }
+}
+
+fn failure(request: &WorktreeRequest, folder: &Path) -> impl FnOnce(GitError) -> WorktreeError {
+    let (attempt, path) = (request.attempt.clone(), folder.to_owned());
+    move |source| WorktreeError::Create { attempt, path, source: source.into() }
+}

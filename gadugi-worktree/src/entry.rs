@@ -1,0 +1,138 @@
+//! Git's list of worktrees: one folder of git's own files for each, in `worktrees/` of the common git folder.
+//!
+//! Everything about a worktree is read from here and never from the `.git` file in it, which the task can
+//! replace.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use gix::bstr::ByteSlice;
+
+use crate::error::GitError;
+use crate::marker::Marker;
+use crate::open::Opener;
+
+/// An entry of the list.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    /// The folder of git's own files of this worktree.
+    pub(crate) admin: PathBuf,
+    /// The worktree; it may be gone.
+    pub(crate) folder: PathBuf,
+}
+
+impl Entry {
+    /// All entries that say where their worktree is.
+    pub(crate) fn all(common_dir: &Path) -> Result<Vec<Self>, GitError> {
+        let list = common_dir.join("worktrees");
+        let entries = match fs::read_dir(&list) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(GitError::io("list", &list)(error)),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let admin = entry.map_err(GitError::io("list", &list))?.path();
+            if let Some(folder) = worktree_of(&admin) {
+                found.push(Self { admin, folder });
+            }
+        }
+        found.sort_by(|a, b| a.admin.cmp(&b.admin));
+        Ok(found)
+    }
+
+    /// The entry of a worktree, which may be gone.
+    pub(crate) fn of(common_dir: &Path, folder: &Path) -> Result<Option<Self>, GitError> {
+        let wanted = real(folder);
+        Ok(Self::all(common_dir)?.into_iter().find(|entry| real(&entry.folder) == wanted))
+    }
+
+    /// The name that git gives the entry.
+    pub(crate) fn name(&self) -> String {
+        self.admin.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// The reason that was given with `git worktree lock`, if the worktree is locked.
+    pub(crate) fn lock_reason(&self) -> Option<String> {
+        match fs::read(self.admin.join("locked")) {
+            Ok(reason) => Some(reason.to_str_lossy().trim().to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(_) => Some(String::new()),
+        }
+    }
+
+    /// What gadugi has noted about the worktree; `None` when it did not make it.
+    pub(crate) fn marker(&self) -> Option<Marker> {
+        Marker::read(&self.admin)
+    }
+
+    /// Whether `.git` in the worktree is the file that leads back to this entry. If not, the task has put
+    /// another repository there.
+    pub(crate) fn is_linked_back(&self) -> bool {
+        let link = self.folder.join(".git");
+        let is_file = link.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
+        let target = || gix::discover::path::from_gitdir_file(&link).ok().map(|target| real(&target));
+        is_file && target() == Some(real(&self.admin))
+    }
+
+    /// Opens the worktree by git's own files of it.
+    ///
+    /// # Errors
+    /// [`GitError::Redirected`] when these lead to another repository or another work tree.
+    pub(crate) fn open(&self, opener: &Opener, common_dir: &Path) -> Result<gix::Repository, GitError> {
+        let shared = fs::read(self.admin.join("commondir")).map_err(GitError::io("read", &self.admin))?;
+        same(&self.admin.join(path_in(&shared)?), common_dir)?;
+        let options = opener.options(&["core.safecrlf=false"]).open_path_as_is(true);
+        let repo = gix::open_opts(&self.admin, options)?;
+        same(repo.common_dir(), common_dir)?;
+        same(repo.workdir().unwrap_or(repo.git_dir()), &self.folder)?;
+        Ok(repo)
+    }
+
+    /// Takes the entry off the list. The worktree itself is left alone.
+    pub(crate) fn remove(&self) -> Result<(), GitError> {
+        fs::remove_dir_all(&self.admin).map_err(GitError::io("remove", &self.admin))?;
+        if let Some(list) = self.admin.parent() {
+            remove_if_empty(list)?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes a folder that holds nothing; one that holds something, or is gone, stays as it is.
+pub(crate) fn remove_if_empty(folder: &Path) -> Result<(), GitError> {
+    match fs::remove_dir(folder) {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) => {
+            Err(GitError::io("remove", folder)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn worktree_of(admin: &Path) -> Option<PathBuf> {
+    let link = fs::read(admin.join("gitdir")).ok()?;
+    let link = admin.join(path_in(&link).ok()?);
+    Some(real(link.parent()?))
+}
+
+/// The path that is the only line of one of git's files.
+fn path_in(file: &[u8]) -> Result<&Path, GitError> {
+    Ok(gix::path::from_byte_slice(file.trim_end_with(|end| matches!(end, '\n' | '\r')))?)
+}
+
+/// The path without symbolic links on the way, also where its end, or more of it, does not exist.
+pub(crate) fn real(path: &Path) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => real(parent).join(name),
+        _ => path.to_owned(),
+    }
+}
+
+fn same(found: &Path, expected: &Path) -> Result<(), GitError> {
+    let found = real(found);
+    if found == real(expected) { Ok(()) } else { Err(GitError::Redirected { path: found }) }
+}

@@ -1,0 +1,106 @@
+//! What can go wrong inside the adapter; the errors of the trait and of [`Repository`](crate::Repository)
+//! carry these as their source.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+use gadugi_core::{BranchName, IdError};
+use thiserror::Error;
+
+/// Why a step in the repository failed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum GitError {
+    /// Reading or writing git's data failed.
+    #[error(transparent)]
+    Gix(#[from] gix::Error),
+    /// A file or folder could not be used.
+    #[error("cannot {action} {}", .path.display())]
+    Io {
+        /// What was being done to it.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A branch name made from the prefix and the task is none.
+    #[error(transparent)]
+    Name(#[from] IdError),
+    /// Git keeps `a` and `a/b` at one path, so it cannot have both as branches.
+    #[error(
+        "the branch `{existing}` is in the way: git cannot have `{wanted}` beside it; \
+         rename it, or set another branch prefix"
+    )]
+    BranchInTheWay {
+        /// The branch that exists.
+        existing: String,
+        /// The branch that was to be made.
+        wanted: BranchName,
+    },
+    /// The branch of a lease is gone.
+    #[error("the branch `{branch}` does not exist any more")]
+    BranchMissing {
+        /// Its name.
+        branch: BranchName,
+    },
+    /// The lease was not made by this implementation.
+    #[error("it has no branch")]
+    NoBranch,
+    /// Git's list of worktrees has no entry that leads to this folder and back.
+    #[error("{} is not a worktree of this repository", .path.display())]
+    NotAWorktree {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The files that belong to git in a worktree's entry were changed to lead elsewhere.
+    #[error("git's entry of the worktree leads to {} instead", .path.display())]
+    Redirected {
+        /// Where it leads.
+        path: PathBuf,
+    },
+    /// The index of the worktree is locked: git runs there, or was killed there.
+    #[error("its index is locked by another git process, or one that was killed; if none runs, remove {}", .lock.display())]
+    IndexLocked {
+        /// The lock file.
+        lock: PathBuf,
+    },
+    /// The work tree could not be written in full.
+    #[error("{} files were not written, among them {first}", .count)]
+    Incomplete {
+        /// How many.
+        count: usize,
+        /// One of them.
+        first: String,
+    },
+    /// A worktree could not be made, and neither could all of it be removed again.
+    #[error("and what there is of it could not be removed ({cleanup})")]
+    LeftBehind {
+        /// Why it could not be made.
+        #[source]
+        source: Box<GitError>,
+        /// Why it could not be removed.
+        cleanup: String,
+    },
+    /// The command git could not be started.
+    #[error("cannot start git")]
+    Start(#[source] io::Error),
+    /// The command git failed.
+    #[error("`git worktree add` failed ({status}): {}", .stderr.trim())]
+    Command {
+        /// How it ended.
+        status: ExitStatus,
+        /// What it printed.
+        stderr: String,
+    },
+}
+
+impl GitError {
+    /// For `map_err` on an operation with a file or folder.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}

@@ -1,0 +1,67 @@
+//! Questions to the graph of commits, and to trees.
+
+use gix::ObjectId;
+use gix::objs::TreeRefIter;
+
+use crate::error::GitError;
+
+/// How many commits can be reached from `tip` and from none of `others`.
+pub(crate) fn commits_beyond(repo: &gix::Repository, tip: ObjectId, others: &[ObjectId]) -> Result<u64, GitError> {
+    if others.contains(&tip) {
+        return Ok(0);
+    }
+    let mut count = 0;
+    for commit in repo.rev_walk([tip]).with_hidden(others.iter().copied()).all()? {
+        commit?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Whether `commit` is `tip` or one of its ancestors.
+pub(crate) fn is_ancestor(repo: &gix::Repository, commit: ObjectId, tip: ObjectId) -> Result<bool, GitError> {
+    if commit == tip {
+        return Ok(true);
+    }
+    Ok(repo.rev_walk([commit]).with_hidden([tip]).all()?.next().transpose()?.is_none())
+}
+
+/// How many files differ between the trees of two commits. A renamed file counts twice.
+pub(crate) fn files_between(repo: &gix::Repository, from: ObjectId, to: ObjectId) -> Result<u64, GitError> {
+    let (from, to) = (repo.find_commit(from)?.tree()?, repo.find_commit(to)?.tree()?);
+    if from.id == to.id {
+        return Ok(0);
+    }
+    let mut files = Files(0);
+    gix::diff::tree(
+        TreeRefIter::from_bytes(&from.data, from.id.kind()),
+        TreeRefIter::from_bytes(&to.data, to.id.kind()),
+        gix::diff::tree::State::default(),
+        &repo.objects,
+        &mut files,
+    )
+    .map_err(gix::Error::from_error)?;
+    Ok(files.0)
+}
+
+/// Counts what is not a folder.
+struct Files(u64);
+
+impl gix::diff::tree::Visit for Files {
+    fn pop_front_tracked_path_and_set_current(&mut self) {}
+    fn push_back_tracked_path_component(&mut self, _: &gix::bstr::BStr) {}
+    fn push_path_component(&mut self, _: &gix::bstr::BStr) {}
+    fn pop_path_component(&mut self) {}
+
+    fn visit(&mut self, change: gix::diff::tree::visit::Change) -> gix::diff::tree::visit::Action {
+        use gix::diff::tree::visit::Change;
+        let is_file = match change {
+            Change::Addition { entry_mode, .. } | Change::Deletion { entry_mode, .. } => !entry_mode.is_tree(),
+            Change::Modification { previous_entry_mode, entry_mode, .. } => {
+                !(entry_mode.is_tree() && previous_entry_mode.is_tree())
+            }
+        };
+        self.0 += u64::from(is_file);
+        std::ops::ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,12 @@
+//! Between the ids of the domain and those of gix.
+
+use gadugi_core::CommitId;
+use gix::ObjectId;
+
+pub(crate) fn to_object(commit: &CommitId) -> ObjectId {
+    ObjectId::from_hex(commit.as_str().as_bytes()).expect("cannot fail because a commit id has 40 or 64 hex digits")
+}
+
+pub(crate) fn to_commit(id: impl AsRef<gix::oid>) -> CommitId {
+    id.as_ref().to_string().parse().expect("cannot fail because gix prints ids as 40 or 64 lower case hex digits")
+}

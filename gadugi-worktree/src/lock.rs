@@ -1,0 +1,26 @@
+//! One process at a time changes the worktrees of a repository.
+//!
+//! Worktrees that are added at the same time lose entries, with git and with gix.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use crate::error::GitError;
+
+/// Held while worktrees are made or removed; dropping it lets the next one in, and so does the end of the
+/// process in any way.
+pub(crate) struct RepositoryLock {
+    _file: File,
+}
+
+impl RepositoryLock {
+    /// Waits until nobody else holds the lock of this state folder. Blocks.
+    pub(crate) fn acquire(state: &Path) -> Result<Self, GitError> {
+        fs::create_dir_all(state).map_err(GitError::io("create", state))?;
+        let path = state.join("lock");
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(GitError::io("open", &path))?;
+        file.lock().map_err(GitError::io("lock", &path))?;
+        Ok(Self { _file: file })
+    }
+}

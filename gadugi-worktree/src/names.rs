@@ -1,0 +1,54 @@
+//! The branch and the folder of a new worktree.
+
+use std::path::{Path, PathBuf};
+
+use gadugi_core::{BranchName, TaskId};
+
+use crate::entry::{Entry, real};
+use crate::error::GitError;
+
+/// Finds a name that is free as a branch, as a folder, and in git's list of worktrees: that of the task, else with
+/// `-2`, `-3` and so on at its end.
+pub(crate) fn free(
+    repo: &gix::Repository,
+    entries: &[Entry],
+    folder: &Path,
+    prefix: &str,
+    task: &TaskId,
+) -> Result<(BranchName, PathBuf), GitError> {
+    for number in 1_u32.. {
+        let name = if number == 1 { task.to_string() } else { format!("{task}-{number}") };
+        let branch: BranchName = format!("{prefix}{name}").parse()?;
+        if let Some(existing) = in_the_way(repo, &branch)? {
+            return Err(GitError::BranchInTheWay { existing, wanted: branch });
+        }
+        let path = real(&folder.join(name));
+        if path.symlink_metadata().is_err()
+            && !entries.iter().any(|entry| entry.folder == path)
+            && !is_taken(repo, &branch)?
+        {
+            return Ok((branch, path));
+        }
+    }
+    unreachable!("cannot happen because a repository has fewer than four thousand million branches")
+}
+
+/// A branch whose name is the beginning of the wanted one, up to a `/`. No number at the end helps there.
+fn in_the_way(repo: &gix::Repository, branch: &BranchName) -> Result<Option<String>, GitError> {
+    for (at, _) in branch.as_str().match_indices('/') {
+        let above = &branch.as_str()[..at];
+        if repo.try_find_reference(format!("refs/heads/{above}").as_str())?.is_some() {
+            return Ok(Some(above.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the branch exists, or one below it.
+fn is_taken(repo: &gix::Repository, branch: &BranchName) -> Result<bool, GitError> {
+    if repo.try_find_reference(branch.full().as_str())?.is_some() {
+        return Ok(true);
+    }
+    let below = format!("{}/", branch.full());
+    Ok(repo.references()?.prefixed(below.as_str())?.next().is_some())
+}

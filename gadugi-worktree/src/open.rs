@@ -1,0 +1,68 @@
+//! How a repository is opened: which configuration counts, and what stands in for a missing identity.
+
+use std::path::Path;
+
+use gix::open::Permissions;
+use gix::sec::Permission;
+
+use crate::error::GitError;
+
+/// Whose git configuration counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ConfigSources {
+    /// As for git: the system's, the user's and the repository's.
+    #[default]
+    All,
+    /// Only the repository's, so that results do not depend on who runs the program.
+    RepositoryOnly,
+}
+
+/// The author of commits in a repository whose user has not told git a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The name.
+    pub name: String,
+    /// The address.
+    pub email: String,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self { name: "gadugi".into(), email: "gadugi@localhost".into() }
+    }
+}
+
+/// Opens repositories in one and the same way.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Opener {
+    pub(crate) sources: ConfigSources,
+    pub(crate) identity: Identity,
+}
+
+impl Opener {
+    /// Opens the repository whose work tree or git folder is `path`, without looking further up.
+    pub(crate) fn open(&self, path: &Path, overrides: &[&str]) -> Result<gix::Repository, GitError> {
+        Ok(gix::open_opts(path, self.options(overrides))?)
+    }
+
+    /// The variables by which git itself is told another repository, index or object store are not
+    /// followed: whoever runs this from a hook means the folder that he names.
+    pub(crate) fn options(&self, overrides: &[&str]) -> gix::open::Options {
+        let mut permissions = match self.sources {
+            ConfigSources::All => Permissions::all(),
+            ConfigSources::RepositoryOnly => Permissions::isolated(),
+        };
+        permissions.env.git_prefix = Permission::Deny;
+        permissions.env.objects = Permission::Deny;
+        let Identity { name, email } = &self.identity;
+        let fallback = [
+            format!("gitoxide.committer.nameFallback={name}"),
+            format!("gitoxide.committer.emailFallback={email}"),
+            format!("gitoxide.author.nameFallback={name}"),
+            format!("gitoxide.author.emailFallback={email}"),
+        ];
+        gix::open::Options::default()
+            .permissions(permissions)
+            .config_overrides(fallback.into_iter().chain(overrides.iter().map(|text| (*text).to_owned())))
+    }
+}

@@ -1,0 +1,124 @@
+//! Giving worktrees back without losing anything.
+
+use std::fs;
+use std::io;
+
+use gadugi_core::{BranchFate, BranchName, BranchRelease, KeepReason, Lease, Release, ReleaseRequest, WorktreeFate};
+use gix::ObjectId;
+use gix::refs::transaction::PreviousValue;
+
+use crate::branch::{self, Parting};
+use crate::checkout::Checkout;
+use crate::entry::Entry;
+use crate::error::GitError;
+use crate::history::is_ancestor;
+use crate::save::save;
+use crate::snapshot::message;
+use crate::worktrees::WorktreeSettings;
+
+/// Removes a worktree that holds nothing of its own, and its branch where nothing is lost with it. The caller holds
+/// the repository's lock.
+pub(crate) fn release(
+    settings: &WorktreeSettings,
+    lease: &Lease,
+    request: ReleaseRequest,
+) -> Result<Release, GitError> {
+    let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
+    let worktree = match lease.path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => clear_absent(settings, lease, request.dry_run)?,
+        Err(error) => return Err(GitError::io("look at", &lease.path)(error)),
+        Ok(_) => remove(settings, lease, branch, request)?,
+    };
+    let repo = settings.repository.open(&[])?;
+    let branch = match (branch::tip(&repo, branch)?, request.branch, &worktree) {
+        (None, ..) => BranchRelease::Absent,
+        (_, BranchFate::Keep, _) => BranchRelease::Kept(KeepReason::Requested),
+        (_, _, WorktreeFate::Kept(_)) => BranchRelease::Kept(KeepReason::CheckedOut { path: lease.path.clone() }),
+        (Some(tip), ..) => {
+            // A worktree that was there has been put into the trash with its branch.
+            if request.discard && !request.dry_run && worktree == WorktreeFate::Absent {
+                keep_in_trash(&repo, lease, tip)?;
+            }
+            let own = Entry::of(settings.repository.common_dir(), &lease.path)?;
+            let parting = Parting { own: own.as_ref(), is_kept_elsewhere: request.discard, dry_run: request.dry_run };
+            branch::part(&repo, branch, tip, &parting)?
+        }
+    };
+    Ok(Release { worktree, branch })
+}
+
+/// The folder is gone; its entry in git's list goes too, unless it is locked or the only one to know a commit.
+fn clear_absent(settings: &WorktreeSettings, lease: &Lease, dry_run: bool) -> Result<WorktreeFate, GitError> {
+    if let Some(entry) = Entry::of(settings.repository.common_dir(), &lease.path)?
+        && entry.lock_reason().is_none()
+        && !dry_run
+        && !branch::is_lost_without(&settings.repository.open(&[])?, &entry)?
+    {
+        entry.remove()?;
+    }
+    Ok(WorktreeFate::Absent)
+}
+
+fn remove(
+    settings: &WorktreeSettings,
+    lease: &Lease,
+    branch: &BranchName,
+    request: ReleaseRequest,
+) -> Result<WorktreeFate, GitError> {
+    let checkout = Checkout::look(settings, lease, branch)?;
+    let mut reasons = checkout.reasons_to_keep()?;
+    if request.discard {
+        // Whoever has locked it wants it to stay.
+        reasons.retain(|reason| matches!(reason, KeepReason::Locked { .. }));
+    }
+    if !reasons.is_empty() {
+        return Ok(WorktreeFate::Kept(reasons));
+    }
+    if request.dry_run {
+        return Ok(WorktreeFate::Removed);
+    }
+    if request.discard {
+        let last = last_state(&checkout, lease)?;
+        keep_in_trash(&checkout.repo, lease, last)?;
+    }
+    let Checkout { entry, .. } = checkout;
+    fs::remove_dir_all(&entry.folder).map_err(GitError::io("remove", &entry.folder))?;
+    entry.remove()?;
+    Ok(WorktreeFate::Removed)
+}
+
+/// A commit from which everything in the worktree can be reached, but ignored files and those that look
+/// like secrets: the tip of the branch, or a new commit.
+fn last_state(checkout: &Checkout, lease: &Lease) -> Result<ObjectId, GitError> {
+    let mut parents: Vec<ObjectId> = checkout.head.into_iter().collect();
+    if let Some(tip) = checkout.tip
+        && !checkout.head.map_or(Ok(false), |head| is_ancestor(&checkout.repo, tip, head))?
+    {
+        parents.push(tip);
+    }
+    let saved = save(checkout)?;
+    let repo = &checkout.repo;
+    match parents[..] {
+        [only] if repo.find_commit(only)?.tree_id()? == saved.tree => Ok(only),
+        _ => Ok(repo.new_commit(message(lease), saved.tree, parents)?.id),
+    }
+}
+
+/// Keeps a commit under `refs/gadugi/trash/<run>/<task>`; further ones of the task get `@2`, `@3` and so on at the
+/// end, which no task's name has.
+fn keep_in_trash(repo: &gix::Repository, lease: &Lease, commit: ObjectId) -> Result<(), GitError> {
+    let name = format!("refs/gadugi/trash/{}/{}", lease.run, lease.attempt.task);
+    for number in 1_u32.. {
+        let name = if number == 1 { name.clone() } else { format!("{name}@{number}") };
+        match repo.try_find_reference(&name)? {
+            Some(existing) if existing.target().try_id() == Some(&commit) => return Ok(()),
+            Some(_) => {}
+            None => {
+                let log = "gadugi: discarded";
+                repo.reference(name, commit, PreviousValue::MustNotExist, log)?;
+                return Ok(());
+            }
+        }
+    }
+    unreachable!("cannot happen because a task has fewer than four thousand million attempts")
+}

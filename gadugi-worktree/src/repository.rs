@@ -1,0 +1,292 @@
+//! The repository that a run works in: found like git finds it, and what is true of it at that moment.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use gadugi_core::CommitId;
+use gix::bstr::ByteSlice;
+use thiserror::Error;
+
+use crate::error::GitError;
+use crate::ids::to_commit;
+use crate::open::{ConfigSources, Opener};
+use crate::status::Changes;
+
+/// Why there is no repository to work in.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Neither the folder nor one above it is a git repository.
+    #[error("{} is not in a git repository", .dir.display())]
+    NotARepository {
+        /// Where it was looked for.
+        dir: PathBuf,
+    },
+    /// The folder cannot be read.
+    #[error("cannot read the folder {}", .dir.display())]
+    Folder {
+        /// Which.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It is a bare repository, and the folder is not in one of its worktrees.
+    #[error("{} is a bare repository, without a work tree", .path.display())]
+    Bare {
+        /// The repository.
+        path: PathBuf,
+    },
+    /// There is nothing to start from.
+    #[error("{} has no commits yet", .path.display())]
+    NoCommits {
+        /// The work tree.
+        path: PathBuf,
+    },
+    /// It belongs to another user, and git refuses to work in it too.
+    #[error(
+        "{} belongs to another user; `git config --global --add safe.directory {}` makes git trust it",
+        .path.display(), .path.display()
+    )]
+    NotTrusted {
+        /// The work tree.
+        path: PathBuf,
+    },
+    /// It keeps its references in a format that cannot be read here.
+    #[error("{} keeps its references in the format `{format}`, which is not supported", .path.display())]
+    RefFormat {
+        /// The repository.
+        path: PathBuf,
+        /// The value of `extensions.refStorage`.
+        format: String,
+    },
+    /// It is a repository, and cannot be opened.
+    #[error("cannot open the repository of {}", .dir.display())]
+    Open {
+        /// Where it was looked for.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        source: GitError,
+    },
+}
+
+/// Why a base gives no commit.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BaseError {
+    /// There is nothing of this name, or it is ambiguous.
+    #[error("the base `{asked}` does not exist; name a branch, a tag or a commit that `git log {asked}` knows")]
+    Missing {
+        /// What was asked for.
+        asked: String,
+        /// What was found wrong with it.
+        #[source]
+        source: GitError,
+    },
+    /// It names a file or a folder.
+    #[error("the base `{asked}` is no commit; name a branch, a tag or a commit")]
+    NotACommit {
+        /// What was asked for.
+        asked: String,
+        /// What was found instead.
+        #[source]
+        source: GitError,
+    },
+}
+
+/// Where `HEAD` of the work tree was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Head {
+    /// On this branch.
+    Branch(String),
+    /// On a commit, without a branch.
+    Detached,
+}
+
+/// How the repository names its objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ObjectFormat {
+    /// 40 digits.
+    Sha1,
+    /// 64 digits.
+    Sha256,
+}
+
+impl fmt::Display for ObjectFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sha1 => "sha1",
+            Self::Sha256 => "sha256",
+        })
+    }
+}
+
+/// Files of a work tree that are not committed, so that no task sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Uncommitted {
+    /// Tracked files that are changed.
+    pub changed: u64,
+    /// Files that git does not know and does not ignore.
+    pub untracked: u64,
+}
+
+/// A repository with a work tree and at least one commit. Plain data; every operation opens it anew.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    pub(crate) opener: Opener,
+    work_tree: PathBuf,
+    root: PathBuf,
+    common_dir: PathBuf,
+    head: Head,
+    head_commit: CommitId,
+    object_format: ObjectFormat,
+}
+
+impl Repository {
+    /// Finds the repository of a folder: it may be a subfolder, or lie in a linked worktree.
+    ///
+    /// # Errors
+    /// A variant of [`OpenError`] for each reason why a run cannot work there.
+    pub fn discover(dir: &Path) -> Result<Self, OpenError> {
+        Self::discover_with(dir, ConfigSources::All)
+    }
+
+    /// As [`Repository::discover`], with a choice of the git configuration that counts, now and in
+    /// everything that is done in the repository later.
+    ///
+    /// # Errors
+    /// As [`Repository::discover`].
+    pub fn discover_with(dir: &Path, sources: ConfigSources) -> Result<Self, OpenError> {
+        let opener = Opener { sources, ..Opener::default() };
+        let dir = dir.canonicalize().map_err(|source| OpenError::Folder { dir: dir.to_owned(), source })?;
+        let open_error = |source: GitError| OpenError::Open { dir: dir.clone(), source };
+        let trust = gix::sec::trust::Mapping { full: opener.options(&[]), reduced: opener.options(&[]) };
+        let found = gix::ThreadSafeRepository::discover_opts(&dir, Default::default(), trust);
+        let repo = match found {
+            Ok(repo) => repo.to_thread_local(),
+            Err(error) if error.downcast_any_ref::<gix::discover::upwards::Error>().is_some() => {
+                return Err(OpenError::NotARepository { dir });
+            }
+            Err(error) => return Err(open_error(error.into())),
+        };
+        let common_dir = repo.common_dir().canonicalize().map_err(GitError::io("find", repo.common_dir()));
+        let common_dir = common_dir.map_err(open_error)?;
+        if let Some(format) = repo.config_snapshot().string("extensions.refStorage")
+            && format != "files"
+        {
+            return Err(OpenError::RefFormat { path: common_dir, format: format.to_string() });
+        }
+        let Some(work_tree) = repo.workdir() else { return Err(OpenError::Bare { path: common_dir }) };
+        let work_tree = work_tree.canonicalize().map_err(GitError::io("find", work_tree)).map_err(open_error)?;
+        if repo.git_dir_trust() != gix::sec::Trust::Full {
+            return Err(OpenError::NotTrusted { path: work_tree });
+        }
+        let mut head = repo.head().map_err(|error| open_error(error.into()))?;
+        if head.is_unborn() {
+            return Err(OpenError::NoCommits { path: work_tree });
+        }
+        let name = head.referent_name().map(|name| name.shorten().to_str_lossy().into_owned());
+        let commit = head.peel_to_commit().map_err(|error| open_error(error.into()))?;
+        let object_format = match repo.object_hash() {
+            gix::hash::Kind::Sha256 => ObjectFormat::Sha256,
+            _ => ObjectFormat::Sha1,
+        };
+        let root = root(&repo, &common_dir).map_err(open_error)?;
+        Ok(Self {
+            opener,
+            root,
+            head: name.map_or(Head::Detached, Head::Branch),
+            head_commit: to_commit(commit.id),
+            object_format,
+            work_tree,
+            common_dir,
+        })
+    }
+
+    /// The work tree that the folder lay in; a linked one, if it lay in one.
+    #[must_use]
+    pub fn work_tree(&self) -> &Path {
+        &self.work_tree
+    }
+
+    /// The folder of the repository as a whole: its main work tree or, where it has none, its git folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of git's own files, which all worktrees share.
+    #[must_use]
+    pub fn common_dir(&self) -> &Path {
+        &self.common_dir
+    }
+
+    /// The name of the repository's folder, without `.git` at its end.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let name = self.root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        name.strip_suffix(".git").filter(|name| !name.is_empty()).map_or(name.clone(), str::to_owned)
+    }
+
+    /// Where `HEAD` of the work tree was when the repository was found.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The commit that `HEAD` of the work tree pointed to when the repository was found.
+    #[must_use]
+    pub fn head_commit(&self) -> &CommitId {
+        &self.head_commit
+    }
+
+    /// How the repository names its objects.
+    #[must_use]
+    pub fn object_format(&self) -> ObjectFormat {
+        self.object_format
+    }
+
+    /// Finds the commit that a branch, tag, id or any other revision of git names.
+    ///
+    /// # Errors
+    /// [`BaseError`] when there is none.
+    pub fn resolve(&self, base: &str) -> Result<CommitId, BaseError> {
+        let missing = |source| BaseError::Missing { asked: base.to_owned(), source };
+        let repo = self.open(&[]).map_err(missing)?;
+        let object = repo.rev_parse_single(base).and_then(|id| id.object());
+        let object = object.map_err(|error| missing(error.into()))?;
+        let commit = object.peel_to_commit();
+        let commit = commit.map_err(|error| BaseError::NotACommit { asked: base.to_owned(), source: error.into() })?;
+        Ok(to_commit(commit.id))
+    }
+
+    /// Counts what is not committed in the work tree.
+    ///
+    /// # Errors
+    /// [`GitError`] when it cannot be looked at.
+    pub fn uncommitted(&self) -> Result<Uncommitted, GitError> {
+        let repo = self.open(&[])?;
+        let index = repo.index_or_empty()?;
+        let changes = Changes::of(&repo, &index)?;
+        Ok(Uncommitted { changed: changes.tracked(), untracked: changes.files() - changes.tracked() })
+    }
+
+    /// Opens the repository at the user's work tree.
+    pub(crate) fn open(&self, overrides: &[&str]) -> Result<gix::Repository, GitError> {
+        self.opener.open(&self.work_tree, overrides)
+    }
+}
+
+/// The main work tree, or else the folder that stands for the repository: a bare one itself, and the parent
+/// of a hidden one (`project/.bare`, with worktrees beside it).
+fn root(repo: &gix::Repository, common_dir: &Path) -> Result<PathBuf, GitError> {
+    let main = repo.main_repo()?;
+    if let Some(root) = main.workdir() {
+        return root.canonicalize().map_err(GitError::io("find", root));
+    }
+    let hidden = common_dir.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    Ok(common_dir.parent().filter(|_| hidden).unwrap_or(common_dir).to_owned())
+}

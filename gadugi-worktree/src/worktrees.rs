@@ -1,0 +1,142 @@
+//! The adapter itself: blocking work on a thread of its own, one change of the repository at a time.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use gadugi_core::{
+    BranchName, CommitId, IdError, Lease, Pruned, Release, ReleaseRequest, SnapshotRequest, Work, WorktreeError,
+    WorktreeRequest, Worktrees,
+};
+
+use crate::create;
+use crate::error::GitError;
+use crate::lock::RepositoryLock;
+use crate::open::Identity;
+use crate::prune;
+use crate::release;
+use crate::repository::Repository;
+use crate::snapshot;
+
+/// What [`GitWorktrees`] works with.
+#[derive(Debug, Clone)]
+pub struct WorktreeSettings {
+    /// The repository.
+    pub repository: Repository,
+    /// The commit that worktrees start from, unless they need others.
+    pub base: CommitId,
+    /// The folder that the worktrees are put in; it is made when it is needed.
+    pub folder: PathBuf,
+    /// What the names of the branches begin with; the task's id follows.
+    pub branch_prefix: String,
+    /// The folder of the lock; it is made when it is needed.
+    pub state: PathBuf,
+    /// Who commits, where the user's git configuration does not say it.
+    pub identity: Identity,
+}
+
+impl WorktreeSettings {
+    /// Branches `gadugi/<task>`, and the lock in the folder `gadugi` of the common git folder.
+    #[must_use]
+    pub fn new(repository: Repository, base: CommitId, folder: impl Into<PathBuf>) -> Self {
+        let state = repository.common_dir().join("gadugi");
+        Self {
+            repository,
+            base,
+            folder: folder.into(),
+            branch_prefix: "gadugi/".into(),
+            state,
+            identity: Identity::default(),
+        }
+    }
+}
+
+/// Gives every attempt a git worktree on a branch of its own.
+///
+/// Changes of the repository are confined to branches with the prefix, to `refs/gadugi/`, to git's own list of
+/// worktrees, and to the state folder. Worktrees are made and removed one batch at a time, also when several
+/// processes work in one repository: they wait for one another.
+///
+/// A dropped future does not stop what it began; that goes on to its end on a thread of its own.
+#[derive(Debug, Clone)]
+pub struct GitWorktrees {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: WorktreeSettings,
+    /// Lets one thread at a time wait for the lock file.
+    turn: Mutex<()>,
+}
+
+impl GitWorktrees {
+    /// # Errors
+    /// [`IdError`] when the prefix makes no valid branch names.
+    pub fn new(mut settings: WorktreeSettings) -> Result<Self, IdError> {
+        format!("{}task", settings.branch_prefix).parse::<BranchName>()?;
+        settings.repository.opener.identity = settings.identity.clone();
+        Ok(Self { shared: Arc::new(Shared { settings, turn: Mutex::new(()) }) })
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Shared) -> T + Send + 'static) -> T {
+        let shared = Arc::clone(&self.shared);
+        match tokio::task::spawn_blocking(move || work(&shared)).await {
+            Ok(result) => result,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The runtime is shutting down, and nobody will poll this again.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Shared {
+    /// Does something while nobody else changes the worktrees of the repository.
+    fn alone<T>(&self, work: impl FnOnce(&WorktreeSettings) -> T) -> Result<T, GitError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _lock = RepositoryLock::acquire(&self.settings.state)?;
+        Ok(work(&self.settings))
+    }
+}
+
+#[async_trait]
+impl Worktrees for GitWorktrees {
+    async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Lease, WorktreeError>> {
+        self.run(move |shared| {
+            let made = shared.alone(|settings| create::create(settings, &requests));
+            made.unwrap_or_else(|error| create::refuse(&shared.settings, &requests, error))
+        })
+        .await
+    }
+
+    async fn snapshot(&self, lease: &Lease, request: SnapshotRequest) -> Result<Work, WorktreeError> {
+        let lease = lease.clone();
+        self.run(move |shared| {
+            snapshot::snapshot(&shared.settings, &lease, request)
+                .map_err(|source| WorktreeError::Snapshot { path: lease.path, source: source.into() })
+        })
+        .await
+    }
+
+    async fn release(&self, lease: &Lease, request: ReleaseRequest) -> Result<Release, WorktreeError> {
+        let lease = lease.clone();
+        self.run(move |shared| {
+            let release = |settings: &_| release::release(settings, &lease, request);
+            let released =
+                if request.dry_run { release(&shared.settings) } else { shared.alone(release).and_then(|done| done) };
+            released.map_err(|source| WorktreeError::Release { path: lease.path.clone(), source: source.into() })
+        })
+        .await
+    }
+
+    async fn prune(&self, dry_run: bool) -> Result<Vec<Pruned>, WorktreeError> {
+        self.run(move |shared| {
+            let pruned = shared.alone(|settings| prune::prune(settings, dry_run)).and_then(|done| done);
+            pruned.map_err(|source| WorktreeError::Repository {
+                path: shared.settings.repository.common_dir().to_owned(),
+                source: source.into(),
+            })
+        })
+        .await
+    }
+}

@@ -1,0 +1,251 @@
+use std::fs;
+
+use gadugi_core::{AttemptNo, WorktreeError, Worktrees};
+use gadugi_test_support::repo::TestRepo;
+use gadugi_worktree::{GitWorktrees, WorktreeSettings};
+
+use crate::ground::{Ground, branch, chain, commit_id, discover, request};
+
+#[tokio::test]
+async fn a_worktree_has_the_files_of_the_base_on_a_branch_of_its_own() {
+    let ground = Ground::new();
+    let lease = ground.create("fix-login").await;
+    assert_eq!(lease.path, ground.folder().join("fix-login"));
+    assert_eq!(branch(&lease), "gadugi/fix-login");
+    assert_eq!(lease.base, Some(commit_id(&ground.repo.git(&["rev-parse", "main"]))));
+    assert_eq!(fs::read_to_string(lease.path.join("src/lib.rs")).expect("a file"), "pub fn one() {}\n");
+    assert_eq!(ground.git(&lease, &["rev-parse", "--abbrev-ref", "HEAD"]), "gadugi/fix-login");
+    assert_eq!(ground.git(&lease, &["status", "--porcelain"]), "");
+    assert_eq!(ground.listed(), [lease.path]);
+    ground.assert_sound();
+}
+
+#[tokio::test]
+async fn nothing_of_the_user_is_touched_by_making_snapshotting_and_releasing() {
+    let ground = Ground::new();
+    ground.repo.git(&["config", "branch.autoSetupMerge", "always"]);
+    ground.repo.git(&["config", "branch.autoSetupRebase", "always"]);
+    ground.repo.git(&["tag", "v1"]);
+    ground.repo.write("src/lib.rs", "changed, not committed\n");
+    ground.repo.write("staged.txt", "staged\n");
+    ground.repo.git(&["add", "staged.txt"]);
+    let before = ground.repo.fingerprint();
+    let (lease, _) = ground.done("a", "new.txt", "new").await;
+    let other = ground.create("b").await;
+    ground.release(&lease, crate::ground::KEEP).await;
+    ground.release(&other, crate::ground::DISCARD).await;
+    assert_eq!(ground.repo.fingerprint(), before);
+}
+
+#[tokio::test]
+async fn a_branch_that_exists_gives_the_next_number_to_branch_and_folder() {
+    let ground = Ground::new();
+    ground.repo.git(&["branch", "gadugi/fix"]);
+    let lease = ground.create("fix").await;
+    assert_eq!((branch(&lease), &lease.path), ("gadugi/fix-2", &ground.folder().join("fix-2")));
+}
+
+#[tokio::test]
+async fn a_folder_that_exists_gives_the_next_number_and_is_left_alone() {
+    let ground = Ground::new();
+    fs::create_dir_all(ground.folder().join("fix")).expect("a folder");
+    fs::write(ground.folder().join("fix/mine.txt"), "mine").expect("a file");
+    fs::write(ground.folder().join("fix-2"), "a file of this name").expect("a file");
+    let lease = ground.create("fix").await;
+    assert_eq!((branch(&lease), &lease.path), ("gadugi/fix-3", &ground.folder().join("fix-3")));
+    assert_eq!(fs::read_to_string(ground.folder().join("fix/mine.txt")).expect("a file"), "mine");
+}
+
+#[tokio::test]
+async fn a_second_attempt_gets_a_worktree_beside_the_first() {
+    let ground = Ground::new();
+    let first = ground.create("fix").await;
+    let mut again = request("fix");
+    again.attempt.number = AttemptNo::FIRST.next();
+    let second = ground.try_create(again).await.expect("a worktree");
+    assert_eq!((branch(&first), branch(&second)), ("gadugi/fix", "gadugi/fix-2"));
+    assert_ne!(first.path, second.path);
+}
+
+#[tokio::test]
+async fn two_requests_of_one_name_in_one_batch_get_different_numbers() {
+    let ground = Ground::new();
+    let made = ground.worktrees.create(vec![request("fix"), request("fix")]).await;
+    let branches: Vec<_> = made.iter().map(|lease| branch(lease.as_ref().expect("a worktree"))).collect();
+    assert_eq!(branches, ["gadugi/fix", "gadugi/fix-2"]);
+}
+
+#[tokio::test]
+async fn a_stale_entry_of_git_for_the_folder_gives_the_next_number() {
+    let ground = Ground::new();
+    let first = ground.create("fix").await;
+    fs::remove_dir_all(&first.path).expect("the folder goes");
+    ground.repo.git(&["update-ref", "-d", "refs/heads/gadugi/fix"]);
+    let second = ground.create("fix").await;
+    assert_eq!(branch(&second), "gadugi/fix-2");
+}
+
+#[tokio::test]
+async fn branches_below_the_name_give_the_next_number() {
+    let ground = Ground::new();
+    ground.repo.git(&["branch", "gadugi/fix/part"]);
+    let lease = ground.create("fix").await;
+    assert_eq!(branch(&lease), "gadugi/fix-2");
+}
+
+#[tokio::test]
+async fn a_branch_that_is_the_prefix_is_an_error_that_names_it() {
+    let ground = Ground::new();
+    ground.repo.git(&["branch", "gadugi"]);
+    let error = ground.try_create(request("fix")).await.expect_err("there is no place for the branch");
+    assert!(matches!(error, WorktreeError::Create { .. }));
+    let text = chain(&error);
+    assert!(text.contains("the branch `gadugi` is in the way"), "{text}");
+    assert!(text.contains("another branch prefix"), "{text}");
+    assert_eq!(ground.branches(), ["gadugi", "main"]);
+    assert!(!ground.folder().exists());
+}
+
+#[tokio::test]
+async fn a_packed_branch_counts_as_existing() {
+    let ground = Ground::new();
+    ground.repo.git(&["branch", "gadugi/fix"]);
+    ground.repo.git(&["pack-refs", "--all", "--prune"]);
+    let lease = ground.create("fix").await;
+    assert_eq!(branch(&lease), "gadugi/fix-2");
+    ground.assert_sound();
+}
+
+#[tokio::test]
+async fn the_prefix_of_branches_can_be_chosen_and_must_be_valid() {
+    let repo = TestRepo::new();
+    repo.commit_file("a", "a");
+    let repository = discover(repo.path());
+    let folder = repository.default_worktrees_folder();
+    let base = repository.head_commit().clone();
+    let mut settings = WorktreeSettings::new(repository, base, folder);
+    settings.branch_prefix = "agents/run ".into();
+    assert!(GitWorktrees::new(settings.clone()).is_err());
+    settings.branch_prefix = "agents/run-".into();
+    let worktrees = GitWorktrees::new(settings).expect("a valid prefix");
+    let lease = worktrees.create(vec![request("a")]).await.remove(0).expect("a worktree");
+    assert_eq!(branch(&lease), "agents/run-a");
+}
+
+#[tokio::test]
+async fn a_detached_head_is_a_base_like_any_other() {
+    let repo = TestRepo::new();
+    let first = repo.commit_file("a.txt", "one");
+    repo.commit_file("a.txt", "two");
+    repo.git(&["checkout", "-q", "--detach", &first]);
+    let ground = Ground::on(repo);
+    let lease = ground.create("a").await;
+    assert_eq!(fs::read_to_string(lease.path.join("a.txt")).expect("a file"), "one");
+    assert_eq!(ground.git(&lease, &["symbolic-ref", "HEAD"]), "refs/heads/gadugi/a");
+}
+
+#[tokio::test]
+async fn uncommitted_changes_of_the_user_stay_where_they_are() {
+    let ground = Ground::new();
+    ground.repo.write("src/lib.rs", "changed\n");
+    let lease = ground.create("a").await;
+    assert_eq!(fs::read_to_string(lease.path.join("src/lib.rs")).expect("a file"), "pub fn one() {}\n");
+    assert_eq!(ground.repo.git(&["status", "--porcelain"]), " M src/lib.rs");
+}
+
+#[tokio::test]
+async fn spaces_and_unicode_in_paths_are_kept() {
+    let repo = TestRepo::init("müll tonne/ein repo", &[]);
+    repo.commit_file("größe und gewicht/日本語 ファイル.txt", "text\n");
+    repo.commit_file("-dash.txt", "dash\n");
+    let ground = Ground::on(repo);
+    let lease = ground.create("a").await;
+    let file = lease.path.join("größe und gewicht/日本語 ファイル.txt");
+    assert_eq!(fs::read_to_string(file).expect("a file"), "text\n");
+    assert_eq!(ground.git(&lease, &["status", "--porcelain"]), "");
+    ground.assert_sound();
+    let name = ground.repo.path().file_name().expect("a name").to_owned();
+    assert_eq!(name, "ein repo");
+}
+
+#[tokio::test]
+async fn a_repository_of_sha256_objects_works_too() {
+    let repo = TestRepo::init("repo", &["--object-format=sha256"]);
+    repo.commit_file("a.txt", "one");
+    let ground = Ground::on(repo);
+    let (lease, need) = ground.done("a", "b.txt", "two").await;
+    assert_eq!(need.tip.as_str().len(), 64);
+    assert_eq!(ground.git(&lease, &["status", "--porcelain"]), "");
+    ground.assert_sound();
+}
+
+#[tokio::test]
+async fn a_user_without_an_identity_gets_worktrees_and_commits_by_gadugi() {
+    let ground = Ground::new();
+    let (lease, _) = ground.done("a", "b.txt", "two").await;
+    let authors = ground.git(&lease, &["log", "-1", "--format=%an <%ae> %cn <%ce>"]);
+    assert_eq!(authors, "gadugi <gadugi@localhost> gadugi <gadugi@localhost>");
+}
+
+#[tokio::test]
+async fn the_identity_of_the_repository_is_used_where_there_is_one() {
+    let ground = Ground::new();
+    ground.repo.git(&["config", "user.name", "Ada"]);
+    ground.repo.git(&["config", "user.email", "ada@example.com"]);
+    let (lease, _) = ground.done("a", "b.txt", "two").await;
+    assert_eq!(ground.git(&lease, &["log", "-1", "--format=%an <%ae>"]), "Ada <ada@example.com>");
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_made_leaves_nothing_behind() {
+    let ground = Ground::new();
+    fs::write(ground.folder(), "a file is in the way").expect("a file");
+    let before = ground.repo.fingerprint();
+    let results = ground.worktrees.create(vec![request("a"), request("b")]).await;
+    for result in results {
+        let error = result.expect_err("a file is no folder");
+        assert!(matches!(&error, WorktreeError::Create { .. }), "{}", chain(&error));
+    }
+    assert_eq!(ground.branches(), ["main"]);
+    assert!(ground.listed().is_empty());
+    assert_eq!(ground.repo.fingerprint(), before);
+    ground.assert_sound();
+}
+
+#[tokio::test]
+async fn a_checkout_that_fails_midway_leaves_neither_branch_nor_entry_nor_folder() {
+    let ground = Ground::new();
+    ground.repo.commit_file("data.bin", "content");
+    let blob = ground.repo.git(&["rev-parse", "HEAD:data.bin"]);
+    let object = ground.repo.path().join(".git/objects").join(&blob[..2]).join(&blob[2..]);
+    let bytes = fs::read(&object).expect("a loose object");
+    fs::remove_file(&object).expect("the object goes");
+    let ground = Ground::on(ground.repo);
+    let error = ground.try_create(request("a")).await.expect_err("a blob is missing");
+    assert!(matches!(error, WorktreeError::Create { .. }), "{}", chain(&error));
+    assert_eq!(ground.branches(), ["main"]);
+    assert!(ground.listed().is_empty());
+    assert!(!ground.folder().exists());
+    assert!(!ground.repo.path().join(".git/worktrees").exists());
+    fs::write(&object, bytes).expect("the object comes back");
+    ground.create("a").await;
+    ground.assert_sound();
+}
+
+#[tokio::test]
+async fn one_failure_in_a_batch_does_not_hinder_the_others() {
+    let ground = Ground::new();
+    let (_, ours) = ground.done("ours", "same.txt", "ours").await;
+    let (_, theirs) = ground.done("theirs", "same.txt", "theirs").await;
+    let mut conflict = request("conflict");
+    conflict.needs = vec![ours, theirs];
+    let results = ground.worktrees.create(vec![request("x"), conflict, request("y")]).await;
+    let made: Vec<_> = results.iter().map(Result::is_ok).collect();
+    assert_eq!(made, [true, false, true]);
+}
+
+#[tokio::test]
+async fn a_batch_of_none_is_nothing() {
+    let ground = Ground::new();
+    assert!(ground.worktrees.create(Vec::new()).await.is_empty());
+}

@@ -1,0 +1,174 @@
+use std::fs;
+
+use gadugi_test_support::repo::TestRepo;
+use gadugi_worktree::{
+    BaseError, ConfigSources, Head, ObjectFormat, OpenError, PlaceError, Repository, Uncommitted,
+    check_worktrees_folder,
+};
+
+use crate::ground::{Ground, chain, commit_id, discover};
+
+fn refused(dir: &std::path::Path) -> OpenError {
+    Repository::discover_with(dir, ConfigSources::RepositoryOnly).expect_err("no run can work here")
+}
+
+#[test]
+fn a_folder_outside_any_repository_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert!(matches!(refused(folder.path()), OpenError::NotARepository { .. }));
+}
+
+#[test]
+fn a_folder_that_does_not_exist_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert!(matches!(refused(&folder.path().join("nowhere")), OpenError::Folder { .. }));
+}
+
+#[test]
+fn a_bare_repository_is_refused() {
+    let repo = TestRepo::init("bare.git", &["--bare"]);
+    assert!(matches!(refused(repo.path()), OpenError::Bare { path } if path == repo.path()));
+}
+
+#[test]
+fn a_repository_without_commits_is_refused() {
+    let repo = TestRepo::new();
+    assert!(matches!(refused(repo.path()), OpenError::NoCommits { path } if path == repo.path()));
+}
+
+#[test]
+fn references_in_another_format_are_refused_by_name() {
+    let repo = TestRepo::init("repo", &["--ref-format=reftable"]);
+    repo.commit_file("a", "a");
+    let error = refused(repo.path());
+    assert!(matches!(&error, OpenError::RefFormat { format, .. } if format == "reftable"), "{}", chain(&error));
+}
+
+#[test]
+fn a_subfolder_leads_to_the_whole_repository() {
+    let ground = Ground::new();
+    let found = discover(&ground.repo.path().join("src"));
+    assert_eq!(found.work_tree(), ground.repo.path());
+    assert_eq!(found.root(), ground.repo.path());
+    assert_eq!(found.common_dir(), ground.repo.path().join(".git"));
+    assert_eq!(found.name(), "repo");
+    assert_eq!(found.head(), &Head::Branch("main".into()));
+    assert_eq!(found.head_commit(), &commit_id(&ground.repo.git(&["rev-parse", "HEAD"])));
+    assert_eq!(found.object_format(), ObjectFormat::Sha1);
+    assert_eq!(found.default_worktrees_folder(), ground.repo.root().join("repo.gadugi"));
+}
+
+#[test]
+fn a_detached_head_is_told_from_a_branch() {
+    let ground = Ground::new();
+    ground.repo.git(&["checkout", "-q", "--detach"]);
+    assert_eq!(discover(ground.repo.path()).head(), &Head::Detached);
+}
+
+#[tokio::test]
+async fn a_linked_worktree_leads_to_the_repository_with_the_head_of_the_worktree() {
+    let ground = Ground::new();
+    let linked = ground.repo.root().join("linked");
+    ground.repo.git(&["worktree", "add", "-q", "-b", "topic", &linked.to_string_lossy()]);
+    fs::write(linked.join("topic.txt"), "topic").expect("a file");
+    ground.repo.git_in(&linked, &["add", "."]);
+    ground.repo.git_in(&linked, &["commit", "-q", "-m", "On the topic"]);
+    let found = discover(&linked);
+    assert_eq!((found.work_tree(), found.root()), (linked.as_path(), ground.repo.path()));
+    assert_eq!(found.head(), &Head::Branch("topic".into()));
+    assert_eq!(found.default_worktrees_folder(), ground.folder());
+    let worktrees = crate::ground::worktrees_of(&linked);
+    let ground = Ground { repo: ground.repo, worktrees };
+    let lease = ground.create("a").await;
+    assert_eq!(fs::read_to_string(lease.path.join("topic.txt")).expect("a file"), "topic");
+    ground.assert_sound();
+}
+
+#[test]
+fn a_worktree_of_a_bare_repository_is_a_place_to_work_in() {
+    let source = Ground::new().repo;
+    let bare = source.root().join("project.git");
+    source.git(&["clone", "-q", "--bare", ".", &bare.to_string_lossy()]);
+    let linked = source.root().join("checkout");
+    source.git_in(&bare, &["worktree", "add", "-q", "-b", "topic", &linked.to_string_lossy()]);
+    let found = discover(&linked);
+    assert_eq!((found.work_tree(), found.root(), found.name()), (linked.as_path(), bare.as_path(), "project".into()));
+    assert_eq!(found.default_worktrees_folder(), source.root().join("project.gadugi"));
+}
+
+#[test]
+fn a_base_can_be_a_branch_a_tag_a_remote_branch_or_an_id() {
+    let ground = Ground::new();
+    let first = ground.repo.git(&["rev-parse", "HEAD"]);
+    ground.repo.git(&["tag", "-a", "v1", "-m", "annotated"]);
+    ground.repo.git(&["update-ref", "refs/remotes/origin/topic", &first]);
+    ground.repo.commit_file("later", "later");
+    let found = discover(ground.repo.path());
+    for base in ["v1", "origin/topic", "HEAD~1", &first, &first[..12], "main^", "v1^{commit}"] {
+        assert_eq!(found.resolve(base).expect(base), commit_id(&first), "{base}");
+    }
+    assert_eq!(found.resolve("HEAD").expect("a commit"), *found.head_commit());
+}
+
+#[test]
+fn a_base_that_does_not_exist_is_an_error_with_its_name_and_a_remedy() {
+    let ground = Ground::new();
+    let found = discover(ground.repo.path());
+    for base in
+        ["no-such-branch", "", "-x", "--all", "main..HEAD", "0000000000000000000000000000000000000000", "ünï\ncode"]
+    {
+        let error = found.resolve(base).expect_err(base);
+        assert!(matches!(error, BaseError::Missing { .. }), "{base}: {error:?}");
+        assert!(error.to_string().contains(&format!("`{base}`")), "{error}");
+        assert!(error.to_string().contains("name a branch, a tag or a commit"), "{error}");
+    }
+}
+
+#[test]
+fn a_file_is_no_base() {
+    let ground = Ground::new();
+    let error = discover(ground.repo.path()).resolve("HEAD:src/lib.rs").expect_err("a file is no commit");
+    assert!(matches!(error, BaseError::NotACommit { .. }), "{error:?}");
+}
+
+#[test]
+fn uncommitted_files_are_counted_and_nothing_is_written() {
+    let ground = Ground::new();
+    let found = discover(ground.repo.path());
+    assert_eq!(found.uncommitted().expect("a count"), Uncommitted::default());
+    ground.repo.write("src/lib.rs", "changed\n");
+    ground.repo.write("staged.txt", "staged");
+    ground.repo.git(&["add", "staged.txt"]);
+    ground.repo.write("new/one.txt", "1");
+    ground.repo.write("new/two.txt", "2");
+    ground.repo.write("ignored.log", "log");
+    let before = ground.repo.fingerprint();
+    assert_eq!(found.uncommitted().expect("a count"), Uncommitted { changed: 2, untracked: 2 });
+    assert_eq!(ground.repo.fingerprint(), before);
+}
+
+#[test]
+fn the_place_beside_a_repository_is_usable_and_one_inside_another_is_not() {
+    let ground = Ground::new();
+    let beside = discover(ground.repo.path()).default_worktrees_folder();
+    check_worktrees_folder(&beside).expect("a usable place");
+    assert!(!beside.exists());
+    let inner = ground.repo.path().join("vendor/inner");
+    fs::create_dir_all(&inner).expect("a folder");
+    ground.repo.git_in(&inner, &["init", "-q"]);
+    ground.repo.git_in(&inner, &["commit", "-q", "--allow-empty", "-m", "Begin"]);
+    let inside = discover(&inner).default_worktrees_folder();
+    let error = check_worktrees_folder(&inside).expect_err("it lies in the outer repository");
+    assert!(
+        matches!(&error, PlaceError::InARepository { repository, .. } if repository == ground.repo.path()),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_place_below_a_file_is_not_usable() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("file"), "").expect("a file");
+    let error = check_worktrees_folder(&folder.path().join("file/worktrees")).expect_err("a file is no folder");
+    assert!(matches!(error, PlaceError::NotWritable { .. }), "{error}");
+}
