@@ -232,3 +232,61 @@ fn gone_is_fine(sent: rustix::io::Result<()>) -> io::Result<()> {
         other => other.map_err(io::Error::from),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::os::unix::process::CommandExt;
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+
+    fn group(script: &str) -> (Pid, Child) {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).process_group(0).stdout(Stdio::piped());
+        let child = command.spawn().expect("sh starts");
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a pid");
+        (pid, child)
+    }
+
+    fn output(child: &mut Child) -> BufReader<std::process::ChildStdout> {
+        BufReader::new(child.stdout.take().expect("a pipe"))
+    }
+
+    #[tokio::test]
+    async fn where_there_are_no_pidfds_a_thread_sees_the_end() {
+        let (pid, mut child) = group("sleep 1000 & echo ready; exec sleep 1000");
+        let kinship = Kinship::Child { inherited_memory: 0 };
+        let leader = Leader { pid, sight: Sight::thread(pid).expect("a thread starts"), kinship };
+        let mut output = output(&mut child);
+        output.read_line(&mut String::new()).expect("it speaks");
+        leader.terminate().expect("it can be asked");
+        leader.exited().await.expect("its end is seen");
+        leader.exited().await.expect("its end is seen again");
+        let end = leader.end().expect("it can be reaped");
+        assert_eq!(end.status, ExitStatus::Signal(15));
+        assert!(end.usage.peak_memory > Some(0));
+        assert_eq!(output.read_line(&mut String::new()).expect("a pipe"), 0, "all of the group are gone");
+    }
+
+    #[tokio::test]
+    async fn a_child_that_somebody_else_has_reaped_ends_in_a_way_that_nobody_knows() {
+        let (pid, mut child) = group("exit 3");
+        let leader = Leader::child(pid).expect("it can be watched");
+        child.wait().expect("it ends");
+        leader.exited().await.expect("its end is seen");
+        leader.terminate().expect("there is nothing to ask");
+        let end = leader.end().expect("there is nothing to reap");
+        assert_eq!((end.status, end.usage), (ExitStatus::Unknown, ExecUsage::default()));
+    }
+
+    #[tokio::test]
+    async fn a_child_that_nobody_claims_is_killed_with_its_group() {
+        let (pid, mut child) = group("sleep 1000 & echo ready; exec sleep 1000");
+        let mut output = output(&mut child);
+        output.read_line(&mut String::new()).expect("it speaks");
+        drop(Unclaimed::new(Leader::child(pid).expect("it can be watched")));
+        assert_eq!(output.read_line(&mut String::new()).expect("a pipe"), 0, "all of the group are gone");
+        assert!(child.try_wait().is_err(), "it has been reaped");
+    }
+}

@@ -36,8 +36,8 @@ const NAME: &str = "subprocess";
 /// What is promised beyond [`Executor`]:
 /// - **Environment.** A command sees the variables that [`SubprocessSettings::passed`] lets through, the
 ///   secrets that its task names, the task's own variables, and `GADUGI_RUN`, `GADUGI_TASK` and
-///   `GADUGI_ATTEMPT`. It inherits no open files but its input, its output and its errors, no blocked
-///   signals, and it is not deaf to `SIGPIPE`.
+///   `GADUGI_ATTEMPT`. It inherits its input, its output and its errors, and no other file that is closed
+///   on exec, as all are that Rust opens; no blocked signals; and it is not deaf to `SIGPIPE`.
 /// - **Program.** It is looked for on the command's `PATH`; a relative place is meant from
 ///   [`ExecRequest::folder`]. A script is written to `script.sh` (a check to `check.sh`) in
 ///   [`ExecRequest::files`].

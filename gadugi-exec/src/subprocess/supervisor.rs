@@ -180,6 +180,8 @@ impl Streams {
             Self::Ours { mut pump, cut, feed, drain } => {
                 if let Some(feed) = feed {
                     feed.abort();
+                    // It fails when it was still under way. Either way the pipe is closed after this.
+                    feed.await.ok();
                 }
                 if let Ok(closed) = timeout(drain, pump.closed()).await {
                     return closed;

@@ -165,7 +165,7 @@ pub(super) fn start_time(pid: Pid) -> Option<u64> {
     (info.pbi_status != libc::SZOMB).then(|| info.pbi_start_tvsec * 1_000_000 + info.pbi_start_tvusec)
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 
@@ -177,7 +177,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn a_child_of_a_thread_that_blocks_signals_begins_with_none_blocked() {
         let blocking = std::thread::spawn(|| {
             let mut all = MaybeUninit::<libc::sigset_t>::uninit();

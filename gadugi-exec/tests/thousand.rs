@@ -1,0 +1,43 @@
+//! Many commands leave nothing behind in the process that runs them.
+#![cfg(target_os = "linux")]
+
+#[path = "subprocess/scene.rs"]
+#[expect(dead_code, reason = "one test does not use all of it")]
+mod scene;
+
+use std::fs;
+use std::sync::Arc;
+
+use gadugi_core::{ExecRequest, Executor};
+use rustix::io::Errno;
+use rustix::process::{WaitId, WaitIdOptions, waitid};
+use scene::Scene;
+use tokio::task::JoinSet;
+
+fn open_files() -> usize {
+    fs::read_dir("/proc/self/fd").expect("procfs").count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_commands_leave_no_file_open_and_no_child() {
+    let scene = Arc::new(Scene::new());
+    scene.run(&scene.argv(&["true"])).await;
+    let before = open_files();
+    let mut lanes = JoinSet::new();
+    for _ in 0..8 {
+        let scene = Arc::clone(&scene);
+        lanes.spawn(async move {
+            let request = ExecRequest { stdin: Some("unread".to_owned()), ..scene.argv(&["true"]) };
+            for _ in 0..125 {
+                let task = scene.executor.start(&request).await.expect("the command starts");
+                assert!(task.wait().await.expect("its end is seen").status.success());
+            }
+        });
+    }
+    while let Some(lane) = lanes.join_next().await {
+        lane.expect("each lane ends well");
+    }
+    assert_eq!(open_files(), before);
+    let children = waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+    assert_eq!(children.err(), Some(Errno::CHILD), "every child has been waited for");
+}
