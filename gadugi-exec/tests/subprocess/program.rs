@@ -1,5 +1,6 @@
 //! How programs are found, and what is said about those that cannot be started.
 
+use std::fs::OpenOptions;
 use std::process::Command;
 
 use gadugi_core::ExecRequest;
@@ -84,6 +85,14 @@ async fn a_file_of_an_unknown_format_is_told_from_one_without_its_interpreter() 
     let orphan = scene.failure(&scene.argv(&["./orphan"])).await;
     let reason = "needs an interpreter or a dynamic loader that does not exist";
     assert_eq!(orphan[1], format!("{} {reason}", path("./orphan")));
+}
+
+#[tokio::test]
+async fn a_program_that_stays_open_for_writing_is_an_error() {
+    let scene = Scene::new();
+    executable(&scene, "tool", "#!/bin/sh\n");
+    let _writer = OpenOptions::new().append(true).open(scene.folder().join("tool")).expect("it is there");
+    assert_eq!(scene.failure(&scene.argv(&["./tool"])).await[1], "Text file busy (os error 26)");
 }
 
 #[tokio::test]
