@@ -242,8 +242,19 @@ impl<'a, 'n> Fields<'a, 'n> {
         Some(names)
     }
 
+    /// A list of names of variables, where a `*` at the end of one stands for any rest.
+    pub(crate) fn variable_patterns(&mut self, key: &str, example: &'static str) -> Option<Vec<Located<String>>> {
+        let mut names = self.texts(key, example)?;
+        names.retain(|name| {
+            let start = name.value.strip_suffix('*').unwrap_or(&name.value);
+            self.is_variable(key, start, &name.at)
+        });
+        Some(names)
+    }
+
     fn is_variable(&mut self, key: &str, name: &str, at: &SourceLocation) -> bool {
-        let valid = !name.is_empty() && !name.contains(|c: char| c == '=' || c.is_whitespace() || c.is_control());
+        let wrong = |c: char| matches!(c, '=' | '*') || c.is_whitespace() || c.is_control();
+        let valid = !name.is_empty() && !name.contains(wrong);
         if !valid {
             let name = shown(name);
             self.note_value(key, at.clone(), ValueIssue::VariableName { name });

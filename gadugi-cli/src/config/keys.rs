@@ -42,7 +42,9 @@ pub const CONFIG_KEYS: &[ConfigKey] = &[
         "executor",
         Some("\"auto\""),
         "\"subprocess\"",
-        &["Where tasks run: \"subprocess\", \"docker\", or \"auto\" (Docker where it can be used, else subprocess)."],
+        &[
+            "Where tasks run: \"subprocess\", \"docker\", or \"auto\" (containers where they can be used, else subprocess).",
+        ],
     ),
     key(
         "agent",
@@ -86,8 +88,11 @@ pub const CONFIG_KEYS: &[ConfigKey] = &[
     key(
         "env",
         Some("[]"),
-        "[\"CARGO_HOME\", \"JAVA_HOME\"]",
-        &["Names of variables that every task gets from the environment of gadugi, where they are set."],
+        "[\"CARGO_*\", \"JAVA_HOME\"]",
+        &[
+            "Names of variables that every task gets from the environment of gadugi, where they are set, besides",
+            "the usual ones (PATH, HOME, LANG, ...). `*` at the end stands for any rest.",
+        ],
     ),
     key(
         "output_cap",

@@ -51,9 +51,9 @@ pub struct ConfigLayer {
     pub worktrees: Option<PathBuf>,
     /// What the names of the tasks' branches begin with.
     pub branch_prefix: Option<BranchPrefix>,
-    /// Names of variables that every task gets, where they are set.
+    /// Names of variables that every task gets, where they are set; `*` at the end stands for any rest.
     pub env: Option<Vec<String>>,
-    /// How many bytes of an attempt's output are kept.
+    /// How many bytes of a command's output are kept.
     pub output_cap: Option<u64>,
     /// Agents by name.
     pub agents: BTreeMap<String, AgentProfile>,
@@ -152,7 +152,7 @@ impl ConfigLayer {
                 text.parse().map_err(|error| ValueIssue::Name { error, example: "gadugi/".into() })
             }),
             env: fields
-                .variables("env", "[\"CARGO_HOME\"]")
+                .variable_patterns("env", "[\"CARGO_HOME\"]")
                 .map(|names| names.into_iter().map(|name| name.value).collect()),
             output_cap: fields.quantity("output_cap", "\"64MiB\"", parse_size),
             agents: BTreeMap::new(),

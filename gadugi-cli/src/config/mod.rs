@@ -92,9 +92,10 @@ pub struct Config {
     pub worktrees: Option<PathBuf>,
     /// What the names of the tasks' branches begin with; `gadugi/` by default.
     pub branch_prefix: BranchPrefix,
-    /// Names of variables that every task gets, where they are set; none by default.
+    /// Names of variables that every task gets, where they are set; `*` at the end stands for any rest. None by
+    /// default.
     pub env: Vec<String>,
-    /// How many bytes of an attempt's output are kept; 64 MiB by default.
+    /// How many bytes of a command's output are kept; 64 MiB by default.
     pub output_cap: u64,
     /// Agents by name; none by default.
     pub agents: BTreeMap<String, AgentProfile>,

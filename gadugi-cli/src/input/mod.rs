@@ -1,8 +1,8 @@
 //! The tasks of a run: from the arguments of the command to a [`RawPlan`].
 //!
-//! Files, folders, patterns, the standard input and inline texts are [collected](collect), each file is
-//! [read](read) once into drafts, and drafts become tasks with the [settings](crate::config) for what they leave
-//! open. All that is wrong anywhere is told at once.
+//! Files, folders, patterns, the standard input and inline texts are collected, each file is read once into
+//! drafts, and drafts become tasks with the [settings](crate::config) for what they leave open. All that is
+//! wrong anywhere is told at once.
 
 mod collect;
 mod draft;

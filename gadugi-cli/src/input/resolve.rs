@@ -195,8 +195,8 @@ impl Resolver<'_> {
         Some((action, Some(profile)))
     }
 
-    /// The variables that are passed on: those that the task asks for, which must be set, and those that the
-    /// settings and the agent let through, where they are set.
+    /// The variables that are passed on: those that the task asks for, which must be set, and those of its
+    /// agent, where they are set.
     fn secrets(
         &self,
         draft: &Draft,
@@ -216,7 +216,7 @@ impl Resolver<'_> {
                 names.push(name);
             }
         }
-        for name in self.config.env.iter().chain(profile.iter().flat_map(|profile| &profile.env)) {
+        for name in profile.iter().flat_map(|profile| &profile.env) {
             if is_set(name) && !draft.env.contains_key(name) && !names.contains(name) {
                 names.push(name.clone());
             }

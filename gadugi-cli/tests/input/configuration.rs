@@ -115,7 +115,7 @@ grace = "2 weeks"
 keep = "allways"
 output_cap = "64M"
 branch_prefix = "my branch/"
-env = "PATH"
+env = ["A*", "B*C"]
 image = ""
 executor = ["docker"]
 
@@ -164,8 +164,8 @@ command = ["x", "{prompt}"]
      hint: write for example `512MiB`, `2GiB` or `64MB`
     error: gadugi.toml:12: `branch_prefix`: `my branch/` is not a valid branch prefix: git allows no spaces, control characters or any of ~^:?*[\
      hint: write for example `gadugi/`
-    error: gadugi.toml:13: `env` must be a list of texts, not the text `PATH`
-     hint: write for example ["CARGO_HOME"]
+    error: gadugi.toml:13: `env`: `B*C` cannot be the name of a variable
+     hint: name a variable, without `=` and without its value
     error: gadugi.toml:14: `image`: the text is empty
      hint: write something, or remove the key
     error: gadugi.toml:15: `executor` must be a text, not a list
@@ -239,6 +239,7 @@ fn wrong_variables_are_told() {
     folder.set("GADUGI_GRACE", "10");
     folder.set("GADUGI_FAIL_FAST", "yes");
     folder.set("GADUGI_RETRIES", "1.5");
+    folder.set("GADUGI_ENV", "A=1");
     #[cfg(unix)]
     folder.set("GADUGI_BASE", <std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(vec![0xff]));
     assert_snapshot!(folder.config_errors(), @"
@@ -254,6 +255,8 @@ fn wrong_variables_are_told() {
      hint: write for example 1
     error: <environment>: `GADUGI_FAIL_FAST` must be `true` or `false`, not the text `yes`
      hint: write for example true
+    error: <environment>: `GADUGI_ENV`: `A=1` cannot be the name of a variable
+     hint: name a variable, without `=` and without its value
     ");
 }
 

@@ -4,6 +4,8 @@ mod bad_files;
 mod batches;
 mod collecting;
 mod configuration;
+mod docs;
+mod examples;
 mod fixture;
 mod properties;
 mod task_files;

@@ -142,12 +142,9 @@ Documentation.
 
 #[test]
 fn settings_fill_what_a_task_leaves_open() {
-    let mut folder = Folder::configured(
-        "timeout = '1h'\nidle_timeout = '5m'\ngrace = '3s'\nretries = 4\nimage = 'alpine'\nenv = ['CARGO_HOME', 'NOT_SET', 'OWN']\n",
-    );
-    folder.set("CARGO_HOME", "/c");
-    folder.set("OWN", "outer");
-    folder.write("a.md", "---\nrun: 'true'\nenv: {OWN: inner}\n---\n");
+    let folder =
+        Folder::configured("timeout = '1h'\nidle_timeout = '5m'\ngrace = '3s'\nretries = 4\nimage = 'alpine'\n");
+    folder.write("a.md", "---\nrun: 'true'\n---\n");
     folder.write(
         "b.md",
         "---\nrun: 'true'\ntimeout: none\nidle_timeout: 1s\ngrace: 0s\nretries: 0\nimage: debian\n---\n",
@@ -161,7 +158,6 @@ fn settings_fill_what_a_task_leaves_open() {
         (task.limits.grace, task.retries, task.resources.image.as_deref()),
         (Duration::from_secs(3), 4, Some("alpine"))
     );
-    assert_eq!(task.secrets, ["CARGO_HOME"]);
     let task = folder.task("b.md").spec;
     assert_eq!((task.limits.timeout, task.limits.idle_timeout), (None, Some(Duration::from_secs(1))));
     assert_eq!((task.limits.grace, task.retries, task.resources.image.as_deref()), (Duration::ZERO, 0, Some("debian")));
@@ -199,6 +195,37 @@ fn an_agent_gets_its_prompt_as_its_profile_says() {
     );
     assert_eq!(action("echo"), (words(&["echo", "--", "It's {title}."]), None));
     assert_eq!(action("quote"), (words(&["sh", "-c", "echo 'It's {title}.'"]), None));
+}
+
+/// The path that stands for `{prompt_file}` is no file of ours; a real process must be able to read it.
+#[cfg(unix)]
+#[test]
+fn an_agent_can_read_its_prompt_from_the_path_of_its_file() {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    let folder = Folder::configured("agent = 'x'\n[agents.x]\ncommand = ['cat', '{prompt_file}']\nprompt = 'file'\n");
+    let text = "é\n".repeat(100_000);
+    folder.write("task.md", &text);
+    let action = folder.task("task.md").spec.action;
+    let Program::Argv(command) = action.program else { panic!("a command") };
+    let mut child =
+        Command::new(&command[0]).args(&command[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || input.write_all(action.stdin.unwrap().as_bytes()).unwrap());
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(output.status.success());
+    assert!(output.stdout == text.into_bytes());
+}
+
+#[test]
+fn an_agent_gets_its_own_variables_unless_the_task_sets_them() {
+    let mut folder = Folder::configured("agent = 'x'\n[agents.x]\ncommand = ['x']\nenv = ['A', 'B', 'NOT_SET']\n");
+    folder.set("A", "");
+    folder.set("B", "");
+    folder.write("t.md", "---\nenv: {A: own}\nsecrets: [B]\n---\nText\n");
+    assert_eq!(folder.task("t.md").spec.secrets, ["B"]);
 }
 
 #[test]
