@@ -1,1 +1,347 @@
+//! Worktrees and commits are the same as git would have made them.
 
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use gadugi_core::Lease;
+use gadugi_test_support::repo::TestRepo;
+
+use crate::ground::{Ground, branch, chain, request, write};
+
+/// Everything in a folder but `.git`: its path, kind, permissions and content.
+fn listing(folder: &Path) -> String {
+    let listing = Command::new("find")
+        .current_dir(folder)
+        .args([
+            ".",
+            "-path",
+            "./.git",
+            "-prune",
+            "-o",
+            "-printf",
+            "%P %M %l ",
+            "-type",
+            "f",
+            "-exec",
+            "md5sum",
+            "{}",
+            ";",
+        ])
+        .args(["-o", "-printf", "\n"])
+        .output()
+        .expect("find can be started");
+    assert!(listing.status.success(), "{}", String::from_utf8_lossy(&listing.stderr));
+    let text = String::from_utf8_lossy(&listing.stdout).into_owned();
+    let mut lines: Vec<_> = text.lines().collect();
+    lines.sort_unstable();
+    lines.join("\n")
+}
+
+/// Makes a worktree of `main` with git and one with us and compares them.
+async fn assert_checked_out_like_git(repo: TestRepo) -> (Ground, Lease) {
+    let ground = Ground::on(repo);
+    let by_git = ground.repo.root().join("by-git");
+    ground.repo.git(&["worktree", "add", "-q", "--detach", &by_git.to_string_lossy(), "main"]);
+    let lease = ground.create("a").await;
+    assert_eq!(listing(&lease.path), listing(&by_git));
+    assert_eq!(ground.git(&lease, &["status", "--porcelain"]), "");
+    let files = |folder: &Path| ground.repo.git_in(folder, &["ls-files", "-s", "-v"]);
+    assert_eq!(files(&lease.path), files(&by_git));
+    ground.assert_sound();
+    (ground, lease)
+}
+
+/// Changes two worktrees in the same way, commits one with `git add --all` and one with us, and compares.
+async fn assert_committed_like_git(repo: TestRepo, change: impl Fn(&Ground, &Lease)) {
+    let ground = Ground::on(repo);
+    let (ours, by_git) = (ground.create("ours").await, ground.create("by-git").await);
+    change(&ground, &ours);
+    change(&ground, &by_git);
+    let work = ground.commit(&ours).await;
+    ground.git(&by_git, &["add", "--all"]);
+    ground.git(&by_git, &["commit", "-q", "-m", "By git"]);
+    let tree = |lease: &Lease| ground.git(lease, &["ls-tree", "-r", "HEAD"]);
+    assert_eq!(tree(&ours), tree(&by_git));
+    assert_eq!(ground.git(&ours, &["status", "--porcelain"]), "");
+    assert_eq!(ground.git(&ours, &["diff", "HEAD", "--stat"]), "");
+    let files = ground.git(&by_git, &["diff", "--name-only", "--no-renames", "HEAD~1"]);
+    assert_eq!(work.files, files.lines().count() as u64, "{files}");
+    ground.assert_sound();
+}
+
+fn symlink(lease: &Lease, target: &str, path: &str) {
+    std::os::unix::fs::symlink(target, lease.path.join(path)).expect("a symbolic link");
+}
+
+fn make_executable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("permissions");
+}
+
+fn repo_with_everything() -> TestRepo {
+    let repo = TestRepo::new();
+    repo.write(".gitattributes", "*.crlf text eol=crlf\n*.lf text eol=lf\n*.bin -text\n*.txt text=auto\n");
+    repo.write("a.crlf", "one\ntwo\n");
+    repo.write("a.lf", "one\ntwo\n");
+    repo.write("a.bin", b"one\r\ntwo\n\0\xff");
+    repo.write("sub folder/größe.txt", "text\n");
+    repo.write("tool.sh", "#!/bin/sh\n");
+    make_executable(&repo.path().join("tool.sh"));
+    std::os::unix::fs::symlink("a.lf", repo.path().join("link")).expect("a symbolic link");
+    std::os::unix::fs::symlink("nowhere/at all", repo.path().join("dangling")).expect("a symbolic link");
+    std::os::unix::fs::symlink("sub folder", repo.path().join("folder-link")).expect("a symbolic link");
+    repo.git(&["add", "."]);
+    repo.git(&["commit", "-q", "-m", "Begin"]);
+    repo
+}
+
+#[tokio::test]
+async fn line_ends_links_and_permissions_are_checked_out_like_git() {
+    assert_checked_out_like_git(repo_with_everything()).await;
+}
+
+#[tokio::test]
+async fn autocrlf_is_followed() {
+    let repo = repo_with_everything();
+    repo.git(&["config", "core.autocrlf", "true"]);
+    assert_checked_out_like_git(repo).await;
+}
+
+#[tokio::test]
+async fn smudge_filters_of_the_configuration_are_applied() {
+    let repo = TestRepo::new();
+    repo.git(&["config", "filter.shout.smudge", "tr a-z A-Z"]);
+    repo.git(&["config", "filter.shout.clean", "tr A-Z a-z"]);
+    repo.write(".gitattributes", "*.loud filter=shout\n");
+    repo.commit_file("a.loud", "hello\n");
+    repo.git(&["add", "."]);
+    repo.git(&["commit", "-q", "-m", "Attributes"]);
+    let (_ground, lease) = assert_checked_out_like_git(repo).await;
+    assert_eq!(fs::read_to_string(lease.path.join("a.loud")).expect("a file"), "HELLO\n");
+}
+
+#[tokio::test]
+async fn a_sparse_work_tree_gives_sparse_worktrees() {
+    let repo = TestRepo::new();
+    for path in ["in/a.txt", "out/b.txt", "top.txt"] {
+        repo.commit_file(path, path);
+    }
+    repo.git(&["sparse-checkout", "set", "in"]);
+    let (_ground, lease) = assert_checked_out_like_git(repo).await;
+    assert!(lease.path.join("in/a.txt").exists());
+    assert!(!lease.path.join("out").exists());
+}
+
+#[tokio::test]
+async fn a_submodule_gives_an_empty_folder() {
+    let repo = TestRepo::new();
+    repo.commit_file("a.txt", "a");
+    let head = repo.git(&["rev-parse", "HEAD"]);
+    repo.write(".gitmodules", "[submodule \"sub\"]\n\tpath = sub\n\turl = ./nowhere\n");
+    repo.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{head},sub")]);
+    repo.git(&["add", ".gitmodules"]);
+    repo.git(&["commit", "-q", "-m", "With a submodule"]);
+    assert_checked_out_like_git(repo).await;
+}
+
+#[tokio::test]
+async fn ident_and_encodings_are_left_to_git() {
+    let repo = TestRepo::new();
+    repo.write("deep/.gitattributes", "*.c ident\n*.utf16 text working-tree-encoding=UTF-16LE eol=crlf\n");
+    repo.write("deep/a.c", "/* $Id$ */\n");
+    let utf16: Vec<u8> = "größe\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    repo.write("deep/a.utf16", utf16);
+    repo.git(&["add", "."]);
+    repo.git(&["commit", "-q", "-m", "Begin"]);
+    let (ground, lease) = assert_checked_out_like_git(repo).await;
+    assert!(fs::read_to_string(lease.path.join("deep/a.c")).expect("a file").starts_with("/* $Id: "));
+    assert_eq!(ground.commit(&lease).await.uncommitted, 0);
+    let utf16: Vec<u8> = "kleiner\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    write(&lease, "deep/a.utf16", utf16);
+    ground.commit(&lease).await;
+    assert_eq!(ground.git(&lease, &["cat-file", "blob", "HEAD:deep/a.utf16"]), "kleiner");
+    assert_eq!(ground.git(&lease, &["status", "--porcelain"]), "");
+}
+
+#[tokio::test]
+async fn a_post_checkout_hook_runs_once_for_each_worktree() {
+    let ground = Ground::new();
+    let hook = ground.repo.path().join(".git/hooks/post-checkout");
+    fs::create_dir_all(hook.parent().expect("a folder")).expect("a folder");
+    fs::write(&hook, "#!/bin/sh\npwd >> \"$(git rev-parse --git-common-dir)/../../ran\"\n").expect("a hook");
+    make_executable(&hook);
+    let lease = ground.create("a").await;
+    let ran = fs::read_to_string(ground.repo.root().join("ran")).expect("the hook ran");
+    assert_eq!(ran.trim(), lease.path.to_string_lossy());
+    ground.assert_sound();
+}
+
+#[tokio::test]
+async fn a_post_checkout_hook_that_fails_leaves_nothing_behind_and_is_heard() {
+    let ground = Ground::new();
+    let hook = ground.repo.path().join(".git/hooks/post-checkout");
+    fs::create_dir_all(hook.parent().expect("a folder")).expect("a folder");
+    fs::write(&hook, "#!/bin/sh\necho 'no worktrees today' >&2\nexit 3\n").expect("a hook");
+    make_executable(&hook);
+    let error = ground.try_create(request("a")).await.expect_err("the hook refuses");
+    assert!(chain(&error).contains("no worktrees today"), "{}", chain(&error));
+    assert_eq!(ground.branches(), ["main"]);
+    assert!(ground.listed().is_empty());
+    assert!(!ground.folder().exists());
+}
+
+#[tokio::test]
+async fn relative_paths_between_worktrees_are_left_to_git() {
+    let ground = Ground::new();
+    ground.repo.git(&["config", "worktree.useRelativePaths", "true"]);
+    let before = ground.repo.fingerprint();
+    let lease = ground.create("a").await;
+    // Git 2.48 and later notes in the configuration that there are relative paths; the older ones ignore the setting.
+    if ground.repo.git(&["config", "--default", "", "extensions.relativeWorktrees"]).is_empty() {
+        assert_eq!(ground.repo.fingerprint(), before);
+    }
+    write(&lease, "a.txt", "a");
+    assert_eq!(ground.commit(&lease).await.files, 1);
+    ground.release(&lease, crate::ground::KEEP).await;
+    ground.assert_sound();
+}
+
+#[tokio::test]
+async fn a_partial_clone_fetches_what_it_lacks_by_git() {
+    let source = TestRepo::new();
+    source.commit_file("a.txt", "old\n");
+    source.commit_file("a.txt", "new\n");
+    source.git(&["config", "uploadpack.allowFilter", "true"]);
+    source.git(&["config", "uploadpack.allowAnySHA1InWant", "true"]);
+    let clone = TestRepo::init("clone", &[]);
+    clone.git(&["remote", "add", "origin", &format!("file://{}", source.path().display())]);
+    clone.git(&["fetch", "-q", "--filter=blob:none", "origin", "main"]);
+    clone.git(&["reset", "-q", "--hard", "origin/main~1"]);
+    clone.git(&["reset", "-q", "--hard", "origin/main"]);
+    let repository = crate::ground::discover(clone.path());
+    let base = repository.resolve("HEAD").expect("a base");
+    let settings = gadugi_worktree::WorktreeSettings::new(repository, base, clone.root().join("clone.gadugi"));
+    let worktrees = gadugi_worktree::GitWorktrees::new(settings).expect("a valid prefix");
+    let ground = Ground { repo: clone, worktrees };
+    let lease = ground.create("a").await;
+    assert_eq!(fs::read_to_string(lease.path.join("a.txt")).expect("a file"), "new\n");
+    write(&lease, "b.txt", "b");
+    assert_eq!(ground.commit(&lease).await.files, 1);
+}
+
+#[tokio::test]
+async fn a_shallow_clone_works() {
+    let source = TestRepo::new();
+    source.commit_file("a.txt", "old\n");
+    source.commit_file("a.txt", "new\n");
+    let clone = TestRepo::init("clone", &[]);
+    clone.git(&["fetch", "-q", "--depth=1", &format!("file://{}", source.path().display()), "main"]);
+    clone.git(&["reset", "-q", "--hard", "FETCH_HEAD"]);
+    let ground = Ground::on(clone);
+    let (lease, _) = ground.done("a", "b.txt", "b").await;
+    assert_eq!(ground.count(&lease).await.commits, 1);
+    ground.assert_sound();
+}
+
+#[tokio::test]
+async fn edits_deletions_renames_links_and_permissions_are_committed_like_git() {
+    assert_committed_like_git(repo_with_everything(), |_, lease| {
+        write(lease, "a.crlf", "one\r\nthree\r\n");
+        write(lease, "a.lf", "one\r\nthree\r\n");
+        write(lease, "a.bin", b"\r\n\0other");
+        write(lease, "new.txt", "mixed\r\nends\n");
+        fs::rename(lease.path.join("sub folder"), lease.path.join("renamed")).expect("a rename");
+        fs::remove_file(lease.path.join("dangling")).expect("a link goes");
+        make_executable(&lease.path.join("a.lf"));
+        symlink(lease, "../outside", "new-link");
+        write(lease, "new-tool", "#!/bin/sh\n");
+        make_executable(&lease.path.join("new-tool"));
+        fs::create_dir_all(lease.path.join("empty/folders")).expect("folders");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn files_that_become_folders_or_links_and_back_are_committed_like_git() {
+    assert_committed_like_git(repo_with_everything(), |_, lease| {
+        fs::remove_file(lease.path.join("a.lf")).expect("a file goes");
+        write(lease, "a.lf/inner/file.txt", "in a folder\n");
+        fs::remove_dir_all(lease.path.join("sub folder")).expect("a folder goes");
+        write(lease, "sub folder", "a file now\n");
+        fs::remove_file(lease.path.join("link")).expect("a link goes");
+        write(lease, "link", "a file now\n");
+        fs::remove_file(lease.path.join("tool.sh")).expect("a file goes");
+        symlink(lease, "a.bin", "tool.sh");
+        fs::remove_file(lease.path.join("folder-link")).expect("a link goes");
+        write(lease, "folder-link/file.txt", "a folder now\n");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_folder_replaced_by_a_link_to_a_folder_with_the_same_files_is_committed_as_a_link() {
+    assert_committed_like_git(repo_with_everything(), |_, lease| {
+        fs::rename(lease.path.join("sub folder"), lease.path.join("moved")).expect("a rename");
+        symlink(lease, "moved", "sub folder");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_staged_counts_only_as_far_as_the_files_say_the_same() {
+    assert_committed_like_git(repo_with_everything(), |ground, lease| {
+        let stage = |path: &str| ground.git(lease, &["add", "-f", "--", path]);
+        write(lease, "staged.txt", "staged\n");
+        stage("staged.txt");
+        write(lease, "staged-and-gone.txt", "gone\n");
+        stage("staged-and-gone.txt");
+        fs::remove_file(lease.path.join("staged-and-gone.txt")).expect("a file goes");
+        write(lease, "a.lf", "staged\n");
+        stage("a.lf");
+        write(lease, "a.lf", "newer\n");
+        ground.git(lease, &["rm", "-q", "--cached", "a.bin"]);
+        ground.git(lease, &["mv", "tool.sh", "renamed.sh"]);
+        write(lease, "promised.txt", "promised\n");
+        ground.git(lease, &["add", "--intent-to-add", "promised.txt"]);
+        write(lease, "ignored.log", "ignored\n");
+        write(lease, ".gitignore", "*.log\n");
+        stage("ignored.log");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn clean_filters_of_the_configuration_are_applied() {
+    let repo = TestRepo::new();
+    repo.git(&["config", "filter.shout.smudge", "tr a-z A-Z"]);
+    repo.git(&["config", "filter.shout.clean", "tr A-Z a-z"]);
+    repo.write(".gitattributes", "*.loud filter=shout\n");
+    repo.git(&["add", "."]);
+    repo.git(&["commit", "-q", "-m", "Attributes"]);
+    assert_committed_like_git(repo, |_, lease| write(lease, "a.loud", "HELLO\n")).await;
+}
+
+#[tokio::test]
+async fn file_modes_are_not_looked_at_where_the_configuration_says_so() {
+    let repo = repo_with_everything();
+    repo.git(&["config", "core.fileMode", "false"]);
+    assert_committed_like_git(repo, |_, lease| {
+        make_executable(&lease.path.join("a.lf"));
+        write(lease, "new.sh", "#!/bin/sh\n");
+        make_executable(&lease.path.join("new.sh"));
+        write(lease, "tool.sh", "#!/bin/sh\nexit\n");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn line_ends_that_cannot_be_kept_do_not_hinder_the_commit() {
+    let repo = repo_with_everything();
+    repo.git(&["config", "core.safecrlf", "true"]);
+    let ground = Ground::on(repo);
+    let lease = ground.create("a").await;
+    write(&lease, "mixed.lf", "one\r\ntwo\n");
+    assert_eq!(ground.commit(&lease).await.files, 1);
+    assert_eq!(branch(&lease), "gadugi/a");
+}

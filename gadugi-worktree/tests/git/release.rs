@@ -1,1 +1,368 @@
+use std::fs;
 
+use gadugi_core::{
+    BranchFate, BranchRelease, CommitId, KeepReason, Lease, Release, ReleaseRequest, WorktreeError, WorktreeFate,
+    Worktrees,
+};
+
+use crate::ground::{DELETE, DISCARD, Ground, KEEP, RUN, branch, chain, commit_id, worktrees_of, write};
+
+fn tip(ground: &Ground, name: &str) -> CommitId {
+    commit_id(&ground.repo.git(&["rev-parse", name]))
+}
+
+fn commit_in(ground: &Ground, lease: &Lease, path: &str, text: &str) {
+    write(lease, path, text);
+    ground.git(lease, &["add", "--", path]);
+    ground.git(lease, &["commit", "-q", "-m", "By the task"]);
+}
+
+/// That a worktree stays for one reason, and is as it was.
+async fn assert_kept(ground: &Ground, lease: &Lease, reason: KeepReason) {
+    let before = (ground.git(lease, &["status", "--porcelain"]), ground.listed(), ground.branches());
+    let dry = ground.release(lease, ReleaseRequest { dry_run: true, ..DELETE }).await;
+    let release = ground.release(lease, DELETE).await;
+    assert_eq!(release.worktree, WorktreeFate::Kept(vec![reason]));
+    assert_eq!(release.branch, BranchRelease::Kept(KeepReason::CheckedOut { path: lease.path.clone() }));
+    assert_eq!(dry, release);
+    assert_eq!((ground.git(lease, &["status", "--porcelain"]), ground.listed(), ground.branches()), before);
+}
+
+#[tokio::test]
+async fn a_clean_worktree_goes_with_its_ignored_files_and_the_branch_stays() {
+    let ground = Ground::new();
+    let (lease, need) = ground.done("a", "a.txt", "a").await;
+    write(&lease, "target/big.o", "ignored");
+    let release = ground.release(&lease, KEEP).await;
+    assert_eq!(
+        release,
+        Release { worktree: WorktreeFate::Removed, branch: BranchRelease::Kept(KeepReason::Requested) }
+    );
+    assert!(!lease.path.exists());
+    assert!(ground.listed().is_empty());
+    assert_eq!(tip(&ground, "gadugi/a"), need.tip);
+    assert!(!ground.repo.path().join(".git/worktrees").exists());
+    ground.assert_sound();
+}
+
+#[tokio::test]
+async fn uncommitted_files_keep_the_worktree() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    write(&lease, "src/lib.rs", "changed");
+    write(&lease, "new/one.txt", "1");
+    write(&lease, "new/two.txt", "2");
+    assert_kept(&ground, &lease, KeepReason::Uncommitted { files: 3 }).await;
+}
+
+#[tokio::test]
+async fn staged_files_keep_the_worktree() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    write(&lease, "staged.txt", "staged");
+    ground.git(&lease, &["add", "staged.txt"]);
+    assert_kept(&ground, &lease, KeepReason::Uncommitted { files: 1 }).await;
+}
+
+#[tokio::test]
+async fn a_file_that_looks_like_a_secret_keeps_the_worktree() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    write(&lease, ".env", "TOKEN=x");
+    ground.commit(&lease).await;
+    assert_kept(&ground, &lease, KeepReason::Uncommitted { files: 1 }).await;
+}
+
+#[tokio::test]
+async fn commits_on_a_detached_head_keep_the_worktree() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    ground.git(&lease, &["checkout", "-q", "--detach"]);
+    commit_in(&ground, &lease, "a.txt", "a");
+    assert_kept(&ground, &lease, KeepReason::HeadElsewhere).await;
+}
+
+#[tokio::test]
+async fn a_head_on_another_branch_keeps_the_worktree() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    ground.git(&lease, &["checkout", "-q", "-b", "other"]);
+    commit_in(&ground, &lease, "a.txt", "a");
+    assert_kept(&ground, &lease, KeepReason::HeadElsewhere).await;
+}
+
+#[tokio::test]
+async fn a_detached_head_on_a_commit_of_the_branch_keeps_nothing() {
+    let ground = Ground::new();
+    let (lease, _) = ground.done("a", "a.txt", "a").await;
+    ground.git(&lease, &["checkout", "-q", "--detach", "HEAD~1"]);
+    assert_eq!(ground.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
+}
+
+#[tokio::test]
+async fn a_head_on_a_branch_without_commits_keeps_the_worktree() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    ground.git(&lease, &["checkout", "-q", "--orphan", "fresh"]);
+    ground.git(&lease, &["rm", "-rfq", "."]);
+    let release = ground.release(&lease, KEEP).await;
+    assert_eq!(release.worktree, WorktreeFate::Kept(vec![KeepReason::HeadElsewhere]));
+}
+
+#[tokio::test]
+async fn operations_under_way_keep_the_worktree_and_are_named() {
+    let ground = Ground::new();
+    let (other, _) = ground.done("other", "src/lib.rs", "theirs\n").await;
+    let other = branch(&other);
+    for (task, command, name) in [
+        ("merge", vec!["merge", "-q", other], "a merge"),
+        ("rebase", vec!["rebase", "-q", other], "a rebase"),
+        ("pick", vec!["cherry-pick", other], "a cherry-pick"),
+        ("revert", vec!["revert", "--no-edit", "HEAD~1"], "a revert"),
+        ("bisect", vec!["bisect", "start"], "a bisect"),
+    ] {
+        let lease = ground.create(task).await;
+        commit_in(&ground, &lease, "src/lib.rs", "ours\n");
+        commit_in(&ground, &lease, "src/lib.rs", "ours again\n");
+        ground.repo.try_git_in(&lease.path, &command);
+        let release = ground.release(&lease, DELETE).await;
+        let WorktreeFate::Kept(reasons) = &release.worktree else { panic!("{task}: {release:?}") };
+        let operation = KeepReason::OperationInProgress { operation: name.into() };
+        assert!(reasons.contains(&operation), "{task}: {reasons:?}");
+        assert!(lease.path.exists());
+    }
+}
+
+#[tokio::test]
+async fn a_locked_worktree_stays_even_when_its_work_is_discarded() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    ground.repo.git(&["worktree", "lock", "--reason", "on a stick", &lease.path.to_string_lossy()]);
+    assert_kept(&ground, &lease, KeepReason::Locked { reason: "on a stick".into() }).await;
+    let fate = ground.release(&lease, DISCARD).await.worktree;
+    assert_eq!(fate, WorktreeFate::Kept(vec![KeepReason::Locked { reason: "on a stick".into() }]));
+}
+
+#[tokio::test]
+async fn an_initialised_submodule_keeps_the_worktree() {
+    let ground = Ground::new();
+    let sub = ground.repo.root().join("sub");
+    fs::create_dir(&sub).expect("a folder");
+    ground.repo.git_in(&sub, &["init", "-q", "-b", "main"]);
+    ground.repo.git_in(&sub, &["commit", "-q", "--allow-empty", "-m", "Begin"]);
+    let add = ["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../sub", "sub"];
+    ground.repo.git(&add);
+    ground.repo.git(&["commit", "-q", "-m", "With a submodule"]);
+    let ground = Ground::on(ground.repo);
+    let lease = ground.create("a").await;
+    ground.git(&lease, &["-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init"]);
+    assert_kept(&ground, &lease, KeepReason::Submodule { path: "sub".into() }).await;
+}
+
+#[tokio::test]
+async fn an_unmerged_branch_stays_and_the_commits_at_stake_are_counted() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    commit_in(&ground, &lease, "a.txt", "1");
+    commit_in(&ground, &lease, "a.txt", "2");
+    let release = ground.release(&lease, DELETE).await;
+    assert_eq!(release.worktree, WorktreeFate::Removed);
+    assert_eq!(release.branch, BranchRelease::Kept(KeepReason::Unmerged { commits: 2 }));
+    assert_eq!(ground.branches(), ["gadugi/a", "main"]);
+}
+
+#[tokio::test]
+async fn a_branch_goes_when_a_branch_a_tag_a_remote_branch_or_a_detached_head_keeps_its_tip() {
+    let ground = Ground::new();
+    let keepers: [(&str, &[&str]); 5] = [
+        ("branch", &["branch", "keeper-1", "gadugi/branch"]),
+        ("merged", &["merge", "-q", "--no-ff", "-m", "Merge", "gadugi/merged"]),
+        ("tag", &["tag", "-a", "-m", "keeper", "keeper-2", "gadugi/tag"]),
+        ("remote", &["update-ref", "refs/remotes/origin/keeper", "gadugi/remote"]),
+        ("head", &["checkout", "-q", "--detach", "gadugi/head"]),
+    ];
+    for (task, keeper) in keepers {
+        let (lease, need) = ground.done(task, &format!("{task}.txt"), task).await;
+        ground.repo.git(keeper);
+        let dry = ground.release(&lease, ReleaseRequest { dry_run: true, ..DELETE }).await;
+        let release = ground.release(&lease, DELETE).await;
+        assert_eq!(release.branch, BranchRelease::Deleted { tip: need.tip }, "{task}");
+        assert_eq!(dry, release);
+        assert!(!ground.branches().contains(&format!("gadugi/{task}")));
+    }
+    ground.assert_sound();
+}
+
+#[tokio::test]
+async fn a_branch_without_commits_of_its_own_goes() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    let base = lease.base.clone().expect("a base");
+    assert_eq!(ground.release(&lease, DELETE).await.branch, BranchRelease::Deleted { tip: base });
+    assert_eq!(ground.branches(), ["main"]);
+}
+
+#[tokio::test]
+async fn of_two_branches_on_one_commit_one_stays() {
+    let ground = Ground::new();
+    let (first, need) = ground.done("a", "a.txt", "a").await;
+    let mut request = crate::ground::request("b");
+    request.needs = vec![need];
+    let second = ground.try_create(request).await.expect("a worktree");
+    assert!(matches!(ground.release(&first, DELETE).await.branch, BranchRelease::Deleted { .. }));
+    let last = ground.release(&second, DELETE).await.branch;
+    assert_eq!(last, BranchRelease::Kept(KeepReason::Unmerged { commits: 1 }));
+}
+
+#[tokio::test]
+async fn a_symbolic_reference_to_the_branch_does_not_keep_its_commits() {
+    let ground = Ground::new();
+    let (lease, _) = ground.done("a", "a.txt", "a").await;
+    ground.repo.git(&["symbolic-ref", "refs/heads/alias", "refs/heads/gadugi/a"]);
+    let release = ground.release(&lease, DELETE).await;
+    assert_eq!(release.branch, BranchRelease::Kept(KeepReason::Unmerged { commits: 1 }));
+}
+
+#[tokio::test]
+async fn a_branch_that_is_checked_out_elsewhere_stays() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    assert_eq!(ground.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
+    ground.repo.git(&["checkout", "-q", "gadugi/a"]);
+    let release = ground.release(&lease, DELETE).await;
+    let path = ground.repo.path().to_owned();
+    assert_eq!(release.branch, BranchRelease::Kept(KeepReason::CheckedOut { path }));
+}
+
+#[tokio::test]
+async fn a_packed_branch_is_deleted_from_the_pack() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    ground.repo.git(&["pack-refs", "--all", "--prune"]);
+    assert!(matches!(ground.release(&lease, DELETE).await.branch, BranchRelease::Deleted { .. }));
+    assert_eq!(ground.branches(), ["main"]);
+    ground.assert_sound();
+}
+
+#[tokio::test]
+async fn an_absent_worktree_is_absent_and_its_entry_goes() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    fs::remove_dir_all(&lease.path).expect("the folder goes");
+    let dry = ground.release(&lease, ReleaseRequest { dry_run: true, ..DELETE }).await;
+    assert_eq!(ground.listed().len(), 1);
+    let release = ground.release(&lease, DELETE).await;
+    assert_eq!(release.worktree, WorktreeFate::Absent);
+    assert!(matches!(release.branch, BranchRelease::Deleted { .. }));
+    assert_eq!(dry, release);
+    assert!(ground.listed().is_empty());
+    let again = ground.release(&lease, DELETE).await;
+    assert_eq!(again, Release { worktree: WorktreeFate::Absent, branch: BranchRelease::Absent });
+    ground.assert_sound();
+}
+
+#[tokio::test]
+async fn the_entry_of_an_absent_worktree_stays_when_it_alone_keeps_a_commit() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    ground.git(&lease, &["checkout", "-q", "--detach"]);
+    commit_in(&ground, &lease, "a.txt", "a");
+    fs::remove_dir_all(&lease.path).expect("the folder goes");
+    assert_eq!(ground.release(&lease, DELETE).await.worktree, WorktreeFate::Absent);
+    assert_eq!(ground.listed().len(), 1);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_no_worktree_is_an_error_and_stays() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    ground.release(&lease, KEEP).await;
+    write(&lease, "somebody-elses.txt", "precious");
+    for request in [KEEP, DISCARD] {
+        let error = ground.worktrees.release(&lease, request).await.expect_err("it is no worktree");
+        assert!(matches!(error, WorktreeError::Release { .. }));
+        assert!(chain(&error).contains("is not a worktree of this repository"), "{}", chain(&error));
+    }
+    assert!(lease.path.join("somebody-elses.txt").exists());
+}
+
+#[tokio::test]
+async fn a_worktree_of_an_earlier_process_can_be_released() {
+    let ground = Ground::new();
+    let (lease, _) = ground.done("a", "a.txt", "a").await;
+    let later = worktrees_of(&ground.repo.path().join("src"));
+    let release = later.release(&lease, KEEP).await.expect("a release");
+    assert_eq!(release.worktree, WorktreeFate::Removed);
+}
+
+#[tokio::test]
+async fn a_dry_run_changes_nothing() {
+    let ground = Ground::new();
+    let (lease, _) = ground.done("a", "a.txt", "a").await;
+    write(&lease, "b.txt", "b");
+    let before = (ground.git(&lease, &["status", "--porcelain"]), ground.listed(), ground.branches());
+    let request = ReleaseRequest { branch: BranchFate::DeleteIfMerged, discard: true, dry_run: true };
+    let dry = ground.release(&lease, request).await;
+    assert_eq!((ground.git(&lease, &["status", "--porcelain"]), ground.listed(), ground.branches()), before);
+    assert_eq!(ground.repo.git(&["for-each-ref", "refs/gadugi"]), "");
+    assert_eq!(ground.release(&lease, ReleaseRequest { dry_run: false, ..request }).await, dry);
+}
+
+#[tokio::test]
+async fn discarded_work_stays_under_the_trash_reference_without_secrets() {
+    let ground = Ground::new();
+    let (lease, need) = ground.done("a", "a.txt", "committed").await;
+    write(&lease, "b.txt", "uncommitted");
+    write(&lease, ".env", "TOKEN=x");
+    let release = ground.release(&lease, DISCARD).await;
+    assert_eq!(
+        release,
+        Release { worktree: WorktreeFate::Removed, branch: BranchRelease::Deleted { tip: need.tip.clone() } }
+    );
+    assert!(!lease.path.exists());
+    assert_eq!(ground.branches(), ["main"]);
+    let trash = format!("refs/gadugi/trash/{RUN}/a");
+    assert_eq!(ground.repo.git(&["for-each-ref", "--format=%(refname)", "refs/gadugi"]), trash);
+    assert_eq!(ground.repo.git(&["show", &format!("{trash}:b.txt")]), "uncommitted");
+    assert_eq!(tip(&ground, &format!("{trash}~1")), need.tip);
+    assert_eq!(ground.repo.git(&["ls-tree", "--name-only", &trash]), ".gitignore\na.txt\nb.txt\nsrc");
+    ground.assert_sound();
+}
+
+#[tokio::test]
+async fn two_discarded_attempts_of_one_task_both_stay_in_the_trash() {
+    let ground = Ground::new();
+    let (first, one) = ground.done("a", "a.txt", "first").await;
+    let (second, two) = ground.done("a", "a.txt", "second").await;
+    ground.release(&first, DISCARD).await;
+    ground.release(&second, DISCARD).await;
+    let trash = format!("refs/gadugi/trash/{RUN}/a");
+    assert_eq!((tip(&ground, &trash), tip(&ground, &format!("{trash}@2"))), (one.tip, two.tip));
+}
+
+#[tokio::test]
+async fn discarding_with_a_head_elsewhere_keeps_both_histories_in_the_trash() {
+    let ground = Ground::new();
+    let (lease, need) = ground.done("a", "a.txt", "on the branch").await;
+    ground.git(&lease, &["checkout", "-q", "--detach", "HEAD~1"]);
+    commit_in(&ground, &lease, "elsewhere.txt", "elsewhere");
+    let elsewhere = commit_id(&ground.git(&lease, &["rev-parse", "HEAD"]));
+    write(&lease, "uncommitted.txt", "uncommitted");
+    ground.release(&lease, DISCARD).await;
+    let trash = format!("refs/gadugi/trash/{RUN}/a");
+    assert_eq!((tip(&ground, &format!("{trash}^1")), tip(&ground, &format!("{trash}^2"))), (elsewhere, need.tip));
+    assert_eq!(ground.repo.git(&["show", &format!("{trash}:uncommitted.txt")]), "uncommitted");
+}
+
+#[tokio::test]
+async fn discarding_an_absent_worktree_keeps_its_branch_in_the_trash() {
+    let ground = Ground::new();
+    let (lease, need) = ground.done("a", "a.txt", "a").await;
+    fs::remove_dir_all(&lease.path).expect("the folder goes");
+    let release = ground.release(&lease, DISCARD).await;
+    assert_eq!(
+        release,
+        Release { worktree: WorktreeFate::Absent, branch: BranchRelease::Deleted { tip: need.tip.clone() } }
+    );
+    assert_eq!(tip(&ground, &format!("refs/gadugi/trash/{RUN}/a")), need.tip);
+}

@@ -1,1 +1,253 @@
+use std::fs;
+use std::process::Command;
 
+use gadugi_core::{Lease, SnapshotRequest, WorktreeError, Worktrees};
+
+use crate::ground::{Ground, RUN, branch, chain, commit_id, worktrees_of, write};
+
+const COMMIT: SnapshotRequest = SnapshotRequest { commit: true };
+
+fn status(ground: &Ground, lease: &Lease) -> String {
+    ground.git(lease, &["status", "--porcelain"])
+}
+
+#[tokio::test]
+async fn uncommitted_and_untracked_files_become_one_commit_that_names_run_and_task() {
+    let ground = Ground::new();
+    let lease = ground.create("fix").await;
+    write(&lease, "src/lib.rs", "pub fn two() {}\n");
+    write(&lease, "docs/new file.md", "new\n");
+    write(&lease, "target/ignored.o", "ignored");
+    let work = ground.commit(&lease).await;
+    assert_eq!((work.commits, work.files, work.uncommitted), (1, 2, 0));
+    assert_eq!(work.tip, Some(commit_id(&ground.repo.git(&["rev-parse", branch(&lease)]))));
+    let message = ground.git(&lease, &["log", "-1", "--format=%B"]);
+    assert_eq!(message.trim(), format!("gadugi: uncommitted work of fix\n\nGadugi-Run: {RUN}\nGadugi-Task: fix"));
+    assert_eq!(ground.git(&lease, &["log", "-1", "--format=%(trailers:key=Gadugi-Task,valueonly)"]).trim(), "fix");
+    assert_eq!(ground.git(&lease, &["show", "--format=", "--name-status"]), "A\tdocs/new file.md\nM\tsrc/lib.rs");
+    assert_eq!(status(&ground, &lease), "");
+    assert_eq!(ground.git(&lease, &["show", "HEAD:docs/new file.md"]), "new");
+    ground.assert_sound();
+}
+
+#[tokio::test]
+async fn commits_of_the_task_are_counted_with_the_one_that_is_added() {
+    let ground = Ground::new();
+    let lease = ground.create("fix").await;
+    for number in 0..3 {
+        write(&lease, "counter.txt", number.to_string());
+        ground.git(&lease, &["add", "."]);
+        ground.git(&lease, &["commit", "-q", "-m", "By the task"]);
+    }
+    write(&lease, "rest.txt", "rest");
+    let work = ground.commit(&lease).await;
+    assert_eq!((work.commits, work.files, work.uncommitted), (4, 2, 0));
+}
+
+#[tokio::test]
+async fn a_task_that_changes_nothing_has_no_work() {
+    let ground = Ground::new();
+    let lease = ground.create("fix").await;
+    let work = ground.commit(&lease).await;
+    assert_eq!((work.commits, work.files, work.uncommitted), (0, 0, 0));
+    assert_eq!(work.tip, lease.base);
+}
+
+#[tokio::test]
+async fn a_second_snapshot_adds_nothing() {
+    let ground = Ground::new();
+    let lease = ground.create("fix").await;
+    write(&lease, "a.txt", "a");
+    let first = ground.commit(&lease).await;
+    assert_eq!(ground.commit(&lease).await, first);
+}
+
+#[tokio::test]
+async fn counting_commits_nothing() {
+    let ground = Ground::new();
+    let lease = ground.create("fix").await;
+    write(&lease, "src/lib.rs", "changed");
+    write(&lease, "a.txt", "a");
+    fs::create_dir(lease.path.join("empty")).expect("a folder");
+    let before = (status(&ground, &lease), ground.git(&lease, &["rev-parse", "HEAD"]));
+    let work = ground.count(&lease).await;
+    assert_eq!((work.commits, work.files, work.uncommitted), (0, 0, 2));
+    assert_eq!((status(&ground, &lease), ground.git(&lease, &["rev-parse", "HEAD"])), before);
+}
+
+#[tokio::test]
+async fn files_that_look_like_secrets_are_left_out_and_named_unless_they_are_tracked() {
+    let ground = Ground::new();
+    ground.repo.commit_file("config/.env.test", "TRACKED=1\n");
+    let ground = Ground::on(ground.repo);
+    let lease = ground.create("fix").await;
+    write(&lease, ".env", "TOKEN=x\n");
+    write(&lease, "keys/server.pem", "key\n");
+    write(&lease, "config/.env.test", "TRACKED=2\n");
+    write(&lease, "a.txt", "a\n");
+    let work = ground.commit(&lease).await;
+    assert_eq!((work.files, work.uncommitted), (2, 2));
+    assert_eq!(work.left_out, [".env", "keys/server.pem"]);
+    assert_eq!(status(&ground, &lease), "?? .env\n?? keys/");
+    assert_eq!(ground.git(&lease, &["show", "HEAD:config/.env.test"]), "TRACKED=2");
+}
+
+#[tokio::test]
+async fn only_secrets_make_no_commit() {
+    let ground = Ground::new();
+    let lease = ground.create("fix").await;
+    write(&lease, ".env", "TOKEN=x\n");
+    let work = ground.commit(&lease).await;
+    assert_eq!((work.commits, work.uncommitted, work.tip), (0, 1, lease.base));
+}
+
+#[tokio::test]
+async fn changes_that_are_hidden_from_git_status_are_committed() {
+    let ground = Ground::new();
+    ground.repo.commit_file("b.txt", "b");
+    let ground = Ground::on(ground.repo);
+    let lease = ground.create("fix").await;
+    write(&lease, "src/lib.rs", "hidden change\n");
+    write(&lease, "b.txt", "hidden too");
+    ground.git(&lease, &["update-index", "--assume-unchanged", "src/lib.rs"]);
+    ground.git(&lease, &["update-index", "--skip-worktree", "b.txt"]);
+    assert_eq!(status(&ground, &lease), "");
+    assert_eq!(ground.commit(&lease).await.files, 2);
+    assert_eq!(ground.git(&lease, &["show", "HEAD:src/lib.rs"]), "hidden change");
+}
+
+#[tokio::test]
+async fn a_head_on_another_branch_is_left_alone_and_its_changes_are_counted() {
+    let ground = Ground::new();
+    let lease = ground.create("fix").await;
+    write(&lease, "mine.txt", "on my branch");
+    ground.git(&lease, &["add", "."]);
+    ground.git(&lease, &["commit", "-q", "-m", "On the task's branch"]);
+    ground.git(&lease, &["checkout", "-q", "-b", "elsewhere"]);
+    write(&lease, "there.txt", "there");
+    ground.git(&lease, &["add", "."]);
+    ground.git(&lease, &["commit", "-q", "-m", "Elsewhere"]);
+    write(&lease, "uncommitted.txt", "not yet");
+    let tips = ground.branches().iter().map(|name| ground.repo.git(&["rev-parse", name])).collect::<Vec<_>>();
+    let work = ground.commit(&lease).await;
+    assert_eq!((work.commits, work.files, work.uncommitted), (1, 1, 1));
+    let after = ground.branches().iter().map(|name| ground.repo.git(&["rev-parse", name])).collect::<Vec<_>>();
+    assert_eq!(after, tips);
+}
+
+#[tokio::test]
+async fn a_detached_head_is_left_alone() {
+    let ground = Ground::new();
+    let lease = ground.create("fix").await;
+    ground.git(&lease, &["checkout", "-q", "--detach"]);
+    write(&lease, "a.txt", "a");
+    let work = ground.commit(&lease).await;
+    assert_eq!((work.commits, work.uncommitted, work.tip), (0, 1, lease.base.clone()));
+    assert_eq!(status(&ground, &lease), "?? a.txt");
+}
+
+#[tokio::test]
+async fn a_merge_that_the_task_has_not_finished_is_not_committed() {
+    let ground = Ground::new();
+    let (_, other) = ground.done("other", "src/lib.rs", "theirs\n").await;
+    let lease = ground.create("fix").await;
+    write(&lease, "src/lib.rs", "ours\n");
+    ground.git(&lease, &["commit", "-q", "-a", "-m", "Ours"]);
+    let merge = ground.repo.try_git_in(&lease.path, &["merge", "-q", other.tip.as_str()]);
+    assert!(!merge.status.success());
+    let work = ground.commit(&lease).await;
+    assert_eq!((work.commits, work.uncommitted), (1, 1));
+    assert_eq!(status(&ground, &lease), "UU src/lib.rs");
+}
+
+#[tokio::test]
+async fn conflicts_that_no_operation_belongs_to_are_committed_as_they_are_in_the_files() {
+    let ground = Ground::new();
+    let lease = ground.create("fix").await;
+    write(&lease, "src/lib.rs", "stashed\n");
+    ground.git(&lease, &["stash", "-q"]);
+    write(&lease, "src/lib.rs", "committed\n");
+    ground.git(&lease, &["commit", "-q", "-a", "-m", "Committed"]);
+    let pop = ground.repo.try_git_in(&lease.path, &["stash", "pop", "-q"]);
+    assert!(!pop.status.success());
+    let work = ground.commit(&lease).await;
+    assert_eq!((work.commits, work.uncommitted), (2, 0));
+    assert!(ground.git(&lease, &["show", "HEAD:src/lib.rs"]).contains("<<<<<<<"));
+    assert_eq!(status(&ground, &lease), "");
+}
+
+#[tokio::test]
+async fn a_locked_index_is_an_error_that_names_the_lock_and_changes_nothing() {
+    let ground = Ground::new();
+    let lease = ground.create("fix").await;
+    write(&lease, "a.txt", "a");
+    let lock = ground.repo.path().join(".git/worktrees/fix/index.lock");
+    fs::write(&lock, "").expect("a lock");
+    let error = ground.worktrees.snapshot(&lease, COMMIT).await.expect_err("the index is locked");
+    assert!(matches!(error, WorktreeError::Snapshot { .. }));
+    assert!(chain(&error).contains(&lock.display().to_string()), "{}", chain(&error));
+    assert_eq!(ground.git(&lease, &["rev-parse", "HEAD"]), lease.base.as_ref().expect("a base").as_str());
+    fs::remove_file(&lock).expect("the lock goes");
+    assert_eq!(ground.commit(&lease).await.files, 1);
+}
+
+#[tokio::test]
+async fn a_worktree_that_lost_its_index_loses_no_file() {
+    let ground = Ground::new();
+    let lease = ground.create("fix").await;
+    write(&lease, "a.txt", "a");
+    fs::remove_file(ground.repo.path().join(".git/worktrees/fix/index")).expect("the index goes");
+    let work = ground.commit(&lease).await;
+    assert_eq!((work.commits, work.files), (1, 1));
+    assert_eq!(status(&ground, &lease), "");
+}
+
+#[tokio::test]
+async fn pipes_are_passed_over_and_one_in_place_of_a_file_counts_as_uncommitted() {
+    let ground = Ground::new();
+    let lease = ground.create("fix").await;
+    let pipe = |path: &str| {
+        let made = Command::new("mkfifo").arg(lease.path.join(path)).status().expect("mkfifo can be started");
+        assert!(made.success());
+    };
+    pipe("new-pipe");
+    fs::remove_file(lease.path.join("src/lib.rs")).expect("the file goes");
+    pipe("src/lib.rs");
+    write(&lease, "a.txt", "a");
+    let work = ground.commit(&lease).await;
+    assert_eq!((work.commits, work.files, work.uncommitted), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn a_branch_that_is_gone_is_an_error_that_names_it() {
+    let ground = Ground::new();
+    let lease = ground.create("fix").await;
+    ground.git(&lease, &["update-ref", "-d", "refs/heads/gadugi/fix"]);
+    let error = ground.worktrees.snapshot(&lease, COMMIT).await.expect_err("the branch is gone");
+    assert!(chain(&error).contains("`gadugi/fix` does not exist any more"), "{}", chain(&error));
+}
+
+#[tokio::test]
+async fn a_lease_of_an_earlier_process_can_be_collected() {
+    let ground = Ground::new();
+    let lease = ground.create("fix").await;
+    write(&lease, "a.txt", "a");
+    ground.repo.commit_file("later.txt", "the user goes on");
+    let later = worktrees_of(ground.repo.path());
+    let work = later.snapshot(&lease, COMMIT).await.expect("a snapshot");
+    assert_eq!((work.commits, work.files), (1, 1));
+}
+
+#[tokio::test]
+async fn thousands_of_files_of_which_few_changed_are_told_apart() {
+    let ground = Ground::new();
+    ground.repo.many_files(3000);
+    let ground = Ground::on(ground.repo);
+    let lease = ground.create("fix").await;
+    assert_eq!(ground.commit(&lease).await.uncommitted, 0);
+    write(&lease, "many/007/file-00742.txt", "changed\n");
+    fs::remove_file(lease.path.join("many/029/file-02999.txt")).expect("a file goes");
+    let work = ground.commit(&lease).await;
+    assert_eq!((work.commits, work.files, work.uncommitted), (1, 2, 0));
+    ground.assert_sound();
+}
