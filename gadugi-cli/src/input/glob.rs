@@ -26,6 +26,7 @@ pub(crate) fn expand(pattern: &str, folder: &Path) -> Result<Vec<PathBuf>, Input
     let endless = rest.contains("**") || rest.contains('{');
     let walk = Walk {
         start: folder.join(start),
+        shown: start,
         matcher: glob.compile_matcher(),
         hidden: rest.starts_with('.') || rest.contains("/."),
         depth: if endless { usize::MAX } else { rest.matches('/').count() },
@@ -39,20 +40,26 @@ pub(crate) fn expand(pattern: &str, folder: &Path) -> Result<Vec<PathBuf>, Input
     Ok(found.into_iter().map(|path| Path::new(start).join(path)).collect())
 }
 
-struct Walk {
+struct Walk<'a> {
     /// The folder that the wild part of the pattern begins in.
     start: PathBuf,
+    /// As the user wrote it.
+    shown: &'a str,
     matcher: GlobMatcher,
     hidden: bool,
     /// How many folders below `start` can matter.
     depth: usize,
 }
 
-impl Walk {
+impl Walk<'_> {
     /// Adds what matches in a folder and below, as paths from `start`.
     fn collect(&self, below: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), InputIssue> {
         let folder = self.start.join(below);
-        let list_error = |error| InputIssue::ListFolder { at: whole(&folder), error };
+        let list_error = |error| {
+            let shown = Path::new(self.shown).join(below);
+            let shown = if shown == Path::new("") { PathBuf::from(".") } else { shown };
+            InputIssue::ListFolder { at: whole(shown), error }
+        };
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {

@@ -113,7 +113,16 @@ mod unix {
         }
         let errors = folder.errors(&["secret.md", "closed", "closed/x.md", "**/*.md"]);
         set_mode("closed", 0o700);
-        assert_snapshot!(errors, @"");
+        assert_snapshot!(errors, @"
+        error: closed: cannot be listed: Permission denied (os error 13)
+         hint: check the permissions of the folder, or name the files
+        error: closed: cannot be listed: Permission denied (os error 13)
+         hint: check the permissions of the folder, or name the files
+        error: secret.md: cannot be read: Permission denied (os error 13)
+         hint: give yourself the permission to read it (chmod u+r), or leave it out
+        error: closed/x.md: cannot be read: Permission denied (os error 13)
+         hint: give yourself the permission to read it (chmod u+r), or leave it out
+        ");
     }
 
     #[test]

@@ -61,7 +61,8 @@ impl Folder {
     /// What is wrong with the settings.
     pub(crate) fn config_errors(&self) -> String {
         let error = self.load().expect_err("an invalid configuration");
-        self.render(error.issues.iter().map(|issue| (issue.to_string(), issue.hint())))
+        let text = render(error.issues.iter().map(|issue| (issue.to_string(), issue.hint())));
+        text.replace(&format!("{}/", self.path().display()), "")
     }
 
     pub(crate) fn try_read(&self, arguments: &[&str], texts: &[&str]) -> Result<RawPlan, InputError> {
@@ -98,16 +99,15 @@ impl Folder {
     /// What is wrong with the tasks.
     pub(crate) fn errors(&self, arguments: &[&str]) -> String {
         let error = self.try_read(arguments, &[]).expect_err("tasks with something wrong");
-        self.render(error.issues.iter().map(|issue| (issue.to_string(), issue.hint())))
+        render(error.issues.iter().map(|issue| (issue.to_string(), issue.hint())))
     }
+}
 
-    fn render(&self, issues: impl Iterator<Item = (String, String)>) -> String {
-        let issues = issues.map(|(error, hint)| {
-            assert_eq!(error.lines().count(), 1, "an error is one line: {error:?}");
-            assert!(!hint.is_empty() && hint.lines().count() == 1, "a hint is one line: {hint:?}");
-            format!("error: {error}\n hint: {hint}\n")
-        });
-        let text: String = issues.collect();
-        text.replace(&format!("{}/", self.path().display()), "")
-    }
+fn render(issues: impl Iterator<Item = (String, String)>) -> String {
+    let issue = |(error, hint): (String, String)| {
+        assert_eq!(error.lines().count(), 1, "an error is one line: {error:?}");
+        assert!(!hint.is_empty() && hint.lines().count() == 1, "a hint is one line: {hint:?}");
+        format!("error: {error}\n hint: {hint}\n")
+    };
+    issues.map(issue).collect()
 }
