@@ -35,13 +35,17 @@ impl IdError {
 pub struct RunId(Arc<str>);
 
 impl RunId {
-    /// Makes an id from the time of the start and a number that tells apart runs of one second.
+    /// Makes an id from the time of the start. The last three characters are the part of the second, in
+    /// steps of about 21 microseconds, so ids sort by time also within a second. Two runs that start in
+    /// the same step get the same id: a registry refuses the second, which then takes a later time.
     #[must_use]
-    pub fn new(at: Timestamp, salt: u32) -> Self {
+    pub fn new(at: Timestamp) -> Self {
         const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-        let digit = |n: u32| char::from(DIGITS[(n % 36) as usize]);
+        const STEPS: u64 = 36 * 36 * 36;
+        let part = u64::from(at.subsec_nanosecond().unsigned_abs()) * STEPS / 1_000_000_000;
+        let digit = |n: u64| char::from(DIGITS[(n % 36) as usize]);
         let time = at.strftime("%Y%m%d-%H%M%S");
-        Self(format!("{time}-{}{}{}", digit(salt / 1296), digit(salt / 36), digit(salt)).into())
+        Self(format!("{time}-{}{}{}", digit(part / 1296), digit(part / 36), digit(part)).into())
     }
 
     /// The id as text.
@@ -277,5 +281,54 @@ impl fmt::Display for AttemptNo {
 impl fmt::Display for AttemptRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}#{}", self.task, self.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_ids_sort_by_time_also_within_a_second() {
+        let times = ["2026-11-22T08:33:55Z", "2026-11-22T08:33:55.5Z", "2026-11-22T08:33:55.999999999Z"];
+        let ids = times.map(|time| RunId::new(time.parse().expect(time)).to_string());
+        assert_eq!(ids, ["20261122-083355-000", "20261122-083355-i00", "20261122-083355-zzz"]);
+        assert!(ids.is_sorted());
+        assert!(ids.iter().all(|id| id.parse::<RunId>().is_ok()));
+    }
+
+    #[test]
+    fn any_name_becomes_an_id_and_collisions_are_told_apart() {
+        for (name, slug) in [
+            ("Fix Login", "fix-login"),
+            ("a..b", "a.b"),
+            ("-dash", "dash"),
+            ("ends.lock", "ends"),
+            ("Grüße, Welt!", "gr-e-welt"),
+            ("one\ntwo", "one-two"),
+        ] {
+            assert_eq!(TaskId::slug(name).as_str(), slug);
+        }
+        assert!(TaskId::slug("日本語").as_str().starts_with("task-"));
+        let long = TaskId::slug(&"x".repeat(300));
+        assert_eq!(long.as_str().len(), 64);
+        let other = TaskId::slug_apart(&"x".repeat(301), |id| *id == long);
+        assert!(other != long && other.as_str().parse::<TaskId>().is_ok());
+    }
+
+    #[test]
+    fn branch_names_follow_the_rules_of_git() {
+        for good in ["gadugi/fix-login", "a", "gadugi/a.b", "ü/x"] {
+            assert!(good.parse::<BranchName>().is_ok(), "{good}");
+        }
+        for bad in ["", "a b", "a..b", "/a", "a/", "-a", "a.lock", "a/.b", "a@{b", "a//b", "a\u{7}", "a^", "@"] {
+            assert!(bad.parse::<BranchName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_shown_without_its_control_characters() {
+        let error = "a\u{1b}[31m\n".parse::<TaskId>().expect_err("it is none").to_string();
+        assert!(!error.contains(['\u{1b}', '\n']), "{error}");
     }
 }
