@@ -191,14 +191,18 @@ pub trait Executor: Send + Sync {
     /// The name by which tasks ask for it. It stands in the registry; never change it.
     fn name(&self) -> &str;
 
-    /// Whether it can be used now.
+    /// Whether it can be used now; always, unless an implementer says otherwise.
     ///
     /// # Errors
     /// [`Unusable`] with the reason and the remedy.
-    async fn probe(&self) -> Result<(), Unusable>;
+    async fn probe(&self) -> Result<(), Unusable> {
+        Ok(())
+    }
 
-    /// What it can do.
-    fn capabilities(&self) -> Capabilities;
+    /// What it can do; nothing of it, unless an implementer says otherwise.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
 
     /// Starts a command. The output goes to `output.log` in [`ExecRequest::files`] from the first byte on,
     /// whatever bytes they are; a log that cannot be written is no error and drops what it cannot keep.
@@ -208,11 +212,15 @@ pub trait Executor: Send + Sync {
     async fn start(&self, request: &ExecRequest) -> Result<Box<dyn RunningTask>, ExecError>;
 
     /// Finds a command again that some process had started. `None` when it does not run any more and
-    /// its end is not known.
+    /// its end is not known; always so for an executor whose commands end with the process that started
+    /// them, which need not implement this.
     ///
     /// # Errors
     /// [`ExecError::Identity`] and [`ExecError::Watch`].
-    async fn reattach(&self, identity: &ExecIdentity) -> Result<Option<Box<dyn RunningTask>>, ExecError>;
+    async fn reattach(&self, identity: &ExecIdentity) -> Result<Option<Box<dyn RunningTask>>, ExecError> {
+        let _ = identity;
+        Ok(None)
+    }
 }
 
 /// A command that runs.
@@ -236,11 +244,16 @@ pub trait RunningTask: Send + Sync {
     /// [`ExecError::Watch`] when the executor cannot reach the command.
     async fn stop(&self, grace: Duration) -> Result<(), ExecError>;
 
-    /// What it has used so far.
-    async fn usage(&self) -> ExecUsage;
+    /// What it has used so far, as far as that is measured.
+    async fn usage(&self) -> ExecUsage {
+        ExecUsage::default()
+    }
 
-    /// How many bytes it has printed; changes with each piece of output. The idle clock listens to it.
-    fn output(&self) -> watch::Receiver<u64>;
+    /// How many bytes it has printed; changes with each piece of output, until the output is closed. The
+    /// idle clock listens to it. `None` where the output is not seen: then there is no idle clock.
+    fn output(&self) -> Option<watch::Receiver<u64>> {
+        None
+    }
 }
 
 /// The executors of a run, by name, and the one that is taken by a task that names none.

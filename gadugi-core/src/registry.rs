@@ -30,6 +30,15 @@ pub struct RunHeader {
     pub plan: Plan,
 }
 
+impl RunHeader {
+    /// A run that begins now, without git.
+    #[must_use]
+    pub fn new(plan: Plan, settings: RunSettings) -> Self {
+        let created = Timestamp::now();
+        Self { run: RunId::new(created), created, base: None, base_name: None, settings, plan }
+    }
+}
+
 /// A run as the registry remembers it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunHistory {

@@ -179,9 +179,9 @@ impl Attempt {
         deadline: Option<Instant>,
     ) -> (Result<ExecEnd, String>, Option<StopReason>) {
         let limits = self.spec.limits;
-        let mut output = running.output();
-        let mut listening = limits.idle_timeout.is_some();
-        let mut idle = limits.idle_timeout.map(|timeout| Instant::now() + timeout);
+        let mut output = running.output().filter(|_| limits.idle_timeout.is_some());
+        let idle_deadline = || limits.idle_timeout.map(|timeout| Instant::now() + timeout);
+        let mut idle = output.as_ref().and_then(|_| idle_deadline());
         let mut stop = self.stop.clone();
         stop.mark_changed();
         let mut stop_open = true;
@@ -200,10 +200,9 @@ impl Attempt {
                     }
                 }
                 () = at(deadline), if stopped.is_none() => (StopReason::TimedOut(Clock::Wall), limits.grace),
-                changed = output.changed(), if listening => {
-                    listening = changed.is_ok();
-                    output.mark_unchanged();
-                    idle = limits.idle_timeout.map(|timeout| Instant::now() + timeout);
+                open = printed(&mut output) => {
+                    output = output.filter(|_| open);
+                    idle = idle_deadline();
                     continue;
                 }
                 () = at(idle), if stopped.is_none() => (StopReason::TimedOut(Clock::Idle), limits.grace),
@@ -299,6 +298,14 @@ impl Attempt {
 
 fn lost(why: &str) -> Outcome {
     Outcome::Lost { why: why.to_owned() }
+}
+
+/// Waits for the next output; says whether more can come. Never ready where none is listened to.
+async fn printed(output: &mut Option<watch::Receiver<u64>>) -> bool {
+    match output {
+        Some(output) => output.changed().await.is_ok(),
+        None => pending().await,
+    }
 }
 
 async fn at(instant: Option<Instant>) {

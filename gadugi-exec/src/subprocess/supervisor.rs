@@ -27,7 +27,8 @@ pub(super) struct StopOrder {
 /// What the holder of a running command has in hand of its supervisor.
 pub(super) struct Reins {
     pub(super) orders: mpsc::UnboundedSender<StopOrder>,
-    pub(super) printed: watch::Receiver<u64>,
+    /// `None` where the output is not seen here.
+    pub(super) printed: Option<watch::Receiver<u64>>,
     pub(super) ending: watch::Receiver<Option<Ending>>,
 }
 
@@ -39,17 +40,16 @@ pub(super) fn look_after(launched: Launched, drain: Duration) -> Reins {
     let pump = tokio::spawn(pump::drain(launched.output, launched.log, printed, cut_off));
     let feed = launched.input.map(|(pipe, text)| tokio::spawn(pump::feed(pipe, text)));
     let streams = Streams::Ours { pump: Pump::Open(pump), cut, feed, drain };
-    begin(launched.leader.claim(), launched.started, streams, printed_so_far)
+    begin(launched.leader.claim(), launched.started, streams, Some(printed_so_far))
 }
 
 /// As [`look_after`], for a command that another process has started and whose output goes elsewhere.
 #[cfg(target_os = "linux")]
 pub(super) fn watch_over(leader: Leader, started: Instant) -> Reins {
-    let (printed, printed_so_far) = watch::channel(0);
-    begin(leader, started, Streams::Elsewhere { _printed: printed }, printed_so_far)
+    begin(leader, started, Streams::Elsewhere, None)
 }
 
-fn begin(leader: Leader, started: Instant, streams: Streams, printed: watch::Receiver<u64>) -> Reins {
+fn begin(leader: Leader, started: Instant, streams: Streams, printed: Option<watch::Receiver<u64>>) -> Reins {
     let (orders, incoming) = mpsc::unbounded_channel();
     let (end, ending) = watch::channel(None);
     let supervisor = Supervisor { leader, started, streams, orders: incoming, stop: Stop::NotAsked };
@@ -84,11 +84,9 @@ enum Streams {
         feed: Option<JoinHandle<()>>,
         drain: Duration,
     },
-    /// Whoever listens to the output is not told that it is over before the command is.
+    /// Another process sees the output.
     #[cfg(target_os = "linux")]
-    Elsewhere {
-        _printed: watch::Sender<u64>,
-    },
+    Elsewhere,
 }
 
 enum Pump {
@@ -190,7 +188,7 @@ impl Streams {
                 pump.closed().await
             }
             #[cfg(target_os = "linux")]
-            Self::Elsewhere { .. } => Ok(OutputSummary::default()),
+            Self::Elsewhere => Ok(OutputSummary::default()),
         }
     }
 }

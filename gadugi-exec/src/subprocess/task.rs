@@ -74,7 +74,7 @@ impl RunningTask for SubprocessTask {
         }
     }
 
-    fn output(&self) -> watch::Receiver<u64> {
+    fn output(&self) -> Option<watch::Receiver<u64>> {
         self.reins.printed.clone()
     }
 }

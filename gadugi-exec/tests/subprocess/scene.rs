@@ -107,5 +107,6 @@ pub(crate) fn settings() -> SubprocessSettings {
 
 /// Waits until a command has printed so many bytes.
 pub(crate) async fn printed(task: &dyn RunningTask, bytes: u64) {
-    task.output().wait_for(|&printed| printed >= bytes).await.expect("the output is open until it has come");
+    let mut output = task.output().expect("its output is seen");
+    output.wait_for(|&printed| printed >= bytes).await.expect("the output is open until it has come");
 }

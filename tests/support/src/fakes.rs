@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gadugi_core::{
-    AttemptRef, BranchRelease, Capabilities, CommitId, Event, ExecEnd, ExecError, ExecIdentity, ExecRequest, ExecUsage,
-    Executor, ExitStatus, Lease, OutputSummary, Phase, Pruned, RegistryError, Release, ReleaseRequest, RunLog,
-    RunningTask, SnapshotRequest, TaskId, Ticket, Unusable, Work, WorktreeError, WorktreeFate, WorktreeRequest,
-    Worktrees,
+    AttemptRef, BranchRelease, CommitId, Event, ExecEnd, ExecError, ExecIdentity, ExecRequest, ExecUsage, Executor,
+    ExitStatus, Lease, OutputSummary, Phase, Pruned, RegistryError, Release, ReleaseRequest, RunLog, RunningTask,
+    SnapshotRequest, TaskId, Ticket, Work, WorktreeError, WorktreeFate, WorktreeRequest, Worktrees,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -66,14 +65,6 @@ impl Executor for FakeExecutor {
         "fake"
     }
 
-    async fn probe(&self) -> Result<(), Unusable> {
-        Ok(())
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
-    }
-
     async fn start(&self, request: &ExecRequest) -> Result<Box<dyn RunningTask>, ExecError> {
         let attempt = &request.attempt;
         let key = (attempt.task.clone(), attempt.number.get(), request.phase);
@@ -88,10 +79,6 @@ impl Executor for FakeExecutor {
         let (output, _) = watch::channel(0);
         let (stop, _) = watch::channel(None);
         Ok(Box::new(FakeTask { identity, play, begun: Instant::now(), output, stop }))
-    }
-
-    async fn reattach(&self, _: &ExecIdentity) -> Result<Option<Box<dyn RunningTask>>, ExecError> {
-        Ok(None)
     }
 }
 
@@ -169,12 +156,8 @@ impl RunningTask for FakeTask {
         Ok(())
     }
 
-    async fn usage(&self) -> ExecUsage {
-        ExecUsage::default()
-    }
-
-    fn output(&self) -> watch::Receiver<u64> {
-        self.output.subscribe()
+    fn output(&self) -> Option<watch::Receiver<u64>> {
+        Some(self.output.subscribe())
     }
 }
 
