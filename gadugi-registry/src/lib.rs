@@ -1,1 +1,14 @@
-//! .
+//! Remembers runs, and tells of them.
+//!
+//! - [`FsRegistry`] keeps runs in files that survive a crash of the process and of the machine;
+//!   [`MemoryRegistry`] keeps them as long as it lives.
+//! - [`format`] holds the formats of the files and of the events that scripts read.
+//! - [`render`] turns a [`Report`](gadugi_core::Report) into Markdown, JSON and JUnit.
+
+pub mod format;
+mod fs;
+mod memory;
+pub mod render;
+
+pub use fs::{FindError, FsRegistry, JournalFollower, Owner, StopRequest, TakenRequests};
+pub use memory::MemoryRegistry;

@@ -1,0 +1,246 @@
+//! How the ends of commands and attempts look in JSON.
+
+use gadugi_core::{Clock, ExecEnd, ExecUsage, ExitStatus, Failure, Outcome, OutputSummary, Phase, StopReason, TaskId};
+use serde::{Deserialize, Serialize};
+
+use super::scalar::{Seconds, Text, from_texts, texts};
+use super::{FormatError, no_format};
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PhaseForm {
+    Main,
+    Check,
+}
+
+impl TryFrom<Phase> for PhaseForm {
+    type Error = FormatError;
+
+    fn try_from(phase: Phase) -> Result<Self, FormatError> {
+        match phase {
+            Phase::Main => Ok(Self::Main),
+            Phase::Check => Ok(Self::Check),
+            _ => no_format("this phase"),
+        }
+    }
+}
+
+impl From<PhaseForm> for Phase {
+    fn from(form: PhaseForm) -> Self {
+        match form {
+            PhaseForm::Main => Self::Main,
+            PhaseForm::Check => Self::Check,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ClockForm {
+    Wall,
+    Idle,
+}
+
+impl TryFrom<Clock> for ClockForm {
+    type Error = FormatError;
+
+    fn try_from(clock: Clock) -> Result<Self, FormatError> {
+        match clock {
+            Clock::Wall => Ok(Self::Wall),
+            Clock::Idle => Ok(Self::Idle),
+            _ => no_format("this clock"),
+        }
+    }
+}
+
+impl From<ClockForm> for Clock {
+    fn from(form: ClockForm) -> Self {
+        match form {
+            ClockForm::Wall => Self::Wall,
+            ClockForm::Idle => Self::Idle,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum StopReasonForm {
+    TimedOut { clock: ClockForm },
+    Cancelled,
+}
+
+impl TryFrom<StopReason> for StopReasonForm {
+    type Error = FormatError;
+
+    fn try_from(reason: StopReason) -> Result<Self, FormatError> {
+        match reason {
+            StopReason::TimedOut(clock) => Ok(Self::TimedOut { clock: clock.try_into()? }),
+            StopReason::Cancelled => Ok(Self::Cancelled),
+            _ => no_format("this reason to stop"),
+        }
+    }
+}
+
+impl From<StopReasonForm> for StopReason {
+    fn from(form: StopReasonForm) -> Self {
+        match form {
+            StopReasonForm::TimedOut { clock } => Self::TimedOut(clock.into()),
+            StopReasonForm::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum ExitForm {
+    Code { code: i32 },
+    Signal { signal: i32 },
+    Unknown,
+}
+
+impl TryFrom<ExitStatus> for ExitForm {
+    type Error = FormatError;
+
+    fn try_from(status: ExitStatus) -> Result<Self, FormatError> {
+        match status {
+            ExitStatus::Code(code) => Ok(Self::Code { code }),
+            ExitStatus::Signal(signal) => Ok(Self::Signal { signal }),
+            ExitStatus::Unknown => Ok(Self::Unknown),
+            _ => no_format("this exit status"),
+        }
+    }
+}
+
+impl From<ExitForm> for ExitStatus {
+    fn from(form: ExitForm) -> Self {
+        match form {
+            ExitForm::Code { code } => Self::Code(code),
+            ExitForm::Signal { signal } => Self::Signal(signal),
+            ExitForm::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// The members that describe the end of a command.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct EndForm {
+    pub(crate) status: ExitForm,
+    pub(crate) took_seconds: Seconds,
+    pub(crate) output_bytes: u64,
+    pub(crate) dropped_bytes: u64,
+    pub(crate) leaked: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cpu_seconds: Option<Seconds>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) peak_memory_bytes: Option<u64>,
+}
+
+impl TryFrom<ExecEnd> for EndForm {
+    type Error = FormatError;
+
+    fn try_from(end: ExecEnd) -> Result<Self, FormatError> {
+        Ok(Self {
+            status: end.status.try_into()?,
+            took_seconds: Seconds(end.took),
+            output_bytes: end.output.bytes,
+            dropped_bytes: end.output.dropped,
+            leaked: end.output.leaked,
+            cpu_seconds: end.usage.cpu.map(Seconds),
+            peak_memory_bytes: end.usage.peak_memory,
+        })
+    }
+}
+
+impl From<EndForm> for ExecEnd {
+    fn from(form: EndForm) -> Self {
+        Self {
+            status: form.status.into(),
+            took: form.took_seconds.0,
+            output: OutputSummary { bytes: form.output_bytes, dropped: form.dropped_bytes, leaked: form.leaked },
+            usage: ExecUsage { cpu: form.cpu_seconds.map(|cpu| cpu.0), peak_memory: form.peak_memory_bytes },
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum FailureForm {
+    ExitCode { code: i32 },
+    Signal { signal: i32 },
+    Check { status: ExitForm },
+    Worktree { message: String },
+    Start { message: String },
+    Snapshot { message: String },
+}
+
+impl TryFrom<&Failure> for FailureForm {
+    type Error = FormatError;
+
+    fn try_from(failure: &Failure) -> Result<Self, FormatError> {
+        match failure {
+            Failure::ExitCode(code) => Ok(Self::ExitCode { code: *code }),
+            Failure::Signal(signal) => Ok(Self::Signal { signal: *signal }),
+            Failure::Check(status) => Ok(Self::Check { status: (*status).try_into()? }),
+            Failure::Worktree { message } => Ok(Self::Worktree { message: message.clone() }),
+            Failure::Start { message } => Ok(Self::Start { message: message.clone() }),
+            Failure::Snapshot { message } => Ok(Self::Snapshot { message: message.clone() }),
+            _ => no_format("this failure"),
+        }
+    }
+}
+
+impl From<FailureForm> for Failure {
+    fn from(form: FailureForm) -> Self {
+        match form {
+            FailureForm::ExitCode { code } => Self::ExitCode(code),
+            FailureForm::Signal { signal } => Self::Signal(signal),
+            FailureForm::Check { status } => Self::Check(status.into()),
+            FailureForm::Worktree { message } => Self::Worktree { message },
+            FailureForm::Start { message } => Self::Start { message },
+            FailureForm::Snapshot { message } => Self::Snapshot { message },
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum OutcomeForm {
+    Succeeded,
+    Failed { failure: FailureForm },
+    TimedOut { clock: ClockForm },
+    Conflict { tasks: Vec<Text<TaskId>>, files: Vec<String> },
+    Cancelled,
+    Skipped { because: Text<TaskId> },
+    Lost { why: String },
+}
+
+impl TryFrom<&Outcome> for OutcomeForm {
+    type Error = FormatError;
+
+    fn try_from(outcome: &Outcome) -> Result<Self, FormatError> {
+        match outcome {
+            Outcome::Succeeded => Ok(Self::Succeeded),
+            Outcome::Failed(failure) => Ok(Self::Failed { failure: failure.try_into()? }),
+            Outcome::TimedOut(clock) => Ok(Self::TimedOut { clock: (*clock).try_into()? }),
+            Outcome::Conflict { tasks, files } => Ok(Self::Conflict { tasks: texts(tasks), files: files.clone() }),
+            Outcome::Cancelled => Ok(Self::Cancelled),
+            Outcome::Skipped { because } => Ok(Self::Skipped { because: Text(because.clone()) }),
+            Outcome::Lost { why } => Ok(Self::Lost { why: why.clone() }),
+            _ => no_format("this outcome"),
+        }
+    }
+}
+
+impl From<OutcomeForm> for Outcome {
+    fn from(form: OutcomeForm) -> Self {
+        match form {
+            OutcomeForm::Succeeded => Self::Succeeded,
+            OutcomeForm::Failed { failure } => Self::Failed(failure.into()),
+            OutcomeForm::TimedOut { clock } => Self::TimedOut(clock.into()),
+            OutcomeForm::Conflict { tasks, files } => Self::Conflict { tasks: from_texts(tasks), files },
+            OutcomeForm::Cancelled => Self::Cancelled,
+            OutcomeForm::Skipped { because } => Self::Skipped { because: because.0 },
+            OutcomeForm::Lost { why } => Self::Lost { why },
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! How events look in JSON. The name of a kind is the value of its member `kind`.
+
+use gadugi_core::{AttemptRef, EventKind, ExecIdentity, TaskId, WarningKind};
+use serde::{Deserialize, Serialize};
+
+use super::end::{EndForm, OutcomeForm, PhaseForm, StopReasonForm};
+use super::place::{KeepReasonForm, LeaseForm, WorkForm};
+use super::scalar::{Number, Seconds, Text, from_texts, texts};
+use super::{FormatError, no_format};
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum EventForm {
+    RunStarted,
+    ExecutorChosen {
+        executor: String,
+        reason: String,
+    },
+    AttemptIntended {
+        task: Text<TaskId>,
+        attempt: Number,
+        executor: String,
+    },
+    WorktreeReady {
+        #[serde(flatten)]
+        lease: LeaseForm,
+        took_seconds: Seconds,
+    },
+    CommandStarted {
+        task: Text<TaskId>,
+        attempt: Number,
+        phase: PhaseForm,
+        executor: String,
+        token: String,
+        took_seconds: Seconds,
+    },
+    StopSent {
+        task: Text<TaskId>,
+        attempt: Number,
+        reason: StopReasonForm,
+    },
+    CommandEnded {
+        task: Text<TaskId>,
+        attempt: Number,
+        phase: PhaseForm,
+        #[serde(flatten)]
+        end: EndForm,
+    },
+    WorkCollected {
+        task: Text<TaskId>,
+        attempt: Number,
+        #[serde(flatten)]
+        work: WorkForm,
+    },
+    AttemptEnded {
+        task: Text<TaskId>,
+        attempt: Number,
+        outcome: OutcomeForm,
+    },
+    WorktreeReleased {
+        task: Text<TaskId>,
+        attempt: Number,
+    },
+    WorktreeKept {
+        task: Text<TaskId>,
+        attempt: Number,
+        reasons: Vec<KeepReasonForm>,
+    },
+    TaskFinished {
+        task: Text<TaskId>,
+        outcome: OutcomeForm,
+    },
+    StopRequested {
+        tasks: Vec<Text<TaskId>>,
+        now: bool,
+    },
+    Warning {
+        about: WarningForm,
+        task: Option<Text<TaskId>>,
+        message: String,
+    },
+    RunEnded {
+        wall_seconds: Seconds,
+        interrupted: bool,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum WarningForm {
+    Fallback,
+    Snapshot,
+    Release,
+    Observer,
+    Stop,
+}
+
+impl TryFrom<&WarningKind> for WarningForm {
+    type Error = FormatError;
+
+    fn try_from(kind: &WarningKind) -> Result<Self, FormatError> {
+        match kind {
+            WarningKind::Fallback => Ok(Self::Fallback),
+            WarningKind::Snapshot => Ok(Self::Snapshot),
+            WarningKind::Release => Ok(Self::Release),
+            WarningKind::Observer => Ok(Self::Observer),
+            WarningKind::Stop => Ok(Self::Stop),
+            _ => no_format("this kind of warning"),
+        }
+    }
+}
+
+impl From<WarningForm> for WarningKind {
+    fn from(form: WarningForm) -> Self {
+        match form {
+            WarningForm::Fallback => Self::Fallback,
+            WarningForm::Snapshot => Self::Snapshot,
+            WarningForm::Release => Self::Release,
+            WarningForm::Observer => Self::Observer,
+            WarningForm::Stop => Self::Stop,
+        }
+    }
+}
+
+impl TryFrom<&EventKind> for EventForm {
+    type Error = FormatError;
+
+    fn try_from(kind: &EventKind) -> Result<Self, FormatError> {
+        let task = |attempt: &AttemptRef| Text(attempt.task.clone());
+        let number = |attempt: &AttemptRef| Number(attempt.number);
+        Ok(match kind {
+            EventKind::RunStarted => Self::RunStarted,
+            EventKind::ExecutorChosen { executor, reason } => {
+                Self::ExecutorChosen { executor: executor.clone(), reason: reason.clone() }
+            }
+            EventKind::AttemptIntended { attempt, executor } => {
+                Self::AttemptIntended { task: task(attempt), attempt: number(attempt), executor: executor.clone() }
+            }
+            EventKind::WorktreeReady { lease, took } => {
+                Self::WorktreeReady { lease: lease.into(), took_seconds: Seconds(*took) }
+            }
+            EventKind::CommandStarted { attempt, phase, identity, took } => Self::CommandStarted {
+                task: task(attempt),
+                attempt: number(attempt),
+                phase: (*phase).try_into()?,
+                executor: identity.executor.clone(),
+                token: identity.token.clone(),
+                took_seconds: Seconds(*took),
+            },
+            EventKind::StopSent { attempt, reason } => {
+                Self::StopSent { task: task(attempt), attempt: number(attempt), reason: (*reason).try_into()? }
+            }
+            EventKind::CommandEnded { attempt, phase, end } => Self::CommandEnded {
+                task: task(attempt),
+                attempt: number(attempt),
+                phase: (*phase).try_into()?,
+                end: (*end).try_into()?,
+            },
+            EventKind::WorkCollected { attempt, work } => {
+                Self::WorkCollected { task: task(attempt), attempt: number(attempt), work: work.into() }
+            }
+            EventKind::AttemptEnded { attempt, outcome } => {
+                Self::AttemptEnded { task: task(attempt), attempt: number(attempt), outcome: outcome.try_into()? }
+            }
+            EventKind::WorktreeReleased { attempt } => {
+                Self::WorktreeReleased { task: task(attempt), attempt: number(attempt) }
+            }
+            EventKind::WorktreeKept { attempt, reasons } => Self::WorktreeKept {
+                task: task(attempt),
+                attempt: number(attempt),
+                reasons: reasons.iter().map(KeepReasonForm::try_from).collect::<Result<_, _>>()?,
+            },
+            EventKind::TaskFinished { task, outcome } => {
+                Self::TaskFinished { task: Text(task.clone()), outcome: outcome.try_into()? }
+            }
+            EventKind::StopRequested { tasks, now } => Self::StopRequested { tasks: texts(tasks), now: *now },
+            EventKind::Warning { kind, task, message } => {
+                Self::Warning { about: kind.try_into()?, task: task.clone().map(Text), message: message.clone() }
+            }
+            EventKind::RunEnded { wall, interrupted } => {
+                Self::RunEnded { wall_seconds: Seconds(*wall), interrupted: *interrupted }
+            }
+            _ => return no_format("this kind of event"),
+        })
+    }
+}
+
+impl From<EventForm> for EventKind {
+    fn from(form: EventForm) -> Self {
+        let whose = |task: Text<TaskId>, Number(number): Number| AttemptRef { task: task.0, number };
+        match form {
+            EventForm::RunStarted => Self::RunStarted,
+            EventForm::ExecutorChosen { executor, reason } => Self::ExecutorChosen { executor, reason },
+            EventForm::AttemptIntended { task, attempt, executor } => {
+                Self::AttemptIntended { attempt: whose(task, attempt), executor }
+            }
+            EventForm::WorktreeReady { lease, took_seconds } => {
+                Self::WorktreeReady { lease: lease.into(), took: took_seconds.0 }
+            }
+            EventForm::CommandStarted { task, attempt, phase, executor, token, took_seconds } => Self::CommandStarted {
+                attempt: whose(task, attempt),
+                phase: phase.into(),
+                identity: ExecIdentity { executor, token },
+                took: took_seconds.0,
+            },
+            EventForm::StopSent { task, attempt, reason } => {
+                Self::StopSent { attempt: whose(task, attempt), reason: reason.into() }
+            }
+            EventForm::CommandEnded { task, attempt, phase, end } => {
+                Self::CommandEnded { attempt: whose(task, attempt), phase: phase.into(), end: end.into() }
+            }
+            EventForm::WorkCollected { task, attempt, work } => {
+                Self::WorkCollected { attempt: whose(task, attempt), work: work.into() }
+            }
+            EventForm::AttemptEnded { task, attempt, outcome } => {
+                Self::AttemptEnded { attempt: whose(task, attempt), outcome: outcome.into() }
+            }
+            EventForm::WorktreeReleased { task, attempt } => Self::WorktreeReleased { attempt: whose(task, attempt) },
+            EventForm::WorktreeKept { task, attempt, reasons } => Self::WorktreeKept {
+                attempt: whose(task, attempt),
+                reasons: reasons.into_iter().map(Into::into).collect(),
+            },
+            EventForm::TaskFinished { task, outcome } => Self::TaskFinished { task: task.0, outcome: outcome.into() },
+            EventForm::StopRequested { tasks, now } => Self::StopRequested { tasks: from_texts(tasks), now },
+            EventForm::Warning { about, task, message } => {
+                Self::Warning { kind: about.into(), task: task.map(|task| task.0), message }
+            }
+            EventForm::RunEnded { wall_seconds, interrupted } => Self::RunEnded { wall: wall_seconds.0, interrupted },
+        }
+    }
+}

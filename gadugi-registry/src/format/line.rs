@@ -1,0 +1,103 @@
+//! A line of the journal: an event with its place in the run, its time and a checksum.
+//!
+//! ```json
+//! {"v":1,"seq":1,"at":"2026-11-22T08:33:55Z","crc":"0c9fb6e1","kind":"run_started"}
+//! ```
+//!
+//! `v`, `seq`, `at` and `crc` come first, in this order. The checksum is the CRC-32C, as eight hexadecimal
+//! digits in lower case, of the line without its newline and without the member `"crc":"…",`. Both hold
+//! in every version.
+
+use gadugi_core::Event;
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::FormatError;
+use super::event::EventForm;
+use super::versioned::check_version;
+
+const VERSION: u64 = 1;
+
+/// What the member with the checksum begins with. It cannot stand in a string before it, nor within one
+/// at all, since a quotation mark in a string is written with a backslash.
+const CRC: &str = "\"crc\":\"";
+
+/// An event as one line of JSON without a newline, in the words of the journal and without its checksum:
+/// what `--json` prints.
+///
+/// # Errors
+/// [`FormatError::NoFormat`].
+pub fn event_to_json(event: &Event) -> Result<String, FormatError> {
+    let (head, tail) = halves(event)?;
+    Ok(head + &tail)
+}
+
+/// An event as a line of the journal, with its newline.
+pub(crate) fn encode(event: &Event) -> Result<String, FormatError> {
+    let (head, tail) = halves(event)?;
+    let crc = crc_member(head.as_bytes(), tail.as_bytes());
+    Ok(head + &crc + &tail + "\n")
+}
+
+/// The line before and after the place of its checksum.
+fn halves(event: &Event) -> Result<(String, String), FormatError> {
+    let head = format!("{{\"v\":{VERSION},\"seq\":{},\"at\":\"{}\",", event.seq, event.at);
+    let form = EventForm::try_from(&event.kind)?;
+    let mut tail = serde_json::to_string(&form).map_err(FormatError::Json)?;
+    tail.remove(0);
+    Ok((head, tail))
+}
+
+fn crc_member(head: &[u8], tail: &[u8]) -> String {
+    format!("{CRC}{:08x}\",", crc32c::crc32c_append(crc32c::crc32c(head), tail))
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    seq: u64,
+    at: Timestamp,
+}
+
+/// Reads a line without its newline. The checksum comes before everything else, so that a damaged line
+/// is never taken for one of a newer version.
+pub(crate) fn decode(line: &[u8]) -> Result<Event, FormatError> {
+    let member = line.windows(CRC.len()).position(|part| part == CRC.as_bytes()).ok_or(FormatError::Checksum)?;
+    let (head, rest) = line.split_at(member);
+    let (crc, tail) = rest.split_at_checked(CRC.len() + "01234567\",".len()).ok_or(FormatError::Checksum)?;
+    if crc != crc_member(head, tail).as_bytes() {
+        return Err(FormatError::Checksum);
+    }
+    check_version(VERSION, line)?;
+    let Envelope { seq, at } = serde_json::from_slice(line).map_err(FormatError::Json)?;
+    let form: EventForm = serde_json::from_slice(line).map_err(FormatError::Json)?;
+    Ok(Event { seq, at, kind: form.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use gadugi_core::EventKind;
+
+    use super::*;
+
+    #[test]
+    fn a_line_with_any_flipped_bit_is_refused() {
+        let at = "2026-11-22T08:33:55Z".parse().expect("a time");
+        let event =
+            Event { seq: 7, at, kind: EventKind::RunEnded { wall: std::time::Duration::MAX, interrupted: true } };
+        let line = encode(&event).expect("a line");
+        let line = line.trim_end().as_bytes();
+        assert!(decode(line).is_ok());
+        for bit in 0..line.len() * 8 {
+            let mut flipped = line.to_owned();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(matches!(decode(&flipped), Err(FormatError::Checksum)), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_reading_a_line_panic() {
+        for line in ["", "{", "\"crc\":\"", "\"crc\":\"01234567\",", "{\"crc\":\"0123456", "\"crc\":\"0123456é\","] {
+            assert!(matches!(decode(line.as_bytes()), Err(FormatError::Checksum)), "{line}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! How worktrees, and what was made in them, look in JSON.
+
+use gadugi_core::{AttemptRef, BranchName, CommitId, KeepReason, Lease, RunId, TaskId, Work};
+use serde::{Deserialize, Serialize};
+
+use super::scalar::{Number, PathForm, Text};
+use super::{FormatError, no_format};
+
+/// The members that describe a worktree and whose it is.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct LeaseForm {
+    pub(crate) run: Text<RunId>,
+    pub(crate) task: Text<TaskId>,
+    pub(crate) attempt: Number,
+    pub(crate) path: PathForm,
+    pub(crate) branch: Option<Text<BranchName>>,
+    pub(crate) base: Option<Text<CommitId>>,
+}
+
+impl From<&Lease> for LeaseForm {
+    fn from(lease: &Lease) -> Self {
+        Self {
+            run: Text(lease.run.clone()),
+            task: Text(lease.attempt.task.clone()),
+            attempt: Number(lease.attempt.number),
+            path: lease.path.as_path().into(),
+            branch: lease.branch.clone().map(Text),
+            base: lease.base.clone().map(Text),
+        }
+    }
+}
+
+impl From<LeaseForm> for Lease {
+    fn from(form: LeaseForm) -> Self {
+        Self {
+            run: form.run.0,
+            attempt: AttemptRef { task: form.task.0, number: form.attempt.0 },
+            path: form.path.0,
+            branch: form.branch.map(|branch| branch.0),
+            base: form.base.map(|base| base.0),
+        }
+    }
+}
+
+/// The members that describe what an attempt made.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct WorkForm {
+    pub(crate) tip: Option<Text<CommitId>>,
+    pub(crate) commits: u64,
+    pub(crate) files: u64,
+    pub(crate) uncommitted: u64,
+    pub(crate) left_out: Vec<String>,
+}
+
+impl From<&Work> for WorkForm {
+    fn from(work: &Work) -> Self {
+        Self {
+            tip: work.tip.clone().map(Text),
+            commits: work.commits,
+            files: work.files,
+            uncommitted: work.uncommitted,
+            left_out: work.left_out.clone(),
+        }
+    }
+}
+
+impl From<WorkForm> for Work {
+    fn from(form: WorkForm) -> Self {
+        Self {
+            tip: form.tip.map(|tip| tip.0),
+            commits: form.commits,
+            files: form.files,
+            uncommitted: form.uncommitted,
+            left_out: form.left_out,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum KeepReasonForm {
+    Uncommitted { files: u64 },
+    HeadElsewhere,
+    OperationInProgress { operation: String },
+    Submodule { path: String },
+    Locked { reason: String },
+    Unmerged { commits: u64 },
+    CheckedOut { path: PathForm },
+    Moved,
+    Requested,
+}
+
+impl TryFrom<&KeepReason> for KeepReasonForm {
+    type Error = FormatError;
+
+    fn try_from(reason: &KeepReason) -> Result<Self, FormatError> {
+        match reason {
+            KeepReason::Uncommitted { files } => Ok(Self::Uncommitted { files: *files }),
+            KeepReason::HeadElsewhere => Ok(Self::HeadElsewhere),
+            KeepReason::OperationInProgress { operation } => {
+                Ok(Self::OperationInProgress { operation: operation.clone() })
+            }
+            KeepReason::Submodule { path } => Ok(Self::Submodule { path: path.clone() }),
+            KeepReason::Locked { reason } => Ok(Self::Locked { reason: reason.clone() }),
+            KeepReason::Unmerged { commits } => Ok(Self::Unmerged { commits: *commits }),
+            KeepReason::CheckedOut { path } => Ok(Self::CheckedOut { path: path.as_path().into() }),
+            KeepReason::Moved => Ok(Self::Moved),
+            KeepReason::Requested => Ok(Self::Requested),
+            _ => no_format("this reason to keep a worktree"),
+        }
+    }
+}
+
+impl From<KeepReasonForm> for KeepReason {
+    fn from(form: KeepReasonForm) -> Self {
+        match form {
+            KeepReasonForm::Uncommitted { files } => Self::Uncommitted { files },
+            KeepReasonForm::HeadElsewhere => Self::HeadElsewhere,
+            KeepReasonForm::OperationInProgress { operation } => Self::OperationInProgress { operation },
+            KeepReasonForm::Submodule { path } => Self::Submodule { path },
+            KeepReasonForm::Locked { reason } => Self::Locked { reason },
+            KeepReasonForm::Unmerged { commits } => Self::Unmerged { commits },
+            KeepReasonForm::CheckedOut { path } => Self::CheckedOut { path: path.0 },
+            KeepReasonForm::Moved => Self::Moved,
+            KeepReasonForm::Requested => Self::Requested,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! `run.json`: what is known of a run before it starts.
+
+use std::num::NonZeroUsize;
+
+use gadugi_core::{CommitId, KeepPolicy, Plan, RawPlan, RawTask, RunHeader, RunId, RunSettings};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::scalar::Text;
+use super::task::TaskForm;
+use super::versioned::{from_json, to_json};
+use super::{FormatError, no_format};
+
+const VERSION: u64 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct RunForm {
+    run: Text<RunId>,
+    created: Timestamp,
+    base: Option<Text<CommitId>>,
+    base_name: Option<String>,
+    settings: SettingsForm,
+    tasks: Vec<TaskForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SettingsForm {
+    jobs: NonZeroUsize,
+    fail_fast: bool,
+    keep: KeepPolicyForm,
+    allow_overlap: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum KeepPolicyForm {
+    Failed,
+    Always,
+    Never,
+}
+
+impl TryFrom<KeepPolicy> for KeepPolicyForm {
+    type Error = FormatError;
+
+    fn try_from(keep: KeepPolicy) -> Result<Self, FormatError> {
+        match keep {
+            KeepPolicy::Failed => Ok(Self::Failed),
+            KeepPolicy::Always => Ok(Self::Always),
+            KeepPolicy::Never => Ok(Self::Never),
+            _ => no_format("this policy to keep worktrees"),
+        }
+    }
+}
+
+pub(crate) fn run_to_json(header: &RunHeader) -> Result<String, FormatError> {
+    let RunSettings { jobs, fail_fast, keep, allow_overlap } = header.settings;
+    let form = RunForm {
+        run: Text(header.run.clone()),
+        created: header.created,
+        base: header.base.clone().map(Text),
+        base_name: header.base_name.clone(),
+        settings: SettingsForm { jobs, fail_fast, keep: keep.try_into()?, allow_overlap },
+        tasks: header.plan.tasks().iter().map(TaskForm::try_from).collect::<Result<_, _>>()?,
+    };
+    to_json(VERSION, &form)
+}
+
+pub(crate) fn run_from_json(json: &[u8]) -> Result<RunHeader, FormatError> {
+    let form: RunForm = from_json(VERSION, json)?;
+    let tasks = form.tasks.into_iter().map(RawTask::from).collect();
+    let SettingsForm { jobs, fail_fast, keep, allow_overlap } = form.settings;
+    Ok(RunHeader {
+        run: form.run.0,
+        created: form.created,
+        base: form.base.map(|base| base.0),
+        base_name: form.base_name,
+        settings: RunSettings {
+            jobs,
+            fail_fast,
+            keep: match keep {
+                KeepPolicyForm::Failed => KeepPolicy::Failed,
+                KeepPolicyForm::Always => KeepPolicy::Always,
+                KeepPolicyForm::Never => KeepPolicy::Never,
+            },
+            allow_overlap,
+        },
+        plan: Plan::try_from(RawPlan { tasks }).map_err(FormatError::Plan)?,
+    })
+}

@@ -1,0 +1,135 @@
+//! How a planned task looks in JSON: all that another process needs to start it.
+
+use std::collections::BTreeMap;
+
+use gadugi_core::{
+    Action, Limits, PlannedTask, Program, RawTask, Resources, SourceLocation, TaskId, TaskSpec, TouchPattern,
+};
+use serde::{Deserialize, Serialize};
+
+use super::scalar::{PathForm, Seconds, Text, from_texts, texts};
+use super::{FormatError, no_format};
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct TaskForm {
+    id: Text<TaskId>,
+    title: String,
+    source: SourceForm,
+    needs: Vec<Text<TaskId>>,
+    program: ProgramForm,
+    stdin: Option<String>,
+    agent: Option<String>,
+    check: Option<String>,
+    touches: Vec<Text<TouchPattern>>,
+    executor: Option<String>,
+    limits: LimitsForm,
+    retries: u32,
+    env: BTreeMap<String, String>,
+    secrets: Vec<String>,
+    priority: i32,
+    resources: ResourcesForm,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SourceForm {
+    file: PathForm,
+    line: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum ProgramForm {
+    Script { script: String },
+    Argv { argv: Vec<String> },
+}
+
+#[derive(Serialize, Deserialize)]
+struct LimitsForm {
+    timeout_seconds: Option<Seconds>,
+    idle_timeout_seconds: Option<Seconds>,
+    grace_seconds: Seconds,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ResourcesForm {
+    image: Option<String>,
+    memory_bytes: Option<u64>,
+    cpus: Option<f64>,
+}
+
+impl TryFrom<&PlannedTask> for TaskForm {
+    type Error = FormatError;
+
+    fn try_from(task: &PlannedTask) -> Result<Self, FormatError> {
+        let spec = &task.spec;
+        Ok(Self {
+            id: Text(spec.id.clone()),
+            title: spec.title.clone(),
+            source: SourceForm { file: spec.source.file.as_path().into(), line: spec.source.line },
+            needs: texts(&task.needs),
+            program: match &spec.action.program {
+                Program::Script(script) => ProgramForm::Script { script: script.clone() },
+                Program::Argv(argv) => ProgramForm::Argv { argv: argv.clone() },
+                _ => return no_format("this kind of program"),
+            },
+            stdin: spec.action.stdin.clone(),
+            agent: spec.action.agent.clone(),
+            check: spec.check.clone(),
+            touches: texts(&spec.touches),
+            executor: spec.executor.clone(),
+            limits: LimitsForm {
+                timeout_seconds: spec.limits.timeout.map(Seconds),
+                idle_timeout_seconds: spec.limits.idle_timeout.map(Seconds),
+                grace_seconds: Seconds(spec.limits.grace),
+            },
+            retries: spec.retries,
+            env: spec.env.clone(),
+            secrets: spec.secrets.clone(),
+            priority: spec.priority,
+            resources: ResourcesForm {
+                image: spec.resources.image.clone(),
+                memory_bytes: spec.resources.memory,
+                cpus: spec.resources.cpus,
+            },
+        })
+    }
+}
+
+impl From<TaskForm> for RawTask {
+    fn from(form: TaskForm) -> Self {
+        let source = SourceLocation { file: form.source.file.0, line: form.source.line };
+        Self {
+            needs: form.needs.into_iter().map(|need| (need.0.to_string(), source.clone())).collect(),
+            spec: TaskSpec {
+                id: form.id.0,
+                title: form.title,
+                source,
+                action: Action {
+                    program: match form.program {
+                        ProgramForm::Script { script } => Program::Script(script),
+                        ProgramForm::Argv { argv } => Program::Argv(argv),
+                    },
+                    stdin: form.stdin,
+                    agent: form.agent,
+                },
+                check: form.check,
+                touches: from_texts(form.touches),
+                executor: form.executor,
+                limits: Limits {
+                    timeout: form.limits.timeout_seconds.map(|timeout| timeout.0),
+                    idle_timeout: form.limits.idle_timeout_seconds.map(|timeout| timeout.0),
+                    grace: form.limits.grace_seconds.0,
+                },
+                retries: form.retries,
+                env: form.env,
+                secrets: form.secrets,
+                priority: form.priority,
+                resources: Resources {
+                    image: form.resources.image,
+                    memory: form.resources.memory_bytes,
+                    cpus: form.resources.cpus,
+                },
+            },
+        }
+    }
+}

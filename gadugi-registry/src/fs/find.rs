@@ -1,0 +1,87 @@
+//! What a user means by a run, and what earlier runs teach.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use gadugi_core::{AttemptRef, EventKind, Outcome, RegistryError, RunId, TaskId};
+use thiserror::Error;
+
+use super::{FsRegistry, journal};
+
+/// How many earlier runs are looked at for durations.
+const RUNS: usize = 20;
+
+/// Why no single run is meant.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum FindError {
+    /// No run has this id, and none begins with it.
+    #[error("there is no run `{wanted}`")]
+    NoSuchRun {
+        /// As it was asked for.
+        wanted: String,
+    },
+    /// There is no run at all.
+    #[error("there is no run yet")]
+    NoRuns,
+    /// Several runs begin with it.
+    #[error("`{wanted}` is the beginning of several runs: {}", names(.runs))]
+    Ambiguous {
+        /// As it was asked for.
+        wanted: String,
+        /// All of them, oldest first.
+        runs: Vec<RunId>,
+    },
+    /// The runs cannot be listed.
+    #[error("cannot list the runs")]
+    List(#[source] RegistryError),
+}
+
+fn names(runs: &[RunId]) -> String {
+    runs.iter().map(RunId::as_str).collect::<Vec<_>>().join(", ")
+}
+
+impl FsRegistry {
+    /// The run that is meant by an id, by a beginning that only one id has, or by `latest`.
+    ///
+    /// # Errors
+    /// [`FindError`].
+    pub fn find(&self, wanted: &str) -> Result<RunId, FindError> {
+        let mut runs = self.ids().map_err(FindError::List)?;
+        if wanted == "latest" {
+            return runs.pop().ok_or(FindError::NoRuns);
+        }
+        runs.retain(|run| !wanted.is_empty() && run.as_str().starts_with(wanted));
+        match runs.len() {
+            0 => Err(FindError::NoSuchRun { wanted: wanted.to_owned() }),
+            1 => Ok(runs.remove(0)),
+            _ => Err(FindError::Ambiguous { wanted: wanted.to_owned(), runs }),
+        }
+    }
+
+    /// How long the commands of each task took in its most recent attempt that succeeded, over the last 20
+    /// runs. A run that cannot be read teaches nothing and is passed over, since this is only used to
+    /// guess a good order.
+    ///
+    /// # Errors
+    /// [`RegistryError::Read`] when the runs cannot be listed.
+    pub fn earlier_durations(&self) -> Result<HashMap<TaskId, Duration>, RegistryError> {
+        let mut durations = HashMap::new();
+        for run in self.ids()?.iter().rev().take(RUNS) {
+            let Ok(journal) = journal::read(&self.folder(run).journal()) else { continue };
+            let mut times: HashMap<AttemptRef, Duration> = HashMap::new();
+            for event in journal.events {
+                match event.kind {
+                    EventKind::CommandEnded { attempt, end, .. } => *times.entry(attempt).or_default() += end.took,
+                    EventKind::AttemptEnded { attempt, outcome: Outcome::Succeeded } => {
+                        if let Some(time) = times.get(&attempt) {
+                            durations.entry(attempt.task).or_insert(*time);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(durations)
+    }
+}

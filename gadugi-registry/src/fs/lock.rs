@@ -1,0 +1,60 @@
+//! The lock that says who drives a run: an exclusive flock on a file that is never deleted.
+//!
+//! A reader finds out whether the lock is held by taking it shared for a moment, since nothing else
+//! shows a flock. A driver that comes at that moment is refused although nobody drives the run. So a
+//! driver that is refused tries again for longer than such a moment can last, and only then believes it.
+//! A new run needs none of that: its lock is taken before `run.json` exists, and readers do not touch a
+//! folder without `run.json`.
+//!
+//! The kernel lets go of a flock when its last descriptor is closed, however its process ends. The
+//! descriptor is closed on exec, so no command that is started inherits it.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use super::durable::private;
+
+/// How many milliseconds a refused driver waits before each further try.
+const PAUSES: [u64; 6] = [1, 2, 4, 8, 16, 32];
+
+/// Held as long as it lives.
+#[derive(Debug)]
+pub(crate) struct RunLock {
+    /// Only to be closed.
+    _file: File,
+}
+
+impl RunLock {
+    /// Takes the lock; `None` when another driver holds it.
+    pub(crate) fn take(path: &Path) -> io::Result<Option<Self>> {
+        let file = private().write(true).create(true).truncate(false).open(path)?;
+        let mut pauses = PAUSES.iter();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(Self { _file: file })),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) => match pauses.next() {
+                    Some(pause) => thread::sleep(Duration::from_millis(*pause)),
+                    None => return Ok(None),
+                },
+            }
+        }
+    }
+
+    /// Whether a driver holds the lock; a missing file is held by nobody.
+    pub(crate) fn is_held(path: &Path) -> io::Result<bool> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}

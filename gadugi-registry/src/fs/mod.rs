@@ -1,0 +1,251 @@
+//! The registry on disk.
+
+mod durable;
+mod find;
+mod journal;
+mod layout;
+mod lock;
+mod log;
+mod owner;
+mod rebuild;
+mod requests;
+mod writer;
+
+use std::fs;
+use std::io;
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use gadugi_core::{AttemptRef, Registry, RegistryError, RunHeader, RunHistory, RunId, RunListing, RunLog, error_chain};
+
+use self::durable::{create_folder, create_folders, private, sync_folder};
+use self::lock::RunLock;
+use self::log::{FsRunLog, unwritable};
+use self::writer::Writer;
+use crate::format::{FormatError, run_from_json, run_to_json};
+
+pub(crate) use durable::replace;
+pub use find::FindError;
+pub use journal::JournalFollower;
+pub(crate) use layout::RunFolder;
+pub use owner::Owner;
+pub use requests::{StopRequest, TakenRequests};
+
+/// Keeps every run in a folder of its own, in files that people can read and that are described in
+/// `docs/formats.md`.
+///
+/// Beside the methods of [`Registry`] it has some for processes that watch a run or ask its driver for
+/// something. These block; they read or write a few small files.
+#[derive(Debug, Clone)]
+pub struct FsRegistry {
+    state: PathBuf,
+}
+
+impl FsRegistry {
+    /// The registry in the state folder of a repository, `<git-common-dir>/gadugi`. The folder is made
+    /// with the first run.
+    #[must_use]
+    pub fn new(state: impl Into<PathBuf>) -> Self {
+        Self { state: state.into() }
+    }
+
+    /// Where all files of a run lie.
+    #[must_use]
+    pub fn run_folder(&self, run: &RunId) -> PathBuf {
+        self.runs().join(run.as_str())
+    }
+
+    /// Where the files of an attempt lie, its output among them.
+    #[must_use]
+    pub fn attempt_folder(&self, run: &RunId, attempt: &AttemptRef) -> PathBuf {
+        self.folder(run).attempt(attempt)
+    }
+
+    /// Follows the journal of a run as it grows.
+    #[must_use]
+    pub fn follow(&self, run: &RunId) -> JournalFollower {
+        JournalFollower::new(self.folder(run).journal())
+    }
+
+    /// The process that drives the run now and can be signalled from here. `None` when nobody drives it, or
+    /// when the driver is not to be seen from here, for example in a container.
+    ///
+    /// # Errors
+    /// [`RegistryError::Read`], [`RegistryError::TooNew`], [`RegistryError::Damaged`].
+    pub fn owner(&self, run: &RunId) -> Result<Option<Owner>, RegistryError> {
+        let folder = self.folder(run);
+        if !is_driven(&folder)? {
+            return Ok(None);
+        }
+        Ok(Some(read_owner(&folder)?).filter(Owner::is_here))
+    }
+
+    /// Leaves a request for the driver of a run. It is on disk at the return; whoever asks then wakes the
+    /// driver.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoSuchRun`], [`RegistryError::Write`].
+    pub fn post_request(&self, run: &RunId, request: &StopRequest) -> Result<(), RegistryError> {
+        let folder = self.folder(run);
+        if !folder.header().exists() {
+            return Err(no_such_run(run));
+        }
+        requests::post(&folder.requests(), request)
+    }
+
+    /// Takes what others have asked of the run that this process drives. A crash between reading and
+    /// removing a request leaves it there.
+    ///
+    /// # Errors
+    /// [`RegistryError::Read`], and [`RegistryError::Write`] when one cannot be removed.
+    pub fn take_requests(&self, run: &RunId) -> Result<TakenRequests, RegistryError> {
+        requests::take(&self.folder(run).requests())
+    }
+
+    fn runs(&self) -> PathBuf {
+        self.state.join("runs")
+    }
+
+    fn folder(&self, run: &RunId) -> RunFolder {
+        RunFolder::new(self.run_folder(run))
+    }
+
+    /// The ids of all runs, oldest first. A folder without `run.json` is none.
+    fn ids(&self) -> Result<Vec<RunId>, RegistryError> {
+        let runs = self.runs();
+        let unreadable = |source| RegistryError::Read { path: runs.clone(), source };
+        let entries = match fs::read_dir(&runs) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(unreadable(error)),
+        };
+        let mut ids = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(unreadable)?.file_name();
+            if let Some(id) = name.to_str().and_then(|name| name.parse::<RunId>().ok())
+                && self.folder(&id).header().exists()
+            {
+                ids.push(id);
+            }
+        }
+        ids.sort();
+        Ok(ids)
+    }
+
+    fn create_run(&self, header: &RunHeader) -> Result<FsRunLog, RegistryError> {
+        let runs = self.runs();
+        let folder = self.folder(&header.run);
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            |source| RegistryError::Write { path, source }
+        };
+        let json = run_to_json(header).map_err(|error| unwritable(folder.header(), error))?;
+        create_folders(&runs).map_err(failed(&runs))?;
+        match create_folder(folder.path()) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(held(&header.run, &folder)),
+            Err(error) => return Err(failed(folder.path())(error)),
+        }
+        create_folder(&folder.tasks()).map_err(failed(&folder.tasks()))?;
+        let lock = RunLock::take(&folder.lock()).map_err(failed(&folder.lock()))?;
+        let lock = lock.ok_or_else(|| held(&header.run, &folder))?;
+        let owner = Owner::this_process().to_json().map_err(|error| unwritable(folder.owner(), error))?;
+        replace(&folder.owner(), owner.as_bytes()).map_err(failed(&folder.owner()))?;
+        let journal = private().append(true).create_new(true).open(folder.journal());
+        let journal = journal.map_err(failed(&folder.journal()))?;
+        let writer = Writer::start(journal, folder.journal()).map_err(failed(&folder.journal()))?;
+        // The last step: from here on it is a run.
+        replace(&folder.header(), json.as_bytes()).map_err(failed(&folder.header()))?;
+        let above = runs.ancestors().take(3).filter(|path| !path.as_os_str().is_empty());
+        for changed in above {
+            sync_folder(changed).map_err(failed(changed))?;
+        }
+        Ok(FsRunLog::new(folder, writer, lock))
+    }
+
+    fn load_run(&self, run: &RunId) -> Result<RunHistory, RegistryError> {
+        let folder = self.folder(run);
+        let path = folder.header();
+        let json = match fs::read(&path) {
+            Ok(json) => json,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(no_such_run(run)),
+            Err(source) => return Err(RegistryError::Read { path, source }),
+        };
+        let header = run_from_json(&json).map_err(|error| unreadable(path, error))?;
+        // Before the journal is read: a run that nobody drives then has written all that it will.
+        let driven = is_driven(&folder)?;
+        let mut journal = journal::read(&folder.journal())?;
+        if !journal.damage.is_empty() {
+            journal = rebuild::rebuild(&header, &folder, journal);
+        }
+        Ok(RunHistory { header, events: journal.events, driven, damage: journal.damage })
+    }
+}
+
+#[async_trait]
+impl Registry for FsRegistry {
+    async fn create(&self, header: &RunHeader) -> Result<Box<dyn RunLog>, RegistryError> {
+        let (registry, header) = (self.clone(), header.clone());
+        let log = blocking(move || registry.create_run(&header)).await?;
+        Ok(Box::new(log))
+    }
+
+    async fn load(&self, run: &RunId) -> Result<RunHistory, RegistryError> {
+        let (registry, run) = (self.clone(), run.clone());
+        blocking(move || registry.load_run(&run)).await
+    }
+
+    async fn list(&self) -> Result<Vec<RunListing>, RegistryError> {
+        let registry = self.clone();
+        blocking(move || {
+            let listing = |run: RunId| Ok(RunListing { driven: is_driven(&registry.folder(&run))?, run });
+            registry.ids()?.into_iter().map(listing).collect()
+        })
+        .await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RegistryError> + Send + 'static,
+) -> Result<T, RegistryError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // The runtime is shutting down.
+            Err(_) => Err(RegistryError::Stopped),
+        },
+    }
+}
+
+fn is_driven(folder: &RunFolder) -> Result<bool, RegistryError> {
+    RunLock::is_held(&folder.lock()).map_err(|source| RegistryError::Read { path: folder.lock(), source })
+}
+
+fn read_owner(folder: &RunFolder) -> Result<Owner, RegistryError> {
+    let path = folder.owner();
+    let json = fs::read(&path).map_err(|source| RegistryError::Read { path: path.clone(), source })?;
+    Owner::from_json(&json).map_err(|error| unreadable(path, error))
+}
+
+fn no_such_run(run: &RunId) -> RegistryError {
+    RegistryError::NoSuchRun { run: run.to_string() }
+}
+
+fn held(run: &RunId, folder: &RunFolder) -> RegistryError {
+    let holder = match (is_driven(folder), read_owner(folder)) {
+        (Ok(true), Ok(owner)) => owner.to_string(),
+        (Ok(true), Err(_)) => "another process".to_owned(),
+        _ => "an earlier run of that id".to_owned(),
+    };
+    RegistryError::Held { run: run.clone(), holder }
+}
+
+/// What is wrong with a file, as far as the registry's errors tell it.
+fn unreadable(path: PathBuf, error: FormatError) -> RegistryError {
+    match error {
+        FormatError::TooNew { found, known } => RegistryError::TooNew { path, found, known },
+        error => RegistryError::Damaged { path, what: error_chain(&error) },
+    }
+}

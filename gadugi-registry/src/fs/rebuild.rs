@@ -1,0 +1,205 @@
+//! What can be known of a run whose journal is damaged.
+//!
+//! Intents, starts and ends are also kept as files of their attempts, line for line as in the journal, so
+//! those of them that the journal has lost are put back with their own numbers. What is then still
+//! missing is concluded where what follows allows only one conclusion, for example the end of an attempt
+//! whose task has finished. Everything else stays unknown: an attempt that was followed by another one
+//! and whose end is lost is called lost. The result is always a sequence that
+//! [`RunRecord::fold`](gadugi_core::RunRecord::fold) takes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use gadugi_core::{
+    AttemptNo, AttemptRef, Event, EventKind, Outcome, RunHeader, RunRecord, TaskId, TaskState, error_chain,
+};
+
+use super::journal::Journal;
+use super::layout::{ATTEMPT_FILES, RunFolder, attempt_file};
+use crate::format::decode;
+
+/// The reason that stands in the outcome of an attempt whose end nobody knows any more.
+const WHY_LOST: &str = "its end stood in a damaged part of the journal";
+
+/// Completes a damaged journal, and adds to its damage what could not be used.
+pub(crate) fn rebuild(header: &RunHeader, folder: &RunFolder, journal: Journal) -> Journal {
+    let Journal { events, mut damage } = journal;
+    let mut known: BTreeMap<u64, Event> = events.into_iter().map(|event| (event.seq, event)).collect();
+    for event in attempt_files(folder, &mut damage) {
+        known.entry(event.seq).or_insert(event);
+    }
+    let concluded = conclude(header, &known);
+    known.extend(concluded.into_iter().map(|event| (event.seq, event)));
+    let events = keep_what_follows(header, known.into_values(), &mut damage);
+    Journal { events, damage }
+}
+
+/// The events that attempt files hold.
+fn attempt_files(folder: &RunFolder, damage: &mut Vec<String>) -> Vec<Event> {
+    let mut events = Vec::new();
+    for task in entries(&folder.tasks(), damage) {
+        for attempt in entries(&task, damage) {
+            for name in ATTEMPT_FILES {
+                let path = attempt.join(name);
+                let shown = path.strip_prefix(folder.path()).unwrap_or(&path).display();
+                let line = match fs::read(&path) {
+                    Ok(line) => line,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => {
+                        damage.push(format!("{shown} cannot be read: {error}"));
+                        continue;
+                    }
+                };
+                match decode(line.strip_suffix(b"\n").unwrap_or(&line)) {
+                    Ok(event) if attempt_file(&event.kind) == Some(name) => events.push(event),
+                    Ok(_) => damage.push(format!("{shown} holds another event")),
+                    Err(error) => damage.push(format!("{shown} is damaged: {}", error_chain(&error))),
+                }
+            }
+        }
+    }
+    events
+}
+
+fn entries(folder: &Path, damage: &mut Vec<String>) -> Vec<PathBuf> {
+    let listed = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    listed.unwrap_or_else(|error| {
+        damage.push(format!("{} cannot be read: {error}", folder.display()));
+        Vec::new()
+    })
+}
+
+/// The events that must have happened so that those which are known could follow. Each gets the number
+/// of one that is lost.
+fn conclude(header: &RunHeader, known: &BTreeMap<u64, Event>) -> Vec<Event> {
+    let last = known.keys().next_back().copied().unwrap_or(0);
+    let mut conclusion = Conclusion {
+        record: RunRecord::new(header.clone()),
+        lost: (1..last).filter(|seq| !known.contains_key(seq)).collect(),
+        seen: BTreeMap::new(),
+        concluded: Vec::new(),
+    };
+    for event in known.values() {
+        conclusion.make_possible(event, known);
+        conclusion.apply(event);
+    }
+    conclusion.concluded
+}
+
+struct Conclusion {
+    record: RunRecord,
+    /// The numbers of lost events.
+    lost: BTreeSet<u64>,
+    /// The number of the last event about each task.
+    seen: BTreeMap<TaskId, u64>,
+    concluded: Vec<Event>,
+}
+
+impl Conclusion {
+    /// Takes in an event, if it is possible now.
+    fn apply(&mut self, event: &Event) -> bool {
+        let possible = self.record.apply(event).is_ok();
+        if let Some(task) = event.kind.task().filter(|_| possible) {
+            self.seen.insert(task.clone(), event.seq);
+        }
+        possible
+    }
+
+    /// Adds what must have happened before `event`.
+    fn make_possible(&mut self, event: &Event, known: &BTreeMap<u64, Event>) {
+        match &event.kind {
+            EventKind::AttemptIntended { attempt, .. } => {
+                let needs = match self.state(&attempt.task) {
+                    Some(TaskState::Blocked { by }) => by,
+                    _ => Vec::new(),
+                };
+                for need in needs {
+                    self.end_attempt(&need, event, || Outcome::Succeeded);
+                    self.finish(&need, event, Outcome::Succeeded);
+                }
+                self.end_attempt(&attempt.task, event, || Outcome::Lost { why: WHY_LOST.into() });
+            }
+            // A later attempt may be under way.
+            EventKind::WorktreeReleased { attempt } | EventKind::WorktreeKept { attempt, .. }
+                if self.under_way(&attempt.task) == Some(attempt.number) =>
+            {
+                self.end_attempt(&attempt.task, event, || outcome_told_later(attempt, event.seq, known));
+            }
+            EventKind::TaskFinished { task, outcome } => self.end_attempt(task, event, || outcome.clone()),
+            EventKind::RunEnded { .. } => {
+                let tasks: Vec<TaskId> = self.record.tasks.iter().map(|task| task.task.spec.id.clone()).collect();
+                for task in tasks {
+                    if let Some(TaskState::AttemptOver { outcome, .. }) = self.state(&task) {
+                        self.finish(&task, event, outcome);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn state(&self, task: &TaskId) -> Option<TaskState> {
+        self.record.task(task).map(|task| task.state.clone())
+    }
+
+    /// The attempt that has begun and not ended.
+    fn under_way(&self, task: &TaskId) -> Option<AttemptNo> {
+        match self.state(task)? {
+            TaskState::Preparing { attempt }
+            | TaskState::Running { attempt, .. }
+            | TaskState::Collecting { attempt } => Some(attempt),
+            _ => None,
+        }
+    }
+
+    /// Ends the attempt that is under way, if one is.
+    fn end_attempt(&mut self, task: &TaskId, before: &Event, outcome: impl FnOnce() -> Outcome) {
+        if let Some(number) = self.under_way(task) {
+            let attempt = AttemptRef { task: task.clone(), number };
+            self.add(task, before, EventKind::AttemptEnded { attempt, outcome: outcome() });
+        }
+    }
+
+    /// Finishes a task whose last attempt has ended.
+    fn finish(&mut self, task: &TaskId, before: &Event, outcome: Outcome) {
+        if matches!(self.state(task), Some(TaskState::AttemptOver { .. })) {
+            self.add(task, before, EventKind::TaskFinished { task: task.clone(), outcome });
+        }
+    }
+
+    /// Adds an event with the first lost number that lies after the last event about its task.
+    fn add(&mut self, task: &TaskId, before: &Event, kind: EventKind) {
+        let after = self.seen.get(task).copied().unwrap_or(0);
+        let Some(seq) = self.lost.range(after + 1..before.seq.max(after + 1)).next().copied() else { return };
+        let event = Event { seq, at: before.at, kind };
+        if self.apply(&event) {
+            self.lost.remove(&seq);
+            self.concluded.push(event);
+        }
+    }
+}
+
+/// The outcome of an attempt that was the last one, from the end of its task.
+fn outcome_told_later(attempt: &AttemptRef, seq: u64, known: &BTreeMap<u64, Event>) -> Outcome {
+    let later = known.range(seq..).find_map(|(_, event)| match &event.kind {
+        EventKind::AttemptIntended { attempt: next, .. } if next.task == attempt.task => Some(None),
+        EventKind::TaskFinished { task, outcome } if *task == attempt.task => Some(Some(outcome.clone())),
+        _ => None,
+    });
+    later.flatten().unwrap_or_else(|| Outcome::Lost { why: WHY_LOST.into() })
+}
+
+/// Leaves out, with a sentence for each, what cannot have followed on what is left.
+fn keep_what_follows(header: &RunHeader, events: impl Iterator<Item = Event>, damage: &mut Vec<String>) -> Vec<Event> {
+    let mut record = RunRecord::new(header.clone());
+    let follows = |event: &Event| match record.apply(event) {
+        Ok(()) => true,
+        Err(error) => {
+            damage.push(format!("event {} is left out, since something before it is lost: {error}", event.seq));
+            false
+        }
+    };
+    events.filter(follows).collect()
+}

@@ -1,0 +1,274 @@
+//! The report for scripts, described by `docs/report.schema.json`.
+
+use gadugi_core::{
+    AttemptRecord, BranchName, CommandRecord, CommitId, Outcome, Place, Report, RunId, TaskId, TaskRecord,
+};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::LogPath;
+use super::words::{attempt_ref, open_commands, task_time};
+use crate::format::{EndForm, KeepPolicyForm, OutcomeForm, PathForm, PhaseForm, Seconds, Text, WorkForm, texts};
+
+const SCHEMA: &str = "gadugi.report/1";
+
+/// A report as JSON, with a newline at its end. Keys name the unit of their figure, and what is unknown
+/// is `null`. Members may be added within `gadugi.report/1`; none changes its meaning.
+#[must_use]
+pub fn json(report: &Report, log: LogPath<'_>) -> String {
+    let form = ReportForm::new(report, log);
+    let json = serde_json::to_string_pretty(&form);
+    json.expect("cannot fail because all keys are strings and nothing in it refuses to be serialised") + "\n"
+}
+
+#[derive(Serialize)]
+struct ReportForm<'a> {
+    schema: &'static str,
+    run: Text<RunId>,
+    created: Timestamp,
+    started: Option<Timestamp>,
+    last_event: Option<Timestamp>,
+    ended: bool,
+    interrupted: Option<bool>,
+    base: Option<Text<CommitId>>,
+    base_name: Option<&'a str>,
+    settings: SettingsForm,
+    executor: Option<ExecutorForm<'a>>,
+    totals: TotalsForm,
+    performance: PerformanceForm,
+    tasks: Vec<TaskForm<'a>>,
+    warnings: Vec<WarningForm<'a>>,
+}
+
+#[derive(Serialize)]
+struct SettingsForm {
+    jobs: usize,
+    fail_fast: bool,
+    keep: Option<KeepPolicyForm>,
+    allow_overlap: bool,
+}
+
+#[derive(Serialize)]
+struct ExecutorForm<'a> {
+    name: &'a str,
+    reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct TotalsForm {
+    tasks: usize,
+    succeeded: usize,
+    failed: usize,
+    timed_out: usize,
+    cancelled: usize,
+    skipped: usize,
+    lost: usize,
+    unfinished: usize,
+}
+
+#[derive(Serialize)]
+struct PerformanceForm {
+    wall_seconds: Option<Seconds>,
+    task_seconds_sum: Option<Seconds>,
+    commands_without_end: usize,
+    speedup: Option<f64>,
+    worktree_seconds_sum: Option<Seconds>,
+    spawn_seconds_sum: Option<Seconds>,
+    setup_share: Option<f64>,
+    queue_wait_seconds_sum: Option<Seconds>,
+    critical_path_seconds: Option<Seconds>,
+    critical_path: Vec<Text<TaskId>>,
+    peak_parallelism: usize,
+}
+
+#[derive(Serialize)]
+struct TaskForm<'a> {
+    id: Text<TaskId>,
+    title: &'a str,
+    file: Option<PathForm>,
+    line: Option<usize>,
+    agent: Option<&'a str>,
+    needs: Vec<Text<TaskId>>,
+    state: &'static str,
+    outcome: Option<EndedForm>,
+    task_seconds: Option<Seconds>,
+    attempts: Vec<AttemptForm<'a>>,
+}
+
+/// An outcome as in the journal, and in words.
+#[derive(Serialize)]
+struct EndedForm {
+    #[serde(flatten)]
+    outcome: Option<OutcomeForm>,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct AttemptForm<'a> {
+    number: u32,
+    executor: &'a str,
+    intended: Timestamp,
+    ended: Option<Timestamp>,
+    outcome: Option<EndedForm>,
+    worktree: Option<WorktreeForm>,
+    work: Option<WorkForm>,
+    commands: Vec<CommandForm<'a>>,
+}
+
+#[derive(Serialize)]
+struct WorktreeForm {
+    path: PathForm,
+    branch: Option<Text<BranchName>>,
+    base: Option<Text<CommitId>>,
+    took_seconds: Option<Seconds>,
+    place: &'static str,
+    kept_because: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct CommandForm<'a> {
+    phase: Option<PhaseForm>,
+    executor: &'a str,
+    token: &'a str,
+    started: Timestamp,
+    spawn_seconds: Seconds,
+    end: Option<EndForm>,
+    log: Option<PathForm>,
+}
+
+#[derive(Serialize)]
+struct WarningForm<'a> {
+    about: String,
+    task: Option<Text<TaskId>>,
+    message: &'a str,
+}
+
+impl<'a> ReportForm<'a> {
+    fn new(report: &'a Report, log: LogPath<'_>) -> Self {
+        let record = &report.record;
+        let header = &record.header;
+        let totals = &report.totals;
+        Self {
+            schema: SCHEMA,
+            run: Text(header.run.clone()),
+            created: header.created,
+            started: record.started,
+            last_event: record.last_event,
+            ended: record.ended.is_some(),
+            interrupted: record.ended.map(|(_, interrupted)| interrupted),
+            base: header.base.clone().map(Text),
+            base_name: header.base_name.as_deref(),
+            settings: SettingsForm {
+                jobs: header.settings.jobs.get(),
+                fail_fast: header.settings.fail_fast,
+                keep: header.settings.keep.try_into().ok(),
+                allow_overlap: header.settings.allow_overlap,
+            },
+            executor: record.executor.as_ref().map(|(name, reason)| ExecutorForm { name, reason }),
+            totals: TotalsForm {
+                tasks: totals.tasks,
+                succeeded: totals.succeeded,
+                failed: totals.failed,
+                timed_out: totals.timed_out,
+                cancelled: totals.cancelled,
+                skipped: totals.skipped,
+                lost: totals.lost,
+                unfinished: totals.unfinished,
+            },
+            performance: performance(report),
+            tasks: record.tasks.iter().map(|task| task_form(task, log)).collect(),
+            warnings: record
+                .warnings
+                .iter()
+                .map(|warning| WarningForm {
+                    about: warning.kind.to_string(),
+                    task: warning.task.clone().map(Text),
+                    message: &warning.message,
+                })
+                .collect(),
+        }
+    }
+}
+
+fn performance(report: &Report) -> PerformanceForm {
+    let figures = &report.performance;
+    let tasks = &report.record.tasks;
+    let attempts = || tasks.iter().flat_map(|task| &task.attempts);
+    let any_ended = tasks.iter().any(|task| task_time(task).is_some());
+    let any_worktree = attempts().any(|attempt| attempt.worktree_took.is_some());
+    let any_command = attempts().any(|attempt| !attempt.commands.is_empty());
+    let (path, path_time) = &figures.critical_path;
+    PerformanceForm {
+        wall_seconds: figures.wall.map(Seconds),
+        task_seconds_sum: any_ended.then_some(Seconds(figures.task_time)),
+        commands_without_end: open_commands(tasks),
+        speedup: figures.speedup,
+        worktree_seconds_sum: any_worktree.then_some(Seconds(figures.worktree_time)),
+        spawn_seconds_sum: any_command.then_some(Seconds(figures.spawn_time)),
+        setup_share: figures.setup_share,
+        queue_wait_seconds_sum: attempts().next().map(|_| Seconds(figures.queue_wait)),
+        critical_path_seconds: any_ended.then_some(Seconds(*path_time)),
+        critical_path: if any_ended { texts(path) } else { Vec::new() },
+        peak_parallelism: figures.peak_parallelism,
+    }
+}
+
+fn task_form<'a>(task: &'a TaskRecord, log: LogPath<'_>) -> TaskForm<'a> {
+    let spec = &task.task.spec;
+    let file = spec.source.file.as_path();
+    TaskForm {
+        id: Text(spec.id.clone()),
+        title: &spec.title,
+        file: (!file.as_os_str().is_empty()).then(|| file.into()),
+        line: (spec.source.line > 0).then_some(spec.source.line),
+        agent: spec.action.agent.as_deref(),
+        needs: texts(&task.task.needs),
+        state: if task.state.is_finished() { "finished" } else { task.state.word() },
+        outcome: task.outcome().map(ended_form),
+        task_seconds: task_time(task).map(Seconds),
+        attempts: task.attempts.iter().map(|attempt| attempt_form(task, attempt, log)).collect(),
+    }
+}
+
+fn ended_form(outcome: &Outcome) -> EndedForm {
+    EndedForm { outcome: outcome.try_into().ok(), text: outcome.to_string() }
+}
+
+fn attempt_form<'a>(task: &TaskRecord, attempt: &'a AttemptRecord, log: LogPath<'_>) -> AttemptForm<'a> {
+    let command = |command: &'a CommandRecord| CommandForm {
+        phase: command.phase.try_into().ok(),
+        executor: &command.identity.executor,
+        token: &command.identity.token,
+        started: command.started,
+        spawn_seconds: Seconds(command.spawn),
+        end: command.end.and_then(|end| end.try_into().ok()),
+        log: log(&attempt_ref(task, attempt), command.phase).map(PathForm),
+    };
+    AttemptForm {
+        number: attempt.number.get(),
+        executor: &attempt.executor,
+        intended: attempt.intended,
+        ended: attempt.ended.as_ref().map(|(_, at)| *at),
+        outcome: attempt.ended.as_ref().map(|(outcome, _)| ended_form(outcome)),
+        worktree: worktree_form(attempt),
+        work: attempt.work.as_ref().map(WorkForm::from),
+        commands: attempt.commands.iter().map(command).collect(),
+    }
+}
+
+fn worktree_form(attempt: &AttemptRecord) -> Option<WorktreeForm> {
+    let lease = attempt.lease.as_ref()?;
+    let (place, kept_because) = match &attempt.place {
+        Place::InUse => ("in_use", Vec::new()),
+        Place::Released => ("released", Vec::new()),
+        Place::Kept(reasons) => ("kept", reasons.iter().map(ToString::to_string).collect()),
+    };
+    Some(WorktreeForm {
+        path: lease.path.as_path().into(),
+        branch: lease.branch.clone().map(Text),
+        base: lease.base.clone().map(Text),
+        took_seconds: attempt.worktree_took.map(Seconds),
+        place,
+        kept_because,
+    })
+}

@@ -1,0 +1,102 @@
+//! The report for CI servers.
+
+use gadugi_core::{AttemptRecord, Failure, Outcome, Phase, Report, TaskRecord};
+use quick_junit::{NonSuccessKind, Report as JUnit, TestCase, TestCaseStatus, TestRerun, TestSuite};
+
+use super::LogTail;
+use super::escape::xml;
+use super::words::{attempt_ref, attempt_time, command};
+
+/// A report as JUnit XML: the run is a test suite, a task is a test case.
+///
+/// - A task that did not succeed by its own doing (its command, its check, a clock, a conflict) is a
+///   failure. One that something else kept from a result (no worktree, no start, no snapshot, cancelled
+///   while it ran, lost, not over) is an error. One that never began is skipped.
+/// - Earlier attempts at a task that then succeeded are flaky runs of it; those at one that did not are
+///   reruns.
+/// - The time of a case is the measured time of the commands of the task's last attempt; flaky runs and
+///   reruns have their own.
+/// - `tail` gives the end of an output; what XML 1.0 cannot hold is taken out of it.
+#[must_use]
+pub fn junit(report: &Report, tail: LogTail<'_>) -> String {
+    let record = &report.record;
+    let mut suite = TestSuite::new(record.header.run.as_str());
+    if let Some(started) = record.started {
+        suite.extra.insert("timestamp".into(), started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into());
+    }
+    if let Some((wall, _)) = record.ended {
+        suite.set_time(wall);
+    }
+    suite.add_test_cases(record.tasks.iter().map(|task| case(task, tail)));
+    let mut junit = JUnit::new("gadugi");
+    if let Some((wall, _)) = record.ended {
+        junit.set_time(wall);
+    }
+    junit.add_test_suite(suite);
+    junit.to_string().expect("cannot fail because it is written to memory, from strings")
+}
+
+fn case(task: &TaskRecord, tail: LogTail<'_>) -> TestCase {
+    let mut status = match task.outcome() {
+        Some(Outcome::Succeeded) => TestCaseStatus::success(),
+        Some(outcome) if task.attempts.is_empty() => {
+            let mut skipped = TestCaseStatus::skipped();
+            skipped.set_message(xml(outcome.to_string().as_bytes()));
+            skipped
+        }
+        Some(outcome) => {
+            let mut status = TestCaseStatus::non_success(kind(outcome));
+            status.set_type(outcome.word()).set_message(xml(outcome.to_string().as_bytes()));
+            status
+        }
+        None => {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+            status.set_type("not over").set_message(task.state.word());
+            status
+        }
+    };
+    if let Some((_, earlier)) = task.attempts.split_last() {
+        status.add_reruns(earlier.iter().map(|attempt| rerun(task, attempt, tail)));
+    }
+    let mut case = TestCase::new(task.task.spec.id.as_str(), status);
+    case.set_classname("gadugi");
+    if let Some(last) = task.last() {
+        if let Some(time) = attempt_time(last) {
+            case.set_time(time);
+        }
+        if let Some(output) = output(task, last, tail) {
+            case.set_system_out(output);
+        }
+    }
+    case
+}
+
+fn rerun(task: &TaskRecord, attempt: &AttemptRecord, tail: LogTail<'_>) -> TestRerun {
+    let outcome = attempt.ended.as_ref().map(|(outcome, _)| outcome);
+    let mut rerun = TestRerun::new(outcome.map_or(NonSuccessKind::Error, kind));
+    if let Some(outcome) = outcome {
+        rerun.set_type(outcome.word()).set_message(xml(outcome.to_string().as_bytes()));
+    }
+    if let Some(time) = attempt_time(attempt) {
+        rerun.set_time(time);
+    }
+    if let Some(output) = output(task, attempt, tail) {
+        rerun.set_system_out(output);
+    }
+    rerun
+}
+
+fn kind(outcome: &Outcome) -> NonSuccessKind {
+    match outcome {
+        Outcome::Failed(Failure::ExitCode(_) | Failure::Signal(_) | Failure::Check(_))
+        | Outcome::TimedOut(_)
+        | Outcome::Conflict { .. } => NonSuccessKind::Failure,
+        _ => NonSuccessKind::Error,
+    }
+}
+
+/// The end of the output of the attempt's last command.
+fn output(task: &TaskRecord, attempt: &AttemptRecord, tail: LogTail<'_>) -> Option<String> {
+    let phase = if command(attempt, Phase::Check).is_some() { Phase::Check } else { Phase::Main };
+    tail(&attempt_ref(task, attempt), phase).map(|bytes| xml(&bytes)).filter(|text| !text.is_empty())
+}

@@ -1,0 +1,298 @@
+//! The report for people.
+
+use std::fmt::Write as _;
+
+use gadugi_core::{AttemptRecord, CommitId, Outcome, Phase, Place, Report, TaskRecord, TaskState};
+
+use super::LogPath;
+use super::escape::{block, code, code_cell, inline, shell};
+use super::words::{UNKNOWN, attempt_ref, attempt_time, command, count, duration, open_commands, task_time, totals};
+
+/// What a cell holds for a task that never began.
+const NONE: &str = "-";
+
+/// A report as Markdown, in this order: summary, table of tasks, a section for each task, performance,
+/// warnings, and what to do next as commands that can be pasted. Text that comes from tasks is escaped.
+#[must_use]
+pub fn markdown(report: &Report, log: LogPath<'_>) -> String {
+    let mut out = Paragraphs::default();
+    summary(&mut out, report);
+    table(&mut out, report);
+    for task in &report.record.tasks {
+        section(&mut out, task, log);
+    }
+    performance(&mut out, report);
+    warnings(&mut out, report);
+    next_steps(&mut out, report);
+    out.0
+}
+
+/// Markdown whose parts are set apart by empty lines.
+#[derive(Default)]
+struct Paragraphs(String);
+
+impl Paragraphs {
+    fn add(&mut self, paragraph: &str) {
+        if !self.0.is_empty() {
+            self.0.push('\n');
+        }
+        self.0.push_str(paragraph);
+        if !paragraph.ends_with('\n') {
+            self.0.push('\n');
+        }
+    }
+
+    fn list(&mut self, items: &[String]) {
+        let items: String = items.iter().map(|item| format!("- {item}\n")).collect();
+        self.add(&items);
+    }
+}
+
+fn summary(out: &mut Paragraphs, report: &Report) {
+    let record = &report.record;
+    out.add(&format!("# Run {}", record.header.run));
+    let end = match record.ended {
+        Some((wall, false)) => format!("It took {}.", duration(wall)),
+        Some((wall, true)) => format!("It was stopped after {}, before all tasks were through.", duration(wall)),
+        None => "Its end is not recorded: it goes on, or its driver died.".to_owned(),
+    };
+    out.add(&format!("{} {end}", totals(&report.totals)));
+    let mut facts = Vec::new();
+    if let Some(base) = &record.header.base {
+        let name = record.header.base_name.as_deref().map(|name| format!("{} at ", code(name))).unwrap_or_default();
+        facts.push(format!("Base: {name}{}", code(base.short())));
+    }
+    if let Some((executor, reason)) = &record.executor {
+        facts.push(format!("Executor: {} ({})", inline(executor), inline(reason)));
+    }
+    facts.push(format!("Jobs at once: {} at the most", record.header.settings.jobs));
+    if let Some(started) = record.started {
+        facts.push(format!("Started: {}", started.strftime("%Y-%m-%d %H:%M:%S UTC")));
+    }
+    out.list(&facts);
+}
+
+fn table(out: &mut Paragraphs, report: &Report) {
+    out.add("## Tasks");
+    let mut rows = String::from(
+        "| Outcome | Task | Title | Branch | Commits | Files | Duration | Executor |\n\
+         | --- | --- | --- | --- | ---: | ---: | ---: | --- |\n",
+    );
+    for task in &report.record.tasks {
+        let cells = [
+            task.state.word().to_owned(),
+            code_cell(task.task.spec.id.as_str()),
+            inline(&task.task.spec.title),
+            branch(task).map_or(NONE.to_owned(), |branch| code_cell(&branch)),
+            figure(task, task.last().and_then(|last| last.work.as_ref()).map(|work| work.commits.to_string())),
+            figure(task, task.last().and_then(|last| last.work.as_ref()).map(|work| work.files.to_string())),
+            figure(task, task_time(task).map(duration)),
+            task.last().map_or(NONE.to_owned(), |last| inline(&last.executor)),
+        ];
+        rows += &format!("| {} |\n", cells.join(" | "));
+    }
+    out.add(&rows);
+}
+
+/// A figure of a task that began is unknown where it is not known; one that never began has none.
+fn figure(task: &TaskRecord, value: Option<String>) -> String {
+    value.unwrap_or_else(|| if task.attempts.is_empty() { NONE } else { UNKNOWN }.to_owned())
+}
+
+fn branch(task: &TaskRecord) -> Option<String> {
+    Some(task.last()?.lease.as_ref()?.branch.as_ref()?.to_string())
+}
+
+fn section(out: &mut Paragraphs, task: &TaskRecord, log: LogPath<'_>) {
+    let spec = &task.task.spec;
+    out.add(&format!("### {}: {}", code(spec.id.as_str()), inline(&spec.title)));
+    let outcome = task.outcome().map_or_else(|| task.state.word().to_owned(), |outcome| inline(&outcome.to_string()));
+    let mut facts = vec![format!("Outcome: {outcome}")];
+    if !spec.source.file.as_os_str().is_empty() {
+        facts.push(format!("Task file: {}", code(&spec.source.to_string())));
+    }
+    if let Some(agent) = &spec.action.agent {
+        facts.push(format!("Agent: {}", inline(agent)));
+    }
+    if !task.task.needs.is_empty() {
+        let needs: Vec<String> = task.task.needs.iter().map(|need| code(need.as_str())).collect();
+        facts.push(format!("Needs: {}", needs.join(", ")));
+    }
+    if let Some(last) = task.last() {
+        if spec.check.is_some() {
+            facts.push(format!("Check: {}", check(last)));
+        }
+        facts.extend(place(last));
+    }
+    out.list(&facts);
+    if let Some(script) = &spec.check {
+        out.add("The check:");
+        out.add(&block("sh", script));
+    }
+    if !task.attempts.is_empty() {
+        out.add(&attempts(task, log));
+    }
+}
+
+fn check(attempt: &AttemptRecord) -> String {
+    match command(attempt, Phase::Check) {
+        None => "not run".to_owned(),
+        Some(command) => match command.end {
+            None => UNKNOWN.to_owned(),
+            Some(end) if end.status.success() => "passed".to_owned(),
+            Some(end) => format!("failed ({})", end.status),
+        },
+    }
+}
+
+/// What the attempt made, and where it is.
+fn place(attempt: &AttemptRecord) -> Vec<String> {
+    let mut facts = Vec::new();
+    let Some(lease) = &attempt.lease else { return facts };
+    if let Some(branch) = &lease.branch {
+        let work = match &attempt.work {
+            Some(work) => format!("{}, {}", count(work.commits, "commit"), count(work.files, "changed file")),
+            None => format!("what it holds is {UNKNOWN}"),
+        };
+        facts.push(format!("Branch: {} ({work})", code(branch.as_str())));
+    }
+    let path = code(&lease.path.display().to_string());
+    facts.push(match &attempt.place {
+        Place::Released => "Worktree: removed; everything is on the branch".to_owned(),
+        Place::InUse => format!("Worktree: {path}"),
+        Place::Kept(reasons) => {
+            let reasons: Vec<String> = reasons.iter().map(|reason| inline(&reason.to_string())).collect();
+            format!("Worktree: {path}, kept: {}", reasons.join(", "))
+        }
+    });
+    if let Some(work) = attempt.work.as_ref().filter(|work| !work.left_out.is_empty()) {
+        let files: Vec<String> = work.left_out.iter().map(|file| code(file)).collect();
+        facts.push(format!("Left out of the commit, since they look like secrets: {}", files.join(", ")));
+    }
+    facts
+}
+
+fn attempts(task: &TaskRecord, log: LogPath<'_>) -> String {
+    let mut list = String::new();
+    for attempt in &task.attempts {
+        let outcome = match &attempt.ended {
+            Some((outcome, _)) => inline(&outcome.to_string()),
+            None => "not over".to_owned(),
+        };
+        let time = attempt_time(attempt).map_or(UNKNOWN.to_owned(), duration);
+        list += &format!("- Attempt {}: {outcome}, {time}, {}\n", attempt.number, inline(&attempt.executor));
+        for command in &attempt.commands {
+            let Some(path) = log(&attempt_ref(task, attempt), command.phase) else { continue };
+            let what = if command.phase == Phase::Check { "log of the check" } else { "log" };
+            let output = match command.end.map(|end| end.output) {
+                None => format!("length {UNKNOWN}"),
+                Some(output) => {
+                    let mut parts = vec![count(output.bytes, "byte")];
+                    if output.dropped > 0 {
+                        parts.push(format!("{} of them dropped", output.dropped));
+                    }
+                    if output.leaked {
+                        parts.push("a process that outlived the command held it open".to_owned());
+                    }
+                    parts.join(", ")
+                }
+            };
+            list += &format!("  - {what}: {} ({output})\n", code(&path.display().to_string()));
+        }
+    }
+    list
+}
+
+fn performance(out: &mut Paragraphs, report: &Report) {
+    let figures = &report.performance;
+    let nothing_ran = report.record.tasks.iter().all(|task| task_time(task).is_none());
+    let unknown = || {
+        let why = if nothing_ran { "no command has ended" } else { "the run's end is not recorded" };
+        format!("{UNKNOWN} ({why})")
+    };
+    let sum = match (nothing_ran, open_commands(&report.record.tasks)) {
+        (true, _) => unknown(),
+        (false, 0) => duration(figures.task_time),
+        (false, open) => {
+            format!("{}, without {} whose end is {UNKNOWN}", duration(figures.task_time), count(open as u64, "command"))
+        }
+    };
+    let (path, path_time) = &figures.critical_path;
+    let path = match path.as_slice() {
+        _ if nothing_ran => unknown(),
+        path => {
+            let names: Vec<String> = path.iter().map(|task| code_cell(task.as_str())).collect();
+            format!("{} ({})", duration(*path_time), names.join(" → "))
+        }
+    };
+    let began = report.record.tasks.iter().any(|task| !task.attempts.is_empty());
+    let rows = [
+        ("Wall time", figures.wall.map_or_else(|| UNKNOWN.to_owned(), duration)),
+        ("Sum of task times", sum),
+        (
+            "Speed-up, measured: sum of task times / wall time",
+            figures.speedup.map_or_else(unknown, |s| format!("{s:.2}")),
+        ),
+        (
+            "Set-up share: (worktrees + starts) / (worktrees + starts + task times)",
+            figures.setup_share.map_or_else(unknown, |share| format!("{:.1} %", share * 100.0)),
+        ),
+        ("Queue wait, summed over the tasks", if began { duration(figures.queue_wait) } else { UNKNOWN.to_owned() }),
+        ("Critical path", path),
+        ("Peak parallelism", figures.peak_parallelism.to_string()),
+    ];
+    out.add("## Performance");
+    let rows: String = rows.iter().map(|(name, value)| format!("| {name} | {value} |\n")).collect();
+    out.add(&format!("| Figure | Value |\n| --- | ---: |\n{rows}"));
+}
+
+fn warnings(out: &mut Paragraphs, report: &Report) {
+    out.add("## Warnings");
+    let warnings = report.record.warnings.iter().map(|warning| {
+        let task = warning.task.as_ref().map(|task| format!("{}: ", code(task.as_str()))).unwrap_or_default();
+        format!("{task}{} ({})", inline(&warning.message), warning.kind)
+    });
+    let warnings: Vec<String> = warnings.collect();
+    if warnings.is_empty() {
+        out.add("None.");
+    } else {
+        out.list(&warnings);
+    }
+}
+
+fn next_steps(out: &mut Paragraphs, report: &Report) {
+    let run = &report.record.header.run;
+    let mut steps = String::new();
+    let mut step = |title: &str, commands: Vec<String>| {
+        if !commands.is_empty() {
+            // Writing to a string cannot fail.
+            writeln!(steps, "# {title}\n{}", commands.join("\n")).ok();
+        }
+    };
+    let tasks = || report.record.tasks.iter();
+    let review = tasks().filter_map(|task| {
+        let (base, branch) = commits_of(task)?;
+        Some(format!("git log -p {}", shell(&format!("{base}..{branch}"))))
+    });
+    step("Review what was made", review.collect());
+    let merge = tasks().filter(|task| task.outcome().is_some_and(Outcome::success)).filter_map(|task| {
+        let (_, branch) = commits_of(task)?;
+        Some(format!("git merge {}", shell(&branch)))
+    });
+    step("Merge what succeeded", merge.collect());
+    let failed = tasks().filter(|task| {
+        !task.attempts.is_empty() && matches!(&task.state, TaskState::Finished(outcome) if !outcome.success())
+    });
+    let logs = failed.map(|task| format!("gadugi logs {} --run {run}", shell(task.task.spec.id.as_str())));
+    step("See why a task did not succeed", logs.collect());
+    step("Remove the worktrees and the merged branches", vec![format!("gadugi clean {run}")]);
+    out.add("## Next steps");
+    out.add(&block("sh", &steps));
+}
+
+/// The base and the branch of a task that has made commits.
+fn commits_of(task: &TaskRecord) -> Option<(&CommitId, String)> {
+    let last = task.last()?;
+    last.work.as_ref().filter(|work| work.commits > 0)?;
+    Some((last.lease.as_ref()?.base.as_ref()?, branch(task)?))
+}

@@ -1,0 +1,81 @@
+//! Turns a [`Report`] into Markdown for people, JSON for scripts and JUnit for CI servers.
+//!
+//! All three say the same, and none says more than what was measured: an unknown figure is called
+//! unknown, or is `null`, and is never 0.
+
+mod escape;
+mod json;
+mod junit;
+mod markdown;
+mod words;
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use gadugi_core::{AttemptRef, Phase, RegistryError, Report};
+
+use crate::fs::{RunFolder, replace};
+
+pub use json::json;
+pub use junit::junit;
+pub use markdown::markdown;
+
+/// Says where the output of a command is; `None` where there is none.
+pub type LogPath<'a> = &'a dyn Fn(&AttemptRef, Phase) -> Option<PathBuf>;
+
+/// Gives the end of the output of a command, whatever bytes it is; `None` where there is none.
+pub type LogTail<'a> = &'a dyn Fn(&AttemptRef, Phase) -> Option<Vec<u8>>;
+
+/// How much of the end of an output goes into JUnit.
+const TAIL: u64 = 16 * 1024;
+
+/// Where [`write_reports`] has put the reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenReports {
+    /// `report.md`.
+    pub markdown: PathBuf,
+    /// `report.json`.
+    pub json: PathBuf,
+    /// `junit.xml`.
+    pub junit: PathBuf,
+}
+
+/// Writes `report.md`, `report.json` and `junit.xml` into the folder of a run, each whole or not at all, in
+/// place of earlier ones. Output is looked for in the folders of the attempts; what cannot be read of it
+/// is left out. It blocks.
+///
+/// # Errors
+/// [`RegistryError::Write`].
+pub fn write_reports(run_folder: &Path, report: &Report) -> Result<WrittenReports, RegistryError> {
+    let folder = RunFolder::new(run_folder.to_owned());
+    let log = |attempt: &AttemptRef, phase: Phase| {
+        Some(folder.attempt(attempt).join(phase.output_file())).filter(|path| path.exists())
+    };
+    let end = |attempt: &AttemptRef, phase: Phase| log(attempt, phase).and_then(|path| tail(&path).ok());
+    let write = |name: &str, content: String| {
+        let path = run_folder.join(name);
+        match replace(&path, content.as_bytes()) {
+            Ok(()) => Ok(path),
+            Err(source) => Err(RegistryError::Write { path, source }),
+        }
+    };
+    Ok(WrittenReports {
+        markdown: write("report.md", markdown(report, &log))?,
+        json: write("report.json", json(report, &log))?,
+        junit: write("junit.xml", junit(report, &end))?,
+    })
+}
+
+/// The end of an output, at most 16 KiB.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn tail(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

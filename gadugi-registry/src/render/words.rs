@@ -1,0 +1,68 @@
+//! Figures and counts as people read them, and what the reports make of an attempt.
+
+use std::time::Duration;
+
+use gadugi_core::{AttemptRecord, AttemptRef, CommandRecord, Phase, TaskRecord, Totals};
+
+/// For what was begun and whose figure nobody knows.
+pub(super) const UNKNOWN: &str = "unknown";
+
+/// A duration to two or three digits.
+pub(super) fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0 if time.is_zero() => "0 s".to_owned(),
+        0 if time.as_millis() == 0 => format!("{} µs", time.as_micros()),
+        0 => format!("{} ms", time.as_millis()),
+        1..60 => format!("{:.1} s", time.as_secs_f64()),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// `1 file`, `2 files`.
+pub(super) fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// How many tasks ended how, without those counts that are 0.
+pub(super) fn totals(totals: &Totals) -> String {
+    let counts = [
+        (totals.succeeded, "succeeded"),
+        (totals.failed, "failed"),
+        (totals.timed_out, "timed out"),
+        (totals.cancelled, "cancelled"),
+        (totals.skipped, "skipped"),
+        (totals.lost, "lost"),
+        (totals.unfinished, "not over"),
+    ];
+    let parts: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+    format!("{}: {}.", count(totals.tasks as u64, "task"), parts.join(", "))
+}
+
+/// The measured time of an attempt's commands; `None` when the end of none is known.
+pub(super) fn attempt_time(attempt: &AttemptRecord) -> Option<Duration> {
+    attempt.commands.iter().any(|command| command.end.is_some()).then(|| attempt.command_time())
+}
+
+/// The measured time of all attempts at a task; `None` when the end of no command is known.
+pub(super) fn task_time(task: &TaskRecord) -> Option<Duration> {
+    let times: Vec<Duration> = task.attempts.iter().filter_map(attempt_time).collect();
+    (!times.is_empty()).then(|| times.iter().sum())
+}
+
+/// How many commands were started whose end is unknown.
+pub(super) fn open_commands<'a>(tasks: impl IntoIterator<Item = &'a TaskRecord>) -> usize {
+    let attempts = tasks.into_iter().flat_map(|task| &task.attempts);
+    attempts.flat_map(|attempt| &attempt.commands).filter(|command| command.end.is_none()).count()
+}
+
+/// The command of that phase.
+pub(super) fn command(attempt: &AttemptRecord, phase: Phase) -> Option<&CommandRecord> {
+    attempt.commands.iter().find(|command| command.phase == phase)
+}
+
+/// Names an attempt at a task.
+pub(super) fn attempt_ref(task: &TaskRecord, attempt: &AttemptRecord) -> AttemptRef {
+    AttemptRef { task: task.task.spec.id.clone(), number: attempt.number }
+}

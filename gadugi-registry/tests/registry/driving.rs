@@ -1,0 +1,226 @@
+//! Who drives a run, and what others see of it meanwhile.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use gadugi_core::{Event, EventKind, Registry, RegistryError, RunLog};
+use gadugi_registry::{FsRegistry, MemoryRegistry};
+use tempfile::TempDir;
+
+use crate::sample::{attempt, every_outcome, keep, simple_header, start_of_time, write};
+
+fn fresh() -> (TempDir, FsRegistry) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = FsRegistry::new(folder.path());
+    (folder, registry)
+}
+
+#[tokio::test]
+async fn a_run_is_driven_as_long_as_its_log_lives() {
+    let (_folder, registry) = fresh();
+    let header = simple_header('1', 1);
+    let log = registry.create(&header).await.expect("a new run");
+    assert!(registry.load(&header.run).await.expect("a run").driven);
+    assert!(registry.list().await.expect("runs")[0].driven);
+    drop(log);
+    assert!(!registry.load(&header.run).await.expect("a run").driven);
+    assert!(!registry.list().await.expect("runs")[0].driven);
+}
+
+#[tokio::test]
+async fn a_second_run_of_one_id_is_refused_with_the_name_of_its_holder() {
+    let (_folder, registry) = fresh();
+    let header = simple_header('2', 1);
+    let log = registry.create(&header).await.expect("a new run");
+    let Err(RegistryError::Held { run, holder }) = registry.create(&header).await else { panic!("it must be refused") };
+    assert_eq!(run, header.run);
+    assert!(holder.starts_with(&format!("process {}", std::process::id())), "{holder}");
+    drop(log);
+    let Err(RegistryError::Held { holder, .. }) = registry.create(&header).await else { panic!("it must be refused") };
+    assert_eq!(holder, "an earlier run of that id");
+}
+
+#[tokio::test]
+async fn of_many_that_create_one_run_at_once_one_wins() {
+    let (_folder, registry) = fresh();
+    let header = simple_header('3', 1);
+    let tries = (0..32).map(|_| {
+        let (registry, header) = (registry.clone(), header.clone());
+        tokio::spawn(async move { registry.create(&header).await })
+    });
+    let mut winners = Vec::new();
+    for each in tries.collect::<Vec<_>>() {
+        match each.await.expect("no panic") {
+            Ok(log) => winners.push(log),
+            Err(error) => assert!(matches!(error, RegistryError::Held { .. }), "{error}"),
+        }
+    }
+    assert_eq!(winners.len(), 1);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_command_started_meanwhile_does_not_hold_the_run() {
+    let (_folder, registry) = fresh();
+    let header = simple_header('4', 1);
+    let log = registry.create(&header).await.expect("a new run");
+    let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("cat");
+    drop(log);
+    assert!(!registry.load(&header.run).await.expect("a run").driven);
+    drop(child.stdin.take());
+    child.wait().expect("its end");
+}
+
+#[tokio::test]
+async fn the_owner_is_known_while_it_drives() {
+    let (_folder, registry) = fresh();
+    let header = simple_header('5', 1);
+    let log = registry.create(&header).await.expect("a new run");
+    let owner = registry.owner(&header.run).expect("readable").expect("this process");
+    assert_eq!((owner.pid, owner.version.as_str()), (std::process::id(), env!("CARGO_PKG_VERSION")));
+    drop(log);
+    assert_eq!(registry.owner(&header.run).expect("readable"), None);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn another_process_of_the_same_number_is_not_taken_for_the_owner() {
+    let (_folder, registry) = fresh();
+    let header = simple_header('6', 1);
+    let _log = registry.create(&header).await.expect("a new run");
+    let path = registry.run_folder(&header.run).join("owner.json");
+    let owner = registry.owner(&header.run).expect("readable").expect("this process");
+    let ticks = owner.start_ticks.expect("Linux tells");
+    let json = fs::read_to_string(&path).expect("an owner");
+    fs::write(&path, json.replace(&ticks.to_string(), &(ticks - 1).to_string())).expect("another start");
+    assert_eq!(registry.owner(&header.run).expect("readable"), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_beside_the_writer_see_a_beginning_of_what_it_writes() {
+    let (_folder, registry) = fresh();
+    let (header, story) = every_outcome();
+    let mut log = registry.create(&header).await.expect("a new run");
+    let done = AtomicBool::new(false);
+    let event = |seq: u64| Event { seq, ..story[seq as usize % story.len()].clone() };
+    let tickets: Vec<_> = (1..=3000).map(|seq| log.note(&event(seq))).collect();
+    let followed = thread::scope(|scope| {
+        let follower = scope.spawn(|| {
+            let mut follower = registry.follow(&header.run);
+            let mut seen = Vec::new();
+            loop {
+                let last = done.load(Ordering::SeqCst);
+                seen.extend(follower.next_events().expect("sound lines"));
+                if last {
+                    return seen;
+                }
+            }
+        });
+        let loader = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            let mut lengths = Vec::new();
+            while !done.load(Ordering::SeqCst) {
+                let history = runtime.block_on(registry.load(&header.run)).expect("a run");
+                assert_eq!((history.driven, history.damage), (true, Vec::new()));
+                assert!(history.events.iter().enumerate().all(|(n, event)| event.seq == n as u64 + 1));
+                lengths.push(history.events.len());
+            }
+            assert!(lengths.is_sorted());
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let kept = scope.spawn(move || tickets.into_iter().all(|ticket| runtime.block_on(ticket).is_ok()));
+        let kept = kept.join();
+        done.store(true, Ordering::SeqCst);
+        assert!(kept.expect("no panic"));
+        loader.join().expect("no panic");
+        follower.join().expect("no panic")
+    });
+    assert_eq!(followed, (1..=3000).map(event).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_follower_gives_a_line_only_when_it_is_whole() {
+    let (_folder, registry) = fresh();
+    let (header, events) = every_outcome();
+    write(&registry, &header, &events[..3]).await;
+    let path = registry.run_folder(&header.run).join("journal.jsonl");
+    let bytes = fs::read(&path).expect("a journal");
+    let mut follower = registry.follow(&header.run);
+    let mut seen = Vec::new();
+    for length in 0..=bytes.len() {
+        fs::write(&path, &bytes[..length]).expect("a journal that grows");
+        let more = follower.next_events().expect("sound lines");
+        assert!(more.is_empty() || bytes[length - 1] == b'\n');
+        seen.extend(more);
+    }
+    assert_eq!(seen, events[..3]);
+}
+
+#[tokio::test]
+async fn a_follower_tells_of_a_damaged_line_once_and_goes_on_behind_it() {
+    let (_folder, registry) = fresh();
+    let (header, events) = every_outcome();
+    write(&registry, &header, &events[..3]).await;
+    let path = registry.run_folder(&header.run).join("journal.jsonl");
+    let mut bytes = fs::read(&path).expect("a journal");
+    bytes[100] ^= 1;
+    fs::write(&path, bytes).expect("a damaged journal");
+    let mut follower = registry.follow(&header.run);
+    assert_eq!(follower.next_events().expect("the line before"), events[..1]);
+    let error = follower.next_events().expect_err("the damage");
+    assert!(
+        error.to_string().ends_with("is damaged: line 2 of journal.jsonl is damaged: its checksum is wrong"),
+        "{error}"
+    );
+    assert_eq!(follower.next_events().expect("the line behind"), events[2..3]);
+}
+
+#[tokio::test]
+async fn dropping_a_log_writes_what_was_handed_to_it() {
+    let (_folder, registry) = fresh();
+    let header = simple_header('7', 1);
+    let mut log = registry.create(&header).await.expect("a new run");
+    for seq in 1..=500 {
+        drop(log.note(&Event { seq, at: start_of_time(), kind: EventKind::RunStarted }));
+    }
+    drop(log);
+    assert_eq!(registry.load(&header.run).await.expect("a run").events.len(), 500);
+}
+
+#[tokio::test]
+async fn an_attempt_has_its_folder_when_its_intent_is_kept() {
+    let (_folder, registry) = fresh();
+    let files = tempfile::tempdir().expect("a folder");
+    let memory = MemoryRegistry::new(files.path().join("attempts"));
+    let header = simple_header('8', 1);
+    let registries: [&dyn Registry; 2] = [&registry, &memory];
+    for registry in registries {
+        let mut log: Box<dyn RunLog> = registry.create(&header).await.expect("a new run");
+        let attempt = attempt("t1", 1);
+        let folder = log.attempt_folder(&attempt);
+        assert!(!folder.exists());
+        let kind = EventKind::AttemptIntended { attempt, executor: "fake".into() };
+        keep(&mut log, &Event { seq: 1, at: start_of_time(), kind }).await;
+        assert!(folder.is_dir());
+    }
+}
+
+#[tokio::test]
+async fn the_memory_remembers_as_the_disk_does() {
+    let (_folder, disk) = fresh();
+    let files = tempfile::tempdir().expect("a folder");
+    let memory = MemoryRegistry::new(files.path());
+    let (header, events) = every_outcome();
+    write(&disk, &header, &events).await;
+    write(&memory, &header, &events).await;
+    assert_eq!(memory.load(&header.run).await.expect("a run"), disk.load(&header.run).await.expect("a run"));
+    assert_eq!(memory.list().await.expect("runs"), disk.list().await.expect("runs"));
+    assert!(matches!(memory.create(&header).await.err(), Some(RegistryError::Held { .. })));
+    let other = simple_header('9', 1).run;
+    for registry in [&disk as &dyn Registry, &memory] {
+        let error = registry.load(&other).await.expect_err("no such run");
+        assert!(matches!(error, RegistryError::NoSuchRun { .. }), "{error}");
+    }
+}

@@ -1,0 +1,200 @@
+//! Disks that are full, files that may not grow, folders that cannot be written.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+use gadugi_core::{Event, EventKind, Registry, RegistryError, RunLog, WarningKind};
+use gadugi_registry::FsRegistry;
+use tempfile::TempDir;
+
+use crate::sample::{attempt, simple_header, start_of_time};
+
+/// A small file system in memory, taken away again at the end.
+struct Tmpfs(TempDir);
+
+impl Tmpfs {
+    /// `None`, with a line that says so, where this process may not mount one.
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+    fn new(options: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder.path()).output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self(folder)),
+            _ => {
+                eprintln!("skipped: this process cannot mount a tmpfs");
+                None
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn remount(&self, options: &str) {
+        let status = Command::new("mount").arg("-o").arg(format!("remount,{options}")).arg(self.path()).status();
+        assert!(status.expect("mount").success());
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let status = Command::new("umount").arg(self.path()).status();
+        assert!(status.expect("umount").success() || std::thread::panicking());
+    }
+}
+
+fn big(seq: u64) -> Event {
+    let message = "x".repeat(2000);
+    let kind = EventKind::Warning { kind: WarningKind::Stop, task: None, message };
+    Event { seq, at: start_of_time(), kind }
+}
+
+/// Writes until a write fails; gives the number of events that were kept, and the error.
+async fn fill(log: &mut dyn RunLog) -> (u64, RegistryError) {
+    for seq in 1.. {
+        if let Err(error) = log.note(&big(seq)).await {
+            return (seq - 1, error);
+        }
+    }
+    unreachable!("a write fails before the numbers end")
+}
+
+fn write_error(error: &RegistryError) -> io::ErrorKind {
+    match error {
+        RegistryError::Write { source, .. } => source.kind(),
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_the_first_failed_write_and_all_later_ones_are_told() {
+    let Some(disk) = Tmpfs::new("size=256k") else { return };
+    let registry = FsRegistry::new(disk.path());
+    let header = simple_header('1', 2);
+    let mut log = registry.create(&header).await.expect("a new run");
+    let (kept, error) = fill(log.as_mut()).await;
+    assert!(kept > 10);
+    assert_eq!(write_error(&error), io::ErrorKind::StorageFull);
+    let kind = EventKind::AttemptIntended { attempt: attempt("t1", 1), executor: "fake".into() };
+    let later = log.intent(&Event { seq: kept + 1, at: start_of_time(), kind }).await;
+    assert_eq!(write_error(&later.expect_err("nothing is written any more")), io::ErrorKind::StorageFull);
+    let history = registry.load(&header.run).await.expect("the run is readable");
+    assert_eq!((history.events.len() as u64, history.damage), (kept, Vec::new()));
+    assert!(history.driven);
+}
+
+#[tokio::test]
+async fn on_a_full_disk_no_intent_is_half_kept() {
+    let Some(disk) = Tmpfs::new("size=128k") else { return };
+    let registry = FsRegistry::new(disk.path());
+    let header = simple_header('2', 1000);
+    let Ok(mut log) = registry.create(&header).await else {
+        let listed = registry.list().await.expect("readable");
+        assert_eq!(listed, [], "a run that could not be made is none");
+        return;
+    };
+    for seq in 1.. {
+        let kind = EventKind::AttemptIntended { attempt: attempt(&format!("t{seq}"), 1), executor: "fake".into() };
+        let kept = log.intent(&Event { seq, at: start_of_time(), kind }).await;
+        let history = registry.load(&header.run).await.expect("the run is readable");
+        assert_eq!(history.damage, Vec::<String>::new());
+        if let Err(error) = kept {
+            assert_eq!(write_error(&error), io::ErrorKind::StorageFull);
+            assert_eq!(history.events.len() as u64, seq - 1);
+            break;
+        }
+        assert_eq!(history.events.len() as u64, seq);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_does_not_fit_on_the_disk_is_no_run() {
+    for size in (4..=64).step_by(4) {
+        let Some(disk) = Tmpfs::new(&format!("size={size}k")) else { return };
+        let registry = FsRegistry::new(disk.path());
+        let header = simple_header('3', 100);
+        match registry.create(&header).await {
+            Ok(_) => assert!(registry.load(&header.run).await.expect("a run").driven),
+            Err(error) => {
+                assert_eq!(write_error(&error), io::ErrorKind::StorageFull, "with {size} KiB: {error}");
+                assert_eq!(registry.list().await.expect("readable"), [], "with {size} KiB");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn in_a_read_only_place_nothing_can_be_created_and_everything_can_be_read() {
+    let Some(disk) = Tmpfs::new("size=1m") else { return };
+    let registry = FsRegistry::new(disk.path());
+    let (first, second) = (simple_header('4', 1), simple_header('5', 1));
+    drop(registry.create(&first).await.expect("a new run"));
+    disk.remount("ro");
+    let error = registry.create(&second).await.err().expect("it cannot be made");
+    assert_eq!(write_error(&error), io::ErrorKind::ReadOnlyFilesystem);
+    assert!(!registry.load(&first.run).await.expect("a run").driven);
+    assert_eq!(registry.list().await.expect("runs").len(), 1);
+    assert_eq!(registry.find("latest").expect("one"), first.run);
+}
+
+#[tokio::test]
+async fn a_state_folder_that_is_a_file_is_an_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("gadugi");
+    fs::write(&state, "a file").expect("a file");
+    let registry = FsRegistry::new(&state);
+    let error = registry.create(&simple_header('6', 1)).await.err().expect("it cannot be made");
+    assert!(matches!(error, RegistryError::Write { .. }), "{error}");
+    assert!(matches!(registry.list().await, Err(RegistryError::Read { .. })));
+}
+
+#[tokio::test]
+async fn an_attempt_file_that_says_something_else_is_not_overwritten() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = FsRegistry::new(folder.path());
+    let header = simple_header('7', 1);
+    let mut log = registry.create(&header).await.expect("a new run");
+    let attempt = attempt("t1", 1);
+    let files = log.attempt_folder(&attempt);
+    fs::create_dir_all(&files).expect("a folder");
+    fs::write(files.join("intent.json"), "theirs").expect("a file");
+    let kind = EventKind::AttemptIntended { attempt, executor: "fake".into() };
+    let error = log.intent(&Event { seq: 1, at: start_of_time(), kind }).await.expect_err("the name is taken");
+    assert_eq!(write_error(&error), io::ErrorKind::AlreadyExists);
+    assert_eq!(fs::read_to_string(files.join("intent.json")).expect("a file"), "theirs");
+    assert_eq!(registry.load(&header.run).await.expect("a run").events, []);
+}
+
+/// Run by the next test in a process of its own, whose files may not grow beyond some size.
+#[tokio::test]
+#[ignore = "only makes sense in the process that the next test starts"]
+async fn in_a_process_whose_files_may_not_grow() {
+    let state = std::env::current_dir().expect("the folder that the parent has set");
+    let registry = FsRegistry::new(state);
+    let mut log = registry.create(&simple_header('8', 1)).await.expect("a new run");
+    let (kept, error) = fill(log.as_mut()).await;
+    assert_eq!(write_error(&error), io::ErrorKind::FileTooLarge);
+    fs::write("kept", kept.to_string()).expect("a small file");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_was_confirmed_before_a_file_could_not_grow_is_found_by_another_process() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let status = Command::new("sh")
+        // The signal that comes with the error would end the process.
+        .args(["-c", "trap '' XFSZ; ulimit -f 100; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().expect("this program"))
+        .args(["--exact", "failing_writes::in_a_process_whose_files_may_not_grow", "--ignored", "--quiet"])
+        .current_dir(folder.path())
+        .status();
+    assert!(status.expect("sh").success());
+    let kept: usize = fs::read_to_string(folder.path().join("kept")).expect("a count").parse().expect("a number");
+    let registry = FsRegistry::new(folder.path());
+    let history = registry.load(&simple_header('8', 1).run).await.expect("a run");
+    assert_eq!((history.events.len(), history.driven, history.damage), (kept, false, Vec::new()));
+    assert!(kept > 10);
+}

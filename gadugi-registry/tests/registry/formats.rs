@@ -1,0 +1,390 @@
+//! What stands on disk, and that it comes back as it was.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gadugi_core::{
+    AttemptNo, AttemptRef, Clock, Event, EventKind, ExecEnd, ExecIdentity, ExecUsage, ExitStatus, Failure, KeepReason,
+    Lease, Outcome, OutputSummary, Phase, RawTask, Registry, RegistryError, RunHeader, RunHistory, StopReason, TaskId,
+    WarningKind, Work,
+};
+use gadugi_registry::FsRegistry;
+use gadugi_registry::format::event_to_json;
+use insta::{assert_snapshot, with_settings};
+use jiff::Timestamp;
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use crate::sample::{every_outcome, full_header, header, raw, run, simple_header, task, write};
+
+fn fresh() -> (TempDir, FsRegistry) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = FsRegistry::new(folder.path().join("gadugi"));
+    (folder, registry)
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(future)
+}
+
+/// All files below a folder, relative to it, in order.
+fn files(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(at) = open.pop() {
+        for entry in fs::read_dir(at).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                found.push(path.strip_prefix(folder).expect("below it").display().to_string());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_run_lies_in_the_files_that_are_described() {
+    let (_folder, registry) = fresh();
+    let (header, events) = every_outcome();
+    wait(write(&registry, &header, &events));
+    let folder = registry.run_folder(&header.run);
+    with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "../snapshots" }, {
+        assert_snapshot!("files", files(&folder).join("\n"));
+        assert_snapshot!("journal", fs::read_to_string(folder.join("journal.jsonl")).expect("a journal"));
+    });
+    assert_eq!(
+        fs::read_to_string(folder.join("tasks/check/1/check-exit.json")).expect("an end"),
+        fs::read_to_string(folder.join("journal.jsonl"))
+            .expect("a journal")
+            .lines()
+            .find(|line| line.contains(r#""phase":"check","status""#))
+            .map(|line| format!("{line}\n"))
+            .expect("the end of the check"),
+    );
+}
+
+#[test]
+fn the_header_of_a_run_is_written_for_people_too() {
+    let (_folder, registry) = fresh();
+    let header = full_header();
+    wait(write(&registry, &header, &[]));
+    let json = fs::read_to_string(registry.run_folder(&header.run).join("run.json")).expect("a header");
+    with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "../snapshots" }, {
+        assert_snapshot!("run.json", json);
+    });
+    assert_eq!(wait(registry.load(&header.run)).expect("the run").header, header);
+}
+
+#[cfg(unix)]
+#[test]
+fn only_the_owner_can_look_into_a_run() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (_folder, registry) = fresh();
+    let (header, events) = every_outcome();
+    wait(write(&registry, &header, &events));
+    let mut open =
+        vec![registry.run_folder(&header.run).parent().and_then(Path::parent).expect("the state").to_owned()];
+    while let Some(path) = open.pop() {
+        let mode = fs::metadata(&path).expect("there").permissions().mode() & 0o777;
+        let wanted = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode, wanted, "{} has mode {mode:o}", path.display());
+        if path.is_dir() {
+            open.extend(fs::read_dir(&path).expect("a folder").map(|entry| entry.expect("an entry").path()));
+        }
+    }
+}
+
+#[test]
+fn scripts_read_the_words_of_the_journal() {
+    let (_, events) = every_outcome();
+    let ended = events.iter().find(|event| matches!(event.kind, EventKind::CommandEnded { .. })).expect("an end");
+    assert_snapshot!(event_to_json(ended).expect("it has a format"), @r#"{"v":1,"seq":6,"at":"2026-11-22T08:33:55.6Z","kind":"command_ended","task":"ok","attempt":1,"phase":"main","status":{"kind":"code","code":0},"took_seconds":2.00025,"output_bytes":1234,"dropped_bytes":0,"leaked":false,"cpu_seconds":0.9,"peak_memory_bytes":8388608}"#);
+}
+
+/// Writes one event, changes its line as a later or an older version would write it, and reads it.
+fn reread(event: &Event, change: impl Fn(&str) -> String) -> Result<RunHistory, RegistryError> {
+    let (_folder, registry) = fresh();
+    let header = simple_header('r', 1);
+    wait(write(&registry, &header, &[event.clone(), event_after(event)]));
+    let path = registry.run_folder(&header.run).join("journal.jsonl");
+    let text = fs::read_to_string(&path).expect("a journal");
+    let lines: Vec<&str> = text.lines().collect();
+    let plain = event_to_json(event).expect("it has a format");
+    fs::write(&path, format!("{}\n{}\n", with_crc(&change(&plain)), lines[1])).expect("a changed journal");
+    wait(registry.load(&header.run))
+}
+
+fn event_after(event: &Event) -> Event {
+    Event { seq: event.seq + 1, ..event.clone() }
+}
+
+/// The line with its checksum, made as the documentation of the format says.
+fn with_crc(line: &str) -> String {
+    let at = line.find("\"kind\"").expect("a kind");
+    format!("{}\"crc\":\"{:08x}\",{}", &line[..at], crc32c::crc32c(line.as_bytes()), &line[at..])
+}
+
+fn started() -> Event {
+    Event { seq: 1, at: "2026-11-22T08:33:55Z".parse().expect("a time"), kind: EventKind::RunStarted }
+}
+
+#[test]
+fn a_member_that_is_not_known_is_ignored() {
+    let history = reread(&started(), |line| line.replace('}', r#","mood":{"kind":"good"}}"#)).expect("it is read");
+    assert_eq!((history.events.len(), history.damage), (2, Vec::<String>::new()));
+}
+
+#[test]
+fn a_newer_version_of_an_event_is_refused() {
+    let error = reread(&started(), |line| line.replace(r#""v":1"#, r#""v":2"#)).expect_err("it is too new");
+    assert!(matches!(error, RegistryError::TooNew { found: 2, known: 1, .. }), "{error}");
+}
+
+#[test]
+fn a_newer_version_of_a_run_is_refused() {
+    let (_folder, registry) = fresh();
+    let header = simple_header('n', 1);
+    wait(write(&registry, &header, &[]));
+    let path = registry.run_folder(&header.run).join("run.json");
+    fs::write(&path, r#"{"v": 2, "all": "new"}"#).expect("a newer header");
+    let error = wait(registry.load(&header.run)).expect_err("it is too new");
+    assert_snapshot!(error.to_string().replace(&path.display().to_string(), "RUN"), @"RUN has format 2; this version reads up to 1");
+}
+
+#[test]
+fn a_header_that_makes_no_sense_is_damaged() {
+    let (_folder, registry) = fresh();
+    let header = header('d', vec![raw("one", &[]), raw("two", &["one"])]);
+    wait(write(&registry, &header, &[]));
+    let path = registry.run_folder(&header.run).join("run.json");
+    let json = fs::read_to_string(&path).expect("a header");
+    for (change, wanted) in [
+        (json.replace(r#""one""#, r#""One""#), "is not a valid task id"),
+        (json.replace(r#""id": "two""#, r#""id": "one""#), "the task id `one` is taken"),
+        (json.replace(r#""created""#, r#""made""#), "missing field `created`"),
+        (json[..json.len() / 2].to_owned(), "EOF while parsing"),
+        (String::new(), "EOF while parsing"),
+    ] {
+        fs::write(&path, change).expect("a damaged header");
+        let error = wait(registry.load(&header.run)).expect_err("it is damaged");
+        assert!(matches!(&error, RegistryError::Damaged { .. }) && error.to_string().contains(wanted), "{error}");
+    }
+}
+
+#[test]
+fn a_kind_of_event_that_is_not_known_is_damage_that_names_its_line() {
+    let history = reread(&started(), |line| line.replace("run_started", "run_dreamt")).expect("the rest is read");
+    assert_eq!(history.events.iter().map(|event| event.seq).collect::<Vec<_>>(), [2]);
+    let [damage] = history.damage.as_slice() else { panic!("{:?}", history.damage) };
+    assert!(damage.starts_with("line 1 of journal.jsonl is damaged: ") && damage.contains("run_dreamt"), "{damage}");
+}
+
+fn any_task() -> impl Strategy<Value = TaskId> {
+    "[a-z0-9][a-z0-9_-]{0,12}".prop_map(|id| task(&id))
+}
+
+fn any_attempt() -> impl Strategy<Value = AttemptRef> {
+    (any_task(), 1_u32..).prop_map(|(task, number)| AttemptRef { task, number: AttemptNo::new(number).expect("not 0") })
+}
+
+/// Whole microseconds up to 71 years, which is what the format promises.
+fn any_duration() -> impl Strategy<Value = Duration> {
+    (0_u64..1 << 51).prop_map(Duration::from_micros)
+}
+
+#[cfg(unix)]
+fn any_path() -> impl Strategy<Value = PathBuf> {
+    use std::os::unix::ffi::OsStringExt as _;
+    vec(any::<u8>(), 0..20).prop_map(|bytes| std::ffi::OsString::from_vec(bytes).into())
+}
+
+#[cfg(not(unix))]
+fn any_path() -> impl Strategy<Value = PathBuf> {
+    any::<String>().prop_map(PathBuf::from)
+}
+
+fn any_commit() -> impl Strategy<Value = gadugi_core::CommitId> {
+    prop_oneof!["[0-9a-f]{40}", "[0-9a-f]{64}"].prop_map(|id| id.parse().expect("a commit"))
+}
+
+fn any_exit() -> impl Strategy<Value = ExitStatus> {
+    prop_oneof![
+        any::<i32>().prop_map(ExitStatus::Code),
+        any::<i32>().prop_map(ExitStatus::Signal),
+        Just(ExitStatus::Unknown)
+    ]
+}
+
+fn any_phase() -> impl Strategy<Value = Phase> {
+    prop_oneof![Just(Phase::Main), Just(Phase::Check)]
+}
+
+fn any_clock() -> impl Strategy<Value = Clock> {
+    prop_oneof![Just(Clock::Wall), Just(Clock::Idle)]
+}
+
+fn any_outcome() -> impl Strategy<Value = Outcome> {
+    let failure = prop_oneof![
+        any::<i32>().prop_map(Failure::ExitCode),
+        any::<i32>().prop_map(Failure::Signal),
+        any_exit().prop_map(Failure::Check),
+        any::<String>().prop_map(|message| Failure::Worktree { message }),
+        any::<String>().prop_map(|message| Failure::Start { message }),
+        any::<String>().prop_map(|message| Failure::Snapshot { message }),
+    ];
+    prop_oneof![
+        Just(Outcome::Succeeded),
+        failure.prop_map(Outcome::Failed),
+        any_clock().prop_map(Outcome::TimedOut),
+        (vec(any_task(), 0..3), vec(any::<String>(), 0..3))
+            .prop_map(|(tasks, files)| Outcome::Conflict { tasks, files }),
+        Just(Outcome::Cancelled),
+        any_task().prop_map(|because| Outcome::Skipped { because }),
+        any::<String>().prop_map(|why| Outcome::Lost { why }),
+    ]
+}
+
+fn any_reason() -> impl Strategy<Value = KeepReason> {
+    prop_oneof![
+        any::<u64>().prop_map(|files| KeepReason::Uncommitted { files }),
+        Just(KeepReason::HeadElsewhere),
+        any::<String>().prop_map(|operation| KeepReason::OperationInProgress { operation }),
+        any::<String>().prop_map(|path| KeepReason::Submodule { path }),
+        any::<String>().prop_map(|reason| KeepReason::Locked { reason }),
+        any::<u64>().prop_map(|commits| KeepReason::Unmerged { commits }),
+        any_path().prop_map(|path| KeepReason::CheckedOut { path }),
+        Just(KeepReason::Moved),
+        Just(KeepReason::Requested),
+    ]
+}
+
+fn any_lease() -> impl Strategy<Value = Lease> {
+    let branch =
+        option::of("[a-z]{1,8}/[a-z#$'|é]{1,8}").prop_map(|name| name.map(|name| name.parse().expect("a branch")));
+    (any_attempt(), any_path(), branch, option::of(any_commit())).prop_map(|(attempt, path, branch, base)| Lease {
+        run: run('x'),
+        attempt,
+        path,
+        branch,
+        base,
+    })
+}
+
+fn any_work() -> impl Strategy<Value = Work> {
+    (option::of(any_commit()), any::<u64>(), any::<u64>(), any::<u64>(), vec(any::<String>(), 0..3))
+        .prop_map(|(tip, commits, files, uncommitted, left_out)| Work { tip, commits, files, uncommitted, left_out })
+}
+
+fn any_end() -> impl Strategy<Value = ExecEnd> {
+    let output = (any::<u64>(), any::<u64>(), any::<bool>());
+    let usage = (option::of(any_duration()), option::of(any::<u64>()));
+    (any_exit(), any_duration(), output, usage).prop_map(
+        |(status, took, (bytes, dropped, leaked), (cpu, peak_memory))| {
+            let output = OutputSummary { bytes, dropped, leaked };
+            ExecEnd { status, took, output, usage: ExecUsage { cpu, peak_memory } }
+        },
+    )
+}
+
+fn any_warning() -> impl Strategy<Value = WarningKind> {
+    prop_oneof![
+        Just(WarningKind::Fallback),
+        Just(WarningKind::Snapshot),
+        Just(WarningKind::Release),
+        Just(WarningKind::Observer),
+        Just(WarningKind::Stop)
+    ]
+}
+
+fn any_kind() -> impl Strategy<Value = EventKind> {
+    let identity = (any::<String>(), any::<String>()).prop_map(|(executor, token)| ExecIdentity { executor, token });
+    let stop = prop_oneof![any_clock().prop_map(StopReason::TimedOut), Just(StopReason::Cancelled)];
+    prop_oneof![
+        Just(EventKind::RunStarted),
+        (any::<String>(), any::<String>())
+            .prop_map(|(executor, reason)| EventKind::ExecutorChosen { executor, reason }),
+        (any_attempt(), any::<String>())
+            .prop_map(|(attempt, executor)| EventKind::AttemptIntended { attempt, executor }),
+        (any_lease(), any_duration()).prop_map(|(lease, took)| EventKind::WorktreeReady { lease, took }),
+        (any_attempt(), any_phase(), identity, any_duration()).prop_map(|(attempt, phase, identity, took)| {
+            EventKind::CommandStarted { attempt, phase, identity, took }
+        }),
+        (any_attempt(), stop).prop_map(|(attempt, reason)| EventKind::StopSent { attempt, reason }),
+        (any_attempt(), any_phase(), any_end()).prop_map(|(attempt, phase, end)| EventKind::CommandEnded {
+            attempt,
+            phase,
+            end
+        }),
+        (any_attempt(), any_work()).prop_map(|(attempt, work)| EventKind::WorkCollected { attempt, work }),
+        (any_attempt(), any_outcome()).prop_map(|(attempt, outcome)| EventKind::AttemptEnded { attempt, outcome }),
+        any_attempt().prop_map(|attempt| EventKind::WorktreeReleased { attempt }),
+        (any_attempt(), vec(any_reason(), 0..3))
+            .prop_map(|(attempt, reasons)| EventKind::WorktreeKept { attempt, reasons }),
+        (any_task(), any_outcome()).prop_map(|(task, outcome)| EventKind::TaskFinished { task, outcome }),
+        (vec(any_task(), 0..3), any::<bool>()).prop_map(|(tasks, now)| EventKind::StopRequested { tasks, now }),
+        (any_warning(), option::of(any_task()), any::<String>()).prop_map(|(kind, task, message)| EventKind::Warning {
+            kind,
+            task,
+            message
+        }),
+        (any_duration(), any::<bool>()).prop_map(|(wall, interrupted)| EventKind::RunEnded { wall, interrupted }),
+    ]
+}
+
+fn any_events() -> impl Strategy<Value = Vec<Event>> {
+    let times = -377_705_023_201_i64..253_402_207_200;
+    vec((times, 0..1_000_000_000, any_kind()), 1..12).prop_map(|events| {
+        let event = |(n, (seconds, nanos, kind)): (usize, (i64, i32, EventKind))| {
+            // Times before 1970 count their nanoseconds downwards.
+            let nanos = if seconds < 0 { -nanos } else { nanos };
+            let at = Timestamp::new(seconds, nanos).or_else(|_| Timestamp::new(seconds, 0)).expect("a time");
+            Event { seq: n as u64 + 1, at, kind }
+        };
+        events.into_iter().enumerate().map(event).collect()
+    })
+}
+
+fn any_header() -> impl Strategy<Value = RunHeader> {
+    let texts =
+        (any::<String>(), option::of(any::<String>()), option::of(any::<String>()), option::of(any::<String>()));
+    let limits = (option::of(any_duration()), option::of(any_duration()), any_duration());
+    let rest = (btree_map(any::<String>(), any::<String>(), 0..3), vec(any::<String>(), 0..3), any::<i32>());
+    let place = (any_path(), any::<usize>(), option::of(any_commit()), option::of(any::<String>()));
+    let cpus = option::of(any::<f64>().prop_filter("JSON has no other numbers", |cpus| cpus.is_finite()));
+    (texts, limits, rest, place, cpus, 1..=9_usize).prop_map(|(texts, limits, rest, place, cpus, jobs)| {
+        let mut task: RawTask = raw("any", &["needed"]);
+        (task.spec.title, task.spec.action.stdin, task.spec.check, task.spec.executor) = texts;
+        (task.spec.limits.timeout, task.spec.limits.idle_timeout, task.spec.limits.grace) = limits;
+        (task.spec.env, task.spec.secrets, task.spec.priority) = rest;
+        task.spec.resources.cpus = cpus;
+        let (base, base_name);
+        (task.spec.source.file, task.spec.source.line, base, base_name) = place;
+        let mut header = header('x', vec![task, raw("needed", &[])]);
+        header.settings.jobs = jobs.try_into().expect("not 0");
+        RunHeader { base, base_name, ..header }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn whatever_is_written_is_read_as_it_was(header in any_header(), events in any_events()) {
+        let (_folder, registry) = fresh();
+        let history = wait(async {
+            let mut log = registry.create(&header).await.expect("a new run");
+            for event in &events {
+                log.note(event).await.expect("it is kept");
+            }
+            registry.load(&header.run).await.expect("the run")
+        });
+        prop_assert_eq!(history, RunHistory { header, events, driven: true, damage: Vec::new() });
+    }
+}

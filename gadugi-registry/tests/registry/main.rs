@@ -1,0 +1,9 @@
+//! The registries through their public surface, on real files.
+
+mod damage;
+mod driving;
+mod failing_writes;
+mod finding;
+mod formats;
+mod reports;
+mod sample;

@@ -1,0 +1,275 @@
+//! Runs to write, read and report.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gadugi_core::{
+    AttemptNo, AttemptRef, Clock, Event, EventKind, ExecEnd, ExecIdentity, ExecUsage, ExitStatus, Failure, KeepReason,
+    Lease, Limits, Outcome, OutputSummary, Phase, Plan, Program, RawPlan, RawTask, Registry, Resources, RunHeader,
+    RunId, RunLog, RunSettings, SourceLocation, StopReason, TaskId, TaskSpec, WarningKind, Work,
+};
+use jiff::{SignedDuration, Timestamp};
+
+pub(crate) fn run(last: char) -> RunId {
+    format!("20261122-083355-00{last}").parse().expect("a run id")
+}
+
+pub(crate) fn task(id: &str) -> TaskId {
+    id.parse().expect("a task id")
+}
+
+pub(crate) fn attempt(id: &str, number: u32) -> AttemptRef {
+    AttemptRef { task: task(id), number: AttemptNo::new(number).expect("an attempt") }
+}
+
+pub(crate) fn start_of_time() -> Timestamp {
+    "2026-11-22T08:33:55Z".parse().expect("a time")
+}
+
+/// A task that runs a script, with its needs.
+pub(crate) fn raw(id: &str, needs: &[&str]) -> RawTask {
+    let mut spec = TaskSpec::new(task(id), Program::Script(format!("make {id}\n")));
+    spec.title = format!("Make {id}");
+    spec.source = SourceLocation { file: format!("tasks/{id}.md").into(), line: 1 };
+    RawTask { needs: needs.iter().map(|need| (need.to_string(), spec.source.clone())).collect(), spec }
+}
+
+pub(crate) fn header(last: char, tasks: Vec<RawTask>) -> RunHeader {
+    RunHeader {
+        run: run(last),
+        created: start_of_time(),
+        base: Some("0123456789abcdef0123456789abcdef01234567".parse().expect("a commit")),
+        base_name: Some("main".into()),
+        settings: RunSettings { jobs: NonZeroUsize::new(3).expect("not 0"), ..RunSettings::default() },
+        plan: Plan::try_from(RawPlan { tasks }).expect("a plan"),
+    }
+}
+
+/// A plan of that many tasks that need nothing.
+pub(crate) fn simple_header(last: char, tasks: usize) -> RunHeader {
+    header(last, (1..=tasks).map(|n| raw(&format!("t{n}"), &[])).collect())
+}
+
+/// A header where every member has another value than its default.
+pub(crate) fn full_header() -> RunHeader {
+    let mut full = raw("full", &["plain"]);
+    full.spec.action.program = Program::Argv(vec!["cargo".into(), "test".into(), "a b\"c".into()]);
+    full.spec.action.stdin = Some("# Fix it\n\nPlease.\n".into());
+    full.spec.action.agent = Some("claude".into());
+    full.spec.check = Some("cargo test -p auth\n".into());
+    full.spec.touches = vec!["src/auth/**".parse().expect("a pattern")];
+    full.spec.executor = Some("docker".into());
+    full.spec.limits = Limits {
+        timeout: Some(Duration::from_secs(3600)),
+        idle_timeout: Some(Duration::from_millis(1500)),
+        grace: Duration::from_secs(5),
+    };
+    full.spec.retries = 2;
+    full.spec.env = BTreeMap::from([("RUST_LOG".to_owned(), "debug".to_owned())]);
+    full.spec.secrets = vec!["API_KEY".into()];
+    full.spec.priority = -3;
+    full.spec.resources = Resources { image: Some("rust:1".into()), memory: Some(4 << 30), cpus: Some(1.5) };
+    header('a', vec![raw("plain", &[]), full])
+}
+
+/// Writes events one after the other, a tenth of a second apart.
+pub(crate) struct Story {
+    pub(crate) events: Vec<Event>,
+    run: RunId,
+}
+
+impl Story {
+    pub(crate) fn new(run: RunId) -> Self {
+        Self { events: Vec::new(), run }
+    }
+
+    pub(crate) fn then(&mut self, kind: EventKind) -> &mut Self {
+        let seq = self.events.len() as u64 + 1;
+        let at = start_of_time() + SignedDuration::from_millis(100 * seq as i64);
+        self.events.push(Event { seq, at, kind });
+        self
+    }
+
+    pub(crate) fn intent(&mut self, attempt: &AttemptRef) -> &mut Self {
+        self.then(EventKind::AttemptIntended { attempt: attempt.clone(), executor: "subprocess".into() })
+    }
+
+    pub(crate) fn worktree(&mut self, attempt: &AttemptRef) -> &mut Self {
+        let lease = Lease {
+            run: self.run.clone(),
+            attempt: attempt.clone(),
+            path: PathBuf::from(format!("/src/app.gadugi/{}", attempt.task)),
+            branch: Some(format!("gadugi/{}", attempt.task).parse().expect("a branch")),
+            base: Some("0123456789abcdef0123456789abcdef01234567".parse().expect("a commit")),
+        };
+        self.then(EventKind::WorktreeReady { lease, took: Duration::from_millis(60) })
+    }
+
+    pub(crate) fn started(&mut self, attempt: &AttemptRef, phase: Phase) -> &mut Self {
+        self.then(EventKind::CommandStarted {
+            attempt: attempt.clone(),
+            phase,
+            identity: ExecIdentity { executor: "subprocess".into(), token: "pid 4711 start 99".into() },
+            took: Duration::from_micros(1250),
+        })
+    }
+
+    pub(crate) fn ended(&mut self, attempt: &AttemptRef, phase: Phase, status: ExitStatus) -> &mut Self {
+        self.then(EventKind::CommandEnded {
+            attempt: attempt.clone(),
+            phase,
+            end: ExecEnd {
+                status,
+                took: Duration::from_micros(2_000_250),
+                output: OutputSummary { bytes: 1234, dropped: 0, leaked: false },
+                usage: ExecUsage { cpu: Some(Duration::from_millis(900)), peak_memory: Some(8 << 20) },
+            },
+        })
+    }
+
+    pub(crate) fn work(&mut self, attempt: &AttemptRef, commits: u64) -> &mut Self {
+        let work = Work {
+            tip: Some("89abcdef0123456789abcdef0123456789abcdef".parse().expect("a commit")),
+            commits,
+            files: commits * 3,
+            uncommitted: 0,
+            left_out: vec![".env.local".into()],
+        };
+        self.then(EventKind::WorkCollected { attempt: attempt.clone(), work })
+    }
+
+    pub(crate) fn over(&mut self, attempt: &AttemptRef, outcome: Outcome) -> &mut Self {
+        self.then(EventKind::AttemptEnded { attempt: attempt.clone(), outcome })
+    }
+
+    pub(crate) fn finished(&mut self, id: &str, outcome: Outcome) -> &mut Self {
+        self.then(EventKind::TaskFinished { task: task(id), outcome })
+    }
+
+    pub(crate) fn released(&mut self, attempt: &AttemptRef) -> &mut Self {
+        self.then(EventKind::WorktreeReleased { attempt: attempt.clone() })
+    }
+
+    pub(crate) fn kept(&mut self, attempt: &AttemptRef, reason: KeepReason) -> &mut Self {
+        self.then(EventKind::WorktreeKept { attempt: attempt.clone(), reasons: vec![reason] })
+    }
+
+    pub(crate) fn run_ended(&mut self) -> &mut Self {
+        self.then(EventKind::RunEnded { wall: Duration::from_millis(9500), interrupted: false })
+    }
+
+    /// A whole attempt with one command, and the end of its task.
+    pub(crate) fn whole(&mut self, id: &str, status: ExitStatus, outcome: Outcome) -> &mut Self {
+        let attempt = attempt(id, 1);
+        self.intent(&attempt).worktree(&attempt).started(&attempt, Phase::Main).ended(&attempt, Phase::Main, status);
+        self.work(&attempt, 1).over(&attempt, outcome.clone()).released(&attempt).finished(id, outcome)
+    }
+}
+
+/// A run in which every outcome and every kind of event occurs.
+pub(crate) fn every_outcome() -> (RunHeader, Vec<Event>) {
+    let mut tasks: Vec<RawTask> = [
+        "ok",
+        "flaky",
+        "code",
+        "signal",
+        "no-tree",
+        "no-start",
+        "no-snapshot",
+        "wall",
+        "idle",
+        "cancelled",
+        "unborn",
+        "lost",
+    ]
+    .iter()
+    .map(|id| raw(id, &[]))
+    .collect();
+    let mut check = raw("check", &[]);
+    check.spec.check = Some("test -f done\n```\necho fence\n".into());
+    tasks.insert(2, check);
+    tasks.push(raw("merged", &["ok", "flaky"]));
+    tasks.push(raw("skipped", &["code"]));
+    tasks[0].spec.title =
+        "Fix <b>the</b> | `login`\n\u{202e}\u{1b}[31m[bug](javascript:alert(1)) snake_case *x* #1".into();
+    tasks[0].spec.action.agent = Some("claude".into());
+    let header = header('e', tasks);
+    let mut story = Story::new(header.run.clone());
+    story.then(EventKind::RunStarted);
+    story.then(EventKind::ExecutorChosen { executor: "subprocess".into(), reason: "auto: no Docker here".into() });
+    story.whole("ok", ExitStatus::Code(0), Outcome::Succeeded);
+    let (first, second) = (attempt("flaky", 1), attempt("flaky", 2));
+    let failed = Outcome::Failed(Failure::ExitCode(1));
+    story.intent(&first).worktree(&first).started(&first, Phase::Main).ended(&first, Phase::Main, ExitStatus::Code(1));
+    story.work(&first, 0).over(&first, failed).intent(&second).kept(&first, KeepReason::Uncommitted { files: 2 });
+    story.worktree(&second).started(&second, Phase::Main).ended(&second, Phase::Main, ExitStatus::Code(0));
+    story.work(&second, 2).over(&second, Outcome::Succeeded).released(&second).finished("flaky", Outcome::Succeeded);
+    let check = attempt("check", 1);
+    let outcome = Outcome::Failed(Failure::Check(ExitStatus::Code(1)));
+    story.intent(&check).worktree(&check).started(&check, Phase::Main).ended(&check, Phase::Main, ExitStatus::Code(0));
+    story.started(&check, Phase::Check).ended(&check, Phase::Check, ExitStatus::Code(1)).work(&check, 1);
+    story.over(&check, outcome.clone()).kept(&check, KeepReason::Requested).finished("check", outcome);
+    story.whole("code", ExitStatus::Code(3), Outcome::Failed(Failure::ExitCode(3)));
+    story.whole("signal", ExitStatus::Signal(9), Outcome::Failed(Failure::Signal(9)));
+    story.finished("skipped", Outcome::Skipped { because: task("code") });
+    for (id, outcome) in [
+        ("no-tree", Outcome::Failed(Failure::Worktree { message: "the disk is full".into() })),
+        ("merged", Outcome::Conflict { tasks: vec![task("ok"), task("flaky")], files: vec!["src/a|b.rs".into()] }),
+    ] {
+        let attempt = attempt(id, 1);
+        story.intent(&attempt).over(&attempt, outcome.clone()).finished(id, outcome);
+    }
+    let no_start = attempt("no-start", 1);
+    let outcome = Outcome::Failed(Failure::Start { message: "the command `nope` was not found".into() });
+    story.intent(&no_start).worktree(&no_start).over(&no_start, outcome.clone()).released(&no_start);
+    story.finished("no-start", outcome);
+    let outcome = Outcome::Failed(Failure::Snapshot { message: "line one\nline <two>".into() });
+    story.whole("no-snapshot", ExitStatus::Code(0), outcome);
+    for (id, clock) in [("wall", Clock::Wall), ("idle", Clock::Idle)] {
+        let attempt = attempt(id, 1);
+        story.intent(&attempt).worktree(&attempt).started(&attempt, Phase::Main);
+        story.then(EventKind::StopSent { attempt: attempt.clone(), reason: StopReason::TimedOut(clock) });
+        story.ended(&attempt, Phase::Main, ExitStatus::Signal(15)).work(&attempt, 0);
+        story.over(&attempt, Outcome::TimedOut(clock)).released(&attempt).finished(id, Outcome::TimedOut(clock));
+    }
+    story.then(EventKind::StopRequested { tasks: vec![task("cancelled"), task("unborn")], now: true });
+    let cancelled = attempt("cancelled", 1);
+    story.intent(&cancelled).worktree(&cancelled).started(&cancelled, Phase::Main);
+    story.then(EventKind::StopSent { attempt: cancelled.clone(), reason: StopReason::Cancelled });
+    story.ended(&cancelled, Phase::Main, ExitStatus::Signal(9)).over(&cancelled, Outcome::Cancelled);
+    story.kept(&cancelled, KeepReason::CheckedOut { path: "/src/elsewhere".into() });
+    story.finished("cancelled", Outcome::Cancelled).finished("unborn", Outcome::Cancelled);
+    let lost = attempt("lost", 1);
+    let outcome = Outcome::Lost { why: "the machine was restarted".into() };
+    story.intent(&lost).worktree(&lost).started(&lost, Phase::Main).over(&lost, outcome.clone());
+    story.finished("lost", outcome);
+    story.then(EventKind::Warning {
+        kind: WarningKind::Release,
+        task: Some(task("lost")),
+        message: "cannot remove `x` <here>\u{7}".into(),
+    });
+    story.then(EventKind::Warning { kind: WarningKind::Fallback, task: None, message: "no Docker".into() });
+    story.run_ended();
+    (header, story.events)
+}
+
+/// Hands an event to the method of the log that it is for.
+pub(crate) async fn keep(log: &mut Box<dyn RunLog>, event: &Event) {
+    let ticket = match &event.kind {
+        EventKind::AttemptIntended { .. } => log.intent(event),
+        EventKind::CommandStarted { .. } => log.started(event),
+        EventKind::CommandEnded { .. } | EventKind::AttemptEnded { .. } => log.ended(event),
+        _ => log.note(event),
+    };
+    ticket.await.expect("the event is kept");
+}
+
+/// Writes a whole run, and lets go of it.
+pub(crate) async fn write(registry: &dyn Registry, header: &RunHeader, events: &[Event]) {
+    let mut log = registry.create(header).await.expect("a new run");
+    for event in events {
+        keep(&mut log, event).await;
+    }
+}
