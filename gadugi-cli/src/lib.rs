@@ -1,4 +1,92 @@
-//! The command line of Gadugi.
+//! The command line of Gadugi, as a library: a program of your own can add an executor and keep the
+//! whole command line.
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! fn main() -> ExitCode {
+//!     gadugi_cli::Gadugi::new().main()
+//! }
+//! ```
 
+mod args;
+mod commands;
+mod compose;
 pub mod config;
+mod failure;
 pub mod input;
+mod signals;
+mod surroundings;
+mod table;
+mod terminal;
+mod time_text;
+mod view;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use gadugi_core::Executor;
+
+use crate::args::Cli;
+use crate::commands::Context;
+use crate::failure::{Code, Failure};
+use crate::surroundings::Surroundings;
+use crate::terminal::Terminal;
+
+/// The command line, about to be run.
+#[derive(Default)]
+#[must_use = "the command line does nothing until `main` is called"]
+pub struct Gadugi {
+    executors: Vec<Arc<dyn Executor>>,
+}
+
+impl std::fmt::Debug for Gadugi {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.executors.iter().map(|executor| executor.name()).collect();
+        f.debug_struct("Gadugi").field("executors", &names).finish()
+    }
+}
+
+impl Gadugi {
+    /// The command line with the executors of this crate.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an executor. Tasks, the configuration and `--executor` ask for it by its name; `auto` takes the
+    /// first one that isolates and can be used, in the order in which they were added.
+    pub fn executor(mut self, executor: Arc<dyn Executor>) -> Self {
+        self.executors.push(executor);
+        self
+    }
+
+    /// Reads the arguments and the environment of the process, does what they ask for, and gives the exit
+    /// code. Nothing else of this crate ends the process, except that wrong usage, `--help` and `--version`
+    /// end it at once, as is usual.
+    pub fn main(self) -> ExitCode {
+        let cli = Cli::parse();
+        let var = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let terminal =
+            Terminal::new(&cli.global, var("NO_COLOR").is_some(), var("TERM").is_some_and(|term| term == "dumb"));
+        match self.execute(cli, &terminal) {
+            Ok(code) => code.into(),
+            Err(failure) => {
+                failure.print(&terminal);
+                failure.code.into()
+            }
+        }
+    }
+
+    fn execute(self, cli: Cli, terminal: &Terminal) -> Result<Code, Failure> {
+        let surroundings = Surroundings::read(cli.global.directory.as_deref())?;
+        let context =
+            Context { terminal: terminal.clone(), surroundings, global: cli.global, executors: self.executors };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::environment(format!("cannot start threads: {error}")))?;
+        let result = runtime.block_on(commands::execute(&context, cli.command));
+        // What still runs in the background is nobody's concern any more.
+        runtime.shutdown_background();
+        result
+    }
+}

@@ -1,1 +1,7 @@
-fn main() {}
+//! The command `gadugi`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gadugi_cli::Gadugi::new().main()
+}

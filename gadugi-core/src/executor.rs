@@ -115,6 +115,14 @@ pub struct ExecEnd {
     pub usage: ExecUsage,
 }
 
+impl ExecEnd {
+    /// An end of which nothing else is known.
+    #[must_use]
+    pub fn new(status: ExitStatus, took: Duration) -> Self {
+        Self { status, took, output: OutputSummary::default(), usage: ExecUsage::default() }
+    }
+}
+
 /// Why a command could not be started, watched or stopped.
 #[derive(Debug, Error)]
 #[non_exhaustive]

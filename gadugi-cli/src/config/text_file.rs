@@ -31,7 +31,7 @@ pub enum FileIssue {
         kind: &'static str,
     },
     /// It has more than [`MAX_FILE_BYTES`].
-    #[error("{at}: is too large: {} (the limit is {MAX_FILE_BYTES} bytes)", size_of_file(*.size))]
+    #[error("{at}: is too large: {} (the limit is {} MiB)", size_of_file(*.size), MAX_FILE_BYTES >> 20)]
     TooLarge {
         /// The file.
         at: SourceLocation,

@@ -25,7 +25,7 @@ fn files_that_are_no_text_are_told_together() {
      hint: save it as UTF-8, for example with `iconv -f LATIN1 -t UTF-8`
     error: 04-nul.md:2: is not a text: the byte at offset 8 is 0
      hint: is it the right file? UTF-16 becomes readable with `iconv -f UTF-16 -t UTF-8`
-    error: 05-large.md: is too large: 1048577 bytes (the limit is 1048576 bytes)
+    error: 05-large.md: is too large: 1048577 bytes (the limit is 1 MiB)
      hint: split it, or put what is long into a file of the repository and name that file in the task
     error: 07-utf16.md:1: is not a text: the byte at offset 3 is 0
      hint: is it the right file? UTF-16 becomes readable with `iconv -f UTF-16 -t UTF-8`

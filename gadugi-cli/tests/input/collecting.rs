@@ -103,7 +103,7 @@ fn the_standard_input_is_a_task_file() {
     ");
     folder.stdin = vec![b'x'; 2 << 20];
     assert_snapshot!(folder.errors(&["-"]), @"
-    error: <stdin>: is too large: more than 1048576 bytes (the limit is 1048576 bytes)
+    error: <stdin>: is too large: more than 1048576 bytes (the limit is 1 MiB)
      hint: split it, or put what is long into a file of the repository and name that file in the task
     ");
     folder.stdin = Vec::new();

@@ -1,0 +1,179 @@
+//! `gadugi doctor`: what works here, and how to mend what does not.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::{Context, tasks};
+use crate::compose::{self, Site};
+use crate::config::Config;
+use crate::failure::{Code, Failure};
+use crate::table::columns;
+use crate::terminal::Tone;
+
+/// How a check turned out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Good,
+    /// It works without; the remedy makes it better.
+    Limited,
+    /// `gadugi run` does not work without it.
+    Bad,
+}
+
+struct Finding {
+    subject: String,
+    health: Health,
+    text: String,
+    remedy: String,
+}
+
+fn finding(subject: &str, health: Health, text: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    Finding { subject: subject.to_owned(), health, text: text.into(), remedy: remedy.into() }
+}
+
+pub(super) async fn doctor(context: &Context) -> Result<Code, Failure> {
+    let mut findings = vec![git(context)];
+    match Site::open(&context.surroundings) {
+        Ok(site) => {
+            let path = site.work_tree().display().to_string();
+            findings.push(finding("repository", Health::Good, path, ""));
+            let config = tasks::config(context, &site, None);
+            let config = config.unwrap_or_else(|failure| {
+                let (text, remedy) = failure.texts();
+                findings.push(finding("config", Health::Bad, text, remedy));
+                Config::default()
+            });
+            findings.extend(places(context, &site, &config));
+            findings.extend(executors(context, &config).await);
+            findings.extend(agents(context, &config));
+        }
+        Err(failure) => {
+            let (text, remedy) = failure.texts();
+            findings.push(finding("repository", Health::Bad, text, remedy));
+            findings.extend(executors(context, &Config::default()).await);
+        }
+    }
+    print(context, &findings)?;
+    let bad = findings.iter().any(|finding| finding.health == Health::Bad);
+    Ok(if bad { Code::Environment } else { Code::Success })
+}
+
+/// Git itself is needed for what gix does not do, and by tasks.
+fn git(context: &Context) -> Finding {
+    let remedy = "install git 2.34 or later";
+    let output = Command::new("git").arg("--version").current_dir(&context.surroundings.folder).output();
+    let version = match output {
+        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+        Ok(output) => {
+            return finding("git", Health::Bad, format!("git --version ended with {}", output.status), remedy);
+        }
+        Err(error) => return finding("git", Health::Bad, format!("git cannot be started: {error}"), remedy),
+    };
+    let numbers = version.split(' ').nth(2).map(|number| number.split('.').map(|part| part.parse().unwrap_or(0)));
+    let numbers: Vec<u32> = numbers.into_iter().flatten().take(2).collect();
+    let enough = numbers.as_slice() >= [2, 34].as_slice();
+    finding("git", if enough { Health::Good } else { Health::Bad }, version, if enough { "" } else { remedy })
+}
+
+fn places(context: &Context, site: &Site, config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    match site.worktrees_folder(&context.surroundings, config) {
+        Ok(folder) => {
+            let existing = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
+            findings.push(finding("worktrees", Health::Good, folder.display().to_string(), ""));
+            findings.push(disk(existing));
+        }
+        Err(failure) => {
+            let (text, remedy) = failure.texts();
+            findings.push(finding("worktrees", Health::Bad, text, remedy));
+        }
+    }
+    let state = site.state_folder();
+    let existing = state.ancestors().find(|folder| folder.is_dir()).unwrap_or(&state);
+    findings.push(match rustix::fs::access(existing, rustix::fs::Access::WRITE_OK) {
+        Ok(()) => finding("registry", Health::Good, state.display().to_string(), ""),
+        Err(error) => {
+            let text = format!("{} cannot be written: {error}", existing.display());
+            finding("registry", Health::Bad, text, "make it writable, or use a clone of your own")
+        }
+    });
+    findings
+}
+
+/// Under this many bytes the disk is worth a warning.
+const LITTLE_ROOM: u64 = 1 << 30;
+
+fn disk(folder: &Path) -> Finding {
+    match rustix::fs::statvfs(folder) {
+        Ok(stat) => {
+            let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+            let text = format!("{:.1} GiB free for worktrees", free as f64 / (1u64 << 30) as f64);
+            let health = if free < LITTLE_ROOM { Health::Limited } else { Health::Good };
+            let remedy =
+                if free < LITTLE_ROOM { "make room, or name another folder by `worktrees = \"…\"`" } else { "" };
+            finding("disk", health, text, remedy)
+        }
+        Err(error) => finding("disk", Health::Limited, format!("the free space is not known: {error}"), ""),
+    }
+}
+
+async fn executors(context: &Context, config: &Config) -> Vec<Finding> {
+    let executors = compose::executors(context, config);
+    let mut findings = Vec::new();
+    for executor in &executors {
+        let subject = format!("executor {}", executor.name());
+        findings.push(match executor.probe().await {
+            Ok(()) => finding(&subject, Health::Good, "can be used", ""),
+            Err(unusable) => finding(&subject, Health::Limited, unusable.reason, unusable.remedy),
+        });
+    }
+    if !executors.iter().any(|executor| executor.capabilities().isolates) {
+        let text = "this build has no executor that isolates tasks from this machine";
+        findings.push(finding("isolation", Health::Limited, text, "run only tasks that you would run yourself"));
+    }
+    findings
+}
+
+fn agents(context: &Context, config: &Config) -> Vec<Finding> {
+    let path = context.surroundings.env.get(std::ffi::OsStr::new("PATH")).cloned().unwrap_or_default();
+    let found = |program: &str| {
+        if program.contains('/') {
+            Path::new(program).exists()
+        } else {
+            std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+        }
+    };
+    let agent = |(name, profile): (&String, &crate::config::AgentProfile)| {
+        let program = profile.command.first().map_or("", String::as_str);
+        let subject = format!("agent {name}");
+        if found(program) {
+            finding(&subject, Health::Good, format!("`{program}` is installed"), "")
+        } else {
+            finding(
+                &subject,
+                Health::Limited,
+                format!("`{program}` was not found"),
+                "install it, or correct its `command` in gadugi.toml",
+            )
+        }
+    };
+    config.agents.iter().map(agent).collect()
+}
+
+fn print(context: &Context, findings: &[Finding]) -> Result<(), Failure> {
+    let tone = |health| match health {
+        Health::Good => (Tone::Good, "ok"),
+        Health::Limited => (Tone::Notice, "note"),
+        Health::Bad => (Tone::Bad, "BAD"),
+    };
+    let row = |finding: &Finding| {
+        let remedy = if finding.remedy.is_empty() { String::new() } else { format!(" -> {}", finding.remedy) };
+        vec![tone(finding.health).1.to_owned(), finding.subject.clone(), format!("{}{remedy}", finding.text)]
+    };
+    let rows: Vec<_> = findings.iter().map(row).collect();
+    let paint = |at: usize, column: usize, cell: &str| {
+        let tone = if column == 0 { tone(findings[at].health).0 } else { Tone::Plain };
+        context.terminal.toned(tone, cell)
+    };
+    Ok(context.terminal.result(&columns(&rows, paint))?)
+}

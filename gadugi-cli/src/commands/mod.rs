@@ -1,0 +1,47 @@
+//! The commands, one file each.
+
+mod clean;
+mod doctor;
+mod init;
+mod logs;
+mod plan;
+mod printed;
+mod ps;
+mod report;
+mod run;
+mod stop;
+mod tasks;
+
+use std::sync::Arc;
+
+use gadugi_core::Executor;
+
+use crate::args::{Command, Global};
+use crate::failure::{Code, Failure};
+use crate::surroundings::Surroundings;
+use crate::terminal::Terminal;
+
+/// What every command has at hand.
+pub(crate) struct Context {
+    pub(crate) terminal: Terminal,
+    pub(crate) surroundings: Surroundings,
+    pub(crate) global: Global,
+    /// Executors beside our own.
+    pub(crate) executors: Vec<Arc<dyn Executor>>,
+}
+
+pub(crate) async fn execute(context: &Context, command: Command) -> Result<Code, Failure> {
+    match command {
+        Command::Init(args) => init::init(context, &args),
+        Command::Doctor => doctor::doctor(context).await,
+        Command::Plan(args) => plan::plan(context, &args).await,
+        Command::Run(args) => run::run(context, &args).await,
+        Command::Ps(args) => ps::ps(context, &args).await,
+        Command::Logs(args) => logs::logs(context, &args).await,
+        Command::Stop(args) => stop::stop(context, &args).await,
+        Command::Report(args) => report::report(context, &args).await,
+        Command::Clean(args) => clean::clean(context, &args).await,
+        Command::Completions { shell } => printed::completions(context, shell),
+        Command::Man => printed::manual(context),
+    }
+}

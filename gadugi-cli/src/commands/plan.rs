@@ -1,0 +1,76 @@
+//! `gadugi plan`: the tasks, their order and what overlaps.
+
+use gadugi_core::{Action, Plan, Program};
+
+use super::{Context, tasks};
+use crate::args::PlanArgs;
+use crate::compose::{self, Site};
+use crate::config::Config;
+use crate::failure::{Code, Failure};
+use crate::table::columns;
+use crate::terminal::{Tone, harmless};
+use crate::time_text::short;
+
+pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<Code, Failure> {
+    let site = Site::open(&context.surroundings)?;
+    let config = tasks::config(context, &site, Some(&args.tasks))?;
+    let plan = tasks::plan(context, &config, &args.tasks)?;
+    let base = site.base(&config)?;
+    let chosen = compose::choose_executor(context, &config, &plan).await?;
+    let terminal = &context.terminal;
+    let header = ["#", "TASK", "NEEDS", "RUNS", "EXECUTOR", "TITLE"].map(str::to_owned).to_vec();
+    let row = |(n, &at): (usize, &usize)| {
+        let task = &plan.tasks()[at];
+        let needs: Vec<_> = task.needs.iter().map(|need| need.as_str()).collect();
+        let executor = task.spec.executor.as_deref().unwrap_or(chosen.name());
+        let cells = [
+            (n + 1).to_string(),
+            task.spec.id.to_string(),
+            needs.join(","),
+            runs(&task.spec.action),
+            executor.to_owned(),
+            harmless(&task.spec.title),
+        ];
+        cells.map(|cell| if cell.is_empty() { "-".to_owned() } else { cell }).to_vec()
+    };
+    let rows: Vec<_> = std::iter::once(header).chain(plan.order().iter().enumerate().map(row)).collect();
+    let head = |at: usize, _: usize, cell: &str| terminal.toned(if at == 0 { Tone::Faint } else { Tone::Plain }, cell);
+    terminal.result(&columns(&rows, head))?;
+    terminal.result(&format!("\n{}", summary(&plan, &config, &base, chosen.name(), chosen.reason())))?;
+    Ok(Code::Success)
+}
+
+/// What a task runs, in a word or two.
+fn runs(action: &Action) -> String {
+    match (&action.agent, &action.program) {
+        (Some(agent), _) => format!("agent {agent}"),
+        (None, Program::Argv(argv)) => harmless(argv.first().map_or("", String::as_str)),
+        _ => "script".to_owned(),
+    }
+}
+
+fn summary(plan: &Plan, config: &Config, base: &compose::Base, executor: &str, reason: &str) -> String {
+    let mut lines = vec![
+        format!(
+            "{} tasks, at most {} at once, from {} ({})",
+            plan.tasks().len(),
+            config.jobs,
+            base.name,
+            base.commit.short()
+        ),
+        format!("executor: {executor} ({reason})"),
+    ];
+    let names = |positions: &[usize]| positions.iter().map(|at| plan.tasks()[*at].spec.id.as_str()).collect::<Vec<_>>();
+    let path = plan.critical_path(|_| 1.0);
+    if path.len() > 1 {
+        lines.push(format!("longest chain: {}", names(&path).join(" -> ")));
+    }
+    for (a, b) in plan.overlaps() {
+        let turns = if config.allow_overlap { "may run at once, as configured" } else { "take turns" };
+        lines.push(format!("{} touch the same files: they {turns}", names(&[a, b]).join(" and ")));
+    }
+    if let Some(timeout) = config.timeout {
+        lines.push(format!("timeout: {}", short(timeout)));
+    }
+    lines.join("\n") + "\n"
+}

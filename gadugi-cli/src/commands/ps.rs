@@ -1,0 +1,217 @@
+//! `gadugi ps`: runs and their tasks, as they are now.
+
+use std::time::Duration;
+
+use gadugi_core::{AttemptRecord, Registry, RunHistory, RunId, RunRecord, TaskRecord, TaskState, error_chain};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Context;
+use crate::args::PsArgs;
+use crate::compose::{self, Site};
+use crate::failure::{Code, Failure};
+use crate::table::columns;
+use crate::terminal::Tone;
+use crate::time_text::short;
+use crate::view::tone_of;
+
+/// A run with what only this moment tells.
+struct Seen {
+    record: RunRecord,
+    driven: bool,
+    damage: Vec<String>,
+}
+
+pub(super) async fn ps(context: &Context, args: &PsArgs) -> Result<Code, Failure> {
+    let site = Site::open(&context.surroundings)?;
+    let listing = site.registry.list().await?;
+    let ids: Vec<RunId> = match &args.run {
+        Some(name) => vec![site.find(name)?],
+        None => listing.into_iter().map(|run| run.run).collect(),
+    };
+    let mut runs = Vec::new();
+    for id in ids.iter().rev() {
+        // One run that cannot be read must not hide the others.
+        match site.registry.load(id).await.map_err(|error| error_chain(&error)).and_then(seen) {
+            Ok(run) => runs.push(run),
+            Err(message) => context.terminal.say(&format!("warning: {message}")),
+        }
+    }
+    let latest = runs.first().map(|run| run.record.header.run.clone());
+    if !args.all && args.run.is_none() {
+        runs.retain(|run| run.goes_on());
+    }
+    if args.json {
+        let runs: Vec<_> = runs.iter().map(RunRow::from).collect();
+        let json = serde_json::to_string_pretty(&runs).map_err(|error| Failure::registry(error.to_string()))?;
+        context.terminal.result(&(json + "\n"))?;
+        return Ok(Code::Success);
+    }
+    for (n, run) in runs.iter().enumerate() {
+        let gap = if n > 0 { "\n" } else { "" };
+        context.terminal.result(&format!("{gap}{}", run.text(context)))?;
+        run.damage.iter().for_each(|damage| context.terminal.say(&format!("warning: {damage}")));
+    }
+    if runs.is_empty() {
+        context.terminal.say(&match latest {
+            Some(latest) => format!("nothing is going on; the latest run was {latest} (`gadugi ps latest`)"),
+            None => "there has been no run here".to_owned(),
+        });
+    }
+    Ok(Code::Success)
+}
+
+fn seen(history: RunHistory) -> Result<Seen, String> {
+    let RunHistory { header, events, driven, damage } = history;
+    let run = header.run.clone();
+    let record = RunRecord::fold(header, &events).map_err(|error| format!("run {run}: {}", error_chain(&error)))?;
+    Ok(Seen { record, driven, damage })
+}
+
+impl Seen {
+    /// Whether somebody drives it, or something of it still runs.
+    fn goes_on(&self) -> bool {
+        self.driven || self.record.tasks.iter().any(|task| self.state(task) == "running")
+    }
+
+    /// The state of a task. Where nobody drives the run, the process itself is asked.
+    fn state(&self, task: &TaskRecord) -> &'static str {
+        match &task.state {
+            TaskState::Finished(outcome) => outcome.word(),
+            _ if self.driven => task.state.word(),
+            TaskState::Running { identity, .. } => match compose::is_alive(identity) {
+                Some(true) => "running",
+                Some(false) => "ended unseen",
+                None => "unknown",
+            },
+            TaskState::Queued | TaskState::Blocked { .. } => "not started",
+            _ => "interrupted",
+        }
+    }
+
+    fn word(&self) -> String {
+        let RunRecord { tasks, ended, .. } = &self.record;
+        let failed = tasks.iter().any(|task| task.outcome().is_some_and(|outcome| !outcome.success()));
+        match (self.driven, ended) {
+            (true, _) => "running".to_owned(),
+            (false, None) => "interrupted: nobody drives it".to_owned(),
+            (false, Some((_, true))) => "cancelled".to_owned(),
+            (false, Some(_)) => if failed { "failed" } else { "succeeded" }.to_owned(),
+        }
+    }
+
+    fn text(&self, context: &Context) -> String {
+        let record = &self.record;
+        let over = record.tasks.iter().filter(|task| task.state.is_finished()).count();
+        let since = record.started.unwrap_or(record.header.created);
+        let time = record.ended.map_or_else(|| elapsed(since), |(wall, _)| wall);
+        let word = self.word();
+        let tone = match word.as_str() {
+            "succeeded" => Tone::Good,
+            "running" => Tone::Plain,
+            _ => Tone::Notice,
+        };
+        let word = context.terminal.toned(tone, &word);
+        let head = format!("run {}  {word}  {over}/{} tasks  {}\n", record.header.run, record.tasks.len(), short(time));
+        let titles = ["TASK", "STATE", "ATTEMPT", "EXECUTOR", "PROCESS", "TIME", "BRANCH"].map(str::to_owned).to_vec();
+        let rows: Vec<_> = std::iter::once(titles).chain(record.tasks.iter().map(|task| self.row(task))).collect();
+        let paint = |row: usize, column: usize, cell: &str| {
+            let tone = match (row, column) {
+                (0, _) => Tone::Faint,
+                (row, 1) => record.tasks[row - 1].outcome().map_or(Tone::Plain, tone_of),
+                _ => Tone::Plain,
+            };
+            context.terminal.toned(tone, cell)
+        };
+        head + &columns(&rows, paint)
+    }
+
+    fn row(&self, task: &TaskRecord) -> Vec<String> {
+        let blocked = match (&task.state, self.driven) {
+            (TaskState::Blocked { by }, true) => {
+                format!(" by {}", by.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(","))
+            }
+            _ => String::new(),
+        };
+        let last = task.last();
+        let cell = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        vec![
+            task.task.spec.id.to_string(),
+            format!("{}{blocked}", self.state(task)),
+            cell(last.map(|attempt| attempt.number.to_string())),
+            cell(last.map(|attempt| attempt.executor.clone())),
+            cell(self.process(task)),
+            cell(last.map(|attempt| short(time_of(attempt)))),
+            cell(last.and_then(branch)),
+        ]
+    }
+
+    /// The beginning of the identity of a process that runs, such as `pid 4711`.
+    fn process(&self, task: &TaskRecord) -> Option<String> {
+        let TaskState::Running { identity, .. } = &task.state else { return None };
+        let words: Vec<_> = identity.token.split(' ').take(2).collect();
+        (self.state(task) == "running").then(|| words.join(" "))
+    }
+}
+
+fn branch(attempt: &AttemptRecord) -> Option<String> {
+    attempt.lease.as_ref()?.branch.as_ref().map(ToString::to_string)
+}
+
+/// How long its commands took, or has been running.
+fn time_of(attempt: &AttemptRecord) -> Duration {
+    let running = attempt.commands.last().filter(|command| command.end.is_none() && attempt.ended.is_none());
+    attempt.command_time() + running.map_or(Duration::ZERO, |command| elapsed(command.started))
+}
+
+fn elapsed(since: Timestamp) -> Duration {
+    Duration::try_from(Timestamp::now().duration_since(since)).unwrap_or(Duration::ZERO)
+}
+
+/// A run in the JSON of `ps`.
+#[derive(Serialize)]
+struct RunRow {
+    run: String,
+    state: String,
+    driven: bool,
+    tasks: Vec<TaskRow>,
+    damage: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct TaskRow {
+    id: String,
+    state: &'static str,
+    attempt: Option<u32>,
+    executor: Option<String>,
+    process: Option<String>,
+    pid: Option<u32>,
+    command_seconds: Option<f64>,
+    branch: Option<String>,
+}
+
+impl From<&Seen> for RunRow {
+    fn from(seen: &Seen) -> Self {
+        let row = |task: &TaskRecord| {
+            let last = task.last();
+            let process = seen.process(task);
+            TaskRow {
+                id: task.task.spec.id.to_string(),
+                state: seen.state(task),
+                attempt: last.map(|attempt| attempt.number.get()),
+                executor: last.map(|attempt| attempt.executor.clone()),
+                pid: process.as_ref().and_then(|process| process.strip_prefix("pid ")?.parse().ok()),
+                process,
+                command_seconds: last.map(|attempt| time_of(attempt).as_secs_f64()),
+                branch: last.and_then(branch),
+            }
+        };
+        Self {
+            run: seen.record.header.run.to_string(),
+            state: seen.word(),
+            driven: seen.driven,
+            tasks: seen.record.tasks.iter().map(row).collect(),
+            damage: seen.damage.clone(),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! `gadugi report`.
+
+use gadugi_core::{Registry, Report, RunRecord, error_chain};
+
+use super::Context;
+use crate::args::{ReportArgs, ReportFormat};
+use crate::compose::Site;
+use crate::failure::{Code, Failure};
+
+pub(super) async fn report(context: &Context, args: &ReportArgs) -> Result<Code, Failure> {
+    let site = Site::open(&context.surroundings)?;
+    let run = site.find(&args.run)?;
+    let history = site.registry.load(&run).await?;
+    for damage in &history.damage {
+        context.terminal.say(&format!("warning: {damage}"));
+    }
+    let record = RunRecord::fold(history.header, &history.events);
+    let record = record.map_err(|error| Failure::registry(format!("run {run}: {}", error_chain(&error))))?;
+    let report = Report::from(record);
+    let text = match args.format {
+        ReportFormat::Md => site.markdown(&report),
+        ReportFormat::Json => site.json(&report),
+        ReportFormat::Junit => site.junit(&report),
+    };
+    match &args.output {
+        None => context.terminal.result(&text)?,
+        Some(path) => {
+            let path = context.surroundings.folder.join(path);
+            std::fs::write(&path, text).map_err(|error| {
+                Failure::environment(format!("cannot write {}: {error}", path.display()))
+                    .hint("name another file with -o")
+            })?;
+        }
+    }
+    Ok(Code::Success)
+}

@@ -1,0 +1,103 @@
+//! From the arguments to a configuration and a plan; shared by `plan` and `run`.
+
+use std::collections::HashSet;
+
+use gadugi_core::{KeepPolicy, Plan, RawPlan, TaskId};
+
+use super::Context;
+use crate::args::{Keep, TaskArgs};
+use crate::compose::Site;
+use crate::config::{Config, ConfigFile, ConfigLayer, ConfigSources, QuantityError, TimeLimit};
+use crate::failure::Failure;
+use crate::input::{TaskInput, read_tasks};
+
+/// The settings of this call.
+pub(super) fn config(context: &Context, site: &Site, args: Option<&TaskArgs>) -> Result<Config, Failure> {
+    let named = context.global.config.as_deref();
+    let repository = site.config_file(named);
+    let user = context.surroundings.user_config();
+    let mut files = vec![ConfigFile { path: &repository, required: named.is_some() }];
+    files.extend(user.iter().map(|path| ConfigFile { path, required: false }));
+    let flags = args.map(layer).transpose()?.unwrap_or_default();
+    Ok(Config::load(ConfigSources { files: &files, environment: &context.surroundings.env, flags })?)
+}
+
+fn layer(args: &TaskArgs) -> Result<ConfigLayer, Failure> {
+    let limit = |flag: &str, text: &Option<String>| -> Result<Option<TimeLimit>, Failure> {
+        let parse = |text: &String| {
+            let wrong = |error: QuantityError| Failure::usage(format!("--{flag}: {error}")).hint(error.hint());
+            text.parse::<TimeLimit>().map_err(wrong)
+        };
+        text.as_ref().map(parse).transpose()
+    };
+    Ok(ConfigLayer {
+        jobs: args.jobs,
+        executor: args.executor.clone(),
+        agent: args.agent.clone(),
+        image: args.image.clone(),
+        base: args.base.clone(),
+        timeout: limit("timeout", &args.timeout)?,
+        idle_timeout: limit("idle-timeout", &args.idle_timeout)?,
+        retries: args.retries,
+        fail_fast: args.fail_fast.then_some(true),
+        keep: args.keep.map(|keep| match keep {
+            Keep::Failed => KeepPolicy::Failed,
+            Keep::Always => KeepPolicy::Always,
+            Keep::Never => KeepPolicy::Never,
+        }),
+        ..ConfigLayer::default()
+    })
+}
+
+/// The tasks of this call, as a sound plan.
+pub(super) fn plan(context: &Context, config: &Config, args: &TaskArgs) -> Result<Plan, Failure> {
+    let raw = read_tasks(TaskInput {
+        folder: &context.surroundings.folder,
+        arguments: &args.tasks,
+        texts: &args.texts,
+        stdin: &mut std::io::stdin().lock(),
+        config,
+        environment: &context.surroundings.env,
+    })?;
+    let raw = choose(raw, args)?;
+    if raw.tasks.is_empty() {
+        let hint = "name task files, folders or globs, or give a task as text: gadugi run -t \"…\"";
+        return Err(Failure::usage("there is no task").hint(hint));
+    }
+    Ok(Plan::try_from(raw)?)
+}
+
+/// Takes what `--only` names, with all that it needs, and leaves out what `--skip` names.
+fn choose(mut raw: RawPlan, args: &TaskArgs) -> Result<RawPlan, Failure> {
+    let exists = |name: &String| raw.tasks.iter().any(|task| task.spec.id.as_str() == name);
+    if let Some(name) = args.only.iter().chain(&args.skip).find(|name| !exists(name)) {
+        let ids: Vec<_> = raw.tasks.iter().map(|task| task.spec.id.as_str()).collect();
+        return Err(
+            Failure::usage(format!("there is no task `{name}`")).hint(format!("the tasks are: {}", ids.join(", ")))
+        );
+    }
+    if !args.only.is_empty() {
+        let mut wanted: HashSet<String> = HashSet::new();
+        let mut open = args.only.clone();
+        while let Some(name) = open.pop() {
+            let task = raw.tasks.iter().find(|task| task.spec.id.as_str() == name);
+            open.extend(
+                task.iter()
+                    .flat_map(|task| &task.needs)
+                    .map(|(need, _)| need.clone())
+                    .filter(|need| !wanted.contains(need)),
+            );
+            wanted.insert(name);
+        }
+        raw.tasks.retain(|task| wanted.contains(task.spec.id.as_str()));
+    }
+    let skipped = |id: &TaskId| args.skip.iter().any(|skip| skip == id.as_str());
+    raw.tasks.retain(|task| !skipped(&task.spec.id));
+    for task in &raw.tasks {
+        if let Some((need, at)) = task.needs.iter().find(|(need, _)| args.skip.contains(need)) {
+            let message = format!("{at}: `{}` needs `{need}`, which --skip leaves out", task.spec.id);
+            return Err(Failure::usage(message).hint(format!("leave `{}` out too", task.spec.id)));
+        }
+    }
+    Ok(raw)
+}

@@ -1,0 +1,269 @@
+//! Puts the adapters together. The only file of this crate that names a concrete one.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gadugi_core::{
+    AttemptRef, CommitId, Control, Event, ExecIdentity, Executor, Executors, Phase, Plan, RegistryError, Report, RunId,
+    TaskId, Worktrees, error_chain,
+};
+use gadugi_exec::{ExecutorPolicy, OutputCap, PolicyError, SubprocessExecutor, SubprocessSettings, choose};
+use gadugi_registry::{FindError, FsRegistry, StopRequest, render};
+use gadugi_worktree::{BaseError, GitWorktrees, Head, OpenError, Repository, WorktreeSettings, check_worktrees_folder};
+
+use crate::commands::Context;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::surroundings::Surroundings;
+use crate::terminal::Terminal;
+use crate::view::AttemptFolder;
+
+/// The registry that commands read and write.
+pub(crate) type Journals = FsRegistry;
+
+/// A repository and its registry.
+pub(crate) struct Site {
+    repository: Repository,
+    pub(crate) registry: Arc<Journals>,
+}
+
+/// The commit that branches start from, and how the user called it.
+pub(crate) struct Base {
+    pub(crate) commit: CommitId,
+    pub(crate) name: String,
+}
+
+impl Site {
+    /// Finds the repository that the user stands in.
+    pub(crate) fn open(surroundings: &Surroundings) -> Result<Self, Failure> {
+        let repository = Repository::discover(&surroundings.folder).map_err(no_repository)?;
+        let registry = Arc::new(FsRegistry::new(state_folder(&repository)));
+        Ok(Self { repository, registry })
+    }
+
+    /// The work tree that the user stands in.
+    pub(crate) fn work_tree(&self) -> &Path {
+        self.repository.work_tree()
+    }
+
+    /// Where the registry is.
+    pub(crate) fn state_folder(&self) -> PathBuf {
+        state_folder(&self.repository)
+    }
+
+    /// The configuration file: the one that is named, or the repository's.
+    pub(crate) fn config_file(&self, named: Option<&Path>) -> PathBuf {
+        named.map_or_else(|| self.repository.work_tree().join("gadugi.toml"), Path::to_owned)
+    }
+
+    /// How many files of the user's work tree are changed or new and not committed.
+    pub(crate) fn uncommitted(&self) -> Result<u64, String> {
+        let uncommitted = self.repository.uncommitted().map_err(|error| error_chain(&error))?;
+        Ok(uncommitted.changed + uncommitted.untracked)
+    }
+
+    /// The commit that the tasks start from.
+    pub(crate) fn base(&self, config: &Config) -> Result<Base, Failure> {
+        if config.base != "HEAD" {
+            let commit = self.repository.resolve(&config.base).map_err(no_base)?;
+            return Ok(Base { commit, name: config.base.clone() });
+        }
+        let commit = self.repository.head_commit().clone();
+        let name = match self.repository.head() {
+            Head::Branch(name) => name.clone(),
+            Head::Detached => format!("detached HEAD at {}", commit.short()),
+        };
+        Ok(Base { commit, name })
+    }
+
+    /// The folder for the worktrees: the configured one, else the one beside the repository, else, where
+    /// that cannot be used, one in the user's data folder.
+    pub(crate) fn worktrees_folder(&self, surroundings: &Surroundings, config: &Config) -> Result<PathBuf, Failure> {
+        let unusable = |error: gadugi_worktree::PlaceError| {
+            Failure::environment(format!("worktrees cannot be made: {}", error_chain(&error)))
+                .hint("name another folder by `worktrees = \"…\"` in gadugi.toml")
+        };
+        if let Some(folder) = &config.worktrees {
+            let folder = self.repository.root().join(folder);
+            return check_worktrees_folder(&folder).map(|()| folder).map_err(unusable);
+        }
+        let beside = self.repository.default_worktrees_folder();
+        match (check_worktrees_folder(&beside), surroundings.user_data()) {
+            (Ok(()), _) => Ok(beside),
+            (Err(error), None) => Err(unusable(error)),
+            (Err(_), Some(data)) => {
+                let id = gadugi_core::TaskId::slug(&self.repository.common_dir().to_string_lossy());
+                let folder = data.join("worktrees").join(id.as_str());
+                check_worktrees_folder(&folder).map(|()| folder).map_err(unusable)
+            }
+        }
+    }
+
+    /// The worktrees of runs that start from `base`.
+    pub(crate) fn worktrees(
+        &self,
+        surroundings: &Surroundings,
+        config: &Config,
+        base: &CommitId,
+    ) -> Result<Arc<dyn Worktrees>, Failure> {
+        let folder = self.worktrees_folder(surroundings, config)?;
+        let branch_prefix = config.branch_prefix.as_str().to_owned();
+        let settings =
+            WorktreeSettings { branch_prefix, ..WorktreeSettings::new(self.repository.clone(), base.clone(), folder) };
+        let worktrees = GitWorktrees::new(settings);
+        Ok(Arc::new(worktrees.map_err(|error| Failure::usage(format!("`branch_prefix`: {error}")))?))
+    }
+
+    /// Where the files of a run's attempts are.
+    pub(crate) fn attempt_folders(&self, run: &RunId) -> AttemptFolder {
+        let (registry, run) = (Arc::clone(&self.registry), run.clone());
+        Box::new(move |attempt| registry.attempt_folder(&run, attempt))
+    }
+
+    /// The report of a run for people.
+    pub(crate) fn markdown(&self, report: &Report) -> String {
+        render::markdown(report, &self.log_path(report))
+    }
+
+    /// The report of a run for programs.
+    pub(crate) fn json(&self, report: &Report) -> String {
+        render::json(report, &self.log_path(report))
+    }
+
+    /// The report of a run for CI servers.
+    pub(crate) fn junit(&self, report: &Report) -> String {
+        let path = self.log_path(report);
+        render::junit(report, &|attempt, phase| render::tail(&path(attempt, phase)?).ok())
+    }
+
+    /// Keeps all three with the run.
+    pub(crate) fn write_reports(&self, report: &Report) -> Result<(), RegistryError> {
+        render::write_reports(&self.registry.run_folder(&report.record.header.run), report).map(drop)
+    }
+
+    fn log_path(&self, report: &Report) -> impl Fn(&AttemptRef, Phase) -> Option<PathBuf> {
+        let (registry, run) = (Arc::clone(&self.registry), report.record.header.run.clone());
+        move |attempt, phase| {
+            Some(registry.attempt_folder(&run, attempt).join(phase.output_file())).filter(|path| path.exists())
+        }
+    }
+
+    /// The run that the user names.
+    pub(crate) fn find(&self, name: &str) -> Result<RunId, Failure> {
+        self.registry.find(name).map_err(|error| match error {
+            FindError::List(error) => error.into(),
+            FindError::NoRuns => Failure::usage(error.to_string()).hint("`gadugi run` begins one"),
+            _ => Failure::usage(error.to_string()).hint("`gadugi ps --all` lists the runs"),
+        })
+    }
+
+    /// Leaves a request to stop for the process that drives a run.
+    pub(crate) fn ask_to_stop(&self, run: &RunId, tasks: Vec<TaskId>, now: bool) -> Result<(), RegistryError> {
+        self.registry.post_request(run, &StopRequest { tasks, now })
+    }
+}
+
+fn state_folder(repository: &Repository) -> PathBuf {
+    repository.common_dir().join("gadugi")
+}
+
+/// One event as a line of JSON, as in the journal.
+pub(crate) fn event_line(event: &Event) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(gadugi_registry::format::event_to_json(event)?)
+}
+
+/// Whether the process or container of this identity runs: `None` when only another build could tell.
+pub(crate) fn is_alive(identity: &ExecIdentity) -> Option<bool> {
+    gadugi_exec::is_alive(identity).ok()
+}
+
+/// The executors of this call: our own and those of the embedding program.
+pub(crate) fn executors(context: &Context, config: &Config) -> Vec<Arc<dyn Executor>> {
+    let mut settings = SubprocessSettings::new(context.surroundings.env.clone());
+    settings.passed.extend(config.env.iter().cloned());
+    let tail = OutputCap::default().tail.min(config.output_cap / 2);
+    settings.output_cap = OutputCap { head: config.output_cap - tail, tail };
+    let own: Arc<dyn Executor> = Arc::new(SubprocessExecutor::new(settings));
+    context.executors.iter().cloned().chain([own]).collect()
+}
+
+/// The executor that runs the tasks that name none, and all that tasks do name.
+pub(crate) struct Chosen {
+    default: Arc<dyn Executor>,
+    others: Vec<Arc<dyn Executor>>,
+    reason: String,
+}
+
+impl Chosen {
+    pub(crate) fn name(&self) -> &str {
+        self.default.name()
+    }
+
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    pub(crate) fn into_executors(self) -> Executors {
+        self.others.into_iter().fold(Executors::new(self.default), Executors::with)
+    }
+}
+
+/// Chooses by the configured policy, and probes every executor that a task asks for.
+pub(crate) async fn choose_executor(context: &Context, config: &Config, plan: &Plan) -> Result<Chosen, Failure> {
+    let available = executors(context, config);
+    let Ok(policy) = config.executor.parse::<ExecutorPolicy>();
+    let choice = choose(&policy, &available).await.map_err(no_executor)?;
+    for task in plan.tasks() {
+        if let Some(name) = &task.spec.executor {
+            let policy = ExecutorPolicy::Named(name.clone());
+            choose(&policy, &available).await.map_err(no_executor)?;
+        }
+    }
+    let others = available.into_iter().filter(|executor| executor.name() != choice.executor.name()).collect();
+    Ok(Chosen { default: choice.executor, others, reason: choice.reason })
+}
+
+/// Hands on the requests to stop that other processes have left for a run.
+pub(crate) fn stop_requests(
+    registry: Arc<Journals>,
+    run: RunId,
+    terminal: Terminal,
+) -> impl Fn(&Control) + Send + 'static {
+    move |control| match registry.take_requests(&run) {
+        Ok(taken) => {
+            for damage in taken.damage {
+                terminal.say(&format!("warning: {damage}"));
+            }
+            for request in taken.requests {
+                if request.tasks.is_empty() {
+                    control.stop_all(request.now);
+                } else {
+                    control.stop(request.tasks, request.now);
+                }
+            }
+        }
+        Err(error) => terminal.say(&format!("warning: {}", error_chain(&error))),
+    }
+}
+
+fn no_repository(error: OpenError) -> Failure {
+    let hint = match &error {
+        OpenError::NotARepository { .. } => "change to a git repository, name one with -C, or make one: git init",
+        OpenError::Bare { .. } => "make a work tree of it: git worktree add ../work",
+        OpenError::NoCommits { .. } => "tasks start from a commit: git commit --allow-empty -m 'first commit'",
+        _ => "`git status` there says more",
+    };
+    Failure::environment(error_chain(&error)).hint(hint)
+}
+
+fn no_base(error: BaseError) -> Failure {
+    Failure::usage(error.to_string()).hint("`git branch --all` and `git tag` list what there is")
+}
+
+fn no_executor(error: PolicyError) -> Failure {
+    let hint = match &error {
+        PolicyError::Unusable { source, .. } => source.remedy.clone(),
+        _ => "`--executor auto` takes what is there; `gadugi doctor` says why".to_owned(),
+    };
+    Failure::environment(error_chain(&error)).hint(hint)
+}

@@ -1,0 +1,154 @@
+//! Every way that a command can fail: its exit code, what is said, and what the user can do. The one
+//! place where errors become exit codes.
+
+use std::process::ExitCode;
+
+use gadugi_core::{PlanError, RegistryError, RunError, WorktreeError, error_chain};
+
+use crate::config::{ConfigError, ConfigIssue};
+use crate::input::{InputError, InputIssue};
+use crate::terminal::{Terminal, Tone};
+
+/// What the process exits with. The table in `--help` says the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    Success = 0,
+    TaskFailed = 1,
+    Usage = 2,
+    Environment = 3,
+    Registry = 4,
+    Interrupted = 130,
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        ExitCode::from(code as u8)
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: Code,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None }
+    }
+
+    /// The usage, the configuration or the plan is wrong.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Code::Usage, message)
+    }
+
+    /// The environment does not fit.
+    pub(crate) fn environment(message: impl Into<String>) -> Self {
+        Self::new(Code::Environment, message)
+    }
+
+    /// The registry is busy or damaged.
+    pub(crate) fn registry(message: impl Into<String>) -> Self {
+        Self::new(Code::Registry, message)
+    }
+
+    /// Says what the user can do.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into()).filter(|hint: &String| !hint.is_empty());
+        self
+    }
+
+    /// What happened, and what the user can do (empty where nothing is known), in a line each.
+    pub(crate) fn texts(&self) -> (String, String) {
+        let line = |text: &str| text.lines().collect::<Vec<_>>().join("; ");
+        (line(&self.message), self.hint.as_deref().map(line).unwrap_or_default())
+    }
+
+    /// Prints it, a line for each thing to mend.
+    pub(crate) fn print(&self, terminal: &Terminal) {
+        let label = terminal.toned_err(Tone::Bad, "error:");
+        for line in self.message.lines() {
+            terminal.insist(&format!("{label} {line}"));
+        }
+        for line in self.hint.iter().flat_map(|hint| hint.lines()) {
+            terminal.insist(&format!("{} {line}", terminal.toned_err(Tone::Notice, "hint:")));
+        }
+    }
+}
+
+/// Each problem has a remedy of its own; one that several share is said once.
+fn hints(hints: impl Iterator<Item = String>) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for hint in hints.filter(|hint| !hint.is_empty()) {
+        if !said.contains(&hint) {
+            said.push(hint);
+        }
+    }
+    said.join("\n")
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::usage(error.to_string()).hint(hints(error.issues.iter().map(ConfigIssue::hint)))
+    }
+}
+
+impl From<InputError> for Failure {
+    fn from(error: InputError) -> Self {
+        Self::usage(error.to_string()).hint(hints(error.issues.iter().map(InputIssue::hint)))
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        Self::usage(error.to_string()).hint("`gadugi plan` shows the tasks and what they need")
+    }
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        let message = error_chain(&error);
+        match error {
+            RegistryError::NoSuchRun { .. } => Self::usage(message).hint("`gadugi ps --all` lists the runs"),
+            RegistryError::Held { .. } => Self::registry(message).hint("`gadugi ps` shows what is going on"),
+            RegistryError::TooNew { .. } => {
+                Self::registry(message).hint("use the version of gadugi that wrote it, or a newer one")
+            }
+            RegistryError::Damaged { .. } => {
+                Self::registry(message).hint("the other runs and all branches are not concerned")
+            }
+            RegistryError::Write { .. } => Self::environment(message)
+                .hint("the registry is kept in the repository's git folder, which must be writable and not full"),
+            _ => Self::registry(message),
+        }
+    }
+}
+
+impl From<WorktreeError> for Failure {
+    fn from(error: WorktreeError) -> Self {
+        Self::environment(error_chain(&error)).hint("`gadugi doctor` says what works here")
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let message = error_chain(&error);
+        match error {
+            RunError::UnknownExecutor { .. } => Self::environment(message).hint("`gadugi doctor` lists the executors"),
+            RunError::Registry { .. } => {
+                Self::registry(message).hint("what the tasks made is on their branches and in their worktrees: `gadugi ps` and `git worktree list` name them")
+            }
+            _ => Self::registry(message),
+        }
+    }
+}
+
+/// A result that could not be printed. A reader that went away is no failure worth a word.
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        let silent = error.kind() == std::io::ErrorKind::BrokenPipe;
+        Self::environment(if silent { String::new() } else { format!("cannot write to the standard output: {error}") })
+    }
+}

@@ -1,0 +1,53 @@
+//! What the process was started with: the only place where the environment is read.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use crate::config::Environment;
+use crate::failure::Failure;
+
+/// The folder, the environment and the user's places.
+#[derive(Debug, Clone)]
+pub(crate) struct Surroundings {
+    /// Where the command works: the current folder, or the one of `-C`.
+    pub(crate) folder: PathBuf,
+    /// The environment.
+    pub(crate) env: Environment,
+}
+
+impl Surroundings {
+    /// Reads them, and goes to `directory` in words only: the process stays where it is.
+    pub(crate) fn read(directory: Option<&Path>) -> Result<Self, Failure> {
+        let current = std::env::current_dir().map_err(|error| {
+            Failure::environment(format!("cannot tell the current folder: {error}"))
+                .hint("change to a folder that exists")
+        })?;
+        let folder = directory.map_or_else(|| current.clone(), |directory| current.join(directory));
+        if !folder.is_dir() {
+            let message = format!("`{}` is not a folder", folder.display());
+            return Err(Failure::usage(message).hint("give -C a folder that exists"));
+        }
+        Ok(Self { folder, env: std::env::vars_os().collect() })
+    }
+
+    fn folder_of(&self, variable: &str) -> Option<&Path> {
+        let value = self.env.get(OsStr::new(variable)).map(Path::new);
+        value.filter(|path| path.is_absolute())
+    }
+
+    /// The user's folder for one kind of file, by the XDG base directory specification.
+    fn xdg(&self, variable: &str, below_home: &str) -> Option<PathBuf> {
+        let named = self.folder_of(variable).map(Path::to_owned);
+        named.or_else(|| Some(self.folder_of("HOME")?.join(below_home)))
+    }
+
+    /// The user's configuration file, which need not exist.
+    pub(crate) fn user_config(&self) -> Option<PathBuf> {
+        Some(self.xdg("XDG_CONFIG_HOME", ".config")?.join("gadugi").join("config.toml"))
+    }
+
+    /// Where worktrees go when they cannot be beside their repository.
+    pub(crate) fn user_data(&self) -> Option<PathBuf> {
+        Some(self.xdg("XDG_DATA_HOME", ".local/share")?.join("gadugi"))
+    }
+}

@@ -1,0 +1,40 @@
+//! Text in columns.
+
+/// Lays rows out in columns that are as wide as their widest cell; the last column is not padded. Widths
+/// are counted in characters, and colours go on afterwards by `paint(row, column, padded cell)`.
+pub(crate) fn columns(rows: &[Vec<String>], paint: impl Fn(usize, usize, &str) -> String) -> String {
+    let mut widths: Vec<usize> = Vec::new();
+    for row in rows {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for (at, row) in rows.iter().enumerate() {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let last = column + 1 == row.len();
+            let width = if last { 0 } else { widths[column] };
+            line.push_str(&paint(at, column, &format!("{cell:<width$}")));
+            if !last {
+                line.push_str("  ");
+            }
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_of_a_column_begin_at_the_same_place() {
+        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let text = columns(&[row(["ID", "STATE", "X"]), row(["länger", "ok", "end"])], |_, _, cell| cell.to_owned());
+        assert_eq!(text, "ID      STATE  X\nlänger  ok     end\n");
+    }
+}

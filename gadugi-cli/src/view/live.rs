@@ -1,0 +1,140 @@
+//! The live view: a line for each running task, and a bar for the run.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use gadugi_core::{AttemptRef, Event, EventKind, RunHeader, RunRecord, TaskId, TaskState};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::AttemptFolder;
+use super::log_tail::LogTail;
+use super::plain::line;
+use crate::terminal::Terminal;
+use crate::time_text::short;
+
+/// How often the view is drawn anew. The tail of each running task's log is read as often.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A running task on the screen.
+struct Row {
+    bar: ProgressBar,
+    attempt: AttemptRef,
+    since: Instant,
+    tail: LogTail,
+}
+
+struct Screen {
+    terminal: Terminal,
+    record: RunRecord,
+    estimates: HashMap<TaskId, Duration>,
+    folder: AttemptFolder,
+    bars: MultiProgress,
+    total: ProgressBar,
+    rows: Vec<Row>,
+    begun: Instant,
+}
+
+pub(super) async fn show(
+    terminal: Terminal,
+    header: RunHeader,
+    estimates: HashMap<TaskId, Duration>,
+    folder: AttemptFolder,
+    mut events: mpsc::UnboundedReceiver<Event>,
+) {
+    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(20));
+    let total = bars.add(ProgressBar::new(header.plan.tasks().len() as u64));
+    total.set_style(style("{bar:30} {pos}/{len} tasks  {wide_msg}"));
+    let record = RunRecord::new(header);
+    let begun = Instant::now();
+    let mut screen = Screen { terminal, record, estimates, folder, bars, total, rows: Vec::new(), begun };
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                Some(event) => if !screen.take(&event) { break },
+                None => break,
+            },
+            _ = ticks.tick() => screen.draw(),
+        }
+    }
+    screen.rows.iter().for_each(|row| row.bar.finish_and_clear());
+    screen.total.finish_and_clear();
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+impl Screen {
+    /// Takes an event in; says whether it made sense.
+    fn take(&mut self, event: &Event) -> bool {
+        if self.record.apply(event).is_err() {
+            return false;
+        }
+        match &event.kind {
+            EventKind::AttemptIntended { attempt, .. } => {
+                let bar = self.bars.insert_before(&self.total, ProgressBar::new_spinner());
+                bar.set_style(style("{spinner} {wide_msg}"));
+                let tail = LogTail::new((self.folder)(attempt).join(gadugi_core::Phase::Main.output_file()));
+                self.rows.push(Row { bar, attempt: attempt.clone(), since: Instant::now(), tail });
+            }
+            EventKind::AttemptEnded { attempt, .. } => {
+                if let Some(at) = self.rows.iter().position(|row| row.attempt == *attempt) {
+                    let row = self.rows.remove(at);
+                    row.bar.finish_and_clear();
+                    self.bars.remove(&row.bar);
+                }
+            }
+            EventKind::CommandStarted { .. } if !self.terminal.verbose => return true,
+            _ => {}
+        }
+        if let Some((subject, text, tone)) = line(&self.record, &event.kind, self.terminal.verbose) {
+            let text = self.terminal.toned_err(tone, &text);
+            let text = if subject.is_empty() { text } else { format!("{subject}  {text}") };
+            // A line that the terminal does not take is lost; the run goes on.
+            drop(self.bars.println(text));
+        }
+        self.draw();
+        true
+    }
+
+    fn draw(&mut self) {
+        let width = self.rows.iter().map(|row| row.attempt.task.as_str().len()).max().unwrap_or(0);
+        for row in &mut self.rows {
+            let state = self.record.task(&row.attempt.task).map_or("", |task| task.state.word());
+            let (task, elapsed) = (&row.attempt.task, short(row.since.elapsed()));
+            row.bar.set_message(format!("{task:<width$}  {state:<10} {elapsed:>6}  {}", row.tail.line()));
+            row.bar.tick();
+        }
+        let over = self.record.tasks.iter().filter(|task| task.state.is_finished()).count();
+        self.total.set_position(over as u64);
+        let rest = self.rest().map(|rest| format!(", about {} left", short(rest))).unwrap_or_default();
+        self.total.set_message(format!("{}{rest}", short(self.begun.elapsed())));
+    }
+
+    /// An estimate of the rest, from how long tasks took before in this run or in earlier ones; none
+    /// while nothing is known of any task. It is the larger of what the jobs have to share and of the
+    /// longest task alone.
+    fn rest(&self) -> Option<Duration> {
+        let done = self.record.tasks.iter().filter(|task| task.state.is_finished());
+        let done: Vec<_> = done.map(|task| task.attempts.iter().map(|a| a.command_time()).sum::<Duration>()).collect();
+        let measured: Vec<_> = done.into_iter().filter(|time| !time.is_zero()).collect();
+        let usual = u32::try_from(measured.len()).ok().filter(|n| *n > 0);
+        let usual = usual.map(|n| measured.iter().sum::<Duration>() / n);
+        let mut left = Vec::new();
+        for task in self.record.tasks.iter().filter(|task| !task.state.is_finished()) {
+            let id = &task.task.spec.id;
+            let expected = self.estimates.get(id).copied().or(usual)?;
+            let since = self.rows.iter().find(|row| row.attempt.task == *id).map(|row| row.since.elapsed());
+            let running = !matches!(task.state, TaskState::Queued | TaskState::Blocked { .. });
+            left.push(if running { expected.saturating_sub(since.unwrap_or_default()) } else { expected });
+        }
+        let jobs = u32::try_from(self.record.header.settings.jobs.get()).unwrap_or(u32::MAX);
+        let shared = left.iter().sum::<Duration>() / jobs.min(u32::try_from(left.len()).unwrap_or(u32::MAX)).max(1);
+        // One that takes longer than it did before has no known end.
+        Some(left.into_iter().max()?.max(shared)).filter(|rest| !rest.is_zero())
+    }
+}

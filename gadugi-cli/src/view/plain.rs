@@ -1,0 +1,71 @@
+//! One line for each step that matters, for logs and pipes.
+
+use gadugi_core::{Event, EventKind, Failure, Outcome, Phase, RunHeader, RunRecord, StopReason};
+use tokio::sync::mpsc;
+
+use crate::terminal::{Terminal, Tone};
+use crate::time_text::short;
+
+pub(super) async fn show(terminal: Terminal, header: RunHeader, mut events: mpsc::UnboundedReceiver<Event>) {
+    let width = header.plan.tasks().iter().map(|task| task.spec.id.as_str().len()).max().unwrap_or(0);
+    let mut record = RunRecord::new(header);
+    while let Some(event) = events.recv().await {
+        if record.apply(&event).is_err() {
+            return;
+        }
+        if let Some((subject, text, tone)) = line(&record, &event.kind, terminal.verbose) {
+            let time = event.at.strftime("%H:%M:%SZ");
+            terminal.say(&format!("{time}  {subject:<width$}  {}", terminal.toned_err(tone, &text)));
+        }
+    }
+}
+
+/// The colour of an outcome.
+pub(crate) fn tone_of(outcome: &Outcome) -> Tone {
+    match outcome {
+        Outcome::Succeeded => Tone::Good,
+        Outcome::Cancelled | Outcome::Skipped { .. } => Tone::Notice,
+        _ => Tone::Bad,
+    }
+}
+
+/// What there is to say of an event: whom it is about, and what.
+pub(super) fn line(record: &RunRecord, kind: &EventKind, verbose: bool) -> Option<(String, String, Tone)> {
+    let task = || kind.task().map(ToString::to_string).unwrap_or_default();
+    let (text, tone) = match kind {
+        EventKind::WorktreeReady { lease, took } if verbose => {
+            (format!("worktree {} in {}", lease.path.display(), short(*took)), Tone::Faint)
+        }
+        EventKind::CommandStarted { attempt, phase: Phase::Main, identity, .. } => {
+            let again = if attempt.number.get() > 1 { format!(" (attempt {})", attempt.number) } else { String::new() };
+            let detail = if verbose { format!(", {}", identity.token) } else { String::new() };
+            (format!("started{again}{detail}"), Tone::Plain)
+        }
+        EventKind::CommandStarted { phase: Phase::Check, .. } => ("checking".to_owned(), Tone::Plain),
+        EventKind::StopSent { reason: StopReason::TimedOut(_), .. } => {
+            ("out of time, asked to stop".to_owned(), Tone::Notice)
+        }
+        EventKind::StopSent { .. } => ("asked to stop".to_owned(), Tone::Notice),
+        EventKind::CommandEnded { end, .. } if end.output.leaked => {
+            ("left a process behind that holds its output".to_owned(), Tone::Notice)
+        }
+        EventKind::TaskFinished { task, outcome } => {
+            let time = record.task(task)?.attempts.iter().map(|attempt| attempt.command_time()).sum();
+            let ran = !matches!(outcome, Outcome::Skipped { .. } | Outcome::Failed(Failure::Worktree { .. }));
+            let time = if ran { format!(" after {}", short(time)) } else { String::new() };
+            (format!("{outcome}{time}"), tone_of(outcome))
+        }
+        EventKind::WorktreeKept { reasons, .. } => {
+            let reasons: Vec<_> = reasons.iter().map(ToString::to_string).collect();
+            (format!("worktree kept: {}", reasons.join(", ")), Tone::Notice)
+        }
+        EventKind::Warning { message, .. } => (format!("warning: {message}"), Tone::Notice),
+        EventKind::StopRequested { tasks, now } => {
+            let what = if tasks.is_empty() { "the run".to_owned() } else { format!("{} tasks", tasks.len()) };
+            (format!("stopping {what}{}", if *now { " now" } else { "" }), Tone::Notice)
+        }
+        EventKind::ExecutorChosen { executor, reason } => (format!("tasks run by {executor}: {reason}"), Tone::Plain),
+        _ => return None,
+    };
+    Some((task(), text, tone))
+}
