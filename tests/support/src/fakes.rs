@@ -35,10 +35,13 @@ pub enum Play {
     Panics,
 }
 
+/// What is played for a task, an attempt and one of its commands.
+type Plays = HashMap<(TaskId, u32, Phase), Play>;
+
 /// An executor that plays. Commands that it was not told about end at once with 0.
 #[derive(Debug, Clone, Default)]
 pub struct FakeExecutor {
-    plays: Arc<Mutex<HashMap<(TaskId, u32, Phase), Play>>>,
+    plays: Arc<Mutex<Plays>>,
     started: Arc<Mutex<Vec<ExecRequest>>>,
 }
 

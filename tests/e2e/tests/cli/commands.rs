@@ -1,0 +1,139 @@
+//! The commands around a run.
+
+use crate::hostile_tasks::is_alive;
+use crate::stand::{Going, Stand};
+
+#[test]
+fn init_writes_a_file_that_works_and_never_over_one_that_is_there() {
+    let stand = Stand::new();
+    stand.gadugi(&["init"]).expect(0);
+    let file = stand.script("a", "true");
+    stand.gadugi(&["run", &file]).expect(0);
+    stand.repo.write("gadugi.toml", "jobs = 2\n");
+    stand.gadugi(&["init"]).expect(2).says(&["gadugi.toml", "--force"]);
+    assert_eq!(std::fs::read_to_string(stand.repo.path().join("gadugi.toml")).expect("it stays"), "jobs = 2\n");
+    stand.gadugi(&["init", "--force"]).expect(0);
+}
+
+#[test]
+fn doctor_says_what_works_and_how_to_mend_what_does_not() {
+    let stand = Stand::new();
+    let answer = stand.gadugi(&["doctor"]).expect(0);
+    for word in ["git", "repository", "subprocess", "worktrees", "disk"] {
+        assert!(answer.out.contains(word), "`{word}` is not in\n{}", answer.out);
+    }
+    let outside = tempfile::tempdir().expect("a folder");
+    let answer: crate::stand::Answer =
+        stand.command_in(outside.path(), &["doctor"]).output().expect("it starts").into();
+    assert!(answer.expect(3).out.contains("git init"), "the remedy is named");
+}
+
+#[test]
+fn plan_shows_order_and_overlaps_and_starts_nothing() {
+    let stand = Stand::new();
+    let before = stand.repo.fingerprint();
+    let a = stand.task("a.md", "---\ntouches: [\"src/**\"]\nrun: 'true'\n---\n# First\n");
+    let b = stand.task("b.md", "---\ntouches: [src/lib.rs]\nrun: 'true'\n---\n# Second\n");
+    let c = stand.task("c.md", "---\nneeds: [a]\nrun: 'true'\n---\n# Third\n");
+    let answer = stand.gadugi(&["plan", &c, &a, &b]).expect(0);
+    let at = |word: &str| answer.out.find(word).unwrap_or_else(|| panic!("`{word}` is not in\n{}", answer.out));
+    assert!(at("First") < at("Third"));
+    assert!(answer.out.contains("a and b"), "{}", answer.out);
+    assert_eq!(stand.repo.fingerprint(), before);
+    assert!(!stand.repo.path().join(".git/gadugi/runs").exists());
+}
+
+#[test]
+fn ps_and_logs_tell_the_truth_while_a_run_goes_on() {
+    let stand = Stand::new();
+    let gate = stand.repo.root().join("gate");
+    let file = stand.script(
+        "slow",
+        &format!("echo first line\nwhile [ ! -e '{}' ]; do sleep 0.02; done\necho last line", gate.display()),
+    );
+    let after = stand.task("after.md", "---\nneeds: [slow]\nrun: 'true'\n---\n");
+    let mut run = Going::start(stand.command(&["run", &file, &after]));
+    run.until("slow   started");
+    let ps = stand.gadugi(&["ps"]).expect(0).out;
+    assert!(ps.contains("slow") && ps.contains("running") && ps.contains("pid "), "{ps}");
+    assert!(ps.contains("blocked"), "{ps}");
+    let json: serde_json::Value = serde_json::from_str(&stand.gadugi(&["ps", "--json"]).expect(0).out).expect("JSON");
+    let pid = json[0]["tasks"][0]["pid"].as_u64().expect("a pid").to_string();
+    assert!(is_alive(&pid));
+    let follow = Going::start(stand.command(&["logs", "-f", "slow"]));
+    std::fs::write(&gate, "").expect("the gate opens");
+    assert_eq!(follow.end().expect(0).out, "first line\nlast line\n");
+    run.end().expect(0);
+    assert!(!is_alive(&pid));
+    let ps = stand.gadugi(&["ps", "latest"]).expect(0).out;
+    assert_eq!(ps.matches("succeeded").count(), 3, "the run and both tasks:\n{ps}");
+}
+
+#[test]
+fn logs_can_show_the_last_lines_of_any_attempt() {
+    let stand = Stand::new();
+    let file =
+        stand.task("t.md", "---\nretries: 1\nrun: for i in 1 2 3; do echo $GADUGI_ATTEMPT.$i; done; exit 1\n---\n");
+    stand.gadugi(&["run", &file]).expect(1);
+    assert_eq!(stand.gadugi(&["logs", "t"]).expect(0).out, "2.1\n2.2\n2.3\n");
+    assert_eq!(stand.gadugi(&["logs", "t", "-n", "2", "--attempt", "1"]).expect(0).out, "1.2\n1.3\n");
+    stand.gadugi(&["logs", "tt"]).expect(2).says(&["`tt`", "`t`"]);
+    stand.gadugi(&["logs", "t", "--attempt", "3"]).expect(2).says(&["attempt 3"]);
+    stand.gadugi(&["logs", "t", "--run", "1999"]).expect(2).says(&["1999"]);
+}
+
+#[test]
+fn the_report_comes_in_three_formats_and_into_a_file() {
+    let stand = Stand::new();
+    let good = stand.script("good", "echo hello");
+    let bad = stand.script("bad", "echo '<oops> | `x`'; exit 1");
+    let printed = stand.gadugi(&["run", &good, &bad]).expect(1).out;
+    assert_eq!(stand.gadugi(&["report"]).expect(0).out, printed, "it is the one that the run has printed");
+    assert_eq!(stand.report()["schema"], "gadugi.report/1");
+    let junit = stand.gadugi(&["report", "--format", "junit"]).expect(0).out;
+    assert!(junit.contains("<testsuites") && junit.contains("failures=\"1\""), "{junit}");
+    let file = stand.repo.root().join("r.md");
+    let answer = stand.gadugi(&["report", "-o", file.to_str().expect("UTF-8")]).expect(0);
+    assert_eq!((answer.out.as_str(), std::fs::read_to_string(&file).expect("it is there")), ("", printed));
+}
+
+#[test]
+fn clean_removes_what_is_merged_and_says_why_it_keeps_the_rest() {
+    let stand = Stand::new();
+    let merged = stand.script("merged", "echo m > m.txt");
+    let unmerged = stand.script("unmerged", "echo u > u.txt");
+    let failed = stand.script("failed", "echo f > f.txt; exit 1");
+    stand.gadugi(&["run", &merged, &unmerged, &failed]).expect(1);
+    stand.repo.git(&["merge", "-q", "--no-edit", "gadugi/merged"]);
+    let heads = || stand.repo.git(&["for-each-ref", "--format=%(refname:short)", "refs/heads/gadugi"]);
+    let before = heads();
+    let dry = stand.gadugi(&["clean", "--dry-run"]).expect(0).out;
+    assert_eq!(heads(), before, "a dry run changes nothing");
+    let wet = stand.gadugi(&["clean"]).expect(0).out;
+    for text in [&dry, &wet] {
+        assert!(text.contains("1 uncommitted file") && text.contains("on no other branch"), "{text}");
+    }
+    assert_eq!(heads(), "gadugi/failed\ngadugi/unmerged");
+    assert_eq!(std::fs::read_to_string(stand.worktrees().join("failed/f.txt")).expect("it stays"), "f\n");
+    stand.gadugi(&["clean", "--discard"]).expect(0);
+    assert_eq!(heads(), "");
+    let trash = stand.repo.git(&["for-each-ref", "--format=%(refname)", "refs/gadugi/trash"]);
+    assert_eq!(trash.lines().count(), 2, "{trash}");
+    let ref_of = |task: &str| trash.lines().find(|line| line.ends_with(task)).expect(task).to_owned();
+    assert_eq!(stand.repo.git(&["show", &format!("{}:f.txt", ref_of("failed"))]), "f");
+    assert_eq!(stand.repo.git(&["show", &format!("{}:u.txt", ref_of("unmerged"))]), "u");
+    assert!(!stand.worktrees().join("failed").exists());
+    stand.assert_sound();
+}
+
+#[test]
+fn completions_and_the_manual_are_printed_outside_of_a_repository_too() {
+    let stand = Stand::new();
+    let outside = tempfile::tempdir().expect("a folder");
+    for (args, word) in
+        [(vec!["completions", "bash"], "_gadugi"), (vec!["man"], ".TH gadugi"), (vec!["--help"], "Exit codes")]
+    {
+        let answer: crate::stand::Answer = stand.command_in(outside.path(), &args).output().expect("it starts").into();
+        assert!(answer.expect(0).out.contains(word), "{args:?}");
+    }
+}

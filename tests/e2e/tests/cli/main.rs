@@ -1,0 +1,11 @@
+//! The command line from the outside: real git, real processes, real signals.
+
+mod bad_input;
+mod commands;
+mod hostile_tasks;
+mod limits;
+mod main_job;
+mod repositories;
+mod stand;
+mod stopping;
+mod together;

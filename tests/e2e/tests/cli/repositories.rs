@@ -1,0 +1,94 @@
+//! Repositories of every kind that a user may stand in.
+
+use gadugi_test_support::repo::TestRepo;
+
+use crate::stand::Stand;
+
+#[test]
+fn branches_and_folders_that_exist_are_never_taken_over() {
+    let stand = Stand::new();
+    stand.repo.git(&["branch", "gadugi/a"]);
+    std::fs::create_dir_all(stand.worktrees().join("b")).expect("a folder");
+    let (a, b) = (stand.script("a", "echo a > a.txt"), stand.script("b", "echo b > b.txt"));
+    stand.gadugi(&["run", &a, &b]).expect(0);
+    assert_eq!(stand.repo.git(&["show", "gadugi/a-2:a.txt"]), "a");
+    assert_eq!(stand.repo.git(&["show", "gadugi/b-2:b.txt"]), "b");
+    assert_eq!(stand.repo.git(&["rev-parse", "gadugi/a"]), stand.repo.git(&["rev-parse", "main"]));
+    assert!(stand.worktrees().join("b").read_dir().expect("it stays").next().is_none());
+}
+
+#[test]
+fn a_detached_head_and_a_dirty_work_tree_are_left_alone() {
+    let stand = Stand::new();
+    stand.repo.commit_file("second.txt", "2\n");
+    stand.repo.git(&["checkout", "-q", "--detach", "HEAD~1"]);
+    stand.repo.write("README.md", "changed and not committed\n");
+    stand.repo.write("staged.txt", "staged\n");
+    stand.repo.git(&["add", "staged.txt"]);
+    let before = stand.repo.fingerprint();
+    let file = stand.script("a", "ls > ls.txt");
+    let answer = stand.gadugi(&["run", &file]).expect(0);
+    assert!(answer.err.contains("uncommitted"), "a dirty work tree is worth a word:\n{}", answer.err);
+    assert_eq!(stand.repo.git(&["show", "gadugi/a:ls.txt"]), "README.md\nls.txt");
+    assert_eq!(stand.repo.git(&["show", "gadugi/a:README.md"]), "# A project");
+    assert_eq!(stand.repo.fingerprint(), before);
+}
+
+#[test]
+fn it_works_from_a_subfolder_from_a_linked_worktree_and_in_a_path_with_spaces() {
+    let stand = Stand::of(TestRepo::init("my project ü", &[]));
+    stand.repo.commit_file("deep/er/file.txt", "x\n");
+    let file = stand.script("a", "echo a > a.txt");
+    let below: crate::stand::Answer =
+        stand.command_in(&stand.repo.path().join("deep/er"), &["run", &file]).output().expect("it starts").into();
+    below.expect(0);
+    let linked = stand.repo.root().join("linked");
+    stand.repo.git(&["worktree", "add", "-q", linked.to_str().expect("UTF-8")]);
+    let there: crate::stand::Answer = stand.command_in(&linked, &["run", &file]).output().expect("it starts").into();
+    there.expect(0);
+    assert_eq!(stand.repo.git(&["show", "gadugi/a:a.txt"]), "a");
+    assert_eq!(stand.repo.git(&["show", "gadugi/a-2:a.txt"]), "a");
+    let ps: crate::stand::Answer = stand.command_in(&linked, &["ps", "--all"]).output().expect("it starts").into();
+    assert_eq!(ps.expect(0).out.matches("run 2").count(), 2, "both runs are seen from everywhere");
+    stand.assert_sound();
+}
+
+#[test]
+fn the_base_can_be_a_tag_a_branch_or_a_commit() {
+    let stand = Stand::new();
+    stand.repo.git(&["tag", "-a", "-m", "one", "v1"]);
+    let first = stand.repo.git(&["rev-parse", "HEAD"]);
+    stand.repo.commit_file("later.txt", "later\n");
+    for base in ["v1", &first, "main~1"] {
+        let file = stand.script("a", "ls > ls.txt");
+        stand.gadugi(&["run", "--base", base, &file]).expect(0);
+        let report = stand.report();
+        assert_eq!(report["base"], first, "{base}");
+    }
+}
+
+#[test]
+fn hooks_of_the_user_are_not_run_by_what_gadugi_commits() {
+    let stand = Stand::new();
+    let canary = stand.repo.root().join("canary");
+    for hook in ["pre-commit", "commit-msg", "post-commit", "reference-transaction"] {
+        let path = stand.repo.path().join(".git/hooks").join(hook);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        std::fs::write(&path, format!("#!/bin/sh\necho {hook} >> '{}'\n", canary.display())).expect("a hook");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it is ours");
+    }
+    let file = stand.script("a", "echo a > a.txt");
+    stand.gadugi(&["run", &file]).expect(0);
+    assert_eq!(stand.repo.git(&["show", "gadugi/a:a.txt"]), "a");
+    assert!(!canary.exists(), "{}", std::fs::read_to_string(&canary).unwrap_or_default());
+}
+
+#[test]
+fn files_that_look_like_secrets_are_left_out_named_and_kept() {
+    let stand = Stand::new();
+    let file = stand.script("a", "echo K=1 > .env; echo a > a.txt");
+    let answer = stand.gadugi(&["run", &file]).expect(0);
+    assert_eq!(stand.repo.git(&["ls-tree", "--name-only", "gadugi/a"]), "README.md\na.txt");
+    assert!(answer.out.contains(".env"), "{}", answer.out);
+    assert_eq!(std::fs::read_to_string(stand.worktrees().join("a/.env")).expect("it stays"), "K=1\n");
+}

@@ -1,0 +1,169 @@
+//! A repository and a command line that sees nothing of whoever runs the tests.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+use gadugi_test_support::repo::TestRepo;
+use serde_json::Value;
+
+pub(crate) struct Stand {
+    pub(crate) repo: TestRepo,
+}
+
+/// What a call of the command line gave.
+pub(crate) struct Answer {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl From<Output> for Answer {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Answer {
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "\n--- stdout\n{}\n--- stderr\n{}", self.out, self.err);
+        self
+    }
+
+    /// Every one of these stands somewhere in what was said.
+    #[track_caller]
+    pub(crate) fn says(self, words: &[&str]) -> Self {
+        for word in words {
+            assert!(self.err.contains(word), "`{word}` is not in\n{}", self.err);
+        }
+        self
+    }
+}
+
+impl Stand {
+    /// A repository with a commit.
+    pub(crate) fn new() -> Self {
+        let stand = Self { repo: TestRepo::new() };
+        stand.repo.commit_file("README.md", "# A project\n");
+        stand
+    }
+
+    pub(crate) fn of(repo: TestRepo) -> Self {
+        Self { repo }
+    }
+
+    /// A command line that works in the repository.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        self.command_in(self.repo.path(), args)
+    }
+
+    pub(crate) fn command_in(&self, folder: &Path, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gadugi-under-test"));
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let temp = std::env::temp_dir();
+        command.args(args).current_dir(folder).env_clear().env("PATH", path).env("TMPDIR", temp);
+        command.env("HOME", self.repo.root().join("home")).env("LANG", "C.UTF-8");
+        command.env("GIT_CONFIG_NOSYSTEM", "1").stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn gadugi(&self, args: &[&str]) -> Answer {
+        self.command(args).output().expect("gadugi starts").into()
+    }
+
+    pub(crate) fn gadugi_reading(&self, args: &[&str], input: &[u8]) -> Answer {
+        let mut command = self.command(args);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("gadugi starts");
+        child.stdin.take().expect("it was piped").write_all(input).expect("gadugi reads");
+        child.wait_with_output().expect("gadugi ends").into()
+    }
+
+    /// Writes a task file beside the repository and gives its path.
+    pub(crate) fn task(&self, name: &str, text: impl AsRef<[u8]>) -> String {
+        let folder = self.repo.root().join("tasks");
+        std::fs::create_dir_all(&folder).expect("a folder for tasks");
+        let path = folder.join(name);
+        std::fs::write(&path, text).expect("a task file");
+        path.to_str().expect("a path in UTF-8").to_owned()
+    }
+
+    /// A task file with this script.
+    pub(crate) fn script(&self, name: &str, script: &str) -> String {
+        let script: String = script.lines().map(|line| format!("  {line}\n")).collect();
+        self.task(&format!("{name}.md"), format!("---\nrun: |\n{script}---\n# The task {name}\n"))
+    }
+
+    pub(crate) fn report(&self) -> Value {
+        let answer = self.gadugi(&["report", "--format", "json"]).expect(0);
+        serde_json::from_str(&answer.out).expect("a report in JSON")
+    }
+
+    /// The outcome of each task of the latest run, by its name.
+    pub(crate) fn outcomes(&self) -> BTreeMap<String, String> {
+        let report = self.report();
+        let tasks = report["tasks"].as_array().expect("tasks").iter();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        tasks.map(|task| (text(&task["id"]), text(&task["outcome"]["kind"]))).collect()
+    }
+
+    pub(crate) fn worktrees(&self) -> PathBuf {
+        self.repo.root().join("repo.gadugi")
+    }
+
+    /// `git fsck`, `git worktree list` and `git status` have nothing to complain about.
+    #[track_caller]
+    pub(crate) fn assert_sound(&self) {
+        let fsck = self.repo.git(&["fsck", "--full", "--no-dangling", "--no-progress"]);
+        assert_eq!(fsck, "", "git fsck complains");
+        let list = self.repo.git(&["worktree", "list", "--porcelain"]);
+        assert!(!list.contains("prunable"), "{list}");
+    }
+}
+
+/// A `gadugi` that goes on in the background, and what it says line by line.
+pub(crate) struct Going {
+    pub(crate) child: Child,
+    err: BufReader<ChildStderr>,
+    pub(crate) said: String,
+}
+
+impl Going {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("gadugi starts");
+        let err = BufReader::new(child.stderr.take().expect("it was piped"));
+        Self { child, err, said: String::new() }
+    }
+
+    /// Reads what it says until a line has these words.
+    #[track_caller]
+    pub(crate) fn until(&mut self, words: &str) {
+        loop {
+            let mut line = String::new();
+            let read = self.err.read_line(&mut line).expect("it can be read");
+            self.said.push_str(&line);
+            assert!(read > 0, "it ended without saying `{words}`:\n{}", self.said);
+            if line.contains(words) {
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("it runs");
+    }
+
+    pub(crate) fn end(mut self) -> Answer {
+        let mut err = self.said;
+        std::io::Read::read_to_string(&mut self.err, &mut err).expect("it can be read");
+        let output = self.child.wait_with_output().expect("it ends");
+        Answer { err, ..output.into() }
+    }
+}

@@ -1,0 +1,102 @@
+//! Ctrl-C and `gadugi stop`.
+
+use rustix::process::Signal;
+
+use crate::hostile_tasks::is_alive;
+use crate::stand::{Going, Stand};
+
+fn slow(stand: &Stand, name: &str) -> String {
+    stand.script(name, &format!("echo $$ > ../../pid-{name}\necho half > half.txt\necho begun\nsleep 600"))
+}
+
+fn pid(stand: &Stand, name: &str) -> String {
+    let file = stand.repo.root().join(format!("pid-{name}"));
+    loop {
+        // It is written right after the command has started.
+        if let Ok(pid) = std::fs::read_to_string(&file)
+            && pid.ends_with('\n')
+        {
+            return pid;
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn ctrl_c_stops_all_keeps_the_work_and_exits_with_130() {
+    let stand = Stand::new();
+    let (a, b) = (slow(&stand, "a"), slow(&stand, "b"));
+    let run = Going::start(stand.command(&["run", "-j1", &a, &b]));
+    let task = pid(&stand, "a");
+    run.signal(Signal::INT);
+    let answer = run.end().expect(130);
+    assert!(answer.out.contains("cancelled"), "{}", answer.out);
+    assert!(!is_alive(&task));
+    assert_eq!(std::fs::read_to_string(stand.worktrees().join("a/half.txt")).expect("it stays"), "half\n");
+    let outcomes = stand.outcomes();
+    assert_eq!((outcomes["a"].as_str(), outcomes["b"].as_str()), ("cancelled", "cancelled"));
+}
+
+#[test]
+fn a_second_ctrl_c_kills_what_does_not_listen() {
+    let stand = Stand::new();
+    let file = stand.task(
+        "deaf.md",
+        "---\ngrace: 1h\nrun: |\n  trap '' TERM\n  echo $$ > ../../pid-deaf\n  while :; do sleep 0.05; done\n---\n",
+    );
+    let mut run = Going::start(stand.command(&["run", &file]));
+    let task = pid(&stand, "deaf");
+    run.signal(Signal::INT);
+    run.until("once more to kill");
+    run.signal(Signal::INT);
+    run.end().expect(130);
+    assert!(!is_alive(&task));
+}
+
+#[test]
+fn a_lost_terminal_leaves_the_tasks_running() {
+    let stand = Stand::new();
+    let gate = stand.repo.root().join("gate");
+    let file =
+        stand.script("a", &format!("echo $$ > ../../pid-a\nwhile [ ! -e '{}' ]; do sleep 0.02; done", gate.display()));
+    let run = Going::start(stand.command(&["run", &file]));
+    pid(&stand, "a");
+    run.signal(Signal::HUP);
+    std::fs::write(&gate, "").expect("the gate opens");
+    run.end().expect(0);
+}
+
+#[test]
+fn stop_from_another_terminal_stops_one_task_or_the_run() {
+    let stand = Stand::new();
+    let (a, b) = (slow(&stand, "a"), slow(&stand, "b"));
+    let run = Going::start(stand.command(&["run", &a, &b]));
+    let (first, second) = (pid(&stand, "a"), pid(&stand, "b"));
+    stand.gadugi(&["stop", "c"]).expect(2).says(&["`c`"]);
+    stand.gadugi(&["stop", "a"]).expect(0);
+    assert!(!is_alive(&first), "stop returns when the task is over");
+    assert!(is_alive(&second));
+    stand.gadugi(&["stop"]).expect(0);
+    assert!(!is_alive(&second));
+    run.end().expect(130);
+    stand.gadugi(&["stop"]).expect(0).says(&["is over"]);
+}
+
+#[test]
+fn after_a_kill_of_gadugi_ps_says_that_nobody_drives_the_run_and_stop_ends_its_tasks() {
+    let stand = Stand::new();
+    let file = slow(&stand, "a");
+    let run = Going::start(stand.command(&["run", &file]));
+    let task = pid(&stand, "a");
+    run.signal(Signal::KILL);
+    drop(run.end());
+    let ps = stand.gadugi(&["ps"]).expect(0).out;
+    assert!(ps.contains("nobody drives it") && ps.contains("running"), "{ps}");
+    stand.gadugi(&["clean"]);
+    assert!(stand.worktrees().join("a/half.txt").exists(), "a worktree in use stays");
+    stand.gadugi(&["stop"]).expect(0);
+    assert!(!is_alive(&task));
+    let ps = stand.gadugi(&["ps"]).expect(0).out;
+    assert!(!ps.contains("running"), "{ps}");
+    assert_eq!(std::fs::read_to_string(stand.worktrees().join("a/half.txt")).expect("it stays"), "half\n");
+}
