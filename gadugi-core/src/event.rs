@@ -66,6 +66,13 @@ pub enum WarningKind {
     Observer,
     /// A command could not be stopped.
     Stop,
+    /// A process outlived its command and held its output open. Not an event: the end of the command says
+    /// it, and the report makes a warning of it. So are the next two.
+    LeakedProcess,
+    /// Output is not in the log.
+    DroppedOutput,
+    /// Files that look like secrets are not on the branch.
+    LeftOut,
 }
 
 impl fmt::Display for WarningKind {
@@ -76,6 +83,9 @@ impl fmt::Display for WarningKind {
             Self::Release => "release",
             Self::Observer => "observer",
             Self::Stop => "stop",
+            Self::LeakedProcess => "leaked process",
+            Self::DroppedOutput => "dropped output",
+            Self::LeftOut => "left out",
         })
     }
 }

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use crate::event::WarningKind;
 use crate::id::TaskId;
-use crate::record::RunRecord;
+use crate::record::{RunRecord, Warning};
 use crate::state::Outcome;
 
 /// How many tasks ended how.
@@ -62,12 +63,43 @@ pub struct Report {
     pub totals: Totals,
     /// The figures.
     pub performance: Performance,
+    /// The warnings of the run, then what its attempts left behind, dropped or left out.
+    pub warnings: Vec<Warning>,
 }
 
 impl From<RunRecord> for Report {
     fn from(record: RunRecord) -> Self {
-        Self { totals: totals(&record), performance: performance(&record), record }
+        Self { totals: totals(&record), performance: performance(&record), warnings: warnings(&record), record }
     }
+}
+
+fn warnings(record: &RunRecord) -> Vec<Warning> {
+    let mut warnings = record.warnings.clone();
+    for task in &record.tasks {
+        let mut warn = |kind, message| {
+            warnings.push(Warning { kind, task: Some(task.task.spec.id.clone()), message });
+        };
+        for attempt in &task.attempts {
+            for output in attempt.commands.iter().filter_map(|command| command.end).map(|end| end.output) {
+                if output.leaked {
+                    let message = "it left a process behind, outside of its process group, that held its output open";
+                    warn(WarningKind::LeakedProcess, message.to_owned());
+                }
+                if output.dropped > 0 {
+                    let message =
+                        format!("{} of {} bytes of its output are not in the log", output.dropped, output.bytes);
+                    warn(WarningKind::DroppedOutput, message);
+                }
+            }
+            let left_out = attempt.work.as_ref().map_or(&[][..], |work| &work.left_out);
+            if !left_out.is_empty() {
+                let files = left_out.join(", ");
+                let message = format!("these files look like secrets and are only in its worktree: {files}");
+                warn(WarningKind::LeftOut, message);
+            }
+        }
+    }
+    warnings
 }
 
 fn totals(record: &RunRecord) -> Totals {

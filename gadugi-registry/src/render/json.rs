@@ -177,7 +177,7 @@ impl<'a> ReportForm<'a> {
             },
             performance: performance(report),
             tasks: record.tasks.iter().map(|task| task_form(task, log)).collect(),
-            warnings: record
+            warnings: report
                 .warnings
                 .iter()
                 .map(|warning| WarningForm {

@@ -248,7 +248,7 @@ fn performance(out: &mut Paragraphs, report: &Report) {
 
 fn warnings(out: &mut Paragraphs, report: &Report) {
     out.add("## Warnings");
-    let warnings = report.record.warnings.iter().map(|warning| {
+    let warnings = report.warnings.iter().map(|warning| {
         let task = warning.task.as_ref().map(|task| format!("{}: ", code(task.as_str()))).unwrap_or_default();
         format!("{task}{} ({})", inline(&warning.message), warning.kind)
     });

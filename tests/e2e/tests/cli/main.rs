@@ -3,6 +3,7 @@
 mod bad_input;
 mod commands;
 mod hostile_tasks;
+#[cfg(target_os = "linux")]
 mod limits;
 mod main_job;
 mod repositories;
