@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use gix::ObjectId;
 use gix::bstr::ByteSlice;
 
 use crate::error::GitError;
@@ -18,7 +19,7 @@ use crate::open::Opener;
 pub(crate) struct Entry {
     /// The folder of git's own files of this worktree.
     pub(crate) admin: PathBuf,
-    /// The worktree; it may be gone.
+    /// The worktree, as git has noted it; it may be gone.
     pub(crate) folder: PathBuf,
 }
 
@@ -45,7 +46,12 @@ impl Entry {
     /// The entry of a worktree, which may be gone.
     pub(crate) fn of(common_dir: &Path, folder: &Path) -> Result<Option<Self>, GitError> {
         let wanted = real(folder);
-        Ok(Self::all(common_dir)?.into_iter().find(|entry| real(&entry.folder) == wanted))
+        Ok(Self::all(common_dir)?.into_iter().find(|entry| entry.is_of(&wanted)))
+    }
+
+    /// Whether it is the entry of this folder, which is given without symbolic links on the way.
+    pub(crate) fn is_of(&self, folder: &Path) -> bool {
+        self.folder.file_name() == folder.file_name() && real(&self.folder) == folder
     }
 
     /// The name that git gives the entry.
@@ -110,10 +116,29 @@ pub(crate) fn remove_if_empty(folder: &Path) -> Result<(), GitError> {
     }
 }
 
+/// Where a `HEAD` is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum HeadAt {
+    /// On the branch of this full name.
+    Branch(String),
+    /// On a commit, without a branch.
+    Commit(ObjectId),
+}
+
+/// Reads `HEAD` in a worktree's folder of git's own files, or in that of the repository for the main
+/// worktree. `None` when it is neither on a branch nor on a commit.
+pub(crate) fn head_in(git_dir: &Path) -> Option<HeadAt> {
+    let head = fs::read_to_string(git_dir.join("HEAD")).ok()?;
+    match head.strip_prefix("ref:") {
+        Some(branch) => Some(HeadAt::Branch(branch.trim().to_owned())),
+        None => ObjectId::from_hex(head.trim().as_bytes()).ok().map(HeadAt::Commit),
+    }
+}
+
 fn worktree_of(admin: &Path) -> Option<PathBuf> {
     let link = fs::read(admin.join("gitdir")).ok()?;
     let link = admin.join(path_in(&link).ok()?);
-    Some(real(link.parent()?))
+    Some(link.parent()?.to_owned())
 }
 
 /// The path that is the only line of one of git's files.

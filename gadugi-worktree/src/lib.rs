@@ -21,6 +21,7 @@ mod entry;
 mod error;
 mod history;
 mod ids;
+mod keepers;
 mod lock;
 mod marker;
 mod names;

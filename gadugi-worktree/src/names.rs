@@ -24,7 +24,7 @@ pub(crate) fn free(
         }
         let path = real(&folder.join(name));
         if path.symlink_metadata().is_err()
-            && !entries.iter().any(|entry| entry.folder == path)
+            && !entries.iter().any(|entry| entry.is_of(&path))
             && !is_taken(repo, &branch)?
         {
             return Ok((branch, path));

@@ -55,7 +55,9 @@ impl Opener {
         permissions.env.git_prefix = Permission::Deny;
         permissions.env.objects = Permission::Deny;
         let Identity { name, email } = &self.identity;
-        let fallback = [
+        let defaults = [
+            // By the second only, all files of a worktree seem as new as its index and are read again and again.
+            "gitoxide.core.useNsec=true".to_owned(),
             format!("gitoxide.committer.nameFallback={name}"),
             format!("gitoxide.committer.emailFallback={email}"),
             format!("gitoxide.author.nameFallback={name}"),
@@ -63,6 +65,6 @@ impl Opener {
         ];
         gix::open::Options::default()
             .permissions(permissions)
-            .config_overrides(fallback.into_iter().chain(overrides.iter().map(|text| (*text).to_owned())))
+            .config_overrides(defaults.into_iter().chain(overrides.iter().map(|text| (*text).to_owned())))
     }
 }

@@ -9,6 +9,7 @@ use crate::branch;
 use crate::entry::{Entry, real};
 use crate::error::GitError;
 use crate::ids::to_object;
+use crate::keepers::is_lost_with;
 use crate::worktrees::WorktreeSettings;
 
 /// What stands in `locked` while a worktree is being made, as git and gix do it.
@@ -23,11 +24,11 @@ pub(crate) fn prune(settings: &WorktreeSettings, dry_run: bool) -> Result<Vec<Pr
     let mut pruned = Vec::new();
     for entry in Entry::all(settings.repository.common_dir())? {
         let marker = entry.marker();
-        let is_ours = marker.is_some() || entry.folder.parent() == Some(&folder);
+        let is_ours = marker.is_some() || entry.folder.parent().map(real).as_ref() == Some(&folder);
         let lock = entry.lock_reason();
         let half_made = marker.filter(|_| lock.as_deref() == Some(IN_THE_MAKING));
         let is_gone = matches!(entry.folder.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound);
-        let is_stale = is_gone && lock.is_none() && !branch::is_lost_without(&repo, &entry)?;
+        let is_stale = is_gone && lock.is_none() && !is_lost_with(&entry, &settings.repository, &repo)?;
         if !is_ours || (!is_stale && half_made.is_none()) {
             continue;
         }

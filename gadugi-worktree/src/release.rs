@@ -7,11 +7,12 @@ use gadugi_core::{BranchFate, BranchName, BranchRelease, KeepReason, Lease, Rele
 use gix::ObjectId;
 use gix::refs::transaction::PreviousValue;
 
-use crate::branch::{self, Parting};
+use crate::branch;
 use crate::checkout::Checkout;
 use crate::entry::Entry;
 use crate::error::GitError;
 use crate::history::is_ancestor;
+use crate::keepers::{Keepers, is_lost_with};
 use crate::save::save;
 use crate::snapshot::message;
 use crate::worktrees::WorktreeSettings;
@@ -40,8 +41,8 @@ pub(crate) fn release(
                 keep_in_trash(&repo, lease, tip)?;
             }
             let own = Entry::of(settings.repository.common_dir(), &lease.path)?;
-            let parting = Parting { own: own.as_ref(), is_kept_elsewhere: request.discard, dry_run: request.dry_run };
-            branch::part(&repo, branch, tip, &parting)?
+            let keepers = Keepers::without(own.as_ref(), &settings.repository, &repo)?;
+            branch::part(&repo, &keepers, branch, tip, request)?
         }
     };
     Ok(Release { worktree, branch })
@@ -52,7 +53,7 @@ fn clear_absent(settings: &WorktreeSettings, lease: &Lease, dry_run: bool) -> Re
     if let Some(entry) = Entry::of(settings.repository.common_dir(), &lease.path)?
         && entry.lock_reason().is_none()
         && !dry_run
-        && !branch::is_lost_without(&settings.repository.open(&[])?, &entry)?
+        && !is_lost_with(&entry, &settings.repository, &settings.repository.open(&[])?)?
     {
         entry.remove()?;
     }

@@ -73,7 +73,7 @@ async fn two_runs_in_one_repository_at_once_both_succeed() {
         let task = format!("task-{}", number / 2);
         async move {
             let lease = worktrees.create(vec![request(&task)]).await.remove(0).expect("a worktree");
-            if number % 3 == 0 {
+            if number.is_multiple_of(3) {
                 worktrees.release(&lease, KEEP).await.expect("a release");
             }
             lease

@@ -1,0 +1,82 @@
+//! What keeps commits from being lost: branches, tags, remote branches, and the `HEAD`s of worktrees.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use gadugi_core::BranchName;
+use gix::ObjectId;
+use gix::refs::Category;
+
+use crate::branch::full_name;
+use crate::entry::{Entry, HeadAt, head_in};
+use crate::error::GitError;
+use crate::history::commits_beyond;
+use crate::repository::Repository;
+
+/// Everything that keeps commits, apart from one worktree that is about to go.
+pub(crate) struct Keepers<'a> {
+    repo: &'a gix::Repository,
+    /// The `HEAD`s of the other worktrees, and where they lie.
+    heads: Vec<(PathBuf, HeadAt)>,
+}
+
+impl<'a> Keepers<'a> {
+    pub(crate) fn without(
+        entry: Option<&Entry>,
+        repository: &Repository,
+        repo: &'a gix::Repository,
+    ) -> Result<Self, GitError> {
+        let others = Entry::all(repository.common_dir())?.into_iter();
+        let others = others.filter(|other| entry.is_none_or(|entry| entry.admin != other.admin));
+        let main = (repository.root().to_owned(), repository.common_dir().to_owned());
+        let folders = std::iter::once(main).chain(others.map(|other| (other.folder, other.admin)));
+        let heads = folders.filter_map(|(folder, git_dir)| Some((folder, head_in(&git_dir)?)));
+        Ok(Self { repo, heads: heads.collect() })
+    }
+
+    /// The worktree that has a branch checked out.
+    pub(crate) fn worktree_on(&self, branch: &BranchName) -> Option<PathBuf> {
+        let name = HeadAt::Branch(branch.full());
+        self.heads.iter().find(|(_, head)| *head == name).map(|(folder, _)| folder.clone())
+    }
+
+    /// How many commits can be reached from `tip` that nothing keeps but `branch`.
+    pub(crate) fn at_stake(&self, tip: ObjectId, branch: Option<&BranchName>) -> Result<u64, GitError> {
+        commits_beyond(self.repo, tip, &self.commits(branch)?)
+    }
+
+    fn commits(&self, branch: Option<&BranchName>) -> Result<Vec<ObjectId>, GitError> {
+        let branch = branch.map(full_name);
+        let mut kept = BTreeSet::new();
+        for reference in self.repo.references()?.all()? {
+            let mut reference = reference?;
+            let category = reference.name().category();
+            let counts = matches!(category, Some(Category::LocalBranch | Category::Tag | Category::RemoteBranch));
+            // A symbolic reference keeps nothing by itself: it may lead to the branch that is to go.
+            let is_direct = reference.target().try_id().is_some();
+            if counts
+                && is_direct
+                && branch.as_ref().is_none_or(|branch| reference.name() != branch.as_ref())
+                && let Ok(commit) = reference.peel_to_commit()
+            {
+                kept.insert(commit.id);
+            }
+        }
+        let detached = self.heads.iter().filter_map(|(_, head)| match head {
+            HeadAt::Commit(id) => self.repo.find_commit(*id).ok().map(|commit| commit.id),
+            HeadAt::Branch(_) => None,
+        });
+        kept.extend(detached);
+        Ok(kept.into_iter().collect())
+    }
+}
+
+/// Whether the `HEAD` of a worktree's entry is on a commit that would be lost with the entry.
+pub(crate) fn is_lost_with(entry: &Entry, repository: &Repository, repo: &gix::Repository) -> Result<bool, GitError> {
+    match head_in(&entry.admin) {
+        Some(HeadAt::Commit(head)) if repo.find_commit(head).is_ok() => {
+            Ok(Keepers::without(Some(entry), repository, repo)?.at_stake(head, None)? > 0)
+        }
+        _ => Ok(false),
+    }
+}
