@@ -1,0 +1,28 @@
+//! The command line of the benchmarks.
+
+use clap::{Parser, ValueEnum};
+
+/// Measures what Gadugi costs, beside what a shell costs for the same.
+#[derive(Debug, Parser)]
+#[command(name = "gadugi-bench")]
+pub(crate) struct Args {
+    /// What to measure; none means all
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<Name>,
+    /// How often each pair is measured
+    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) rounds: u16,
+    /// Takes few and short tasks: shows that the benchmarks run, and their figures mean nothing
+    #[arg(long)]
+    pub(crate) small: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Name {
+    /// What the report calls the speed-up of three tasks side by side
+    Speedup,
+    /// What a task costs beyond its command, and which part costs it
+    Overhead,
+    /// A thousand tasks without worktrees: time and memory
+    Thousand,
+}

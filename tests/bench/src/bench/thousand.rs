@@ -1,0 +1,89 @@
+//! A thousand tasks of `true` without worktrees: time beside `xargs`, and memory.
+
+use std::io::Write;
+
+use tempfile::TempDir;
+
+use crate::bench::Effort;
+use crate::error::BenchError;
+use crate::job::{Job, Place, Records, RunFigures, RunJob};
+use crate::library::COMMAND;
+use crate::process::{measure as measure_job, timed, xargs};
+use crate::sample::Sample;
+use crate::scratch;
+use crate::table::Table;
+
+const PARALLEL: [usize; 2] = [8, 2];
+
+#[derive(Clone, Copy)]
+enum Registry {
+    Memory,
+    DiskInMemory,
+    Disk,
+}
+
+const REGISTRIES: [(Registry, &str); 3] = [
+    (Registry::Memory, "`MemoryRegistry`"),
+    (Registry::DiskInMemory, "`FsRegistry`, temporary folder"),
+    (Registry::Disk, "`FsRegistry`, disk of the build"),
+];
+
+pub(crate) fn measure(effort: &Effort, out: &mut dyn Write) -> Result<(), BenchError> {
+    let tasks = if effort.small { 20 } else { 1000 };
+    writeln!(out, "## thousand: {tasks} tasks of `{COMMAND}` without worktrees, {} rounds\n", effort.rounds)?;
+    let mut table =
+        Table::new(["in parallel", "registry", "wall s", "`xargs -P` s", "ratio", "peak memory MiB", "tasks at once"]);
+    for parallel in PARALLEL {
+        let mut rounds: [Vec<Round>; REGISTRIES.len()] = Default::default();
+        for _ in 0..effort.rounds {
+            for (rounds, (registry, _)) in rounds.iter_mut().zip(REGISTRIES) {
+                rounds.push(round(tasks, parallel, registry)?);
+            }
+        }
+        for (rounds, (_, name)) in rounds.iter().zip(REGISTRIES) {
+            let of = |figure: fn(&Round) -> f64| rounds.iter().map(figure).collect::<Sample>();
+            table.row([
+                parallel.to_string(),
+                name.to_owned(),
+                format!("{:.2}", of(|round| round.library)),
+                format!("{:.2}", of(|round| round.xargs)),
+                format!("{:.2}", of(|round| round.library / round.xargs)),
+                format!("{:.1}", of(Round::memory)),
+                format!("{:.2}", of(|round| round.figures.speedup)),
+            ]);
+        }
+    }
+    Ok(table.write(out)?)
+}
+
+/// Wall times in seconds.
+struct Round {
+    xargs: f64,
+    library: f64,
+    figures: RunFigures,
+}
+
+impl Round {
+    /// In MiB.
+    fn memory(&self) -> f64 {
+        self.figures.peak_memory.map_or(f64::NAN, |bytes| bytes as f64 / f64::from(1 << 20))
+    }
+}
+
+fn round(tasks: usize, parallel: usize, registry: Registry) -> Result<Round, BenchError> {
+    let temporary = scratch::temporary()?;
+    let lines: Vec<String> = (1..=tasks).map(|number| number.to_string()).collect();
+    let mut command = xargs(parallel, &lines, temporary.path())?;
+    command.arg(COMMAND);
+    let xargs = timed(command)?.wall;
+    // Kept until the run is over.
+    let disk: Option<TempDir> = matches!(registry, Registry::Disk).then(scratch::on_disk).transpose()?;
+    let records = match (registry, &disk) {
+        (Registry::Memory, _) => Records::Memory(temporary.path().join("files")),
+        (_, Some(disk)) => Records::Disk(disk.path().join("gadugi")),
+        (_, None) => Records::Disk(temporary.path().join("gadugi")),
+    };
+    let place = Place::InPlace(temporary.path().to_owned());
+    let (library, figures) = measure_job(&Job::Run(RunJob { tasks, jobs: parallel, place, records }))?;
+    Ok(Round { xargs, library, figures })
+}

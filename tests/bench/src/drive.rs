@@ -1,0 +1,39 @@
+//! The part that drives the benchmarks and prints their figures.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use gadugi_core::error_chain;
+
+use crate::args::{Args, Name};
+use crate::bench::{Effort, overhead, speedup, thousand};
+use crate::error::BenchError;
+use crate::{machine, scratch};
+
+pub(crate) fn main() -> ExitCode {
+    match drive(&Args::parse(), &mut std::io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // There is no other place to report this to.
+            drop(writeln!(std::io::stderr(), "error: {}", error_chain(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn drive(args: &Args, out: &mut dyn Write) -> Result<(), BenchError> {
+    let effort = Effort { rounds: args.rounds.into(), small: args.small };
+    let names = if args.names.is_empty() { Name::value_variants() } else { &args.names };
+    let _scratch = scratch::make()?;
+    machine::write(out)?;
+    for name in names {
+        match name {
+            Name::Speedup => speedup::measure(&effort, out)?,
+            Name::Overhead => overhead::measure(&effort, out)?,
+            Name::Thousand => thousand::measure(&effort, out)?,
+        }
+        writeln!(out, "load average after it: {}\n", machine::load())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! What a fresh process is asked to measure, and what it answers; JSON on the way.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// What is to be measured.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Job {
+    /// A whole run through the library; answered by [`RunFigures`].
+    Run(RunJob),
+    /// Each adapter by itself, one task after the other; answered by [`AloneFigures`].
+    Alone(AloneJob),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RunJob {
+    pub(crate) tasks: usize,
+    pub(crate) jobs: usize,
+    pub(crate) place: Place,
+    pub(crate) records: Records,
+}
+
+/// Where the tasks work.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Place {
+    /// All in this folder.
+    InPlace(PathBuf),
+    /// Each in a worktree of this repository.
+    Worktrees(PathBuf),
+}
+
+/// Who remembers the run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Records {
+    /// The process; the files of attempts lie in this folder.
+    Memory(PathBuf),
+    /// The files in this folder.
+    Disk(PathBuf),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AloneJob {
+    pub(crate) tasks: usize,
+    pub(crate) repository: PathBuf,
+    /// The folder of the registry, and of the attempts' files.
+    pub(crate) state: PathBuf,
+}
+
+/// The figures of a run, by the names that they have in the report.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RunFigures {
+    pub(crate) wall_seconds: f64,
+    pub(crate) task_seconds_sum: f64,
+    pub(crate) speedup: f64,
+    pub(crate) worktree_seconds_sum: f64,
+    pub(crate) spawn_seconds_sum: f64,
+    /// Not in the report: the most memory that the process had, in bytes.
+    #[serde(default)]
+    pub(crate) peak_memory: Option<u64>,
+}
+
+/// How long each part takes by itself: medians over the tasks, in seconds.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct AloneFigures {
+    pub(crate) create: f64,
+    pub(crate) snapshot: f64,
+    pub(crate) release: f64,
+    pub(crate) git_add: f64,
+    pub(crate) git_status: f64,
+    pub(crate) git_remove: f64,
+    pub(crate) execute: f64,
+    pub(crate) plain_execute: f64,
+    pub(crate) record: f64,
+}

@@ -1,0 +1,38 @@
+//! The part of a fresh process: does one job and prints the answer.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use gadugi_core::error_chain;
+use serde::Serialize;
+
+use crate::error::BenchError;
+use crate::job::Job;
+use crate::{alone, library};
+
+pub(crate) fn main() -> ExitCode {
+    match work() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // There is no other place to report this to.
+            drop(writeln!(std::io::stderr(), "{}", error_chain(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work() -> Result<(), BenchError> {
+    let job = std::env::args().nth(1).unwrap_or_default();
+    let job: Job = serde_json::from_str(&job).map_err(BenchError::NoJob)?;
+    // As the command line does it.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    match job {
+        Job::Run(job) => answer(&runtime.block_on(library::run(&job))?),
+        Job::Alone(job) => answer(&runtime.block_on(alone::measure(&job))?),
+    }
+}
+
+fn answer(figures: &impl Serialize) -> Result<(), BenchError> {
+    serde_json::to_writer(std::io::stdout().lock(), figures)
+        .map_err(|source| BenchError::Unreadable { program: "this process".to_owned(), source })
+}
