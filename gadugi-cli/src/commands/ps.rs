@@ -39,7 +39,9 @@ pub(super) async fn ps(context: &Context, args: &PsArgs) -> Result<Code, Failure
     }
     let latest = runs.first().map(|run| run.record.header.run.clone());
     if !args.all && args.run.is_none() {
-        runs.retain(|run| run.goes_on());
+        // The latest run is worth a look also when it broke off and nothing of it runs any more.
+        let broke_off = |run: &Seen| run.record.ended.is_none() && Some(&run.record.header.run) == latest.as_ref();
+        runs.retain(|run| run.goes_on() || broke_off(run));
     }
     if args.json {
         let runs: Vec<_> = runs.iter().map(RunRow::from).collect();

@@ -88,6 +88,8 @@ fn after_a_kill_of_gadugi_ps_says_that_nobody_drives_the_run_and_stop_ends_its_t
     let file = slow(&stand, "a");
     let run = Going::start(stand.command(&["run", &file]));
     let task = pid(&stand, "a");
+    // Its start is in the journal a moment after it.
+    while !stand.gadugi(&["ps"]).expect(0).out.contains("pid ") {}
     run.signal(Signal::KILL);
     drop(run.end());
     let ps = stand.gadugi(&["ps"]).expect(0).out;
@@ -97,6 +99,6 @@ fn after_a_kill_of_gadugi_ps_says_that_nobody_drives_the_run_and_stop_ends_its_t
     stand.gadugi(&["stop"]).expect(0);
     assert!(!is_alive(&task));
     let ps = stand.gadugi(&["ps"]).expect(0).out;
-    assert!(!ps.contains("running"), "{ps}");
+    assert!(ps.contains("ended unseen") && !ps.contains("running"), "{ps}");
     assert_eq!(std::fs::read_to_string(stand.worktrees().join("a/half.txt")).expect("it stays"), "half\n");
 }
