@@ -146,15 +146,15 @@ impl<'a> Batch<'a> {
     }
 
     fn prepare(&self, planned: &Planned, request: &WorktreeRequest) -> Result<PrepareCheckout, GitError> {
-        let prepare = || {
-            let name = branch::full_name(&planned.branch);
-            let log = format!("branch: created by gadugi from {}", planned.start);
-            self.repo.reference(name.clone(), planned.start, PreviousValue::MustNotExist, log)?;
+        let name = branch::full_name(&planned.branch);
+        let log = format!("branch: created by gadugi from {}", planned.start);
+        self.repo.reference(name.clone(), planned.start, PreviousValue::MustNotExist, log)?;
+        let register = || {
             let checkout = self.repo.prepare_add_worktree(&planned.folder, Head::Attached(name), &NEVER)?;
             planned.mark(request, checkout.repo().git_dir())?;
             Ok(checkout)
         };
-        prepare().map_err(|error| self.undo(planned, error))
+        register().map_err(|error| self.undo(planned, error))
     }
 
     fn add_by_git(&self, planned: &Planned, request: &WorktreeRequest) -> Result<(), GitError> {

@@ -76,7 +76,7 @@ pub enum GitError {
         first: String,
     },
     /// A worktree could not be made, and neither could all of it be removed again.
-    #[error("and what there is of it could not be removed ({cleanup})")]
+    #[error("it was begun, and its remains could not be removed ({cleanup})")]
     LeftBehind {
         /// Why it could not be made.
         #[source]

@@ -1,12 +1,13 @@
 use std::fs;
 
+use gadugi_core::WorktreeFate;
 use gadugi_test_support::repo::TestRepo;
 use gadugi_worktree::{
-    BaseError, ConfigSources, Head, ObjectFormat, OpenError, PlaceError, Repository, Uncommitted,
-    check_worktrees_folder,
+    BaseError, ConfigSources, GitWorktrees, Head, ObjectFormat, OpenError, PlaceError, Repository, Uncommitted,
+    WorktreeSettings, check_worktrees_folder,
 };
 
-use crate::ground::{Ground, chain, commit_id, discover};
+use crate::ground::{Ground, KEEP, chain, commit_id, discover};
 
 fn refused(dir: &std::path::Path) -> OpenError {
     Repository::discover_with(dir, ConfigSources::RepositoryOnly).expect_err("no run can work here")
@@ -38,8 +39,10 @@ fn a_repository_without_commits_is_refused() {
 
 #[test]
 fn references_in_another_format_are_refused_by_name() {
-    let repo = TestRepo::init("repo", &["--ref-format=reftable"]);
+    let repo = TestRepo::new();
     repo.commit_file("a", "a");
+    repo.git(&["config", "core.repositoryFormatVersion", "1"]);
+    repo.git(&["config", "extensions.refStorage", "reftable"]);
     let error = refused(repo.path());
     assert!(matches!(&error, OpenError::RefFormat { format, .. } if format == "reftable"), "{}", chain(&error));
 }
@@ -94,6 +97,43 @@ fn a_worktree_of_a_bare_repository_is_a_place_to_work_in() {
     let found = discover(&linked);
     assert_eq!((found.work_tree(), found.root(), found.name()), (linked.as_path(), bare.as_path(), "project".into()));
     assert_eq!(found.default_worktrees_folder(), source.root().join("project.gadugi"));
+}
+
+#[tokio::test]
+async fn a_submodule_is_a_repository_of_its_own() {
+    let ground = Ground::new();
+    let outer = TestRepo::new();
+    outer.commit_file("outer.txt", "outer");
+    let url = format!("file://{}", ground.repo.path().display());
+    outer.git(&["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", &url, "inner"]);
+    outer.git(&["commit", "-q", "-m", "With a submodule"]);
+    let before = outer.fingerprint();
+    let inner = outer.path().join("inner");
+    let found = discover(&inner);
+    assert_eq!((found.root(), found.name()), (inner.as_path(), "inner".into()));
+    assert!(check_worktrees_folder(&found.default_worktrees_folder()).is_err());
+    let base = found.head_commit().clone();
+    let settings = WorktreeSettings::new(found, base, outer.root().join("elsewhere"));
+    let worktrees = GitWorktrees::new(settings).expect("a valid prefix");
+    let ground = Ground { repo: outer, worktrees };
+    let (lease, _) = ground.done("a", "a.txt", "a").await;
+    assert_eq!(ground.git(&lease, &["status", "--porcelain"]), "");
+    assert_eq!(ground.git(&lease, &["ls-files"]), ".gitignore\na.txt\nsrc/lib.rs");
+    assert_eq!(ground.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
+    assert_eq!(ground.repo.git_in(&inner, &["status", "--porcelain"]), "");
+    assert_eq!(ground.repo.fingerprint(), before);
+}
+
+#[tokio::test]
+async fn a_git_folder_that_lies_elsewhere_is_found() {
+    let repo = TestRepo::init("repo", &["--separate-git-dir=../apart"]);
+    repo.commit_file("a.txt", "a");
+    let found = discover(repo.path());
+    assert_eq!(found.root(), repo.path());
+    let ground = Ground::on(repo);
+    let (lease, _) = ground.done("a", "b.txt", "b").await;
+    assert_eq!(ground.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
+    ground.assert_sound();
 }
 
 #[test]

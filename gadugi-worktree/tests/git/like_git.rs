@@ -1,41 +1,37 @@
 //! Worktrees and commits are the same as git would have made them.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 
 use gadugi_core::Lease;
 use gadugi_test_support::repo::TestRepo;
 
 use crate::ground::{Ground, branch, chain, request, write};
 
-/// Everything in a folder but `.git`: its path, kind, permissions and content.
-fn listing(folder: &Path) -> String {
-    let listing = Command::new("find")
-        .current_dir(folder)
-        .args([
-            ".",
-            "-path",
-            "./.git",
-            "-prune",
-            "-o",
-            "-printf",
-            "%P %M %l ",
-            "-type",
-            "f",
-            "-exec",
-            "md5sum",
-            "{}",
-            ";",
-        ])
-        .args(["-o", "-printf", "\n"])
-        .output()
-        .expect("find can be started");
-    assert!(listing.status.success(), "{}", String::from_utf8_lossy(&listing.stderr));
-    let text = String::from_utf8_lossy(&listing.stdout).into_owned();
-    let mut lines: Vec<_> = text.lines().collect();
-    lines.sort_unstable();
-    lines.join("\n")
+/// Everything in a folder but `.git`: kind and permissions, and the content or where it leads.
+fn listing(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let metadata = path.symlink_metadata().expect("metadata");
+            let content = if metadata.is_dir() {
+                folders.push(path.clone());
+                Vec::new()
+            } else if metadata.is_symlink() {
+                fs::read_link(&path).expect("a link").into_os_string().into_encoded_bytes()
+            } else {
+                fs::read(&path).expect("a file")
+            };
+            let name = path.strip_prefix(folder).expect("a path in the folder").to_owned();
+            found.insert(name, (metadata.permissions().mode(), content));
+        }
+    }
+    found.remove(Path::new(".git")).expect("the .git file");
+    found
 }
 
 /// Makes a worktree of `main` with git and one with us and compares them.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 
 use gadugi_core::{Lease, WorktreeError, WorktreeFate, Worktrees};
+use gadugi_worktree::GitWorktrees;
 use tokio::task::JoinSet;
 
 use crate::ground::{Ground, KEEP, branch, request, worktrees_of, write};
@@ -65,12 +66,12 @@ async fn a_batch_of_sixteen_succeeds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_runs_in_one_repository_at_once_both_succeed() {
+async fn runs_that_know_nothing_of_each_other_all_succeed_in_one_repository() {
     let ground = Ground::new();
-    let runs = [ground.worktrees.clone(), worktrees_of(ground.repo.path())];
+    let runs: Vec<GitWorktrees> = (0..8).map(|_| worktrees_of(ground.repo.path())).collect();
     let leases = all((0..24).map(|number: usize| {
-        let worktrees = runs[number % 2].clone();
-        let task = format!("task-{}", number / 2);
+        let worktrees = runs[number % runs.len()].clone();
+        let task = format!("task-{}", number / runs.len());
         async move {
             let lease = worktrees.create(vec![request(&task)]).await.remove(0).expect("a worktree");
             if number.is_multiple_of(3) {
