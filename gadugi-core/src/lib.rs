@@ -38,7 +38,7 @@ pub use plan::{Plan, PlanError, PlanIssue, PlannedTask, RawPlan, RawTask};
 pub use record::{AttemptRecord, CommandRecord, Place, RunRecord, TaskRecord, Warning};
 pub use registry::{EventSink, Registry, RegistryError, RunHeader, RunHistory, RunListing, RunLog, Ticket};
 pub use report::{Performance, Report, Totals};
-pub use scheduler::{Control, ControlReceiver, KeepPolicy, Run, RunError, RunSettings, control};
+pub use scheduler::{Control, ControlReceiver, KeepPolicy, Run, RunError, RunSettings, control, start_order};
 pub use state::{Clock, Failure, IllegalTransition, Outcome, TaskState};
 pub use task::{Action, Limits, Program, Resources, SourceLocation, TaskSpec};
 pub use touches::TouchPattern;

@@ -206,12 +206,6 @@ impl Plan {
         &self.dependants[position]
     }
 
-    /// All positions, each after those that it needs.
-    #[must_use]
-    pub fn order(&self) -> &[usize] {
-        &self.order
-    }
-
     /// For each task, the length of the longest chain that begins with it and goes on through those
     /// that need it, by the weights given for each position.
     #[must_use]

@@ -1,6 +1,6 @@
 //! `gadugi plan`: the tasks, their order and what overlaps.
 
-use gadugi_core::{Action, Plan, Program};
+use gadugi_core::{Action, Plan, Program, start_order};
 
 use super::{Context, tasks};
 use crate::args::PlanArgs;
@@ -17,6 +17,7 @@ pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<Code, Fai
     let plan = tasks::plan(context, &config, &args.tasks)?;
     let base = site.base(&config)?;
     let chosen = compose::choose_executor(context, &config, &plan).await?;
+    let order = start_order(&plan, &site.registry.earlier_durations()?);
     let terminal = &context.terminal;
     let header = ["#", "TASK", "NEEDS", "RUNS", "EXECUTOR", "TITLE"].map(str::to_owned).to_vec();
     let row = |(n, &at): (usize, &usize)| {
@@ -33,7 +34,7 @@ pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<Code, Fai
         ];
         cells.map(|cell| if cell.is_empty() { "-".to_owned() } else { cell }).to_vec()
     };
-    let rows: Vec<_> = std::iter::once(header).chain(plan.order().iter().enumerate().map(row)).collect();
+    let rows: Vec<_> = std::iter::once(header).chain(order.iter().enumerate().map(row)).collect();
     let head = |at: usize, _: usize, cell: &str| terminal.toned(if at == 0 { Tone::Faint } else { Tone::Plain }, cell);
     terminal.result(&columns(&rows, head))?;
     terminal.result(&format!("\n{}", summary(&plan, &config, &base, chosen.name(), chosen.reason())))?;

@@ -1,6 +1,6 @@
 //! One line for each step that matters, for logs and pipes.
 
-use gadugi_core::{Event, EventKind, Failure, Outcome, Phase, RunHeader, RunRecord, StopReason};
+use gadugi_core::{Event, EventKind, Outcome, Phase, RunHeader, RunRecord, StopReason};
 use tokio::sync::mpsc;
 
 use crate::terminal::{Terminal, Tone};
@@ -51,7 +51,7 @@ pub(super) fn line(record: &RunRecord, kind: &EventKind, verbose: bool) -> Optio
         }
         EventKind::TaskFinished { task, outcome } => {
             let time = record.task(task)?.attempts.iter().map(|attempt| attempt.command_time()).sum();
-            let ran = !matches!(outcome, Outcome::Skipped { .. } | Outcome::Failed(Failure::Worktree { .. }));
+            let ran = record.task(task)?.attempts.iter().any(|attempt| !attempt.commands.is_empty());
             let time = if ran { format!(" after {}", short(time)) } else { String::new() };
             (format!("{outcome}{time}"), tone_of(outcome))
         }

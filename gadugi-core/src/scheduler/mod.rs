@@ -19,6 +19,7 @@ use thiserror::Error;
 
 pub use self::control::{Control, ControlReceiver, control};
 use self::dispatcher::Dispatcher;
+pub use self::order::start_order;
 pub use self::settings::{KeepPolicy, RunSettings};
 use crate::executor::Executors;
 use crate::id::TaskId;

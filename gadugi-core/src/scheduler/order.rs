@@ -6,6 +6,21 @@ use std::time::Duration;
 use crate::id::TaskId;
 use crate::plan::Plan;
 
+/// The order in which the tasks of a plan are started with one job, given how long tasks took before.
+/// With more jobs they are started in the same order, as far as what they need allows it.
+#[must_use]
+pub fn start_order(plan: &Plan, estimates: &HashMap<TaskId, Duration>) -> Vec<usize> {
+    let order = StartOrder::new(plan, estimates, true);
+    let mut started = Vec::with_capacity(plan.tasks().len());
+    let mut is_started = vec![false; plan.tasks().len()];
+    loop {
+        let ready = |at: usize| !is_started[at] && plan.needs(at).iter().all(|need| is_started[*need]);
+        let Some(next) = order.pick(1, ready, |_| false).pop() else { return started };
+        is_started[next] = true;
+        started.push(next);
+    }
+}
+
 /// The order in which tasks that are ready are started, and which of them cannot run at once.
 pub(super) struct StartOrder {
     /// All positions: the higher priority first, then the longer path ahead, then the user's order.

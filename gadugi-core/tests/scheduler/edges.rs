@@ -11,7 +11,7 @@ fn ends(seconds: u64, code: i32) -> Play {
     Play::Ends(Duration::from_secs(seconds), ExitStatus::Code(code))
 }
 
-fn start_order(stage: &Stage) -> Vec<TaskId> {
+fn started(stage: &Stage) -> Vec<TaskId> {
     stage.executor.started().into_iter().map(|request| request.attempt.task).collect()
 }
 
@@ -230,7 +230,7 @@ async fn tasks_that_touch_the_same_files_take_turns() {
         .plays("c", ends(10, 0));
     let record = stage.drive().await;
     assert_eq!(record.peak_parallelism, 2);
-    assert_eq!(start_order(&stage), [id("a"), id("c"), id("b")]);
+    assert_eq!(started(&stage), [id("a"), id("c"), id("b")]);
     let mut free = stage;
     free.log = FakeLog::default();
     free.settings.allow_overlap = true;
@@ -243,7 +243,14 @@ async fn priority_comes_first_then_the_longer_chain_then_the_users_order() {
         .jobs(1)
         .spec("urgent", |spec| spec.priority = 1);
     stage.drive().await;
-    assert_eq!(start_order(&stage), [id("urgent"), id("head"), id("plain"), id("tail")]);
+    let expected = [id("urgent"), id("head"), id("plain"), id("tail")];
+    assert_eq!(started(&stage), expected);
+    let plan = plan(stage.tasks.clone()).expect("a plan");
+    let foretold = gadugi_core::start_order(&plan, &std::collections::HashMap::new());
+    assert_eq!(foretold.iter().map(|at| plan.tasks()[*at].spec.id.clone()).collect::<Vec<_>>(), expected);
+    let longer = [(id("plain"), 60 * SECOND), (id("head"), SECOND), (id("tail"), SECOND)].into();
+    let foretold = gadugi_core::start_order(&plan, &longer);
+    assert_eq!(plan.tasks()[foretold[1]].spec.id, id("plain"), "what took long before comes first");
 }
 
 #[tokio::test(start_paused = true)]
@@ -327,7 +334,7 @@ async fn a_registry_that_fails_stops_new_starts_and_not_what_runs() {
     let RunError::Registry { record, .. } = error else { panic!("not what was expected: {error:?}") };
     assert_eq!(outcome(&record, "a"), Outcome::Succeeded);
     assert_eq!(outcome(&record, "b"), Outcome::Cancelled);
-    assert_eq!(start_order(&stage), [id("a")]);
+    assert_eq!(started(&stage), [id("a")]);
 }
 
 #[tokio::test(start_paused = true)]
