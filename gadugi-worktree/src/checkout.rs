@@ -1,6 +1,6 @@
 //! The worktree of a lease, looked at without trusting what the task may have left in it.
 
-use std::path::PathBuf;
+use std::fs;
 
 use gadugi_core::{BranchName, KeepReason, Lease};
 use gix::ObjectId;
@@ -89,18 +89,19 @@ impl Checkout {
         }
     }
 
-    /// Submodules that were initialised there. What they hold cannot be known without reading their
-    /// configuration, and their repositories lie in the worktree's entry, so they count as changed.
+    /// Submodules that have anything in their folders. What they hold cannot be known without reading their
+    /// configuration, and their repositories lie in the worktree's entry, so they count as changed. Git does not
+    /// look at files that are put into the folder of a submodule that was never initialised.
     fn submodules(&self) -> Result<Vec<String>, GitError> {
         let mut found = Vec::new();
         for entry in self.index.entries().iter().filter(|entry| entry.mode == Mode::COMMIT) {
             let path = entry.path(&self.index);
-            if self.entry.folder.join(gix::path::from_bstr(path)?).join(".git").symlink_metadata().is_ok() {
+            let folder = self.entry.folder.join(gix::path::from_bstr(path)?);
+            if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
                 found.push(path.to_string());
             }
         }
-        let modules: PathBuf = self.entry.admin.join("modules");
-        if found.is_empty() && modules.exists() {
+        if found.is_empty() && self.entry.admin.join("modules").exists() {
             found.push("(one that is not checked out)".to_owned());
         }
         Ok(found)

@@ -24,7 +24,7 @@ use crate::names;
 use crate::start::{NoStart, start};
 use crate::worktrees::WorktreeSettings;
 
-/// More threads gain nothing where one disk takes the files.
+/// They share one disk, and the machine with the tasks that run already.
 const MOST_THREADS: usize = 4;
 
 static NEVER: AtomicBool = AtomicBool::new(false);

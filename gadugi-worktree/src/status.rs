@@ -35,7 +35,7 @@ pub(crate) struct Changes {
     pub(crate) edited: BTreeMap<BString, Edit>,
     /// Files and symbolic links that git does not know.
     pub(crate) untracked: BTreeSet<BString>,
-    /// Folders that git does not know and that are repositories of their own.
+    /// Folders that are repositories of their own: unknown to git, or submodules in a state that it cannot commit.
     pub(crate) nested: BTreeSet<BString>,
 }
 
@@ -124,11 +124,15 @@ impl<'index> VisitEntry<'index> for Seen<'_> {
 
     fn visit_entry(&mut self, entry: Entry<'index, (), ()>) {
         match entry {
-            Entry::Modification { rela_path, status, .. } => {
+            Entry::Modification { rela_path, entry, status, .. } => {
                 let edit = match status {
                     EntryStatus::NeedsUpdate(_) => return,
                     EntryStatus::Change(Change::Removed) => Edit::Removed,
                     _ if self.is_file(rela_path) => Edit::Written,
+                    _ if entry.mode.is_submodule() => {
+                        self.changes.nested.insert(rela_path.to_owned());
+                        return;
+                    }
                     _ => Edit::Removed,
                 };
                 self.changes.edited.insert(rela_path.to_owned(), edit);

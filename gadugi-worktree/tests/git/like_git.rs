@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gadugi_core::Lease;
+use gadugi_core::{Lease, WorktreeFate};
 use gadugi_test_support::repo::TestRepo;
 
-use crate::ground::{Ground, branch, chain, request, write};
+use crate::ground::{Ground, KEEP, branch, chain, request, write};
 
 /// Everything in a folder but `.git`: kind and permissions, and the content or where it leads.
 fn listing(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
@@ -131,6 +131,25 @@ async fn a_sparse_work_tree_gives_sparse_worktrees() {
 
 #[tokio::test]
 async fn a_submodule_gives_an_empty_folder() {
+    let (ground, lease) = assert_checked_out_like_git(repo_with_a_submodule()).await;
+    assert_eq!(ground.count(&lease).await.uncommitted, 0);
+    assert_eq!(ground.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
+}
+
+#[tokio::test]
+async fn a_submodule_that_is_deleted_or_becomes_a_file_is_committed_like_git() {
+    assert_committed_like_git(repo_with_a_submodule(), |_, lease| {
+        fs::remove_dir(lease.path.join("sub")).expect("an empty folder goes");
+    })
+    .await;
+    assert_committed_like_git(repo_with_a_submodule(), |_, lease| {
+        fs::remove_dir(lease.path.join("sub")).expect("an empty folder goes");
+        write(lease, "sub", "a file now");
+    })
+    .await;
+}
+
+fn repo_with_a_submodule() -> TestRepo {
     let repo = TestRepo::new();
     repo.commit_file("a.txt", "a");
     let head = repo.git(&["rev-parse", "HEAD"]);
@@ -138,7 +157,7 @@ async fn a_submodule_gives_an_empty_folder() {
     repo.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{head},sub")]);
     repo.git(&["add", ".gitmodules"]);
     repo.git(&["commit", "-q", "-m", "With a submodule"]);
-    assert_checked_out_like_git(repo).await;
+    repo
 }
 
 #[tokio::test]
@@ -199,7 +218,7 @@ async fn relative_paths_between_worktrees_are_left_to_git() {
     }
     write(&lease, "a.txt", "a");
     assert_eq!(ground.commit(&lease).await.files, 1);
-    ground.release(&lease, crate::ground::KEEP).await;
+    ground.release(&lease, KEEP).await;
     ground.assert_sound();
 }
 
@@ -305,6 +324,31 @@ async fn what_is_staged_counts_only_as_far_as_the_files_say_the_same() {
         stage("ignored.log");
     })
     .await;
+}
+
+#[tokio::test]
+async fn every_form_of_index_that_git_writes_is_read() {
+    for (key, value) in [
+        ("index.version", "4"),
+        ("core.splitIndex", "true"),
+        ("core.untrackedCache", "true"),
+        ("feature.manyFiles", "true"),
+        ("index.skipHash", "true"),
+        ("index.recordEndOfIndexEntries", "true"),
+    ] {
+        let repo = repo_with_everything();
+        repo.git(&["config", key, value]);
+        assert_committed_like_git(repo, |ground, lease| {
+            write(lease, "committed.txt", "by the task\n");
+            ground.git(lease, &["add", "."]);
+            ground.git(lease, &["commit", "-q", "-m", "By the task"]);
+            ground.git(lease, &["reset", "-q", "--soft", "HEAD~1"]);
+            ground.git(lease, &["update-index", "--refresh"]);
+            write(lease, "a.lf", "changed\n");
+            write(lease, "new.txt", "new\n");
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

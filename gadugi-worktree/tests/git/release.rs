@@ -160,6 +160,18 @@ async fn an_initialised_submodule_keeps_the_worktree() {
 }
 
 #[tokio::test]
+async fn files_in_the_folder_of_a_submodule_that_was_never_initialised_keep_the_worktree() {
+    let ground = Ground::new();
+    let head = ground.repo.git(&["rev-parse", "HEAD"]);
+    ground.repo.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{head},sub")]);
+    ground.repo.git(&["commit", "-q", "-m", "With a submodule"]);
+    let ground = Ground::on(ground.repo);
+    let lease = ground.create("a").await;
+    write(&lease, "sub/written.txt", "git does not see it");
+    assert_kept(&ground, &lease, KeepReason::Submodule { path: "sub".into() }).await;
+}
+
+#[tokio::test]
 async fn an_unmerged_branch_stays_and_the_commits_at_stake_are_counted() {
     let ground = Ground::new();
     let lease = ground.create("a").await;
