@@ -93,6 +93,9 @@ pub(crate) enum WarningForm {
     Release,
     Observer,
     Stop,
+    LeakedProcess,
+    DroppedOutput,
+    LeftOut,
 }
 
 impl TryFrom<&WarningKind> for WarningForm {
@@ -105,6 +108,9 @@ impl TryFrom<&WarningKind> for WarningForm {
             WarningKind::Release => Ok(Self::Release),
             WarningKind::Observer => Ok(Self::Observer),
             WarningKind::Stop => Ok(Self::Stop),
+            WarningKind::LeakedProcess => Ok(Self::LeakedProcess),
+            WarningKind::DroppedOutput => Ok(Self::DroppedOutput),
+            WarningKind::LeftOut => Ok(Self::LeftOut),
             _ => no_format("this kind of warning"),
         }
     }
@@ -118,6 +124,9 @@ impl From<WarningForm> for WarningKind {
             WarningForm::Release => Self::Release,
             WarningForm::Observer => Self::Observer,
             WarningForm::Stop => Self::Stop,
+            WarningForm::LeakedProcess => Self::LeakedProcess,
+            WarningForm::DroppedOutput => Self::DroppedOutput,
+            WarningForm::LeftOut => Self::LeftOut,
         }
     }
 }

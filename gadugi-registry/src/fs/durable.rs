@@ -39,50 +39,79 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
 
 /// Writes a file in place of whatever has its name. A crash leaves the old one or the new one.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let temporary = write_temporary(path, content)?;
-    if let Err(error) = fs::rename(&temporary, path) {
-        return discard(&temporary, error);
-    }
+    let (temporary, mut file) = Temporary::create(folder_of(path))?;
+    file.write_all(content)?;
+    file.sync_data()?;
+    fs::rename(&temporary.0, path)?;
     sync_folder(folder_of(path))
 }
 
-/// Writes a file whose name is free. A name that is taken by the same content is fine. The folder is
-/// left to the caller to [sync](sync_folder), who may have more to put there.
+/// Writes a file whose name is free. A name that is taken by the same content is fine.
 ///
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] when the name is taken by another content, which stays.
 pub(crate) fn link_once(path: &Path, content: &[u8]) -> io::Result<()> {
-    let temporary = write_temporary(path, content)?;
-    match fs::hard_link(&temporary, path) {
-        Ok(()) => fs::remove_file(&temporary),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && fs::read(path)? == content => {
-            fs::remove_file(&temporary)
-        }
-        Err(error) => discard(&temporary, error),
-    }
+    let unlinked = Unlinked::write(path, content)?;
+    unlinked.sync()?;
+    unlinked.link()?;
+    sync_folder(folder_of(path))
 }
 
-/// A synced file beside `path` with a name that no other writer uses.
-fn write_temporary(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    let temporary = folder_of(path).join(format!(".{}-{next}.tmp", std::process::id()));
-    let write = || -> io::Result<()> {
-        let mut file = private().write(true).create(true).truncate(true).open(&temporary)?;
+/// A file that is written and has not got its name yet. The steps are apart, so that those of many files
+/// can be done together: the file system then puts them on disk together too.
+pub(crate) struct Unlinked<'a> {
+    path: &'a Path,
+    content: &'a [u8],
+    file: File,
+    temporary: Temporary,
+}
+
+impl<'a> Unlinked<'a> {
+    pub(crate) fn write(path: &'a Path, content: &'a [u8]) -> io::Result<Self> {
+        let (temporary, mut file) = Temporary::create(folder_of(path))?;
         file.write_all(content)?;
-        file.sync_data()
-    };
-    match write() {
-        Ok(()) => Ok(temporary),
-        Err(error) => discard(&temporary, error),
+        Ok(Self { path, content, file, temporary })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.path
+    }
+
+    /// Puts the content on disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Gives it its name, as [`link_once`] does, and leaves the folder to the caller to
+    /// [sync](sync_folder).
+    pub(crate) fn link(&self) -> io::Result<()> {
+        match fs::hard_link(&self.temporary.0, self.path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && fs::read(self.path)? == self.content => {
+                Ok(())
+            }
+            linked => linked,
+        }
     }
 }
 
-/// Takes a temporary file away after an error, which is what the caller must hear of; one that cannot be
-/// taken away is in nobody's way.
-fn discard<T>(temporary: &Path, error: io::Error) -> io::Result<T> {
-    fs::remove_file(temporary).ok();
-    Err(error)
+/// A file with a name that no other writer uses. The name goes when it is dropped, unless it was renamed;
+/// one that cannot be taken away is in nobody's way.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn create(folder: &Path) -> io::Result<(Self, File)> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!(".{}-{next}.tmp", std::process::id()));
+        let file = private().write(true).create(true).truncate(true).open(&path)?;
+        Ok((Self(path), file))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        fs::remove_file(&self.0).ok();
+    }
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -1,5 +1,6 @@
 //! The registry on disk.
 
+mod copies;
 mod durable;
 mod find;
 mod journal;

@@ -10,7 +10,7 @@ use gadugi_core::{RegistryError, TaskId, error_chain};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::durable::{create_folders, link_once, sync_folder};
+use super::durable::{create_folders, link_once};
 use super::log::unwritable;
 use crate::format::{FormatError, Text, from_json, from_texts, texts, to_json};
 
@@ -52,7 +52,7 @@ pub(super) fn post(folder: &Path, request: &StopRequest) -> Result<(), RegistryE
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{time:020}-{}-{next}.json", std::process::id());
         match link_once(&folder.join(name), json.as_bytes()) {
-            Ok(()) => return sync_folder(folder).map_err(failed),
+            Ok(()) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(failed(error)),
         }

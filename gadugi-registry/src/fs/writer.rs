@@ -4,7 +4,6 @@
 //! by one write and, when one of them is durable, one fdatasync. So the price of a sync is shared by all
 //! that wait for one, and nobody waits for a timer.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -14,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use gadugi_core::{RegistryError, Ticket};
 use tokio::sync::oneshot;
 
-use super::durable::{create_folder, link_once, sync_folder};
+use super::copies::keep_copies;
 
 /// How many lines are written at once at the most, so that one write stays small.
 const BATCH: usize = 1024;
@@ -121,46 +120,22 @@ impl State {
         if self.failure.is_some() {
             return 0;
         }
-        let mut folders = BTreeSet::new();
-        let copies = batch.iter().position(|job| match &job.entry.copy {
-            Some(path) => self.attempt(path, |path| link(path, &job.entry.line, &mut folders)).is_none(),
-            None => false,
-        });
-        let batch = &batch[..copies.unwrap_or(batch.len())];
-        // Deeper folders come last in this order, and go to disk first.
-        for folder in folders.iter().rev() {
-            if self.attempt(folder, sync_folder).is_none() {
-                return 0;
-            }
-        }
+        let with_copy = || batch.iter().enumerate().filter(|(_, job)| job.entry.copy.is_some());
+        let copies = with_copy().filter_map(|(_, job)| Some((job.entry.copy.as_deref()?, job.entry.line.as_bytes())));
+        let (copied, failed) = keep_copies(copies);
+        self.failure = failed.map(|(path, error)| Failure::new(&path, &error));
+        // Without its copy an entry is not kept, nor is any after it.
+        let kept = with_copy().nth(copied).map_or(batch.len(), |(at, _)| at);
+        let batch = &batch[..kept];
         let lines: String = batch.iter().map(|job| job.entry.line.as_str()).collect();
         let durable = batch.iter().any(|job| job.entry.durable);
-        let path = self.path.clone();
-        let mut journal = &self.journal;
-        let written =
-            journal.write_all(lines.as_bytes()).and_then(|()| if durable { journal.sync_data() } else { Ok(()) });
-        if self.attempt(&path, |_| written).is_some() { batch.len() } else { 0 }
-    }
-
-    /// Does something to a path, and notes a failure.
-    fn attempt(&mut self, path: &Path, act: impl FnOnce(&Path) -> io::Result<()>) -> Option<()> {
-        act(path).map_err(|error| self.failure = Some(Failure::new(path, &error))).ok()
-    }
-}
-
-/// Links a copy of a line into the folder of its attempt, which is made when it is missing, and adds the
-/// folders that have changed.
-fn link(path: &Path, line: &str, folders: &mut BTreeSet<PathBuf>) -> io::Result<()> {
-    let above: Vec<&Path> = path.ancestors().skip(1).take(3).collect();
-    if let [attempt, task, tasks] = above[..] {
-        for (folder, parent) in [(task, tasks), (attempt, task)] {
-            match create_folder(folder) {
-                Ok(()) => drop(folders.insert(parent.to_owned())),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
+        let written = self.journal.write_all(lines.as_bytes());
+        match written.and_then(|()| if durable { self.journal.sync_data() } else { Ok(()) }) {
+            Ok(()) => kept,
+            Err(error) => {
+                self.failure = Some(Failure::new(&self.path, &error));
+                0
             }
         }
-        folders.insert(attempt.to_owned());
     }
-    link_once(path, line.as_bytes())
 }

@@ -299,7 +299,10 @@ fn any_warning() -> impl Strategy<Value = WarningKind> {
         Just(WarningKind::Snapshot),
         Just(WarningKind::Release),
         Just(WarningKind::Observer),
-        Just(WarningKind::Stop)
+        Just(WarningKind::Stop),
+        Just(WarningKind::LeakedProcess),
+        Just(WarningKind::DroppedOutput),
+        Just(WarningKind::LeftOut)
     ]
 }
 
