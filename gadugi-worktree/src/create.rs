@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gadugi_core::{BranchName, Lease, WorktreeError, WorktreeRequest};
 use gix::ObjectId;
-use gix::refs::transaction::PreviousValue;
+use gix::refs::Target;
+use gix::refs::transaction::{PreviousValue, RefEdit};
 use gix::worktree::add::{Head, PrepareCheckout};
 
 use crate::beyond_gix::Beyond;
@@ -150,8 +151,13 @@ impl<'a> Batch<'a> {
         let log = format!("branch: created by gadugi from {}", planned.start);
         self.repo.reference(name.clone(), planned.start, PreviousValue::MustNotExist, log)?;
         let register = || {
-            let checkout = self.repo.prepare_add_worktree(&planned.folder, Head::Attached(name), &NEVER)?;
+            // To attach it at once, gix would open every other worktree to see whether it has the new branch.
+            let head = Head::Detached(planned.start);
+            let checkout = self.repo.prepare_add_worktree(&planned.folder, head, &NEVER)?;
             planned.mark(request, checkout.repo().git_dir())?;
+            let head = "HEAD".try_into().map_err(gix::Error::from_error)?;
+            let attached = RefEdit::update(head, Target::Symbolic(name), PreviousValue::MustExist, "");
+            checkout.repo().edit_reference(attached)?;
             Ok(checkout)
         };
         register().map_err(|error| self.undo(planned, error))
