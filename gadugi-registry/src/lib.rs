@@ -9,6 +9,7 @@ pub mod format;
 mod fs;
 mod memory;
 pub mod render;
+mod unseen;
 
 pub use fs::{FindError, FsRegistry, JournalFollower, Owner, StopRequest, TakenRequests};
 pub use memory::MemoryRegistry;

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::FormatError;
 use super::event::EventForm;
 use super::versioned::check_version;
+use crate::unseen::escape_in_json;
 
 const VERSION: u64 = 1;
 
@@ -43,7 +44,7 @@ pub(crate) fn encode(event: &Event) -> Result<String, FormatError> {
 fn halves(event: &Event) -> Result<(String, String), FormatError> {
     let head = format!("{{\"v\":{VERSION},\"seq\":{},\"at\":\"{}\",", event.seq, event.at);
     let form = EventForm::try_from(&event.kind)?;
-    let mut tail = serde_json::to_string(&form).map_err(FormatError::Json)?;
+    let mut tail = escape_in_json(&serde_json::to_string(&form).map_err(FormatError::Json)?);
     tail.remove(0);
     Ok((head, tail))
 }

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::FormatError;
+use crate::unseen::escape_in_json;
 
 #[derive(Serialize)]
 struct WithVersion<'a, T> {
@@ -20,7 +21,7 @@ struct Version {
 /// A file of that version, indented for people, with a newline at its end.
 pub(crate) fn to_json(version: u64, body: &impl Serialize) -> Result<String, FormatError> {
     let json = serde_json::to_string_pretty(&WithVersion { v: version, body }).map_err(FormatError::Json)?;
-    Ok(json + "\n")
+    Ok(escape_in_json(&json) + "\n")
 }
 
 /// Looks at the version first, since nothing else of a newer one is known.

@@ -1,15 +1,10 @@
 //! Makes text of unknown origin harmless in Markdown, on a terminal, in a shell and in XML.
 
-/// Whether a character draws nothing and may change how others are drawn: control characters, and those
-/// that turn the direction of writing.
-fn is_unseen(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
+use crate::unseen::is_unseen;
 
 /// An unseen character in words.
 fn seen(c: char) -> String {
-    format!("U+{:04X}", u32::from(c))
+    format!("(U+{:04X})", u32::from(c))
 }
 
 /// Text on one line of Markdown, a cell of a table included: it is shown as it is, whatever it holds.

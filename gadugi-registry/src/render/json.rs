@@ -9,16 +9,18 @@ use serde::Serialize;
 use super::LogPath;
 use super::words::{attempt_ref, open_commands, task_time};
 use crate::format::{EndForm, KeepPolicyForm, OutcomeForm, PathForm, PhaseForm, Seconds, Text, WorkForm, texts};
+use crate::unseen::escape_in_json;
 
 const SCHEMA: &str = "gadugi.report/1";
 
 /// A report as JSON, with a newline at its end. Keys name the unit of their figure, and what is unknown
-/// is `null`. Members may be added within `gadugi.report/1`; none changes its meaning.
+/// is `null`. Characters that would disturb a terminal are written as `\uXXXX`. Members may be added within `gadugi.report/1`; none changes its meaning.
 #[must_use]
 pub fn json(report: &Report, log: LogPath<'_>) -> String {
     let form = ReportForm::new(report, log);
-    let json = serde_json::to_string_pretty(&form);
-    json.expect("cannot fail because all keys are strings and nothing in it refuses to be serialised") + "\n"
+    let json = serde_json::to_string_pretty(&form)
+        .expect("cannot fail because all keys are strings and nothing in it refuses to be serialised");
+    escape_in_json(&json) + "\n"
 }
 
 #[derive(Serialize)]

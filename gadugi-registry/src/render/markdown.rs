@@ -8,7 +8,7 @@ use super::LogPath;
 use super::escape::{block, code, code_cell, inline, shell};
 use super::words::{UNKNOWN, attempt_ref, attempt_time, command, count, duration, open_commands, task_time, totals};
 
-/// What a cell holds for a task that never began.
+/// What a cell holds where there is nothing to know.
 const NONE: &str = "-";
 
 /// A report as Markdown, in this order: summary, table of tasks, a section for each task, performance,
@@ -79,24 +79,31 @@ fn table(out: &mut Paragraphs, report: &Report) {
          | --- | --- | --- | --- | ---: | ---: | ---: | --- |\n",
     );
     for task in &report.record.tasks {
+        let last = task.last();
+        let work = last.and_then(|last| last.work.as_ref());
+        let has_worktree = last.is_some_and(|last| last.lease.is_some());
         let cells = [
             task.state.word().to_owned(),
             code_cell(task.task.spec.id.as_str()),
             inline(&task.task.spec.title),
             branch(task).map_or(NONE.to_owned(), |branch| code_cell(&branch)),
-            figure(task, task.last().and_then(|last| last.work.as_ref()).map(|work| work.commits.to_string())),
-            figure(task, task.last().and_then(|last| last.work.as_ref()).map(|work| work.files.to_string())),
-            figure(task, task_time(task).map(duration)),
-            task.last().map_or(NONE.to_owned(), |last| inline(&last.executor)),
+            figure(has_worktree, work.map(|work| work.commits.to_string())),
+            figure(has_worktree, work.map(|work| work.files.to_string())),
+            figure(has_commands(task), task_time(task).map(duration)),
+            last.map_or(NONE.to_owned(), |last| inline(&last.executor)),
         ];
         rows += &format!("| {} |\n", cells.join(" | "));
     }
     out.add(&rows);
 }
 
-/// A figure of a task that began is unknown where it is not known; one that never began has none.
-fn figure(task: &TaskRecord, value: Option<String>) -> String {
-    value.unwrap_or_else(|| if task.attempts.is_empty() { NONE } else { UNKNOWN }.to_owned())
+/// A figure that is not known is unknown where there is something to measure.
+fn figure(measurable: bool, value: Option<String>) -> String {
+    value.unwrap_or_else(|| if measurable { UNKNOWN } else { NONE }.to_owned())
+}
+
+fn has_commands(task: &TaskRecord) -> bool {
+    task.attempts.iter().any(|attempt| !attempt.commands.is_empty())
 }
 
 fn branch(task: &TaskRecord) -> Option<String> {
@@ -179,8 +186,12 @@ fn attempts(task: &TaskRecord, log: LogPath<'_>) -> String {
             Some((outcome, _)) => inline(&outcome.to_string()),
             None => "not over".to_owned(),
         };
-        let time = attempt_time(attempt).map_or(UNKNOWN.to_owned(), duration);
-        list += &format!("- Attempt {}: {outcome}, {time}, {}\n", attempt.number, inline(&attempt.executor));
+        let time = match attempt_time(attempt) {
+            Some(time) => format!(", {}", duration(time)),
+            None if attempt.commands.is_empty() => String::new(),
+            None => format!(", time {UNKNOWN}"),
+        };
+        list += &format!("- Attempt {}: {outcome}{time}, {}\n", attempt.number, inline(&attempt.executor));
         for command in &attempt.commands {
             let Some(path) = log(&attempt_ref(task, attempt), command.phase) else { continue };
             let what = if command.phase == Phase::Check { "log of the check" } else { "log" };
@@ -277,12 +288,11 @@ fn next_steps(out: &mut Paragraphs, report: &Report) {
     step("Review what was made", review.collect());
     let merge = tasks().filter(|task| task.outcome().is_some_and(Outcome::success)).filter_map(|task| {
         let (_, branch) = commits_of(task)?;
-        Some(format!("git merge {}", shell(&branch)))
+        Some(format!("git merge --no-edit {}", shell(&branch)))
     });
     step("Merge what succeeded", merge.collect());
-    let failed = tasks().filter(|task| {
-        !task.attempts.is_empty() && matches!(&task.state, TaskState::Finished(outcome) if !outcome.success())
-    });
+    let failed = tasks()
+        .filter(|task| has_commands(task) && matches!(&task.state, TaskState::Finished(outcome) if !outcome.success()));
     let logs = failed.map(|task| format!("gadugi logs {} --run {run}", shell(task.task.spec.id.as_str())));
     step("See why a task did not succeed", logs.collect());
     step("Remove the worktrees and the merged branches", vec![format!("gadugi clean {run}")]);

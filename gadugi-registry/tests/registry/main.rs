@@ -7,3 +7,4 @@ mod finding;
 mod formats;
 mod reports;
 mod sample;
+mod schema;

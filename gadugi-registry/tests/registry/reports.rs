@@ -1,1 +1,254 @@
 //! What the reports say.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gadugi_core::{AttemptRef, Event, EventKind, ExitStatus, Outcome, Phase, Registry, Report, RunHeader, RunRecord};
+use gadugi_registry::FsRegistry;
+use gadugi_registry::render::{json, junit, markdown, write_reports};
+use insta::{assert_snapshot, with_settings};
+use serde_json::Value;
+
+use crate::sample::{Story, attempt, every_outcome, header, raw, simple_header, write};
+use crate::schema;
+
+fn report(header: RunHeader, events: &[Event]) -> Report {
+    RunRecord::fold(header, events).expect("a run").into()
+}
+
+fn full() -> Report {
+    let (header, events) = every_outcome();
+    report(header, &events)
+}
+
+fn path(attempt: &AttemptRef, phase: Phase) -> Option<PathBuf> {
+    Some(format!("/logs/{}/{}/{}", attempt.task, attempt.number, phase.output_file()).into())
+}
+
+fn no_path(_: &AttemptRef, _: Phase) -> Option<PathBuf> {
+    None
+}
+
+/// Output that neither Markdown nor XML may be given as it is.
+fn output(attempt: &AttemptRef, phase: Phase) -> Option<Vec<u8>> {
+    let mut bytes =
+        format!("{attempt} {phase:?} ]]> <end> & \u{1b}[31mred\u{1b}[0m \u{ffff}\u{0}\u{8}\u{85}\n").into_bytes();
+    bytes.extend([0xff, b'\n']);
+    (attempt.task.as_str() != "lost").then_some(bytes)
+}
+
+#[test]
+fn every_outcome_is_reported_in_all_three_formats() {
+    let report = full();
+    with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "../snapshots" }, {
+        assert_snapshot!("report.md", markdown(&report, &path));
+        assert_snapshot!("report.json", json(&report, &path));
+        assert_snapshot!("junit.xml", junit(&report, &output));
+    });
+}
+
+#[test]
+fn a_run_that_goes_on_has_unknown_figures_and_no_zeros_in_their_place() {
+    let header = header('g', vec![raw("done", &[]), raw("runs", &[]), raw("waits", &["runs"])]);
+    let mut story = Story::new(header.run.clone());
+    story.then(EventKind::RunStarted);
+    let runs = attempt("runs", 1);
+    story.intent(&runs).worktree(&runs).started(&runs, Phase::Main);
+    story.whole("done", ExitStatus::Code(0), Outcome::Succeeded);
+    let report = report(header, &story.events);
+    with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "../snapshots" }, {
+        assert_snapshot!("going_on.md", markdown(&report, &no_path));
+        assert_snapshot!("going_on.xml", junit(&report, &|_, _| None));
+    });
+    let value: Value = serde_json::from_str(&json(&report, &no_path)).expect("JSON");
+    assert_eq!(value["performance"]["wall_seconds"], Value::Null);
+    assert_eq!(value["performance"]["speedup"], Value::Null);
+    assert_eq!(value["performance"]["commands_without_end"], 1);
+    assert_eq!(value["tasks"][1]["task_seconds"], Value::Null);
+    schema::check(&value);
+}
+
+#[test]
+fn a_run_of_which_nothing_is_known_yet_can_be_reported() {
+    let report = report(simple_header('0', 2), &[]);
+    let text = markdown(&report, &no_path);
+    for line in [
+        "2 tasks: 2 not over. Its end is not recorded: it goes on, or its driver died.",
+        "| Wall time | unknown |",
+        "| Sum of task times | unknown (no command has ended) |",
+        "| Critical path | unknown (no command has ended) |",
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line}\nis not in\n{text}");
+    }
+    schema::check(&serde_json::from_str(&json(&report, &no_path)).expect("JSON"));
+}
+
+#[test]
+fn the_json_report_is_as_its_schema_says() {
+    schema::check(&serde_json::from_str(&json(&full(), &path)).expect("JSON"));
+}
+
+#[test]
+fn json_can_be_printed_on_a_terminal_and_loses_nothing() {
+    let title = "\u{1b}[31m \u{9b}31m \u{7f} \u{202e} \u{200b} é 🦀 \\u202e";
+    let mut task = raw("t1", &[]);
+    task.spec.title = title.into();
+    let text = json(&report(header('j', vec![task]), &[]), &no_path);
+    let unseen = |c: &char| (c.is_control() && *c != '\n') || matches!(c, '\u{200b}' | '\u{202e}');
+    assert_eq!(text.chars().filter(unseen).collect::<String>(), "");
+    let value: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(value["tasks"][0]["title"], title);
+}
+
+#[test]
+fn the_speedup_is_the_sum_of_task_times_by_the_wall_time() {
+    let (header, events) = every_outcome();
+    let report = report(header, &events);
+    let value: Value = serde_json::from_str(&json(&report, &no_path)).expect("JSON");
+    let figure = |name: &str| value["performance"][name].as_f64().expect("a figure");
+    assert!((figure("speedup") - figure("task_seconds_sum") / figure("wall_seconds")).abs() < 1e-9);
+    let ends = events.iter().filter_map(|event| match &event.kind {
+        EventKind::CommandEnded { end, .. } => Some(end.took),
+        _ => None,
+    });
+    assert_eq!(figure("task_seconds_sum"), ends.sum::<Duration>().as_secs_f64());
+}
+
+#[test]
+fn no_text_of_a_task_can_break_out_of_its_place_in_markdown() {
+    let nasty = "a | b\n\n# c `d` ``` <script>alert(1)</script> [e](javascript:f) &amp; \u{1b}]8;;x\u{7} \u{202e}g\u{9b}h **i** \\| ~~j~~";
+    let mut task = raw("nasty", &[]);
+    task.spec.title = nasty.into();
+    task.spec.source.file = format!("{nasty}.md").into();
+    task.spec.check = Some(format!("{nasty}\n`````\n</code>"));
+    task.spec.action.agent = Some(nasty.into());
+    let mut header = header('n', vec![task]);
+    header.base_name = Some(nasty.into());
+    let mut story = Story::new(header.run.clone());
+    story.then(EventKind::ExecutorChosen { executor: nasty.into(), reason: nasty.into() });
+    story.whole("nasty", ExitStatus::Code(1), Outcome::Lost { why: nasty.into() });
+    let text = markdown(&report(header, &story.events), &|_, _| Some(nasty.into()));
+    let unseen: Vec<char> = text.chars().filter(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}').collect();
+    assert_eq!(unseen, []);
+
+    let mut fence = None;
+    for line in text.lines() {
+        let ticks = line.chars().take_while(|c| *c == '`').count();
+        match fence {
+            // Within a fence everything is code, up to one of the same length.
+            Some(length) if ticks >= length && line.trim_matches('`').is_empty() => fence = None,
+            Some(_) => continue,
+            None if ticks >= 3 => fence = Some(ticks),
+            None => {
+                let plain = without_code(line);
+                for bad in ["<script", "[e](", "**i**", "~~j~~"] {
+                    assert!(!plain.contains(bad), "{bad} in {line}");
+                }
+                let heading = ["# Run ", "## ", "### `nasty`: "];
+                assert!(!line.starts_with('#') || heading.iter().any(|begin| line.starts_with(begin)), "{line}");
+                if line.starts_with("| lost |") {
+                    let bars = plain.replace("\\|", "").matches('|').count();
+                    assert_eq!(bars, 9, "{line}");
+                }
+            }
+        }
+    }
+    assert_eq!(fence, None, "every fence is closed");
+}
+
+/// A line without its spans of code, as CommonMark finds them.
+fn without_code(line: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = line;
+    while let Some(at) = rest.find(['`', '\\']) {
+        plain.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if let Some(escaped) = rest.strip_prefix('\\') {
+            let next = escaped.chars().next().map_or(0, char::len_utf8);
+            plain.push_str(&rest[..1 + next]);
+            rest = &escaped[next..];
+            continue;
+        }
+        let ticks = rest.chars().take_while(|c| *c == '`').count();
+        let open = &rest[..ticks];
+        let body = &rest[ticks..];
+        let end = body
+            .match_indices(open)
+            .map(|(at, _)| at)
+            .find(|at| !body[at + ticks..].starts_with('`') && !body[..*at].ends_with('`'));
+        match end {
+            Some(end) => rest = &body[end + ticks..],
+            None => {
+                plain.push_str(open);
+                rest = body;
+            }
+        }
+    }
+    plain + rest
+}
+
+#[cfg(unix)]
+#[test]
+fn commands_to_paste_survive_any_name_of_a_branch() {
+    let mut story = Story::new(simple_header('p', 1).run);
+    let t1 = attempt("t1", 1);
+    story.intent(&t1).worktree(&t1).started(&t1, Phase::Main).ended(&t1, Phase::Main, ExitStatus::Code(0));
+    story.work(&t1, 1).over(&t1, Outcome::Succeeded).finished("t1", Outcome::Succeeded);
+    let name = "gadugi/$(touch${IFS}canary);'\"&|`x`";
+    for event in &mut story.events {
+        if let EventKind::WorktreeReady { lease, .. } = &mut event.kind {
+            lease.branch = Some(name.parse().expect("git allows it"));
+        }
+    }
+    let text = markdown(&report(simple_header('p', 1), &story.events), &no_path);
+    let merge = text.lines().find_map(|line| line.strip_prefix("git merge --no-edit ")).expect("a command");
+    let folder = tempfile::tempdir().expect("a folder");
+    let shown = std::process::Command::new("sh")
+        .args(["-c", &format!("printf %s {merge}")])
+        .current_dir(folder.path())
+        .output()
+        .expect("sh");
+    assert_eq!(String::from_utf8(shown.stdout).expect("text"), name);
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
+}
+
+#[test]
+fn junit_counts_what_ci_servers_count() {
+    let xml = junit(&full(), &output);
+    let first = xml.lines().nth(1).expect("the root");
+    assert_snapshot!(first, @r#"<testsuites name="gadugi" tests="15" skipped="2" failures="6" errors="5" time="9.500">"#);
+    assert!(
+        xml.chars()
+            .all(|c| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..))
+    );
+    assert!(!xml.contains("[31m"));
+}
+
+#[tokio::test]
+async fn reports_are_kept_with_the_run_and_tell_where_the_logs_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = FsRegistry::new(folder.path());
+    let (header, events) = every_outcome();
+    write(&registry, &header, &events).await;
+    let log = registry.attempt_folder(&header.run, &attempt("code", 1)).join("output.log");
+    fs::write(&log, "first words\n".repeat(3000) + "last words\n").expect("a log");
+    let history = registry.load(&header.run).await.expect("the run");
+    let report = report(history.header, &history.events);
+    let run = registry.run_folder(&header.run);
+    let written = write_reports(&run, &report).expect("reports");
+    assert_eq!(written.markdown, run.join("report.md"));
+    assert_eq!(written.json, run.join("report.json"));
+    assert_eq!(written.junit, run.join("junit.xml"));
+    let read = |path: &PathBuf| fs::read_to_string(path).expect("a report");
+    assert!(read(&written.markdown).contains(&format!("`{}`", log.display())));
+    assert!(read(&written.json).contains(log.to_str().expect("text")));
+    let junit = read(&written.junit);
+    assert!(junit.contains("last words") && junit.len() < 40 * 1024, "{} bytes", junit.len());
+    write_reports(&run, &report).expect("reports again");
+    assert!(
+        fs::read_dir(&run)
+            .expect("a folder")
+            .all(|entry| { !entry.expect("an entry").file_name().to_string_lossy().ends_with(".tmp") })
+    );
+}
