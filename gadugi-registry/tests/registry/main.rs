@@ -5,6 +5,7 @@ mod driving;
 mod failing_writes;
 mod finding;
 mod formats;
+mod formats_page;
 mod reports;
 mod sample;
 mod schema;
