@@ -2,7 +2,7 @@
 //!
 //! - [`FsRegistry`] keeps runs in files that survive a crash of the process and of the machine;
 //!   [`MemoryRegistry`] keeps them as long as it lives.
-//! - [`format`] holds the formats of the files and of the events that scripts read.
+//! - [`mod@format`] holds the formats of the files and of the events that scripts read.
 //! - [`render`] turns a [`Report`](gadugi_core::Report) into Markdown, JSON and JUnit.
 
 pub mod format;
