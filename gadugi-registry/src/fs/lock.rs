@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use super::durable::private;
 
-/// How many milliseconds a refused driver waits before each further try.
-const PAUSES: [u64; 6] = [1, 2, 4, 8, 16, 32];
+/// How many milliseconds a refused driver waits before each further try; half a second together.
+const PAUSES: [u64; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
 /// Held as long as it lives.
 #[derive(Debug)]
@@ -56,5 +56,42 @@ impl RunLock {
             Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn no_reader_keeps_a_driver_from_its_run() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("lock");
+        drop(RunLock::take(&path).expect("a file"));
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::SeqCst) {
+                    RunLock::is_held(&path).expect("a file");
+                }
+            });
+            let taken = (0..20).all(|_| matches!(RunLock::take(&path), Ok(Some(_))));
+            done.store(true, Ordering::SeqCst);
+            assert!(taken);
+        });
+    }
+
+    #[test]
+    fn a_driver_keeps_another_one_from_its_run_and_readers_see_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("lock");
+        assert!(!RunLock::is_held(&path).expect("no file"));
+        let lock = RunLock::take(&path).expect("a file").expect("free");
+        assert!(RunLock::take(&path).expect("a file").is_none());
+        assert!(RunLock::is_held(&path).expect("a file"));
+        drop(lock);
+        assert!(!RunLock::is_held(&path).expect("a file"));
     }
 }

@@ -36,6 +36,9 @@ pub use requests::{StopRequest, TakenRequests};
 /// Keeps every run in a folder of its own, in files that people can read and that are described in
 /// `docs/formats.md`.
 ///
+/// The log of a run has a thread of its own. Dropping it blocks until what was handed to it is written or
+/// has failed, and only then lets go of the run.
+///
 /// Beside the methods of [`Registry`] it has some for processes that watch a run or ask its driver for
 /// something. These block; they read or write a few small files.
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 //! Who drives a run, and what others see of it meanwhile.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -9,7 +10,7 @@ use gadugi_core::{Event, EventKind, Registry, RegistryError, RunLog};
 use gadugi_registry::{FsRegistry, MemoryRegistry};
 use tempfile::TempDir;
 
-use crate::sample::{attempt, every_outcome, keep, simple_header, start_of_time, write};
+use crate::sample::{CHILD_STATE, attempt, child_state, every_outcome, keep, simple_header, start_of_time, write};
 
 fn fresh() -> (TempDir, FsRegistry) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -71,6 +72,47 @@ async fn a_command_started_meanwhile_does_not_hold_the_run() {
     assert!(!registry.load(&header.run).await.expect("a run").driven);
     drop(child.stdin.take());
     child.wait().expect("its end");
+}
+
+/// Run by the next test in a process of its own, which that kills.
+#[tokio::test]
+#[ignore = "only makes sense in the process that the next test starts"]
+async fn in_a_process_that_is_killed() {
+    let Some(state) = child_state() else { return };
+    let registry = FsRegistry::new(state);
+    let mut log = registry.create(&simple_header('k', 1)).await.expect("a new run");
+    for seq in 1.. {
+        log.note(&Event { seq, at: start_of_time(), kind: EventKind::RunStarted }).await.expect("it is kept");
+        println!("kept {seq}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_a_killed_driver_had_confirmed_is_found_and_nobody_drives_its_run() {
+    let (folder, registry) = fresh();
+    let run = simple_header('k', 1).run;
+    let mut child = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "driving::in_a_process_that_is_killed", "--ignored", "--nocapture", "--quiet"])
+        .env(CHILD_STATE, folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("this program again");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut kept = |wanted: u64| {
+        let seen = lines.by_ref().map_while(Result::ok).filter_map(|line| line.strip_prefix("kept ")?.parse().ok());
+        seen.take_while(|seq| *seq <= wanted).last()
+    };
+    assert_eq!(kept(100), Some(100));
+    assert!(registry.load(&run).await.expect("a run").driven);
+    assert_eq!(registry.owner(&run).expect("readable").expect("the child").pid, child.id());
+    child.kill().expect("it runs");
+    child.wait().expect("its end");
+    let last = kept(u64::MAX).unwrap_or(101);
+    let history = registry.load(&run).await.expect("a run");
+    assert_eq!((history.driven, history.damage), (false, Vec::new()));
+    assert!(history.events.len() as u64 >= last, "{} of {last}", history.events.len());
+    assert_eq!(registry.owner(&run).expect("readable"), None);
 }
 
 #[tokio::test]

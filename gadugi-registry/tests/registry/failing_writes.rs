@@ -9,7 +9,7 @@ use gadugi_core::{Event, EventKind, Registry, RegistryError, RunLog, WarningKind
 use gadugi_registry::FsRegistry;
 use tempfile::TempDir;
 
-use crate::sample::{attempt, simple_header, start_of_time};
+use crate::sample::{CHILD_STATE, attempt, child_state, simple_header, start_of_time};
 
 /// A small file system in memory, taken away again at the end.
 struct Tmpfs(TempDir);
@@ -172,12 +172,12 @@ async fn an_attempt_file_that_says_something_else_is_not_overwritten() {
 #[tokio::test]
 #[ignore = "only makes sense in the process that the next test starts"]
 async fn in_a_process_whose_files_may_not_grow() {
-    let state = std::env::current_dir().expect("the folder that the parent has set");
-    let registry = FsRegistry::new(state);
+    let Some(state) = child_state() else { return };
+    let registry = FsRegistry::new(&state);
     let mut log = registry.create(&simple_header('8', 1)).await.expect("a new run");
     let (kept, error) = fill(log.as_mut()).await;
     assert_eq!(write_error(&error), io::ErrorKind::FileTooLarge);
-    fs::write("kept", kept.to_string()).expect("a small file");
+    fs::write(state.join("kept"), kept.to_string()).expect("a small file");
 }
 
 #[cfg(unix)]
@@ -189,7 +189,7 @@ async fn what_was_confirmed_before_a_file_could_not_grow_is_found_by_another_pro
         .args(["-c", "trap '' XFSZ; ulimit -f 100; exec \"$0\" \"$@\""])
         .arg(std::env::current_exe().expect("this program"))
         .args(["--exact", "failing_writes::in_a_process_whose_files_may_not_grow", "--ignored", "--quiet"])
-        .current_dir(folder.path())
+        .env(CHILD_STATE, folder.path())
         .status();
     assert!(status.expect("sh").success());
     let kept: usize = fs::read_to_string(folder.path().join("kept")).expect("a count").parse().expect("a number");

@@ -12,6 +12,14 @@ use gadugi_core::{
 };
 use jiff::{SignedDuration, Timestamp};
 
+/// Tells a process that a test starts, which is this program again, where its registry is.
+pub(crate) const CHILD_STATE: &str = "GADUGI_TEST_CHILD_STATE";
+
+/// The registry of a process that a test has started; `None` in any other.
+pub(crate) fn child_state() -> Option<PathBuf> {
+    std::env::var_os(CHILD_STATE).map(PathBuf::from)
+}
+
 pub(crate) fn run(last: char) -> RunId {
     format!("20261122-083355-00{last}").parse().expect("a run id")
 }
