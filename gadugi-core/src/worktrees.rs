@@ -178,6 +178,9 @@ pub struct Release {
     pub worktree: WorktreeFate,
     /// The branch.
     pub branch: BranchRelease,
+    /// What [`ReleaseRequest::discard`] removes and keeps nowhere, as paths in the worktree: files that look
+    /// like secrets, and repositories of their own.
+    pub dropped: Vec<String>,
 }
 
 /// A leftover that [`Worktrees::prune`] cleared away.
@@ -318,7 +321,8 @@ impl Worktrees for InPlace {
     }
 
     async fn release(&self, _: &Lease, _: ReleaseRequest) -> Result<Release, WorktreeError> {
-        Ok(Release { worktree: WorktreeFate::Kept(vec![KeepReason::Requested]), branch: BranchRelease::Absent })
+        let worktree = WorktreeFate::Kept(vec![KeepReason::Requested]);
+        Ok(Release { worktree, branch: BranchRelease::Absent, dropped: Vec::new() })
     }
 
     async fn prune(&self, _: bool) -> Result<Vec<Pruned>, WorktreeError> {

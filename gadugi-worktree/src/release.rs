@@ -5,6 +5,7 @@ use std::io;
 
 use gadugi_core::{BranchFate, BranchName, BranchRelease, KeepReason, Lease, Release, ReleaseRequest, WorktreeFate};
 use gix::ObjectId;
+use gix::bstr::ByteSlice;
 use gix::refs::transaction::PreviousValue;
 
 use crate::branch;
@@ -14,6 +15,7 @@ use crate::error::GitError;
 use crate::history::is_ancestor;
 use crate::keepers::{Keepers, is_lost_with};
 use crate::save::save;
+use crate::secrets::looks_like_a_secret;
 use crate::snapshot::message;
 use crate::worktrees::WorktreeSettings;
 
@@ -25,10 +27,11 @@ pub(crate) fn release(
     request: ReleaseRequest,
 ) -> Result<Release, GitError> {
     let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
+    let mut dropped = Vec::new();
     let worktree = match lease.path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => clear_absent(settings, lease, request.dry_run)?,
         Err(error) => return Err(GitError::io("look at", &lease.path)(error)),
-        Ok(_) => remove(settings, lease, branch, request)?,
+        Ok(_) => remove(settings, lease, branch, request, &mut dropped)?,
     };
     let repo = settings.repository.open(&[])?;
     let branch = match (branch::tip(&repo, branch)?, request.branch, &worktree) {
@@ -45,7 +48,7 @@ pub(crate) fn release(
             branch::part(&repo, &keepers, branch, tip, request)?
         }
     };
-    Ok(Release { worktree, branch })
+    Ok(Release { worktree, branch, dropped })
 }
 
 /// The folder is gone; its entry in git's list goes too, unless it is locked or the only one to know a commit.
@@ -65,6 +68,7 @@ fn remove(
     lease: &Lease,
     branch: &BranchName,
     request: ReleaseRequest,
+    dropped: &mut Vec<String>,
 ) -> Result<WorktreeFate, GitError> {
     let checkout = Checkout::look(settings, lease, branch)?;
     let mut reasons = checkout.reasons_to_keep()?;
@@ -74,6 +78,17 @@ fn remove(
     }
     if !reasons.is_empty() {
         return Ok(WorktreeFate::Kept(reasons));
+    }
+    if request.discard {
+        dropped.extend(
+            checkout
+                .changes
+                .untracked
+                .iter()
+                .filter(|path| looks_like_a_secret(path.as_bstr()))
+                .map(ToString::to_string),
+        );
+        dropped.extend(checkout.changes.nested.iter().map(ToString::to_string));
     }
     if request.dry_run {
         return Ok(WorktreeFate::Removed);

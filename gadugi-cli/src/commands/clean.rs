@@ -118,6 +118,9 @@ fn said(
             lines.push(format!("kept     {path}: {}", reasons.join(", ")));
         }
     }
+    if !release.dropped.is_empty() {
+        lines.push(format!("{removed} for good: {} (of {id})", release.dropped.join(", ")));
+    }
     match &release.branch {
         BranchRelease::Deleted { tip } => lines.push(format!("{removed} {branch} (was {})", tip.short())),
         BranchRelease::Absent => {}

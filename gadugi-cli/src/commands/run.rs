@@ -29,6 +29,10 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Code, Failu
     let estimates = site.registry.earlier_durations()?;
     let log = create_run(&site, &mut header).await?;
     let run_id = header.run.clone();
+    // What a crash left half made would only be in the way.
+    if let Err(error) = worktrees.prune(false).await {
+        terminal.detail(&error_chain(&error));
+    }
     terminal.say(&format!("run {run_id}: {} tasks", header.plan.tasks().len()));
     let (control, receiver) = control();
     let requests = compose::stop_requests(Arc::clone(&site.registry), run_id.clone(), terminal.clone());

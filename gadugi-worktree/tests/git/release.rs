@@ -36,7 +36,11 @@ async fn a_clean_worktree_goes_with_its_ignored_files_and_the_branch_stays() {
     let release = ground.release(&lease, KEEP).await;
     assert_eq!(
         release,
-        Release { worktree: WorktreeFate::Removed, branch: BranchRelease::Kept(KeepReason::Requested) }
+        Release {
+            worktree: WorktreeFate::Removed,
+            branch: BranchRelease::Kept(KeepReason::Requested),
+            dropped: Vec::new()
+        }
     );
     assert!(!lease.path.exists());
     assert!(ground.listed().is_empty());
@@ -269,7 +273,7 @@ async fn an_absent_worktree_is_absent_and_its_entry_goes() {
     assert_eq!(dry, release);
     assert!(ground.listed().is_empty());
     let again = ground.release(&lease, DELETE).await;
-    assert_eq!(again, Release { worktree: WorktreeFate::Absent, branch: BranchRelease::Absent });
+    assert_eq!(again, Release { worktree: WorktreeFate::Absent, branch: BranchRelease::Absent, dropped: Vec::new() });
     ground.assert_sound();
 }
 
@@ -329,7 +333,11 @@ async fn discarded_work_stays_under_the_trash_reference_without_secrets() {
     let release = ground.release(&lease, DISCARD).await;
     assert_eq!(
         release,
-        Release { worktree: WorktreeFate::Removed, branch: BranchRelease::Deleted { tip: need.tip.clone() } }
+        Release {
+            worktree: WorktreeFate::Removed,
+            branch: BranchRelease::Deleted { tip: need.tip.clone() },
+            dropped: vec![".env".to_owned()]
+        }
     );
     assert!(!lease.path.exists());
     assert_eq!(ground.branches(), ["main"]);
@@ -374,7 +382,11 @@ async fn discarding_an_absent_worktree_keeps_its_branch_in_the_trash() {
     let release = ground.release(&lease, DISCARD).await;
     assert_eq!(
         release,
-        Release { worktree: WorktreeFate::Absent, branch: BranchRelease::Deleted { tip: need.tip.clone() } }
+        Release {
+            worktree: WorktreeFate::Absent,
+            branch: BranchRelease::Deleted { tip: need.tip.clone() },
+            dropped: Vec::new()
+        }
     );
     assert_eq!(tip(&ground, &format!("refs/gadugi/trash/{RUN}/a")), need.tip);
 }

@@ -251,7 +251,7 @@ impl Worktrees for FakeWorktrees {
 
     async fn release(&self, lease: &Lease, request: ReleaseRequest) -> Result<Release, WorktreeError> {
         locked(&self.calls).push(WorktreeCall::Release(lease.attempt.clone(), request));
-        Ok(Release { worktree: WorktreeFate::Removed, branch: BranchRelease::Absent })
+        Ok(Release { worktree: WorktreeFate::Removed, branch: BranchRelease::Absent, dropped: Vec::new() })
     }
 
     async fn prune(&self, _: bool) -> Result<Vec<Pruned>, WorktreeError> {

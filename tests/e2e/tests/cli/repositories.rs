@@ -91,4 +91,8 @@ fn files_that_look_like_secrets_are_left_out_named_and_kept() {
     assert_eq!(stand.repo.git(&["ls-tree", "--name-only", "gadugi/a"]), "README.md\na.txt");
     assert!(answer.out.contains(".env"), "{}", answer.out);
     assert_eq!(std::fs::read_to_string(stand.worktrees().join("a/.env")).expect("it stays"), "K=1\n");
+    let kept = stand.gadugi(&["clean"]).expect(0).out;
+    assert!(kept.contains("1 uncommitted file"), "{kept}");
+    let gone = stand.gadugi(&["clean", "--discard"]).expect(0).out;
+    assert!(gone.contains("for good: .env"), "what is kept nowhere is named: {gone}");
 }
