@@ -24,7 +24,7 @@ lint:
 fmt:
     cargo fmt --all
 
-# Measure; NAME is a benchmark of tests/bench, and none lists them
+# Measure; NAME is a benchmark of docs/benchmarks.md, and none means all
 bench *NAME:
     cargo run --release -p gadugi-bench -- {{ NAME }}
 

@@ -17,8 +17,18 @@ pub(crate) enum Job {
 pub(crate) struct RunJob {
     pub(crate) tasks: usize,
     pub(crate) jobs: usize,
+    pub(crate) runtime: Runtime,
     pub(crate) place: Place,
     pub(crate) records: Records,
+}
+
+/// Which threads of Tokio the scheduler runs on.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum Runtime {
+    /// The one that waits for the run.
+    CurrentThread,
+    /// Two of its own, as in the command line.
+    TwoThreads,
 }
 
 /// Where the tasks work.

@@ -1,13 +1,14 @@
 //! The part of a fresh process: does one job and prints the answer.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use gadugi_core::error_chain;
 use serde::Serialize;
+use tokio::runtime::Builder;
 
 use crate::error::BenchError;
-use crate::job::Job;
+use crate::job::{Job, Runtime};
 use crate::{alone, library};
 
 pub(crate) fn main() -> ExitCode {
@@ -24,11 +25,16 @@ pub(crate) fn main() -> ExitCode {
 fn work() -> Result<(), BenchError> {
     let job = std::env::args().nth(1).unwrap_or_default();
     let job: Job = serde_json::from_str(&job).map_err(BenchError::NoJob)?;
-    // As the command line does it.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     match job {
-        Job::Run(job) => answer(&runtime.block_on(library::run(&job))?),
-        Job::Alone(job) => answer(&runtime.block_on(alone::measure(&job))?),
+        Job::Run(job) => answer(&start(job.runtime)?.block_on(library::run(&job))?),
+        Job::Alone(job) => answer(&start(Runtime::TwoThreads)?.block_on(alone::measure(&job))?),
+    }
+}
+
+fn start(runtime: Runtime) -> io::Result<tokio::runtime::Runtime> {
+    match runtime {
+        Runtime::CurrentThread => Builder::new_current_thread().enable_all().build(),
+        Runtime::TwoThreads => Builder::new_multi_thread().worker_threads(2).enable_all().build(),
     }
 }
 

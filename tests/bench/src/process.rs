@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::de::DeserializeOwned;
 
@@ -69,17 +69,16 @@ pub(crate) fn measure<T: DeserializeOwned>(job: &Job) -> Result<(f64, T), BenchE
 
 /// Runs a process to its end.
 pub(crate) fn timed(mut command: Command) -> Result<Timed, BenchError> {
-    let program = || command_name(&command);
-    let program = program();
+    let program = command_name(&command);
     let begun = Instant::now();
     let output = command.output();
-    let wall = begun.elapsed();
+    let wall = begun.elapsed().as_secs_f64();
     let output = output.map_err(|source| BenchError::Start { program: program.clone(), source })?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         return Err(BenchError::Failed { program, status: output.status, stderr });
     }
-    Ok(Timed { wall: Duration::as_secs_f64(&wall), stdout: output.stdout })
+    Ok(Timed { wall, stdout: output.stdout })
 }
 
 /// Reads the JSON that a program has printed.

@@ -31,7 +31,7 @@ impl fmt::Display for Sample {
         let digits = f.precision().unwrap_or(2);
         let low = self.0.iter().copied().fold(f64::INFINITY, f64::min);
         let high = self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        write!(f, "{:.digits$} ({low:.digits$}–{high:.digits$})", self.median())
+        write!(f, "{:.digits$} ({low:.digits$} to {high:.digits$})", self.median())
     }
 }
 
@@ -42,8 +42,8 @@ mod tests {
     #[test]
     fn a_sample_is_shown_as_its_median_with_the_lowest_and_the_highest() {
         let odd: Sample = [3.0, 1.0, 10.0].into_iter().collect();
-        assert_eq!(format!("{odd:.1}"), "3.0 (1.0–10.0)");
+        assert_eq!(format!("{odd:.1}"), "3.0 (1.0 to 10.0)");
         let even: Sample = [4.0, 1.0, 2.0, 8.0].into_iter().collect();
-        assert_eq!(format!("{even}"), "3.00 (1.00–8.00)");
+        assert_eq!(format!("{even}"), "3.00 (1.00 to 8.00)");
     }
 }

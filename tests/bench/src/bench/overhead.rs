@@ -9,7 +9,7 @@ use gadugi_test_support::repo::TestRepo;
 
 use crate::bench::{Effort, run_with_report};
 use crate::error::BenchError;
-use crate::job::{AloneFigures, AloneJob, Job, Place, Records, RunFigures, RunJob};
+use crate::job::{AloneFigures, AloneJob, Job, Place, Records, RunFigures, RunJob, Runtime};
 use crate::library::{COMMAND, name};
 use crate::process::{gadugi, hermetic, measure as measure_job, timed, xargs};
 use crate::sample::Sample;
@@ -44,14 +44,16 @@ enum Way {
     InWorktrees,
     CommandLine,
     ByHand,
+    WithoutFolders,
 }
 
-const WAYS: [(Way, &str); 5] = [
+const WAYS: [(Way, &str); 6] = [
     (Way::Library, "library, in place, `MemoryRegistry`"),
     (Way::Recorded, "library, in place, `FsRegistry`"),
     (Way::InWorktrees, "library, git worktrees, `FsRegistry`"),
     (Way::CommandLine, "`gadugi run`"),
     (Way::ByHand, "shell loop of `git worktree add`, run, `git worktree remove`"),
+    (Way::WithoutFolders, "`xargs -P` without folders"),
 ];
 
 /// One run in one way, with the `xargs` that ran just before it. Wall times in seconds.
@@ -72,8 +74,8 @@ fn together(size: Size, parallel: usize, out: &mut dyn Write) -> Result<(), Benc
     )?;
     let mut rounds: Vec<Round> = Vec::new();
     for _ in 0..count {
-        let [a, b, c, d, e] = WAYS.map(|(way, _)| pair(size, parallel, way));
-        rounds.push([a?, b?, c?, d?, e?]);
+        let [a, b, c, d, e, f] = WAYS.map(|(way, _)| pair(size, parallel, way));
+        rounds.push([a?, b?, c?, d?, e?, f?]);
     }
     let per_task = 1000.0 / tasks as f64;
     let of = |figure: &dyn Fn(&Round) -> f64| rounds.iter().map(figure).collect::<Sample>();
@@ -132,6 +134,7 @@ fn pair(size: Size, parallel: usize, way: Way) -> Result<Pair, BenchError> {
             let (wall, figures) = command_line(&repo, size.tasks, parallel)?;
             (wall, Some(figures))
         }
+        Way::WithoutFolders => (timed(without_folders(&repo, size.tasks, parallel)?)?.wall, None),
         Way::ByHand => (timed(by_hand(&repo, size.tasks)?)?.wall, None),
         Way::Library | Way::Recorded | Way::InWorktrees => {
             let state = repo.path().join(".git/gadugi");
@@ -140,7 +143,8 @@ fn pair(size: Size, parallel: usize, way: Way) -> Result<Pair, BenchError> {
                 _ => Place::InPlace(repo.path().to_owned()),
             };
             let records = if matches!(way, Way::Library) { Records::Memory(state) } else { Records::Disk(state) };
-            let (wall, figures) = measure_job(&Job::Run(RunJob { tasks: size.tasks, jobs: parallel, place, records }))?;
+            let (tasks, runtime) = (size.tasks, Runtime::TwoThreads);
+            let (wall, figures) = measure_job(&Job::Run(RunJob { tasks, jobs: parallel, runtime, place, records }))?;
             (wall, Some(figures))
         }
     };
@@ -158,6 +162,14 @@ fn in_ready_folders(repo: &TestRepo, tasks: usize, parallel: usize) -> Result<Co
     }
     let mut command = xargs(parallel, &folders, &root)?;
     command.args(["env", "-C", "{}", COMMAND]);
+    Ok(command)
+}
+
+/// The same without changing to a folder, which `xargs` can only do by a further program.
+fn without_folders(repo: &TestRepo, tasks: usize, parallel: usize) -> Result<Command, BenchError> {
+    let lines: Vec<String> = (0..tasks).map(name).collect();
+    let mut command = xargs(parallel, &lines, &repo.root())?;
+    command.arg(COMMAND);
     Ok(command)
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn measure(effort: &Effort, out: &mut dyn Write) -> Result<(), BenchE
         rounds.push(round(pause)?);
     }
     let of = |figure: fn(&Round) -> f64| rounds.iter().map(figure).collect::<Sample>();
-    let mut table = Table::new(["figure", "median (lowest–highest)"]);
+    let mut table = Table::new(["figure", "median (lowest to highest)"]);
     table.row(["`performance.speedup` of the report".into(), format!("{:.3}", of(|round| round.report.speedup))]);
     table.row([
         "the same tasks' time / wall time of the whole process".into(),

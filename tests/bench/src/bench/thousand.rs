@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::bench::Effort;
 use crate::error::BenchError;
-use crate::job::{Job, Place, Records, RunFigures, RunJob};
+use crate::job::{Job, Place, Records, RunFigures, RunJob, Runtime};
 use crate::library::COMMAND;
 use crate::process::{measure as measure_job, timed, xargs};
 use crate::sample::Sample;
@@ -22,25 +22,44 @@ enum Registry {
     Disk,
 }
 
-const REGISTRIES: [(Registry, &str); 3] = [
-    (Registry::Memory, "`MemoryRegistry`"),
-    (Registry::DiskInMemory, "`FsRegistry`, temporary folder"),
-    (Registry::Disk, "`FsRegistry`, disk of the build"),
+/// How the library is used.
+#[derive(Clone, Copy)]
+struct Way {
+    registry: Registry,
+    runtime: Runtime,
+}
+
+const WAYS: [(Way, &str); 5] = [
+    (Way { registry: Registry::Memory, runtime: Runtime::CurrentThread }, "`MemoryRegistry`, current thread"),
+    (Way { registry: Registry::Memory, runtime: Runtime::TwoThreads }, "`MemoryRegistry`, two threads"),
+    (
+        Way { registry: Registry::DiskInMemory, runtime: Runtime::CurrentThread },
+        "`FsRegistry` in memory, current thread",
+    ),
+    (Way { registry: Registry::DiskInMemory, runtime: Runtime::TwoThreads }, "`FsRegistry` in memory, two threads"),
+    (Way { registry: Registry::Disk, runtime: Runtime::TwoThreads }, "`FsRegistry` on the disk, two threads"),
 ];
 
 pub(crate) fn measure(effort: &Effort, out: &mut dyn Write) -> Result<(), BenchError> {
     let tasks = if effort.small { 20 } else { 1000 };
     writeln!(out, "## thousand: {tasks} tasks of `{COMMAND}` without worktrees, {} rounds\n", effort.rounds)?;
-    let mut table =
-        Table::new(["in parallel", "registry", "wall s", "`xargs -P` s", "ratio", "peak memory MiB", "tasks at once"]);
+    let mut table = Table::new([
+        "in parallel",
+        "library with",
+        "wall s",
+        "`xargs -P` s",
+        "ratio",
+        "peak memory MiB",
+        "tasks at once",
+    ]);
     for parallel in PARALLEL {
-        let mut rounds: [Vec<Round>; REGISTRIES.len()] = Default::default();
+        let mut rounds: [Vec<Round>; WAYS.len()] = Default::default();
         for _ in 0..effort.rounds {
-            for (rounds, (registry, _)) in rounds.iter_mut().zip(REGISTRIES) {
-                rounds.push(round(tasks, parallel, registry)?);
+            for (rounds, (way, _)) in rounds.iter_mut().zip(WAYS) {
+                rounds.push(round(tasks, parallel, way)?);
             }
         }
-        for (rounds, (_, name)) in rounds.iter().zip(REGISTRIES) {
+        for (rounds, (_, name)) in rounds.iter().zip(WAYS) {
             let of = |figure: fn(&Round) -> f64| rounds.iter().map(figure).collect::<Sample>();
             table.row([
                 parallel.to_string(),
@@ -70,12 +89,13 @@ impl Round {
     }
 }
 
-fn round(tasks: usize, parallel: usize, registry: Registry) -> Result<Round, BenchError> {
+fn round(tasks: usize, parallel: usize, way: Way) -> Result<Round, BenchError> {
     let temporary = scratch::temporary()?;
     let lines: Vec<String> = (1..=tasks).map(|number| number.to_string()).collect();
     let mut command = xargs(parallel, &lines, temporary.path())?;
     command.arg(COMMAND);
     let xargs = timed(command)?.wall;
+    let Way { registry, runtime } = way;
     // Kept until the run is over.
     let disk: Option<TempDir> = matches!(registry, Registry::Disk).then(scratch::on_disk).transpose()?;
     let records = match (registry, &disk) {
@@ -84,6 +104,6 @@ fn round(tasks: usize, parallel: usize, registry: Registry) -> Result<Round, Ben
         (_, None) => Records::Disk(temporary.path().join("gadugi")),
     };
     let place = Place::InPlace(temporary.path().to_owned());
-    let (library, figures) = measure_job(&Job::Run(RunJob { tasks, jobs: parallel, place, records }))?;
+    let (library, figures) = measure_job(&Job::Run(RunJob { tasks, jobs: parallel, runtime, place, records }))?;
     Ok(Round { xargs, library, figures })
 }
