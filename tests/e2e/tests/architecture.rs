@@ -14,7 +14,20 @@ const TEST_SUPPORT: &str = "gadugi-test-support";
 const OUTSIDE_CORE: [&str; 5] = ["gix", "git2", "bollard", "clap", "rusqlite"];
 
 /// What prints, ends the process or reads its environment.
-const NOT_IN_A_LIBRARY: [&str; 5] = ["print!(", "println!(", "process::exit(", "std::env", "env::var"];
+const NOT_IN_A_LIBRARY: [&str; 9] = [
+    "print!(",
+    "println!(",
+    "process::exit(",
+    "env::var",
+    "env::args",
+    "env::current_",
+    "env::home_dir",
+    "env::temp_dir",
+    "env::set_",
+];
+
+/// The adapters that only one file of the command line may name.
+const CONCRETE: [&str; 3] = ["GitWorktrees", "SubprocessExecutor", "FsRegistry"];
 
 fn workspace() -> Metadata {
     MetadataCommand::new()
@@ -94,6 +107,19 @@ fn libraries_leave_printing_exiting_and_the_environment_to_the_command_line() {
         }
     }
     assert!(found.is_empty(), "in a library:\n{}", found.join("\n"));
+}
+
+#[test]
+fn only_one_file_of_the_command_line_names_a_concrete_adapter() {
+    let workspace = workspace();
+    let manifest = &package(&workspace, COMPOSER).manifest_path;
+    let source = manifest.parent().expect("a manifest lies in a folder").join("src");
+    let names_one = |path: &PathBuf| {
+        let text = fs::read_to_string(path).expect("a source file");
+        CONCRETE.iter().any(|adapter| text.contains(adapter))
+    };
+    let files: Vec<_> = rust_files(source.as_std_path()).into_iter().filter(names_one).collect();
+    assert_eq!(files, [source.join("compose.rs").into_std_path_buf()]);
 }
 
 #[test]
