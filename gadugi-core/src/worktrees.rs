@@ -274,11 +274,21 @@ pub trait Worktrees: Send + Sync {
     async fn snapshot(&self, lease: &Lease, request: SnapshotRequest) -> Result<Work, WorktreeError>;
 
     /// Gives the place back. A worktree that holds something which is on no branch stays, and the answer
-    /// says why.
+    /// says why. A place that was given to another attempt since is not this lease's any more: it counts
+    /// as absent.
     ///
     /// # Errors
     /// [`WorktreeError::Release`] when it cannot be looked at or removed; nothing is lost then.
     async fn release(&self, lease: &Lease, request: ReleaseRequest) -> Result<Release, WorktreeError>;
+
+    /// All places that it has made, for whatever run, and that are still there; also those that a crash kept
+    /// from being recorded. None for an implementation that makes none.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Repository`] when they cannot be listed.
+    async fn leases(&self) -> Result<Vec<Lease>, WorktreeError> {
+        Ok(Vec::new())
+    }
 
     /// Clears away what crashes left behind: never anything that holds work, and never what this
     /// implementation did not make.
