@@ -32,7 +32,7 @@ impl Checkout {
     pub(crate) fn look(settings: &WorktreeSettings, lease: &Lease, branch: &BranchName) -> Result<Self, GitError> {
         let common_dir = settings.repository.common_dir();
         let is_folder = lease.path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
-        let entry = if is_folder { Entry::of(common_dir, &lease.path)? } else { None };
+        let entry = if is_folder { Entry::of_lease(common_dir, lease)? } else { None };
         let entry = entry.ok_or_else(|| GitError::NotAWorktree { path: lease.path.clone() })?;
         let mut repo = entry.open(&settings.repository.opener, common_dir)?;
         repo.object_cache_size_if_unset(4 * 1024 * 1024);

@@ -76,6 +76,7 @@ impl Planned {
         let marker = Marker {
             run: request.run.clone(),
             task: request.attempt.task.clone(),
+            attempt: Some(request.attempt.number),
             branch: self.branch.clone(),
             start: to_commit(self.start),
         };

@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use gadugi_core::Lease;
 use gix::ObjectId;
 use gix::bstr::ByteSlice;
 
@@ -47,6 +48,13 @@ impl Entry {
     pub(crate) fn of(common_dir: &Path, folder: &Path) -> Result<Option<Self>, GitError> {
         let wanted = real(folder);
         Ok(Self::all(common_dir)?.into_iter().find(|entry| entry.is_of(&wanted)))
+    }
+
+    /// The entry that was made for a lease, if its folder, which may be gone, was not given to another attempt
+    /// since.
+    pub(crate) fn of_lease(common_dir: &Path, lease: &Lease) -> Result<Option<Self>, GitError> {
+        let entry = Self::of(common_dir, &lease.path)?;
+        Ok(entry.filter(|entry| entry.marker().is_some_and(|marker| marker.is_of(lease))))
     }
 
     /// Whether it is the entry of this folder, which is given without symbolic links on the way.

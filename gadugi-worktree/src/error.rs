@@ -49,8 +49,8 @@ pub enum GitError {
     /// The lease was not made by this implementation.
     #[error("it has no branch")]
     NoBranch,
-    /// Git's list of worktrees has no entry that leads to this folder and back.
-    #[error("{} is not a worktree of this repository", .path.display())]
+    /// Git's list of worktrees has no entry that leads to this folder, or one of somebody else.
+    #[error("{} is not a worktree of this repository that was made for this attempt", .path.display())]
     NotAWorktree {
         /// The folder.
         path: PathBuf,

@@ -11,12 +11,13 @@ use crate::branch::full_name;
 use crate::entry::{Entry, HeadAt, head_in};
 use crate::error::GitError;
 use crate::history::commits_beyond;
+use crate::marker::Marker;
 use crate::repository::Repository;
 
 /// Everything that keeps commits, apart from one worktree that is about to go.
 pub(crate) struct Keepers<'a> {
     repo: &'a gix::Repository,
-    /// The `HEAD`s of the other worktrees, and where they lie.
+    /// The `HEAD`s of the other worktrees and the branches that were made for them, and where they lie.
     heads: Vec<(PathBuf, HeadAt)>,
 }
 
@@ -30,11 +31,16 @@ impl<'a> Keepers<'a> {
         let others = others.filter(|other| entry.is_none_or(|entry| entry.admin != other.admin));
         let main = (repository.root().to_owned(), repository.common_dir().to_owned());
         let folders = std::iter::once(main).chain(others.map(|other| (other.folder, other.admin)));
-        let heads = folders.filter_map(|(folder, git_dir)| Some((folder, head_in(&git_dir)?)));
-        Ok(Self { repo, heads: heads.collect() })
+        let mut heads = Vec::new();
+        for (folder, git_dir) in folders {
+            // A worktree of ours holds the branch that was made for it, wherever its `HEAD` is now.
+            let made_for = Marker::read(&git_dir).map(|marker| HeadAt::Branch(marker.branch.full()));
+            heads.extend(head_in(&git_dir).into_iter().chain(made_for).map(|head| (folder.clone(), head)));
+        }
+        Ok(Self { repo, heads })
     }
 
-    /// The worktree that has a branch checked out.
+    /// The worktree that has a branch checked out, or that the branch was made for.
     pub(crate) fn worktree_on(&self, branch: &BranchName) -> Option<PathBuf> {
         let name = HeadAt::Branch(branch.full());
         self.heads.iter().find(|(_, head)| *head == name).map(|(folder, _)| folder.clone())

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use gadugi_core::{BranchName, CommitId, RunId, TaskId};
+use gadugi_core::{AttemptNo, BranchName, CommitId, Lease, RunId, TaskId};
 
 use crate::error::GitError;
 
@@ -14,6 +14,8 @@ const FILE: &str = "gadugi";
 pub(crate) struct Marker {
     pub(crate) run: RunId,
     pub(crate) task: TaskId,
+    /// `None` in notes of a version that did not write it; they are of any attempt.
+    pub(crate) attempt: Option<AttemptNo>,
     pub(crate) branch: BranchName,
     /// Where the branch began.
     pub(crate) start: CommitId,
@@ -21,10 +23,18 @@ pub(crate) struct Marker {
 
 impl Marker {
     pub(crate) fn write(&self, admin: &Path) -> Result<(), GitError> {
-        let Self { run, task, branch, start } = self;
+        let Self { run, task, attempt, branch, start } = self;
         let path = admin.join(FILE);
-        fs::write(&path, format!("run {run}\ntask {task}\nbranch {branch}\nstart {start}\n"))
+        let attempt = attempt.map(|number| format!("attempt {number}\n")).unwrap_or_default();
+        fs::write(&path, format!("run {run}\ntask {task}\n{attempt}branch {branch}\nstart {start}\n"))
             .map_err(GitError::io("write", &path))
+    }
+
+    /// Whether it was written for the attempt of this lease.
+    pub(crate) fn is_of(&self, lease: &Lease) -> bool {
+        self.run == lease.run
+            && self.task == lease.attempt.task
+            && self.attempt.is_none_or(|number| number == lease.attempt.number)
     }
 
     /// The note in an entry; `None` where there is none, or none that can be understood.
@@ -34,6 +44,10 @@ impl Marker {
         Some(Self {
             run: field("run")?.parse().ok()?,
             task: field("task")?.parse().ok()?,
+            attempt: match field("attempt") {
+                Some(number) => Some(AttemptNo::new(number.parse().ok()?)?),
+                None => None,
+            },
             branch: field("branch")?.parse().ok()?,
             start: field("start")?.parse().ok()?,
         })

@@ -31,29 +31,37 @@ pub(crate) fn release(
     let worktree = match lease.path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => clear_absent(settings, lease, request.dry_run)?,
         Err(error) => return Err(GitError::io("look at", &lease.path)(error)),
+        Ok(_) if is_of_another(settings, lease)? => WorktreeFate::Absent,
         Ok(_) => remove(settings, lease, branch, request, &mut dropped)?,
     };
     let repo = settings.repository.open(&[])?;
+    let own = Entry::of_lease(settings.repository.common_dir(), lease)?;
+    let keepers = Keepers::without(own.as_ref(), &settings.repository, &repo)?;
     let branch = match (branch::tip(&repo, branch)?, request.branch, &worktree) {
         (None, ..) => BranchRelease::Absent,
         (_, BranchFate::Keep, _) => BranchRelease::Kept(KeepReason::Requested),
         (_, _, WorktreeFate::Kept(_)) => BranchRelease::Kept(KeepReason::CheckedOut { path: lease.path.clone() }),
         (Some(tip), ..) => {
             // A worktree that was there has been put into the trash with its branch.
-            if request.discard && !request.dry_run && worktree == WorktreeFate::Absent {
+            let is_free = keepers.worktree_on(branch).is_none();
+            if request.discard && !request.dry_run && is_free && worktree == WorktreeFate::Absent {
                 keep_in_trash(&repo, lease, tip)?;
             }
-            let own = Entry::of(settings.repository.common_dir(), &lease.path)?;
-            let keepers = Keepers::without(own.as_ref(), &settings.repository, &repo)?;
             branch::part(&repo, &keepers, branch, tip, request)?
         }
     };
     Ok(Release { worktree, branch, dropped })
 }
 
+/// Whether git's list has a worktree in the folder of a lease that was made for another attempt, or not by us.
+fn is_of_another(settings: &WorktreeSettings, lease: &Lease) -> Result<bool, GitError> {
+    let entry = Entry::of(settings.repository.common_dir(), &lease.path)?;
+    Ok(entry.is_some_and(|entry| entry.marker().is_none_or(|marker| !marker.is_of(lease))))
+}
+
 /// The folder is gone; its entry in git's list goes too, unless it is locked or the only one to know a commit.
 fn clear_absent(settings: &WorktreeSettings, lease: &Lease, dry_run: bool) -> Result<WorktreeFate, GitError> {
-    if let Some(entry) = Entry::of(settings.repository.common_dir(), &lease.path)?
+    if let Some(entry) = Entry::of_lease(settings.repository.common_dir(), lease)?
         && entry.lock_reason().is_none()
         && !dry_run
         && !is_lost_with(&entry, &settings.repository, &settings.repository.open(&[])?)?

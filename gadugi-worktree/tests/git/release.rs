@@ -1,11 +1,11 @@
 use std::fs;
 
 use gadugi_core::{
-    BranchFate, BranchRelease, CommitId, KeepReason, Lease, Release, ReleaseRequest, WorktreeError, WorktreeFate,
-    Worktrees,
+    BranchFate, BranchRelease, CommitId, KeepReason, Lease, Release, ReleaseRequest, SnapshotRequest, WorktreeError,
+    WorktreeFate, Worktrees,
 };
 
-use crate::ground::{DELETE, DISCARD, Ground, KEEP, RUN, branch, chain, commit_id, worktrees_of, write};
+use crate::ground::{DELETE, DISCARD, Ground, KEEP, RUN, branch, chain, commit_id, request, worktrees_of, write};
 
 fn tip(ground: &Ground, name: &str) -> CommitId {
     commit_id(&ground.repo.git(&["rev-parse", name]))
@@ -389,4 +389,73 @@ async fn discarding_an_absent_worktree_keeps_its_branch_in_the_trash() {
         }
     );
     assert_eq!(tip(&ground, &format!("refs/gadugi/trash/{RUN}/a")), need.tip);
+}
+
+/// A lease whose folder and branch were given to another attempt, and that attempt's lease, with work.
+async fn a_place_that_is_another_attempts_now(ground: &Ground) -> (Lease, Lease) {
+    let old = ground.create("a").await;
+    ground.release(&old, DELETE).await;
+    let mut request = request("a");
+    request.run = "20261123-083355-k7q".parse().expect("a run id");
+    let new = ground.try_create(request).await.expect("a worktree");
+    assert_eq!((&new.path, &new.branch), (&old.path, &old.branch));
+    commit_in(ground, &new, "new.txt", "by the newer run");
+    write(&new, "uncommitted.txt", "by the newer run");
+    (old, new)
+}
+
+#[tokio::test]
+async fn an_old_lease_does_not_touch_the_worktree_and_the_branch_that_a_newer_run_has_in_its_place() {
+    let ground = Ground::new();
+    let (old, new) = a_place_that_is_another_attempts_now(&ground).await;
+    let before = (ground.git(&new, &["status", "--porcelain"]), ground.listed(), tip(&ground, "gadugi/a"));
+    for request in [KEEP, DELETE, DISCARD, ReleaseRequest { dry_run: true, ..DISCARD }] {
+        let release = ground.release(&old, request).await;
+        assert_eq!(release.worktree, WorktreeFate::Absent);
+        let reason = match request.branch {
+            BranchFate::Keep => KeepReason::Requested,
+            BranchFate::DeleteIfMerged => KeepReason::CheckedOut { path: new.path.clone() },
+        };
+        assert_eq!(release.branch, BranchRelease::Kept(reason));
+        assert_eq!(ground.repo.git(&["for-each-ref", "refs/gadugi"]), "");
+    }
+    let collected = ground.worktrees.snapshot(&old, SnapshotRequest { commit: true }).await;
+    let error = collected.expect_err("the place is another attempt's");
+    assert!(chain(&error).contains("made for this attempt"), "{}", chain(&error));
+    assert_eq!((ground.git(&new, &["status", "--porcelain"]), ground.listed(), tip(&ground, "gadugi/a")), before);
+}
+
+#[tokio::test]
+async fn an_old_lease_does_not_touch_the_branch_of_a_newer_worktree_whose_head_is_elsewhere_or_whose_folder_is_gone() {
+    let ground = Ground::new();
+    let (old, new) = a_place_that_is_another_attempts_now(&ground).await;
+    ground.git(&new, &["checkout", "-q", "--detach"]);
+    let kept = BranchRelease::Kept(KeepReason::CheckedOut { path: new.path.clone() });
+    assert_eq!(ground.release(&old, DISCARD).await.branch, kept);
+    fs::remove_dir_all(&new.path).expect("the folder goes");
+    assert_eq!(ground.release(&old, DISCARD).await.branch, kept);
+    assert_eq!(ground.listed(), [new.path]);
+}
+
+#[tokio::test]
+async fn an_earlier_attempt_does_not_touch_the_worktree_that_a_later_one_has_in_its_place() {
+    let ground = Ground::new();
+    let first = ground.create("a").await;
+    ground.release(&first, DELETE).await;
+    let mut request = request("a");
+    request.attempt.number = request.attempt.number.next();
+    let second = ground.try_create(request).await.expect("a worktree");
+    assert_eq!(ground.release(&first, DISCARD).await.worktree, WorktreeFate::Absent);
+    assert_eq!(ground.listed(), [second.path]);
+}
+
+#[tokio::test]
+async fn a_worktree_that_an_older_version_made_without_the_number_of_the_attempt_is_of_its_task() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    let note = ground.repo.path().join(".git/worktrees/a/gadugi");
+    let text = fs::read_to_string(&note).expect("a note");
+    assert!(text.contains("attempt 1\n"), "{text}");
+    fs::write(&note, text.replace("attempt 1\n", "")).expect("a note");
+    assert_eq!(ground.release(&lease, DELETE).await.worktree, WorktreeFate::Removed);
 }
