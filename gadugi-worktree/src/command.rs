@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use gadugi_core::BranchName;
 use gix::ObjectId;
 
+use crate::entry::IN_THE_MAKING;
 use crate::error::GitError;
 use crate::open::ConfigSources;
 
@@ -27,7 +28,8 @@ const OF_ANOTHER_REPOSITORY: [&str; 13] = [
     "GIT_WORK_TREE",
 ];
 
-/// Runs `git worktree add` with a new branch. Blocks. When it fails, part of the worktree may be there.
+/// Runs `git worktree add` with a new branch. Blocks. When it fails, part of the worktree may be there. It stays
+/// locked as one that is in the making, also after its hooks have run.
 pub(crate) fn add_worktree(
     work_tree: &Path,
     sources: ConfigSources,
@@ -49,7 +51,8 @@ pub(crate) fn add_worktree(
         .stdin(Stdio::null())
         .arg("-C")
         .arg(work_tree)
-        .args(["worktree", "add", "-q", "--no-track", "-b", branch.as_str(), "--"])
+        .args(["worktree", "add", "-q", "--no-track", "--lock", "--reason", IN_THE_MAKING])
+        .args(["-b", branch.as_str(), "--"])
         .arg(folder)
         .arg(start.to_string())
         .output()

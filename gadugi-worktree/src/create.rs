@@ -171,7 +171,8 @@ impl<'a> Batch<'a> {
             command::add_worktree(repository.work_tree(), sources, &planned.folder, &planned.branch, planned.start)?;
             let entry = Entry::of(repository.common_dir(), &planned.folder)?;
             let entry = entry.ok_or_else(|| GitError::NotAWorktree { path: planned.folder.clone() })?;
-            planned.mark(request, &entry.admin)
+            planned.mark(request, &entry.admin)?;
+            entry.unlock()
         };
         add().map_err(|error| self.undo(planned, error))
     }

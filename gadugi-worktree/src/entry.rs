@@ -15,6 +15,9 @@ use crate::error::GitError;
 use crate::marker::Marker;
 use crate::open::Opener;
 
+/// What stands in `locked` while a worktree is being made, as git and gix do it.
+pub(crate) const IN_THE_MAKING: &str = "initializing";
+
 /// An entry of the list.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
@@ -74,6 +77,17 @@ impl Entry {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(_) => Some(String::new()),
         }
+    }
+
+    /// Whether it is locked as a worktree that is being made, or was when a crash came.
+    pub(crate) fn is_in_the_making(&self) -> bool {
+        self.lock_reason().as_deref() == Some(IN_THE_MAKING)
+    }
+
+    /// Takes the lock off.
+    pub(crate) fn unlock(&self) -> Result<(), GitError> {
+        let lock = self.admin.join("locked");
+        fs::remove_file(&lock).map_err(GitError::io("remove", &lock))
     }
 
     /// What gadugi has noted about the worktree; `None` when it did not make it.

@@ -22,6 +22,7 @@ mod error;
 mod history;
 mod ids;
 mod keepers;
+mod leases;
 mod lock;
 mod marker;
 mod names;

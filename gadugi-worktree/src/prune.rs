@@ -1,35 +1,33 @@
 //! Clearing away what crashes have left in git's list of worktrees.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::path::Path;
 
-use gadugi_core::Pruned;
+use gadugi_core::{BranchName, CommitId, Pruned};
 
 use crate::branch;
-use crate::entry::{Entry, real};
+use crate::entry::{Entry, HeadAt, head_in, real};
 use crate::error::GitError;
 use crate::ids::to_object;
-use crate::keepers::is_lost_with;
+use crate::keepers::{Keepers, is_lost_with};
 use crate::worktrees::WorktreeSettings;
 
-/// What stands in `locked` while a worktree is being made, as git and gix do it.
-const IN_THE_MAKING: &str = "initializing";
-
-/// Removes entries of ours whose folder is gone, and worktrees that were never finished. Those that somebody has
-/// locked stay, and those whose `HEAD` alone keeps a commit. The caller holds the repository's lock, so nobody is
-/// making a worktree now.
+/// Removes entries of ours whose folder is gone, and worktrees of ours that were never finished. Those that somebody
+/// has locked stay, and those whose `HEAD` alone keeps a commit. The caller holds the repository's lock, so nobody is
+/// making a worktree of ours now.
 pub(crate) fn prune(settings: &WorktreeSettings, dry_run: bool) -> Result<Vec<Pruned>, GitError> {
     let repo = settings.repository.open(&[])?;
-    let folder = real(&settings.folder);
     let mut pruned = Vec::new();
     for entry in Entry::all(settings.repository.common_dir())? {
-        let marker = entry.marker();
-        let is_ours = marker.is_some() || entry.folder.parent().map(real).as_ref() == Some(&folder);
-        let lock = entry.lock_reason();
-        let half_made = marker.filter(|_| lock.as_deref() == Some(IN_THE_MAKING));
         let is_gone = matches!(entry.folder.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound);
-        let is_stale = is_gone && lock.is_none() && !is_lost_with(&entry, &settings.repository, &repo)?;
-        if !is_ours || (!is_stale && half_made.is_none()) {
+        let half_made = half_made(settings, &repo, &entry)?;
+        let is_stale = || {
+            let may_go = is_gone && entry.marker().is_some() && entry.lock_reason().is_none();
+            Ok::<_, GitError>(may_go && !is_lost_with(&entry, &settings.repository, &repo)?)
+        };
+        if half_made.is_none() && !is_stale()? {
             continue;
         }
         if !dry_run {
@@ -37,12 +35,71 @@ pub(crate) fn prune(settings: &WorktreeSettings, dry_run: bool) -> Result<Vec<Pr
                 fs::remove_dir_all(&entry.folder).map_err(GitError::io("remove", &entry.folder))?;
             }
             entry.remove()?;
-            if let Some(marker) = half_made {
-                // No task has been there, so the branch is where it was made, or somebody else's by now.
-                branch::delete(&repo, &marker.branch, to_object(&marker.start))?;
+            if let Some(half_made) = half_made {
+                delete_unused(settings, &repo, &half_made)?;
             }
         }
         pruned.push(Pruned::Entry { name: entry.name(), path: entry.folder });
     }
     Ok(pruned)
+}
+
+/// What is known of a worktree of ours whose making was cut short, so that no task has been there.
+struct HalfMade {
+    branch: BranchName,
+    /// Where the branch began; `None` when the note that says it was not written yet.
+    start: Option<CommitId>,
+}
+
+/// Whether a worktree is of ours and its making was cut short.
+///
+/// A crash may have come before the note that says that it is ours. Then it lies in our folder, and either its `HEAD`
+/// is on the branch that a worktree of this name is given, or it has no `HEAD` on a branch and no files yet, and that
+/// branch was made.
+fn half_made(settings: &WorktreeSettings, repo: &gix::Repository, entry: &Entry) -> Result<Option<HalfMade>, GitError> {
+    if !entry.is_in_the_making() {
+        return Ok(None);
+    }
+    if let Some(marker) = entry.marker() {
+        return Ok(Some(HalfMade { branch: marker.branch, start: Some(marker.start) }));
+    }
+    let is_in_our_folder = entry.folder.parent().map(real) == Some(real(&settings.folder));
+    let name = entry.folder.file_name().and_then(OsStr::to_str).filter(|_| is_in_our_folder);
+    let branch = name.and_then(|name| format!("{}{name}", settings.branch_prefix).parse::<BranchName>().ok());
+    let Some(branch) = branch else { return Ok(None) };
+    let is_ours = match head_in(&entry.admin) {
+        Some(HeadAt::Branch(head)) => head == branch.full(),
+        Some(HeadAt::Commit(_)) | None => has_no_files(&entry.folder)? && branch::tip(repo, &branch)?.is_some(),
+    };
+    Ok(is_ours.then_some(HalfMade { branch, start: None }))
+}
+
+/// Whether a folder holds at most `.git`, or does not exist.
+fn has_no_files(folder: &Path) -> Result<bool, GitError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(GitError::io("list", folder)(error)),
+    };
+    for entry in entries {
+        if entry.map_err(GitError::io("list", folder))?.file_name() != ".git" {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Deletes the branch of a worktree that nobody has worked in, unless it is somebody else's by now.
+fn delete_unused(settings: &WorktreeSettings, repo: &gix::Repository, half_made: &HalfMade) -> Result<(), GitError> {
+    let HalfMade { branch, start } = half_made;
+    let Some(tip) = branch::tip(repo, branch)? else { return Ok(()) };
+    let keepers = Keepers::without(None, &settings.repository, repo)?;
+    let is_unused = match start {
+        Some(start) => tip == to_object(start),
+        None => keepers.at_stake(tip, Some(branch))? == 0,
+    };
+    if is_unused && keepers.worktree_on(branch).is_none() {
+        branch::delete(repo, branch, tip)?;
+    }
+    Ok(())
 }

@@ -11,6 +11,7 @@ use gadugi_core::{
 
 use crate::create;
 use crate::error::GitError;
+use crate::leases;
 use crate::lock::RepositoryLock;
 use crate::open::Identity;
 use crate::prune;
@@ -125,6 +126,15 @@ impl Worktrees for GitWorktrees {
             let released =
                 if request.dry_run { release(&shared.settings) } else { shared.alone(release).and_then(|done| done) };
             released.map_err(|source| WorktreeError::Release { path: lease.path.clone(), source: source.into() })
+        })
+        .await
+    }
+
+    async fn leases(&self) -> Result<Vec<Lease>, WorktreeError> {
+        self.run(move |shared| {
+            let common_dir = shared.settings.repository.common_dir();
+            leases::leases(common_dir)
+                .map_err(|source| WorktreeError::Repository { path: common_dir.to_owned(), source: source.into() })
         })
         .await
     }

@@ -187,9 +187,24 @@ async fn a_post_checkout_hook_runs_once_for_each_worktree() {
     fs::write(&hook, "#!/bin/sh\npwd >> \"$(git rev-parse --git-common-dir)/../../ran\"\n").expect("a hook");
     make_executable(&hook);
     let lease = ground.create("a").await;
+    assert!(!ground.repo.path().join(".git/worktrees/a/locked").exists());
     let ran = fs::read_to_string(ground.repo.root().join("ran")).expect("the hook ran");
     assert_eq!(ran.trim(), lease.path.to_string_lossy());
     ground.assert_sound();
+}
+
+#[tokio::test]
+async fn a_worktree_counts_as_in_the_making_until_its_hook_has_run() {
+    let ground = Ground::new();
+    let hook = ground.repo.path().join(".git/hooks/post-checkout");
+    fs::create_dir_all(hook.parent().expect("a folder")).expect("a folder");
+    let script =
+        "#!/bin/sh\ncat \"$(git rev-parse --git-dir)/locked\" > \"$(git rev-parse --git-common-dir)/../../seen\"\n";
+    fs::write(&hook, script).expect("a hook");
+    make_executable(&hook);
+    ground.create("a").await;
+    let seen = fs::read_to_string(ground.repo.root().join("seen")).expect("the hook ran");
+    assert_eq!(seen.trim(), "initializing");
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 use std::fs;
+use std::path::PathBuf;
 
-use gadugi_core::{Pruned, Worktrees};
+use gadugi_core::{Pruned, WorktreeFate, Worktrees};
 
-use crate::ground::{Ground, write};
+use crate::ground::{Ground, KEEP, write};
 
 #[tokio::test]
 async fn entries_of_ours_whose_folder_is_gone_are_cleared_away() {
@@ -29,14 +30,14 @@ async fn entries_of_others_stay() {
 }
 
 #[tokio::test]
-async fn an_entry_in_our_folder_that_somebody_else_made_is_cleared_away_too() {
+async fn an_entry_in_our_folder_that_somebody_else_made_stays_also_when_its_folder_was_moved() {
     let ground = Ground::new();
     let folder = ground.folder().join("by-hand");
     ground.repo.git(&["worktree", "add", "-q", "-b", "by-hand", &folder.to_string_lossy()]);
     assert_eq!(ground.worktrees.prune(false).await.expect("a list"), []);
-    fs::remove_dir_all(&folder).expect("the folder goes");
-    let expected = [Pruned::Entry { name: "by-hand".into(), path: folder }];
-    assert_eq!(ground.worktrees.prune(false).await.expect("a list"), expected);
+    fs::rename(&folder, ground.repo.root().join("moved")).expect("the folder moves");
+    assert_eq!(ground.worktrees.prune(false).await.expect("a list"), []);
+    assert_eq!(ground.listed(), [folder]);
 }
 
 #[tokio::test]
@@ -73,6 +74,69 @@ async fn a_worktree_that_was_never_finished_is_cleared_away_with_its_branch() {
     assert!(!lease.path.exists());
     assert_eq!(ground.branches(), ["main"]);
     ground.assert_sound();
+}
+
+/// Makes a worktree as git does, and leaves it as it is before git has finished.
+fn begin(ground: &Ground, name: &str, branch: &str) -> PathBuf {
+    let folder = ground.folder().join(name);
+    let lock = ["--lock", "--reason", "initializing"];
+    ground.repo.git(&[&["worktree", "add", "-q"], &lock[..], &["-b", branch, &folder.to_string_lossy()]].concat());
+    folder
+}
+
+#[tokio::test]
+async fn a_worktree_that_a_crash_left_without_our_note_is_cleared_away_with_its_branch() {
+    let ground = Ground::new();
+    let folder = begin(&ground, "half", "gadugi/half");
+    assert_eq!(ground.worktrees.leases().await.expect("a list"), []);
+    let pruned = ground.worktrees.prune(false).await.expect("a list");
+    assert_eq!(pruned, [Pruned::Entry { name: "half".into(), path: folder.clone() }]);
+    assert!(!folder.exists());
+    assert_eq!(ground.branches(), ["main"]);
+    ground.assert_sound();
+}
+
+#[tokio::test]
+async fn a_worktree_that_a_crash_left_without_our_note_and_without_files_is_cleared_away_with_its_branch() {
+    let ground = Ground::new();
+    let folder = begin(&ground, "half", "gadugi/half");
+    for name in ["src/lib.rs", ".gitignore"] {
+        fs::remove_file(folder.join(name)).expect("a file that is not there yet");
+    }
+    fs::remove_dir(folder.join("src")).expect("a folder that is not there yet");
+    let head = ground.repo.path().join(".git/worktrees/half/HEAD");
+    fs::write(head, "0000000000000000000000000000000000000000\n").expect("a HEAD");
+    assert_eq!(ground.worktrees.prune(false).await.expect("a list").len(), 1);
+    assert!(!folder.exists());
+    assert_eq!(ground.branches(), ["main"]);
+}
+
+#[tokio::test]
+async fn a_worktree_in_our_folder_that_somebody_else_is_making_stays() {
+    let ground = Ground::new();
+    let folder = begin(&ground, "theirs", "theirs");
+    let detached = begin(&ground, "detached", "gadugi/detached-by-hand");
+    ground.repo.git_in(&detached, &["checkout", "-q", "--detach"]);
+    assert_eq!(ground.worktrees.prune(false).await.expect("a list"), []);
+    assert!(folder.join("src/lib.rs").exists());
+    assert_eq!(ground.listed(), [detached, folder]);
+}
+
+#[tokio::test]
+async fn the_worktrees_that_are_there_are_listed_as_the_leases_they_were_made_for() {
+    let ground = Ground::new();
+    let (a, b) = (ground.create("a").await, ground.create("b").await);
+    let (gone, half) = (ground.create("gone").await, ground.create("half").await);
+    let theirs = ground.folder().join("theirs");
+    ground.repo.git(&["worktree", "add", "-q", "-b", "theirs", &theirs.to_string_lossy()]);
+    fs::remove_dir_all(&gone.path).expect("the folder goes");
+    fs::write(ground.repo.path().join(".git/worktrees/half/locked"), "initializing\n").expect("a lock");
+    assert_eq!(ground.worktrees.leases().await.expect("a list"), [a.clone(), b.clone()]);
+    for lease in [a, b] {
+        assert_eq!(ground.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
+    }
+    assert_eq!(ground.worktrees.leases().await.expect("a list"), []);
+    assert!(half.path.exists());
 }
 
 #[tokio::test]

@@ -1,0 +1,23 @@
+//! The worktrees of ours that are there, by git's list and the notes beside it.
+
+use std::path::Path;
+
+use gadugi_core::{AttemptNo, AttemptRef, Lease};
+
+use crate::entry::Entry;
+use crate::error::GitError;
+
+/// The leases of all worktrees of ours whose folder exists. Those that are in the making, or that a crash left half
+/// made, are not among them.
+pub(crate) fn leases(common_dir: &Path) -> Result<Vec<Lease>, GitError> {
+    let is_there = |entry: &Entry| entry.folder.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+    let entries = Entry::all(common_dir)?.into_iter().filter(|entry| is_there(entry) && !entry.is_in_the_making());
+    Ok(entries.filter_map(lease).collect())
+}
+
+fn lease(entry: Entry) -> Option<Lease> {
+    let marker = entry.marker()?;
+    // Notes without a number are taken for any attempt of their task.
+    let attempt = AttemptRef { task: marker.task, number: marker.attempt.unwrap_or(AttemptNo::FIRST) };
+    Some(Lease { run: marker.run, attempt, path: entry.folder, branch: Some(marker.branch), base: Some(marker.start) })
+}
