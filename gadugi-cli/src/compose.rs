@@ -8,7 +8,7 @@ use gadugi_core::{
     TaskId, Worktrees, error_chain,
 };
 use gadugi_exec::{ExecutorPolicy, OutputCap, PolicyError, SubprocessExecutor, SubprocessSettings, choose};
-use gadugi_registry::{FindError, FsRegistry, StopRequest, render};
+use gadugi_registry::{FindError, FsRegistry, JournalFollower, StopRequest, render};
 use gadugi_worktree::{BaseError, GitWorktrees, Head, OpenError, Repository, WorktreeSettings, check_worktrees_folder};
 
 use crate::commands::Context;
@@ -20,6 +20,9 @@ use crate::view::AttemptFolder;
 
 /// The registry that commands read and write.
 pub(crate) type Journals = FsRegistry;
+
+/// Reads the journal of a run as it grows.
+pub(crate) type Follower = JournalFollower;
 
 /// A repository and its registry.
 pub(crate) struct Site {

@@ -15,6 +15,7 @@ mod compose;
 pub mod config;
 mod failure;
 pub mod input;
+mod runs;
 mod signals;
 mod surroundings;
 mod table;

@@ -1,91 +1,135 @@
 //! `gadugi clean`: worktrees and merged branches of runs that are over.
 
+mod owners;
+
+use std::collections::BTreeMap;
+
 use gadugi_core::{
-    AttemptRecord, BranchFate, BranchRelease, CommitId, Place, Pruned, Registry, Release, ReleaseRequest, RunHistory,
-    RunId, RunRecord, TaskRecord, WorktreeFate, error_chain,
+    AttemptRecord, BranchFate, BranchRelease, Lease, Pruned, Registry, Release, ReleaseRequest, RunId, RunRecord,
+    WorktreeFate, Worktrees, error_chain,
 };
 
+use self::owners::Owners;
 use super::{Context, tasks};
 use crate::args::CleanArgs;
 use crate::compose::{self, Site};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
+use crate::runs::LoadedRun;
 
 pub(super) async fn clean(context: &Context, args: &CleanArgs) -> Result<Code, Failure> {
     let site = Site::open(&context.surroundings)?;
     let config = tasks::config(context, &site, None)?;
+    let head = site.base(&Config { base: "HEAD".to_owned(), ..config.clone() })?;
+    let worktrees = site.worktrees(&context.surroundings, &config, &head.commit)?;
+    // Before the runs are read, so that the run of each worktree that is there can be found.
+    let there = worktrees.leases().await?;
+    let runs = runs(context, &site).await?;
+    let chosen = chosen(context, &site, args, &runs).await?;
+    prune(context, worktrees.as_ref(), args.dry_run).await?;
+    let owners = Owners::new(runs.values().map(|run| &run.record), &there);
     let mut code = Code::Success;
-    for history in chosen(context, &site, args).await? {
-        let Some(base) = history.header.base.clone() else { continue };
-        let run = history.header.run.clone();
-        let record = RunRecord::fold(history.header, &history.events);
-        let record = record.map_err(|error| Failure::registry(format!("run {run}: {}", error_chain(&error))))?;
-        if clean_run(context, &site, &config, &base, &record, args).await? == Code::TaskFailed {
-            code = Code::TaskFailed;
+    for record in chosen {
+        let Some(base) = &record.header.base else { continue };
+        let worktrees = site.worktrees(&context.surroundings, &config, base)?;
+        for (lease, attempt) in places(record, &there).into_iter().filter(|(lease, _)| owners.still_has(lease)) {
+            if clean_place(context, worktrees.as_ref(), lease, attempt, args).await? == Code::TaskFailed {
+                code = Code::TaskFailed;
+            }
         }
     }
-    prune(context, &site, &config, args.dry_run).await?;
+    if args.runs.is_empty() {
+        for lease in there.iter().filter(|lease| !runs.contains_key(&lease.run)) {
+            let line = format!("kept     {}: its run is not known ({})\n", lease.path.display(), lease.run);
+            context.terminal.result(&line)?;
+        }
+    }
     Ok(code)
 }
 
-/// The runs to clean; one that goes on is refused when it was asked for, and passed over with `--all`.
-async fn chosen(context: &Context, site: &Site, args: &CleanArgs) -> Result<Vec<RunHistory>, Failure> {
-    let listing = site.registry.list().await?;
-    let ids: Vec<RunId> = match (args.all, args.runs.is_empty()) {
-        (true, _) => listing.into_iter().map(|run| run.run).collect(),
-        (false, true) => listing.into_iter().map(|run| run.run).last().into_iter().collect(),
-        (false, false) => args.runs.iter().map(|name| site.find(name)).collect::<Result<_, _>>()?,
-    };
-    let mut runs = Vec::new();
-    for id in ids {
-        let history = site.registry.load(&id).await?;
-        match (history.driven, args.all) {
-            (false, _) => runs.push(history),
-            (true, true) => context.terminal.say(&format!("run {id} goes on and is left alone")),
-            (true, false) => {
-                return Err(Failure::registry(format!("run {id} goes on"))
-                    .hint(format!("wait for its end, or end it: gadugi stop {id}")));
-            }
+/// All runs: also one that is not to be cleaned may own what is there. One that cannot be read does not hinder
+/// the others.
+async fn runs(context: &Context, site: &Site) -> Result<BTreeMap<RunId, LoadedRun>, Failure> {
+    let mut runs = BTreeMap::new();
+    for listed in site.registry.list().await? {
+        match site.load(&listed.run).await {
+            Ok(run) => drop(runs.insert(listed.run, run)),
+            Err(failure) => context.terminal.say(&format!("warning: {}", failure.texts().0)),
         }
     }
     Ok(runs)
 }
 
-async fn clean_run(
+/// The runs to clean; one that goes on is refused when it was asked for, and passed over with `--all`.
+async fn chosen<'a>(
     context: &Context,
     site: &Site,
-    config: &Config,
-    base: &CommitId,
-    record: &RunRecord,
     args: &CleanArgs,
-) -> Result<Code, Failure> {
-    let worktrees = site.worktrees(&context.surroundings, config, base)?;
-    let request = ReleaseRequest { branch: BranchFate::DeleteIfMerged, discard: args.discard, dry_run: args.dry_run };
-    let mut code = Code::Success;
-    let attempts = record.tasks.iter().flat_map(|task| task.attempts.iter().map(move |attempt| (task, attempt)));
-    for (task, attempt) in attempts {
-        let Some(lease) = &attempt.lease else { continue };
-        if let Some(process) = alive(attempt) {
-            let path = lease.path.display();
-            context
-                .terminal
-                .result(&format!("kept     {path}: {process} still works there (gadugi stop ends it)\n"))?;
-            continue;
+    runs: &'a BTreeMap<RunId, LoadedRun>,
+) -> Result<Vec<&'a RunRecord>, Failure> {
+    if args.all {
+        for id in runs.iter().filter(|(_, run)| run.driven).map(|(id, _)| id) {
+            context.terminal.say(&format!("run {id} goes on and is left alone"));
         }
-        match worktrees.release(lease, request).await {
-            Ok(release) => {
-                let branch = lease.branch.as_ref().map(ToString::to_string).unwrap_or_default();
-                for line in said(task, attempt, &lease.path.display().to_string(), &branch, &release, args.dry_run) {
-                    context.terminal.result(&(line + "\n"))?;
-                }
+        return Ok(runs.values().filter(|run| !run.driven).map(|run| &run.record).collect());
+    }
+    let ids: Vec<RunId> = if args.runs.is_empty() {
+        site.registry.list().await?.into_iter().map(|listed| listed.run).next_back().into_iter().collect()
+    } else {
+        args.runs.iter().map(|name| site.find(name)).collect::<Result<_, _>>()?
+    };
+    let mut chosen = Vec::new();
+    for id in &ids {
+        match runs.get(id) {
+            Some(run) if run.driven => {
+                return Err(Failure::registry(format!("run {id} goes on"))
+                    .hint(format!("wait for its end, or end it: gadugi stop {id}")));
             }
-            Err(error) => {
-                context.terminal.insist(&format!("error: {}", error_chain(&error)));
-                code = Code::TaskFailed;
-            }
+            Some(run) => chosen.push(&run.record),
+            // It cannot be read, and reading it again says why; or it began a moment ago.
+            None => drop(site.load(id).await?),
         }
     }
-    Ok(code)
+    Ok(chosen)
+}
+
+/// The worktrees of a run: those that its journal tells of, and those that a crash kept from being recorded.
+fn places<'a>(record: &'a RunRecord, there: &'a [Lease]) -> Vec<(&'a Lease, Option<&'a AttemptRecord>)> {
+    let attempts = record.tasks.iter().flat_map(|task| &task.attempts);
+    let mut places: Vec<_> = attempts.filter_map(|attempt| Some((attempt.lease.as_ref()?, Some(attempt)))).collect();
+    for lease in there.iter().filter(|lease| lease.run == record.header.run) {
+        if !places.iter().any(|(known, _)| known.attempt == lease.attempt) {
+            places.push((lease, None));
+        }
+    }
+    places
+}
+
+async fn clean_place(
+    context: &Context,
+    worktrees: &dyn Worktrees,
+    lease: &Lease,
+    attempt: Option<&AttemptRecord>,
+    args: &CleanArgs,
+) -> Result<Code, Failure> {
+    if let Some(process) = attempt.and_then(alive) {
+        let path = lease.path.display();
+        context.terminal.result(&format!("kept     {path}: {process} still works there (gadugi stop ends it)\n"))?;
+        return Ok(Code::Success);
+    }
+    let request = ReleaseRequest { branch: BranchFate::DeleteIfMerged, discard: args.discard, dry_run: args.dry_run };
+    match worktrees.release(lease, request).await {
+        Ok(release) => {
+            for line in said(lease, &release, args.dry_run) {
+                context.terminal.result(&(line + "\n"))?;
+            }
+            Ok(Code::Success)
+        }
+        Err(error) => {
+            context.terminal.insist(&format!("error: {}", error_chain(&error)));
+            Ok(Code::TaskFailed)
+        }
+    }
 }
 
 /// The process of an attempt that nobody drives any more and that still runs.
@@ -95,23 +139,18 @@ fn alive(attempt: &AttemptRecord) -> Option<String> {
     runs.then(|| command.identity.token.split(' ').take(2).collect::<Vec<_>>().join(" "))
 }
 
+fn removed(dry_run: bool) -> &'static str {
+    if dry_run { "would go" } else { "removed " }
+}
+
 /// What became of a worktree and its branch, a line each; nothing of what was gone before.
-fn said(
-    task: &TaskRecord,
-    attempt: &AttemptRecord,
-    path: &str,
-    branch: &str,
-    release: &Release,
-    dry: bool,
-) -> Vec<String> {
-    let id = &task.task.spec.id;
-    let removed = if dry { "would go" } else { "removed " };
+fn said(lease: &Lease, release: &Release, dry_run: bool) -> Vec<String> {
+    let removed = removed(dry_run);
+    let path = lease.path.display();
+    let branch = lease.branch.as_ref().map(ToString::to_string).unwrap_or_default();
     let mut lines = Vec::new();
     match &release.worktree {
         WorktreeFate::Removed => lines.push(format!("{removed} {path}")),
-        WorktreeFate::Absent if attempt.place != Place::Released => {
-            lines.push(format!("gone     {path}: it was not there any more ({id})"))
-        }
         WorktreeFate::Absent => {}
         WorktreeFate::Kept(reasons) => {
             let reasons: Vec<_> = reasons.iter().map(ToString::to_string).collect();
@@ -119,7 +158,7 @@ fn said(
         }
     }
     if !release.dropped.is_empty() {
-        lines.push(format!("{removed} for good: {} (of {id})", release.dropped.join(", ")));
+        lines.push(format!("{removed} for good: {} (of {})", release.dropped.join(", "), lease.attempt.task));
     }
     match &release.branch {
         BranchRelease::Deleted { tip } => lines.push(format!("{removed} {branch} (was {})", tip.short())),
@@ -129,14 +168,24 @@ fn said(
     lines
 }
 
-async fn prune(context: &Context, site: &Site, config: &Config, dry_run: bool) -> Result<(), Failure> {
-    let base = site.base(&Config { base: "HEAD".to_owned(), ..config.clone() })?;
-    let worktrees = site.worktrees(&context.surroundings, config, &base.commit)?;
-    let removed = if dry_run { "would go" } else { "removed " };
+/// Clears away what crashes left, and the entries of worktrees that somebody else has removed.
+async fn prune(context: &Context, worktrees: &dyn Worktrees, dry_run: bool) -> Result<(), Failure> {
+    let found = worktrees.prune(true).await?.into_iter();
+    let half_made: Vec<_> = found
+        .filter_map(|pruned| match pruned {
+            Pruned::Entry { path, .. } if path.exists() => Some(path),
+            _ => None,
+        })
+        .collect();
+    let removed = removed(dry_run);
     for pruned in worktrees.prune(dry_run).await? {
-        if let Pruned::Entry { name, path } = pruned {
-            context.terminal.result(&format!("{removed} git's entry {name} of {}, which is gone\n", path.display()))?;
-        }
+        let Pruned::Entry { name, path } = pruned else { continue };
+        let shown = path.display();
+        context.terminal.result(&if half_made.contains(&path) {
+            format!("{removed} {shown}, which was never finished\n")
+        } else {
+            format!("{removed} git's entry {name} of {shown}, which is gone\n")
+        })?;
     }
     Ok(())
 }

@@ -5,13 +5,14 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gadugi_core::{AttemptNo, AttemptRef, Phase, Registry, RunId, RunRecord, TaskId, error_chain};
+use gadugi_core::{AttemptRecord, AttemptRef, Phase, TaskId};
 use tokio::time::interval;
 
 use super::Context;
 use crate::args::LogsArgs;
 use crate::compose::Site;
 use crate::failure::{Code, Failure};
+use crate::runs::LoadedRun;
 use crate::terminal::harmless;
 
 /// How often a log that is followed is looked at. Polling works on every file system.
@@ -19,122 +20,116 @@ const TICK: Duration = Duration::from_millis(50);
 
 pub(super) async fn logs(context: &Context, args: &LogsArgs) -> Result<Code, Failure> {
     let site = Site::open(&context.surroundings)?;
-    let run = site.find(&args.run)?;
-    let (record, _) = load(&site, &run).await?;
-    let task = args.task.parse::<TaskId>().ok().filter(|id| record.task(id).is_some());
-    let Some(task) = task else {
-        let ids: Vec<_> = record.tasks.iter().map(|task| format!("`{}`", task.task.spec.id)).collect();
-        return Err(
-            Failure::usage(format!("run {run} has no task `{}`", args.task)).hint(format!("it has {}", ids.join(", ")))
-        );
-    };
+    let id = site.find(&args.run)?;
+    let mut run = site.follow(&id).await?;
+    let task = run.run().task(&args.task)?;
+    let asked = args.attempt.map(|asked| position(run.run(), &task, asked)).transpose()?;
+    let mut at = asked.unwrap_or(attempts(run.run(), &task).len().saturating_sub(1));
     let mut printer = Printer { context, raw: args.raw, pending: Vec::new() };
+    let mut log: Option<AttemptLog> = None;
+    // Only what is there when the command begins is cut to its last lines.
+    let mut lines = args.lines;
     let mut ticks = interval(TICK);
-    let mut followed: Option<Followed> = None;
     loop {
-        // What is known is read before the log, so that a task that is over has no more to say.
-        let (record, driven) = load(&site, &run).await?;
-        let attempt = attempt(&record, &task, args.attempt)?;
-        let over = !driven || record.task(&task).is_some_and(|task| task.state.is_finished());
-        if let Some(attempt) = attempt {
-            let folder = site.registry.attempt_folder(&run, &attempt);
-            let fresh = followed.as_ref().is_none_or(|followed| followed.folder != folder);
-            if fresh {
-                printer.rest()?;
-                followed = Some(Followed::new(folder, args.lines));
+        // What is known is read before the log, so that an attempt that is over has no more to say.
+        let attempts = attempts(run.run(), &task);
+        let over = match asked {
+            Some(asked) => attempts[asked].ended.is_some(),
+            None => run.run().record.task(&task).is_some_and(|task| task.state.is_finished()),
+        };
+        for attempt in &attempts[at..] {
+            let mut opened = match log.take() {
+                Some(log) => log,
+                None => {
+                    let attempt = AttemptRef { task: task.clone(), number: attempt.number };
+                    AttemptLog::open(site.registry.attempt_folder(&id, &attempt), lines)?
+                }
+            };
+            opened.print(&mut printer)?;
+            if attempt.ended.is_none() || asked.is_some() {
+                log = Some(opened);
+                break;
             }
+            printer.end_line()?;
+            at += 1;
         }
-        if let Some(followed) = &mut followed {
-            followed.print(&mut printer)?;
-        }
-        if !args.follow || over {
+        lines = None;
+        if !args.follow || over || !run.run().driven {
             break;
         }
         ticks.tick().await;
+        run.read_on().await?;
     }
     printer.rest()?;
-    if followed.is_none() {
+    if attempts(run.run(), &task).is_empty() {
         context.terminal.say(&format!("{task} has not been started"));
     }
     Ok(Code::Success)
 }
 
-async fn load(site: &Site, run: &RunId) -> Result<(RunRecord, bool), Failure> {
-    let history = site.registry.load(run).await?;
-    let record = RunRecord::fold(history.header, &history.events);
-    let record = record.map_err(|error| Failure::registry(format!("run {run}: {}", error_chain(&error))))?;
-    Ok((record, history.driven))
+fn attempts<'a>(run: &'a LoadedRun, task: &TaskId) -> &'a [AttemptRecord] {
+    run.record.task(task).map_or(&[], |task| &task.attempts)
 }
 
-/// The attempt that is asked for, or the last one; `None` while there is none.
-fn attempt(record: &RunRecord, task: &TaskId, asked: Option<u32>) -> Result<Option<AttemptRef>, Failure> {
-    let attempts = record.task(task).map_or(&[][..], |task| &task.attempts);
-    let number = match asked {
-        None => attempts.last().map(|attempt| attempt.number),
-        Some(asked) => {
-            let number =
-                AttemptNo::new(asked).filter(|number| attempts.iter().any(|attempt| attempt.number == *number));
-            let missing = || {
-                Failure::usage(format!("`{task}` has no attempt {asked}")).hint(format!("it has {}", attempts.len()))
-            };
-            Some(number.ok_or_else(missing)?)
-        }
-    };
-    Ok(number.map(|number| AttemptRef { task: task.clone(), number }))
+/// Where the attempt of that number stands among those of its task.
+fn position(run: &LoadedRun, task: &TaskId, number: u32) -> Result<usize, Failure> {
+    let attempts = attempts(run, task);
+    attempts.iter().position(|attempt| attempt.number.get() == number).ok_or_else(|| {
+        Failure::usage(format!("`{task}` has no attempt {number}")).hint(format!("it has {}", attempts.len()))
+    })
 }
 
 /// The logs of one attempt, as far as they were printed.
-struct Followed {
+struct AttemptLog {
     folder: PathBuf,
-    lines: Option<usize>,
     printed: [u64; 2],
 }
 
 const PHASES: [Phase; 2] = [Phase::Main, Phase::Check];
 
-impl Followed {
-    fn new(folder: PathBuf, lines: Option<usize>) -> Self {
-        Self { folder, lines, printed: [0, 0] }
+impl AttemptLog {
+    /// Begins with the last lines of the command's log, where some are asked for, else at its beginning.
+    fn open(folder: PathBuf, lines: Option<usize>) -> Result<Self, Failure> {
+        let path = folder.join(Phase::Main.output_file());
+        let start = match (lines, open(&path).map_err(|error| unreadable(&path, &error))?) {
+            (Some(lines), Some(mut file)) => last_lines(&mut file, lines).map_err(|error| unreadable(&path, &error))?,
+            _ => 0,
+        };
+        Ok(Self { folder, printed: [start, 0] })
     }
 
     /// Prints what has come since. The check's log follows the command's.
     fn print(&mut self, printer: &mut Printer<'_>) -> Result<(), Failure> {
         for (phase, printed) in PHASES.into_iter().zip(&mut self.printed) {
             let path = self.folder.join(phase.output_file());
-            let lines = self.lines.filter(|_| *printed == 0 && phase == Phase::Main);
-            let unreadable = |error: &io::Error| Failure::registry(format!("cannot read {}: {error}", path.display()));
-            let mut file = match open(&path, *printed, lines) {
-                Ok(Some(file)) => file,
-                Ok(None) => continue,
-                Err(error) => return Err(unreadable(&error)),
-            };
+            let unreadable = |error: io::Error| unreadable(&path, &error);
+            let Some(mut file) = open(&path).map_err(unreadable)? else { continue };
+            file.seek(SeekFrom::Start(*printed)).map_err(unreadable)?;
             let mut buffer = vec![0; 64 << 10];
             loop {
-                let read = file.read(&mut buffer).map_err(|error| unreadable(&error))?;
+                let read = file.read(&mut buffer).map_err(unreadable)?;
                 if read == 0 {
                     break;
                 }
                 printer.print(&buffer[..read])?;
             }
-            *printed = file.stream_position().map_err(|error| unreadable(&error))?;
+            *printed = file.stream_position().map_err(unreadable)?;
         }
         Ok(())
     }
 }
 
-/// Opens a log at a place, or at the beginning of its last lines; `None` where there is none yet.
-fn open(path: &Path, at: u64, lines: Option<usize>) -> io::Result<Option<File>> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let start = match lines {
-        Some(lines) => last_lines(&mut file, lines)?,
-        None => at,
-    };
-    file.seek(SeekFrom::Start(start))?;
-    Ok(Some(file))
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    Failure::registry(format!("cannot read {}: {error}", path.display()))
+}
+
+/// Opens a log; `None` where there is none yet.
+fn open(path: &Path) -> io::Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Where the last lines begin. Reads from the end, so a large log costs no more than its last lines.
@@ -176,13 +171,23 @@ impl Printer<'_> {
             return Ok(self.context.terminal.bytes(bytes)?);
         }
         self.pending.extend_from_slice(bytes);
-        let end = match self.pending.iter().rposition(|byte| *byte == b'\n') {
+        // A carriage return at the end may belong to a line break that has not come yet.
+        let returned = self.pending.strip_suffix(b"\r").unwrap_or(&self.pending);
+        let end = match returned.iter().rposition(|byte| matches!(byte, b'\n' | b'\r')) {
             Some(end) => end + 1,
             None if self.pending.len() > LONGEST_LINE => self.pending.len(),
             None => return Ok(()),
         };
         let whole: Vec<u8> = self.pending.drain(..end).collect();
         self.show(&whole)
+    }
+
+    /// Prints what has no line break at its end, and ends the line.
+    fn end_line(&mut self) -> Result<(), Failure> {
+        if !self.pending.is_empty() {
+            self.pending.push(b'\n');
+        }
+        self.rest()
     }
 
     /// Prints what has no line break at its end.
@@ -192,8 +197,9 @@ impl Printer<'_> {
     }
 
     fn show(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let text = String::from_utf8_lossy(bytes);
-        let shown: Vec<_> = text.split('\n').map(harmless).collect();
+        // A program that draws over its line begins a new one here.
+        let text = String::from_utf8_lossy(bytes).replace("\r\n", "\n");
+        let shown: Vec<_> = text.split(['\n', '\r']).map(harmless).collect();
         Ok(self.context.terminal.result(&shown.join("\n"))?)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gadugi_core::{AttemptRecord, Registry, RunHistory, RunId, RunRecord, TaskRecord, TaskState, error_chain};
+use gadugi_core::{AttemptRecord, Registry, RunId, RunRecord, TaskRecord, TaskState};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -10,17 +10,11 @@ use super::Context;
 use crate::args::PsArgs;
 use crate::compose::{self, Site};
 use crate::failure::{Code, Failure};
+use crate::runs::LoadedRun;
 use crate::table::columns;
 use crate::terminal::Tone;
 use crate::time_text::short;
 use crate::view::tone_of;
-
-/// A run with what only this moment tells.
-struct Seen {
-    record: RunRecord,
-    driven: bool,
-    damage: Vec<String>,
-}
 
 pub(super) async fn ps(context: &Context, args: &PsArgs) -> Result<Code, Failure> {
     let site = Site::open(&context.surroundings)?;
@@ -32,15 +26,16 @@ pub(super) async fn ps(context: &Context, args: &PsArgs) -> Result<Code, Failure
     let mut runs = Vec::new();
     for id in ids.iter().rev() {
         // One run that cannot be read must not hide the others.
-        match site.registry.load(id).await.map_err(|error| error_chain(&error)).and_then(seen) {
-            Ok(run) => runs.push(run),
-            Err(message) => context.terminal.say(&format!("warning: {message}")),
+        match site.load(id).await {
+            Ok(run) => runs.push(Seen(run)),
+            Err(failure) => context.terminal.say(&format!("warning: {}", failure.texts().0)),
         }
     }
-    let latest = runs.first().map(|run| run.record.header.run.clone());
+    let latest = runs.first().map(|Seen(run)| run.record.header.run.clone());
     if !args.all && args.run.is_none() {
         // The latest run is worth a look also when it broke off and nothing of it runs any more.
-        let broke_off = |run: &Seen| run.record.ended.is_none() && Some(&run.record.header.run) == latest.as_ref();
+        let broke_off =
+            |Seen(run): &Seen| run.record.ended.is_none() && Some(&run.record.header.run) == latest.as_ref();
         runs.retain(|run| run.goes_on() || broke_off(run));
     }
     if args.json {
@@ -52,7 +47,7 @@ pub(super) async fn ps(context: &Context, args: &PsArgs) -> Result<Code, Failure
     for (n, run) in runs.iter().enumerate() {
         let gap = if n > 0 { "\n" } else { "" };
         context.terminal.result(&format!("{gap}{}", run.text(context)))?;
-        run.damage.iter().for_each(|damage| context.terminal.say(&format!("warning: {damage}")));
+        run.0.damage.iter().for_each(|damage| context.terminal.say(&format!("warning: {damage}")));
     }
     if runs.is_empty() {
         context.terminal.say(&match latest {
@@ -63,24 +58,20 @@ pub(super) async fn ps(context: &Context, args: &PsArgs) -> Result<Code, Failure
     Ok(Code::Success)
 }
 
-fn seen(history: RunHistory) -> Result<Seen, String> {
-    let RunHistory { header, events, driven, damage } = history;
-    let run = header.run.clone();
-    let record = RunRecord::fold(header, &events).map_err(|error| format!("run {run}: {}", error_chain(&error)))?;
-    Ok(Seen { record, driven, damage })
-}
+/// A run, beside which the processes are asked that it tells of.
+struct Seen(LoadedRun);
 
 impl Seen {
     /// Whether somebody drives it, or something of it still runs.
     fn goes_on(&self) -> bool {
-        self.driven || self.record.tasks.iter().any(|task| self.state(task) == "running")
+        self.0.driven || self.0.record.tasks.iter().any(|task| self.state(task) == "running")
     }
 
     /// The state of a task. Where nobody drives the run, the process itself is asked.
     fn state(&self, task: &TaskRecord) -> &'static str {
         match &task.state {
             TaskState::Finished(outcome) => outcome.word(),
-            _ if self.driven => task.state.word(),
+            _ if self.0.driven => task.state.word(),
             TaskState::Running { identity, .. } => match compose::is_alive(identity) {
                 Some(true) => "running",
                 Some(false) => "ended unseen",
@@ -92,9 +83,9 @@ impl Seen {
     }
 
     fn word(&self) -> String {
-        let RunRecord { tasks, ended, .. } = &self.record;
+        let RunRecord { tasks, ended, .. } = &self.0.record;
         let failed = tasks.iter().any(|task| task.outcome().is_some_and(|outcome| !outcome.success()));
-        match (self.driven, ended) {
+        match (self.0.driven, ended) {
             (true, _) => "running".to_owned(),
             (false, None) => "interrupted: nobody drives it".to_owned(),
             (false, Some((_, true))) => "cancelled".to_owned(),
@@ -103,10 +94,14 @@ impl Seen {
     }
 
     fn text(&self, context: &Context) -> String {
-        let record = &self.record;
+        let record = &self.0.record;
         let over = record.tasks.iter().filter(|task| task.state.is_finished()).count();
         let since = record.started.unwrap_or(record.header.created);
-        let time = record.ended.map_or_else(|| elapsed(since), |(wall, _)| wall);
+        let time = match (record.ended, record.last_event) {
+            (Some((wall, _)), _) => wall,
+            (None, Some(last)) if !self.0.driven => between(since, last),
+            _ => between(since, Timestamp::now()),
+        };
         let word = self.word();
         let tone = match word.as_str() {
             "succeeded" => Tone::Good,
@@ -129,7 +124,7 @@ impl Seen {
     }
 
     fn row(&self, task: &TaskRecord) -> Vec<String> {
-        let blocked = match (&task.state, self.driven) {
+        let blocked = match (&task.state, self.0.driven) {
             (TaskState::Blocked { by }, true) => {
                 format!(" by {}", by.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(","))
             }
@@ -143,9 +138,21 @@ impl Seen {
             cell(last.map(|attempt| attempt.number.to_string())),
             cell(last.map(|attempt| attempt.executor.clone())),
             cell(self.process(task)),
-            cell(last.map(|attempt| short(time_of(attempt)))),
+            cell(self.time(task).map(short)),
             cell(last.and_then(branch)),
         ]
+    }
+
+    /// How long the commands of its last attempt took, or have been running; `None` where nobody has seen the end.
+    fn time(&self, task: &TaskRecord) -> Option<Duration> {
+        let attempt = task.last()?;
+        let open = attempt.commands.last().filter(|command| command.end.is_none() && attempt.ended.is_none());
+        let running = match open {
+            None => Duration::ZERO,
+            Some(_) if self.state(task) != "running" => return None,
+            Some(command) => between(command.started, Timestamp::now()),
+        };
+        Some(attempt.command_time() + running)
     }
 
     /// The beginning of the identity of a process that runs, such as `pid 4711`.
@@ -160,14 +167,8 @@ fn branch(attempt: &AttemptRecord) -> Option<String> {
     attempt.lease.as_ref()?.branch.as_ref().map(ToString::to_string)
 }
 
-/// How long its commands took, or has been running.
-fn time_of(attempt: &AttemptRecord) -> Duration {
-    let running = attempt.commands.last().filter(|command| command.end.is_none() && attempt.ended.is_none());
-    attempt.command_time() + running.map_or(Duration::ZERO, |command| elapsed(command.started))
-}
-
-fn elapsed(since: Timestamp) -> Duration {
-    Duration::try_from(Timestamp::now().duration_since(since)).unwrap_or(Duration::ZERO)
+fn between(since: Timestamp, until: Timestamp) -> Duration {
+    Duration::try_from(until.duration_since(since)).unwrap_or(Duration::ZERO)
 }
 
 /// A run in the JSON of `ps`.
@@ -204,16 +205,17 @@ impl From<&Seen> for RunRow {
                 executor: last.map(|attempt| attempt.executor.clone()),
                 pid: process.as_ref().and_then(|process| process.strip_prefix("pid ")?.parse().ok()),
                 process,
-                command_seconds: last.map(|attempt| time_of(attempt).as_secs_f64()),
+                command_seconds: seen.time(task).map(|time| time.as_secs_f64()),
                 branch: last.and_then(branch),
             }
         };
+        let run = &seen.0;
         Self {
-            run: seen.record.header.run.to_string(),
+            run: run.record.header.run.to_string(),
             state: seen.word(),
-            driven: seen.driven,
-            tasks: seen.record.tasks.iter().map(row).collect(),
-            damage: seen.damage.clone(),
+            driven: run.driven,
+            tasks: run.record.tasks.iter().map(row).collect(),
+            damage: run.damage.clone(),
         }
     }
 }

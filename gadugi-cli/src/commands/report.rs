@@ -1,6 +1,6 @@
 //! `gadugi report`.
 
-use gadugi_core::{Registry, Report, RunRecord, error_chain};
+use gadugi_core::Report;
 
 use super::Context;
 use crate::args::{ReportArgs, ReportFormat};
@@ -9,14 +9,11 @@ use crate::failure::{Code, Failure};
 
 pub(super) async fn report(context: &Context, args: &ReportArgs) -> Result<Code, Failure> {
     let site = Site::open(&context.surroundings)?;
-    let run = site.find(&args.run)?;
-    let history = site.registry.load(&run).await?;
-    for damage in &history.damage {
+    let run = site.load(&site.find(&args.run)?).await?;
+    for damage in &run.damage {
         context.terminal.say(&format!("warning: {damage}"));
     }
-    let record = RunRecord::fold(history.header, &history.events);
-    let record = record.map_err(|error| Failure::registry(format!("run {run}: {}", error_chain(&error))))?;
-    let report = Report::from(record);
+    let report = Report::from(run.record);
     let text = match args.format {
         ReportFormat::Md => site.markdown(&report),
         ReportFormat::Json => site.json(&report),

@@ -1,9 +1,9 @@
 //! `gadugi stop`, from any terminal.
 
-use std::collections::HashSet;
+use std::path::Path;
 use std::time::Duration;
 
-use gadugi_core::{Registry, RunId, RunRecord, TaskId, TaskState, error_chain};
+use gadugi_core::{ExecError, ExecIdentity, Executor, RunId, TaskId, TaskRecord, TaskState, error_chain};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::interval;
 
@@ -12,125 +12,136 @@ use crate::args::StopArgs;
 use crate::compose::{self, Site};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
+use crate::runs::{FollowedRun, LoadedRun};
 
 /// How often it is looked whether the tasks are over. Polling works on every file system.
 const TICK: Duration = Duration::from_millis(50);
 
 pub(super) async fn stop(context: &Context, args: &StopArgs) -> Result<Code, Failure> {
     let site = Site::open(&context.surroundings)?;
-    let (run, tasks) = target(&site, &args.what).await?;
-    let (record, driven) = load(&site, &run).await?;
-    let tasks: Vec<TaskId> = tasks
-        .into_iter()
-        .map(|name| match name.parse::<TaskId>() {
-            Ok(id) if record.task(&id).is_some() => Ok(id),
-            _ => {
-                let ids: Vec<_> = record.tasks.iter().map(|task| format!("`{}`", task.task.spec.id)).collect();
-                Err(Failure::usage(format!("run {run} has no task `{name}`"))
-                    .hint(format!("it has {}", ids.join(", "))))
-            }
-        })
-        .collect::<Result<_, _>>()?;
-    if record.ended.is_some() {
-        context.terminal.say(&format!("run {run} is over"));
+    let (run, names) = target(context, &site, &args.what).await?;
+    let run = site.follow(&run).await?;
+    let tasks: Vec<TaskId> = names.iter().map(|name| run.run().task(name)).collect::<Result<_, _>>()?;
+    if run.run().record.ended.is_some() {
+        context.terminal.say(&format!("run {} is over", run.run().record.header.run));
         return Ok(Code::Success);
     }
-    if driven {
-        ask_the_driver(context, &site, &run, &tasks, args.now).await
+    if run.run().driven {
+        ask_the_driver(context, &site, run, &tasks, args.now).await
     } else {
-        stop_what_is_left(context, &record, &tasks, args.now).await
+        stop_what_is_left(context, run.run(), &tasks, args.now).await
     }
 }
 
-/// The run that is meant, and the names of its tasks.
-async fn target(site: &Site, what: &[String]) -> Result<(RunId, Vec<String>), Failure> {
+/// The run that is meant, and the names of its tasks. A task of the latest run comes before a run whose id only
+/// begins like it.
+async fn target(context: &Context, site: &Site, what: &[String]) -> Result<(RunId, Vec<String>), Failure> {
     let Some((first, rest)) = what.split_first() else { return Ok((site.find("latest")?, Vec::new())) };
-    let latest = site.find("latest")?;
-    let (record, _) = load(site, &latest).await?;
-    let task_of_latest = first.parse().is_ok_and(|id| record.task(&id).is_some());
-    match site.find(first) {
-        Ok(run) if !task_of_latest => Ok((run, rest.to_vec())),
-        _ => Ok((latest, what.to_vec())),
+    let Ok(named) = site.find(first) else { return Ok((site.find("latest")?, what.to_vec())) };
+    if named.as_str() != first && first != "latest" {
+        let latest = site.find("latest")?;
+        match site.load(&latest).await {
+            Ok(run) if run.task(first).is_ok() => return Ok((latest, what.to_vec())),
+            Ok(_) => {}
+            Err(failure) => context.terminal.say(&format!("warning: {}", failure.texts().0)),
+        }
     }
+    Ok((named, rest.to_vec()))
 }
 
-async fn load(site: &Site, run: &RunId) -> Result<(RunRecord, bool), Failure> {
-    let history = site.registry.load(run).await?;
-    let record = RunRecord::fold(history.header, &history.events);
-    let record = record.map_err(|error| Failure::registry(format!("run {run}: {}", error_chain(&error))))?;
-    Ok((record, history.driven))
+fn concerned<'a>(run: &'a LoadedRun, tasks: &'a [TaskId]) -> impl Iterator<Item = &'a TaskRecord> {
+    run.record.tasks.iter().filter(|task| tasks.is_empty() || tasks.contains(&task.task.spec.id))
 }
 
 /// Leaves a request for the process that drives the run, wakes it, and waits until the tasks are over.
 async fn ask_the_driver(
     context: &Context,
     site: &Site,
-    run: &RunId,
+    mut run: FollowedRun<'_>,
     tasks: &[TaskId],
     now: bool,
 ) -> Result<Code, Failure> {
-    let wake = || -> Result<(), Failure> {
-        let owner = site.registry.owner(run)?;
-        let pid = owner.as_ref().and_then(|owner| Pid::from_raw(i32::try_from(owner.pid).ok()?));
-        let Some(pid) = pid else {
-            return Err(Failure::registry(format!(
-                "run {run} is driven by a process that cannot be reached from here"
-            )));
-        };
-        kill_process(pid, Signal::USR1).map_err(|error| {
-            Failure::registry(format!("cannot reach process {}, which drives run {run}: {error}", pid.as_raw_nonzero()))
-        })
-    };
-    site.ask_to_stop(run, tasks.to_vec(), now)?;
-    wake()?;
-    let wanted: HashSet<&TaskId> = tasks.iter().collect();
+    let id = run.run().record.header.run.clone();
+    site.ask_to_stop(&id, tasks.to_vec(), now)?;
+    let driver = wake(site, &id)?;
     let mut ticks = interval(TICK);
     loop {
         ticks.tick().await;
-        let (record, driven) = load(site, run).await?;
-        let concerned = record.tasks.iter().filter(|task| wanted.is_empty() || wanted.contains(&task.task.spec.id));
-        let over = concerned.clone().all(|task| task.state.is_finished());
-        if !driven || (over && !wanted.is_empty()) {
-            for task in concerned {
-                context.terminal.say(&format!(
-                    "{}: {}",
-                    task.task.spec.id,
-                    task.outcome().map_or("not over".to_owned(), ToString::to_string)
-                ));
+        run.read_on().await?;
+        let over = concerned(run.run(), tasks).all(|task| task.state.is_finished());
+        if !run.run().driven || (over && !tasks.is_empty()) {
+            for task in concerned(run.run(), tasks) {
+                let outcome = task.outcome().map_or("not over".to_owned(), ToString::to_string);
+                context.terminal.say(&format!("{}: {outcome}", task.task.spec.id));
             }
-            return Ok(Code::Success);
+            return Ok(if over { Code::Success } else { Code::TaskFailed });
+        }
+        if let Some(driver) = driver.filter(|driver| is_suspended(*driver)) {
+            let driver = driver.as_raw_nonzero();
+            context.terminal.insist(&format!(
+                "process {driver}, which drives run {id}, is suspended; it stops the tasks when it goes on \
+                 (`fg` in its terminal, or kill -CONT {driver})"
+            ));
+            return Ok(Code::TaskFailed);
         }
     }
 }
 
-/// Stops the processes of a run that nobody drives. Their work stays where it is.
-async fn stop_what_is_left(
-    context: &Context,
-    record: &RunRecord,
-    tasks: &[TaskId],
-    now: bool,
-) -> Result<Code, Failure> {
+/// Wakes the process that drives a run; `None` when it has just ended.
+fn wake(site: &Site, run: &RunId) -> Result<Option<Pid>, Failure> {
+    let Some(owner) = site.registry.owner(run)? else {
+        if !site.registry.is_driven(run)? {
+            return Ok(None);
+        }
+        return Err(Failure::registry(format!("run {run} is driven by a process that cannot be reached from here")));
+    };
+    let pid = i32::try_from(owner.pid).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| Failure::registry(format!("run {run} is driven by the impossible {owner}")))?;
+    kill_process(pid, Signal::USR1)
+        .map_err(|error| Failure::registry(format!("cannot reach {owner}, which drives run {run}: {error}")))?;
+    Ok(Some(pid))
+}
+
+/// Whether a process is stopped by a signal: the third field of proc_pid_stat(5), behind the name in brackets.
+/// Where the system does not tell, it is not.
+fn is_suspended(pid: Pid) -> bool {
+    let stat = Path::new("/proc").join(pid.as_raw_nonzero().to_string()).join("stat");
+    let stat = std::fs::read_to_string(stat).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with('T'))
+}
+
+/// Stops the processes of a run that nobody drives. Their work stays where it is. One that cannot be stopped does
+/// not keep the others from it.
+async fn stop_what_is_left(context: &Context, run: &LoadedRun, tasks: &[TaskId], now: bool) -> Result<Code, Failure> {
     let executors = compose::executors(context, &Config::default());
-    for task in &record.tasks {
+    let mut code = Code::Success;
+    for task in concerned(run, tasks) {
         let TaskState::Running { identity, .. } = &task.state else { continue };
         let id = &task.task.spec.id;
-        if !tasks.is_empty() && !tasks.contains(id) {
-            continue;
-        }
         let Some(executor) = executors.iter().find(|executor| executor.name() == identity.executor) else {
-            context.terminal.say(&format!("{id}: this build has no executor `{}`", identity.executor));
+            context.terminal.insist(&format!("error: {id}: this build has no executor `{}`", identity.executor));
+            code = Code::TaskFailed;
             continue;
         };
-        let failed = |error: gadugi_core::ExecError| Failure::environment(format!("{id}: {}", error_chain(&error)));
-        match executor.reattach(identity).await.map_err(failed)? {
-            None => context.terminal.say(&format!("{id}: it does not run any more")),
-            Some(running) => {
-                let grace = if now { Duration::ZERO } else { task.task.spec.limits.grace };
-                running.stop(grace).await.map_err(failed)?;
-                running.wait().await.map_err(failed)?;
-                context.terminal.say(&format!("{id}: stopped; nobody has seen how it ended"));
+        match stop_task(executor.as_ref(), task, identity, now).await {
+            Ok(what) => context.terminal.say(&format!("{id}: {what}")),
+            Err(error) => {
+                context.terminal.insist(&format!("error: {id}: {}", error_chain(&error)));
+                code = Code::TaskFailed;
             }
         }
     }
-    Ok(Code::Success)
+    Ok(code)
+}
+
+async fn stop_task(
+    executor: &dyn Executor,
+    task: &TaskRecord,
+    identity: &ExecIdentity,
+    now: bool,
+) -> Result<&'static str, ExecError> {
+    let Some(running) = executor.reattach(identity).await? else { return Ok("it does not run any more") };
+    running.stop(if now { Duration::ZERO } else { task.task.spec.limits.grace }).await?;
+    running.wait().await?;
+    Ok("stopped; nobody has seen how it ended")
 }

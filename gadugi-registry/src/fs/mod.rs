@@ -72,6 +72,14 @@ impl FsRegistry {
         JournalFollower::new(self.folder(run).journal())
     }
 
+    /// Whether a process drives the run now. When none does, everything that its driver wrote can be read.
+    ///
+    /// # Errors
+    /// [`RegistryError::Read`].
+    pub fn is_driven(&self, run: &RunId) -> Result<bool, RegistryError> {
+        is_driven(&self.folder(run))
+    }
+
     /// The process that drives the run now and can be signalled from here. `None` when nobody drives it, or
     /// when the driver is not to be seen from here, for example in a container.
     ///

@@ -23,6 +23,24 @@ fn two_runs_at_once_in_one_repository_both_work() {
 }
 
 #[test]
+fn a_run_says_that_it_waits_for_another_gadugi_and_can_be_stopped_meanwhile() {
+    let stand = Stand::new();
+    let file = stand.script("a", "true");
+    stand.gadugi(&["run", &file]).expect(0);
+    // As long as somebody makes or removes worktrees, he holds this lock.
+    let lock = std::fs::File::open(stand.repo.path().join(".git/gadugi/lock")).expect("it stays");
+    lock.lock().expect("nobody holds it");
+    let mut run = Going::start(stand.command(&["run", &file]));
+    run.until("another gadugi changes the worktrees");
+    stand.gadugi(&["stop", "--now"]).expect(0);
+    assert_eq!(run.end().code, Some(130));
+    lock.unlock().expect("it is ours");
+    assert_eq!(stand.outcomes()["a"], "cancelled");
+    stand.gadugi(&["run", &file]).expect(0);
+    stand.assert_sound();
+}
+
+#[test]
 fn a_run_that_goes_on_is_not_cleaned() {
     let stand = Stand::new();
     let gate = stand.repo.root().join("gate");
@@ -34,4 +52,61 @@ fn a_run_that_goes_on_is_not_cleaned() {
     assert!(stand.worktrees().join("a").exists());
     std::fs::write(&gate, "").expect("the gate opens");
     run.end().expect(0);
+}
+
+#[test]
+fn cleaning_an_old_run_leaves_a_later_one_that_got_its_names() {
+    let stand = Stand::new();
+    let gate = stand.repo.root().join("gate");
+    let wait = format!("echo new > new.txt\nwhile [ ! -e '{}' ]; do sleep 0.02; done\nexit 1", gate.display());
+    let one = stand.script("one", "echo old > old.txt");
+    stand.gadugi(&["run", &one]).expect(0);
+    let old = stand.report()["run"].as_str().expect("an id").to_owned();
+    stand.repo.git(&["merge", "-q", "--no-edit", "gadugi/one"]);
+    let cleaned = stand.gadugi(&["clean"]).expect(0).out;
+    assert!(cleaned.contains("gadugi/one"), "{cleaned}");
+    assert_eq!(stand.gadugi(&["clean"]).expect(0).out, "", "what an earlier clean did is no news");
+
+    let one = stand.script("one", &wait);
+    let mut run = Going::start(stand.command(&["run", &one]));
+    run.until("one  started");
+    let branch = || stand.repo.git(&["for-each-ref", "--format=%(refname)", "refs/heads/gadugi", "refs/gadugi"]);
+    let stays = || {
+        assert_eq!(stand.gadugi(&["clean", "--all"]).expect(0).out, "");
+        assert_eq!(stand.gadugi(&["clean", &old, "--discard"]).expect(0).out, "");
+        assert!(stand.worktrees().join("one").exists());
+        assert_eq!(branch(), "refs/heads/gadugi/one");
+    };
+    stays();
+    std::fs::write(&gate, "").expect("the gate opens");
+    run.end().expect(1);
+    assert_eq!(
+        stand.gadugi(&["clean", &old, "--discard"]).expect(0).out,
+        "",
+        "its worktree is kept, and not the old run's"
+    );
+    assert_eq!(branch(), "refs/heads/gadugi/one");
+    let file = stand.worktrees().join("one/new.txt");
+    assert_eq!(std::fs::read_to_string(file).expect("it stays"), "new\n");
+}
+
+#[test]
+fn a_run_that_cannot_be_read_does_not_hinder_commands_about_others() {
+    let stand = Stand::new();
+    let one = stand.script("one", "echo 1 > 1.txt");
+    stand.gadugi(&["run", &one]).expect(0);
+    let readable = stand.report()["run"].as_str().expect("an id").to_owned();
+    let two = stand.script("two", "echo 2 > 2.txt; exit 1");
+    stand.gadugi(&["run", &two]).expect(1);
+    let newer = stand.report()["run"].as_str().expect("an id").to_owned();
+    let header = stand.repo.path().join(".git/gadugi/runs").join(&newer).join("run.json");
+    std::fs::write(header, "{\"v\":99}\n").expect("a header of a later version");
+    stand.repo.git(&["merge", "-q", "--no-edit", "gadugi/one"]);
+
+    stand.gadugi(&["stop", &readable]).expect(0).says(&["is over"]);
+    stand.gadugi(&["stop"]).expect(4).says(&["99"]);
+    stand.gadugi(&["clean"]).expect(4).says(&["99"]);
+    let answer = stand.gadugi(&["clean", "--all"]).expect(0).says(&["warning", "99"]);
+    assert!(answer.out.contains("gadugi/one"), "{}", answer.out);
+    assert!(stand.worktrees().join("two/2.txt").exists(), "what belongs to a run that cannot be read stays");
 }

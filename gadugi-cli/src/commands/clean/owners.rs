@@ -1,0 +1,42 @@
+//! Whose a branch or a folder is: after a clean its name is free, and a later attempt may get it.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use gadugi_core::{AttemptRef, BranchName, Lease, RunId, RunRecord};
+
+type Owner<'a> = (&'a RunId, &'a AttemptRef);
+
+/// The attempt that each branch and each folder was given to last.
+pub(super) struct Owners<'a> {
+    branches: HashMap<&'a BranchName, Owner<'a>>,
+    folders: HashMap<&'a Path, Owner<'a>>,
+}
+
+impl<'a> Owners<'a> {
+    /// By the journals of all runs and by the worktrees that are there.
+    pub(super) fn new(runs: impl Iterator<Item = &'a RunRecord>, there: &'a [Lease]) -> Self {
+        let attempts = runs.flat_map(|run| run.tasks.iter().flat_map(|task| &task.attempts));
+        let mut leases: Vec<_> =
+            attempts.filter_map(|attempt| Some((attempt.intended, attempt.lease.as_ref()?))).collect();
+        leases.sort_by_key(|(intended, lease)| (*intended, &lease.run, &lease.attempt));
+        let mut owners = Self { branches: HashMap::new(), folders: HashMap::new() };
+        // A worktree that is there knows best whose it is.
+        for lease in leases.into_iter().map(|(_, lease)| lease).chain(there) {
+            let owner = (&lease.run, &lease.attempt);
+            owners.folders.insert(&lease.path, owner);
+            if let Some(branch) = &lease.branch {
+                owners.branches.insert(branch, owner);
+            }
+        }
+        owners
+    }
+
+    /// Whether nobody has got the folder or the branch of a lease after it.
+    pub(super) fn still_has(&self, lease: &Lease) -> bool {
+        let owner = Some((&lease.run, &lease.attempt));
+        let branch = lease.branch.as_ref();
+        self.folders.get(lease.path.as_path()).copied() == owner
+            && branch.is_none_or(|branch| self.branches.get(branch).copied() == owner)
+    }
+}
