@@ -10,7 +10,7 @@ Exit codes:
     0  all tasks succeeded, or the command did what it was asked for
     1  a task did not succeed
     2  the usage, the configuration or the plan is wrong; nothing was started
-    3  the environment does not fit (no repository, executor absent, …); nothing was started
+    3  the environment does not fit (no repository, executor absent, …); no task was started
     4  the registry is busy or damaged
   130  interrupted";
 
@@ -94,7 +94,7 @@ pub(crate) struct TaskArgs {
     #[arg(value_name = "TASKS")]
     pub(crate) tasks: Vec<PathBuf>,
     /// A task given as text (can be repeated)
-    #[arg(short = 't', long = "task", value_name = "TEXT")]
+    #[arg(short = 't', long = "task", value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) texts: Vec<String>,
     /// How many tasks run at once
     #[arg(short, long, value_name = "N")]

@@ -1,11 +1,12 @@
 //! Puts the adapters together. The only file of this crate that names a concrete one.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use gadugi_core::{
     AttemptRef, CommitId, Control, Event, ExecIdentity, Executor, Executors, Phase, Plan, RegistryError, Report, RunId,
-    TaskId, Worktrees, error_chain,
+    TaskId, TaskSpec, WarningKind, Worktrees, error_chain,
 };
 use gadugi_exec::{ExecutorPolicy, OutputCap, PolicyError, SubprocessExecutor, SubprocessSettings, choose};
 use gadugi_registry::{FindError, FsRegistry, JournalFollower, StopRequest, render};
@@ -54,6 +55,12 @@ impl Site {
         state_folder(&self.repository)
     }
 
+    /// Whether another process changes the worktrees of the repository at this moment.
+    pub(crate) fn is_busy(&self) -> bool {
+        let lock = File::open(self.state_folder().join("lock"));
+        lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     /// The configuration file: the one that is named, or the repository's.
     pub(crate) fn config_file(&self, named: Option<&Path>) -> PathBuf {
         named.map_or_else(|| self.repository.work_tree().join("gadugi.toml"), Path::to_owned)
@@ -87,7 +94,7 @@ impl Site {
                 .hint("name another folder by `worktrees = \"…\"` in gadugi.toml")
         };
         if let Some(folder) = &config.worktrees {
-            let folder = self.repository.root().join(folder);
+            let folder = surroundings.folder.join(folder);
             return check_worktrees_folder(&folder).map(|()| folder).map_err(unusable);
         }
         let beside = self.repository.default_worktrees_folder();
@@ -195,6 +202,7 @@ pub(crate) struct Chosen {
     default: Arc<dyn Executor>,
     others: Vec<Arc<dyn Executor>>,
     reason: String,
+    warnings: Vec<(WarningKind, String)>,
 }
 
 impl Chosen {
@@ -204,6 +212,11 @@ impl Chosen {
 
     pub(crate) fn reason(&self) -> &str {
         &self.reason
+    }
+
+    /// What the user should know before the run: a fallback, and what a task asks for and does not get.
+    pub(crate) fn warnings(&self) -> &[(WarningKind, String)] {
+        &self.warnings
     }
 
     pub(crate) fn into_executors(self) -> Executors {
@@ -216,24 +229,47 @@ pub(crate) async fn choose_executor(context: &Context, config: &Config, plan: &P
     let available = executors(context, config);
     let Ok(policy) = config.executor.parse::<ExecutorPolicy>();
     let choice = choose(&policy, &available).await.map_err(no_executor)?;
+    let mut warnings = Vec::new();
+    if choice.fell_back {
+        warnings.push((WarningKind::Fallback, format!("tasks run by {}: {}", choice.executor.name(), choice.reason)));
+    }
     for task in plan.tasks() {
-        if let Some(name) = &task.spec.executor {
-            let policy = ExecutorPolicy::Named(name.clone());
-            choose(&policy, &available).await.map_err(no_executor)?;
-        }
+        let executor = match &task.spec.executor {
+            None => Arc::clone(&choice.executor),
+            Some(name) => {
+                let choice = choose(&ExecutorPolicy::Named(name.clone()), &available).await;
+                choice.map_err(no_executor)?.executor
+            }
+        };
+        warnings.extend(not_held(&task.spec, &*executor).map(|message| (WarningKind::NotHeld, message)));
     }
     let others = available.into_iter().filter(|executor| executor.name() != choice.executor.name()).collect();
-    Ok(Chosen { default: choice.executor, others, reason: choice.reason })
+    Ok(Chosen { default: choice.executor, others, reason: choice.reason, warnings })
+}
+
+/// What a task asks for and its executor does not hold.
+fn not_held(task: &TaskSpec, executor: &dyn Executor) -> Option<String> {
+    let (resources, can) = (&task.resources, executor.capabilities());
+    let asked = [
+        ("image", resources.image.is_some() && !can.images),
+        ("memory", resources.memory.is_some() && !can.limits_resources),
+        ("cpus", resources.cpus.is_some() && !can.limits_resources),
+    ];
+    let ignored: Vec<_> = asked.iter().filter(|(_, ignored)| *ignored).map(|(name, _)| *name).collect();
+    let what = ignored.join(", ");
+    (!ignored.is_empty()).then(|| format!("{}: the executor {} does not hold its {what}", task.id, executor.name()))
 }
 
 /// Hands on the requests to stop that other processes have left for a run.
+/// There are none before the run has its id.
 pub(crate) fn stop_requests(
     registry: Arc<Journals>,
-    run: RunId,
+    run: Arc<OnceLock<RunId>>,
     terminal: Terminal,
 ) -> impl Fn(&Control) + Send + 'static {
-    move |control| match registry.take_requests(&run) {
+    move |control| match run.get().map(|run| registry.take_requests(run)).transpose() {
         Ok(taken) => {
+            let taken = taken.unwrap_or_default();
             for damage in taken.damage {
                 terminal.say(&format!("warning: {damage}"));
             }

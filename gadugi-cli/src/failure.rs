@@ -7,7 +7,7 @@ use gadugi_core::{PlanError, RegistryError, RunError, WorktreeError, error_chain
 
 use crate::config::{ConfigError, ConfigIssue};
 use crate::input::{InputError, InputIssue};
-use crate::terminal::{Terminal, Tone};
+use crate::terminal::{Terminal, Tone, harmless};
 
 /// What the process exits with. The table in `--help` says the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,10 +70,10 @@ impl Failure {
     pub(crate) fn print(&self, terminal: &Terminal) {
         let label = terminal.toned_err(Tone::Bad, "error:");
         for line in self.message.lines() {
-            terminal.insist(&format!("{label} {line}"));
+            terminal.insist(&format!("{label} {}", harmless(line)));
         }
         for line in self.hint.iter().flat_map(|hint| hint.lines()) {
-            terminal.insist(&format!("{} {line}", terminal.toned_err(Tone::Notice, "hint:")));
+            terminal.insist(&format!("{} {}", terminal.toned_err(Tone::Notice, "hint:"), harmless(line)));
         }
     }
 }

@@ -4,13 +4,13 @@ use std::io;
 
 use gadugi_core::Control;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
-
-use crate::terminal::Terminal;
 
 /// Listens until it is dropped.
 pub(crate) struct Signals {
     listener: JoinHandle<()>,
+    interrupts: watch::Receiver<u32>,
 }
 
 impl Drop for Signals {
@@ -24,19 +24,17 @@ impl Signals {
     /// terminal, is heard and stops nothing. SIGUSR1 says that somebody has left a request to stop:
     /// `requests` is called for it.
     ///
+    /// Nothing is said here, since a terminal that takes nothing must not keep a run from being stopped.
+    ///
     /// # Errors
     /// When a signal cannot be listened to.
-    pub(crate) fn listen(
-        terminal: Terminal,
-        control: Control,
-        requests: impl Fn(&Control) + Send + 'static,
-    ) -> io::Result<Self> {
+    pub(crate) fn listen(control: Control, requests: impl Fn(&Control) + Send + 'static) -> io::Result<Self> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let mut request = signal(SignalKind::user_defined1())?;
+        let (count, interrupts) = watch::channel(0);
         let listener = tokio::spawn(async move {
-            let mut asked = false;
             loop {
                 tokio::select! {
                     () = heard(&mut interrupt) => {}
@@ -47,12 +45,20 @@ impl Signals {
                         continue;
                     }
                 }
-                terminal.say(if asked { "killing what still runs" } else { "stopping; once more to kill at once" });
-                control.stop_all(asked);
-                asked = true;
+                control.stop_all(*count.borrow() > 0);
+                count.send_modify(|count| *count += 1);
             }
         });
-        Ok(Self { listener })
+        Ok(Self { listener, interrupts })
+    }
+
+    /// Waits for the next SIGINT or SIGTERM.
+    pub(crate) async fn interrupted(&self) {
+        let mut interrupts = self.interrupts.clone();
+        interrupts.mark_unchanged();
+        if interrupts.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 

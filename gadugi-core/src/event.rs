@@ -73,6 +73,8 @@ pub enum WarningKind {
     DroppedOutput,
     /// Files that look like secrets are not on the branch.
     LeftOut,
+    /// A task asks for a limit or an image that its executor does not hold.
+    NotHeld,
 }
 
 impl fmt::Display for WarningKind {
@@ -86,6 +88,7 @@ impl fmt::Display for WarningKind {
             Self::LeakedProcess => "leaked process",
             Self::DroppedOutput => "dropped output",
             Self::LeftOut => "left out",
+            Self::NotHeld => "not held",
         })
     }
 }

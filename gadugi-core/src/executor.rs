@@ -180,8 +180,6 @@ pub struct Capabilities {
     pub limits_resources: bool,
     /// It runs a task in [`Resources::image`].
     pub images: bool,
-    /// Its tasks outlive the process that started them and can be adopted with their true exit.
-    pub survives: bool,
 }
 
 /// Runs commands: as processes of this machine, in containers, or anywhere else.

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::id::TaskId;
 use crate::task::{SourceLocation, TaskSpec};
+use crate::touches::TouchPattern;
 
 /// A task as it was read, with needs that may name anything.
 #[derive(Debug, Clone, PartialEq)]
@@ -235,10 +236,23 @@ impl Plan {
     /// Pairs of tasks whose `touches` overlap and of which neither needs the other: they take turns.
     #[must_use]
     pub fn overlaps(&self) -> Vec<(usize, usize)> {
+        let touching: Vec<usize> =
+            (0..self.tasks.len()).filter(|at| !self.tasks[*at].spec.touches.is_empty()).collect();
+        if touching.len() < 2 {
+            return Vec::new();
+        }
+        let after = self.all_after();
+        // Many tasks name the same few folders.
+        let mut known: HashMap<(&TouchPattern, &TouchPattern), bool> = HashMap::new();
         let mut pairs = Vec::new();
-        for a in 0..self.tasks.len() {
-            for b in a + 1..self.tasks.len() {
-                if self.touch(a, b) && !self.leads_to(a, b) && !self.leads_to(b, a) {
+        for (n, &a) in touching.iter().enumerate() {
+            for &b in &touching[n + 1..] {
+                let mut meet = |a, b| *known.entry((a, b)).or_insert_with(|| TouchPattern::overlaps(a, b));
+                let (of_a, of_b) = (&self.tasks[a].spec.touches, &self.tasks[b].spec.touches);
+                if !after[a].contains(b)
+                    && !after[b].contains(a)
+                    && of_a.iter().any(|a| of_b.iter().any(|b| meet(a, b)))
+                {
                     pairs.push((a, b));
                 }
             }
@@ -253,18 +267,42 @@ impl Plan {
         a.iter().any(|a| b.iter().any(|b| a.overlaps(b)))
     }
 
-    fn leads_to(&self, from: usize, to: usize) -> bool {
-        let mut seen = vec![false; self.tasks.len()];
-        let mut open = vec![from];
-        while let Some(at) = open.pop() {
-            if at == to {
-                return true;
+    /// For each task, those that need it, also by way of others.
+    fn all_after(&self) -> Vec<Positions> {
+        let mut after = vec![Positions::none_of(self.tasks.len()); self.tasks.len()];
+        for &position in self.order.iter().rev() {
+            let mut its = Positions::none_of(self.tasks.len());
+            for &dependant in &self.dependants[position] {
+                its.add(dependant);
+                its.add_all(&after[dependant]);
             }
-            if !std::mem::replace(&mut seen[at], true) {
-                open.extend(&self.dependants[at]);
-            }
+            after[position] = its;
         }
-        false
+        after
+    }
+}
+
+/// A set of positions, a bit for each.
+#[derive(Clone)]
+struct Positions(Vec<u64>);
+
+impl Positions {
+    fn none_of(tasks: usize) -> Self {
+        Self(vec![0; tasks.div_ceil(64)])
+    }
+
+    fn add(&mut self, position: usize) {
+        self.0[position / 64] |= 1 << (position % 64);
+    }
+
+    fn add_all(&mut self, others: &Self) {
+        for (word, others) in self.0.iter_mut().zip(&others.0) {
+            *word |= others;
+        }
+    }
+
+    fn contains(&self, position: usize) -> bool {
+        self.0[position / 64] & 1 << (position % 64) != 0
     }
 }
 

@@ -11,7 +11,7 @@ use crate::failure::{Code, Failure};
 
 pub(super) fn init(context: &Context, args: &InitArgs) -> Result<Code, Failure> {
     let site = Site::open(&context.surroundings)?;
-    let path = site.config_file(context.global.config.as_deref());
+    let path = site.config_file(context.named_config().as_deref());
     let mut options = OpenOptions::new();
     options.write(true).truncate(args.force).create(args.force).create_new(!args.force);
     let written = options.open(&path).and_then(|mut file| file.write_all(template().as_bytes()));

@@ -12,6 +12,7 @@ mod run;
 mod stop;
 mod tasks;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use gadugi_core::Executor;
@@ -28,6 +29,13 @@ pub(crate) struct Context {
     pub(crate) global: Global,
     /// Executors beside our own.
     pub(crate) executors: Vec<Arc<dyn Executor>>,
+}
+
+impl Context {
+    /// The configuration file that the user names, as seen from the folder of `-C`.
+    fn named_config(&self) -> Option<PathBuf> {
+        self.global.config.as_ref().map(|file| self.surroundings.folder.join(file))
+    }
 }
 
 pub(crate) async fn execute(context: &Context, command: Command) -> Result<Code, Failure> {

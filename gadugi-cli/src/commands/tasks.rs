@@ -13,8 +13,8 @@ use crate::input::{TaskInput, read_tasks};
 
 /// The settings of this call.
 pub(super) fn config(context: &Context, site: &Site, args: Option<&TaskArgs>) -> Result<Config, Failure> {
-    let named = context.global.config.as_deref();
-    let repository = site.config_file(named);
+    let named = context.named_config();
+    let repository = site.config_file(named.as_deref());
     let user = context.surroundings.user_config();
     let mut files = vec![ConfigFile { path: &repository, required: named.is_some() }];
     files.extend(user.iter().map(|path| ConfigFile { path, required: false }));

@@ -35,6 +35,9 @@ impl FromStr for BranchPrefix {
         if value.is_empty() || value.len() > 100 {
             return refuse("it has 1 to 100 bytes");
         }
+        if value.starts_with("refs/") {
+            return refuse("it is the short name of a branch, without refs/heads/");
+        }
         match format!("{value}task").parse::<BranchName>() {
             Ok(_) => Ok(Self(value.to_owned())),
             Err(error) => refuse(error.rule),

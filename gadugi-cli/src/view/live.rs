@@ -1,12 +1,11 @@
 //! The live view: a line for each running task, and a bar for the run.
 
 use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use gadugi_core::{AttemptRef, Event, EventKind, RunHeader, RunRecord, TaskId, TaskState};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::AttemptFolder;
 use super::log_tail::LogTail;
@@ -36,12 +35,12 @@ struct Screen {
     begun: Instant,
 }
 
-pub(super) async fn show(
+pub(super) fn show(
     terminal: Terminal,
     header: RunHeader,
     estimates: HashMap<TaskId, Duration>,
     folder: AttemptFolder,
-    mut events: mpsc::UnboundedReceiver<Event>,
+    events: &Receiver<Event>,
 ) {
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(20));
     let total = bars.add(ProgressBar::new(header.plan.tasks().len() as u64));
@@ -49,15 +48,11 @@ pub(super) async fn show(
     let record = RunRecord::new(header);
     let begun = Instant::now();
     let mut screen = Screen { terminal, record, estimates, folder, bars, total, rows: Vec::new(), begun };
-    let mut ticks = interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
-        tokio::select! {
-            event = events.recv() => match event {
-                Some(event) => if !screen.take(&event) { break },
-                None => break,
-            },
-            _ = ticks.tick() => screen.draw(),
+        match events.recv_timeout(TICK) {
+            Ok(event) if screen.take(&event) => {}
+            Err(RecvTimeoutError::Timeout) => screen.draw(),
+            Ok(_) | Err(RecvTimeoutError::Disconnected) => break,
         }
     }
     screen.rows.iter().for_each(|row| row.bar.finish_and_clear());

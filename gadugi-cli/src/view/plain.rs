@@ -1,15 +1,16 @@
 //! One line for each step that matters, for logs and pipes.
 
-use gadugi_core::{Event, EventKind, Outcome, Phase, RunHeader, RunRecord, StopReason};
-use tokio::sync::mpsc;
+use std::sync::mpsc::Receiver;
 
-use crate::terminal::{Terminal, Tone};
+use gadugi_core::{Event, EventKind, Outcome, Phase, RunHeader, RunRecord, StopReason};
+
+use crate::terminal::{Terminal, Tone, harmless};
 use crate::time_text::short;
 
-pub(super) async fn show(terminal: Terminal, header: RunHeader, mut events: mpsc::UnboundedReceiver<Event>) {
+pub(super) fn show(terminal: &Terminal, header: RunHeader, events: &Receiver<Event>) {
     let width = header.plan.tasks().iter().map(|task| task.spec.id.as_str().len()).max().unwrap_or(0);
     let mut record = RunRecord::new(header);
-    while let Some(event) = events.recv().await {
+    for event in events {
         if record.apply(&event).is_err() {
             return;
         }
@@ -60,12 +61,16 @@ pub(super) fn line(record: &RunRecord, kind: &EventKind, verbose: bool) -> Optio
             (format!("worktree kept: {}", reasons.join(", ")), Tone::Notice)
         }
         EventKind::Warning { message, .. } => (format!("warning: {message}"), Tone::Notice),
-        EventKind::StopRequested { tasks, now } => {
-            let what = if tasks.is_empty() { "the run".to_owned() } else { format!("{} tasks", tasks.len()) };
-            (format!("stopping {what}{}", if *now { " now" } else { "" }), Tone::Notice)
+        EventKind::StopRequested { now: true, .. } => ("killing what still runs".to_owned(), Tone::Notice),
+        EventKind::StopRequested { tasks, .. } if tasks.is_empty() => {
+            ("stopping the run; Ctrl-C once more kills at once".to_owned(), Tone::Notice)
+        }
+        EventKind::StopRequested { tasks, .. } => {
+            let tasks: Vec<_> = tasks.iter().map(ToString::to_string).collect();
+            (format!("stopping {}", tasks.join(", ")), Tone::Notice)
         }
         EventKind::ExecutorChosen { executor, reason } => (format!("tasks run by {executor}: {reason}"), Tone::Plain),
         _ => return None,
     };
-    Some((task(), text, tone))
+    Some((task(), harmless(&text), tone))
 }

@@ -67,23 +67,31 @@ enum Verdict {
 impl Attempt {
     /// Goes all the way. Every attempt that was intended ends here, exactly once.
     pub(super) async fn make(mut self) {
-        let (lease, verdict) = match (&mut self.place).await {
-            Ok(Ok((lease, took))) => {
-                self.note(EventKind::WorktreeReady { lease: lease.clone(), took }).await;
-                let verdict = self.run_commands(&lease).await;
+        let place = tokio::select! {
+            biased;
+            place = &mut self.place => Some(place),
+            // Making it may have to wait for another process. What is made in the end is found by its mark.
+            () = stopped_now(self.stop.clone()) => None,
+        };
+        let (lease, verdict) = match place {
+            None => (None, Verdict::Outcome(Outcome::Cancelled)),
+            Some(Ok(Ok((lease, took)))) => {
+                let ready = EventKind::WorktreeReady { lease: lease.clone(), took };
+                let verdict =
+                    if self.record(ready).await { self.run_commands(&lease).await } else { Verdict::Abandoned };
                 (Some(lease), verdict)
             }
-            Ok(Err(NoPlace::Worktree(WorktreeError::Conflict { tasks, files }))) => {
+            Some(Ok(Err(NoPlace::Worktree(WorktreeError::Conflict { tasks, files })))) => {
                 (None, Verdict::Outcome(Outcome::Conflict { tasks, files }))
             }
-            Ok(Err(NoPlace::Worktree(error))) => {
+            Some(Ok(Err(NoPlace::Worktree(error)))) => {
                 (None, Verdict::Outcome(Outcome::Failed(Failure::Worktree { message: error_chain(&error) })))
             }
-            Ok(Err(NoPlace::Unrecorded(error))) => {
+            Some(Ok(Err(NoPlace::Unrecorded(error)))) => {
                 self.registry_failed(error);
                 (None, Verdict::Abandoned)
             }
-            Err(_) => (None, Verdict::Outcome(lost("the worktrees' implementation panicked"))),
+            Some(Err(_)) => (None, Verdict::Outcome(lost("the worktrees' implementation panicked"))),
         };
         let mut outcome = match verdict {
             Verdict::Outcome(outcome) => outcome,
@@ -298,6 +306,13 @@ impl Attempt {
 
 fn lost(why: &str) -> Outcome {
     Outcome::Lost { why: why.to_owned() }
+}
+
+/// Waits until it is asked to stop without grace.
+async fn stopped_now(mut stop: watch::Receiver<StopLevel>) {
+    if stop.wait_for(|level| *level == StopLevel::Now).await.is_err() {
+        pending().await
+    }
 }
 
 /// Waits for the next output; says whether more can come. Never ready where none is listened to.

@@ -92,10 +92,18 @@ impl Dispatcher {
         mut inbox: mpsc::UnboundedReceiver<Message>,
         mut control: ControlReceiver,
         reason: String,
+        warnings: Vec<(WarningKind, String)>,
     ) -> Result<RunRecord, RunError> {
         self.note(EventKind::RunStarted)?;
         let executor = self.default_executor().name().to_owned();
         self.note(EventKind::ExecutorChosen { executor, reason })?;
+        for (kind, message) in warnings {
+            self.note(EventKind::Warning { kind, task: None, message })?;
+        }
+        // Whoever asked to stop before the beginning does not want to see anything start.
+        while let Ok(request) = control.0.try_recv() {
+            self.stop(request)?;
+        }
         let mut control_open = true;
         loop {
             self.start_ready()?;

@@ -1,8 +1,8 @@
 //! Drives a plan to its end.
 //!
 //! One dispatcher owns the state of the run; every attempt is a task of its own and reports to it by
-//! messages. The order on disk is: intent, worktree, identity, end; nothing is begun before the record
-//! of the step before it is kept.
+//! messages. The order on disk is: intent, worktree, identity, end. Nothing is done for an attempt before
+//! its intent is kept, and no command is started before its worktree is.
 
 mod attempt;
 mod control;
@@ -21,6 +21,7 @@ pub use self::control::{Control, ControlReceiver, control};
 use self::dispatcher::Dispatcher;
 pub use self::order::start_order;
 pub use self::settings::{KeepPolicy, RunSettings};
+use crate::event::WarningKind;
 use crate::executor::Executors;
 use crate::id::TaskId;
 use crate::record::RunRecord;
@@ -74,6 +75,7 @@ pub struct Run {
     log: Box<dyn RunLog>,
     sinks: Vec<Box<dyn EventSink>>,
     estimates: HashMap<TaskId, Duration>,
+    warnings: Vec<(WarningKind, String)>,
 }
 
 impl fmt::Debug for Run {
@@ -85,8 +87,9 @@ impl fmt::Debug for Run {
 impl Run {
     /// Puts a run together. `log` is what [`Registry::create`](crate::Registry::create) gave for this header.
     pub fn new(header: RunHeader, executors: Executors, worktrees: Arc<dyn Worktrees>, log: Box<dyn RunLog>) -> Self {
-        let (sinks, estimates) = (Vec::new(), HashMap::new());
-        Self { header, executors, reason: "as asked".to_owned(), worktrees, log, sinks, estimates }
+        let reason = "as asked".to_owned();
+        let (sinks, estimates, warnings) = (Vec::new(), HashMap::new(), Vec::new());
+        Self { header, executors, reason, worktrees, log, sinks, estimates, warnings }
     }
 
     /// Says why the default executor is what it is; stands in the journal and in the report.
@@ -98,6 +101,12 @@ impl Run {
     /// Adds a listener.
     pub fn sink(mut self, sink: Box<dyn EventSink>) -> Self {
         self.sinks.push(sink);
+        self
+    }
+
+    /// Adds a warning that is known before the run begins; it stands in the journal and in the report.
+    pub fn warning(mut self, kind: WarningKind, message: impl Into<String>) -> Self {
+        self.warnings.push((kind, message.into()));
         self
     }
 
@@ -128,6 +137,6 @@ impl Run {
         let record = RunRecord::new(self.header);
         let (dispatcher, inbox) =
             Dispatcher::new(record, self.executors, self.worktrees, self.log, self.sinks, &self.estimates);
-        dispatcher.drive(inbox, control, self.reason).await
+        dispatcher.drive(inbox, control, self.reason, self.warnings).await
     }
 }

@@ -200,6 +200,52 @@ async fn a_second_stop_takes_the_grace_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_waits_for_a_worktree_ends_when_it_is_killed() {
+    let stage = Stage::new(vec![task("a", &[])]);
+    stage.worktrees.break_for(&id("a"), BrokenWorktree::Hangs);
+    let on = &stage;
+    let record = stage
+        .drive_with(|control| async move {
+            while on.worktrees.calls().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            control.stop_all(false);
+            control.stop_all(true);
+        })
+        .await
+        .expect("the run ends");
+    assert_eq!(outcome(&record, "a"), Outcome::Cancelled);
+    assert!(stage.executor.started().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_stopped_before_it_began_starts_nothing() {
+    let stage = Stage::new(vec![task("a", &[]), task("b", &["a"])]);
+    let record = stage
+        .drive_with(|control| {
+            control.stop_all(false);
+            async {}
+        })
+        .await
+        .expect("the run ends");
+    assert_eq!((outcome(&record, "a"), outcome(&record, "b")), (Outcome::Cancelled, Outcome::Cancelled));
+    assert!(stage.worktrees.calls().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_before_a_run_stands_in_its_log_and_report() {
+    use gadugi_core::{Executors, InPlace, Report, Run, RunHeader, RunSettings, WarningKind, control};
+    use gadugi_test_support::fakes::FakeExecutor;
+    let header = RunHeader::new(plan(vec![task("a", &[])]).expect("a plan"), RunSettings::default());
+    let executors = Executors::new(std::sync::Arc::new(FakeExecutor::default()));
+    let log = FakeLog::default();
+    let run = Run::new(header, executors, std::sync::Arc::new(InPlace::new(".")), Box::new(log));
+    let run = run.warning(WarningKind::Fallback, "no containers here");
+    let report = Report::from(run.drive(control().1).await.expect("the run ends"));
+    assert_eq!(report.warnings[0].message, "no containers here");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stop_of_one_task_skips_those_that_need_it_and_leaves_the_others() {
     let stage = Stage::new(vec![task("one", &[]), task("two", &["one"]), task("three", &[])])
         .plays("one", Play::WaitsForStop)

@@ -96,6 +96,7 @@ pub(crate) enum WarningForm {
     LeakedProcess,
     DroppedOutput,
     LeftOut,
+    NotHeld,
 }
 
 impl TryFrom<&WarningKind> for WarningForm {
@@ -111,6 +112,7 @@ impl TryFrom<&WarningKind> for WarningForm {
             WarningKind::LeakedProcess => Ok(Self::LeakedProcess),
             WarningKind::DroppedOutput => Ok(Self::DroppedOutput),
             WarningKind::LeftOut => Ok(Self::LeftOut),
+            WarningKind::NotHeld => Ok(Self::NotHeld),
             _ => no_format("this kind of warning"),
         }
     }
@@ -127,6 +129,7 @@ impl From<WarningForm> for WarningKind {
             WarningForm::LeakedProcess => Self::LeakedProcess,
             WarningForm::DroppedOutput => Self::DroppedOutput,
             WarningForm::LeftOut => Self::LeftOut,
+            WarningForm::NotHeld => Self::NotHeld,
         }
     }
 }

@@ -190,6 +190,8 @@ pub enum BrokenWorktree {
     Conflict,
     /// Its work cannot be committed.
     Snapshot,
+    /// Its worktree is never there, as if another process held the repository for ever.
+    Hangs,
 }
 
 impl FakeWorktrees {
@@ -217,6 +219,9 @@ fn as_played<T>(error: impl Fn(Box<dyn std::error::Error + Send + Sync>) -> T) -
 impl Worktrees for FakeWorktrees {
     async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Lease, WorktreeError>> {
         locked(&self.calls).push(WorktreeCall::Create(requests.clone()));
+        if requests.iter().any(|request| self.broken(&request.attempt) == Some(BrokenWorktree::Hangs)) {
+            std::future::pending::<()>().await;
+        }
         let answer = |WorktreeRequest { run, attempt, .. }| {
             let path = PathBuf::from(format!("/worktrees/{attempt}"));
             match self.broken(&attempt) {

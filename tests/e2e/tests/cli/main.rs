@@ -6,6 +6,7 @@ mod hostile_tasks;
 #[cfg(target_os = "linux")]
 mod limits;
 mod main_job;
+mod readers;
 mod repositories;
 mod stand;
 mod stopping;

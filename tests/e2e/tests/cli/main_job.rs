@@ -72,7 +72,7 @@ fn tasks_come_from_text_from_standard_input_from_folders_globs_and_batches() {
     stand
         .repo
         .write("gadugi.toml", "agent = \"cat\"\n[agents.cat]\ncommand = [\"sh\", \"-c\", \"cat > prompt.txt\"]\n");
-    stand.gadugi(&["run", "-t", "Write the changelog"]).expect(0);
+    stand.gadugi(&["run", "-t", "- Write the changelog"]).expect(0);
     let branch = stand.repo.git(&["for-each-ref", "--format=%(refname:short)", "refs/heads/gadugi"]);
     assert!(stand.repo.git(&["show", &format!("{branch}:prompt.txt")]).contains("Write the changelog"));
     stand.gadugi_reading(&["run", "-"], b"# From a pipe\nDo it.\n").expect(0);
@@ -90,6 +90,14 @@ fn tasks_come_from_text_from_standard_input_from_folders_globs_and_batches() {
     );
     stand.gadugi(&["run", &batch]).expect(0);
     assert_eq!(stand.outcomes().into_keys().collect::<Vec<_>>(), ["one", "two"]);
+}
+
+#[test]
+fn what_an_executor_does_not_hold_is_said_before_and_in_the_report() {
+    let stand = Stand::new();
+    let file = stand.task("t.md", "---\nrun: 'true'\nmemory: 1GiB\nimage: debian\n---\n");
+    let answer = stand.gadugi(&["run", &file]).expect(0).says(&["does not hold its image, memory"]);
+    assert!(answer.out.contains("t: the executor subprocess does not hold its image, memory"), "{}", answer.out);
 }
 
 #[test]
