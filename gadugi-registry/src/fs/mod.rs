@@ -188,6 +188,9 @@ impl FsRegistry {
         // Before the journal is read: a run that nobody drives then has written all that it will.
         let driven = is_driven(&folder)?;
         let mut journal = journal::read(&folder.journal())?;
+        if !driven && journal.damage.is_empty() {
+            journal.damage.extend(rebuild::lost_end(&folder, &journal));
+        }
         if !journal.damage.is_empty() {
             journal = rebuild::rebuild(&header, &folder, journal);
         }

@@ -1,4 +1,4 @@
-//! What can be known of a run whose journal is damaged.
+//! What can be known of a run whose journal is damaged or lacks its end.
 //!
 //! Intents, starts and ends are also kept as files of their attempts, line for line as in the journal, so
 //! those of them that the journal has lost are put back with their own numbers. What is then still
@@ -34,6 +34,19 @@ pub(crate) fn rebuild(header: &RunHeader, folder: &RunFolder, journal: Journal) 
     known.extend(concluded.into_iter().map(|event| (event.seq, event)));
     let events = keep_what_follows(header, known.into_values(), &mut damage);
     Journal { events, damage }
+}
+
+/// Says so when a journal that nobody writes any more ends before something that an attempt file holds: it was
+/// emptied or cut off, or the machine stopped between the file and the journal.
+pub(crate) fn lost_end(folder: &RunFolder, journal: &Journal) -> Option<String> {
+    let last = journal.events.last();
+    if last.is_some_and(|last| matches!(last.kind, EventKind::RunEnded { .. })) {
+        return None;
+    }
+    // What is wrong with the files is told when something is put back from them.
+    let kept = attempt_files(folder, &mut Vec::new()).into_iter().map(|event| event.seq).max()?;
+    let last = last.map_or(0, |last| last.seq);
+    (kept > last).then(|| format!("journal.jsonl ends after number {last}, but an attempt's file has number {kept}"))
 }
 
 /// The events that attempt files hold.

@@ -76,14 +76,27 @@ impl Written {
     }
 }
 
+/// Whether it is also in a file of its attempt.
+fn is_kept_twice(event: &Event) -> bool {
+    matches!(
+        event.kind,
+        EventKind::AttemptIntended { .. } | EventKind::CommandStarted { .. } | EventKind::CommandEnded { .. }
+    )
+}
+
 #[tokio::test]
-async fn a_journal_cut_at_any_byte_keeps_all_whole_lines_and_nothing_else() {
+async fn a_journal_cut_at_any_byte_keeps_all_whole_lines_and_gets_back_what_its_attempts_have() {
     let written = Written::short().await;
     for length in 0..written.bytes.len() {
         let history = written.with(&written.bytes[..length]).await;
         let whole = written.bytes[..length].iter().filter(|byte| **byte == b'\n').count();
-        assert_eq!(history.events, written.events[..whole], "cut at {length}");
-        assert_eq!(history.damage, Vec::<String>::new(), "cut at {length}");
+        assert_eq!(history.events[..whole], written.events[..whole], "cut at {length}");
+        written.assert_true(&history);
+        let lost: Vec<&Event> = written.events[whole..].iter().filter(|event| is_kept_twice(event)).collect();
+        for event in &lost {
+            assert!(history.events.contains(event), "{event:?} is lost, cut at {length}");
+        }
+        assert_eq!(history.damage.len(), usize::from(!lost.is_empty()), "cut at {length}: {:?}", history.damage);
     }
 }
 
@@ -106,11 +119,7 @@ async fn no_flipped_bit_is_taken_for_what_happened() {
 async fn intents_starts_and_ends_that_the_journal_lost_are_found_in_their_files() {
     let written = Written::long().await;
     for (n, event) in written.events.iter().enumerate() {
-        let kept_twice = matches!(
-            event.kind,
-            EventKind::AttemptIntended { .. } | EventKind::CommandStarted { .. } | EventKind::CommandEnded { .. }
-        );
-        if kept_twice {
+        if is_kept_twice(event) {
             let history = written.with(&written.without(&[n + 1])).await;
             assert_eq!(history.events, written.events, "without line {}", n + 1);
             assert_eq!(history.damage.len(), 1, "{:?}", history.damage);
