@@ -202,8 +202,7 @@ impl<'a> Batch<'a> {
 
 /// Writes the files of worktrees, several at a time. The answers are in no order.
 fn write_files(worktrees: Vec<(usize, PrepareCheckout)>) -> Vec<(usize, Result<(), GitError>)> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = worktrees.len().min(cores).min(MOST_THREADS);
+    let threads = worktrees.len().min(MOST_THREADS);
     let waiting = Mutex::new(worktrees.into_iter());
     let written = Mutex::new(Vec::new());
     let work = || {

@@ -11,6 +11,7 @@ use gadugi_core::Lease;
 use gix::ObjectId;
 use gix::bstr::ByteSlice;
 
+use crate::aside;
 use crate::error::GitError;
 use crate::marker::Marker;
 use crate::open::Opener;
@@ -120,7 +121,7 @@ impl Entry {
 
     /// Takes the entry off the list. The worktree itself is left alone.
     pub(crate) fn remove(&self) -> Result<(), GitError> {
-        fs::remove_dir_all(&self.admin).map_err(GitError::io("remove", &self.admin))?;
+        aside::delete(&self.admin)?;
         if let Some(list) = self.admin.parent() {
             remove_if_empty(list)?;
         }

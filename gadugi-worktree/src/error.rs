@@ -84,6 +84,15 @@ pub enum GitError {
         /// Why it could not be removed.
         cleanup: String,
     },
+    /// A worktree was removed, but its folder, which has another name by then, could not be deleted in full.
+    #[error("the worktree is removed, and what it held is kept, but a part of its folder remains at {}", .folder.display())]
+    Remains {
+        /// Where.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<GitError>,
+    },
     /// The command git could not be started.
     #[error("cannot start git")]
     Start(#[source] io::Error),

@@ -12,6 +12,7 @@
 //! - Worktrees are registered one after the other under a lock of the repository, since git and gix lose entries
 //!   otherwise. Where gix would not do as git does, `git worktree add` is called.
 
+mod aside;
 mod beyond_gix;
 mod branch;
 mod checkout;

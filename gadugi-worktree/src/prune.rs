@@ -7,14 +7,16 @@ use std::path::Path;
 
 use gadugi_core::{BranchName, CommitId, Pruned};
 
+use crate::aside;
 use crate::branch;
-use crate::entry::{Entry, HeadAt, head_in, real};
+use crate::entry::{Entry, HeadAt, head_in, real, remove_if_empty};
 use crate::error::GitError;
 use crate::ids::to_object;
 use crate::keepers::{Keepers, is_lost_with};
 use crate::worktrees::WorktreeSettings;
 
-/// Removes entries of ours whose folder is gone, and worktrees of ours that were never finished. Those that somebody
+/// Removes entries of ours whose folder is gone, worktrees of ours that were never finished, and what remains of
+/// folders that were to be deleted. Worktrees that somebody
 /// has locked stay, and those whose `HEAD` alone keeps a commit. The caller holds the repository's lock, so nobody is
 /// making a worktree of ours now.
 pub(crate) fn prune(settings: &WorktreeSettings, dry_run: bool) -> Result<Vec<Pruned>, GitError> {
@@ -32,7 +34,7 @@ pub(crate) fn prune(settings: &WorktreeSettings, dry_run: bool) -> Result<Vec<Pr
         }
         if !dry_run {
             if !is_gone {
-                fs::remove_dir_all(&entry.folder).map_err(GitError::io("remove", &entry.folder))?;
+                aside::put_aside(&entry.folder)?;
             }
             entry.remove()?;
             if let Some(half_made) = half_made {
@@ -40,6 +42,13 @@ pub(crate) fn prune(settings: &WorktreeSettings, dry_run: bool) -> Result<Vec<Pr
             }
         }
         pruned.push(Pruned::Entry { name: entry.name(), path: entry.folder });
+    }
+    if !dry_run {
+        for leftover in aside::leftovers(&settings.folder)? {
+            aside::delete(&leftover)?;
+        }
+        // That it stays would do no harm.
+        remove_if_empty(&settings.folder).ok();
     }
     Ok(pruned)
 }

@@ -1,6 +1,5 @@
 //! Giving worktrees back without losing anything.
 
-use std::fs;
 use std::io;
 
 use gadugi_core::{BranchFate, BranchName, BranchRelease, KeepReason, Lease, Release, ReleaseRequest, WorktreeFate};
@@ -8,9 +7,10 @@ use gix::ObjectId;
 use gix::bstr::ByteSlice;
 use gix::refs::transaction::PreviousValue;
 
+use crate::aside;
 use crate::branch;
 use crate::checkout::Checkout;
-use crate::entry::Entry;
+use crate::entry::{Entry, remove_if_empty};
 use crate::error::GitError;
 use crate::history::is_ancestor;
 use crate::keepers::{Keepers, is_lost_with};
@@ -50,6 +50,10 @@ pub(crate) fn release(
             branch::part(&repo, &keepers, branch, tip, request)?
         }
     };
+    if !request.dry_run {
+        // That it stays would do no harm.
+        remove_if_empty(&settings.folder).ok();
+    }
     Ok(Release { worktree, branch, dropped })
 }
 
@@ -106,8 +110,9 @@ fn remove(
         keep_in_trash(&checkout.repo, lease, last)?;
     }
     let Checkout { entry, .. } = checkout;
-    fs::remove_dir_all(&entry.folder).map_err(GitError::io("remove", &entry.folder))?;
+    let aside = aside::put_aside(&entry.folder)?;
     entry.remove()?;
+    aside::delete(&aside).map_err(|source| GitError::Remains { folder: aside, source: source.into() })?;
     Ok(WorktreeFate::Removed)
 }
 

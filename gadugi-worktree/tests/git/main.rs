@@ -1,5 +1,6 @@
 //! `GitWorktrees` on real repositories, checked with real git.
 
+mod aside;
 mod create;
 mod discover;
 mod ground;

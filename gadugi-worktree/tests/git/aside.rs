@@ -1,0 +1,87 @@
+//! Worktrees whose folders are hard to delete, and what is left of them.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use gadugi_core::{WorktreeFate, Worktrees};
+
+use crate::ground::{DELETE, Ground, KEEP, write};
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("permissions");
+}
+
+/// Whether permissions mean nothing to this process, as for root.
+fn is_above_permissions() -> bool {
+    let folder = tempfile::tempdir().expect("a folder");
+    set_mode(folder.path(), 0o555);
+    let is_above = fs::write(folder.path().join("file"), "").is_ok();
+    set_mode(folder.path(), 0o755);
+    is_above
+}
+
+/// Runs one test of this program again, as a process that permissions bind.
+fn run_without_privileges(test: &str) {
+    let program = std::env::current_exe().expect("the path of this program");
+    let mut command = Command::new("setpriv");
+    command.args(["--inh-caps=-all", "--bounding-set=-all"]).arg(program).args(["--exact", test]);
+    let output = command.output().expect("root needs setpriv for this test");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[tokio::test]
+async fn folders_that_are_not_writable_go_with_the_worktree_and_links_out_of_it_are_not_followed() {
+    if is_above_permissions() {
+        let test = "folders_that_are_not_writable_go_with_the_worktree_and_links_out_of_it_are_not_followed";
+        return run_without_privileges(&format!("aside::{test}"));
+    }
+    let ground = Ground::new();
+    let outside = ground.repo.root().join("outside");
+    fs::create_dir(&outside).expect("a folder");
+    fs::write(outside.join("file.txt"), "precious").expect("a file");
+    set_mode(&outside, 0o555);
+    let lease = ground.create("a").await;
+    write(&lease, "d/inner/w.txt", "w");
+    write(&lease, "m.txt", "m");
+    symlink(&outside, lease.path.join("d/link")).expect("a link");
+    for folder in ["d/inner", "d", ""] {
+        set_mode(&lease.path.join(folder), 0o555);
+    }
+    ground.commit(&lease).await;
+    let fate = ground.release(&lease, KEEP).await.worktree;
+    assert_eq!(fate, WorktreeFate::Removed);
+    assert!(!ground.folder().exists(), "something of the worktree is left");
+    assert_eq!(fs::metadata(&outside).expect("the folder").permissions().mode() & 0o777, 0o555);
+    assert_eq!(fs::read_to_string(outside.join("file.txt")).expect("the file"), "precious");
+    ground.assert_sound();
+    set_mode(&outside, 0o755);
+}
+
+#[tokio::test]
+async fn the_folder_of_worktrees_goes_with_the_last_of_them() {
+    let ground = Ground::new();
+    let (a, b) = (ground.create("a").await, ground.create("b").await);
+    ground.release(&a, DELETE).await;
+    assert!(ground.folder().exists());
+    ground.release(&b, DELETE).await;
+    assert!(!ground.folder().exists());
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_deletion_that_was_cut_short_is_deleted_later() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    let folder = ground.folder();
+    // As it is when the process is killed after the renaming.
+    fs::rename(&lease.path, folder.join(".gadugi-removed-1-a")).expect("a new name");
+    fs::create_dir(folder.join(".mine")).expect("a folder of somebody's");
+    assert_eq!(ground.worktrees.prune(true).await.expect("a list").len(), 1);
+    assert!(folder.join(".gadugi-removed-1-a").exists());
+    assert_eq!(ground.worktrees.prune(false).await.expect("a list").len(), 1);
+    assert!(!folder.join(".gadugi-removed-1-a").exists());
+    assert!(folder.join(".mine").exists());
+    assert!(ground.listed().is_empty());
+}
