@@ -11,6 +11,9 @@ use crate::table::columns;
 use crate::terminal::{Tone, harmless};
 use crate::time_text::short;
 
+/// How many pairs of tasks that touch the same files are named; there may be half a million of them.
+const MOST_PAIRS: usize = 20;
+
 pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<Code, Failure> {
     let site = Site::open(&context.surroundings)?;
     let config = tasks::config(context, &site, Some(&args.tasks))?;
@@ -66,9 +69,15 @@ fn summary(plan: &Plan, config: &Config, base: &compose::Base, executor: &str, r
     if path.len() > 1 {
         lines.push(format!("longest chain: {}", names(&path).join(" -> ")));
     }
-    for (a, b) in plan.overlaps() {
+    let overlaps = plan.overlaps();
+    for &(a, b) in overlaps.iter().take(MOST_PAIRS) {
         let turns = if config.allow_overlap { "may run at once, as configured" } else { "take turns" };
         lines.push(format!("{} touch the same files: they {turns}", names(&[a, b]).join(" and ")));
+    }
+    match overlaps.len().saturating_sub(MOST_PAIRS) {
+        0 => {}
+        1 => lines.push("… and 1 more pair".to_owned()),
+        more => lines.push(format!("… and {more} more pairs")),
     }
     if let Some(timeout) = config.timeout {
         lines.push(format!("timeout: {}", short(timeout)));

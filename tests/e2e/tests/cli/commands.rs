@@ -16,6 +16,17 @@ fn init_writes_a_file_that_works_and_never_over_one_that_is_there() {
 }
 
 #[test]
+fn a_named_configuration_is_looked_for_from_the_folder_of_c() {
+    let stand = Stand::new();
+    stand.repo.write("other.toml", "jobs = 3\n");
+    let file = stand.script("a", "true");
+    let folder = stand.repo.path().to_str().expect("UTF-8").to_owned();
+    let args = ["-C", &folder, "--config", "other.toml", "plan", &file];
+    let answer: crate::stand::Answer = stand.command_in(&stand.repo.root(), &args).output().expect("it starts").into();
+    assert!(answer.expect(0).out.contains("at most 3 at once"));
+}
+
+#[test]
 fn doctor_says_what_works_and_how_to_mend_what_does_not() {
     let stand = Stand::new();
     let answer = stand.gadugi(&["doctor"]).expect(0);
@@ -41,6 +52,18 @@ fn plan_shows_order_and_overlaps_and_starts_nothing() {
     assert!(answer.out.contains("a and b"), "{}", answer.out);
     assert_eq!(stand.repo.fingerprint(), before);
     assert!(!stand.repo.path().join(".git/gadugi/runs").exists());
+}
+
+#[test]
+fn plan_names_some_of_many_overlaps_and_counts_the_rest() {
+    let stand = Stand::new();
+    for n in 0..300 {
+        stand.task(&format!("t{n}.md"), "---\ntouches: [src]\nrun: 'true'\n---\n");
+    }
+    let folder = stand.repo.root().join("tasks");
+    let plan = stand.gadugi(&["plan", folder.to_str().expect("UTF-8")]).expect(0).out;
+    assert_eq!(plan.matches("take turns").count(), 20, "{plan}");
+    assert!(plan.contains("… and 44830 more pairs"), "{plan}");
 }
 
 #[test]
@@ -80,6 +103,37 @@ fn logs_can_show_the_last_lines_of_any_attempt() {
     stand.gadugi(&["logs", "tt"]).expect(2).says(&["`tt`", "`t`"]);
     stand.gadugi(&["logs", "t", "--attempt", "3"]).expect(2).says(&["attempt 3"]);
     stand.gadugi(&["logs", "t", "--run", "1999"]).expect(2).says(&["1999"]);
+}
+
+#[test]
+fn logs_that_are_followed_show_every_attempt_whole() {
+    let stand = Stand::new();
+    let gate = stand.repo.root().join("gate");
+    let script = [
+        "if [ $GADUGI_ATTEMPT = 1 ]; then",
+        "  echo before; echo begun",
+        &format!("  while [ ! -e '{}' ]; do sleep 0.02; done", gate.display()),
+        "fi",
+        "printf \"$GADUGI_ATTEMPT: 10%%\\r$GADUGI_ATTEMPT: 20%%\\r\\nmiddle\\nlast\"; exit 1",
+    ];
+    let file = stand.task("t.md", format!("---\nretries: 3\nrun: |\n  {}\n---\n", script.join("\n  ")));
+    let run = Going::start(stand.command(&["run", &file]));
+    while stand.gadugi(&["logs", "t"]).out != "before\nbegun\n" {}
+    let follow = |args: &[&str], first: &str| {
+        let mut following = Going::start(stand.command(&[&["logs", "-f", "t"], args].concat()));
+        assert_eq!(following.next_line(), first);
+        following
+    };
+    let all = follow(&[], "before\n");
+    let last = follow(&["-n", "1"], "begun\n");
+    let first = follow(&["--attempt", "1"], "before\n");
+    std::fs::write(&gate, "").expect("the gate opens");
+    run.end().expect(1);
+    let of = |n: u32| format!("{n}: 10%\n{n}: 20%\nmiddle\nlast");
+    let whole = (1..=4).map(|n| of(n) + "\n").collect::<String>();
+    assert_eq!(all.end().expect(0).out, format!("begun\n{whole}"));
+    assert_eq!(last.end().expect(0).out, whole, "-n is about what was there at the beginning");
+    assert_eq!(first.end().expect(0).out, format!("begun\n{}", of(1)));
 }
 
 #[test]

@@ -155,6 +155,19 @@ impl Going {
         }
     }
 
+    /// Waits for the next line of its result.
+    #[track_caller]
+    pub(crate) fn next_line(&mut self) -> String {
+        let out = self.child.stdout.as_mut().expect("it was piped");
+        let mut line = Vec::new();
+        while !line.ends_with(b"\n") {
+            let mut byte = [0];
+            std::io::Read::read_exact(out, &mut byte).expect("it prints a line");
+            line.extend(byte);
+        }
+        String::from_utf8(line).expect("UTF-8")
+    }
+
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).expect("it runs");

@@ -47,7 +47,7 @@ fn a_second_ctrl_c_kills_what_does_not_listen() {
     let mut run = Going::start(stand.command(&["run", &file]));
     let task = pid(&stand, "deaf");
     run.signal(Signal::INT);
-    run.until("once more to kill");
+    run.until("once more kills");
     run.signal(Signal::INT);
     run.end().expect(130);
     assert!(!is_alive(&task));
@@ -101,4 +101,33 @@ fn after_a_kill_of_gadugi_ps_says_that_nobody_drives_the_run_and_stop_ends_its_t
     let ps = stand.gadugi(&["ps"]).expect(0).out;
     assert!(ps.contains("ended unseen") && !ps.contains("running"), "{ps}");
     assert_eq!(std::fs::read_to_string(stand.worktrees().join("a/half.txt")).expect("it stays"), "half\n");
+}
+
+#[test]
+fn stop_says_so_when_the_driver_is_suspended() {
+    let stand = Stand::new();
+    let file = slow(&stand, "a");
+    let run = Going::start(stand.command(&["run", &file]));
+    let task = pid(&stand, "a");
+    run.signal(Signal::STOP);
+    stand.gadugi(&["stop"]).expect(1).says(&["is suspended", "-CONT"]);
+    assert!(is_alive(&task));
+    run.signal(Signal::CONT);
+    run.end().expect(130);
+    assert!(!is_alive(&task), "the request was left for the driver");
+}
+
+#[test]
+fn times_of_a_run_that_nobody_drives_stand_still() {
+    let stand = Stand::new();
+    let file = slow(&stand, "a");
+    let run = Going::start(stand.command(&["run", &file]));
+    pid(&stand, "a");
+    while !stand.gadugi(&["ps"]).expect(0).out.contains("pid ") {}
+    run.signal(Signal::KILL);
+    drop(run.end());
+    stand.gadugi(&["stop", "--now"]).expect(0);
+    let json: serde_json::Value = serde_json::from_str(&stand.gadugi(&["ps", "--json"]).expect(0).out).expect("JSON");
+    let task = &json[0]["tasks"][0];
+    assert_eq!((task["state"].as_str(), task["command_seconds"].as_f64()), (Some("ended unseen"), None));
 }
