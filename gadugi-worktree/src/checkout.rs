@@ -9,6 +9,7 @@ use gix::index::entry::{Flags, Mode};
 use crate::branch;
 use crate::entry::Entry;
 use crate::error::GitError;
+use crate::hidden::Hidden;
 use crate::history::is_ancestor;
 use crate::status::Changes;
 use crate::worktrees::WorktreeSettings;
@@ -19,6 +20,7 @@ pub(crate) struct Checkout {
     pub(crate) repo: gix::Repository,
     pub(crate) index: gix::index::File,
     pub(crate) changes: Changes,
+    pub(crate) hidden: Hidden,
     /// The commit that its `HEAD` is on; `None` on a branch without commits.
     pub(crate) head: Option<ObjectId>,
     /// Whether its `HEAD` is on the attempt's branch.
@@ -38,10 +40,11 @@ impl Checkout {
         repo.object_cache_size_if_unset(4 * 1024 * 1024);
         let index = honest_index(&repo)?;
         let changes = Changes::of(&repo, &index)?;
+        let hidden = Hidden::among(&changes.ignored, &repo, &index)?;
         let on_branch = repo.head_name()?.is_some_and(|name| name == branch::full_name(branch));
         let head = repo.head()?.try_into_peeled_id()?.map(gix::Id::detach);
         let tip = branch::tip(&repo, branch)?;
-        Ok(Self { entry, index, changes, head, on_branch, tip, repo })
+        Ok(Self { entry, index, changes, hidden, head, on_branch, tip, repo })
     }
 
     /// What would be lost, or disturbed, if the worktree were removed.
@@ -57,8 +60,8 @@ impl Checkout {
             reasons.push(KeepReason::HeadElsewhere);
         }
         reasons.extend(self.submodules()?.into_iter().map(|path| KeepReason::Submodule { path }));
-        if !self.changes.is_empty() {
-            reasons.push(KeepReason::Uncommitted { files: self.changes.files() });
+        if !self.changes.is_empty() || !self.hidden.is_empty() {
+            reasons.push(KeepReason::Uncommitted { files: self.changes.files() + self.hidden.count() });
         }
         Ok(reasons)
     }

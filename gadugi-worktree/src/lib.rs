@@ -20,6 +20,7 @@ mod command;
 mod create;
 mod entry;
 mod error;
+mod hidden;
 mod history;
 mod ids;
 mod keepers;

@@ -12,6 +12,7 @@ use crate::branch;
 use crate::checkout::Checkout;
 use crate::entry::{Entry, remove_if_empty};
 use crate::error::GitError;
+use crate::hidden::Hidden;
 use crate::history::is_ancestor;
 use crate::keepers::{Keepers, is_lost_with};
 use crate::save::save;
@@ -82,7 +83,7 @@ fn remove(
     request: ReleaseRequest,
     dropped: &mut Vec<String>,
 ) -> Result<WorktreeFate, GitError> {
-    let checkout = Checkout::look(settings, lease, branch)?;
+    let mut checkout = Checkout::look(settings, lease, branch)?;
     let mut reasons = checkout.reasons_to_keep()?;
     if request.discard {
         // Whoever has locked it wants it to stay.
@@ -92,6 +93,9 @@ fn remove(
         return Ok(WorktreeFate::Kept(reasons));
     }
     if request.discard {
+        let Hidden { files, nested } = std::mem::take(&mut checkout.hidden);
+        checkout.changes.untracked.extend(files);
+        checkout.changes.nested.extend(nested);
         dropped.extend(
             checkout
                 .changes

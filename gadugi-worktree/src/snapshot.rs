@@ -33,6 +33,7 @@ pub(crate) fn snapshot(settings: &WorktreeSettings, lease: &Lease, request: Snap
     }
     let repo = &checkout.repo;
     let base = lease.base.as_ref().map_or(tip, to_object);
+    uncommitted += checkout.hidden.count();
     Ok(Work {
         tip: Some(to_commit(tip)),
         commits: commits_beyond(repo, tip, &[base])?,

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use gix::bstr::{BStr, BString};
 use gix::dir::entry::{Kind, Status};
+use gix::dir::walk::EmissionMode;
 use gix::index::Entry as IndexEntry;
 use gix::status::index_worktree::Options;
 use gix::status::plumbing::index_as_worktree::traits::{FastEq, SubmoduleStatus};
@@ -26,7 +27,7 @@ pub(crate) enum Edit {
     Removed,
 }
 
-/// All that is not committed in a work tree. Ignored files are not looked at.
+/// All that is not committed in a work tree. What is ignored is listed, but does not count.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// Paths that differ between `HEAD` and the index.
@@ -37,6 +38,8 @@ pub(crate) struct Changes {
     pub(crate) untracked: BTreeSet<BString>,
     /// Folders that are repositories of their own: unknown to git, or submodules in a state that it cannot commit.
     pub(crate) nested: BTreeSet<BString>,
+    /// What is ignored; a folder of which all is ignored is given as one.
+    pub(crate) ignored: Vec<BString>,
 }
 
 impl Changes {
@@ -87,7 +90,8 @@ fn staged(repo: &gix::Repository, index: &gix::index::State) -> Result<BTreeSet<
 
 fn unstaged(repo: &gix::Repository, index: &gix::index::State) -> Result<Changes, GitError> {
     let mut seen = Seen { root: repo.workdir(), changes: Changes::default() };
-    let walk = repo.dirwalk_options()?.emit_untracked(gix::dir::walk::EmissionMode::Matching);
+    let walk = repo.dirwalk_options()?.emit_untracked(EmissionMode::Matching);
+    let walk = walk.emit_ignored(Some(EmissionMode::CollapseDirectory));
     repo.index_worktree_status(
         index,
         None::<&str>,
@@ -147,6 +151,9 @@ impl<'index> VisitEntry<'index> for Seen<'_> {
                 // Git cannot keep pipes, sockets and devices, and does not see empty folders.
                 Some(Kind::Untrackable | Kind::Directory) | None => {}
             },
+            Entry::DirectoryContents { entry, .. } if matches!(entry.status, Status::Ignored(_)) => {
+                self.changes.ignored.push(entry.rela_path);
+            }
             Entry::DirectoryContents { .. } | Entry::Rewrite { .. } => {}
         }
     }

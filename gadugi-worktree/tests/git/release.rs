@@ -459,3 +459,56 @@ async fn a_worktree_that_an_older_version_made_without_the_number_of_the_attempt
     fs::write(&note, text.replace("attempt 1\n", "")).expect("a note");
     assert_eq!(ground.release(&lease, DELETE).await.worktree, WorktreeFate::Removed);
 }
+
+/// Writes a `.gitignore` that hides all files of its folder, and itself.
+fn hide_everything(lease: &Lease, folder: &str) {
+    write(lease, &format!("{folder}x"), "x");
+    write(lease, &format!("{folder}hidden.txt"), "y");
+    write(lease, &format!("{folder}.gitignore"), "*\n");
+}
+
+#[tokio::test]
+async fn files_that_a_gitignore_of_the_task_hides_with_itself_keep_the_worktree() {
+    let ground = Ground::new();
+    for (task, folder) in [("root", ""), ("folder", "one/two/")] {
+        let lease = ground.create(task).await;
+        if folder.is_empty() {
+            fs::remove_file(lease.path.join(".gitignore")).expect("the committed rules go");
+            ground.git(&lease, &["rm", "-q", "--cached", ".gitignore"]);
+            ground.git(&lease, &["commit", "-q", "-m", "Without rules"]);
+        }
+        hide_everything(&lease, folder);
+        let work = ground.commit(&lease).await;
+        assert_eq!((work.files, work.uncommitted), (u64::from(folder.is_empty()), 3), "{task}");
+        let release = ground.release(&lease, DELETE).await;
+        assert_eq!(release.worktree, WorktreeFate::Kept(vec![KeepReason::Uncommitted { files: 3 }]), "{task}");
+        assert!(lease.path.join(format!("{folder}hidden.txt")).exists());
+    }
+}
+
+#[tokio::test]
+async fn hidden_files_that_are_discarded_stay_in_the_trash() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    hide_everything(&lease, "new/");
+    write(&lease, "new/.env", "TOKEN=x");
+    write(&lease, "target/big.o", "ignored by a committed rule");
+    let release = ground.release(&lease, DISCARD).await;
+    assert_eq!((release.worktree, release.dropped), (WorktreeFate::Removed, vec!["new/.env".to_owned()]));
+    let trash = format!("refs/gadugi/trash/{RUN}/a");
+    let files = ground.repo.git(&["ls-tree", "-r", "--name-only", &trash, "new", "target"]);
+    assert_eq!(files, "new/.gitignore\nnew/hidden.txt\nnew/x");
+}
+
+#[tokio::test]
+async fn files_that_a_gitignore_of_the_task_hides_go_once_it_is_committed_itself() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    write(&lease, "new/.gitignore", "cache/\n");
+    write(&lease, "new/cache/big.o", "ignored");
+    write(&lease, "target/.gitignore", "*\n");
+    write(&lease, "target/big.o", "ignored by a committed rule");
+    let work = ground.commit(&lease).await;
+    assert_eq!((work.files, work.uncommitted), (1, 0));
+    assert_eq!(ground.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
+}
