@@ -1,6 +1,6 @@
 //! Runs as the registry tells of them: folded once, or read on as they grow.
 
-use gadugi_core::{Registry, RegistryError, RunHistory, RunId, RunRecord, TaskId, error_chain};
+use gadugi_core::{ExecIdentity, Registry, RegistryError, RunHistory, RunId, RunRecord, TaskId, error_chain};
 
 use crate::compose::{Follower, Site};
 use crate::failure::Failure;
@@ -47,6 +47,11 @@ impl LoadedRun {
                 .hint(format!("it has {}", ids.join(", ")))
         })
     }
+}
+
+/// How people call a process or container: the beginning of its identity, such as `pid 4711`.
+pub(crate) fn process_name(identity: &ExecIdentity) -> String {
+    identity.token.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
 /// A run that is read on as it grows.

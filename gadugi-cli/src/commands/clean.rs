@@ -15,7 +15,7 @@ use crate::args::CleanArgs;
 use crate::compose::{self, Site};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
-use crate::runs::LoadedRun;
+use crate::runs::{LoadedRun, process_name};
 
 pub(super) async fn clean(context: &Context, args: &CleanArgs) -> Result<Code, Failure> {
     let site = Site::open(&context.surroundings)?;
@@ -136,7 +136,7 @@ async fn clean_place(
 fn alive(attempt: &AttemptRecord) -> Option<String> {
     let command = attempt.commands.last().filter(|command| command.end.is_none())?;
     let runs = compose::is_alive(&command.identity) != Some(false);
-    runs.then(|| command.identity.token.split(' ').take(2).collect::<Vec<_>>().join(" "))
+    runs.then(|| process_name(&command.identity))
 }
 
 fn removed(dry_run: bool) -> &'static str {

@@ -10,7 +10,7 @@ use super::Context;
 use crate::args::PsArgs;
 use crate::compose::{self, Site};
 use crate::failure::{Code, Failure};
-use crate::runs::LoadedRun;
+use crate::runs::{LoadedRun, process_name};
 use crate::table::columns;
 use crate::terminal::Tone;
 use crate::time_text::short;
@@ -155,11 +155,10 @@ impl Seen {
         Some(attempt.command_time() + running)
     }
 
-    /// The beginning of the identity of a process that runs, such as `pid 4711`.
+    /// Its process, while it runs.
     fn process(&self, task: &TaskRecord) -> Option<String> {
         let TaskState::Running { identity, .. } = &task.state else { return None };
-        let words: Vec<_> = identity.token.split(' ').take(2).collect();
-        (self.state(task) == "running").then(|| words.join(" "))
+        (self.state(task) == "running").then(|| process_name(identity))
     }
 }
 

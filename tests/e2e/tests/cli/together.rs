@@ -110,3 +110,45 @@ fn a_run_that_cannot_be_read_does_not_hinder_commands_about_others() {
     assert!(answer.out.contains("gadugi/one"), "{}", answer.out);
     assert!(stand.worktrees().join("two/2.txt").exists(), "what belongs to a run that cannot be read stays");
 }
+
+#[test]
+fn a_worktree_that_a_crash_kept_from_the_journal_is_cleaned_with_its_run() {
+    let stand = Stand::new();
+    let one = stand.script("one", "echo 1 > 1.txt; exit 1");
+    stand.gadugi(&["run", &one]).expect(1);
+    let run = stand.report()["run"].as_str().expect("an id").to_owned();
+    let folder = stand.repo.path().join(".git/gadugi/runs").join(&run);
+    // As after a crash right behind the making of the worktree.
+    let journal = std::fs::read_to_string(folder.join("journal.jsonl")).expect("a journal");
+    let intent = journal.find("attempt_intended").expect("an intent");
+    let end = intent + journal[intent..].find('\n').expect("a whole line") + 1;
+    std::fs::write(folder.join("journal.jsonl"), &journal[..end]).expect("a short journal");
+    for file in ["proc.json", "exit.json"] {
+        std::fs::remove_file(folder.join("tasks/one/1").join(file)).expect("it was there");
+    }
+    let kept = stand.gadugi(&["clean"]).expect(0).out;
+    assert!(kept.contains("1 uncommitted file"), "{kept}");
+
+    let header = folder.join("run.json");
+    std::fs::rename(&header, folder.join("away")).expect("the run is gone");
+    let unknown = stand.gadugi(&["clean", "--all", "--discard"]).expect(0).out;
+    assert!(unknown.contains("repo.gadugi/one: its run is not known"), "{unknown}");
+    assert!(stand.worktrees().join("one/1.txt").exists());
+    std::fs::rename(folder.join("away"), header).expect("the run is there again");
+
+    stand.gadugi(&["clean", "--all", "--discard"]).expect(0);
+    assert!(!stand.worktrees().join("one").exists());
+    assert_eq!(stand.repo.git(&["show", &format!("refs/gadugi/trash/{run}/one:1.txt")]), "1");
+    stand.assert_sound();
+}
+
+#[test]
+fn a_worktree_that_somebody_removed_is_told_of_once() {
+    let stand = Stand::new();
+    let one = stand.script("one", "echo 1 > 1.txt; exit 1");
+    stand.gadugi(&["run", &one]).expect(1);
+    std::fs::remove_dir_all(stand.worktrees().join("one")).expect("it was there");
+    let first = stand.gadugi(&["clean"]).expect(0).out;
+    assert_eq!(first.matches("which is gone").count(), 1, "{first}");
+    assert_eq!(stand.gadugi(&["clean"]).expect(0).out, "");
+}
