@@ -97,6 +97,8 @@ pub enum KeepReason {
     },
     /// Its `HEAD` is neither on the attempt's branch nor reachable from it.
     HeadElsewhere,
+    /// `.git` in it is gone or leads elsewhere: it may be another repository by now.
+    GitFileReplaced,
     /// A merge, rebase, cherry-pick, revert or bisect is under way there.
     OperationInProgress {
         /// Which, as in `git status`.
@@ -134,6 +136,7 @@ impl std::fmt::Display for KeepReason {
         match self {
             Self::Uncommitted { files } => write!(f, "{files} uncommitted file{}", plural(files)),
             Self::HeadElsewhere => f.write_str("its HEAD is not on the task's branch"),
+            Self::GitFileReplaced => f.write_str("its .git file is gone or was replaced"),
             Self::OperationInProgress { operation } => write!(f, "{operation} is in progress"),
             Self::Submodule { path } => write!(f, "the submodule {path} has changes"),
             Self::Locked { reason } if reason.is_empty() => f.write_str("it is locked"),

@@ -56,7 +56,10 @@ impl Checkout {
         if let Some(operation) = self.operation() {
             reasons.push(KeepReason::OperationInProgress { operation: operation.to_owned() });
         }
-        if !self.entry.is_linked_back() || !self.is_head_on_branch()? {
+        if !self.entry.is_linked_back() {
+            reasons.push(KeepReason::GitFileReplaced);
+        }
+        if !self.is_head_on_branch()? {
             reasons.push(KeepReason::HeadElsewhere);
         }
         reasons.extend(self.submodules()?.into_iter().map(|path| KeepReason::Submodule { path }));

@@ -81,6 +81,7 @@ impl From<WorkForm> for Work {
 pub(crate) enum KeepReasonForm {
     Uncommitted { files: u64 },
     HeadElsewhere,
+    GitFileReplaced,
     OperationInProgress { operation: String },
     Submodule { path: String },
     Locked { reason: String },
@@ -97,6 +98,7 @@ impl TryFrom<&KeepReason> for KeepReasonForm {
         match reason {
             KeepReason::Uncommitted { files } => Ok(Self::Uncommitted { files: *files }),
             KeepReason::HeadElsewhere => Ok(Self::HeadElsewhere),
+            KeepReason::GitFileReplaced => Ok(Self::GitFileReplaced),
             KeepReason::OperationInProgress { operation } => {
                 Ok(Self::OperationInProgress { operation: operation.clone() })
             }
@@ -116,6 +118,7 @@ impl From<KeepReasonForm> for KeepReason {
         match form {
             KeepReasonForm::Uncommitted { files } => Self::Uncommitted { files },
             KeepReasonForm::HeadElsewhere => Self::HeadElsewhere,
+            KeepReasonForm::GitFileReplaced => Self::GitFileReplaced,
             KeepReasonForm::OperationInProgress { operation } => Self::OperationInProgress { operation },
             KeepReasonForm::Submodule { path } => Self::Submodule { path },
             KeepReasonForm::Locked { reason } => Self::Locked { reason },

@@ -255,6 +255,7 @@ fn any_reason() -> impl Strategy<Value = KeepReason> {
     prop_oneof![
         any::<u64>().prop_map(|files| KeepReason::Uncommitted { files }),
         Just(KeepReason::HeadElsewhere),
+        Just(KeepReason::GitFileReplaced),
         any::<String>().prop_map(|operation| KeepReason::OperationInProgress { operation }),
         any::<String>().prop_map(|path| KeepReason::Submodule { path }),
         any::<String>().prop_map(|reason| KeepReason::Locked { reason }),

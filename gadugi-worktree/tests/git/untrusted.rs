@@ -49,7 +49,7 @@ async fn a_repository_in_place_of_the_git_file_is_not_used_and_its_files_are_com
     assert_eq!((work.commits, work.files, work.uncommitted), (1, 2, 0));
     assert_eq!(work.tip.expect("a tip").as_str(), ground.repo.git(&["rev-parse", branch(&lease)]));
     let release = ground.release(&lease, KEEP).await;
-    assert_eq!(release.worktree, WorktreeFate::Kept(vec![KeepReason::HeadElsewhere]));
+    assert_eq!(release.worktree, WorktreeFate::Kept(vec![KeepReason::GitFileReplaced]));
     assert!(!trace.exists(), "the canary was run");
 }
 
@@ -64,7 +64,7 @@ async fn a_git_file_that_leads_elsewhere_is_not_followed() {
     write(&lease, "a.txt", "a");
     assert_eq!(ground.commit(&lease).await.files, 1);
     let release = ground.release(&lease, KEEP).await;
-    assert_eq!(release.worktree, WorktreeFate::Kept(vec![KeepReason::HeadElsewhere]));
+    assert_eq!(release.worktree, WorktreeFate::Kept(vec![KeepReason::GitFileReplaced]));
     assert!(!trace.exists(), "the canary was run");
 }
 
@@ -74,7 +74,7 @@ async fn a_worktree_without_its_git_file_is_collected_and_kept() {
     let lease = ground.create("a").await;
     fs::remove_file(lease.path.join(".git")).expect("the .git file goes");
     write(&lease, "a.txt", "a");
-    assert_eq!(collect_and_release(&ground, &lease).await, WorktreeFate::Kept(vec![KeepReason::HeadElsewhere]));
+    assert_eq!(collect_and_release(&ground, &lease).await, WorktreeFate::Kept(vec![KeepReason::GitFileReplaced]));
 }
 
 #[tokio::test]
