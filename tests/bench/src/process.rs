@@ -32,7 +32,7 @@ pub(crate) fn gadugi(folder: &Path) -> Result<Command, BenchError> {
     Ok(command)
 }
 
-/// `xargs` with these lines to read, one for each call of what is going to follow in its arguments.
+/// `xargs` in a folder; the program that its further arguments name is called once for each of these lines.
 pub(crate) fn xargs(parallel: usize, lines: &[String], folder: &Path) -> Result<Command, BenchError> {
     let path = folder.join("lines");
     let file = fs::write(&path, lines.join("\n") + "\n").and_then(|()| File::open(&path));

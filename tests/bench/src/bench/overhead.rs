@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 
 use gadugi_test_support::repo::TestRepo;
@@ -203,11 +203,12 @@ fn alone(size: Size, out: &mut dyn Write) -> Result<(), BenchError> {
     writeln!(out, "## overhead, each part by itself, one task after the other, {} rounds\n", size.rounds)?;
     let mut in_memory = Vec::new();
     let mut on_the_disk = Vec::new();
-    for _ in 0..size.rounds {
+    let disk = on_disk()?;
+    for round in 0..size.rounds {
         let repo = repository(size.files);
-        in_memory.push(alone_with(&repo, size.tasks, &repo.root())?);
-        let (repo, disk) = (repository(size.files), on_disk()?);
-        on_the_disk.push(alone_with(&repo, size.tasks, disk.path())?);
+        in_memory.push(alone_with(&repo, size.tasks, repo.root().join("state"))?);
+        let repo = repository(size.files);
+        on_the_disk.push(alone_with(&repo, size.tasks, disk.path().join(round.to_string()))?);
     }
     let ms = |rounds: &[AloneFigures], figure: fn(&AloneFigures) -> f64| -> Sample {
         rounds.iter().map(|round| figure(round) * 1000.0).collect()
@@ -236,7 +237,7 @@ fn alone(size: Size, out: &mut dyn Write) -> Result<(), BenchError> {
     Ok(table.write(out)?)
 }
 
-fn alone_with(repo: &TestRepo, tasks: usize, state: &Path) -> Result<AloneFigures, BenchError> {
-    let job = AloneJob { tasks, repository: repo.path().to_owned(), state: state.join("state") };
+fn alone_with(repo: &TestRepo, tasks: usize, state: PathBuf) -> Result<AloneFigures, BenchError> {
+    let job = AloneJob { tasks, repository: repo.path().to_owned(), state };
     Ok(measure_job(&Job::Alone(job))?.1)
 }

@@ -1,8 +1,7 @@
 //! A thousand tasks of `true` without worktrees: time beside `xargs`, and memory.
 
 use std::io::Write;
-
-use tempfile::TempDir;
+use std::path::PathBuf;
 
 use crate::bench::Effort;
 use crate::error::BenchError;
@@ -52,11 +51,13 @@ pub(crate) fn measure(effort: &Effort, out: &mut dyn Write) -> Result<(), BenchE
         "peak memory MiB",
         "tasks at once",
     ]);
+    let disk = scratch::on_disk()?;
     for parallel in PARALLEL {
         let mut rounds: [Vec<Round>; WAYS.len()] = Default::default();
-        for _ in 0..effort.rounds {
+        for number in 0..effort.rounds {
             for (rounds, (way, _)) in rounds.iter_mut().zip(WAYS) {
-                rounds.push(round(tasks, parallel, way)?);
+                let on_disk = disk.path().join(format!("{parallel}-{number}"));
+                rounds.push(round(tasks, parallel, way, on_disk)?);
             }
         }
         for (rounds, (_, name)) in rounds.iter().zip(WAYS) {
@@ -89,19 +90,18 @@ impl Round {
     }
 }
 
-fn round(tasks: usize, parallel: usize, way: Way) -> Result<Round, BenchError> {
+/// `on_disk` is the name of a folder that can be made there.
+fn round(tasks: usize, parallel: usize, way: Way, on_disk: PathBuf) -> Result<Round, BenchError> {
     let temporary = scratch::temporary()?;
     let lines: Vec<String> = (1..=tasks).map(|number| number.to_string()).collect();
     let mut command = xargs(parallel, &lines, temporary.path())?;
     command.arg(COMMAND);
     let xargs = timed(command)?.wall;
     let Way { registry, runtime } = way;
-    // Kept until the run is over.
-    let disk: Option<TempDir> = matches!(registry, Registry::Disk).then(scratch::on_disk).transpose()?;
-    let records = match (registry, &disk) {
-        (Registry::Memory, _) => Records::Memory(temporary.path().join("files")),
-        (_, Some(disk)) => Records::Disk(disk.path().join("gadugi")),
-        (_, None) => Records::Disk(temporary.path().join("gadugi")),
+    let records = match registry {
+        Registry::Memory => Records::Memory(temporary.path().join("files")),
+        Registry::DiskInMemory => Records::Disk(temporary.path().join("gadugi")),
+        Registry::Disk => Records::Disk(on_disk),
     };
     let place = Place::InPlace(temporary.path().to_owned());
     let (library, figures) = measure_job(&Job::Run(RunJob { tasks, jobs: parallel, runtime, place, records }))?;
