@@ -50,5 +50,15 @@ fn is_taken(repo: &gix::Repository, branch: &BranchName) -> Result<bool, GitErro
         return Ok(true);
     }
     let below = format!("{}/", branch.full());
-    Ok(repo.references()?.prefixed(below.as_str())?.next().is_some())
+    let references = repo.references()?;
+    if let Ok(mut found) = references.prefixed(below.as_str()) {
+        return Ok(found.next().is_some());
+    }
+    // There gix refuses the names of Windows devices, such as `con`, on every system.
+    for branch in references.local_branches()? {
+        if branch?.name().as_bstr().starts_with(below.as_bytes()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -1,10 +1,10 @@
 use std::fs;
 
-use gadugi_core::{AttemptNo, WorktreeError, Worktrees};
+use gadugi_core::{AttemptNo, WorktreeError, WorktreeFate, Worktrees};
 use gadugi_test_support::repo::TestRepo;
 use gadugi_worktree::{GitWorktrees, WorktreeSettings};
 
-use crate::ground::{Ground, branch, chain, commit_id, discover, request};
+use crate::ground::{DELETE, DISCARD, Ground, branch, chain, commit_id, discover, request, write};
 
 #[tokio::test]
 async fn a_worktree_has_the_files_of_the_base_on_a_branch_of_its_own() {
@@ -248,4 +248,19 @@ async fn one_failure_in_a_batch_does_not_hinder_the_others() {
 async fn a_batch_of_none_is_nothing() {
     let ground = Ground::new();
     assert!(ground.worktrees.create(Vec::new()).await.is_empty());
+}
+
+#[cfg(not(windows))]
+#[tokio::test]
+async fn tasks_with_the_names_of_windows_devices_work_where_these_are_ordinary_names() {
+    let ground = Ground::new();
+    for task in ["con", "nul", "aux", "com1", "lpt1.txt"] {
+        let lease = ground.create(task).await;
+        write(&lease, "a.txt", task);
+        assert_eq!(ground.commit(&lease).await.commits, 1, "{task}");
+        assert_eq!(ground.release(&lease, DELETE).await.worktree, WorktreeFate::Removed, "{task}");
+        assert_eq!(ground.release(&lease, DISCARD).await.worktree, WorktreeFate::Absent, "{task}");
+    }
+    assert_eq!(ground.branches(), ["main"]);
+    ground.assert_sound();
 }
