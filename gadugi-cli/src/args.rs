@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 const EXIT_CODES: &str = "\
 Exit codes:
     0  all tasks succeeded, or the command did what it was asked for
-    1  a task did not succeed
+    1  a task did not succeed, or `stop` or `clean` could not do all of it
     2  the usage, the configuration or the plan is wrong; nothing was started
     3  the environment does not fit (no repository, executor absent, …); no task was started
     4  the registry is busy or damaged
