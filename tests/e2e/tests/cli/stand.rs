@@ -129,7 +129,7 @@ impl Stand {
 
 /// A `gadugi` that goes on in the background, and what it says line by line.
 pub(crate) struct Going {
-    pub(crate) child: Child,
+    child: Option<Child>,
     err: BufReader<ChildStderr>,
     pub(crate) said: String,
 }
@@ -138,7 +138,7 @@ impl Going {
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("gadugi starts");
         let err = BufReader::new(child.stderr.take().expect("it was piped"));
-        Self { child, err, said: String::new() }
+        Self { child: Some(child), err, said: String::new() }
     }
 
     /// Reads what it says until a line has these words.
@@ -158,7 +158,7 @@ impl Going {
     /// Waits for the next line of its result.
     #[track_caller]
     pub(crate) fn next_line(&mut self) -> String {
-        let out = self.child.stdout.as_mut().expect("it was piped");
+        let out = self.child.as_mut().and_then(|child| child.stdout.as_mut()).expect("it was piped");
         let mut line = Vec::new();
         while !line.ends_with(b"\n") {
             let mut byte = [0];
@@ -169,14 +169,33 @@ impl Going {
     }
 
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, signal).expect("it runs");
+        rustix::process::kill_process(self.pid(), signal).expect("it runs");
     }
 
     pub(crate) fn end(mut self) -> Answer {
-        let mut err = self.said;
+        let mut err = std::mem::take(&mut self.said);
         std::io::Read::read_to_string(&mut self.err, &mut err).expect("it can be read");
-        let output = self.child.wait_with_output().expect("it ends");
+        let output = self.child.take().map(Child::wait_with_output).expect("it has not ended yet").expect("it ends");
         Answer { err, ..output.into() }
+    }
+
+    pub(crate) fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(self.child.as_ref().expect("it has not ended yet"))
+    }
+}
+
+impl Drop for Going {
+    /// A test that failed leaves neither gadugi nor its tasks behind.
+    fn drop(&mut self) {
+        use rustix::process::{Signal, kill_process};
+        if self.child.is_some() {
+            let pid = self.pid();
+            for signal in [Signal::CONT, Signal::INT, Signal::INT] {
+                kill_process(pid, signal).ok();
+            }
+            // What it still has to say is taken from it, so that nothing keeps it.
+            let output = self.child.take().map(Child::wait_with_output);
+            output.and_then(Result::ok);
+        }
     }
 }
