@@ -10,6 +10,7 @@ use gadugi_core::{
     Lease, Limits, Outcome, OutputSummary, Phase, Plan, Program, RawPlan, RawTask, Registry, Resources, RunHeader,
     RunId, RunLog, RunSettings, SourceLocation, StopReason, TaskId, TaskSpec, WarningKind, Work,
 };
+use gadugi_registry::FsRegistry;
 use jiff::{SignedDuration, Timestamp};
 
 /// Tells a process that a test starts, which is this program again, where its registry is.
@@ -280,4 +281,16 @@ pub(crate) async fn write(registry: &dyn Registry, header: &RunHeader, events: &
     for event in events {
         keep(&mut log, event).await;
     }
+}
+
+/// Waits until nobody drives a run that was let go of. A process that another test starts at this moment has a
+/// copy of every descriptor between its fork and its exec, so a lock may outlive its owner by that moment.
+pub(crate) async fn let_go(registry: &FsRegistry, run: &RunId) {
+    for _ in 0..500 {
+        if !registry.load(run).await.expect("a run").driven {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("the run {run} is still held");
 }
