@@ -21,6 +21,15 @@ pub struct Event {
     pub kind: EventKind,
 }
 
+/// A moment on the machine's own clock, which can be compared with another one of the same boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    /// Names the boot of the machine.
+    pub boot: String,
+    /// Since that boot, without the time that the machine slept.
+    pub uptime: Duration,
+}
+
 /// Which command of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -75,6 +84,9 @@ pub enum WarningKind {
     LeftOut,
     /// A task asks for a limit or an image that its executor does not hold.
     NotHeld,
+    /// The process that drove the run ended before the run did. Not an event either: that the run was resumed
+    /// says it.
+    Interruption,
 }
 
 impl fmt::Display for WarningKind {
@@ -89,6 +101,7 @@ impl fmt::Display for WarningKind {
             Self::DroppedOutput => "dropped output",
             Self::LeftOut => "left out",
             Self::NotHeld => "not held",
+            Self::Interruption => "interruption",
         })
     }
 }
@@ -99,6 +112,15 @@ impl fmt::Display for WarningKind {
 pub enum EventKind {
     /// The run begins.
     RunStarted,
+    /// Another process goes on with a run whose driver had ended before it.
+    RunResumed {
+        /// When, where the machine tells it.
+        moment: Option<Moment>,
+    },
+    /// The run and its commands are suspended, and its clocks stand still.
+    RunSuspended,
+    /// They go on.
+    RunContinued,
     /// Which executor the tasks get that name none, and why it and no other.
     ExecutorChosen {
         /// Its name.
@@ -117,8 +139,8 @@ pub enum EventKind {
     WorktreeReady {
         /// What was made.
         lease: Lease,
-        /// From the request to the lease.
-        took: Duration,
+        /// From the request to the lease; `None` for one that was found after its maker had ended.
+        took: Option<Duration>,
     },
     /// A command runs.
     CommandStarted {
@@ -128,8 +150,8 @@ pub enum EventKind {
         phase: Phase,
         /// Names it for other processes.
         identity: ExecIdentity,
-        /// How long the executor took to start it.
-        took: Duration,
+        /// How long the executor took to start it; `None` for one that was found again after its start.
+        took: Option<Duration>,
     },
     /// A running command was asked to stop.
     StopSent {
@@ -198,8 +220,9 @@ pub enum EventKind {
     },
     /// The run is over.
     RunEnded {
-        /// From its start, measured by a clock that stands still while the machine sleeps.
-        wall: Duration,
+        /// From its start, measured by a clock that stands still while the machine sleeps; `None` when nobody
+        /// could measure it, since the machine was restarted in between.
+        wall: Option<Duration>,
         /// Whether somebody stopped it before its tasks were through.
         interrupted: bool,
     },

@@ -52,6 +52,21 @@ pub struct ExecIdentity {
     pub token: String,
 }
 
+/// A command that some process has started, or was about to start: what [`Executor::reattach`] looks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandRef {
+    /// The run.
+    pub run: RunId,
+    /// The attempt.
+    pub attempt: AttemptRef,
+    /// Which of the attempt's commands.
+    pub phase: Phase,
+    /// [`ExecRequest::files`] of its start.
+    pub files: PathBuf,
+    /// Its identity; `None` when nobody has recorded one, so that it may never have been started.
+    pub identity: Option<ExecIdentity>,
+}
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -113,13 +128,16 @@ pub struct ExecEnd {
     pub output: OutputSummary,
     /// What it used.
     pub usage: ExecUsage,
+    /// Whether it was asked to stop before it ended. An executor that cannot tell says no: what the run
+    /// itself has asked for is recorded anyway.
+    pub stopped: bool,
 }
 
 impl ExecEnd {
     /// An end of which nothing else is known.
     #[must_use]
     pub fn new(status: ExitStatus, took: Duration) -> Self {
-        Self { status, took, output: OutputSummary::default(), usage: ExecUsage::default() }
+        Self { status, took, output: OutputSummary::default(), usage: ExecUsage::default(), stopped: false }
     }
 }
 
@@ -217,15 +235,42 @@ pub trait Executor: Send + Sync {
     /// [`ExecError::NotFound`] and [`ExecError::Start`].
     async fn start(&self, request: &ExecRequest) -> Result<Box<dyn RunningTask>, ExecError>;
 
-    /// Finds a command again that some process had started. `None` when it does not run any more and
-    /// its end is not known; always so for an executor whose commands end with the process that started
-    /// them, which need not implement this.
+    /// Finds a command again that another process has started, or was about to start when it ended. After
+    /// [`Reattached::NeverStarted`] it is certain that nothing of that start will ever run, also if it is
+    /// still under way; the same command can then be started anew.
+    ///
+    /// An executor whose commands end with the process that started them need not implement this.
     ///
     /// # Errors
-    /// [`ExecError::Identity`] and [`ExecError::Watch`].
-    async fn reattach(&self, identity: &ExecIdentity) -> Result<Option<Box<dyn RunningTask>>, ExecError> {
-        let _ = identity;
-        Ok(None)
+    /// [`ExecError::Identity`], [`ExecError::Start`] when the start had failed, and [`ExecError::Watch`] when the
+    /// command may run and cannot be taken over from here. Then nothing was changed.
+    async fn reattach(&self, command: &CommandRef) -> Result<Reattached, ExecError> {
+        let _ = command;
+        Ok(Reattached::Gone { why: "its executor does not find commands again".to_owned() })
+    }
+}
+
+/// What became of a command whose starter is gone.
+#[non_exhaustive]
+pub enum Reattached {
+    /// It runs, or has ended in a way that is known: [`RunningTask::wait`] tells.
+    Found(Box<dyn RunningTask>),
+    /// It was not started and never will be.
+    NeverStarted,
+    /// It does not run any more, nothing of it is left, and nobody knows how it ended.
+    Gone {
+        /// Why nobody knows, in a few words.
+        why: String,
+    },
+}
+
+impl fmt::Debug for Reattached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Found(task) => f.debug_tuple("Found").field(task.identity()).finish(),
+            Self::NeverStarted => f.write_str("NeverStarted"),
+            Self::Gone { why } => f.debug_struct("Gone").field("why", why).finish(),
+        }
     }
 }
 
@@ -249,6 +294,29 @@ pub trait RunningTask: Send + Sync {
     /// # Errors
     /// [`ExecError::Watch`] when the executor cannot reach the command.
     async fn stop(&self, grace: Duration) -> Result<(), ExecError>;
+
+    /// Suspends everything that belongs to the command, until [`resume`](RunningTask::resume); says whether it
+    /// did. A suspended command can be stopped.
+    ///
+    /// # Errors
+    /// [`ExecError::Watch`] when the executor cannot reach the command.
+    async fn suspend(&self) -> Result<bool, ExecError> {
+        Ok(false)
+    }
+
+    /// Lets a suspended command go on.
+    ///
+    /// # Errors
+    /// [`ExecError::Watch`] when the executor cannot reach the command.
+    async fn resume(&self) -> Result<(), ExecError> {
+        Ok(())
+    }
+
+    /// How long it has been running, by a clock that stands still while the machine sleeps; `None` where that
+    /// is not known, as for a command that was found again by an executor that does not measure it.
+    fn elapsed(&self) -> Option<Duration> {
+        None
+    }
 
     /// What it has used so far, as far as that is measured.
     async fn usage(&self) -> ExecUsage {

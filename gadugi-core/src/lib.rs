@@ -13,6 +13,7 @@
 //!
 //! This crate never prints, never exits and never reads the environment.
 
+mod crash_point;
 mod error_chain;
 mod event;
 mod executor;
@@ -27,20 +28,23 @@ mod task;
 mod touches;
 mod worktrees;
 
+#[cfg(any(debug_assertions, feature = "crash-points"))]
+pub use crash_point::arm_crash_point;
+pub use crash_point::crash_point;
 pub use error_chain::error_chain;
-pub use event::{Event, EventKind, Phase, StopReason, WarningKind};
+pub use event::{Event, EventKind, Moment, Phase, StopReason, WarningKind};
 pub use executor::{
-    Capabilities, ExecEnd, ExecError, ExecIdentity, ExecRequest, ExecUsage, Executor, Executors, ExitStatus,
-    OutputSummary, RunningTask, Unusable,
+    Capabilities, CommandRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, ExecUsage, Executor, Executors,
+    ExitStatus, OutputSummary, Reattached, RunningTask, Unusable,
 };
 pub use id::{AttemptNo, AttemptRef, BranchName, CommitId, IdError, RunId, TaskId};
 pub use plan::{Plan, PlanError, PlanIssue, PlannedTask, RawPlan, RawTask};
-pub use record::{AttemptRecord, CommandRecord, Place, RunRecord, TaskRecord, Warning};
+pub use record::{AttemptRecord, CommandRecord, Interruption, Place, RunRecord, TaskRecord, Warning};
 pub use registry::{EventSink, Registry, RegistryError, RunHeader, RunHistory, RunListing, RunLog, Ticket};
 pub use report::{Performance, Report, Totals};
 pub use scheduler::{Control, ControlReceiver, KeepPolicy, Run, RunError, RunSettings, control, start_order};
 pub use state::{Clock, Failure, IllegalTransition, Outcome, TaskState};
-pub use task::{Action, Limits, Program, Resources, SourceLocation, TaskSpec};
+pub use task::{Action, LONGEST_RETRY_DELAY, Limits, Program, Resources, RetryFrom, SourceLocation, TaskSpec};
 pub use touches::TouchPattern;
 pub use worktrees::{
     BranchFate, BranchRelease, InPlace, KeepReason, Lease, NeededTip, Pruned, Release, ReleaseRequest, SnapshotRequest,

@@ -1,11 +1,12 @@
 //! A run, folded from its events: what `ps`, the live view, `clean` and the report are made from.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::event::{Event, EventKind, Phase, StopReason, WarningKind};
+use crate::event::{Event, EventKind, Moment, Phase, StopReason, WarningKind};
 use crate::executor::{ExecEnd, ExecIdentity};
 use crate::id::{AttemptNo, TaskId};
 use crate::plan::PlannedTask;
@@ -22,8 +23,8 @@ pub struct CommandRecord {
     pub identity: ExecIdentity,
     /// When it was started, by the wall clock.
     pub started: Timestamp,
-    /// How long the executor took to start it.
-    pub spawn: Duration,
+    /// How long the executor took to start it; `None` for one that was found again after its start.
+    pub spawn: Option<Duration>,
     /// How it ended; `None` while it runs.
     pub end: Option<ExecEnd>,
 }
@@ -88,6 +89,19 @@ pub struct Warning {
     pub message: String,
 }
 
+/// A stretch of a run in which nobody drove it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interruption {
+    /// The last event before, by the wall clock; `None` when there was none.
+    pub after: Option<Timestamp>,
+    /// When another process went on, by the wall clock.
+    pub resumed: Timestamp,
+    /// How many attempts were under way.
+    pub under_way: usize,
+    /// Whether the machine was restarted in between; `None` where that is not known.
+    pub restarted: Option<bool>,
+}
+
 /// A run and all that has happened in it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunRecord {
@@ -103,8 +117,12 @@ pub struct RunRecord {
     pub started: Option<Timestamp>,
     /// When its last event happened, by the wall clock.
     pub last_event: Option<Timestamp>,
-    /// Its wall time, and whether it was interrupted; `None` while it goes on.
-    pub ended: Option<(Duration, bool)>,
+    /// Its wall time, as far as it was measured, and whether it was stopped; `None` while it goes on.
+    pub ended: Option<(Option<Duration>, bool)>,
+    /// Where its driver ended before the run did, and another one went on.
+    pub interruptions: Vec<Interruption>,
+    /// When its driver began, on the machine's own clock.
+    pub driver_began: Option<Moment>,
     /// The most attempts that were under way at once.
     pub peak_parallelism: usize,
     positions: HashMap<TaskId, usize>,
@@ -132,6 +150,7 @@ impl RunRecord {
             .collect();
         let positions = tasks.iter().enumerate().map(|(at, task)| (task.task.spec.id.clone(), at)).collect();
         Self {
+            driver_began: header.moment.clone(),
             header,
             tasks,
             executor: None,
@@ -139,6 +158,7 @@ impl RunRecord {
             started: None,
             last_event: None,
             ended: None,
+            interruptions: Vec::new(),
             peak_parallelism: 0,
             positions,
             under_way: 0,
@@ -196,6 +216,16 @@ impl RunRecord {
                 self.peak_parallelism = self.peak_parallelism.max(self.under_way);
             }
             EventKind::AttemptEnded { .. } => self.under_way -= 1,
+            EventKind::RunResumed { moment } => {
+                let boots = self.driver_began.as_ref().zip(moment.as_ref());
+                self.interruptions.push(Interruption {
+                    after: self.last_event,
+                    resumed: at,
+                    under_way: self.under_way,
+                    restarted: boots.map(|(before, now)| before.boot != now.boot),
+                });
+                self.driver_began.clone_from(moment);
+            }
             EventKind::Warning { kind, task, message } => {
                 self.warnings.push(Warning { kind: kind.clone(), task: task.clone(), message: message.clone() });
             }
@@ -205,6 +235,24 @@ impl RunRecord {
         self.started.get_or_insert(at);
         self.last_event = Some(at);
         Ok(())
+    }
+}
+
+impl fmt::Display for Interruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let second = |at: Timestamp| at.strftime("%Y-%m-%d %H:%M:%SZ");
+        f.write_str("the process that drove the run ended")?;
+        if let Some(after) = self.after {
+            write!(f, " after {}", second(after))?;
+        }
+        let plural = if self.under_way == 1 { "" } else { "s" };
+        write!(f, " with {} attempt{plural} under way", self.under_way)?;
+        match self.restarted {
+            Some(true) => f.write_str(", the machine was restarted")?,
+            Some(false) => f.write_str(", which nobody drove")?,
+            None => {}
+        }
+        write!(f, "; the run was resumed at {}", second(self.resumed))
     }
 }
 
@@ -232,7 +280,7 @@ impl TaskRecord {
         match kind {
             EventKind::WorktreeReady { lease, took } => {
                 attempt.lease = Some(lease.clone());
-                attempt.worktree_took = Some(*took);
+                attempt.worktree_took = *took;
             }
             EventKind::CommandStarted { phase, identity, took, .. } => attempt.commands.push(CommandRecord {
                 phase: *phase,

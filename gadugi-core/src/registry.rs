@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use thiserror::Error;
 
-use crate::event::Event;
+use crate::event::{Event, Moment};
 use crate::id::{AttemptRef, CommitId, RunId};
 use crate::plan::Plan;
 use crate::scheduler::RunSettings;
@@ -20,6 +20,8 @@ pub struct RunHeader {
     pub run: RunId,
     /// When it was made.
     pub created: Timestamp,
+    /// The same on the machine's own clock, where whoever made it knows it.
+    pub moment: Option<Moment>,
     /// The commit that worktrees start from; `None` where there is no git.
     pub base: Option<CommitId>,
     /// How the base was named, for people: `main`, or the commit of a detached `HEAD`.
@@ -35,7 +37,7 @@ impl RunHeader {
     #[must_use]
     pub fn new(plan: Plan, settings: RunSettings) -> Self {
         let created = Timestamp::now();
-        Self { run: RunId::new(created), created, base: None, base_name: None, settings, plan }
+        Self { run: RunId::new(created), created, moment: None, base: None, base_name: None, settings, plan }
     }
 }
 
@@ -136,6 +138,15 @@ pub trait Registry: Send + Sync {
     /// # Errors
     /// [`RegistryError::Held`] when the id exists, [`RegistryError::Write`].
     async fn create(&self, header: &RunHeader) -> Result<Box<dyn RunLog>, RegistryError>;
+
+    /// Takes over a run whose driver has ended: everything that is known of it, and its log, which goes on
+    /// behind the last event of the history. What is damaged is set aside first. A crash at any moment
+    /// leaves a run that can be taken over again.
+    ///
+    /// # Errors
+    /// [`RegistryError::Held`] while a process drives it, those of [`load`](Registry::load), and
+    /// [`RegistryError::Write`].
+    async fn resume(&self, run: &RunId) -> Result<(RunHistory, Box<dyn RunLog>), RegistryError>;
 
     /// Everything that is known of a run, also while it is driven by another process.
     ///

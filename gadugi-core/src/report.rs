@@ -32,15 +32,15 @@ pub struct Totals {
 /// The figures of a run.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Performance {
-    /// From the start of the run to its end; `None` while it goes on.
+    /// From the start of the run to its end; `None` while it goes on, and where nobody could measure it.
     pub wall: Option<Duration>,
     /// The sum of [`AttemptRecord::command_time`](crate::AttemptRecord::command_time) over all attempts.
     pub task_time: Duration,
-    /// `task_time / wall`; `None` while the run goes on or when nothing ran.
+    /// `task_time / wall`; `None` where the wall time is not known, or when nothing ran.
     pub speedup: Option<f64>,
     /// The sum of the times that worktrees took, over all attempts.
     pub worktree_time: Duration,
-    /// The sum of the times that executors took to start commands.
+    /// The sum of the times that executors took to start commands, as far as they were measured.
     pub spawn_time: Duration,
     /// `(worktree_time + spawn_time) / (worktree_time + spawn_time + task_time)`; `None` when nothing ran.
     pub setup_share: Option<f64>,
@@ -63,7 +63,7 @@ pub struct Report {
     pub totals: Totals,
     /// The figures.
     pub performance: Performance,
-    /// The warnings of the run, then what its attempts left behind, dropped or left out.
+    /// Where the run was interrupted, then its warnings, then what its attempts left behind, dropped or left out.
     pub warnings: Vec<Warning>,
 }
 
@@ -74,7 +74,12 @@ impl From<RunRecord> for Report {
 }
 
 fn warnings(record: &RunRecord) -> Vec<Warning> {
-    let mut warnings = record.warnings.clone();
+    let interruptions = record.interruptions.iter().map(|interruption| Warning {
+        kind: WarningKind::Interruption,
+        task: None,
+        message: interruption.to_string(),
+    });
+    let mut warnings: Vec<Warning> = interruptions.chain(record.warnings.iter().cloned()).collect();
     for task in &record.tasks {
         let mut warn = |kind, message| {
             warnings.push(Warning { kind, task: Some(task.task.spec.id.clone()), message });
@@ -122,8 +127,8 @@ fn performance(record: &RunRecord) -> Performance {
     let attempts = || record.tasks.iter().flat_map(|task| &task.attempts);
     let task_time: Duration = attempts().map(|attempt| attempt.command_time()).sum();
     let worktree_time: Duration = attempts().filter_map(|attempt| attempt.worktree_took).sum();
-    let spawn_time = attempts().flat_map(|attempt| &attempt.commands).map(|command| command.spawn).sum();
-    let wall = record.ended.map(|(wall, _)| wall);
+    let spawn_time = attempts().flat_map(|attempt| &attempt.commands).filter_map(|command| command.spawn).sum();
+    let wall = record.ended.and_then(|(wall, _)| wall);
     let ratio = |part: Duration, whole: Duration| {
         (!part.is_zero() && !whole.is_zero()).then(|| part.as_secs_f64() / whole.as_secs_f64())
     };

@@ -80,6 +80,21 @@ pub struct Resources {
     pub cpus: Option<f64>,
 }
 
+/// No further attempt waits longer than this.
+pub const LONGEST_RETRY_DELAY: Duration = Duration::from_secs(300);
+
+/// What a further attempt starts from. In either case the earlier attempt keeps its branch, and a worktree of
+/// its own when it left something in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum RetryFrom {
+    /// What the first attempt started from.
+    #[default]
+    Base,
+    /// What the earlier attempt left, with its uncommitted work as a commit.
+    Previous,
+}
+
 /// A task as its author wrote it, without its place in the graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskSpec {
@@ -101,6 +116,11 @@ pub struct TaskSpec {
     pub limits: Limits,
     /// How many further attempts a failure gets.
     pub retries: u32,
+    /// How long the first further attempt waits; each later one waits twice as long as the one before, up
+    /// to [`LONGEST_RETRY_DELAY`].
+    pub retry_delay: Duration,
+    /// What a further attempt starts from.
+    pub retry_from: RetryFrom,
     /// Variables of its environment.
     pub env: BTreeMap<String, String>,
     /// Names of variables that are passed on from the caller's environment; their values are written
@@ -126,6 +146,8 @@ impl TaskSpec {
             executor: None,
             limits: Limits::default(),
             retries: 0,
+            retry_delay: Duration::from_secs(1),
+            retry_from: RetryFrom::default(),
             env: BTreeMap::new(),
             secrets: Vec::new(),
             priority: 0,

@@ -25,6 +25,8 @@ pub struct WorktreeRequest {
     pub attempt: AttemptRef,
     /// The branches to start from, in the order of the plan; none starts from the run's base.
     pub needs: Vec<NeededTip>,
+    /// Start from this commit and merge nothing: where an earlier attempt at the task ended.
+    pub from: Option<CommitId>,
 }
 
 /// A place that one attempt works in. It is plain data, so that another process can release it later.
@@ -285,7 +287,8 @@ pub trait Worktrees: Send + Sync {
     async fn release(&self, lease: &Lease, request: ReleaseRequest) -> Result<Release, WorktreeError>;
 
     /// All places that it has made, for whatever run, and that are still there; also those that a crash kept
-    /// from being recorded. None for an implementation that makes none.
+    /// from being recorded, but not those that a crash left half made. None for an implementation that makes
+    /// none.
     ///
     /// # Errors
     /// [`WorktreeError::Repository`] when they cannot be listed.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use gadugi_core::{Capabilities, ExecError, ExecIdentity, ExecRequest, Executor, RunningTask, Unusable};
+use gadugi_core::{Capabilities, CommandRef, ExecError, ExecRequest, Executor, Reattached, RunningTask, Unusable};
 use gadugi_exec::{ExecutorPolicy, PolicyError, choose};
 
 struct Fake {
@@ -33,7 +33,7 @@ impl Executor for Fake {
         unreachable!("choosing starts nothing")
     }
 
-    async fn reattach(&self, _: &ExecIdentity) -> Result<Option<Box<dyn RunningTask>>, ExecError> {
+    async fn reattach(&self, _: &CommandRef) -> Result<Reattached, ExecError> {
         unreachable!("choosing looks for nothing")
     }
 }

@@ -27,6 +27,7 @@ fn header(run: &str) -> RunHeader {
     RunHeader {
         run: run.parse().expect("a run id"),
         created: Timestamp::UNIX_EPOCH,
+        moment: None,
         base: None,
         base_name: None,
         settings: RunSettings::default(),
@@ -62,6 +63,7 @@ fn steps(n: u64) -> [EventKind; 3] {
         took: Duration::from_micros(700),
         output: OutputSummary::default(),
         usage: ExecUsage::default(),
+        stopped: false,
     };
     [
         EventKind::AttemptIntended { attempt: attempt.clone(), executor: "subprocess".into() },
@@ -69,7 +71,7 @@ fn steps(n: u64) -> [EventKind; 3] {
             attempt: attempt.clone(),
             phase: Phase::Main,
             identity,
-            took: Duration::from_micros(500),
+            took: Some(Duration::from_micros(500)),
         },
         EventKind::CommandEnded { attempt, phase: Phase::Main, end },
     ]

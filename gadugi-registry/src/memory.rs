@@ -47,6 +47,17 @@ impl Registry for MemoryRegistry {
         Ok(Box::new(MemoryRunLog { files: self.files.join(run.as_str()), run, runs: Arc::clone(&self.runs) }))
     }
 
+    async fn resume(&self, run: &RunId) -> Result<(RunHistory, Box<dyn RunLog>), RegistryError> {
+        let mut runs = open(&self.runs);
+        let history = runs.get_mut(run).ok_or_else(|| RegistryError::NoSuchRun { run: run.to_string() })?;
+        if history.driven {
+            return Err(RegistryError::Held { run: run.clone(), holder: "this process".to_owned() });
+        }
+        history.driven = true;
+        let (run, files) = (run.clone(), self.files.join(run.as_str()));
+        Ok((history.clone(), Box::new(MemoryRunLog { files, run, runs: Arc::clone(&self.runs) })))
+    }
+
     async fn load(&self, run: &RunId) -> Result<RunHistory, RegistryError> {
         open(&self.runs).get(run).cloned().ok_or_else(|| RegistryError::NoSuchRun { run: run.to_string() })
     }

@@ -39,9 +39,12 @@ impl NoStart {
     }
 }
 
-/// Finds or makes the commit to start from. A merge is made in memory, one needed branch after the other, and
+/// Finds or makes the commit to start from. An earlier attempt has merged what it needed. A merge is made in memory, one needed branch after the other, and
 /// only its objects are written.
 pub(crate) fn start(repo: &gix::Repository, base: &CommitId, request: &WorktreeRequest) -> Result<ObjectId, NoStart> {
+    if let Some(from) = &request.from {
+        return Ok(to_object(from));
+    }
     let Some((first, others)) = request.needs.split_first() else { return Ok(to_object(base)) };
     let mut merged = vec![first.task.clone()];
     let mut tip = to_object(&first.tip);

@@ -98,7 +98,8 @@ impl Seen {
         let over = record.tasks.iter().filter(|task| task.state.is_finished()).count();
         let since = record.started.unwrap_or(record.header.created);
         let time = match (record.ended, record.last_event) {
-            (Some((wall, _)), _) => wall,
+            (Some((Some(wall), _)), _) => wall,
+            (Some((None, _)), Some(last)) => between(since, last),
             (None, Some(last)) if !self.0.driven => between(since, last),
             _ => between(since, Timestamp::now()),
         };

@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use gadugi_core::{ExecError, ExecIdentity, Executor, RunId, TaskId, TaskRecord, TaskState, error_chain};
+use gadugi_core::{
+    AttemptRef, CommandRef, ExecError, ExecIdentity, Executor, Reattached, RunId, TaskId, TaskRecord, TaskState,
+    error_chain,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::interval;
 
@@ -29,7 +32,7 @@ pub(super) async fn stop(context: &Context, args: &StopArgs) -> Result<Code, Fai
     if run.run().driven {
         ask_the_driver(context, &site, run, &tasks, args.now).await
     } else {
-        stop_what_is_left(context, run.run(), &tasks, args.now).await
+        stop_what_is_left(context, &site, run.run(), &tasks, args.now).await
     }
 }
 
@@ -112,18 +115,25 @@ fn is_suspended(pid: Pid) -> bool {
 
 /// Stops the processes of a run that nobody drives. Their work stays where it is. One that cannot be stopped does
 /// not keep the others from it.
-async fn stop_what_is_left(context: &Context, run: &LoadedRun, tasks: &[TaskId], now: bool) -> Result<Code, Failure> {
+async fn stop_what_is_left(
+    context: &Context,
+    site: &Site,
+    run: &LoadedRun,
+    tasks: &[TaskId],
+    now: bool,
+) -> Result<Code, Failure> {
     let executors = compose::executors(context, &Config::default());
     let mut code = Code::Success;
     for task in concerned(run, tasks) {
         let TaskState::Running { identity, .. } = &task.state else { continue };
         let id = &task.task.spec.id;
+        let Some(command) = running_command(site, run, task, identity) else { continue };
         let Some(executor) = executors.iter().find(|executor| executor.name() == identity.executor) else {
             context.terminal.insist(&format!("error: {id}: this build has no executor `{}`", identity.executor));
             code = Code::TaskFailed;
             continue;
         };
-        match stop_task(executor.as_ref(), task, identity, now).await {
+        match stop_task(executor.as_ref(), command, task.task.spec.limits.grace, now).await {
             Ok(what) => context.terminal.say(&format!("{id}: {what}")),
             Err(error) => {
                 context.terminal.insist(&format!("error: {id}: {}", error_chain(&error)));
@@ -134,14 +144,23 @@ async fn stop_what_is_left(context: &Context, run: &LoadedRun, tasks: &[TaskId],
     Ok(code)
 }
 
+/// The command of a task that runs, as executors look for it.
+fn running_command(site: &Site, run: &LoadedRun, task: &TaskRecord, identity: &ExecIdentity) -> Option<CommandRef> {
+    let last = task.last()?;
+    let run = run.record.header.run.clone();
+    let attempt = AttemptRef { task: task.task.spec.id.clone(), number: last.number };
+    let files = site.registry.attempt_folder(&run, &attempt);
+    Some(CommandRef { run, attempt, phase: last.commands.last()?.phase, files, identity: Some(identity.clone()) })
+}
+
 async fn stop_task(
     executor: &dyn Executor,
-    task: &TaskRecord,
-    identity: &ExecIdentity,
+    command: CommandRef,
+    grace: Duration,
     now: bool,
 ) -> Result<&'static str, ExecError> {
-    let Some(running) = executor.reattach(identity).await? else { return Ok("it does not run any more") };
-    running.stop(if now { Duration::ZERO } else { task.task.spec.limits.grace }).await?;
+    let Reattached::Found(running) = executor.reattach(&command).await? else { return Ok("it does not run any more") };
+    running.stop(if now { Duration::ZERO } else { grace }).await?;
     running.wait().await?;
     Ok("stopped; nobody has seen how it ended")
 }

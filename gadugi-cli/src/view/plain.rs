@@ -35,7 +35,8 @@ pub(super) fn line(record: &RunRecord, kind: &EventKind, verbose: bool) -> Optio
     let task = || kind.task().map(ToString::to_string).unwrap_or_default();
     let (text, tone) = match kind {
         EventKind::WorktreeReady { lease, took } if verbose => {
-            (format!("worktree {} in {}", lease.path.display(), short(*took)), Tone::Faint)
+            let took = took.map(|took| format!(" in {}", short(took))).unwrap_or_default();
+            (format!("worktree {}{took}", lease.path.display()), Tone::Faint)
         }
         EventKind::CommandStarted { attempt, phase: Phase::Main, identity, .. } => {
             let again = if attempt.number.get() > 1 { format!(" (attempt {})", attempt.number) } else { String::new() };

@@ -7,17 +7,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::crash_point::crash_point;
 use crate::error_chain::error_chain;
 use crate::event::{EventKind, Phase, StopReason, WarningKind};
-use crate::executor::{ExecEnd, ExecRequest, Executor, ExitStatus, RunningTask};
+use crate::executor::{
+    CommandRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, Executor, ExitStatus, Reattached, RunningTask,
+};
 use crate::id::{AttemptRef, RunId};
+use crate::record::CommandRecord;
 use crate::registry::{RegistryError, Ticket};
 use crate::scheduler::settings::KeepPolicy;
 use crate::state::{Clock, Failure, Outcome};
-use crate::task::{Program, TaskSpec};
+use crate::task::{Program, RetryFrom, TaskSpec};
 use crate::worktrees::{BranchFate, Lease, ReleaseRequest, SnapshotRequest, WorktreeError, WorktreeFate, Worktrees};
+
+/// How long a stop is held up by a record that does not come to disk.
+const LONGEST_WAIT_FOR_RECORD: Duration = Duration::from_secs(1);
 
 /// What an attempt tells the dispatcher.
 pub(super) enum Message {
@@ -25,6 +32,8 @@ pub(super) enum Message {
     Event(EventKind, oneshot::Sender<Ticket>),
     /// A record could not be written.
     RegistryFailed(RegistryError),
+    /// The command of an attempt is suspended, or cannot be.
+    Suspended(AttemptRef),
 }
 
 /// How much an attempt is asked to stop.
@@ -43,6 +52,21 @@ pub(super) enum NoPlace {
     Unrecorded(RegistryError),
 }
 
+/// What an earlier driver of the run had done for an attempt.
+#[derive(Default)]
+pub(super) struct Begun {
+    /// The worktree, if there is one, and whether that is recorded.
+    pub(super) lease: Option<(Lease, bool)>,
+    /// The commands that it has recorded.
+    pub(super) commands: Vec<CommandRecord>,
+    /// Why it had asked the running command to stop.
+    pub(super) stopped: Option<StopReason>,
+    /// What became of the command that it had started last, or may have started.
+    pub(super) last: Option<(Phase, Result<Reattached, ExecError>)>,
+    /// Whether the machine was restarted since.
+    pub(super) restarted: bool,
+}
+
 /// Everything that an attempt needs.
 pub(super) struct Attempt {
     pub(super) run: RunId,
@@ -53,7 +77,12 @@ pub(super) struct Attempt {
     pub(super) executor: Arc<dyn Executor>,
     pub(super) worktrees: Arc<dyn Worktrees>,
     pub(super) place: oneshot::Receiver<Result<(Lease, Duration), NoPlace>>,
+    /// `None` for an attempt that this driver has begun.
+    pub(super) begun: Option<Begun>,
+    /// When its commands together have run for too long; known from the first of them on.
+    pub(super) deadline: Option<Instant>,
     pub(super) stop: watch::Receiver<StopLevel>,
+    pub(super) suspended: watch::Receiver<bool>,
     pub(super) dispatcher: mpsc::UnboundedSender<Message>,
 }
 
@@ -64,21 +93,32 @@ enum Verdict {
     Abandoned,
 }
 
+/// A command that is looked after, or was.
+enum Command {
+    Running(Box<dyn RunningTask>),
+    /// An earlier driver has recorded this end.
+    Ended(ExecEnd),
+}
+
 impl Attempt {
     /// Goes all the way. Every attempt that was intended ends here, exactly once.
     pub(super) async fn make(mut self) {
-        let place = tokio::select! {
-            biased;
-            place = &mut self.place => Some(place),
-            // Making it may have to wait for another process. What is made in the end is found by its mark.
-            () = stopped_now(self.stop.clone()) => None,
+        let place = match self.begun.as_mut().and_then(|begun| begun.lease.take()) {
+            Some((lease, recorded)) => Some(Ok(Ok((lease, None, recorded)))),
+            None => tokio::select! {
+                biased;
+                place = &mut self.place => Some(place.map(|place| place.map(|(lease, took)| (lease, Some(took), false)))),
+                // Making it may have to wait for another process. What is made in the end is found by its mark.
+                () = stopped_now(self.stop.clone()) => None,
+            },
         };
         let (lease, verdict) = match place {
             None => (None, Verdict::Outcome(Outcome::Cancelled)),
-            Some(Ok(Ok((lease, took)))) => {
+            Some(Ok(Ok((lease, took, recorded)))) => {
                 let ready = EventKind::WorktreeReady { lease: lease.clone(), took };
-                let verdict =
-                    if self.record(ready).await { self.run_commands(&lease).await } else { Verdict::Abandoned };
+                let recorded = recorded || self.record(ready).await;
+                crash_point("worktree-ready");
+                let verdict = if recorded { self.run_commands(&lease).await } else { Verdict::Abandoned };
                 (Some(lease), verdict)
             }
             Some(Ok(Err(NoPlace::Worktree(WorktreeError::Conflict { tasks, files })))) => {
@@ -103,24 +143,25 @@ impl Attempt {
         }
         let attempt = self.attempt.clone();
         let recorded = self.record(EventKind::AttemptEnded { attempt, outcome: outcome.clone() }).await;
+        crash_point("attempt-ended");
         if let Some(lease) = lease
             && recorded
+            && is_released(self.keep, &outcome)
         {
-            self.release(&lease, &outcome).await;
+            self.release(&lease).await;
         }
     }
 
     async fn run_commands(&mut self, lease: &Lease) -> Verdict {
-        let begun = Instant::now();
-        let deadline = self.spec.limits.timeout.map(|timeout| begun + timeout);
         let spec = Arc::clone(&self.spec);
-        let main = self.run_command(lease, Phase::Main, &spec.action.program, spec.action.stdin.as_ref(), deadline);
+        let main = self.run_command(lease, Phase::Main, &spec.action.program, spec.action.stdin.as_ref());
         match (main.await, &spec.check) {
             (Ok(ExitStatus::Code(0)), None) => Verdict::Outcome(Outcome::Succeeded),
             (Ok(ExitStatus::Code(0)), Some(check)) => {
                 let check = Program::Script(check.clone());
-                match self.run_command(lease, Phase::Check, &check, None, deadline).await {
+                match self.run_command(lease, Phase::Check, &check, None).await {
                     Ok(ExitStatus::Code(0)) => Verdict::Outcome(Outcome::Succeeded),
+                    Ok(ExitStatus::Unknown) => Verdict::Outcome(lost("the exit code of its check is not known")),
                     Ok(status) => Verdict::Outcome(Outcome::Failed(Failure::Check(status))),
                     Err(verdict) => verdict,
                 }
@@ -141,8 +182,68 @@ impl Attempt {
         phase: Phase,
         program: &Program,
         stdin: Option<&String>,
-        deadline: Option<Instant>,
     ) -> Result<ExitStatus, Verdict> {
+        let (end, stopped) = match self.find_or_start(lease, phase, program, stdin).await? {
+            Command::Ended(end) => (end, self.begun.as_ref().and_then(|begun| begun.stopped)),
+            Command::Running(running) => {
+                let (end, stopped) = self.watch(&*running).await;
+                crash_point("command-ended");
+                let end = end.map_err(|why| Verdict::Outcome(lost(&why)))?;
+                if !self.record(EventKind::CommandEnded { attempt: self.attempt.clone(), phase, end }).await {
+                    return Err(Verdict::Abandoned);
+                }
+                crash_point("end-recorded");
+                (end, stopped)
+            }
+        };
+        match stopped {
+            Some(StopReason::TimedOut(clock)) => Err(Verdict::Outcome(Outcome::TimedOut(clock))),
+            Some(StopReason::Cancelled) => Err(Verdict::Outcome(Outcome::Cancelled)),
+            // Somebody has stopped it while nobody drove the run.
+            None if end.stopped => Err(Verdict::Outcome(Outcome::Cancelled)),
+            None => Ok(end.status),
+        }
+    }
+
+    /// Finds a command again that an earlier driver has started, or starts it.
+    async fn find_or_start(
+        &mut self,
+        lease: &Lease,
+        phase: Phase,
+        program: &Program,
+        stdin: Option<&String>,
+    ) -> Result<Command, Verdict> {
+        if let Some(begun) = &mut self.begun {
+            let known = begun.commands.iter().rfind(|command| command.phase == phase).cloned();
+            if let Some(end) = known.as_ref().and_then(|command| command.end) {
+                return Ok(Command::Ended(end));
+            }
+            let restarted = begun.restarted;
+            let found = match begun.last.take_if(|(last, _)| *last == phase) {
+                Some((_, found)) => found,
+                None => self.reattach(phase, known.as_ref().map(|command| command.identity.clone())).await,
+            };
+            match found {
+                Ok(Reattached::Found(running)) => {
+                    if known.is_none() {
+                        self.tell_of_start(phase, &*running, None).await;
+                    }
+                    self.begin_clock(running.elapsed().unwrap_or_default());
+                    return Ok(Command::Running(running));
+                }
+                Ok(Reattached::NeverStarted) if restarted => {
+                    let why = "the machine was restarted, and nobody knows whether it had begun";
+                    return Err(Verdict::Outcome(lost(why)));
+                }
+                Ok(Reattached::NeverStarted) => {}
+                Ok(Reattached::Gone { why }) => return Err(Verdict::Outcome(lost(&why))),
+                Err(error @ (ExecError::NotFound { .. } | ExecError::Start { .. })) => {
+                    let message = error_chain(&error);
+                    return Err(Verdict::Outcome(Outcome::Failed(Failure::Start { message })));
+                }
+                Err(error) => return Err(Verdict::Outcome(lost(&error_chain(&error)))),
+            }
+        }
         if *self.stop.borrow() > StopLevel::Not {
             return Err(Verdict::Outcome(Outcome::Cancelled));
         }
@@ -166,36 +267,55 @@ impl Attempt {
                 return Err(Verdict::Outcome(Outcome::Failed(Failure::Start { message })));
             }
         };
-        let attempt = self.attempt.clone();
-        let identity = running.identity().clone();
-        // Not awaited: the journal keeps the order, and the command runs in any case.
-        self.note(EventKind::CommandStarted { attempt, phase, identity, took: asked.elapsed() }).await;
-        let (end, stopped) = self.watch(&*running, deadline).await;
-        let end = end.map_err(|why| Verdict::Outcome(lost(&why)))?;
-        self.record(EventKind::CommandEnded { attempt: self.attempt.clone(), phase, end }).await;
-        match stopped {
-            None => Ok(end.status),
-            Some(StopReason::TimedOut(clock)) => Err(Verdict::Outcome(Outcome::TimedOut(clock))),
-            Some(StopReason::Cancelled) => Err(Verdict::Outcome(Outcome::Cancelled)),
+        crash_point("command-started");
+        self.tell_of_start(phase, &*running, Some(asked.elapsed())).await;
+        crash_point("start-recorded");
+        self.begin_clock(Duration::ZERO);
+        Ok(Command::Running(running))
+    }
+
+    async fn reattach(&self, phase: Phase, identity: Option<ExecIdentity>) -> Result<Reattached, ExecError> {
+        let (run, attempt, files) = (self.run.clone(), self.attempt.clone(), self.files.clone());
+        self.executor.reattach(&CommandRef { run, attempt, phase, files, identity }).await
+    }
+
+    /// Not awaited: the journal keeps the order, and the command runs in any case.
+    async fn tell_of_start(&mut self, phase: Phase, running: &dyn RunningTask, took: Option<Duration>) {
+        let (attempt, identity) = (self.attempt.clone(), running.identity().clone());
+        self.note(EventKind::CommandStarted { attempt, phase, identity, took }).await;
+    }
+
+    /// Begins the clock of the attempt's commands, unless an earlier one has.
+    fn begin_clock(&mut self, elapsed: Duration) {
+        if self.deadline.is_none() {
+            let ended = self.begun.iter().flat_map(|begun| &begun.commands).filter_map(|command| command.end);
+            let spent = elapsed + ended.map(|end| end.took).sum::<Duration>();
+            let left = self.spec.limits.timeout.map(|timeout| timeout.saturating_sub(spent));
+            self.deadline = left.and_then(|left| Instant::now().checked_add(left));
         }
     }
 
     /// Waits for the end of a command, and stops it when a clock runs out or somebody asks for it.
-    async fn watch(
-        &mut self,
-        running: &dyn RunningTask,
-        deadline: Option<Instant>,
-    ) -> (Result<ExecEnd, String>, Option<StopReason>) {
+    async fn watch(&mut self, running: &dyn RunningTask) -> (Result<ExecEnd, String>, Option<StopReason>) {
         let limits = self.spec.limits;
         let mut output = running.output().filter(|_| limits.idle_timeout.is_some());
-        let idle_deadline = || limits.idle_timeout.map(|timeout| Instant::now() + timeout);
+        let idle_deadline = || limits.idle_timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut idle = output.as_ref().and_then(|_| idle_deadline());
         let mut stop = self.stop.clone();
         stop.mark_changed();
         let mut stop_open = true;
+        let mut suspended = self.suspended.clone();
+        suspended.mark_changed();
+        let mut suspended_since = None;
         let mut stopped = None;
+        // An earlier driver may have ended between writing that down and doing it.
+        if let Some(reason) = self.begun.as_ref().and_then(|begun| begun.stopped) {
+            stopped = Some(reason);
+            self.ask_to_stop(running, limits.grace).await;
+        }
         let mut wait = running.wait();
         loop {
+            let runs = stopped.is_none() && suspended_since.is_none();
             let (reason, grace) = tokio::select! {
                 biased;
                 end = &mut wait => return (end.map_err(|error| error_chain(&error)), stopped),
@@ -207,29 +327,67 @@ impl Attempt {
                         StopLevel::Now => (StopReason::Cancelled, Duration::ZERO),
                     }
                 }
-                () = at(deadline), if stopped.is_none() => (StopReason::TimedOut(Clock::Wall), limits.grace),
+                Ok(()) = suspended.changed() => {
+                    let asked = *suspended.borrow_and_update();
+                    match (asked, suspended_since.take()) {
+                        (true, since) => {
+                            self.suspend(running).await;
+                            suspended_since = since.or_else(|| Some(Instant::now()));
+                        }
+                        (false, Some(since)) => {
+                            if let Err(error) = running.resume().await {
+                                self.warn(WarningKind::Stop, error_chain(&error)).await;
+                            }
+                            let pause = since.elapsed();
+                            self.deadline = self.deadline.map(|deadline| deadline + pause);
+                            idle = idle.map(|deadline| deadline + pause);
+                        }
+                        (false, None) => {}
+                    }
+                    continue;
+                }
+                () = at(self.deadline), if runs => (StopReason::TimedOut(Clock::Wall), limits.grace),
                 open = printed(&mut output) => {
                     output = output.filter(|_| open);
                     idle = idle_deadline();
                     continue;
                 }
-                () = at(idle), if stopped.is_none() => (StopReason::TimedOut(Clock::Idle), limits.grace),
+                () = at(idle), if runs => (StopReason::TimedOut(Clock::Idle), limits.grace),
             };
             if stopped.is_none() {
                 stopped = Some(reason);
-                self.note(EventKind::StopSent { attempt: self.attempt.clone(), reason }).await;
+                let sent = EventKind::StopSent { attempt: self.attempt.clone(), reason };
+                // Before it is done, so that another driver knows why. A disk that hangs must not keep it from
+                // being done.
+                drop(timeout(LONGEST_WAIT_FOR_RECORD, self.record(sent)).await);
+                crash_point("stop-recorded");
             }
-            if let Err(error) = running.stop(grace).await {
-                self.warn(WarningKind::Stop, error_chain(&error)).await;
-            }
+            self.ask_to_stop(running, grace).await;
+            crash_point("stop-sent");
         }
+    }
+
+    async fn ask_to_stop(&mut self, running: &dyn RunningTask, grace: Duration) {
+        if let Err(error) = running.stop(grace).await {
+            self.warn(WarningKind::Stop, error_chain(&error)).await;
+        }
+    }
+
+    async fn suspend(&mut self, running: &dyn RunningTask) {
+        if let Err(error) = running.suspend().await {
+            self.warn(WarningKind::Stop, error_chain(&error)).await;
+        }
+        // A dispatcher that is gone does not wait for it.
+        drop(self.dispatcher.send(Message::Suspended(self.attempt.clone())));
     }
 
     /// Keeps what the attempt made. A success whose work cannot be kept is none.
     async fn collect(&mut self, lease: &Lease, outcome: Outcome) -> Outcome {
-        let commit = outcome.success() || self.keep == KeepPolicy::Never;
+        let is_start_of_next = self.spec.retry_from == RetryFrom::Previous && outcome.retriable();
+        let commit = outcome.success() || self.keep == KeepPolicy::Never || is_start_of_next;
         match self.worktrees.snapshot(lease, SnapshotRequest { commit }).await {
             Ok(work) => {
+                crash_point("snapshot-made");
                 self.note(EventKind::WorkCollected { attempt: self.attempt.clone(), work }).await;
                 outcome
             }
@@ -241,18 +399,13 @@ impl Attempt {
         }
     }
 
-    async fn release(&mut self, lease: &Lease, outcome: &Outcome) {
-        let due = match self.keep {
-            KeepPolicy::Failed => outcome.success(),
-            KeepPolicy::Always => false,
-            KeepPolicy::Never => true,
-        };
-        if !due {
-            return;
-        }
+    /// Gives back the worktree of an attempt that has ended.
+    pub(super) async fn release(&mut self, lease: &Lease) {
         let request = ReleaseRequest { branch: BranchFate::Keep, discard: false, dry_run: false };
         let attempt = self.attempt.clone();
-        match self.worktrees.release(lease, request).await.map(|release| release.worktree) {
+        let released = self.worktrees.release(lease, request).await;
+        crash_point("worktree-released");
+        match released.map(|release| release.worktree) {
             Ok(WorktreeFate::Kept(reasons)) => self.note(EventKind::WorktreeKept { attempt, reasons }).await,
             Ok(WorktreeFate::Removed | WorktreeFate::Absent) => {
                 self.note(EventKind::WorktreeReleased { attempt }).await;
@@ -301,6 +454,15 @@ impl Attempt {
     fn registry_failed(&self, error: RegistryError) {
         // A dispatcher that is gone has no use for it.
         drop(self.dispatcher.send(Message::RegistryFailed(error)));
+    }
+}
+
+/// Whether the worktree of an attempt that ended so is given back.
+pub(super) fn is_released(keep: KeepPolicy, outcome: &Outcome) -> bool {
+    match keep {
+        KeepPolicy::Failed => outcome.success(),
+        KeepPolicy::Always => false,
+        KeepPolicy::Never => true,
     }
 }
 

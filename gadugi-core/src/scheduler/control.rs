@@ -1,45 +1,62 @@
-//! How a run is told to stop.
+//! How a run is told to stop, or to hold on for a while.
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::id::TaskId;
 
-/// A request to a run.
+/// An order to a run.
 #[derive(Debug)]
-pub(super) struct StopRequest {
-    /// Which tasks; none means all.
-    pub(super) tasks: Vec<TaskId>,
-    pub(super) now: bool,
+pub(super) enum Order {
+    /// Stop these tasks; none means all.
+    Stop { tasks: Vec<TaskId>, now: bool },
+    /// Suspend everything, and say when that is done.
+    Suspend(oneshot::Sender<()>),
+    /// Go on.
+    Continue,
 }
 
-/// Tells a run to stop. Can be cloned and used from any thread; a run that is over ignores it.
+/// Tells a run to stop, or to hold on. Can be cloned and used from any thread; a run that is over ignores it.
 #[derive(Debug, Clone)]
-pub struct Control(mpsc::UnboundedSender<StopRequest>);
+pub struct Control(mpsc::UnboundedSender<Order>);
 
 impl Control {
     /// Asks all tasks that run to stop, with their grace, and starts no more. With `now` they are killed
     /// at once, also those that were asked before.
     pub fn stop_all(&self, now: bool) {
-        self.send(Vec::new(), now);
+        self.send(Order::Stop { tasks: Vec::new(), now });
     }
 
     /// The same for some tasks; those that need them are skipped, the others go on. Tasks that are over,
     /// or not part of the run, are passed over.
     pub fn stop(&self, tasks: Vec<TaskId>, now: bool) {
         if !tasks.is_empty() {
-            self.send(tasks, now);
+            self.send(Order::Stop { tasks, now });
         }
     }
 
-    fn send(&self, tasks: Vec<TaskId>, now: bool) {
-        // The receiver is gone when the run is over, and then there is nothing to stop.
-        drop(self.0.send(StopRequest { tasks, now }));
+    /// Suspends all commands, as far as their executors can, and lets the run's clocks stand still, until
+    /// [`resume`](Control::resume). Ready when that is done, or when the run is over.
+    pub async fn suspend(&self) {
+        let (sender, done) = oneshot::channel();
+        self.send(Order::Suspend(sender));
+        // Dropped when the run is over.
+        drop(done.await);
+    }
+
+    /// Lets everything go on that [`suspend`](Control::suspend) has suspended.
+    pub fn resume(&self) {
+        self.send(Order::Continue);
+    }
+
+    fn send(&self, order: Order) {
+        // The receiver is gone when the run is over, and then there is nothing to do.
+        drop(self.0.send(order));
     }
 }
 
 /// The other end of a [`Control`]; a run takes it.
 #[derive(Debug)]
-pub struct ControlReceiver(pub(super) mpsc::UnboundedReceiver<StopRequest>);
+pub struct ControlReceiver(pub(super) mpsc::UnboundedReceiver<Order>);
 
 /// Makes the two ends.
 #[must_use]

@@ -1,26 +1,30 @@
 //! The one task that owns the state of a run.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::future::pending;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
+use crate::crash_point::crash_point;
 use crate::error_chain::error_chain;
 use crate::event::{Event, EventKind, WarningKind};
 use crate::executor::{Executor, Executors};
-use crate::id::{AttemptNo, AttemptRef, TaskId};
+use crate::id::{AttemptNo, AttemptRef, CommitId, TaskId};
 use crate::record::RunRecord;
 use crate::registry::{EventSink, RegistryError, RunLog, Ticket};
 use crate::scheduler::RunError;
-use crate::scheduler::attempt::{Attempt, Message, NoPlace, StopLevel};
-use crate::scheduler::control::{ControlReceiver, StopRequest};
+use crate::scheduler::attempt::{Attempt, Begun, Message, NoPlace, StopLevel};
+use crate::scheduler::beginning::Beginning;
+use crate::scheduler::control::{ControlReceiver, Order};
 use crate::scheduler::order::StartOrder;
 use crate::state::{IllegalTransition, Outcome, TaskState};
-use crate::task::TaskSpec;
+use crate::task::{LONGEST_RETRY_DELAY, RetryFrom, TaskSpec};
 use crate::worktrees::{Lease, NeededTip, WorktreeRequest, Worktrees};
 
 /// An attempt that is under way.
@@ -33,20 +37,26 @@ struct Live {
 }
 
 pub(super) struct Dispatcher {
-    record: RunRecord,
+    pub(super) record: RunRecord,
     specs: Vec<Arc<TaskSpec>>,
-    executors: Executors,
-    worktrees: Arc<dyn Worktrees>,
+    pub(super) executors: Executors,
+    pub(super) worktrees: Arc<dyn Worktrees>,
     log: Box<dyn RunLog>,
     sinks: Vec<Box<dyn EventSink>>,
     order: StartOrder,
-    begun: Instant,
+    /// When the wall time began; `None` where that is not known.
+    pub(super) begun: Option<Instant>,
     seq: u64,
     /// Tickets of what the dispatcher itself wrote.
     tickets: Vec<Ticket>,
     messages: mpsc::UnboundedSender<Message>,
     units: JoinSet<()>,
     live: HashMap<tokio::task::Id, Live>,
+    /// When the next attempt may begin, of tasks that wait for one.
+    retry_at: HashMap<usize, Instant>,
+    suspended: watch::Sender<bool>,
+    /// The attempts whose commands are being suspended, and who waits for that.
+    suspending: Option<(HashSet<AttemptRef>, oneshot::Sender<()>)>,
     /// Set once nothing may be started any more.
     closed: bool,
     interrupted: bool,
@@ -61,6 +71,7 @@ impl Dispatcher {
         log: Box<dyn RunLog>,
         sinks: Vec<Box<dyn EventSink>>,
         estimates: &HashMap<TaskId, Duration>,
+        seq: u64,
     ) -> (Self, mpsc::UnboundedReceiver<Message>) {
         let (messages, inbox) = mpsc::unbounded_channel();
         let order = StartOrder::new(&record.header.plan, estimates, record.header.settings.allow_overlap);
@@ -73,12 +84,15 @@ impl Dispatcher {
             log,
             sinks,
             order,
-            begun: Instant::now(),
-            seq: 0,
+            begun: Some(Instant::now()),
+            seq,
             tickets: Vec::new(),
             messages,
             units: JoinSet::new(),
             live: HashMap::new(),
+            retry_at: HashMap::new(),
+            suspended: watch::channel(false).0,
+            suspending: None,
             closed: false,
             interrupted: false,
             registry_failure: None,
@@ -91,25 +105,20 @@ impl Dispatcher {
         mut self,
         mut inbox: mpsc::UnboundedReceiver<Message>,
         mut control: ControlReceiver,
-        reason: String,
-        warnings: Vec<(WarningKind, String)>,
+        beginning: Beginning,
     ) -> Result<RunRecord, RunError> {
-        self.note(EventKind::RunStarted)?;
-        let executor = self.default_executor().name().to_owned();
-        self.note(EventKind::ExecutorChosen { executor, reason })?;
-        for (kind, message) in warnings {
-            self.note(EventKind::Warning { kind, task: None, message })?;
-        }
+        self.begin(beginning).await?;
         // Whoever asked to stop before the beginning does not want to see anything start.
-        while let Ok(request) = control.0.try_recv() {
-            self.stop(request)?;
+        while let Ok(order) = control.0.try_recv() {
+            self.obey(order)?;
         }
         let mut control_open = true;
         loop {
             self.start_ready()?;
-            if self.units.is_empty() {
+            if self.units.is_empty() && self.retry_at.is_empty() {
                 break;
             }
+            let next_retry = self.retry_at.values().min().copied();
             tokio::select! {
                 biased;
                 // What an attempt has said is heard before its end is noticed.
@@ -121,17 +130,19 @@ impl Dispatcher {
                     };
                     self.gone(id, panicked)?;
                 }
-                request = control.0.recv(), if control_open => match request {
-                    Some(request) => self.stop(request)?,
+                order = control.0.recv(), if control_open => match order {
+                    Some(order) => self.obey(order)?,
                     None => control_open = false,
                 },
+                // What is due is started by the next round, as soon as there is room for it.
+                () = due(next_retry) => self.retry_at.retain(|_, at| *at > Instant::now()),
             }
         }
         self.finish().await
     }
 
     async fn finish(mut self) -> Result<RunRecord, RunError> {
-        let (wall, interrupted) = (self.begun.elapsed(), self.interrupted);
+        let (wall, interrupted) = (self.begun.map(|begun| begun.elapsed()), self.interrupted);
         self.note(EventKind::RunEnded { wall, interrupted })?;
         let mut failure = self.registry_failure.take();
         for ticket in std::mem::take(&mut self.tickets) {
@@ -140,12 +151,15 @@ impl Dispatcher {
             }
         }
         match failure {
-            None => Ok(self.record),
+            None => {
+                crash_point("run-ended");
+                Ok(self.record)
+            }
             Some(source) => Err(RunError::Registry { record: Box::new(self.record), source }),
         }
     }
 
-    fn default_executor(&self) -> Arc<dyn Executor> {
+    pub(super) fn default_executor(&self) -> Arc<dyn Executor> {
         let default = self.executors.get(None);
         Arc::clone(default.expect("cannot fail because there is always a default executor"))
     }
@@ -165,7 +179,7 @@ impl Dispatcher {
         Ok(ticket)
     }
 
-    fn note(&mut self, kind: EventKind) -> Result<(), RunError> {
+    pub(super) fn note(&mut self, kind: EventKind) -> Result<(), RunError> {
         let ticket = self.emit(kind)?;
         self.tickets.push(ticket);
         Ok(())
@@ -199,8 +213,10 @@ impl Dispatcher {
             return Ok(());
         }
         let running: Vec<usize> = self.live.values().filter(|live| live.holds_slot).map(|live| live.position).collect();
-        let ready =
-            |at: usize| matches!(self.record.tasks[at].state, TaskState::Queued | TaskState::AttemptOver { .. });
+        let ready = |at: usize| {
+            let state = &self.record.tasks[at].state;
+            matches!(state, TaskState::Queued | TaskState::AttemptOver { .. }) && !self.retry_at.contains_key(&at)
+        };
         let picked = self.order.pick(room, ready, |at| running.contains(&at));
         if picked.is_empty() { Ok(()) } else { self.start(&picked) }
     }
@@ -214,33 +230,89 @@ impl Dispatcher {
             let attempt = AttemptRef { task: spec.id.clone(), number: last.map_or(AttemptNo::FIRST, AttemptNo::next) };
             let executor = self.executors.get(spec.executor.as_deref()).map(Arc::clone);
             let executor = executor.expect("cannot fail because Run::drive has looked up all executors");
+            self.retry_at.remove(&position);
             let intent = self
                 .emit(EventKind::AttemptIntended { attempt: attempt.clone(), executor: executor.name().to_owned() })?;
-            let request = WorktreeRequest {
-                run: self.record.header.run.clone(),
-                attempt: attempt.clone(),
-                needs: self.needed_tips(position),
-            };
-            let (sender, place) = oneshot::channel();
-            batch.push((request, intent, sender));
-            let (stop, stop_receiver) = watch::channel(StopLevel::Not);
-            let unit = Attempt {
-                run: self.record.header.run.clone(),
-                attempt: attempt.clone(),
-                spec,
-                keep: self.record.header.settings.keep,
-                files: self.log.attempt_folder(&attempt),
-                executor,
-                worktrees: Arc::clone(&self.worktrees),
-                place,
-                stop: stop_receiver,
-                dispatcher: self.messages.clone(),
-            };
-            let id = self.units.spawn(unit.make()).id();
-            self.live.insert(id, Live { position, attempt, stop, holds_slot: true });
+            let place = self.spawn(position, attempt.clone(), executor, None);
+            batch.push((self.worktree_request(position, attempt), intent, place));
         }
         tokio::spawn(make_places(Arc::clone(&self.worktrees), batch));
         Ok(())
+    }
+
+    /// Begins to look after an attempt, which waits for its worktree, unless it has one already.
+    pub(super) fn spawn(
+        &mut self,
+        position: usize,
+        attempt: AttemptRef,
+        executor: Arc<dyn Executor>,
+        begun: Option<Begun>,
+    ) -> PlaceSender {
+        let (sender, place) = oneshot::channel();
+        let (stop, stop_receiver) = watch::channel(StopLevel::Not);
+        let unit = self.unit(position, attempt.clone(), executor, place, stop_receiver, begun);
+        let id = self.units.spawn(unit.make()).id();
+        self.live.insert(id, Live { position, attempt, stop, holds_slot: true });
+        sender
+    }
+
+    /// Gives back the worktree of an attempt that an earlier driver has ended.
+    pub(super) fn spawn_release(
+        &mut self,
+        position: usize,
+        attempt: AttemptRef,
+        executor: Arc<dyn Executor>,
+        lease: Lease,
+    ) {
+        let (_, place) = oneshot::channel();
+        let (stop, stop_receiver) = watch::channel(StopLevel::Not);
+        let mut unit = self.unit(position, attempt.clone(), executor, place, stop_receiver, None);
+        let id = self.units.spawn(async move { unit.release(&lease).await }).id();
+        self.live.insert(id, Live { position, attempt, stop, holds_slot: false });
+    }
+
+    fn unit(
+        &self,
+        position: usize,
+        attempt: AttemptRef,
+        executor: Arc<dyn Executor>,
+        place: oneshot::Receiver<Result<(Lease, Duration), NoPlace>>,
+        stop: watch::Receiver<StopLevel>,
+        begun: Option<Begun>,
+    ) -> Attempt {
+        Attempt {
+            run: self.record.header.run.clone(),
+            files: self.files_of(&attempt),
+            attempt,
+            spec: Arc::clone(&self.specs[position]),
+            keep: self.record.header.settings.keep,
+            executor,
+            worktrees: Arc::clone(&self.worktrees),
+            place,
+            begun,
+            deadline: None,
+            stop,
+            suspended: self.suspended.subscribe(),
+            dispatcher: self.messages.clone(),
+        }
+    }
+
+    pub(super) fn files_of(&self, attempt: &AttemptRef) -> PathBuf {
+        self.log.attempt_folder(attempt)
+    }
+
+    pub(super) fn worktree_request(&self, position: usize, attempt: AttemptRef) -> WorktreeRequest {
+        let from = self.start_of_retry(position, &attempt);
+        WorktreeRequest { run: self.record.header.run.clone(), attempt, needs: self.needed_tips(position), from }
+    }
+
+    /// Where the attempt before this one ended, if it is to start there.
+    fn start_of_retry(&self, position: usize, attempt: &AttemptRef) -> Option<CommitId> {
+        if self.specs[position].retry_from != RetryFrom::Previous {
+            return None;
+        }
+        let earlier = self.record.tasks[position].attempts.iter().rev().filter(|before| before.number < attempt.number);
+        earlier.filter_map(|before| before.work.as_ref()?.tip.clone()).next()
     }
 
     /// Where the branches ended of what this task needs.
@@ -261,9 +333,18 @@ impl Dispatcher {
                 self.registry_failure.get_or_insert(error);
                 return self.close(|_| Outcome::Cancelled);
             }
+            Message::Suspended(attempt) => {
+                self.is_suspended(&attempt);
+                return Ok(());
+            }
         };
         let ended = match &kind {
             EventKind::AttemptEnded { attempt, outcome } => Some((attempt.clone(), outcome.clone())),
+            // There is nothing left to suspend.
+            EventKind::CommandEnded { attempt, .. } => {
+                self.is_suspended(&attempt.clone());
+                None
+            }
             _ => None,
         };
         let ticket = self.emit(kind)?;
@@ -279,17 +360,39 @@ impl Dispatcher {
         let Some(live) = self.live.values_mut().find(|live| live.attempt == *attempt) else { return Ok(()) };
         live.holds_slot = false;
         let position = live.position;
-        let again = !self.closed && outcome.retriable() && attempt.number.get() <= self.specs[position].retries;
-        if again { Ok(()) } else { self.task_finished(position, outcome) }
+        self.retry_or_finish(position, attempt.number, outcome)
+    }
+
+    /// What follows on an attempt that has ended.
+    pub(super) fn retry_or_finish(
+        &mut self,
+        position: usize,
+        number: AttemptNo,
+        outcome: Outcome,
+    ) -> Result<(), RunError> {
+        let spec = &self.specs[position];
+        if self.closed || !outcome.retriable() || number.get() > spec.retries {
+            return self.task_finished(position, outcome);
+        }
+        let doublings = (number.get() - 1).min(31);
+        let delay = spec.retry_delay.saturating_mul(1 << doublings).min(LONGEST_RETRY_DELAY);
+        if !delay.is_zero() {
+            self.retry_at.insert(position, Instant::now() + delay);
+        }
+        Ok(())
     }
 
     fn task_finished(&mut self, position: usize, outcome: Outcome) -> Result<(), RunError> {
         let task = self.specs[position].id.clone();
         let success = outcome.success();
         self.note(EventKind::TaskFinished { task: task.clone(), outcome })?;
-        if success {
-            return Ok(());
-        }
+        crash_point("task-finished");
+        if success { Ok(()) } else { self.did_not_succeed(position) }
+    }
+
+    /// What follows on a task that has ended without success.
+    pub(super) fn did_not_succeed(&mut self, position: usize) -> Result<(), RunError> {
+        let task = self.specs[position].id.clone();
         if self.record.header.settings.fail_fast && !self.closed {
             return self.close(|_| Outcome::Skipped { because: task.clone() });
         }
@@ -322,6 +425,7 @@ impl Dispatcher {
 
     /// Ends a task of which no attempt is under way; says whether it did.
     fn finish_unless_live(&mut self, at: usize, unstarted: Outcome) -> Result<bool, RunError> {
+        self.retry_at.remove(&at);
         let outcome = match &self.record.tasks[at].state {
             TaskState::Queued | TaskState::Blocked { .. } => unstarted,
             TaskState::AttemptOver { outcome, .. } => outcome.clone(),
@@ -331,8 +435,44 @@ impl Dispatcher {
         Ok(true)
     }
 
-    fn stop(&mut self, request: StopRequest) -> Result<(), RunError> {
-        let StopRequest { tasks, now } = request;
+    fn obey(&mut self, order: Order) -> Result<(), RunError> {
+        match order {
+            Order::Stop { tasks, now } => self.stop(tasks, now),
+            Order::Suspend(done) => self.suspend(done),
+            Order::Continue if *self.suspended.borrow() => {
+                self.suspended.send_replace(false);
+                self.note(EventKind::RunContinued)
+            }
+            Order::Continue => Ok(()),
+        }
+    }
+
+    fn suspend(&mut self, done: oneshot::Sender<()>) -> Result<(), RunError> {
+        self.note(EventKind::RunSuspended)?;
+        let runs = |live: &&Live| matches!(self.record.tasks[live.position].state, TaskState::Running { .. });
+        let running: HashSet<_> = self.live.values().filter(runs).map(|live| live.attempt.clone()).collect();
+        if running.is_empty() {
+            // Whoever asked may be gone.
+            done.send(()).ok();
+        } else {
+            self.suspending = Some((running, done));
+        }
+        self.suspended.send_replace(true);
+        Ok(())
+    }
+
+    /// The command of an attempt is suspended, or need not be any more.
+    fn is_suspended(&mut self, attempt: &AttemptRef) {
+        if let Some((waiting, _)) = &mut self.suspending {
+            waiting.remove(attempt);
+        }
+        if let Some((_, done)) = self.suspending.take_if(|(waiting, _)| waiting.is_empty()) {
+            // Whoever asked may be gone.
+            done.send(()).ok();
+        }
+    }
+
+    fn stop(&mut self, tasks: Vec<TaskId>, now: bool) -> Result<(), RunError> {
         self.note(EventKind::StopRequested { tasks: tasks.clone(), now })?;
         let level = if now { StopLevel::Now } else { StopLevel::WithGrace };
         let raise = |live: &Live| {
@@ -360,6 +500,7 @@ impl Dispatcher {
     /// An attempt's own task is over. One that panicked, in somebody's plug-in, is ended here.
     fn gone(&mut self, id: tokio::task::Id, panicked: bool) -> Result<(), RunError> {
         let Some(live) = self.live.remove(&id) else { return Ok(()) };
+        self.is_suspended(&live.attempt);
         if !panicked || !live.holds_slot {
             return Ok(());
         }
@@ -370,10 +511,19 @@ impl Dispatcher {
     }
 }
 
-type PlaceSender = oneshot::Sender<Result<(Lease, Duration), NoPlace>>;
+/// Waits for the moment of the next retry; for ever where none waits.
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
+    }
+}
+
+/// The way to an attempt that waits for its worktree.
+pub(super) type PlaceSender = oneshot::Sender<Result<(Lease, Duration), NoPlace>>;
 
 /// Asks for the worktrees of a batch, once the intents are on disk, and hands them out.
-async fn make_places(worktrees: Arc<dyn Worktrees>, batch: Vec<(WorktreeRequest, Ticket, PlaceSender)>) {
+pub(super) async fn make_places(worktrees: Arc<dyn Worktrees>, batch: Vec<(WorktreeRequest, Ticket, PlaceSender)>) {
     let (mut requests, mut senders) = (Vec::new(), Vec::new());
     for (request, intent, sender) in batch {
         match intent.await {
@@ -385,6 +535,7 @@ async fn make_places(worktrees: Arc<dyn Worktrees>, batch: Vec<(WorktreeRequest,
             Err(error) => drop(sender.send(Err(NoPlace::Unrecorded(error)))),
         }
     }
+    crash_point("intent-kept");
     let asked = Instant::now();
     let places = if requests.is_empty() { Vec::new() } else { worktrees.create(requests).await };
     let took = asked.elapsed();

@@ -5,6 +5,7 @@
 //! its intent is kept, and no command is started before its worktree is.
 
 mod attempt;
+mod beginning;
 mod control;
 mod dispatcher;
 mod order;
@@ -17,17 +18,18 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use self::beginning::{Beginning, Resumption};
 pub use self::control::{Control, ControlReceiver, control};
 use self::dispatcher::Dispatcher;
 pub use self::order::start_order;
 pub use self::settings::{KeepPolicy, RunSettings};
-use crate::event::WarningKind;
-use crate::executor::Executors;
-use crate::id::TaskId;
+use crate::event::{Moment, WarningKind};
+use crate::executor::{ExecError, Executors};
+use crate::id::{AttemptRef, TaskId};
 use crate::record::RunRecord;
-use crate::registry::{EventSink, RegistryError, RunHeader, RunLog};
+use crate::registry::{EventSink, RegistryError, RunHeader, RunHistory, RunLog};
 use crate::state::IllegalTransition;
-use crate::worktrees::Worktrees;
+use crate::worktrees::{WorktreeError, Worktrees};
 
 /// Why a run could not be driven to its end.
 #[derive(Debug, Error)]
@@ -53,6 +55,22 @@ pub enum RunError {
         #[source]
         source: RegistryError,
     },
+    /// A run cannot be taken over, since an attempt may be running and cannot be reached. Nothing was changed.
+    #[error("cannot find out what became of {attempt}")]
+    Reattach {
+        /// Which attempt.
+        attempt: AttemptRef,
+        /// Why.
+        #[source]
+        source: ExecError,
+    },
+    /// A run cannot be taken over, since its worktrees cannot be listed. Nothing was changed.
+    #[error("cannot tell which worktrees there are")]
+    Leases {
+        /// Why.
+        #[source]
+        source: WorktreeError,
+    },
     /// The scheduler contradicted itself: a defect of Gadugi.
     #[error("a defect in the scheduler")]
     Internal {
@@ -68,7 +86,9 @@ pub enum RunError {
 /// nobody records their end. To end a run, use its [`Control`].
 #[must_use = "a run does nothing until it is driven"]
 pub struct Run {
-    header: RunHeader,
+    record: RunRecord,
+    seq: u64,
+    resumption: Option<Resumption>,
     executors: Executors,
     reason: String,
     worktrees: Arc<dyn Worktrees>,
@@ -80,16 +100,49 @@ pub struct Run {
 
 impl fmt::Debug for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Run").field("run", &self.header.run).field("executors", &self.executors).finish_non_exhaustive()
+        f.debug_struct("Run")
+            .field("run", &self.record.header.run)
+            .field("executors", &self.executors)
+            .finish_non_exhaustive()
     }
 }
 
 impl Run {
     /// Puts a run together. `log` is what [`Registry::create`](crate::Registry::create) gave for this header.
     pub fn new(header: RunHeader, executors: Executors, worktrees: Arc<dyn Worktrees>, log: Box<dyn RunLog>) -> Self {
+        Self::of(RunRecord::new(header), 0, None, executors, worktrees, log)
+    }
+
+    /// Takes over a run whose driver has ended: its commands that still run are looked after, those that have
+    /// ended are recorded, and the rest is started. `history` and `log` are what
+    /// [`Registry::resume`](crate::Registry::resume) gave; `moment` is now, where the caller knows it. The
+    /// default executor should be the one that the history tells of.
+    ///
+    /// # Errors
+    /// [`IllegalTransition`] when the history contradicts itself.
+    pub fn resume(
+        history: RunHistory,
+        moment: Option<Moment>,
+        executors: Executors,
+        worktrees: Arc<dyn Worktrees>,
+        log: Box<dyn RunLog>,
+    ) -> Result<Self, IllegalTransition> {
+        let seq = history.events.last().map_or(0, |event| event.seq);
+        let record = RunRecord::fold(history.header, &history.events)?;
+        Ok(Self::of(record, seq, Some(Resumption { moment }), executors, worktrees, log))
+    }
+
+    fn of(
+        record: RunRecord,
+        seq: u64,
+        resumption: Option<Resumption>,
+        executors: Executors,
+        worktrees: Arc<dyn Worktrees>,
+        log: Box<dyn RunLog>,
+    ) -> Self {
         let reason = "as asked".to_owned();
         let (sinks, estimates, warnings) = (Vec::new(), HashMap::new(), Vec::new());
-        Self { header, executors, reason, worktrees, log, sinks, estimates, warnings }
+        Self { record, seq, resumption, executors, reason, worktrees, log, sinks, estimates, warnings }
     }
 
     /// Says why the default executor is what it is; stands in the journal and in the report.
@@ -123,7 +176,7 @@ impl Run {
     /// # Errors
     /// [`RunError`]. That tasks fail is no error; the record tells.
     pub async fn drive(self, control: ControlReceiver) -> Result<RunRecord, RunError> {
-        for task in self.header.plan.tasks() {
+        for task in self.record.header.plan.tasks() {
             if let Some(executor) = &task.spec.executor
                 && self.executors.get(Some(executor)).is_none()
             {
@@ -134,9 +187,9 @@ impl Run {
                 });
             }
         }
-        let record = RunRecord::new(self.header);
-        let (dispatcher, inbox) =
-            Dispatcher::new(record, self.executors, self.worktrees, self.log, self.sinks, &self.estimates);
-        dispatcher.drive(inbox, control, self.reason, self.warnings).await
+        let Self { record, seq, executors, worktrees, log, sinks, estimates, .. } = self;
+        let (dispatcher, inbox) = Dispatcher::new(record, executors, worktrees, log, sinks, &estimates, seq);
+        let beginning = Beginning { reason: self.reason, warnings: self.warnings, resumption: self.resumption };
+        dispatcher.drive(inbox, control, beginning).await
     }
 }

@@ -427,6 +427,7 @@ async fn a_sink_that_fails_is_not_called_again_and_the_report_says_so() {
     let header = RunHeader {
         run: "20261122-083355-k7q".parse().expect("a run id"),
         created: jiff::Timestamp::UNIX_EPOCH,
+        moment: None,
         base: None,
         base_name: None,
         settings: RunSettings::default(),

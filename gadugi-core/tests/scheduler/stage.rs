@@ -70,6 +70,7 @@ impl Stage {
         let header = RunHeader {
             run: "20261122-083355-k7q".parse().expect("a run id"),
             created: jiff::Timestamp::UNIX_EPOCH,
+            moment: None,
             base: None,
             base_name: None,
             settings: self.settings,

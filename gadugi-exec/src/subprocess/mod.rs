@@ -19,7 +19,9 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use gadugi_core::{Capabilities, ExecError, ExecIdentity, ExecRequest, Executor, RunningTask, Unusable};
+use gadugi_core::{
+    Capabilities, CommandRef, ExecError, ExecIdentity, ExecRequest, Executor, Reattached, RunningTask, Unusable,
+};
 use tokio::task::spawn_blocking;
 
 use self::identity::Token;
@@ -110,10 +112,15 @@ impl Executor for SubprocessExecutor {
     /// while the machine sleeps.
     ///
     /// Works on Linux only; elsewhere it fails with [`ExecError::Watch`] for a command that still runs.
-    async fn reattach(&self, identity: &ExecIdentity) -> Result<Option<Box<dyn RunningTask>>, ExecError> {
+    async fn reattach(&self, command: &CommandRef) -> Result<Reattached, ExecError> {
+        let unseen = || Reattached::Gone { why: "nobody has seen how it ended".to_owned() };
+        let Some(identity) = &command.identity else { return Ok(unseen()) };
         let token = token_of(identity)?;
         let adopted = adoption::adopt(&token).map_err(|source| lost(identity, source))?;
-        Ok(adopted.map(|reins| Box::new(SubprocessTask::new(identity.clone(), &token, reins)) as Box<dyn RunningTask>))
+        Ok(match adopted {
+            Some(reins) => Reattached::Found(Box::new(SubprocessTask::new(identity.clone(), &token, reins))),
+            None => unseen(),
+        })
     }
 }
 

@@ -122,7 +122,8 @@ impl Supervisor {
         drop(self.orders);
         let end = self.leader.end()?;
         let output = self.streams.finish().await?;
-        Ok(ExecEnd { status: end.status, took: ended - self.started, output, usage: end.usage })
+        let stopped = !matches!(self.stop, Stop::NotAsked);
+        Ok(ExecEnd { status: end.status, took: ended - self.started, output, usage: end.usage, stopped })
     }
 
     fn obey(&mut self, order: StopOrder) {

@@ -5,7 +5,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use gadugi_core::{ExecError, ExecIdentity, Executor, ExitStatus};
+use gadugi_core::{CommandRef, ExecError, ExecIdentity, Executor, ExitStatus, Reattached, RunningTask};
 use gadugi_exec::is_alive;
 use rustix::process::WaitIdOptions;
 
@@ -49,8 +49,25 @@ fn identity(token: &str) -> ExecIdentity {
     ExecIdentity { executor: "subprocess".to_owned(), token: token.to_owned() }
 }
 
+async fn find(identity: &ExecIdentity) -> Option<Box<dyn RunningTask>> {
+    let scene = Scene::new();
+    let request = scene.script("exit 0");
+    let command = CommandRef {
+        run: request.run,
+        attempt: request.attempt,
+        phase: request.phase,
+        files: request.files,
+        identity: Some(identity.clone()),
+    };
+    match scene.executor.reattach(&command).await.expect("it can be looked for") {
+        Reattached::Found(task) => Some(task),
+        Reattached::Gone { .. } => None,
+        other => panic!("a command with an identity was started: {other:?}"),
+    }
+}
+
 async fn is_found(identity: &ExecIdentity) -> bool {
-    let found = Scene::new().executor.reattach(identity).await.expect("it can be looked for").is_some();
+    let found = find(identity).await.is_some();
     assert_eq!(is_alive(identity).expect("it can be looked for"), found, "both say the same");
     found
 }
@@ -86,8 +103,7 @@ async fn another_process_with_the_same_pid_is_not_taken_for_it() {
 #[tokio::test]
 async fn an_adopted_command_ends_without_its_status() {
     let mut foreign = Foreign::command("read line; exit 3");
-    let adopted = Scene::new().executor.reattach(&foreign.identity()).await.expect("it can be looked for");
-    let adopted = adopted.expect("it runs");
+    let adopted = find(&foreign.identity()).await.expect("it runs");
     assert_eq!(adopted.identity(), &foreign.identity());
     assert!(adopted.usage().await.cpu.is_some());
     assert!(adopted.output().is_none(), "its output is not seen here");
@@ -104,8 +120,7 @@ async fn an_adopted_command_can_be_stopped_with_all_its_group() {
     for (grace, signal) in [(Duration::from_secs(3600), 15), (Duration::ZERO, 9)] {
         let mut foreign = Foreign::command(script);
         let stubborn = Process::named(&foreign.says());
-        let adopted = Scene::new().executor.reattach(&foreign.identity()).await.expect("it can be looked for");
-        let adopted = adopted.expect("it runs");
+        let adopted = find(&foreign.identity()).await.expect("it runs");
         adopted.stop(grace).await.expect("it can be stopped");
         assert_eq!(adopted.wait().await.expect("its end is seen").status, ExitStatus::Unknown);
         assert_eq!(foreign.child.wait().expect("it has ended").signal(), Some(signal));

@@ -129,6 +129,9 @@ pub(crate) struct EndForm {
     pub(crate) output_bytes: u64,
     pub(crate) dropped_bytes: u64,
     pub(crate) leaked: bool,
+    /// Left out where nobody asked it to stop.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) stopped: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cpu_seconds: Option<Seconds>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,6 +148,7 @@ impl TryFrom<ExecEnd> for EndForm {
             output_bytes: end.output.bytes,
             dropped_bytes: end.output.dropped,
             leaked: end.output.leaked,
+            stopped: end.stopped,
             cpu_seconds: end.usage.cpu.map(Seconds),
             peak_memory_bytes: end.usage.peak_memory,
         })
@@ -158,6 +162,7 @@ impl From<EndForm> for ExecEnd {
             took: form.took_seconds.0,
             output: OutputSummary { bytes: form.output_bytes, dropped: form.dropped_bytes, leaked: form.leaked },
             usage: ExecUsage { cpu: form.cpu_seconds.map(|cpu| cpu.0), peak_memory: form.peak_memory_bytes },
+            stopped: form.stopped,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How events look in JSON. The name of a kind is the value of its member `kind`.
 
-use gadugi_core::{AttemptRef, EventKind, ExecIdentity, TaskId, WarningKind};
+use gadugi_core::{AttemptRef, EventKind, ExecIdentity, Moment, TaskId, WarningKind};
 use serde::{Deserialize, Serialize};
 
 use super::end::{EndForm, OutcomeForm, PhaseForm, StopReasonForm};
@@ -12,6 +12,12 @@ use super::{FormatError, no_format};
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum EventForm {
     RunStarted,
+    RunResumed {
+        boot: Option<String>,
+        uptime_seconds: Option<Seconds>,
+    },
+    RunSuspended,
+    RunContinued,
     ExecutorChosen {
         executor: String,
         reason: String,
@@ -24,7 +30,7 @@ pub(crate) enum EventForm {
     WorktreeReady {
         #[serde(flatten)]
         lease: LeaseForm,
-        took_seconds: Seconds,
+        took_seconds: Option<Seconds>,
     },
     CommandStarted {
         task: Text<TaskId>,
@@ -32,7 +38,7 @@ pub(crate) enum EventForm {
         phase: PhaseForm,
         executor: String,
         token: String,
-        took_seconds: Seconds,
+        took_seconds: Option<Seconds>,
     },
     StopSent {
         task: Text<TaskId>,
@@ -80,7 +86,7 @@ pub(crate) enum EventForm {
         message: String,
     },
     RunEnded {
-        wall_seconds: Seconds,
+        wall_seconds: Option<Seconds>,
         interrupted: bool,
     },
 }
@@ -97,6 +103,7 @@ pub(crate) enum WarningForm {
     DroppedOutput,
     LeftOut,
     NotHeld,
+    Interruption,
 }
 
 impl TryFrom<&WarningKind> for WarningForm {
@@ -113,6 +120,7 @@ impl TryFrom<&WarningKind> for WarningForm {
             WarningKind::DroppedOutput => Ok(Self::DroppedOutput),
             WarningKind::LeftOut => Ok(Self::LeftOut),
             WarningKind::NotHeld => Ok(Self::NotHeld),
+            WarningKind::Interruption => Ok(Self::Interruption),
             _ => no_format("this kind of warning"),
         }
     }
@@ -130,6 +138,7 @@ impl From<WarningForm> for WarningKind {
             WarningForm::DroppedOutput => Self::DroppedOutput,
             WarningForm::LeftOut => Self::LeftOut,
             WarningForm::NotHeld => Self::NotHeld,
+            WarningForm::Interruption => Self::Interruption,
         }
     }
 }
@@ -142,6 +151,12 @@ impl TryFrom<&EventKind> for EventForm {
         let number = |attempt: &AttemptRef| Number(attempt.number);
         Ok(match kind {
             EventKind::RunStarted => Self::RunStarted,
+            EventKind::RunResumed { moment } => Self::RunResumed {
+                boot: moment.as_ref().map(|moment| moment.boot.clone()),
+                uptime_seconds: moment.as_ref().map(|moment| Seconds(moment.uptime)),
+            },
+            EventKind::RunSuspended => Self::RunSuspended,
+            EventKind::RunContinued => Self::RunContinued,
             EventKind::ExecutorChosen { executor, reason } => {
                 Self::ExecutorChosen { executor: executor.clone(), reason: reason.clone() }
             }
@@ -149,7 +164,7 @@ impl TryFrom<&EventKind> for EventForm {
                 Self::AttemptIntended { task: task(attempt), attempt: number(attempt), executor: executor.clone() }
             }
             EventKind::WorktreeReady { lease, took } => {
-                Self::WorktreeReady { lease: lease.into(), took_seconds: Seconds(*took) }
+                Self::WorktreeReady { lease: lease.into(), took_seconds: took.map(Seconds) }
             }
             EventKind::CommandStarted { attempt, phase, identity, took } => Self::CommandStarted {
                 task: task(attempt),
@@ -157,7 +172,7 @@ impl TryFrom<&EventKind> for EventForm {
                 phase: (*phase).try_into()?,
                 executor: identity.executor.clone(),
                 token: identity.token.clone(),
-                took_seconds: Seconds(*took),
+                took_seconds: took.map(Seconds),
             },
             EventKind::StopSent { attempt, reason } => {
                 Self::StopSent { task: task(attempt), attempt: number(attempt), reason: (*reason).try_into()? }
@@ -190,7 +205,7 @@ impl TryFrom<&EventKind> for EventForm {
                 Self::Warning { about: kind.try_into()?, task: task.clone().map(Text), message: message.clone() }
             }
             EventKind::RunEnded { wall, interrupted } => {
-                Self::RunEnded { wall_seconds: Seconds(*wall), interrupted: *interrupted }
+                Self::RunEnded { wall_seconds: wall.map(Seconds), interrupted: *interrupted }
             }
             _ => return no_format("this kind of event"),
         })
@@ -202,18 +217,24 @@ impl From<EventForm> for EventKind {
         let whose = |task: Text<TaskId>, Number(number): Number| AttemptRef { task: task.0, number };
         match form {
             EventForm::RunStarted => Self::RunStarted,
+            EventForm::RunResumed { boot, uptime_seconds } => {
+                let moment = boot.zip(uptime_seconds).map(|(boot, uptime)| Moment { boot, uptime: uptime.0 });
+                Self::RunResumed { moment }
+            }
+            EventForm::RunSuspended => Self::RunSuspended,
+            EventForm::RunContinued => Self::RunContinued,
             EventForm::ExecutorChosen { executor, reason } => Self::ExecutorChosen { executor, reason },
             EventForm::AttemptIntended { task, attempt, executor } => {
                 Self::AttemptIntended { attempt: whose(task, attempt), executor }
             }
             EventForm::WorktreeReady { lease, took_seconds } => {
-                Self::WorktreeReady { lease: lease.into(), took: took_seconds.0 }
+                Self::WorktreeReady { lease: lease.into(), took: took_seconds.map(|took| took.0) }
             }
             EventForm::CommandStarted { task, attempt, phase, executor, token, took_seconds } => Self::CommandStarted {
                 attempt: whose(task, attempt),
                 phase: phase.into(),
                 identity: ExecIdentity { executor, token },
-                took: took_seconds.0,
+                took: took_seconds.map(|took| took.0),
             },
             EventForm::StopSent { task, attempt, reason } => {
                 Self::StopSent { attempt: whose(task, attempt), reason: reason.into() }
@@ -237,7 +258,9 @@ impl From<EventForm> for EventKind {
             EventForm::Warning { about, task, message } => {
                 Self::Warning { kind: about.into(), task: task.map(|task| task.0), message }
             }
-            EventForm::RunEnded { wall_seconds, interrupted } => Self::RunEnded { wall: wall_seconds.0, interrupted },
+            EventForm::RunEnded { wall_seconds, interrupted } => {
+                Self::RunEnded { wall: wall_seconds.map(|wall| wall.0), interrupted }
+            }
         }
     }
 }

@@ -84,7 +84,7 @@ mod tests {
     fn a_line_with_any_flipped_bit_is_refused() {
         let at = "2026-11-22T08:33:55Z".parse().expect("a time");
         let event =
-            Event { seq: 7, at, kind: EventKind::RunEnded { wall: std::time::Duration::MAX, interrupted: true } };
+            Event { seq: 7, at, kind: EventKind::RunEnded { wall: Some(std::time::Duration::MAX), interrupted: true } };
         let line = encode(&event).expect("a line");
         let line = line.trim_end().as_bytes();
         assert!(decode(line).is_ok());

@@ -2,11 +2,11 @@
 
 use std::num::NonZeroUsize;
 
-use gadugi_core::{CommitId, KeepPolicy, Plan, RawPlan, RawTask, RunHeader, RunId, RunSettings};
+use gadugi_core::{CommitId, KeepPolicy, Moment, Plan, RawPlan, RawTask, RunHeader, RunId, RunSettings};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::scalar::Text;
+use super::scalar::{Seconds, Text};
 use super::task::TaskForm;
 use super::versioned::{from_json, to_json};
 use super::{FormatError, no_format};
@@ -17,10 +17,18 @@ const VERSION: u64 = 1;
 struct RunForm {
     run: Text<RunId>,
     created: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    moment: Option<MomentForm>,
     base: Option<Text<CommitId>>,
     base_name: Option<String>,
     settings: SettingsForm,
     tasks: Vec<TaskForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MomentForm {
+    boot: String,
+    uptime_seconds: Seconds,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -57,6 +65,10 @@ pub(crate) fn run_to_json(header: &RunHeader) -> Result<String, FormatError> {
     let form = RunForm {
         run: Text(header.run.clone()),
         created: header.created,
+        moment: header
+            .moment
+            .as_ref()
+            .map(|moment| MomentForm { boot: moment.boot.clone(), uptime_seconds: Seconds(moment.uptime) }),
         base: header.base.clone().map(Text),
         base_name: header.base_name.clone(),
         settings: SettingsForm { jobs, fail_fast, keep: keep.try_into()?, allow_overlap },
@@ -72,6 +84,7 @@ pub(crate) fn run_from_json(json: &[u8]) -> Result<RunHeader, FormatError> {
     Ok(RunHeader {
         run: form.run.0,
         created: form.created,
+        moment: form.moment.map(|moment| Moment { boot: moment.boot, uptime: moment.uptime_seconds.0 }),
         base: form.base.map(|base| base.0),
         base_name: form.base_name,
         settings: RunSettings {

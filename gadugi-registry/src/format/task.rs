@@ -1,9 +1,10 @@
 //! How a planned task looks in JSON: all that another process needs to start it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use gadugi_core::{
-    Action, Limits, PlannedTask, Program, RawTask, Resources, SourceLocation, TaskId, TaskSpec, TouchPattern,
+    Action, Limits, PlannedTask, Program, RawTask, Resources, RetryFrom, SourceLocation, TaskId, TaskSpec, TouchPattern,
 };
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,10 @@ pub(crate) struct TaskForm {
     executor: Option<String>,
     limits: LimitsForm,
     retries: u32,
+    #[serde(default = "one_second")]
+    retry_delay_seconds: Seconds,
+    #[serde(default)]
+    retry_from: RetryFromForm,
     env: BTreeMap<String, String>,
     secrets: Vec<String>,
     priority: i32,
@@ -41,6 +46,18 @@ struct SourceForm {
 enum ProgramForm {
     Script { script: String },
     Argv { argv: Vec<String> },
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+enum RetryFromForm {
+    #[default]
+    Base,
+    Previous,
+}
+
+fn one_second() -> Seconds {
+    Seconds(Duration::from_secs(1))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -83,6 +100,12 @@ impl TryFrom<&PlannedTask> for TaskForm {
                 grace_seconds: Seconds(spec.limits.grace),
             },
             retries: spec.retries,
+            retry_delay_seconds: Seconds(spec.retry_delay),
+            retry_from: match spec.retry_from {
+                RetryFrom::Base => RetryFromForm::Base,
+                RetryFrom::Previous => RetryFromForm::Previous,
+                _ => return no_format("this start of a retry"),
+            },
             env: spec.env.clone(),
             secrets: spec.secrets.clone(),
             priority: spec.priority,
@@ -121,6 +144,11 @@ impl From<TaskForm> for RawTask {
                     grace: form.limits.grace_seconds.0,
                 },
                 retries: form.retries,
+                retry_delay: form.retry_delay_seconds.0,
+                retry_from: match form.retry_from {
+                    RetryFromForm::Base => RetryFrom::Base,
+                    RetryFromForm::Previous => RetryFrom::Previous,
+                },
                 env: form.env,
                 secrets: form.secrets,
                 priority: form.priority,

@@ -176,6 +176,22 @@ impl FsRegistry {
         Ok(FsRunLog::new(folder, writer, lock))
     }
 
+    fn resume_run(&self, run: &RunId) -> Result<(RunHistory, FsRunLog), RegistryError> {
+        let folder = self.folder(run);
+        if !folder.header().exists() {
+            return Err(no_such_run(run));
+        }
+        let failed = |path: PathBuf| move |source| RegistryError::Write { path, source };
+        let lock = RunLock::take(&folder.lock()).map_err(failed(folder.lock()))?;
+        let lock = lock.ok_or_else(|| held(run, &folder))?;
+        let owner = Owner::this_process().to_json().map_err(|error| unwritable(folder.owner(), error))?;
+        replace(&folder.owner(), owner.as_bytes()).map_err(failed(folder.owner()))?;
+        let history = self.load_run(run)?;
+        let journal = private().append(true).open(folder.journal()).map_err(failed(folder.journal()))?;
+        let writer = Writer::start(journal, folder.journal()).map_err(failed(folder.journal()))?;
+        Ok((history, FsRunLog::new(folder, writer, lock)))
+    }
+
     fn load_run(&self, run: &RunId) -> Result<RunHistory, RegistryError> {
         let folder = self.folder(run);
         let path = folder.header();
@@ -204,6 +220,12 @@ impl Registry for FsRegistry {
         let (registry, header) = (self.clone(), header.clone());
         let log = blocking(move || registry.create_run(&header)).await?;
         Ok(Box::new(log))
+    }
+
+    async fn resume(&self, run: &RunId) -> Result<(RunHistory, Box<dyn RunLog>), RegistryError> {
+        let (registry, run) = (self.clone(), run.clone());
+        let (history, log) = blocking(move || registry.resume_run(&run)).await?;
+        Ok((history, Box::new(log)))
     }
 
     async fn load(&self, run: &RunId) -> Result<RunHistory, RegistryError> {

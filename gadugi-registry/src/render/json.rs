@@ -133,7 +133,7 @@ struct CommandForm<'a> {
     executor: &'a str,
     token: &'a str,
     started: Timestamp,
-    spawn_seconds: Seconds,
+    spawn_seconds: Option<Seconds>,
     end: Option<EndForm>,
     log: Option<PathForm>,
 }
@@ -242,7 +242,7 @@ fn attempt_form<'a>(task: &TaskRecord, attempt: &'a AttemptRecord, log: LogPath<
         executor: &command.identity.executor,
         token: &command.identity.token,
         started: command.started,
-        spawn_seconds: Seconds(command.spawn),
+        spawn_seconds: command.spawn.map(Seconds),
         end: command.end.and_then(|end| end.try_into().ok()),
         log: log(&attempt_ref(task, attempt), command.phase).map(PathForm),
     };

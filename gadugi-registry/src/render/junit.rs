@@ -24,12 +24,12 @@ pub fn junit(report: &Report, tail: LogTail<'_>) -> String {
     if let Some(started) = record.started {
         suite.extra.insert("timestamp".into(), started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into());
     }
-    if let Some((wall, _)) = record.ended {
+    if let Some((Some(wall), _)) = record.ended {
         suite.set_time(wall);
     }
     suite.add_test_cases(record.tasks.iter().map(|task| case(task, tail)));
     let mut junit = JUnit::new("gadugi");
-    if let Some((wall, _)) = record.ended {
+    if let Some((Some(wall), _)) = record.ended {
         junit.set_time(wall);
     }
     junit.add_test_suite(suite);

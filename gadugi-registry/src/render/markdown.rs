@@ -52,8 +52,10 @@ fn summary(out: &mut Paragraphs, report: &Report) {
     let record = &report.record;
     out.add(&format!("# Run {}", record.header.run));
     let end = match record.ended {
-        Some((wall, false)) => format!("It took {}.", duration(wall)),
-        Some((wall, true)) => format!("It was stopped after {}, before all tasks were through.", duration(wall)),
+        Some((Some(wall), false)) => format!("It took {}.", duration(wall)),
+        Some((Some(wall), true)) => format!("It was stopped after {}, before all tasks were through.", duration(wall)),
+        Some((None, false)) => "How long it took is not known, since the machine was restarted.".to_owned(),
+        Some((None, true)) => "It was stopped before all tasks were through.".to_owned(),
         None => "Its end is not recorded: it goes on, or its driver died.".to_owned(),
     };
     out.add(&format!("{} {end}", totals(&report.totals)));

@@ -289,7 +289,7 @@ fn any_end() -> impl Strategy<Value = ExecEnd> {
     (any_exit(), any_duration(), output, usage).prop_map(
         |(status, took, (bytes, dropped, leaked), (cpu, peak_memory))| {
             let output = OutputSummary { bytes, dropped, leaked };
-            ExecEnd { status, took, output, usage: ExecUsage { cpu, peak_memory } }
+            ExecEnd { status, took, output, usage: ExecUsage { cpu, peak_memory }, stopped: took.is_zero() }
         },
     )
 }
@@ -312,13 +312,16 @@ fn any_kind() -> impl Strategy<Value = EventKind> {
     let stop = prop_oneof![any_clock().prop_map(StopReason::TimedOut), Just(StopReason::Cancelled)];
     prop_oneof![
         Just(EventKind::RunStarted),
+        Just(EventKind::RunResumed { moment: None }),
+        Just(EventKind::RunSuspended),
+        Just(EventKind::RunContinued),
         (any::<String>(), any::<String>())
             .prop_map(|(executor, reason)| EventKind::ExecutorChosen { executor, reason }),
         (any_attempt(), any::<String>())
             .prop_map(|(attempt, executor)| EventKind::AttemptIntended { attempt, executor }),
-        (any_lease(), any_duration()).prop_map(|(lease, took)| EventKind::WorktreeReady { lease, took }),
+        (any_lease(), any_duration()).prop_map(|(lease, took)| EventKind::WorktreeReady { lease, took: Some(took) }),
         (any_attempt(), any_phase(), identity, any_duration()).prop_map(|(attempt, phase, identity, took)| {
-            EventKind::CommandStarted { attempt, phase, identity, took }
+            EventKind::CommandStarted { attempt, phase, identity, took: Some(took).filter(|took| !took.is_zero()) }
         }),
         (any_attempt(), stop).prop_map(|(attempt, reason)| EventKind::StopSent { attempt, reason }),
         (any_attempt(), any_phase(), any_end()).prop_map(|(attempt, phase, end)| EventKind::CommandEnded {
@@ -338,7 +341,10 @@ fn any_kind() -> impl Strategy<Value = EventKind> {
             task,
             message
         }),
-        (any_duration(), any::<bool>()).prop_map(|(wall, interrupted)| EventKind::RunEnded { wall, interrupted }),
+        (any_duration(), any::<bool>()).prop_map(|(wall, interrupted)| EventKind::RunEnded {
+            wall: Some(wall).filter(|wall| !wall.is_zero()),
+            interrupted
+        }),
     ]
 }
 

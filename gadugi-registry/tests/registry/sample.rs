@@ -49,6 +49,7 @@ pub(crate) fn header(last: char, tasks: Vec<RawTask>) -> RunHeader {
     RunHeader {
         run: run(last),
         created: start_of_time(),
+        moment: None,
         base: Some("0123456789abcdef0123456789abcdef01234567".parse().expect("a commit")),
         base_name: Some("main".into()),
         settings: RunSettings { jobs: NonZeroUsize::new(3).expect("not 0"), ..RunSettings::default() },
@@ -113,7 +114,7 @@ impl Story {
             branch: Some(format!("gadugi/{}", attempt.task).parse().expect("a branch")),
             base: Some("0123456789abcdef0123456789abcdef01234567".parse().expect("a commit")),
         };
-        self.then(EventKind::WorktreeReady { lease, took: Duration::from_millis(60) })
+        self.then(EventKind::WorktreeReady { lease, took: Some(Duration::from_millis(60)) })
     }
 
     pub(crate) fn started(&mut self, attempt: &AttemptRef, phase: Phase) -> &mut Self {
@@ -121,7 +122,7 @@ impl Story {
             attempt: attempt.clone(),
             phase,
             identity: ExecIdentity { executor: "subprocess".into(), token: "pid 4711 start 99".into() },
-            took: Duration::from_micros(1250),
+            took: Some(Duration::from_micros(1250)),
         })
     }
 
@@ -134,6 +135,7 @@ impl Story {
                 took: Duration::from_micros(2_000_250),
                 output: OutputSummary { bytes: 1234, dropped: 0, leaked: false },
                 usage: ExecUsage { cpu: Some(Duration::from_millis(900)), peak_memory: Some(8 << 20) },
+                stopped: false,
             },
         })
     }
@@ -166,7 +168,7 @@ impl Story {
     }
 
     pub(crate) fn run_ended(&mut self) -> &mut Self {
-        self.then(EventKind::RunEnded { wall: Duration::from_millis(9500), interrupted: false })
+        self.then(EventKind::RunEnded { wall: Some(Duration::from_millis(9500)), interrupted: false })
     }
 
     /// A whole attempt with one command, and the end of its task.

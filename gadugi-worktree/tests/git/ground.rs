@@ -116,6 +116,7 @@ pub(crate) fn request(task: &str) -> WorktreeRequest {
         run: RUN.parse().expect("a run id"),
         attempt: AttemptRef { task: task.parse().expect("a task id"), number: AttemptNo::FIRST },
         needs: Vec::new(),
+        from: None,
     }
 }
 

@@ -150,7 +150,7 @@ impl RunningTask for FakeTask {
             }
         };
         let usage = ExecUsage::default();
-        Ok(ExecEnd { status, took: self.begun.elapsed(), output: OutputSummary::default(), usage })
+        Ok(ExecEnd { status, took: self.begun.elapsed(), output: OutputSummary::default(), usage, stopped: false })
     }
 
     async fn stop(&self, grace: Duration) -> Result<(), ExecError> {

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use gadugi_core::{
-    AttemptNo, AttemptRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, Executor, ExitStatus, Phase, Program,
-    Resources, RunningTask,
+    AttemptNo, AttemptRef, CommandRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, Executor, ExitStatus, Phase,
+    Program, Reattached, Resources, RunningTask,
 };
 
 /// Panics, naming the promise, when `executor` breaks one. `scratch` is an empty folder that commands
@@ -79,6 +79,25 @@ impl Promise<'_> {
 
     fn script(&self, script: &str) -> ExecRequest {
         self.request(Program::Script(script.to_owned()))
+    }
+
+    /// The same in the next attempt, whose files are elsewhere.
+    fn elsewhere(&self, request: &ExecRequest) -> ExecRequest {
+        let attempt = AttemptRef { number: request.attempt.number.next(), ..request.attempt.clone() };
+        let files = self.scratch.join("other-files");
+        fs::create_dir_all(&files).expect("the scratch folder can be written");
+        ExecRequest { attempt, files, ..request.clone() }
+    }
+
+    /// Names the command of a request for [`Executor::reattach`].
+    fn command(&self, request: &ExecRequest, identity: Option<&ExecIdentity>) -> CommandRef {
+        CommandRef {
+            run: request.run.clone(),
+            attempt: request.attempt.clone(),
+            phase: request.phase,
+            files: request.files.clone(),
+            identity: identity.cloned(),
+        }
     }
 
     async fn start(&self, request: &ExecRequest) -> Box<dyn RunningTask> {
@@ -244,21 +263,22 @@ async fn a_program_that_does_not_exist_leaves_nothing(promise: Promise<'_>) {
 }
 
 async fn an_identity_names_a_running_command_and_no_other(promise: Promise<'_>) {
-    let (executor, script) = (promise.executor, promise.script("echo ready; while :; do sleep 0.01; done"));
-    let task = promise.start(&script).await;
-    let other = promise.start(&script).await;
+    let (executor, request) = (promise.executor, promise.script("echo ready; while :; do sleep 0.01; done"));
+    let other_request = promise.elsewhere(&request);
+    let task = promise.start(&request).await;
+    let other = promise.start(&other_request).await;
     assert_eq!(task.identity().executor, executor.name());
     assert_ne!(task.identity(), other.identity());
     other.stop(Duration::ZERO).await.expect("it can be stopped");
     other.wait().await.expect("its end is seen");
-    match executor.reattach(other.identity()).await {
-        Ok(None) => {}
+    match executor.reattach(&promise.command(&other_request, Some(other.identity()))).await {
+        Ok(Reattached::Gone { .. }) => {}
         // It may know the end of a command that has ended, as a container's.
-        Ok(Some(ended)) => assert!(!ended.wait().await.expect("its end is known").status.success()),
-        Err(error) => panic!("a command that has ended is no error: {error}"),
+        Ok(Reattached::Found(ended)) => assert!(!ended.wait().await.expect("its end is known").status.success()),
+        other => panic!("a command that has ended was started, and is no error: {other:?}"),
     }
-    let found = executor.reattach(task.identity()).await.expect("it can be looked for");
-    let found = found.expect("a command that runs is found");
+    let found = executor.reattach(&promise.command(&request, Some(task.identity()))).await;
+    let Ok(Reattached::Found(found)) = found else { panic!("a command that runs is found, and not: {found:?}") };
     assert_eq!(found.identity(), task.identity());
     found.stop(Duration::ZERO).await.expect("it can be stopped by whoever has found it");
     let (end, seen) = tokio::join!(task.wait(), found.wait());
@@ -270,6 +290,7 @@ async fn a_foreign_identity_is_refused(promise: Promise<'_>) {
     let (executor, token) = (promise.executor, "no such thing".to_owned());
     for name in [executor.name(), "gadugi-no-such-executor"] {
         let foreign = ExecIdentity { executor: name.to_owned(), token: token.clone() };
-        assert!(matches!(executor.reattach(&foreign).await, Err(ExecError::Identity { .. })), "{name}");
+        let command = promise.command(&promise.script("exit 0"), Some(&foreign));
+        assert!(matches!(executor.reattach(&command).await, Err(ExecError::Identity { .. })), "{name}");
     }
 }

@@ -1,0 +1,195 @@
+//! How a driver begins: with a run that is new, or with one that another driver has left.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::crash_point::crash_point;
+use crate::event::{EventKind, Moment, Phase, WarningKind};
+use crate::executor::{CommandRef, ExecError, Executor, Reattached};
+use crate::id::AttemptRef;
+use crate::record::{AttemptRecord, Place};
+use crate::scheduler::RunError;
+use crate::scheduler::attempt::{Begun, is_released};
+use crate::scheduler::dispatcher::{Dispatcher, make_places};
+use crate::state::TaskState;
+use crate::worktrees::Lease;
+
+/// What is told, and done, before anything is started.
+pub(super) struct Beginning {
+    /// Why the default executor is what it is.
+    pub(super) reason: String,
+    pub(super) warnings: Vec<(WarningKind, String)>,
+    /// `None` for a new run.
+    pub(super) resumption: Option<Resumption>,
+}
+
+/// How a run is taken over.
+pub(super) struct Resumption {
+    pub(super) moment: Option<Moment>,
+}
+
+/// An attempt that an earlier driver has left open.
+struct Open {
+    position: usize,
+    attempt: AttemptRef,
+    executor: Arc<dyn Executor>,
+    begun: Begun,
+}
+
+impl Dispatcher {
+    pub(super) async fn begin(&mut self, beginning: Beginning) -> Result<(), RunError> {
+        match beginning.resumption {
+            None => {
+                self.note(EventKind::RunStarted)?;
+                crash_point("run-started");
+                let executor = self.default_executor().name().to_owned();
+                self.note(EventKind::ExecutorChosen { executor, reason: beginning.reason })?;
+            }
+            Some(resumption) => self.take_over(resumption).await?,
+        }
+        for (kind, message) in beginning.warnings {
+            self.note(EventKind::Warning { kind, task: None, message })?;
+        }
+        Ok(())
+    }
+
+    /// Goes on where an earlier driver has ended. Nothing is told and nothing is begun before it is known of
+    /// every attempt under way what became of it.
+    async fn take_over(&mut self, resumption: Resumption) -> Result<(), RunError> {
+        let boots = self.record.driver_began.as_ref().zip(resumption.moment.as_ref());
+        let restarted = boots.is_some_and(|(before, now)| before.boot != now.boot);
+        let places = self.worktrees.leases().await.map_err(|source| RunError::Leases { source })?;
+        let mut open = Vec::new();
+        for position in 0..self.record.tasks.len() {
+            let task = &self.record.tasks[position];
+            let is_open = matches!(
+                task.state,
+                TaskState::Preparing { .. } | TaskState::Running { .. } | TaskState::Collecting { .. }
+            );
+            if let Some(record) = task.last().filter(|_| is_open) {
+                let attempt = AttemptRef { task: task.task.spec.id.clone(), number: record.number };
+                let has_check = task.task.spec.check.is_some();
+                let executor = self.executor_of(&attempt, record)?;
+                let last = match last_phase(record, has_check) {
+                    Some(phase) => Some((phase, self.reattach(&*executor, record, &attempt, phase).await?)),
+                    None => None,
+                };
+                let found = places.iter().find(|lease| lease.run == self.record.header.run && lease.attempt == attempt);
+                let recorded = record.lease.clone().map(|lease| (lease, true));
+                let lease = recorded.or_else(|| Some((found?.clone(), false)));
+                let (commands, stopped) = (record.commands.clone(), record.stopped);
+                // Where there is no worktree, nothing can have begun in it.
+                let restarted = restarted && lease.is_some();
+                open.push(Open {
+                    position,
+                    attempt,
+                    executor,
+                    begun: Begun { lease, commands, stopped, last, restarted },
+                });
+            }
+        }
+        let released = self.unreleased()?;
+        self.begun = self.wall_clock(resumption.moment.as_ref());
+        self.note(EventKind::RunResumed { moment: resumption.moment })?;
+        crash_point("run-resumed");
+        for (position, attempt, executor, lease) in released {
+            self.spawn_release(position, attempt, executor, lease);
+        }
+        let mut batch = Vec::new();
+        for Open { position, attempt, executor, begun } in open {
+            let has_place = begun.lease.is_some();
+            let place = self.spawn(position, attempt.clone(), executor, Some(begun));
+            if !has_place {
+                batch.push((self.worktree_request(position, attempt), Box::pin(async { Ok(()) }) as _, place));
+            }
+        }
+        if !batch.is_empty() {
+            tokio::spawn(make_places(Arc::clone(&self.worktrees), batch));
+        }
+        self.settle()
+    }
+
+    /// Does what an earlier driver could not do any more for attempts and tasks that had ended.
+    fn settle(&mut self) -> Result<(), RunError> {
+        for position in 0..self.record.tasks.len() {
+            match self.record.tasks[position].state.clone() {
+                TaskState::AttemptOver { attempt, outcome } => self.retry_or_finish(position, attempt, outcome)?,
+                TaskState::Finished(outcome) if !outcome.success() => self.did_not_succeed(position)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn executor_of(&self, attempt: &AttemptRef, record: &AttemptRecord) -> Result<Arc<dyn Executor>, RunError> {
+        let executor = self.executors.get(Some(&record.executor)).map(Arc::clone);
+        executor.ok_or_else(|| RunError::UnknownExecutor {
+            task: attempt.task.clone(),
+            executor: record.executor.clone(),
+            at: self.record.task(&attempt.task).map(|task| task.task.spec.source.clone()).unwrap_or_default(),
+        })
+    }
+
+    /// Finds out what became of a command. Only what the executor cannot tell keeps the run from being taken
+    /// over: nothing may be called lost that may still run.
+    async fn reattach(
+        &self,
+        executor: &dyn Executor,
+        record: &AttemptRecord,
+        attempt: &AttemptRef,
+        phase: Phase,
+    ) -> Result<Result<Reattached, ExecError>, RunError> {
+        let command = CommandRef {
+            run: self.record.header.run.clone(),
+            attempt: attempt.clone(),
+            phase,
+            files: self.files_of(attempt),
+            identity: record.commands.iter().rfind(|command| command.phase == phase).map(|c| c.identity.clone()),
+        };
+        match executor.reattach(&command).await {
+            Err(source @ (ExecError::Watch { .. } | ExecError::Identity { .. })) => {
+                Err(RunError::Reattach { attempt: attempt.clone(), source })
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// The worktrees that are due to be given back and were not.
+    fn unreleased(&self) -> Result<Vec<(usize, AttemptRef, Arc<dyn Executor>, Lease)>, RunError> {
+        let mut unreleased = Vec::new();
+        for (position, task) in self.record.tasks.iter().enumerate() {
+            for record in &task.attempts {
+                let due = |ended: &(_, _)| is_released(self.record.header.settings.keep, &ended.0);
+                if let Some(lease) = record.lease.clone().filter(|lease| lease.branch.is_some())
+                    && record.place == Place::InUse
+                    && record.ended.as_ref().is_some_and(due)
+                {
+                    let attempt = AttemptRef { task: task.task.spec.id.clone(), number: record.number };
+                    // It runs nothing more, so any executor will do.
+                    unreleased.push((position, attempt, self.default_executor(), lease));
+                }
+            }
+        }
+        Ok(unreleased)
+    }
+
+    /// When the wall time of the run began, on this process's clock.
+    fn wall_clock(&self, now: Option<&Moment>) -> Option<Instant> {
+        let (start, now) = self.record.header.moment.as_ref().zip(now)?;
+        let before: Duration = now.uptime.checked_sub(start.uptime).filter(|_| start.boot == now.boot)?;
+        Instant::now().checked_sub(before)
+    }
+}
+
+/// The command that an attempt has begun last, or may have begun; `None` when it is through with them.
+fn last_phase(record: &AttemptRecord, has_check: bool) -> Option<Phase> {
+    let of = |phase| record.commands.iter().rfind(|command| command.phase == phase);
+    match (of(Phase::Main).map(|main| main.end), of(Phase::Check).map(|check| check.end)) {
+        (_, Some(None)) => Some(Phase::Check),
+        (_, Some(Some(_))) => None,
+        (None | Some(None), None) => Some(Phase::Main),
+        (Some(Some(end)), None) => (end.status.success() && has_check).then_some(Phase::Check),
+    }
+}
