@@ -21,7 +21,9 @@ use crate::registry::{RegistryError, Ticket};
 use crate::scheduler::settings::KeepPolicy;
 use crate::state::{Clock, Failure, Outcome};
 use crate::task::{Program, RetryFrom, TaskSpec};
-use crate::worktrees::{BranchFate, Lease, ReleaseRequest, SnapshotRequest, WorktreeError, WorktreeFate, Worktrees};
+use crate::worktrees::{
+    BranchFate, Lease, ReleaseRequest, SnapshotRequest, Work, WorktreeError, WorktreeFate, Worktrees,
+};
 
 /// How long a stop is held up by a record that does not come to disk.
 const LONGEST_WAIT_FOR_RECORD: Duration = Duration::from_secs(1);
@@ -61,6 +63,8 @@ pub(super) struct Begun {
     pub(super) commands: Vec<CommandRecord>,
     /// Why it had asked the running command to stop.
     pub(super) stopped: Option<StopReason>,
+    /// What it had collected.
+    pub(super) work: Option<Work>,
     /// What became of the command that it had started last, or may have started.
     pub(super) last: Option<(Phase, Result<Reattached, ExecError>)>,
     /// Whether the machine was restarted since.
@@ -79,6 +83,8 @@ pub(super) struct Attempt {
     pub(super) place: oneshot::Receiver<Result<(Lease, Duration), NoPlace>>,
     /// `None` for an attempt that this driver has begun.
     pub(super) begun: Option<Begun>,
+    /// False once a step of it could not be recorded.
+    pub(super) may_start: bool,
     /// When its commands together have run for too long; known from the first of them on.
     pub(super) deadline: Option<Instant>,
     pub(super) stop: watch::Receiver<StopLevel>,
@@ -89,7 +95,7 @@ pub(super) struct Attempt {
 /// How the attempt's commands ended.
 enum Verdict {
     Outcome(Outcome),
-    /// The dispatcher is gone, or the registry has failed before anything was begun.
+    /// The dispatcher is gone, or the registry has failed before all was begun.
     Abandoned,
 }
 
@@ -189,9 +195,8 @@ impl Attempt {
                 let (end, stopped) = self.watch(&*running).await;
                 crash_point("command-ended");
                 let end = end.map_err(|why| Verdict::Outcome(lost(&why)))?;
-                if !self.record(EventKind::CommandEnded { attempt: self.attempt.clone(), phase, end }).await {
-                    return Err(Verdict::Abandoned);
-                }
+                let ended = EventKind::CommandEnded { attempt: self.attempt.clone(), phase, end };
+                self.may_start &= self.record(ended).await;
                 crash_point("end-recorded");
                 (end, stopped)
             }
@@ -243,6 +248,9 @@ impl Attempt {
                 }
                 Err(error) => return Err(Verdict::Outcome(lost(&error_chain(&error)))),
             }
+        }
+        if !self.may_start {
+            return Err(Verdict::Abandoned);
         }
         if *self.stop.borrow() > StopLevel::Not {
             return Err(Verdict::Outcome(Outcome::Cancelled));
@@ -383,6 +391,9 @@ impl Attempt {
 
     /// Keeps what the attempt made. A success whose work cannot be kept is none.
     async fn collect(&mut self, lease: &Lease, outcome: Outcome) -> Outcome {
+        if self.begun.as_ref().is_some_and(|begun| begun.work.is_some()) {
+            return outcome;
+        }
         let is_start_of_next = self.spec.retry_from == RetryFrom::Previous && outcome.retriable();
         let commit = outcome.success() || self.keep == KeepPolicy::Never || is_start_of_next;
         match self.worktrees.snapshot(lease, SnapshotRequest { commit }).await {

@@ -79,23 +79,23 @@ impl Dispatcher {
                 let found = places.iter().find(|lease| lease.run == self.record.header.run && lease.attempt == attempt);
                 let recorded = record.lease.clone().map(|lease| (lease, true));
                 let lease = recorded.or_else(|| Some((found?.clone(), false)));
-                let (commands, stopped) = (record.commands.clone(), record.stopped);
+                let (commands, stopped, work) = (record.commands.clone(), record.stopped, record.work.clone());
                 // Where there is no worktree, nothing can have begun in it.
                 let restarted = restarted && lease.is_some();
                 open.push(Open {
                     position,
                     attempt,
                     executor,
-                    begun: Begun { lease, commands, stopped, last, restarted },
+                    begun: Begun { lease, commands, stopped, work, last, restarted },
                 });
             }
         }
-        let released = self.unreleased()?;
+        let unreleased = self.unreleased();
         self.begun = self.wall_clock(resumption.moment.as_ref());
         self.note(EventKind::RunResumed { moment: resumption.moment })?;
         crash_point("run-resumed");
-        for (position, attempt, executor, lease) in released {
-            self.spawn_release(position, attempt, executor, lease);
+        for (position, attempt, lease) in unreleased {
+            self.spawn_release(position, attempt, lease);
         }
         let mut batch = Vec::new();
         for Open { position, attempt, executor, begun } in open {
@@ -157,7 +157,7 @@ impl Dispatcher {
     }
 
     /// The worktrees that are due to be given back and were not.
-    fn unreleased(&self) -> Result<Vec<(usize, AttemptRef, Arc<dyn Executor>, Lease)>, RunError> {
+    fn unreleased(&self) -> Vec<(usize, AttemptRef, Lease)> {
         let mut unreleased = Vec::new();
         for (position, task) in self.record.tasks.iter().enumerate() {
             for record in &task.attempts {
@@ -167,12 +167,11 @@ impl Dispatcher {
                     && record.ended.as_ref().is_some_and(due)
                 {
                     let attempt = AttemptRef { task: task.task.spec.id.clone(), number: record.number };
-                    // It runs nothing more, so any executor will do.
-                    unreleased.push((position, attempt, self.default_executor(), lease));
+                    unreleased.push((position, attempt, lease));
                 }
             }
         }
-        Ok(unreleased)
+        unreleased
     }
 
     /// When the wall time of the run began, on this process's clock.

@@ -257,13 +257,9 @@ impl Dispatcher {
     }
 
     /// Gives back the worktree of an attempt that an earlier driver has ended.
-    pub(super) fn spawn_release(
-        &mut self,
-        position: usize,
-        attempt: AttemptRef,
-        executor: Arc<dyn Executor>,
-        lease: Lease,
-    ) {
+    pub(super) fn spawn_release(&mut self, position: usize, attempt: AttemptRef, lease: Lease) {
+        // It runs nothing more, so any executor will do.
+        let executor = self.default_executor();
         let (_, place) = oneshot::channel();
         let (stop, stop_receiver) = watch::channel(StopLevel::Not);
         let mut unit = self.unit(position, attempt.clone(), executor, place, stop_receiver, None);
@@ -290,6 +286,7 @@ impl Dispatcher {
             worktrees: Arc::clone(&self.worktrees),
             place,
             begun,
+            may_start: true,
             deadline: None,
             stop,
             suspended: self.suspended.subscribe(),

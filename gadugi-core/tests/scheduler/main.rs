@@ -2,4 +2,5 @@
 
 mod edges;
 mod properties;
+mod resuming;
 mod stage;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gadugi_core::{
-    Control, EventKind, Executors, Outcome, Phase, Plan, PlanError, Program, RawPlan, RawTask, Run, RunError,
-    RunHeader, RunRecord, RunSettings, SourceLocation, TaskId, TaskSpec, control,
+    Control, EventKind, Executors, Moment, Outcome, Phase, Plan, PlanError, Program, RawPlan, RawTask, Run, RunError,
+    RunHeader, RunHistory, RunRecord, RunSettings, SourceLocation, TaskId, TaskSpec, control,
 };
 use gadugi_test_support::fakes::{FakeExecutor, FakeLog, FakeWorktrees, Play};
 
@@ -67,7 +67,18 @@ impl Stage {
         &self,
         beside: impl FnOnce(Control) -> F,
     ) -> Result<RunRecord, RunError> {
-        let header = RunHeader {
+        let (control, receiver) = control();
+        let ((), record) = tokio::join!(beside(control), self.new_run().drive(receiver));
+        record
+    }
+
+    pub(crate) fn new_run(&self) -> Run {
+        let executors = Executors::new(Arc::new(self.executor.clone()));
+        Run::new(self.header(), executors, Arc::new(self.worktrees.clone()), Box::new(self.log.clone()))
+    }
+
+    pub(crate) fn header(&self) -> RunHeader {
+        RunHeader {
             run: "20261122-083355-k7q".parse().expect("a run id"),
             created: jiff::Timestamp::UNIX_EPOCH,
             moment: None,
@@ -75,12 +86,16 @@ impl Stage {
             base_name: None,
             settings: self.settings,
             plan: plan(self.tasks.clone()).expect("a plan"),
-        };
+        }
+    }
+
+    /// Takes over what an earlier driver has left in the log.
+    pub(crate) fn resumed(&self, moment: Option<Moment>) -> Run {
+        let events = self.log.events();
+        let history = RunHistory { header: self.header(), events, driven: false, damage: Vec::new() };
         let executors = Executors::new(Arc::new(self.executor.clone()));
-        let run = Run::new(header, executors, Arc::new(self.worktrees.clone()), Box::new(self.log.clone()));
-        let (control, receiver) = control();
-        let ((), record) = tokio::join!(beside(control), run.drive(receiver));
-        record
+        let run = Run::resume(history, moment, executors, Arc::new(self.worktrees.clone()), Box::new(self.log.clone()));
+        run.expect("a sound history")
     }
 
     pub(crate) async fn drive(&self) -> RunRecord {

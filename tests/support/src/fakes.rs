@@ -2,19 +2,20 @@
 //! only in words, and a log in memory that can be made to fail. They let the scheduler be tested at
 //! every edge without waiting for real processes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use gadugi_core::{
-    AttemptRef, BranchRelease, CommitId, Event, ExecEnd, ExecError, ExecIdentity, ExecRequest, ExecUsage, Executor,
-    ExitStatus, Lease, OutputSummary, Phase, Pruned, RegistryError, Release, ReleaseRequest, RunLog, RunningTask,
-    SnapshotRequest, TaskId, Ticket, Work, WorktreeError, WorktreeFate, WorktreeRequest, Worktrees,
+    AttemptRef, BranchRelease, CommandRef, CommitId, Event, ExecEnd, ExecError, ExecIdentity, ExecRequest, ExecUsage,
+    Executor, ExitStatus, Lease, OutputSummary, Phase, Pruned, Reattached, RegistryError, Release, ReleaseRequest,
+    RunId, RunLog, RunningTask, SnapshotRequest, TaskId, Ticket, Work, WorktreeError, WorktreeFate, WorktreeRequest,
+    Worktrees,
 };
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 /// What the command of a task does in the [`FakeExecutor`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,18 +36,25 @@ pub enum Play {
     Panics,
 }
 
-/// What is played for a task, an attempt and one of its commands.
-type Plays = HashMap<(TaskId, u32, Phase), Play>;
+/// A task, the number of an attempt, and one of its commands.
+type Key = (TaskId, u32, Phase);
 
-/// An executor that plays. Commands that it was not told about end at once with 0.
+/// An executor that plays. Commands that it was not told about end at once with 0. All clones play the same
+/// commands, which outlive their driver and can be found again.
 #[derive(Debug, Clone, Default)]
 pub struct FakeExecutor {
-    plays: Arc<Mutex<Plays>>,
+    plays: Arc<Mutex<HashMap<Key, Play>>>,
     started: Arc<Mutex<Vec<ExecRequest>>>,
+    running: Arc<Mutex<HashMap<Key, FakeTask>>>,
+    lost: Arc<Mutex<HashSet<TaskId>>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn key(attempt: &AttemptRef, phase: Phase) -> Key {
+    (attempt.task.clone(), attempt.number.get(), phase)
 }
 
 impl FakeExecutor {
@@ -60,6 +68,17 @@ impl FakeExecutor {
     pub fn started(&self) -> Vec<ExecRequest> {
         locked(&self.started).clone()
     }
+
+    /// Cannot find the commands of a task again, nor say that they are gone.
+    pub fn loses(&self, task: &TaskId) {
+        locked(&self.lost).insert(task.clone());
+    }
+
+    /// How many commands are suspended now.
+    #[must_use]
+    pub fn suspended(&self) -> usize {
+        locked(&self.running).values().filter(|task| *task.suspended.borrow()).count()
+    }
 }
 
 #[async_trait]
@@ -69,8 +88,7 @@ impl Executor for FakeExecutor {
     }
 
     async fn start(&self, request: &ExecRequest) -> Result<Box<dyn RunningTask>, ExecError> {
-        let attempt = &request.attempt;
-        let key = (attempt.task.clone(), attempt.number.get(), request.phase);
+        let key = key(&request.attempt, request.phase);
         let play = locked(&self.plays).get(&key).copied();
         let play = play.unwrap_or(Play::Ends(Duration::ZERO, ExitStatus::Code(0)));
         assert!(play != Play::Panics, "as played");
@@ -78,19 +96,39 @@ impl Executor for FakeExecutor {
             return Err(ExecError::NotFound { program: "nothing".to_owned() });
         }
         locked(&self.started).push(request.clone());
-        let identity = ExecIdentity { executor: "fake".to_owned(), token: format!("{attempt} {:?}", request.phase) };
-        let (output, _) = watch::channel(0);
-        let (stop, _) = watch::channel(None);
-        Ok(Box::new(FakeTask { identity, play, begun: Instant::now(), output, stop }))
+        let token = format!("{} {:?}", request.attempt, request.phase);
+        let task = FakeTask {
+            identity: ExecIdentity { executor: "fake".to_owned(), token },
+            play,
+            begun: Instant::now(),
+            output: Arc::new(watch::channel(0).0),
+            stop: Arc::new(watch::channel(None).0),
+            suspended: Arc::new(watch::channel(false).0),
+        };
+        locked(&self.running).insert(key, task.clone());
+        Ok(Box::new(task))
+    }
+
+    async fn reattach(&self, command: &CommandRef) -> Result<Reattached, ExecError> {
+        if locked(&self.lost).contains(&command.attempt.task) {
+            return Err(ExecError::Watch { identity: command.attempt.to_string(), source: "as played".into() });
+        }
+        let found = locked(&self.running).get(&key(&command.attempt, command.phase)).cloned();
+        Ok(match found {
+            Some(task) => Reattached::Found(Box::new(task)),
+            None => Reattached::NeverStarted,
+        })
     }
 }
 
+#[derive(Debug, Clone)]
 struct FakeTask {
     identity: ExecIdentity,
     play: Play,
     begun: Instant,
-    output: watch::Sender<u64>,
-    stop: watch::Sender<Option<Instant>>,
+    output: Arc<watch::Sender<u64>>,
+    stop: Arc<watch::Sender<Option<Instant>>>,
+    suspended: Arc<watch::Sender<bool>>,
 }
 
 impl FakeTask {
@@ -130,9 +168,9 @@ impl RunningTask for FakeTask {
                 }
             }
             Play::Prints(every, times) => {
-                for _ in 0..times {
-                    sleep(every).await;
-                    self.output.send_modify(|bytes| *bytes += 1);
+                for n in 1..=times {
+                    sleep_until(self.begun + every * n).await;
+                    self.output.send_replace(n.into());
                 }
                 ExitStatus::Code(0)
             }
@@ -150,13 +188,28 @@ impl RunningTask for FakeTask {
             }
         };
         let usage = ExecUsage::default();
-        Ok(ExecEnd { status, took: self.begun.elapsed(), output: OutputSummary::default(), usage, stopped: false })
+        let (took, stopped) = (self.begun.elapsed(), self.stop.borrow().is_some());
+        Ok(ExecEnd { status, took, output: OutputSummary::default(), usage, stopped })
     }
 
     async fn stop(&self, grace: Duration) -> Result<(), ExecError> {
         let at = Instant::now() + grace;
         self.stop.send_modify(|stop| *stop = Some(stop.map_or(at, |earlier| earlier.min(at))));
         Ok(())
+    }
+
+    async fn suspend(&self) -> Result<bool, ExecError> {
+        self.suspended.send_replace(true);
+        Ok(true)
+    }
+
+    async fn resume(&self) -> Result<(), ExecError> {
+        self.suspended.send_replace(false);
+        Ok(())
+    }
+
+    fn elapsed(&self) -> Option<Duration> {
+        Some(self.begun.elapsed())
     }
 
     fn output(&self) -> Option<watch::Receiver<u64>> {
@@ -169,6 +222,7 @@ impl RunningTask for FakeTask {
 #[derive(Debug, Clone, Default)]
 pub struct FakeWorktrees {
     calls: Arc<Mutex<Vec<WorktreeCall>>>,
+    made: Arc<Mutex<Vec<Lease>>>,
     broken: Arc<Mutex<HashMap<TaskId, BrokenWorktree>>>,
 }
 
@@ -200,6 +254,11 @@ impl FakeWorktrees {
         locked(&self.broken).insert(task.clone(), broken);
     }
 
+    /// A worktree that an earlier driver has made and not recorded.
+    pub fn made_for(&self, run: &RunId, attempt: &AttemptRef) {
+        locked(&self.made).push(lease(run.clone(), attempt.clone()));
+    }
+
     /// What it was asked for, in order.
     #[must_use]
     pub fn calls(&self) -> Vec<WorktreeCall> {
@@ -209,6 +268,15 @@ impl FakeWorktrees {
     fn broken(&self, attempt: &AttemptRef) -> Option<BrokenWorktree> {
         locked(&self.broken).get(&attempt.task).copied()
     }
+}
+
+fn place(attempt: &AttemptRef) -> PathBuf {
+    PathBuf::from(format!("/worktrees/{attempt}"))
+}
+
+fn lease(run: RunId, attempt: AttemptRef) -> Lease {
+    let branch = format!("gadugi/{}", attempt.task).parse().ok();
+    Lease { path: place(&attempt), branch, base: "0".repeat(40).parse().ok(), run, attempt }
 }
 
 fn as_played<T>(error: impl Fn(Box<dyn std::error::Error + Send + Sync>) -> T) -> T {
@@ -223,7 +291,7 @@ impl Worktrees for FakeWorktrees {
             std::future::pending::<()>().await;
         }
         let answer = |WorktreeRequest { run, attempt, .. }| {
-            let path = PathBuf::from(format!("/worktrees/{attempt}"));
+            let path = place(&attempt);
             match self.broken(&attempt) {
                 Some(BrokenWorktree::Create) => Err(as_played(|source| WorktreeError::Create {
                     attempt: attempt.clone(),
@@ -233,13 +301,11 @@ impl Worktrees for FakeWorktrees {
                 Some(BrokenWorktree::Conflict) => {
                     Err(WorktreeError::Conflict { tasks: vec![attempt.task], files: vec!["file".to_owned()] })
                 }
-                _ => Ok(Lease {
-                    branch: format!("gadugi/{}", attempt.task).parse().ok(),
-                    base: "0".repeat(40).parse().ok(),
-                    run,
-                    attempt,
-                    path,
-                }),
+                _ => {
+                    let lease = lease(run, attempt);
+                    locked(&self.made).push(lease.clone());
+                    Ok(lease)
+                }
             }
         };
         requests.into_iter().map(answer).collect()
@@ -256,7 +322,12 @@ impl Worktrees for FakeWorktrees {
 
     async fn release(&self, lease: &Lease, request: ReleaseRequest) -> Result<Release, WorktreeError> {
         locked(&self.calls).push(WorktreeCall::Release(lease.attempt.clone(), request));
+        locked(&self.made).retain(|made| made != lease);
         Ok(Release { worktree: WorktreeFate::Removed, branch: BranchRelease::Absent, dropped: Vec::new() })
+    }
+
+    async fn leases(&self) -> Result<Vec<Lease>, WorktreeError> {
+        Ok(locked(&self.made).clone())
     }
 
     async fn prune(&self, _: bool) -> Result<Vec<Pruned>, WorktreeError> {
@@ -264,11 +335,12 @@ impl Worktrees for FakeWorktrees {
     }
 }
 
-/// A log in memory, which fails from a given event on if it is told to.
+/// A log in memory, which fails or hangs from a given event on if it is told to.
 #[derive(Debug, Clone, Default)]
 pub struct FakeLog {
     events: Arc<Mutex<Vec<Event>>>,
     fails_from: Option<u64>,
+    hangs_from: Option<u64>,
 }
 
 impl FakeLog {
@@ -278,16 +350,37 @@ impl FakeLog {
         Self { fails_from: Some(seq), ..Self::default() }
     }
 
+    /// The log of a driver that dies while it writes the event of this number: that one and all later ones are
+    /// never kept, and nobody hears of them.
+    #[must_use]
+    pub fn hanging_from(seq: u64) -> Self {
+        Self { hangs_from: Some(seq), ..Self::default() }
+    }
+
+    /// The log of the next driver, which knows what this one has kept, and may hang in its turn.
+    #[must_use]
+    pub fn goes_on(&self, hangs_from: Option<u64>) -> Self {
+        Self { events: Arc::new(Mutex::new(self.events())), fails_from: None, hangs_from }
+    }
+
     /// What it has kept.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
         locked(&self.events).clone()
     }
 
+    /// Keeps an event, as if an earlier driver had written it.
+    pub fn put(&self, event: Event) {
+        locked(&self.events).push(event);
+    }
+
     fn keep(&self, event: &Event) -> Ticket {
         if self.fails_from.is_some_and(|from| event.seq >= from) {
             let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
             return Box::pin(async { Err(RegistryError::Write { path: PathBuf::from("journal"), source }) });
+        }
+        if self.hangs_from.is_some_and(|from| event.seq >= from) {
+            return Box::pin(std::future::pending());
         }
         locked(&self.events).push(event.clone());
         Box::pin(async { Ok(()) })

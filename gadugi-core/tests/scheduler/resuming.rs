@@ -1,0 +1,281 @@
+//! What a second driver makes of a run whose first one died.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use gadugi_core::{
+    AttemptNo, Clock, Event, EventKind, ExitStatus, Failure, Moment, Outcome, Phase, RetryFrom, RunError, RunRecord,
+    StopReason, control,
+};
+use gadugi_test_support::fakes::{FakeLog, Play, WorktreeCall};
+
+use crate::stage::{SECOND, Stage, id, outcome, task};
+
+fn ends(seconds: u32, code: i32) -> Play {
+    Play::Ends(SECOND * seconds, ExitStatus::Code(code))
+}
+
+/// Something of everything: needs, a check, a retry, a failure that skips others, a clock that runs out.
+fn stage() -> Stage {
+    let names = ["a", "retried", "checked", "late"].map(|name| task(name, &[]));
+    let needing = [task("b", &["a"]), task("broken", &["a"]), task("skipped", &["broken"])];
+    Stage::new(names.into_iter().chain(needing).collect())
+        .jobs(3)
+        .plays("a", ends(3, 0))
+        .plays("broken", ends(1, 7))
+        .plays("late", Play::WaitsForStop)
+        .spec("late", |spec| spec.limits.timeout = Some(SECOND * 5))
+        .spec("retried", |spec| spec.retries = 1)
+        .plays_at("retried", 1, ends(2, 1))
+        .plays_at("retried", 2, ends(2, 0))
+        .spec("checked", |spec| spec.check = Some("true".to_owned()))
+        .plays("checked", ends(4, 0))
+}
+
+/// Drives until the log hangs, goes on for a while without it, and dies.
+async fn drive_and_die(stage: &Stage, resumed: bool, lives_on: Duration) {
+    let (_control, receiver) = control();
+    let run = if resumed { stage.resumed(None) } else { stage.new_run() };
+    // A driver whose log hangs never comes to an end.
+    tokio::time::timeout(SECOND * 60 + lives_on, run.drive(receiver)).await.ok();
+}
+
+async fn drive_on(stage: &Stage) -> RunRecord {
+    let (_control, receiver) = control();
+    stage.resumed(None).drive(receiver).await.expect("the run ends")
+}
+
+/// What must hold of every run, however often its driver died.
+fn assert_sound(stage: &Stage, record: &RunRecord, expected: &RunRecord, told: &str) {
+    for task in &expected.tasks {
+        let name = task.task.spec.id.as_str();
+        let (outcome, expected) = (outcome(record, name), outcome(expected, name));
+        // Of a stop whose reason could not be written down, only that it was one is known.
+        let unknown_reason = matches!(expected, Outcome::TimedOut(_)) && outcome == Outcome::Cancelled;
+        assert!(outcome == expected || unknown_reason, "{told}: {name} {outcome}, not {expected}");
+    }
+    let mut seen = HashSet::new();
+    for request in stage.executor.started() {
+        assert!(seen.insert((request.attempt.clone(), request.phase)), "{told}: {} starts twice", request.attempt);
+    }
+    let events = stage.log.events();
+    let numbers: Vec<u64> = events.iter().map(|event| event.seq).collect();
+    assert_eq!(numbers, (1..=events.len() as u64).collect::<Vec<_>>(), "{told}: numbers without gaps");
+    let mut ended = HashSet::new();
+    for event in &events {
+        if let EventKind::AttemptEnded { attempt, .. } = &event.kind {
+            assert!(ended.insert(attempt.clone()), "{told}: {attempt} ends twice");
+        }
+    }
+    assert_eq!(RunRecord::fold(stage.header(), &events).as_ref(), Ok(record), "{told}: the log tells the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_may_die_at_every_step_and_the_run_ends_as_if_it_had_not() {
+    let undisturbed = stage();
+    let expected = undisturbed.drive().await;
+    let steps = undisturbed.log.events().len() as u64;
+    assert!(steps > 40, "there is something to be disturbed: {steps} steps");
+    for dies_at in 1..=steps {
+        for lives_on in [Duration::ZERO, SECOND * 1000] {
+            let told = format!("dies at step {dies_at} and after {lives_on:?}");
+            let mut stage = stage();
+            stage.log = FakeLog::hanging_from(dies_at);
+            drive_and_die(&stage, false, lives_on).await;
+            stage.log = stage.log.goes_on(None);
+            let record = drive_on(&stage).await;
+            assert_sound(&stage, &record, &expected, &told);
+            assert_eq!(record.interruptions.len(), 1, "{told}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn drivers_may_die_one_after_the_other() {
+    let expected = stage().drive().await;
+    for stride in [1, 2, 3, 7] {
+        let mut stage = stage();
+        let mut dies_at = 1;
+        stage.log = FakeLog::hanging_from(dies_at);
+        drive_and_die(&stage, false, Duration::ZERO).await;
+        let mut deaths = 1;
+        while stage.log.events().last().is_none_or(|event| !matches!(event.kind, EventKind::RunEnded { .. })) {
+            dies_at = stage.log.events().len() as u64 + 2 + stride;
+            stage.log = stage.log.goes_on(Some(dies_at));
+            drive_and_die(&stage, true, Duration::ZERO).await;
+            deaths += 1;
+            assert!(deaths < 500, "each driver gets a step further");
+        }
+        let record = RunRecord::fold(stage.header(), &stage.log.events()).expect("a sound log");
+        assert_sound(&stage, &record, &expected, &format!("a death every {stride} steps, {deaths} in all"));
+    }
+}
+
+/// A run of which the first driver has written these events.
+fn left(stage: Stage, kinds: Vec<EventKind>) -> Stage {
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    let events = kinds.into_iter().zip(1..).map(|(kind, seq)| Event { seq, at, kind });
+    let log = FakeLog::default();
+    for event in events {
+        log.put(event);
+    }
+    Stage { log, ..stage }
+}
+
+fn first(name: &str) -> gadugi_core::AttemptRef {
+    gadugi_core::AttemptRef { task: id(name), number: AttemptNo::FIRST }
+}
+
+fn intended(name: &str) -> Vec<EventKind> {
+    let executor = "fake".to_owned();
+    vec![EventKind::RunStarted, EventKind::AttemptIntended { attempt: first(name), executor }]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_runs_keeps_the_clock_that_it_was_started_with() {
+    let mut stage = Stage::new(vec![task("a", &[])])
+        .spec("a", |spec| spec.limits.timeout = Some(SECOND * 10))
+        .plays("a", Play::WaitsForStop);
+    // Its start is kept, and then the driver is gone for six seconds.
+    stage.log = FakeLog::hanging_from(6);
+    let (_control, receiver) = control();
+    tokio::time::timeout(SECOND * 6, stage.new_run().drive(receiver)).await.expect_err("it dies");
+    stage.log = stage.log.goes_on(None);
+    let since = tokio::time::Instant::now();
+    let record = drive_on(&stage).await;
+    assert_eq!(outcome(&record, "a"), Outcome::TimedOut(Clock::Wall));
+    assert_eq!(since.elapsed(), SECOND * 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_was_recorded_is_repeated_and_decides_the_outcome() {
+    let mut stage = Stage::new(vec![task("a", &[])]).plays("a", Play::WaitsForStop);
+    stage.log = FakeLog::hanging_from(6);
+    let (_control, receiver) = control();
+    tokio::time::timeout(SECOND, stage.new_run().drive(receiver)).await.expect_err("it dies");
+    let events = stage.log.events();
+    let seq = events.len() as u64 + 1;
+    let reason = StopReason::TimedOut(Clock::Idle);
+    let kind = EventKind::StopSent { attempt: first("a"), reason };
+    stage.log = stage.log.goes_on(None);
+    stage.log.put(Event { seq, at: jiff::Timestamp::UNIX_EPOCH, kind });
+    assert_eq!(outcome(&drive_on(&stage).await, "a"), Outcome::TimedOut(Clock::Idle));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_of_the_machine_what_may_have_begun_is_lost_and_what_cannot_have_is_started() {
+    let moment = |boot: &str| Some(Moment { boot: boot.to_owned(), uptime: SECOND });
+    let stage = Stage::new(vec![task("made", &[]), task("unmade", &[])]);
+    let mut kinds = intended("made");
+    kinds.push(EventKind::AttemptIntended { attempt: first("unmade"), executor: "fake".to_owned() });
+    kinds.insert(1, EventKind::RunResumed { moment: moment("before") });
+    let stage = left(stage, kinds);
+    stage.worktrees.made_for(&stage.header().run, &first("made"));
+    let (_control, receiver) = control();
+    let record = stage.resumed(moment("after")).drive(receiver).await.expect("the run ends");
+    assert!(matches!(outcome(&record, "made"), Outcome::Lost { .. }));
+    assert_eq!(outcome(&record, "unmade"), Outcome::Succeeded);
+    assert_eq!(record.interruptions.last().expect("one").restarted, Some(true));
+    assert_eq!(record.ended.expect("it has ended").0, None, "nobody has measured how long it took");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_with_a_command_that_cannot_be_reached_is_left_as_it_is() {
+    let stage = left(Stage::new(vec![task("a", &[]), task("b", &[])]), intended("a"));
+    stage.executor.loses(&id("a"));
+    let (_control, receiver) = control();
+    let before = stage.log.events();
+    let failed = stage.resumed(None).drive(receiver).await;
+    assert!(matches!(failed, Err(RunError::Reattach { attempt, .. }) if attempt == first("a")));
+    assert_eq!(stage.log.events(), before);
+    assert!(stage.executor.started().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_run_is_suspended_its_clocks_stand_still() {
+    let stage = Stage::new(vec![task("a", &[])])
+        .spec("a", |spec| spec.limits.timeout = Some(SECOND * 10))
+        .plays("a", Play::WaitsForStop);
+    let since = tokio::time::Instant::now();
+    let record = stage.drive_with(async |control| {
+        stage.running("a").await;
+        tokio::time::sleep(SECOND * 4).await;
+        control.suspend().await;
+        assert_eq!(stage.executor.suspended(), 1);
+        tokio::time::sleep(SECOND * 20).await;
+        control.resume();
+    });
+    let record = record.await.expect("the run ends");
+    assert_eq!(stage.executor.suspended(), 0);
+    assert_eq!(outcome(&record, "a"), Outcome::TimedOut(Clock::Wall));
+    assert_eq!(since.elapsed(), SECOND * 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_waits_and_each_further_one_waits_twice_as_long() {
+    let stage = Stage::new(vec![task("a", &[])]).spec("a", |spec| {
+        spec.retries = 3;
+        spec.retry_delay = SECOND * 5;
+    });
+    let stage = (1..=4).fold(stage, |stage, attempt| stage.plays_at("a", attempt, ends(0, 1)));
+    let since = tokio::time::Instant::now();
+    let record = stage.drive().await;
+    assert_eq!(outcome(&record, "a"), Outcome::Failed(Failure::ExitCode(1)));
+    assert_eq!(since.elapsed(), SECOND * (5 + 10 + 20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_waits_for_its_retry_can_be_stopped_and_holds_up_no_other() {
+    let stage = Stage::new(vec![task("a", &[]), task("b", &[])])
+        .jobs(1)
+        .spec("a", |spec| {
+            spec.retries = 1;
+            spec.retry_delay = SECOND * 100;
+        })
+        .plays("a", ends(0, 1))
+        .plays("b", ends(3, 0));
+    let since = tokio::time::Instant::now();
+    let record = stage.drive_with(async |control| {
+        stage.running("b").await;
+        control.stop(vec![id("a")], false);
+    });
+    let record = record.await.expect("the run ends");
+    assert_eq!(outcome(&record, "a"), Outcome::Failed(Failure::ExitCode(1)));
+    assert_eq!(outcome(&record, "b"), Outcome::Succeeded);
+    assert_eq!(since.elapsed(), SECOND * 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_starts_from_the_base_or_from_what_the_earlier_attempt_left() {
+    for (from, committed) in [(RetryFrom::Base, false), (RetryFrom::Previous, true)] {
+        let stage = Stage::new(vec![task("a", &[])]).plays("a", ends(0, 1)).spec("a", |spec| {
+            spec.retries = 1;
+            spec.retry_from = from;
+        });
+        stage.drive().await;
+        let calls = stage.worktrees.calls();
+        let starts = calls.iter().filter_map(|call| match call {
+            WorktreeCall::Create(requests) => Some(requests[0].from.is_some()),
+            _ => None,
+        });
+        assert_eq!(starts.collect::<Vec<_>>(), [false, committed], "{from:?}");
+        let commits = calls.iter().find_map(|call| match call {
+            WorktreeCall::Snapshot(_, request) => Some(request.commit),
+            _ => None,
+        });
+        assert_eq!(commits, Some(committed), "what is left uncommitted is committed where it is the start: {from:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_was_under_way_is_taken_over_too() {
+    let mut stage = Stage::new(vec![task("a", &[])]).spec("a", |spec| spec.check = Some("true".to_owned()));
+    stage.executor.play(&id("a"), 1, Phase::Check, ends(5, 3));
+    stage.log = FakeLog::hanging_from(8);
+    let (_control, receiver) = control();
+    tokio::time::timeout(SECOND, stage.new_run().drive(receiver)).await.expect_err("it dies");
+    stage.log = stage.log.goes_on(None);
+    let record = drive_on(&stage).await;
+    assert_eq!(outcome(&record, "a"), Outcome::Failed(Failure::Check(ExitStatus::Code(3))));
+    assert_eq!(stage.executor.started().len(), 2);
+}
