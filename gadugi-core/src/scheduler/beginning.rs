@@ -44,15 +44,25 @@ impl Dispatcher {
             None => {
                 self.note(EventKind::RunStarted)?;
                 crash_point("run-started");
-                let executor = self.default_executor().name().to_owned();
-                self.note(EventKind::ExecutorChosen { executor, reason: beginning.reason })?;
+                self.note_executor(beginning.reason)?;
             }
-            Some(resumption) => self.take_over(resumption).await?,
+            Some(resumption) => {
+                self.take_over(resumption).await?;
+                // The earlier driver may have ended before it was written down; then it has begun nothing.
+                if self.record.executor.is_none() {
+                    self.note_executor(beginning.reason)?;
+                }
+            }
         }
         for (kind, message) in beginning.warnings {
             self.note(EventKind::Warning { kind, task: None, message })?;
         }
         Ok(())
+    }
+
+    fn note_executor(&mut self, reason: String) -> Result<(), RunError> {
+        let executor = self.default_executor().name().to_owned();
+        self.note(EventKind::ExecutorChosen { executor, reason })
     }
 
     /// Goes on where an earlier driver has ended. Nothing is told and nothing is begun before it is known of
@@ -73,7 +83,7 @@ impl Dispatcher {
                 let has_check = task.task.spec.check.is_some();
                 let executor = self.executor_of(&attempt, record)?;
                 let last = match last_phase(record, has_check) {
-                    Some(phase) => Some((phase, self.reattach(&*executor, record, &attempt, phase).await?)),
+                    Some(phase) => Some((phase, reattach(&*executor, self.command(record, &attempt, phase)).await?)),
                     None => None,
                 };
                 let found = places.iter().find(|lease| lease.run == self.record.header.run && lease.attempt == attempt);
@@ -132,27 +142,13 @@ impl Dispatcher {
         })
     }
 
-    /// Finds out what became of a command. Only what the executor cannot tell keeps the run from being taken
-    /// over: nothing may be called lost that may still run.
-    async fn reattach(
-        &self,
-        executor: &dyn Executor,
-        record: &AttemptRecord,
-        attempt: &AttemptRef,
-        phase: Phase,
-    ) -> Result<Result<Reattached, ExecError>, RunError> {
-        let command = CommandRef {
+    fn command(&self, record: &AttemptRecord, attempt: &AttemptRef, phase: Phase) -> CommandRef {
+        CommandRef {
             run: self.record.header.run.clone(),
             attempt: attempt.clone(),
             phase,
             files: self.files_of(attempt),
             identity: record.commands.iter().rfind(|command| command.phase == phase).map(|c| c.identity.clone()),
-        };
-        match executor.reattach(&command).await {
-            Err(source @ (ExecError::Watch { .. } | ExecError::Identity { .. })) => {
-                Err(RunError::Reattach { attempt: attempt.clone(), source })
-            }
-            found => Ok(found),
         }
     }
 
@@ -179,6 +175,17 @@ impl Dispatcher {
         let (start, now) = self.record.header.moment.as_ref().zip(now)?;
         let before: Duration = now.uptime.checked_sub(start.uptime).filter(|_| start.boot == now.boot)?;
         Instant::now().checked_sub(before)
+    }
+}
+
+/// Finds out what became of a command. Only what the executor cannot tell keeps the run from being taken over:
+/// nothing may be called lost that may still run.
+async fn reattach(executor: &dyn Executor, command: CommandRef) -> Result<Result<Reattached, ExecError>, RunError> {
+    match executor.reattach(&command).await {
+        Err(source @ (ExecError::Watch { .. } | ExecError::Identity { .. })) => {
+            Err(RunError::Reattach { attempt: command.attempt, source })
+        }
+        found => Ok(found),
     }
 }
 
