@@ -61,6 +61,10 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Runs tasks and prints the report
     Run(RunArgs),
+    /// Goes on with a run whose gadugi has ended: adopts what runs, records what ended, starts the rest
+    Resume(ResumeArgs),
+    /// Shows a run that another process or nobody drives, as it goes on
+    Attach(AttachArgs),
     /// Shows runs and their tasks
     Ps(PsArgs),
     /// Prints what a task has printed
@@ -154,6 +158,38 @@ pub(crate) struct PlanArgs {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) tasks: TaskArgs,
+    #[command(flatten)]
+    pub(crate) driving: DrivingArgs,
+}
+
+/// How a run is driven; shared by `run` and `resume`.
+#[derive(Debug, Args)]
+pub(crate) struct DrivingArgs {
+    /// Goes on in the background once all is checked, and prints the id of the run
+    #[arg(long, conflicts_with_all = ["json", "die_with_parent"])]
+    pub(crate) detach: bool,
+    /// Prints every event as a line of JSON, and no report
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Tasks end with this process; a closed terminal stops the run
+    #[arg(long)]
+    pub(crate) die_with_parent: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// A run's id, the beginning of one, or `latest`
+    #[arg(default_value = "latest")]
+    pub(crate) run: String,
+    #[command(flatten)]
+    pub(crate) driving: DrivingArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AttachArgs {
+    /// A run's id, the beginning of one, or `latest`
+    #[arg(default_value = "latest")]
+    pub(crate) run: String,
     /// Prints every event as a line of JSON, and no report
     #[arg(long)]
     pub(crate) json: bool,

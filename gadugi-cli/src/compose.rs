@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use gadugi_core::{
-    AttemptRef, CommitId, Control, Event, ExecIdentity, Executor, Executors, Phase, Plan, RegistryError, Report, RunId,
-    TaskId, TaskSpec, WarningKind, Worktrees, error_chain,
+    AttemptRef, CommitId, Control, Event, ExecIdentity, Executor, Executors, Moment, Phase, Plan, RegistryError,
+    Report, RunId, RunRecord, TaskId, TaskRecord, TaskSpec, WarningKind, Worktrees, error_chain,
 };
 use gadugi_exec::{ExecutorPolicy, OutputCap, PolicyError, SubprocessExecutor, SubprocessSettings, choose};
 use gadugi_registry::{FindError, FsRegistry, JournalFollower, StopRequest, render};
@@ -187,12 +187,18 @@ pub(crate) fn is_alive(identity: &ExecIdentity) -> Option<bool> {
     gadugi_exec::is_alive(identity).ok()
 }
 
+/// Now, on the machine's own clock; `None` where the system does not tell.
+pub(crate) fn moment() -> Option<Moment> {
+    None
+}
+
 /// The executors of this call: our own and those of the embedding program.
-pub(crate) fn executors(context: &Context, config: &Config) -> Vec<Arc<dyn Executor>> {
+pub(crate) fn executors(context: &Context, config: &Config, die_with_parent: bool) -> Vec<Arc<dyn Executor>> {
     let mut settings = SubprocessSettings::new(context.surroundings.env.clone());
     settings.passed.extend(config.env.iter().cloned());
     let tail = OutputCap::default().tail.min(config.output_cap / 2);
     settings.output_cap = OutputCap { head: config.output_cap - tail, tail };
+    let _ = die_with_parent;
     let own: Arc<dyn Executor> = Arc::new(SubprocessExecutor::new(settings));
     context.executors.iter().cloned().chain([own]).collect()
 }
@@ -225,10 +231,38 @@ impl Chosen {
 }
 
 /// Chooses by the configured policy, and probes every executor that a task asks for.
-pub(crate) async fn choose_executor(context: &Context, config: &Config, plan: &Plan) -> Result<Chosen, Failure> {
-    let available = executors(context, config);
+pub(crate) async fn choose_executor(
+    context: &Context,
+    config: &Config,
+    plan: &Plan,
+    die_with_parent: bool,
+) -> Result<Chosen, Failure> {
     let Ok(policy) = config.executor.parse::<ExecutorPolicy>();
-    let choice = choose(&policy, &available).await.map_err(no_executor)?;
+    choose_by(&policy, executors(context, config, die_with_parent), plan).await
+}
+
+/// The executors of a run that has begun before. Its tasks get the one again that was chosen then, never
+/// another: what began in a container is not repeated on this machine. Where the run broke off before it was
+/// chosen, nothing has begun, and it is chosen as for a new run.
+pub(crate) async fn recorded_executor(
+    context: &Context,
+    config: &Config,
+    record: &RunRecord,
+    die_with_parent: bool,
+) -> Result<Chosen, Failure> {
+    let chosen = record.executor.as_ref().map(|(name, _)| name);
+    // A damaged journal may have lost the choice and not what came of it.
+    let of_task = |task: &TaskRecord| Some(task.last().filter(|_| task.task.spec.executor.is_none())?.executor.clone());
+    let policy = match chosen.cloned().or_else(|| record.tasks.iter().find_map(of_task)) {
+        Some(name) => ExecutorPolicy::Named(name),
+        None => return choose_executor(context, config, &record.header.plan, die_with_parent).await,
+    };
+    let chosen = choose_by(&policy, executors(context, config, die_with_parent), &record.header.plan).await;
+    chosen.map_err(|failure| failure.about(format!("run {} cannot be resumed", record.header.run)))
+}
+
+async fn choose_by(policy: &ExecutorPolicy, available: Vec<Arc<dyn Executor>>, plan: &Plan) -> Result<Chosen, Failure> {
+    let choice = choose(policy, &available).await.map_err(no_executor)?;
     let mut warnings = Vec::new();
     if choice.fell_back {
         warnings.push((WarningKind::Fallback, format!("tasks run by {}: {}", choice.executor.name(), choice.reason)));

@@ -54,6 +54,12 @@ impl Failure {
         Self::new(Code::Registry, message)
     }
 
+    /// Says what came of it, before why.
+    pub(crate) fn about(mut self, what: impl std::fmt::Display) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
     /// Says what the user can do.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into()).filter(|hint: &String| !hint.is_empty());

@@ -1,6 +1,9 @@
 //! Runs as the registry tells of them: folded once, or read on as they grow.
 
-use gadugi_core::{ExecIdentity, Registry, RegistryError, RunHistory, RunId, RunRecord, TaskId, error_chain};
+use std::path::Path;
+
+use gadugi_core::{Event, ExecIdentity, Registry, RegistryError, RunHistory, RunId, RunRecord, TaskId, error_chain};
+use rustix::process::Pid;
 
 use crate::compose::{Follower, Site};
 use crate::failure::Failure;
@@ -17,23 +20,30 @@ pub(crate) struct LoadedRun {
 impl Site {
     /// All that is known of a run.
     pub(crate) async fn load(&self, run: &RunId) -> Result<LoadedRun, Failure> {
-        Ok(self.load_with_place(run).await?.0)
+        Ok(self.load_with_events(run).await?.0)
     }
 
     /// All that is known of a run, which can then be read on.
     pub(crate) async fn follow(&self, run: &RunId) -> Result<FollowedRun<'_>, Failure> {
-        let (run, last) = self.load_with_place(run).await?;
-        let follower = self.registry.follow(&run.record.header.run);
-        Ok(FollowedRun { site: self, run, follower, last })
+        Ok(self.follow_from_the_beginning(run).await?.0)
     }
 
-    /// A run, and the number of its last event.
-    async fn load_with_place(&self, run: &RunId) -> Result<(LoadedRun, u64), Failure> {
-        let RunHistory { header, events, driven, damage } = self.registry.load(run).await?;
+    /// The same, and what has happened in it so far.
+    pub(crate) async fn follow_from_the_beginning(
+        &self,
+        run: &RunId,
+    ) -> Result<(FollowedRun<'_>, Vec<Event>), Failure> {
+        let (run, events) = self.load_with_events(run).await?;
+        let follower = self.registry.follow(&run.record.header.run);
         let last = events.last().map_or(0, |event| event.seq);
+        Ok((FollowedRun { site: self, run, follower, last }, events))
+    }
+
+    async fn load_with_events(&self, run: &RunId) -> Result<(LoadedRun, Vec<Event>), Failure> {
+        let RunHistory { header, events, driven, damage } = self.registry.load(run).await?;
         let record = RunRecord::fold(header, &events);
         let record = record.map_err(|error| Failure::registry(format!("run {run}: {}", error_chain(&error))))?;
-        Ok((LoadedRun { record, driven, damage }, last))
+        Ok((LoadedRun { record, driven, damage }, events))
     }
 }
 
@@ -69,29 +79,40 @@ impl FollowedRun<'_> {
         &self.run
     }
 
-    /// Takes in what has happened since.
-    pub(crate) async fn read_on(&mut self) -> Result<(), Failure> {
+    /// Takes in what has happened since, and gives it.
+    pub(crate) async fn read_on(&mut self) -> Result<Vec<Event>, Failure> {
         let id = self.run.record.header.run.clone();
         // Before the journal is read: a run that nobody drives then has written all that it will.
         let driven = self.site.registry.is_driven(&id)?;
         let mut sound = true;
+        let mut news = Vec::new();
         loop {
             match self.follower.next_events() {
                 Ok(events) if events.is_empty() => break,
                 Ok(events) => {
-                    for event in events.iter().filter(|event| event.seq > self.last) {
-                        sound &= self.run.record.apply(event).is_ok();
+                    for event in events.into_iter().filter(|event| event.seq > self.last) {
+                        sound &= self.run.record.apply(&event).is_ok();
+                        news.push(event);
                     }
-                    self.last = events.last().map_or(self.last, |event| self.last.max(event.seq));
                 }
                 Err(RegistryError::Damaged { .. }) => sound = false,
                 Err(error) => return Err(error.into()),
             }
         }
         if !sound {
-            (self.run, self.last) = self.site.load_with_place(&id).await?;
+            (self.run, news) = self.site.load_with_events(&id).await?;
+            news.retain(|event| event.seq > self.last);
         }
+        self.last = news.last().map_or(self.last, |event| event.seq);
         self.run.driven = driven;
-        Ok(())
+        Ok(news)
     }
+}
+
+/// Whether a process is stopped by a signal: the third field of proc_pid_stat(5), behind the name in brackets.
+/// Where the system does not tell, it is not.
+pub(crate) fn is_suspended(pid: Pid) -> bool {
+    let stat = Path::new("/proc").join(pid.as_raw_nonzero().to_string()).join("stat");
+    let stat = std::fs::read_to_string(stat).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with('T'))
 }

@@ -1,18 +1,27 @@
 //! What the process was started with: the only place where the environment is read.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::config::Environment;
 use crate::failure::Failure;
+
+/// Holds the number of the process that has started this one to drive a run in the background.
+const BACKGROUND_MARK: &str = "GADUGI_BACKGROUND_OF";
+
+fn parent() -> Option<String> {
+    rustix::process::getppid().map(|pid| pid.as_raw_nonzero().to_string())
+}
 
 /// The folder, the environment and the user's places.
 #[derive(Debug, Clone)]
 pub(crate) struct Surroundings {
     /// Where the command works: the current folder, or the one of `-C`.
     pub(crate) folder: PathBuf,
-    /// The environment.
+    /// The environment, without what gadugi has put there for itself.
     pub(crate) env: Environment,
+    /// Whether another gadugi has started this one to drive a run in the background.
+    pub(crate) in_background: bool,
 }
 
 impl Surroundings {
@@ -27,7 +36,21 @@ impl Surroundings {
             let message = format!("`{}` is not a folder", folder.display());
             return Err(Failure::usage(message).hint("give -C a folder that exists"));
         }
-        Ok(Self { folder, env: std::env::vars_os().collect() })
+        let mut env: Environment = std::env::vars_os().collect();
+        let mark = env.remove(OsStr::new(BACKGROUND_MARK));
+        // A mark that has come by another way than from the parent means another process.
+        let in_background = mark.is_some_and(|mark| Some(mark) == parent().map(OsString::from));
+        Ok(Self { folder, env, in_background })
+    }
+
+    /// The variable that marks a process that this one starts to drive a run in the background.
+    pub(crate) fn background_mark() -> (&'static str, String) {
+        (BACKGROUND_MARK, std::process::id().to_string())
+    }
+
+    /// The file of this program, also when another one has taken its place since.
+    pub(crate) fn this_program() -> std::io::Result<PathBuf> {
+        if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
     }
 
     fn folder_of(&self, variable: &str) -> Option<&Path> {

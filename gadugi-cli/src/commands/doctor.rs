@@ -118,7 +118,7 @@ fn disk(folder: &Path) -> Finding {
 }
 
 async fn executors(context: &Context, config: &Config) -> Vec<Finding> {
-    let executors = compose::executors(context, config);
+    let executors = compose::executors(context, config, false);
     let mut findings = Vec::new();
     for executor in &executors {
         let subject = format!("executor {}", executor.name());

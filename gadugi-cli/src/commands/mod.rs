@@ -1,13 +1,17 @@
 //! The commands, one file each.
 
+mod attach;
+mod background;
 mod clean;
 mod doctor;
+mod driving;
 mod init;
 mod logs;
 mod plan;
 mod printed;
 mod ps;
 mod report;
+mod resume;
 mod run;
 mod stop;
 mod tasks;
@@ -44,6 +48,8 @@ pub(crate) async fn execute(context: &Context, command: Command) -> Result<Code,
         Command::Doctor => doctor::doctor(context).await,
         Command::Plan(args) => plan::plan(context, &args).await,
         Command::Run(args) => run::run(context, &args).await,
+        Command::Resume(args) => resume::resume(context, &args).await,
+        Command::Attach(args) => attach::attach(context, &args).await,
         Command::Ps(args) => ps::ps(context, &args).await,
         Command::Logs(args) => logs::logs(context, &args).await,
         Command::Stop(args) => stop::stop(context, &args).await,

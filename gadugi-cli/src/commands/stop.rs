@@ -1,6 +1,6 @@
 //! `gadugi stop`, from any terminal.
 
-use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gadugi_core::{
@@ -10,18 +10,20 @@ use gadugi_core::{
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::interval;
 
-use super::Context;
+use super::driving::{Driving, Show};
+use super::resume::{Taken, take_over};
+use super::{Context, tasks};
 use crate::args::StopArgs;
 use crate::compose::{self, Site};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
-use crate::runs::{FollowedRun, LoadedRun};
+use crate::runs::{FollowedRun, LoadedRun, is_suspended};
 
 /// How often it is looked whether the tasks are over. Polling works on every file system.
 const TICK: Duration = Duration::from_millis(50);
 
 pub(super) async fn stop(context: &Context, args: &StopArgs) -> Result<Code, Failure> {
-    let site = Site::open(&context.surroundings)?;
+    let site = Arc::new(Site::open(&context.surroundings)?);
     let (run, names) = target(context, &site, &args.what).await?;
     let run = site.follow(&run).await?;
     let tasks: Vec<TaskId> = names.iter().map(|name| run.run().task(name)).collect::<Result<_, _>>()?;
@@ -30,9 +32,24 @@ pub(super) async fn stop(context: &Context, args: &StopArgs) -> Result<Code, Fai
         return Ok(Code::Success);
     }
     if run.run().driven {
-        ask_the_driver(context, &site, run, &tasks, args.now).await
-    } else {
-        stop_what_is_left(context, &site, run.run(), &tasks, args.now).await
+        return ask_the_driver(context, &site, run, &tasks, args.now).await;
+    }
+    if !tasks.is_empty() {
+        return stop_what_is_left(context, &site, run.run(), &tasks, args.now).await;
+    }
+    match end_the_run(context, &site, run.run(), args.now).await {
+        // Somebody else was faster.
+        Err(failure) if failure.code == Code::Registry && site.registry.is_driven(&run.run().record.header.run)? => {
+            context.terminal.detail(&failure.texts().0);
+            ask_the_driver(context, &site, run, &tasks, args.now).await
+        }
+        Err(failure) => {
+            // A run that cannot be taken over is not left running for that.
+            failure.print(&context.terminal);
+            stop_what_is_left(context, &site, run.run(), &tasks, args.now).await?;
+            Ok(Code::TaskFailed)
+        }
+        code => code,
     }
 }
 
@@ -73,10 +90,7 @@ async fn ask_the_driver(
         run.read_on().await?;
         let over = concerned(run.run(), tasks).all(|task| task.state.is_finished());
         if !run.run().driven || (over && !tasks.is_empty()) {
-            for task in concerned(run.run(), tasks) {
-                let outcome = task.outcome().map_or("not over".to_owned(), ToString::to_string);
-                context.terminal.say(&format!("{}: {outcome}", task.task.spec.id));
-            }
+            tell_outcomes(context, concerned(run.run(), tasks));
             return Ok(if over { Code::Success } else { Code::TaskFailed });
         }
         if let Some(driver) = driver.filter(|driver| is_suspended(*driver)) {
@@ -105,15 +119,35 @@ fn wake(site: &Site, run: &RunId) -> Result<Option<Pid>, Failure> {
     Ok(Some(pid))
 }
 
-/// Whether a process is stopped by a signal: the third field of proc_pid_stat(5), behind the name in brackets.
-/// Where the system does not tell, it is not.
-fn is_suspended(pid: Pid) -> bool {
-    let stat = Path::new("/proc").join(pid.as_raw_nonzero().to_string()).join("stat");
-    let stat = std::fs::read_to_string(stat).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with('T'))
+/// Takes over a run that nobody drives, in order to end it: its tasks are stopped, their ends and what they made are
+/// kept, and nothing more is started.
+async fn end_the_run(context: &Context, site: &Arc<Site>, run: &LoadedRun, now: bool) -> Result<Code, Failure> {
+    // A mistake in the configuration must not keep tasks running.
+    let config = tasks::config(context, site, None).unwrap_or_else(|failure| {
+        context.terminal.say(&format!("warning: {}", failure.texts().0));
+        Config::default()
+    });
+    let driving = Driving::begin(context, Arc::clone(site), Show::Nothing, false, None)?;
+    let record = match take_over(context, site, run, &config, driving, false).await? {
+        Taken::Over(record) => Some(*record),
+        Taken::Ours { driving, run, record } => {
+            driving.stop_at_once(now);
+            driving.quietly(*run, *record).await?
+        }
+    };
+    let Some(record) = record else { return Ok(Code::Interrupted) };
+    tell_outcomes(context, record.tasks.iter());
+    Ok(Code::Success)
 }
 
-/// Stops the processes of a run that nobody drives. Their work stays where it is. One that cannot be stopped does
+fn tell_outcomes<'a>(context: &Context, tasks: impl Iterator<Item = &'a TaskRecord>) {
+    for task in tasks {
+        let outcome = task.outcome().map_or("not over".to_owned(), ToString::to_string);
+        context.terminal.say(&format!("{}: {outcome}", task.task.spec.id));
+    }
+}
+
+/// Stops the processes of a run that nobody drives, without taking it over. Their work stays where it is. One that cannot be stopped does
 /// not keep the others from it.
 async fn stop_what_is_left(
     context: &Context,
@@ -122,7 +156,7 @@ async fn stop_what_is_left(
     tasks: &[TaskId],
     now: bool,
 ) -> Result<Code, Failure> {
-    let executors = compose::executors(context, &Config::default());
+    let executors = compose::executors(context, &Config::default(), false);
     let mut code = Code::Success;
     for task in concerned(run, tasks) {
         let TaskState::Running { identity, .. } = &task.state else { continue };
@@ -162,5 +196,5 @@ async fn stop_task(
     let Reattached::Found(running) = executor.reattach(&command).await? else { return Ok("it does not run any more") };
     running.stop(if now { Duration::ZERO } else { grace }).await?;
     running.wait().await?;
-    Ok("stopped; nobody has seen how it ended")
+    Ok("stopped; `gadugi resume` records it and goes on with the others")
 }

@@ -2,14 +2,13 @@
 
 use std::sync::mpsc::Receiver;
 
-use gadugi_core::Event;
-
+use super::Message;
 use crate::compose::event_line;
 use crate::terminal::Terminal;
 
 /// Ends with the run, or as soon as a line cannot be written; the run's warnings then say so.
-pub(super) fn show(terminal: &Terminal, events: &Receiver<Event>) {
-    for event in events {
+pub(super) fn show(terminal: &Terminal, messages: &Receiver<Message>) {
+    while let Some(event) = Message::next_event(messages) {
         let Ok(line) = event_line(&event) else { return };
         if terminal.result(&(line + "\n")).is_err() {
             return;

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use gadugi_core::{AttemptRef, Event, EventKind, RunHeader, RunRecord, TaskId, TaskState};
+use gadugi_core::{AttemptRef, Event, EventKind, Phase, RunRecord, TaskId, TaskState};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
 
-use super::AttemptFolder;
 use super::log_tail::LogTail;
 use super::plain::line;
+use super::{AttemptFolder, Message, Scene};
 use crate::terminal::Terminal;
 use crate::time_text::short;
 
@@ -33,30 +34,46 @@ struct Screen {
     total: ProgressBar,
     rows: Vec<Row>,
     begun: Instant,
+    /// Whether Ctrl-C stops the run.
+    drives: bool,
 }
 
-pub(super) fn show(
-    terminal: Terminal,
-    header: RunHeader,
-    estimates: HashMap<TaskId, Duration>,
-    folder: AttemptFolder,
-    events: &Receiver<Event>,
-) {
+pub(super) fn show(terminal: Terminal, scene: Scene, messages: &Receiver<Message>) {
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(20));
-    let total = bars.add(ProgressBar::new(header.plan.tasks().len() as u64));
+    let Scene { record, estimates, folder, drives } = scene;
+    let total = bars.add(ProgressBar::new(record.tasks.len() as u64));
     total.set_style(style("{bar:30} {pos}/{len} tasks  {wide_msg}"));
-    let record = RunRecord::new(header);
-    let begun = Instant::now();
-    let mut screen = Screen { terminal, record, estimates, folder, bars, total, rows: Vec::new(), begun };
+    let begun = record.started.map_or_else(Instant::now, instant_of);
+    let mut screen = Screen { terminal, record, estimates, folder, bars, total, rows: Vec::new(), begun, drives };
+    screen.show_attempts_under_way();
+    let mut cleared = false;
     loop {
-        match events.recv_timeout(TICK) {
-            Ok(event) if screen.take(&event) => {}
+        match messages.recv_timeout(TICK) {
+            Ok(Message::Event(event)) => {
+                cleared = false;
+                if !screen.take(&event) {
+                    break;
+                }
+            }
+            Ok(Message::Clear(done)) => {
+                // A terminal that cannot be cleared, here and below, is no concern of the run.
+                drop(screen.bars.clear());
+                cleared = true;
+                done.send(()).ok();
+            }
+            Err(RecvTimeoutError::Timeout) if cleared => {}
             Err(RecvTimeoutError::Timeout) => screen.draw(),
-            Ok(_) | Err(RecvTimeoutError::Disconnected) => break,
+            Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => break,
         }
     }
     screen.rows.iter().for_each(|row| row.bar.finish_and_clear());
     screen.total.finish_and_clear();
+}
+
+/// When something happened that stands in the journal, on this process's clock.
+fn instant_of(at: Timestamp) -> Instant {
+    let ago = Duration::try_from(Timestamp::now().duration_since(at)).unwrap_or(Duration::ZERO);
+    Instant::now().checked_sub(ago).unwrap_or_else(Instant::now)
 }
 
 fn style(template: &str) -> ProgressStyle {
@@ -64,18 +81,32 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 impl Screen {
+    /// Gives a row to each attempt that was under way before the first event.
+    fn show_attempts_under_way(&mut self) {
+        let under_way = self.record.tasks.iter().filter_map(|task| {
+            let last = task.last().filter(|last| last.ended.is_none())?;
+            Some((AttemptRef { task: task.task.spec.id.clone(), number: last.number }, last.intended))
+        });
+        for (attempt, since) in under_way.collect::<Vec<_>>() {
+            self.add_row(&attempt, since);
+        }
+    }
+
+    fn add_row(&mut self, attempt: &AttemptRef, since: Timestamp) {
+        let bar = self.bars.insert_before(&self.total, ProgressBar::new_spinner());
+        bar.set_style(style("{spinner} {wide_msg}"));
+        let tail = LogTail::new((self.folder)(attempt).join(Phase::Main.output_file()));
+        self.rows.push(Row { bar, attempt: attempt.clone(), since: instant_of(since), tail });
+    }
+
     /// Takes an event in; says whether it made sense.
     fn take(&mut self, event: &Event) -> bool {
         if self.record.apply(event).is_err() {
             return false;
         }
         match &event.kind {
-            EventKind::AttemptIntended { attempt, .. } => {
-                let bar = self.bars.insert_before(&self.total, ProgressBar::new_spinner());
-                bar.set_style(style("{spinner} {wide_msg}"));
-                let tail = LogTail::new((self.folder)(attempt).join(gadugi_core::Phase::Main.output_file()));
-                self.rows.push(Row { bar, attempt: attempt.clone(), since: Instant::now(), tail });
-            }
+            EventKind::RunStarted => self.begun = instant_of(event.at),
+            EventKind::AttemptIntended { attempt, .. } => self.add_row(attempt, event.at),
             EventKind::AttemptEnded { attempt, .. } => {
                 if let Some(at) = self.rows.iter().position(|row| row.attempt == *attempt) {
                     let row = self.rows.remove(at);
@@ -86,7 +117,7 @@ impl Screen {
             EventKind::CommandStarted { .. } if !self.terminal.verbose => return true,
             _ => {}
         }
-        if let Some((subject, text, tone)) = line(&self.record, &event.kind, self.terminal.verbose) {
+        if let Some((subject, text, tone)) = line(&self.record, &event.kind, self.terminal.verbose, self.drives) {
             let text = self.terminal.toned_err(tone, &text);
             let text = if subject.is_empty() { text } else { format!("{subject}  {text}") };
             // A line that the terminal does not take is lost; the run goes on.

@@ -2,19 +2,20 @@
 
 use std::sync::mpsc::Receiver;
 
-use gadugi_core::{Event, EventKind, Outcome, Phase, RunHeader, RunRecord, StopReason};
+use gadugi_core::{EventKind, Outcome, Phase, RunRecord, StopReason};
 
+use super::{Message, Scene};
 use crate::terminal::{Terminal, Tone, harmless};
 use crate::time_text::short;
 
-pub(super) fn show(terminal: &Terminal, header: RunHeader, events: &Receiver<Event>) {
-    let width = header.plan.tasks().iter().map(|task| task.spec.id.as_str().len()).max().unwrap_or(0);
-    let mut record = RunRecord::new(header);
-    for event in events {
+pub(super) fn show(terminal: &Terminal, scene: Scene, messages: &Receiver<Message>) {
+    let Scene { mut record, drives, .. } = scene;
+    let width = record.tasks.iter().map(|task| task.task.spec.id.as_str().len()).max().unwrap_or(0);
+    while let Some(event) = Message::next_event(messages) {
         if record.apply(&event).is_err() {
             return;
         }
-        if let Some((subject, text, tone)) = line(&record, &event.kind, terminal.verbose) {
+        if let Some((subject, text, tone)) = line(&record, &event.kind, terminal.verbose, drives) {
             let time = event.at.strftime("%H:%M:%SZ");
             terminal.say(&format!("{time}  {subject:<width$}  {}", terminal.toned_err(tone, &text)));
         }
@@ -30,8 +31,13 @@ pub(crate) fn tone_of(outcome: &Outcome) -> Tone {
     }
 }
 
-/// What there is to say of an event: whom it is about, and what.
-pub(super) fn line(record: &RunRecord, kind: &EventKind, verbose: bool) -> Option<(String, String, Tone)> {
+/// What there is to say of an event: whom it is about, and what. `drives` says whether Ctrl-C stops the run.
+pub(super) fn line(
+    record: &RunRecord,
+    kind: &EventKind,
+    verbose: bool,
+    drives: bool,
+) -> Option<(String, String, Tone)> {
     let task = || kind.task().map(ToString::to_string).unwrap_or_default();
     let (text, tone) = match kind {
         EventKind::WorktreeReady { lease, took } if verbose => {
@@ -62,14 +68,26 @@ pub(super) fn line(record: &RunRecord, kind: &EventKind, verbose: bool) -> Optio
             (format!("worktree kept: {}", reasons.join(", ")), Tone::Notice)
         }
         EventKind::Warning { message, .. } => (format!("warning: {message}"), Tone::Notice),
-        EventKind::StopRequested { now: true, .. } => ("killing what still runs".to_owned(), Tone::Notice),
-        EventKind::StopRequested { tasks, .. } if tasks.is_empty() => {
-            ("stopping the run; Ctrl-C once more kills at once".to_owned(), Tone::Notice)
+        EventKind::StopRequested { tasks, now } if tasks.is_empty() => {
+            let what = if *now { "killing what still runs" } else { "stopping the run" };
+            let next = match (drives, *now) {
+                (false, _) => "",
+                (true, true) => "; Ctrl-C once more leaves at once",
+                (true, false) => "; Ctrl-C once more kills at once",
+            };
+            (format!("{what}{next}"), Tone::Notice)
         }
-        EventKind::StopRequested { tasks, .. } => {
+        EventKind::StopRequested { tasks, now } => {
             let tasks: Vec<_> = tasks.iter().map(ToString::to_string).collect();
-            (format!("stopping {}", tasks.join(", ")), Tone::Notice)
+            let what = if *now { "killing" } else { "stopping" };
+            (format!("{what} {}", tasks.join(", ")), Tone::Notice)
         }
+        EventKind::RunResumed { .. } => {
+            let interruption = record.interruptions.last()?;
+            (format!("resumed: {interruption}"), Tone::Notice)
+        }
+        EventKind::RunSuspended => ("suspended, with its tasks and its clocks".to_owned(), Tone::Notice),
+        EventKind::RunContinued => ("goes on".to_owned(), Tone::Plain),
         EventKind::ExecutorChosen { executor, reason } => (format!("tasks run by {executor}: {reason}"), Tone::Plain),
         _ => return None,
     };

@@ -1,0 +1,148 @@
+//! `gadugi attach`: the view of a run that another process drives, or nobody.
+
+use std::time::Duration;
+
+use gadugi_core::{Event, EventSink, Report, RunRecord, TaskState};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::interval;
+
+use super::Context;
+use super::driving::code_of;
+use crate::args::AttachArgs;
+use crate::compose::{self, Site};
+use crate::failure::{Code, Failure};
+use crate::runs::LoadedRun;
+use crate::view::{Scene, View};
+
+/// How often the journal is looked at. Polling works on every file system.
+const TICK: Duration = Duration::from_millis(50);
+
+/// The views, and the sinks that feed them.
+struct Shown {
+    views: Vec<View>,
+    sinks: Vec<Box<dyn EventSink>>,
+}
+
+/// How following a run ended.
+enum End {
+    /// With the run.
+    Over,
+    /// Nobody drives the run, and nothing of it runs.
+    Still,
+    Interrupted,
+}
+
+pub(super) async fn attach(context: &Context, args: &AttachArgs) -> Result<Code, Failure> {
+    let terminal = &context.terminal;
+    let site = Site::open(&context.surroundings)?;
+    let id = site.find(&args.run)?;
+    let unheard = |error| Failure::environment(format!("cannot listen to signals: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(unheard)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(unheard)?;
+    let (mut run, events) = site.follow_from_the_beginning(&id).await?;
+    for damage in &run.run().damage {
+        terminal.say(&format!("warning: {damage}"));
+    }
+    // Of a run that is over nothing goes on, so there is nothing to show but its report.
+    let show_people = run.run().record.ended.is_none();
+    let mut shown = Shown::begin(context, &site, &run.run().record, show_people, args.json)?;
+    shown.take(&events);
+    let mut told = false;
+    let mut ticks = interval(TICK);
+    let end = loop {
+        let seen = run.run();
+        if seen.record.ended.is_some() {
+            break End::Over;
+        }
+        if !seen.driven && !runs(seen) {
+            break End::Still;
+        }
+        if !seen.driven && !told {
+            terminal.say(&format!("nobody drives run {id}, and its tasks go on; `gadugi resume {id}` takes it over"));
+        }
+        told = !seen.driven;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = heard(&mut interrupt) => break End::Interrupted,
+            () = heard(&mut terminate) => break End::Interrupted,
+        }
+        shown.take(&run.read_on().await?);
+    };
+    shown.finish();
+    match end {
+        End::Over => {
+            let record = run.run().record.clone();
+            let code = code_of(&record);
+            if !args.json {
+                terminal.result(&site.markdown(&Report::from(record)))?;
+            }
+            Ok(code)
+        }
+        End::Still => {
+            terminal.insist(&format!(
+                "run {id} is not over, nobody drives it, and nothing of it runs\nhint: `gadugi resume {id}` goes on with it"
+            ));
+            Ok(Code::TaskFailed)
+        }
+        End::Interrupted => {
+            terminal.insist(&format!(
+                "left run {id}, which goes on; `gadugi attach {id}` shows it again, `gadugi stop {id}` stops it"
+            ));
+            Ok(Code::Interrupted)
+        }
+    }
+}
+
+/// Whether a command of the run still runs, as its executor tells; what nobody can tell may run.
+fn runs(run: &LoadedRun) -> bool {
+    run.record.tasks.iter().any(|task| match &task.state {
+        TaskState::Running { identity, .. } => compose::is_alive(identity).unwrap_or(true),
+        _ => false,
+    })
+}
+
+async fn heard(signal: &mut Signal) {
+    if signal.recv().await.is_none() {
+        // The runtime is going down: nothing will be heard any more.
+        std::future::pending::<()>().await;
+    }
+}
+
+impl Shown {
+    fn begin(
+        context: &Context,
+        site: &Site,
+        record: &RunRecord,
+        to_people: bool,
+        to_programs: bool,
+    ) -> Result<Self, Failure> {
+        let mut shown = Self { views: Vec::new(), sinks: Vec::new() };
+        if to_people {
+            let header = record.header.clone();
+            let folder = site.attempt_folders(&header.run);
+            let estimates = site.registry.earlier_durations()?;
+            let scene = Scene { record: RunRecord::new(header), estimates, folder, drives: false };
+            shown.add(View::for_people(context.terminal.clone(), scene)?);
+        }
+        if to_programs {
+            shown.add(View::for_programs(context.terminal.clone())?);
+        }
+        Ok(shown)
+    }
+
+    fn add(&mut self, (view, sink): (View, Box<dyn EventSink>)) {
+        self.views.push(view);
+        self.sinks.push(sink);
+    }
+
+    /// A view that takes no more is left out from then on.
+    fn take(&mut self, events: &[Event]) {
+        for event in events {
+            self.sinks.retain_mut(|sink| sink.on_event(event).is_ok());
+        }
+    }
+
+    fn finish(self) {
+        self.views.into_iter().for_each(View::finish);
+    }
+}

@@ -1,0 +1,101 @@
+//! `--detach`: the command starts itself once more in the background, and returns when that has begun to
+//! drive a run.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+
+use gadugi_core::RunId;
+use rustix::process::setsid;
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+
+use super::Context;
+use crate::failure::{Code, Failure};
+use crate::surroundings::Surroundings;
+use crate::terminal::Terminal;
+
+/// Beside the journal: what the process in the background says.
+const LOG: &str = "driver.log";
+
+/// The word of a process that it runs in the background, for one that waits in the foreground.
+pub(super) struct Background(());
+
+/// What a command has to do that was called with or without `--detach`.
+pub(super) enum Place {
+    /// Drive the run, here or in the background.
+    Drive(Option<Background>),
+    /// Nothing more: another process does it, or has failed to.
+    Left(Code),
+}
+
+/// Starts the process in the background where one is asked for, and waits until it drives its run.
+pub(super) async fn place(context: &Context, detach: bool) -> Result<Place, Failure> {
+    if !detach {
+        return Ok(Place::Drive(None));
+    }
+    if context.surroundings.in_background {
+        return Ok(Place::Drive(Some(Background(()))));
+    }
+    let terminal = context.terminal.clone();
+    let left = tokio::task::spawn_blocking(move || start(&terminal)).await;
+    left.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())).map(Place::Left)
+}
+
+fn start(terminal: &Terminal) -> Result<Code, Failure> {
+    let failed = |error: io::Error| Failure::environment(format!("cannot start gadugi in the background: {error}"));
+    // Reads its standard input and hears Ctrl-C like any other, until it leaves the terminal.
+    let (name, value) = Surroundings::background_mark();
+    let mut child = Command::new(Surroundings::this_program().map_err(failed)?)
+        .args(std::env::args_os().skip(1))
+        .env(name, value)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
+    let relay = std::thread::spawn(move || err.as_mut().map(|err| io::copy(err, &mut io::stderr())));
+    let mut run = String::new();
+    if let Some(out) = &mut out {
+        out.read_to_string(&mut run).map_err(failed)?;
+    }
+    // What cannot be relayed was not meant for the result.
+    drop(relay.join());
+    if run.is_empty() {
+        return code_of(child.wait().map_err(failed)?);
+    }
+    terminal.result(&run)?;
+    terminal.say(&format!("hint: `gadugi attach {0}` shows it, `gadugi stop {0}` stops it", run.trim_end()));
+    Ok(Code::Success)
+}
+
+fn code_of(status: ExitStatus) -> Result<Code, Failure> {
+    match status.code() {
+        Some(0) => Ok(Code::Success),
+        Some(1) => Ok(Code::TaskFailed),
+        Some(2) => Ok(Code::Usage),
+        Some(3) => Ok(Code::Environment),
+        Some(4) => Ok(Code::Registry),
+        Some(130) => Ok(Code::Interrupted),
+        _ => Err(Failure::environment(format!("gadugi in the background ended with {status}"))
+            .hint("`gadugi ps` says whether it has begun a run")),
+    }
+}
+
+impl Background {
+    /// Lets the process in the foreground go, with the id of the run, and belongs to no terminal from then on.
+    /// What is still said goes to `driver.log` in the run's folder.
+    pub(super) fn leave_terminal(self, terminal: &Terminal, run: &RunId, folder: &Path) -> Result<(), Failure> {
+        let path = folder.join(LOG);
+        let failed = |error: io::Error| Failure::environment(format!("cannot write {}: {error}", path.display()));
+        let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(failed)?;
+        let nothing = OpenOptions::new().read(true).open("/dev/null").map_err(failed)?;
+        setsid().map_err(|error| Failure::environment(format!("cannot leave the terminal: {error}")))?;
+        // A process in the foreground that was interrupted does not hear it; this one has heard that too.
+        drop(terminal.result(&format!("{run}\n")));
+        dup2_stdin(&nothing).map_err(|error| failed(error.into()))?;
+        dup2_stdout(&log).map_err(|error| failed(error.into()))?;
+        dup2_stderr(&log).map_err(|error| failed(error.into()))
+    }
+}

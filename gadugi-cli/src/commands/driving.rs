@@ -1,0 +1,216 @@
+//! What `run` and `resume` do alike: drive a run that is theirs, show it, obey signals, and report.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use gadugi_core::{
+    Control, ControlReceiver, Outcome, Report, Run, RunError, RunId, RunRecord, TaskId, TaskState, control, error_chain,
+};
+
+use super::Context;
+use super::background::Background;
+use crate::args::DrivingArgs;
+use crate::compose::{self, Site};
+use crate::failure::{Code, Failure};
+use crate::signals::Signals;
+use crate::terminal::Terminal;
+use crate::view::{Scene, View};
+
+/// What is shown of a run while it is driven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Show {
+    ToPeople,
+    /// To people and, as JSON, to programs.
+    ToPrograms,
+    /// Nothing, for whoever tells of it in other words.
+    Nothing,
+}
+
+impl Show {
+    pub(super) fn asked_for(args: &DrivingArgs) -> Self {
+        if args.json { Self::ToPrograms } else { Self::ToPeople }
+    }
+}
+
+/// A process that is about to drive a run. Signals are heard from its beginning on, before there is a run
+/// that somebody could want to stop.
+pub(super) struct Driving {
+    site: Arc<Site>,
+    terminal: Terminal,
+    control: Control,
+    receiver: ControlReceiver,
+    run: Arc<OnceLock<RunId>>,
+    signals: Signals,
+    show: Show,
+    background: Option<Background>,
+}
+
+/// A run that was driven to its end, or as far as its registry let it.
+struct Driven {
+    record: RunRecord,
+    failure: Option<Failure>,
+    views: Vec<View>,
+}
+
+impl Driving {
+    pub(super) fn begin(
+        context: &Context,
+        site: Arc<Site>,
+        show: Show,
+        die_with_parent: bool,
+        background: Option<Background>,
+    ) -> Result<Self, Failure> {
+        let terminal = context.terminal.clone();
+        let (control, receiver) = control();
+        let run = Arc::new(OnceLock::new());
+        let requests = compose::stop_requests(Arc::clone(&site.registry), Arc::clone(&run), terminal.clone());
+        let signals = Signals::listen(control.clone(), die_with_parent, requests).map_err(unheard)?;
+        Ok(Self { site, terminal, control, receiver, run, signals, show, background })
+    }
+
+    /// Tells of the run that this process has the lock of. A process in the background leaves its terminal
+    /// now: everything that can be wrong at the start has been looked at.
+    pub(super) fn takes(&mut self, run: &RunId, sentence: &str) -> Result<(), Failure> {
+        self.run.get_or_init(|| run.clone());
+        self.terminal.say(sentence);
+        if self.site.is_busy() {
+            self.terminal.say("another gadugi changes the worktrees of this repository now; the tasks wait for it");
+        }
+        match self.background.take() {
+            Some(background) => background.leave_terminal(&self.terminal, run, &self.site.registry.run_folder(run)),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks the run to stop before it has begun.
+    pub(super) fn stop_at_once(&self, now: bool) {
+        self.control.stop_all(now);
+    }
+
+    /// Waits for something that may take long, such as the lock of the repository; `None` when somebody has
+    /// interrupted it.
+    pub(super) async fn unless_interrupted<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.signals.interrupted() => None,
+        }
+    }
+
+    /// Drives the run to its end and prints the report. `record` is what is known of it and not shown again.
+    pub(super) async fn report(
+        mut self,
+        run: Run,
+        record: RunRecord,
+        estimates: HashMap<TaskId, Duration>,
+    ) -> Result<Code, Failure> {
+        let Some(Driven { record, failure, views }) = self.drive(run, record, estimates).await? else {
+            return Ok(Code::Interrupted);
+        };
+        let code = code_of(&record);
+        let with_report = self.show == Show::ToPeople;
+        let shown = tokio::task::spawn_blocking({
+            let (terminal, site) = (self.terminal.clone(), Arc::clone(&self.site));
+            move || show_end(&terminal, &site, &Report::from(record), views, with_report)
+        });
+        // A reader that does not read must not keep the command from ending.
+        tokio::select! {
+            _ = shown => {}
+            () = self.signals.interrupted() => return Ok(Code::Interrupted),
+        }
+        failure.map_or(Ok(code), Err)
+    }
+
+    /// Drives the run to its end and keeps its reports; `None` when somebody did not want to wait for it.
+    pub(super) async fn quietly(mut self, run: Run, record: RunRecord) -> Result<Option<RunRecord>, Failure> {
+        let Some(Driven { record, failure, .. }) = self.drive(run, record, HashMap::new()).await? else {
+            return Ok(None);
+        };
+        keep_reports(&self.terminal, &self.site, &Report::from(record.clone()));
+        failure.map_or(Ok(Some(record)), Err)
+    }
+
+    async fn drive(
+        &mut self,
+        run: Run,
+        record: RunRecord,
+        estimates: HashMap<TaskId, Duration>,
+    ) -> Result<Option<Driven>, Failure> {
+        let id = record.header.run.clone();
+        let mut run = run.estimates(estimates.clone());
+        let mut views = Vec::new();
+        if self.show != Show::Nothing {
+            let folder = self.site.attempt_folders(&id);
+            let scene = Scene { record, estimates, folder, drives: true };
+            let (view, sink) = View::for_people(self.terminal.clone(), scene)?;
+            views.push(view);
+            run = run.sink(sink);
+        }
+        if self.show == Show::ToPrograms {
+            let (view, sink) = View::for_programs(self.terminal.clone())?;
+            views.push(view);
+            run = run.sink(sink);
+        }
+        let curtains: Vec<_> = views.iter().map(View::curtain).collect();
+        let clear = move || curtains.iter().for_each(|curtain| curtain.draw());
+        self.signals.suspend_with(self.control.clone(), clear).map_err(unheard)?;
+        let (_, nobody) = control();
+        let receiver = std::mem::replace(&mut self.receiver, nobody);
+        // A task of its own, so that this one can leave without waiting for what it does.
+        let driver = tokio::spawn(run.drive(receiver));
+        let driven = tokio::select! {
+            driven = driver => driven,
+            () = self.signals.third_interrupt() => {
+                views.into_iter().for_each(View::finish);
+                self.terminal.insist(&format!(
+                    "left run {id} before it was over; what was killed ends without this process\n\
+                     hint: `gadugi resume {id}` records how it ended"
+                ));
+                return Ok(None);
+            }
+        };
+        let driven = driven.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        let (record, failure) = match driven {
+            Ok(record) => (record, None),
+            Err(RunError::Registry { record, source }) => {
+                let failure = Failure::from(RunError::Registry { record: record.clone(), source });
+                (*record, Some(failure))
+            }
+            Err(error) => {
+                views.into_iter().for_each(View::finish);
+                return Err(error.into());
+            }
+        };
+        Ok(Some(Driven { record, failure, views }))
+    }
+}
+
+fn unheard(error: std::io::Error) -> Failure {
+    Failure::environment(format!("cannot listen to signals: {error}"))
+}
+
+/// Keeps the reports and prints the one for people, after all that was said before. The tasks are through:
+/// what cannot be said or kept now changes nothing of how they ended, and so not the exit code.
+fn show_end(terminal: &Terminal, site: &Site, report: &Report, views: Vec<View>, with_report: bool) {
+    views.into_iter().for_each(View::finish);
+    keep_reports(terminal, site, report);
+    if with_report && let Err(error) = terminal.result(&site.markdown(report)) {
+        Failure::from(error).print(terminal);
+    }
+}
+
+fn keep_reports(terminal: &Terminal, site: &Site, report: &Report) {
+    if let Err(error) = site.write_reports(report) {
+        terminal.say(&format!("warning: the report could not be kept: {}", error_chain(&error)));
+    }
+}
+
+/// What a command exits with that has seen a run to its end.
+pub(super) fn code_of(record: &RunRecord) -> Code {
+    let succeeded = |state: &TaskState| matches!(state, TaskState::Finished(Outcome::Succeeded));
+    match record.ended {
+        Some((_, true)) => Code::Interrupted,
+        _ if record.tasks.iter().all(|task| succeeded(&task.state)) => Code::Success,
+        _ => Code::TaskFailed,
+    }
+}

@@ -1,0 +1,117 @@
+//! `gadugi resume`, and what `stop` needs of it: taking over a run that nobody drives.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use gadugi_core::{Registry, RegistryError, Run, RunRecord, error_chain};
+
+use super::background::{self, Place};
+use super::driving::{Driving, Show, code_of};
+use super::run::prune;
+use super::{Context, tasks};
+use crate::args::ResumeArgs;
+use crate::compose::{self, Site};
+use crate::config::Config;
+use crate::failure::{Code, Failure};
+use crate::runs::LoadedRun;
+
+pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> Result<Code, Failure> {
+    let background = match background::place(context, args.driving.detach).await? {
+        Place::Drive(background) => background,
+        Place::Left(code) => return Ok(code),
+    };
+    let site = Arc::new(Site::open(&context.surroundings)?);
+    let seen = site.load(&site.find(&args.run)?).await?;
+    if let Some(code) = over(context, &site, &seen.record) {
+        return Ok(code);
+    }
+    let config = tasks::config(context, &site, None)?;
+    let estimates = site.registry.earlier_durations()?;
+    require_secrets(context, &seen)?;
+    let (show, die_with_parent) = (Show::asked_for(&args.driving), args.driving.die_with_parent);
+    let driving = Driving::begin(context, Arc::clone(&site), show, die_with_parent, background)?;
+    match take_over(context, &site, &seen, &config, driving, die_with_parent).await? {
+        Taken::Over(record) => Ok(over(context, &site, &record).unwrap_or(Code::Success)),
+        Taken::Ours { driving, run, record } => driving.report(*run, *record, estimates).await,
+    }
+}
+
+/// What became of the attempt to take a run over.
+pub(super) enum Taken {
+    /// Another process has brought it to its end meanwhile.
+    Over(Box<RunRecord>),
+    /// It is driven by this process, or about to be.
+    Ours { driving: Driving, run: Box<Run>, record: Box<RunRecord> },
+}
+
+/// Takes over a run. Nothing is changed before it is known that everything is there to go on with it.
+pub(super) async fn take_over(
+    context: &Context,
+    site: &Site,
+    seen: &LoadedRun,
+    config: &Config,
+    mut driving: Driving,
+    die_with_parent: bool,
+) -> Result<Taken, Failure> {
+    let id = &seen.record.header.run;
+    let chosen = compose::recorded_executor(context, config, &seen.record, die_with_parent).await?;
+    let base = match &seen.record.header.base {
+        Some(base) => base.clone(),
+        None => site.base(config)?.commit,
+    };
+    let worktrees = site.worktrees(&context.surroundings, config, &base)?;
+    let (history, log) = site.registry.resume(id).await.map_err(held)?;
+    for damage in &history.damage {
+        context.terminal.say(&format!("warning: {damage}"));
+    }
+    let broken = |error| Failure::registry(format!("run {id}: {}", error_chain(&error)));
+    let record = RunRecord::fold(history.header.clone(), &history.events).map_err(broken)?;
+    if record.ended.is_some() {
+        return Ok(Taken::Over(Box::new(record)));
+    }
+    let over = record.tasks.iter().filter(|task| task.state.is_finished()).count();
+    driving.takes(id, &format!("run {id}: resumed, {over} of {} tasks over", record.tasks.len()))?;
+    // What the driver left half made when it ended is cleared away before worktrees are looked for.
+    driving.unless_interrupted(prune(Arc::clone(&worktrees), context.terminal.clone())).await;
+    let reason = chosen.reason().to_owned();
+    let run = Run::resume(history, compose::moment(), chosen.into_executors(), worktrees, log).map_err(broken)?;
+    Ok(Taken::Ours { driving, run: Box::new(run.reason(reason)), record: Box::new(record) })
+}
+
+/// Says of a run that is over how it ended and where its report is.
+fn over(context: &Context, site: &Site, record: &RunRecord) -> Option<Code> {
+    record.ended?;
+    let run = &record.header.run;
+    let code = code_of(record);
+    let how = match code {
+        Code::Success => "all of its tasks succeeded",
+        Code::Interrupted => "it was stopped",
+        _ => "not all of its tasks succeeded",
+    };
+    let report = site.registry.run_folder(run).join("report.md");
+    context.terminal.say(&format!("run {run} is over: {how}; its report: {}", report.display()));
+    Some(code)
+}
+
+fn held(error: RegistryError) -> Failure {
+    let hint = match &error {
+        RegistryError::Held { run, .. } => format!("`gadugi attach {run}` shows it, `gadugi stop {run}` stops it"),
+        _ => return error.into(),
+    };
+    Failure::from(error).hint(hint)
+}
+
+/// The variables are not kept with the run, so whoever resumes it brings them.
+fn require_secrets(context: &Context, run: &LoadedRun) -> Result<(), Failure> {
+    let is_set = |name: &&String| context.surroundings.env.contains_key(OsStr::new(name.as_str()));
+    let mut missing = Vec::new();
+    for task in run.record.tasks.iter().filter(|task| !task.state.is_finished()) {
+        let spec = &task.task.spec;
+        missing.extend(spec.secrets.iter().filter(|name| !is_set(name)).map(|name| format!("{}: `{name}`", spec.id)));
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let message = format!("variables that tasks need are not set here: {}", missing.join(", "));
+    Err(Failure::usage(message).hint("values of secrets are kept nowhere; set them as for `gadugi run`"))
+}
