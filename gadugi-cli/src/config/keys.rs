@@ -63,6 +63,20 @@ pub const CONFIG_KEYS: &[ConfigKey] = &[
     key("idle_timeout", Some("\"none\""), "\"10m\"", &["How long an attempt may print nothing."]),
     key("grace", Some("\"10s\""), "\"30s\"", &["How long a task that is asked to stop gets before it is killed."]),
     key("retries", Some("0"), "2", &["How many further attempts a task gets that failed or ran out of time."]),
+    key(
+        "retry_delay",
+        Some("\"1s\""),
+        "\"30s\"",
+        &["How long the first further attempt waits; each later one waits twice as long, up to five minutes."],
+    ),
+    key(
+        "retry_from",
+        Some("\"base\""),
+        "\"previous\"",
+        &[
+            "What a further attempt starts from: \"base\", as the first one did, or \"previous\", what the one before left.",
+        ],
+    ),
     key("fail_fast", Some("false"), "true", &["Start nothing more after the first task that does not succeed."]),
     key(
         "keep",

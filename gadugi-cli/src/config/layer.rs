@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gadugi_core::{KeepPolicy, SourceLocation};
+use gadugi_core::{KeepPolicy, RetryFrom, SourceLocation};
 
 use crate::config::agent::{AgentProfile, read_profile};
 use crate::config::branch_prefix::BranchPrefix;
@@ -19,6 +19,10 @@ use crate::config::quantity::{TimeLimit, parse_duration, parse_size};
 /// The words of `keep`, in the order of [`KEEP`].
 const KEEP_WORDS: &[&str] = &["failed", "always", "never"];
 const KEEP: [KeepPolicy; 3] = [KeepPolicy::Failed, KeepPolicy::Always, KeepPolicy::Never];
+
+/// The words of `retry_from`, in the order of [`RETRY_FROM`].
+pub(crate) const RETRY_FROM_WORDS: &[&str] = &["base", "previous"];
+pub(crate) const RETRY_FROM: [RetryFrom; 2] = [RetryFrom::Base, RetryFrom::Previous];
 
 /// The settings that one source makes. What is `None` is left to the sources before it.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -41,6 +45,10 @@ pub struct ConfigLayer {
     pub grace: Option<Duration>,
     /// How many further attempts a failed task gets.
     pub retries: Option<u32>,
+    /// How long the first further attempt waits.
+    pub retry_delay: Option<Duration>,
+    /// What a further attempt starts from.
+    pub retry_from: Option<RetryFrom>,
     /// Whether nothing more is started after the first task that does not succeed.
     pub fail_fast: Option<bool>,
     /// Which worktrees stay.
@@ -76,6 +84,8 @@ impl ConfigLayer {
             idle_timeout: self.idle_timeout.or(earlier.idle_timeout),
             grace: self.grace.or(earlier.grace),
             retries: self.retries.or(earlier.retries),
+            retry_delay: self.retry_delay.or(earlier.retry_delay),
+            retry_from: self.retry_from.or(earlier.retry_from),
             fail_fast: self.fail_fast.or(earlier.fail_fast),
             keep: self.keep.or(earlier.keep),
             allow_overlap: self.allow_overlap.or(earlier.allow_overlap),
@@ -144,6 +154,8 @@ impl ConfigLayer {
             idle_timeout: fields.quantity("idle_timeout", "\"10m\"", from_text),
             grace: fields.quantity("grace", "\"10s\"", parse_duration),
             retries: fields.integer("retries", "a whole number from 0 on", "1", retries),
+            retry_delay: fields.quantity("retry_delay", "\"30s\"", parse_duration),
+            retry_from: fields.word("retry_from", RETRY_FROM_WORDS, &RETRY_FROM),
             fail_fast: fields.switch("fail_fast"),
             keep: fields.word("keep", KEEP_WORDS, &KEEP),
             allow_overlap: fields.switch("allow_overlap"),

@@ -22,7 +22,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gadugi_core::{KeepPolicy, Limits, RunSettings};
+use gadugi_core::{KeepPolicy, Limits, RetryFrom, RunSettings};
 use thiserror::Error;
 
 pub(crate) use agent::Placeholders;
@@ -32,6 +32,7 @@ pub use key_issue::{KeyIssue, ValueIssue};
 pub(crate) use key_issue::{closest, did_you_mean};
 pub use keys::{AGENT_KEYS, CONFIG_KEYS, ConfigKey};
 pub use layer::ConfigLayer;
+pub(crate) use layer::{RETRY_FROM, RETRY_FROM_WORDS};
 pub use quantity::{QuantityError, TimeLimit, parse_duration, parse_size};
 pub use template::template;
 pub use text_file::{FileIssue, MAX_FILE_BYTES};
@@ -39,6 +40,9 @@ pub(crate) use text_file::{read_text, read_text_file};
 
 /// The variables of an environment, as `std::env::vars_os` gives them.
 pub type Environment = BTreeMap<OsString, OsString>;
+
+/// How long the first further attempt waits, unless somebody says otherwise.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// A configuration file.
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +86,10 @@ pub struct Config {
     pub grace: Duration,
     /// How many further attempts a failed task gets; 0 by default.
     pub retries: u32,
+    /// How long the first further attempt waits; each later one waits twice as long. One second by default.
+    pub retry_delay: Duration,
+    /// What a further attempt starts from; the base by default.
+    pub retry_from: RetryFrom,
     /// Whether nothing more is started after the first task that does not succeed; not by default.
     pub fail_fast: bool,
     /// Which worktrees stay; those of failed tasks by default.
@@ -121,6 +129,8 @@ impl From<ConfigLayer> for Config {
             idle_timeout: layer.idle_timeout.and_then(TimeLimit::duration),
             grace: layer.grace.unwrap_or(Limits::default().grace),
             retries: layer.retries.unwrap_or(0),
+            retry_delay: layer.retry_delay.unwrap_or(RETRY_DELAY),
+            retry_from: layer.retry_from.unwrap_or_default(),
             fail_fast: layer.fail_fast.unwrap_or(run.fail_fast),
             keep: layer.keep.unwrap_or(run.keep),
             allow_overlap: layer.allow_overlap.unwrap_or(run.allow_overlap),

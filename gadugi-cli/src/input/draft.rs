@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gadugi_core::{SourceLocation, TaskId, TouchPattern};
+use gadugi_core::{RetryFrom, SourceLocation, TaskId, TouchPattern};
 
 use crate::config::fields::{Fields, Located, from_text};
-use crate::config::{TimeLimit, ValueIssue, parse_duration, parse_size};
+use crate::config::{RETRY_FROM, RETRY_FROM_WORDS, TimeLimit, ValueIssue, parse_duration, parse_size};
 use crate::input::issue::InputIssue;
 
 /// The keys of a task, in its front matter or in a table `[[task]]`.
@@ -25,6 +25,8 @@ pub const TASK_KEYS: &[&str] = &[
     "idle_timeout",
     "grace",
     "retries",
+    "retry_delay",
+    "retry_from",
     "memory",
     "cpus",
     "env",
@@ -94,6 +96,8 @@ pub(crate) struct Draft {
     pub(crate) idle_timeout: Option<TimeLimit>,
     pub(crate) grace: Option<Duration>,
     pub(crate) retries: Option<u32>,
+    pub(crate) retry_delay: Option<Duration>,
+    pub(crate) retry_from: Option<RetryFrom>,
     pub(crate) memory: Option<u64>,
     pub(crate) cpus: Option<f64>,
     pub(crate) env: BTreeMap<String, String>,
@@ -120,6 +124,8 @@ impl Draft {
             idle_timeout: None,
             grace: None,
             retries: None,
+            retry_delay: None,
+            retry_from: None,
             memory: None,
             cpus: None,
             env: BTreeMap::new(),
@@ -157,6 +163,8 @@ impl Draft {
             idle_timeout: fields.quantity("idle_timeout", "10m", from_text),
             grace: fields.quantity("grace", "10s", parse_duration),
             retries: fields.integer("retries", "a whole number from 0 on", "1", retries),
+            retry_delay: fields.quantity("retry_delay", "30s", parse_duration),
+            retry_from: fields.word("retry_from", RETRY_FROM_WORDS, &RETRY_FROM),
             memory: fields.quantity("memory", "2GiB", parse_size),
             cpus: fields.positive("cpus", "1.5"),
             env: fields.environment("env", "{RUST_LOG: debug}").unwrap_or_default(),

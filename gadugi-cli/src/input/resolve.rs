@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use gadugi_core::{Action, Limits, Program, RawTask, Resources, RetryFrom, SourceLocation, TaskId, TaskSpec};
+use gadugi_core::{Action, Limits, Program, RawTask, Resources, SourceLocation, TaskId, TaskSpec};
 
 use crate::config::{AgentProfile, Config, Environment, Placeholders, PromptMode, TimeLimit, closest};
 use crate::input::draft::{Draft, Names, Prompt, Work};
@@ -125,8 +125,8 @@ impl Resolver<'_> {
                 grace: draft.grace.unwrap_or(config.grace),
             },
             retries: draft.retries.unwrap_or(config.retries),
-            retry_delay: Duration::from_secs(1),
-            retry_from: RetryFrom::default(),
+            retry_delay: draft.retry_delay.unwrap_or(config.retry_delay),
+            retry_from: draft.retry_from.unwrap_or(config.retry_from),
             env: draft.env,
             secrets,
             priority: draft.priority,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gadugi_cli::config::{
     CONFIG_KEYS, Config, ConfigFile, ConfigLayer, ConfigSources, Environment, PromptMode, TimeLimit, template,
 };
-use gadugi_core::KeepPolicy;
+use gadugi_core::{KeepPolicy, RetryFrom};
 use insta::assert_snapshot;
 
 use crate::fixture::Folder;
@@ -34,6 +34,8 @@ fn a_file_sets_every_key() {
         idle_timeout = "10m"
         grace = "0s"
         retries = 2
+        retry_delay = "250ms"
+        retry_from = "previous"
         fail_fast = true
         keep = "always"
         allow_overlap = true
@@ -60,6 +62,7 @@ fn a_file_sets_every_key() {
     assert_eq!(config.idle_timeout, Some(Duration::from_secs(600)));
     assert_eq!(config.grace, Duration::ZERO);
     assert_eq!(config.retries, 2);
+    assert_eq!((config.retry_delay, config.retry_from), (Duration::from_millis(250), RetryFrom::Previous));
     assert!(config.fail_fast && config.allow_overlap);
     assert_eq!(config.keep, KeepPolicy::Always);
     assert_eq!(config.worktrees.as_deref(), Some(folder.path().join("../trees").as_path()));
@@ -145,7 +148,7 @@ command = ["x", "{prompt}"]
     error: gadugi.toml:2: unknown key `idle-timeout` (did you mean `idle_timeout`?)
      hint: write `idle_timeout`, or remove it
     error: gadugi.toml:3: unknown key `colour`
-     hint: the keys are jobs, executor, agent, image, base, timeout, idle_timeout, grace, retries, fail_fast, keep, allow_overlap, worktrees, branch_prefix, env, output_cap, agents
+     hint: the keys are jobs, executor, agent, image, base, timeout, idle_timeout, grace, retries, retry_delay, retry_from, fail_fast, keep, allow_overlap, worktrees, branch_prefix, env, output_cap, agents
     error: gadugi.toml:4: `jobs` must be a whole number from 1 on, not the number 0
      hint: write for example 4
     error: gadugi.toml:5: `retries` must be a whole number from 0 on, not the number -1

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use gadugi_core::{Plan, Program};
+use gadugi_core::{Plan, Program, RetryFrom};
 use insta::{assert_debug_snapshot, assert_snapshot};
 
 use crate::fixture::Folder;
@@ -40,6 +40,8 @@ timeout: 1h30m
 idle_timeout: 10m
 grace: 30s
 retries: 2
+retry_delay: 30s
+retry_from: previous
 memory: 2GiB
 cpus: 1.5
 env:
@@ -98,6 +100,8 @@ Documentation.
                 grace: 30s,
             },
             retries: 2,
+            retry_delay: 30s,
+            retry_from: Previous,
             env: {
                 "ON": "true",
                 "PORT": "8080",
@@ -142,12 +146,13 @@ Documentation.
 
 #[test]
 fn settings_fill_what_a_task_leaves_open() {
-    let folder =
-        Folder::configured("timeout = '1h'\nidle_timeout = '5m'\ngrace = '3s'\nretries = 4\nimage = 'alpine'\n");
+    let folder = Folder::configured(
+        "timeout = '1h'\nidle_timeout = '5m'\ngrace = '3s'\nretries = 4\nretry_delay = '2m'\nretry_from = 'previous'\nimage = 'alpine'\n",
+    );
     folder.write("a.md", "---\nrun: 'true'\n---\n");
     folder.write(
         "b.md",
-        "---\nrun: 'true'\ntimeout: none\nidle_timeout: 1s\ngrace: 0s\nretries: 0\nimage: debian\n---\n",
+        "---\nrun: 'true'\ntimeout: none\nidle_timeout: 1s\ngrace: 0s\nretries: 0\nretry_delay: 0s\nretry_from: base\nimage: debian\n---\n",
     );
     let task = folder.task("a.md").spec;
     assert_eq!(
@@ -158,9 +163,11 @@ fn settings_fill_what_a_task_leaves_open() {
         (task.limits.grace, task.retries, task.resources.image.as_deref()),
         (Duration::from_secs(3), 4, Some("alpine"))
     );
+    assert_eq!((task.retry_delay, task.retry_from), (Duration::from_secs(120), RetryFrom::Previous));
     let task = folder.task("b.md").spec;
     assert_eq!((task.limits.timeout, task.limits.idle_timeout), (None, Some(Duration::from_secs(1))));
     assert_eq!((task.limits.grace, task.retries, task.resources.image.as_deref()), (Duration::ZERO, 0, Some("debian")));
+    assert_eq!((task.retry_delay, task.retry_from), (Duration::ZERO, RetryFrom::Base));
 }
 
 #[test]
@@ -313,7 +320,7 @@ Unrelated: x
     error: tasks/login.md:17: `check`: the text is empty
      hint: write something, or remove the key
     error: tasks/login.md:19: unknown key `Unrelated`
-     hint: the keys are id, title, needs, touches, run, command, agent, check, executor, image, timeout, idle_timeout, grace, retries, memory, cpus, env, secrets, priority
+     hint: the keys are id, title, needs, touches, run, command, agent, check, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, memory, cpus, env, secrets, priority
     "#);
 }
 
