@@ -199,6 +199,11 @@ pub enum Pruned {
         /// The folder that it pointed to.
         path: PathBuf,
     },
+    /// What there was of a worktree whose making was cut short: its folder, its entry and its branch, or some of them.
+    HalfMade {
+        /// Its folder.
+        path: PathBuf,
+    },
 }
 
 /// A source error of an adapter.

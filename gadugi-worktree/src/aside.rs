@@ -46,6 +46,18 @@ pub(crate) fn leftovers(worktrees: &Path) -> Result<Vec<PathBuf>, GitError> {
     Ok(found)
 }
 
+/// The folders that were put aside in the place of this one and are still there.
+pub(crate) fn leftovers_of(folder: &Path) -> Result<Vec<PathBuf>, GitError> {
+    let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else { return Ok(Vec::new()) };
+    let mut found = leftovers(parent)?;
+    found.retain(|leftover| {
+        let leftover = leftover.file_name().unwrap_or_default().to_string_lossy();
+        let numbered = leftover.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-'));
+        numbered.is_some_and(|(_, rest)| *rest == *name.to_string_lossy())
+    });
+    Ok(found)
+}
+
 /// Deletes a folder with all that is in it, also where folders in it are not writable; one that is gone counts as
 /// deleted. Symbolic links are not followed.
 pub(crate) fn delete(folder: &Path) -> Result<(), GitError> {

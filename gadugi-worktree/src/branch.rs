@@ -2,12 +2,12 @@
 
 use gadugi_core::{BranchName, BranchRelease, KeepReason, ReleaseRequest};
 use gix::ObjectId;
-use gix::refs::transaction::{PreviousValue, RefEdit};
-use gix::refs::{FullName, Target};
+use gix::refs::FullName;
 
 use crate::error::GitError;
 use crate::ids::to_commit;
 use crate::keepers::Keepers;
+use crate::references;
 
 pub(crate) fn full_name(branch: &BranchName) -> FullName {
     branch.full().try_into().expect("cannot fail because a branch name follows git's rules for references")
@@ -21,18 +21,42 @@ pub(crate) fn tip(repo: &gix::Repository, branch: &BranchName) -> Result<Option<
     }
 }
 
+/// What the log of a branch that was made here says of that; its start follows.
+const MADE: &str = "branch: created by gadugi from ";
+
+/// Makes the branch.
+pub(crate) fn create(repo: &gix::Repository, branch: &BranchName, start: ObjectId) -> Result<(), GitError> {
+    let is_made = references::set(repo, full_name(branch).as_ref(), None, start, &format!("{MADE}{start}"))?;
+    if is_made { Ok(()) } else { Err(GitError::BranchTaken { branch: branch.clone() }) }
+}
+
+/// Lets the branch, which is at `from`, lead to a new commit.
+pub(crate) fn advance(
+    repo: &gix::Repository,
+    branch: &BranchName,
+    from: ObjectId,
+    to: ObjectId,
+    message: &str,
+) -> Result<(), GitError> {
+    let is_moved = references::set(repo, full_name(branch).as_ref(), Some(from), to, message)?;
+    if is_moved { Ok(()) } else { Err(GitError::BranchMoved { branch: branch.clone() }) }
+}
+
 /// Deletes the branch if it still points to `tip`. Answers whether it did; a branch that does not exist counts as
 /// deleted.
 pub(crate) fn delete(repo: &gix::Repository, branch: &BranchName, tip: ObjectId) -> Result<bool, GitError> {
-    let expected = PreviousValue::MustExistAndMatch(Target::Object(tip));
-    match repo.edit_reference(RefEdit::delete(full_name(branch), expected)) {
-        Ok(_) => Ok(true),
-        Err(error) => match self::tip(repo, branch)? {
-            None => Ok(true),
-            Some(now) if now != tip => Ok(false),
-            Some(_) => Err(error.into()),
-        },
-    }
+    references::delete(repo, full_name(branch).as_ref(), tip)
+}
+
+/// Whether the last thing that its log tells of the branch is that it was made for a worktree of ours, with this
+/// start: by us, or by git, to which we name it as a commit. Where no log is kept it counts as made so.
+pub(crate) fn is_as_made(repo: &gix::Repository, branch: &BranchName, start: ObjectId) -> Result<bool, GitError> {
+    let last = references::last_of_log(repo, full_name(branch).as_ref())?;
+    let by_git = format!("branch: Created from {start}");
+    Ok(last.is_none_or(|last| {
+        let message = last.split_once('\t').map_or("", |(_, message)| message);
+        message.strip_prefix(MADE) == Some(start.to_string().as_str()) || message == by_git
+    }))
 }
 
 /// Deletes the branch unless a worktree has it checked out, or something would be lost with it. Discarded work is

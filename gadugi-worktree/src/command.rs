@@ -1,13 +1,14 @@
 //! The command git, for what gix does not do as git does.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use gadugi_core::BranchName;
 use gix::ObjectId;
 
 use crate::entry::IN_THE_MAKING;
 use crate::error::GitError;
+use crate::lock::RepositoryLock;
 use crate::open::ConfigSources;
 
 /// Variables that tell git another repository, index or object store than that of the folder it runs in; see
@@ -29,8 +30,10 @@ const OF_ANOTHER_REPOSITORY: [&str; 13] = [
 ];
 
 /// Runs `git worktree add` with a new branch. Blocks. When it fails, part of the worktree may be there. It stays
-/// locked as one that is in the making, also after its hooks have run.
+/// locked as one that is in the making, also after its hooks have run. Git goes on when this process is killed, and holds
+/// the lock for as long.
 pub(crate) fn add_worktree(
+    lock: &RepositoryLock,
     work_tree: &Path,
     sources: ConfigSources,
     folder: &Path,
@@ -48,7 +51,7 @@ pub(crate) fn add_worktree(
     let output = command
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("LC_ALL", "C")
-        .stdin(Stdio::null())
+        .stdin(lock.share()?)
         .arg("-C")
         .arg(work_tree)
         .args(["worktree", "add", "-q", "--no-track", "--lock", "--reason", IN_THE_MAKING])

@@ -1,25 +1,28 @@
 //! Making worktrees, in bulk.
 //!
-//! Branches and git's entries are made one after the other; then the files are written by several threads at
+//! What is to be made is recorded first (see [`making`]). Branches and git's entries are made one after the other; then the files are written by several threads at
 //! once, each with whole worktrees.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use gadugi_core::{BranchName, Lease, WorktreeError, WorktreeRequest};
+use gadugi_core::{BranchName, Lease, WorktreeError, WorktreeRequest, crash_point};
 use gix::ObjectId;
 use gix::refs::Target;
 use gix::refs::transaction::{PreviousValue, RefEdit};
 use gix::worktree::add::{Head, PrepareCheckout};
 
+use crate::aside;
 use crate::beyond_gix::Beyond;
 use crate::branch;
 use crate::command;
 use crate::entry::{Entry, remove_if_empty};
 use crate::error::GitError;
+use crate::half_made;
 use crate::ids::to_commit;
+use crate::lock::RepositoryLock;
+use crate::making::{self, Making};
 use crate::marker::Marker;
 use crate::names;
 use crate::start::{NoStart, start};
@@ -31,13 +34,15 @@ const MOST_THREADS: usize = 4;
 static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// Makes the worktrees of these requests. The caller holds the repository's lock.
-pub(crate) fn create(settings: &WorktreeSettings, requests: &[WorktreeRequest]) -> Vec<Result<Lease, WorktreeError>> {
+pub(crate) fn create(
+    settings: &WorktreeSettings,
+    lock: &RepositoryLock,
+    requests: &[WorktreeRequest],
+) -> Vec<Result<Lease, WorktreeError>> {
     // One worktree is written by as many threads as git would use; of several, each gets one.
     let overrides: &[&str] = if requests.len() > 1 { &["checkout.workers=1"] } else { &[] };
-    match Batch::open(settings, overrides) {
-        Ok(batch) => batch.create(requests),
-        Err(error) => refuse(settings, requests, error),
-    }
+    let made = Batch::open(settings, lock, overrides).and_then(|batch| batch.create(requests));
+    made.unwrap_or_else(|error| refuse(settings, requests, error))
 }
 
 /// All requests fail for one reason.
@@ -72,40 +77,56 @@ impl Planned {
         }
     }
 
-    fn mark(&self, request: &WorktreeRequest, admin: &Path) -> Result<(), GitError> {
-        let marker = Marker {
+    fn marker(&self, request: &WorktreeRequest) -> Marker {
+        Marker {
             run: request.run.clone(),
             task: request.attempt.task.clone(),
             attempt: Some(request.attempt.number),
             branch: self.branch.clone(),
             start: to_commit(self.start),
-        };
-        marker.write(admin)
+            in_the_making: true,
+        }
+    }
+
+    /// Notes that the worktree is there in full.
+    fn finish(&self, request: &WorktreeRequest, common_dir: &Path) -> Result<(), GitError> {
+        let not_there = || GitError::NotAWorktree { path: self.folder.clone() };
+        let entry = Entry::of(common_dir, &self.folder)?.ok_or_else(not_there)?;
+        Marker { in_the_making: false, ..self.marker(request) }.write(&entry.admin)?;
+        // Where gix has made it, it is unlocked already.
+        if entry.lock_reason().is_some() { entry.unlock() } else { Ok(()) }
     }
 }
 
 struct Batch<'a> {
     settings: &'a WorktreeSettings,
+    lock: &'a RepositoryLock,
     repo: gix::Repository,
     beyond: Beyond,
+    /// What earlier processes have begun and what could not be undone.
+    left: Vec<Making>,
 }
 
 impl<'a> Batch<'a> {
-    fn open(settings: &'a WorktreeSettings, overrides: &[&str]) -> Result<Self, GitError> {
+    fn open(settings: &'a WorktreeSettings, lock: &'a RepositoryLock, overrides: &[&str]) -> Result<Self, GitError> {
         let mut repo = settings.repository.open(overrides)?;
         repo.object_cache_size_if_unset(4 * 1024 * 1024);
-        Ok(Self { settings, beyond: Beyond::of(&repo)?, repo })
+        // What could not be undone is in nobody's way, and prune says why.
+        let left = half_made::clear(settings, &repo, false)?.left;
+        Ok(Self { settings, lock, beyond: Beyond::of(&repo)?, repo, left })
     }
 
-    fn create(mut self, requests: &[WorktreeRequest]) -> Vec<Result<Lease, WorktreeError>> {
+    fn create(mut self, requests: &[WorktreeRequest]) -> Result<Vec<Result<Lease, WorktreeError>>, GitError> {
         let folder_is_new = !self.settings.folder.exists();
-        let mut made = Vec::with_capacity(requests.len());
+        let mut made = self.plan(requests)?;
         let mut lacking_files = Vec::new();
         for (at, request) in requests.iter().enumerate() {
-            made.push(self.register(request).map(|(planned, checkout)| {
-                lacking_files.extend(checkout.map(|checkout| (at, checkout)));
-                planned
-            }));
+            if let Ok(planned) = &made[at] {
+                match self.register(planned, request) {
+                    Ok(checkout) => lacking_files.extend(checkout.map(|checkout| (at, checkout))),
+                    Err(error) => made[at] = Err(failure(request, &planned.folder)(error)),
+                }
+            }
         }
         for (at, written) in write_files(lacking_files) {
             if let (Ok(planned), Err(error)) = (&made[at], written) {
@@ -113,52 +134,71 @@ impl<'a> Batch<'a> {
                 made[at] = Err(failure(&requests[at], &planned.folder)(error));
             }
         }
+        for (made, request) in made.iter_mut().zip(requests) {
+            if let Ok(planned) = made {
+                crash_point("worktree-files-written");
+                if let Err(error) = planned.finish(request, self.settings.repository.common_dir()) {
+                    let error = self.undo(planned, error);
+                    *made = Err(failure(request, &planned.folder)(error));
+                }
+            }
+        }
+        making::write(&self.settings.state, &self.left)?;
         if folder_is_new && made.iter().all(Result::is_err) {
             // It was made for these worktrees only; that it stays would do no harm.
             remove_if_empty(&self.settings.folder).ok();
         }
-        made.into_iter().zip(requests).map(|(made, request)| Ok(made?.lease(request))).collect()
+        Ok(made.into_iter().zip(requests).map(|(made, request)| Ok(made?.lease(request))).collect())
+    }
+
+    /// Finds where each request starts, and a name that is free, and records what is to be made.
+    fn plan(&self, requests: &[WorktreeRequest]) -> Result<Vec<Result<Planned, WorktreeError>>, GitError> {
+        let WorktreeSettings { base, folder, branch_prefix, repository, state, .. } = self.settings;
+        let entries = Entry::all(repository.common_dir())?;
+        let mut taken: Vec<PathBuf> = self.left.iter().map(|making| making.folder.clone()).collect();
+        let mut makings = self.left.clone();
+        let mut all = Vec::with_capacity(requests.len());
+        for request in requests {
+            let task = &request.attempt.task;
+            let plan = || {
+                let start = start(&self.repo, base, request)?;
+                let (branch, folder) = names::free(&self.repo, &entries, folder, branch_prefix, task, &taken)?;
+                Ok::<_, NoStart>(Planned { branch, folder, start })
+            };
+            let planned = plan().map_err(|none| none.into_error(failure(request, &folder.join(task.as_str()))));
+            if let Ok(planned) = &planned {
+                taken.push(planned.folder.clone());
+                let entry = names::entry(repository.common_dir(), &planned.folder)?;
+                makings.push(Making { marker: planned.marker(request), folder: planned.folder.clone(), entry });
+            }
+            all.push(planned);
+        }
+        making::write(state, &makings)?;
+        Ok(all)
     }
 
     /// Gives a request its branch and its entry in git's list; where git makes the worktree, also its files.
-    fn register(&mut self, request: &WorktreeRequest) -> Result<(Planned, Option<PrepareCheckout>), WorktreeError> {
-        let planned = self.plan(request)?;
-        let checkout = match self.beyond.gix(&self.repo, planned.start) {
-            Ok(true) => self.add_by_git(&planned, request).map(|()| None),
-            Ok(false) => self.prepare(&planned, request).map(Some),
-            Err(error) => Err(error),
-        };
-        match checkout {
-            Ok(checkout) => Ok((planned, checkout)),
-            Err(error) => Err(failure(request, &planned.folder)(error)),
+    fn register(&mut self, planned: &Planned, request: &WorktreeRequest) -> Result<Option<PrepareCheckout>, GitError> {
+        if self.beyond.gix(&self.repo, planned.start)? {
+            self.add_by_git(planned, request).map(|()| None)
+        } else {
+            self.prepare(planned, request).map(Some)
         }
     }
 
-    /// Finds where a request starts, and a name that is free.
-    fn plan(&self, request: &WorktreeRequest) -> Result<Planned, WorktreeError> {
-        let WorktreeSettings { base, folder, branch_prefix, repository, .. } = self.settings;
-        let task = &request.attempt.task;
-        let plan = || {
-            let start = start(&self.repo, base, request)?;
-            let entries = Entry::all(repository.common_dir())?;
-            let (branch, folder) = names::free(&self.repo, &entries, folder, branch_prefix, task)?;
-            Ok::<_, NoStart>(Planned { branch, folder, start })
-        };
-        plan().map_err(|none| none.into_error(failure(request, &folder.join(task.as_str()))))
-    }
-
     fn prepare(&self, planned: &Planned, request: &WorktreeRequest) -> Result<PrepareCheckout, GitError> {
-        let name = branch::full_name(&planned.branch);
-        let log = format!("branch: created by gadugi from {}", planned.start);
-        self.repo.reference(name.clone(), planned.start, PreviousValue::MustNotExist, log)?;
+        branch::create(&self.repo, &planned.branch, planned.start)?;
+        crash_point("worktree-branch-made");
         let register = || {
             // To attach it at once, gix would open every other worktree to see whether it has the new branch.
             let head = Head::Detached(planned.start);
             let checkout = self.repo.prepare_add_worktree(&planned.folder, head, &NEVER)?;
-            planned.mark(request, checkout.repo().git_dir())?;
+            planned.marker(request).write(checkout.repo().git_dir())?;
             let head = "HEAD".try_into().map_err(gix::Error::from_error)?;
-            let attached = RefEdit::update(head, Target::Symbolic(name), PreviousValue::MustExist, "");
+            let target = Target::Symbolic(branch::full_name(&planned.branch));
+            let attached = RefEdit::update(head, target, PreviousValue::MustExist, "");
             checkout.repo().edit_reference(attached)?;
+            crash_point("worktree-entry-made");
             Ok(checkout)
         };
         register().map_err(|error| self.undo(planned, error))
@@ -167,12 +207,12 @@ impl<'a> Batch<'a> {
     fn add_by_git(&self, planned: &Planned, request: &WorktreeRequest) -> Result<(), GitError> {
         let add = || {
             let repository = &self.settings.repository;
+            let Planned { branch, folder, start } = planned;
             let sources = repository.opener.sources;
-            command::add_worktree(repository.work_tree(), sources, &planned.folder, &planned.branch, planned.start)?;
-            let entry = Entry::of(repository.common_dir(), &planned.folder)?;
-            let entry = entry.ok_or_else(|| GitError::NotAWorktree { path: planned.folder.clone() })?;
-            planned.mark(request, &entry.admin)?;
-            entry.unlock()
+            command::add_worktree(self.lock, repository.work_tree(), sources, folder, branch, *start)?;
+            let entry = Entry::of(repository.common_dir(), folder)?;
+            let entry = entry.ok_or_else(|| GitError::NotAWorktree { path: folder.clone() })?;
+            planned.marker(request).write(&entry.admin)
         };
         add().map_err(|error| self.undo(planned, error))
     }
@@ -182,7 +222,7 @@ impl<'a> Batch<'a> {
     fn undo(&self, planned: &Planned, error: GitError) -> GitError {
         let common_dir = self.settings.repository.common_dir();
         let folder = || match planned.folder.symlink_metadata() {
-            Ok(_) => fs::remove_dir_all(&planned.folder).map_err(GitError::io("remove", &planned.folder)),
+            Ok(_) => aside::delete(&aside::put_aside(&planned.folder)?),
             Err(_) => Ok(()),
         };
         let entry = || {
@@ -191,7 +231,10 @@ impl<'a> Batch<'a> {
             }
             remove_if_empty(&common_dir.join("worktrees"))
         };
-        let branch = || branch::delete(&self.repo, &planned.branch, planned.start);
+        let branch = || {
+            let is_ours = branch::is_as_made(&self.repo, &planned.branch, planned.start)?;
+            if is_ours { branch::delete(&self.repo, &planned.branch, planned.start) } else { Ok(false) }
+        };
         let (folder, entry, branch) = (folder(), entry(), branch());
         match folder.and(entry).and(branch) {
             Ok(_) => error,

@@ -80,9 +80,9 @@ impl Entry {
         }
     }
 
-    /// Whether it is locked as a worktree that is being made, or was when a crash came.
+    /// Whether it is of a worktree that is being made, or was when a crash came.
     pub(crate) fn is_in_the_making(&self) -> bool {
-        self.lock_reason().as_deref() == Some(IN_THE_MAKING)
+        self.lock_reason().as_deref() == Some(IN_THE_MAKING) || self.marker().is_some_and(|marker| marker.in_the_making)
     }
 
     /// Takes the lock off.
@@ -119,14 +119,28 @@ impl Entry {
         Ok(repo)
     }
 
-    /// Takes the entry off the list. The worktree itself is left alone.
+    /// Takes the entry off the list, at once and in full. The worktree itself is left alone.
     pub(crate) fn remove(&self) -> Result<(), GitError> {
-        aside::delete(&self.admin)?;
-        if let Some(list) = self.admin.parent() {
-            remove_if_empty(list)?;
+        let Some(list) = self.admin.parent() else { return Ok(()) };
+        let removed = removed(list.parent().unwrap_or(list));
+        fs::create_dir_all(&removed).map_err(GitError::io("create", &removed))?;
+        let aside = removed.join(self.admin.file_name().unwrap_or_default());
+        // What a crash has left of an earlier one.
+        aside::delete(&aside)?;
+        match fs::rename(&self.admin, &aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(GitError::io("rename", &self.admin)(error));
+            }
+            _ => aside::delete(&aside)?,
         }
-        Ok(())
+        remove_if_empty(&removed)?;
+        remove_if_empty(list)
     }
+}
+
+/// The folder that entries are put into before they are deleted.
+pub(crate) fn removed(common_dir: &Path) -> PathBuf {
+    common_dir.join("gadugi").join("removed")
 }
 
 /// Removes a folder that holds nothing; one that holds something, or is gone, stays as it is.
@@ -158,10 +172,11 @@ pub(crate) fn head_in(git_dir: &Path) -> Option<HeadAt> {
     }
 }
 
-fn worktree_of(admin: &Path) -> Option<PathBuf> {
+pub(crate) fn worktree_of(admin: &Path) -> Option<PathBuf> {
     let link = fs::read(admin.join("gitdir")).ok()?;
-    let link = admin.join(path_in(&link).ok()?);
-    Some(link.parent()?.to_owned())
+    // A crash may have come before it was written.
+    let link = path_in(&link).ok().filter(|link| !link.as_os_str().is_empty())?;
+    Some(admin.join(link).parent()?.to_owned())
 }
 
 /// The path that is the only line of one of git's files.

@@ -67,6 +67,27 @@ pub enum GitError {
         /// The lock file.
         lock: PathBuf,
     },
+    /// A reference, or the file of packed references, is locked.
+    #[error("a reference is locked by another git process, or one that was killed; if none runs, remove {}", .lock.display())]
+    ReferenceLocked {
+        /// The lock file.
+        lock: PathBuf,
+    },
+    /// Somebody else has made a branch of this name a moment ago.
+    #[error("the branch `{branch}` was made by somebody else in the meantime")]
+    BranchTaken {
+        /// Its name.
+        branch: BranchName,
+    },
+    /// Somebody else has moved the branch.
+    #[error("the branch `{branch}` was moved by somebody else in the meantime")]
+    BranchMoved {
+        /// Its name.
+        branch: BranchName,
+    },
+    /// The log of a reference needs a name and an address.
+    #[error("git knows no committer for the log of a reference")]
+    NoCommitter,
     /// The work tree could not be written in full.
     #[error("{} files were not written, among them {first}", .count)]
     Incomplete {
@@ -93,6 +114,9 @@ pub enum GitError {
         #[source]
         source: Box<GitError>,
     },
+    /// The lock of the repository cannot be shared with the command git.
+    #[error("cannot share the lock of the repository with git")]
+    ShareLock(#[source] io::Error),
     /// The command git could not be started.
     #[error("cannot start git")]
     Start(#[source] io::Error),

@@ -10,7 +10,7 @@ use crate::error::GitError;
 /// Held while worktrees are made or removed; dropping it lets the next one in, and so does the end of the
 /// process in any way.
 pub(crate) struct RepositoryLock {
-    _file: File,
+    file: File,
 }
 
 impl RepositoryLock {
@@ -18,9 +18,15 @@ impl RepositoryLock {
     pub(crate) fn acquire(state: &Path) -> Result<Self, GitError> {
         fs::create_dir_all(state).map_err(GitError::io("create", state))?;
         let path = state.join("lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
         let file = file.map_err(GitError::io("open", &path))?;
         file.lock().map_err(GitError::io("lock", &path))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+
+    /// The lock for a process that is started: if this one is killed, the lock is held until that one has ended too. Whoever
+    /// reads from it reads nothing.
+    pub(crate) fn share(&self) -> Result<File, GitError> {
+        self.file.try_clone().map_err(GitError::ShareLock)
     }
 }

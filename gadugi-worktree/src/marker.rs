@@ -8,6 +8,8 @@ use gadugi_core::{AttemptNo, BranchName, CommitId, Lease, RunId, TaskId};
 use crate::error::GitError;
 
 const FILE: &str = "gadugi";
+/// Where it is written first.
+const NEW: &str = "gadugi.new";
 
 /// What the note says. On disk it is a line of `name value` for each field.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,15 +21,23 @@ pub(crate) struct Marker {
     pub(crate) branch: BranchName,
     /// Where the branch began.
     pub(crate) start: CommitId,
+    /// Whether the worktree is not yet there in full.
+    pub(crate) in_the_making: bool,
 }
 
 impl Marker {
+    /// Writes the note in place of another, at once and in full.
     pub(crate) fn write(&self, admin: &Path) -> Result<(), GitError> {
-        let Self { run, task, attempt, branch, start } = self;
-        let path = admin.join(FILE);
+        let (path, new) = (admin.join(FILE), admin.join(NEW));
+        fs::write(&new, self.to_text()).map_err(GitError::io("write", &new))?;
+        fs::rename(&new, &path).map_err(GitError::io("write", &path))
+    }
+
+    pub(crate) fn to_text(&self) -> String {
+        let Self { run, task, attempt, branch, start, in_the_making } = self;
         let attempt = attempt.map(|number| format!("attempt {number}\n")).unwrap_or_default();
-        fs::write(&path, format!("run {run}\ntask {task}\n{attempt}branch {branch}\nstart {start}\n"))
-            .map_err(GitError::io("write", &path))
+        let making = if *in_the_making { "state making\n" } else { "" };
+        format!("run {run}\ntask {task}\n{attempt}branch {branch}\nstart {start}\n{making}")
     }
 
     /// Whether it was written for the attempt of this lease.
@@ -39,7 +49,10 @@ impl Marker {
 
     /// The note in an entry; `None` where there is none, or none that can be understood.
     pub(crate) fn read(admin: &Path) -> Option<Self> {
-        let text = fs::read_to_string(admin.join(FILE)).ok()?;
+        Self::from_text(&fs::read_to_string(admin.join(FILE)).ok()?)
+    }
+
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
         let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         Some(Self {
             run: field("run")?.parse().ok()?,
@@ -50,6 +63,7 @@ impl Marker {
             },
             branch: field("branch")?.parse().ok()?,
             start: field("start")?.parse().ok()?,
+            in_the_making: field("state") == Some("making"),
         })
     }
 }

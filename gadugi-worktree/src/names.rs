@@ -3,18 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use gadugi_core::{BranchName, TaskId};
+use gix::bstr::{BString, ByteSlice, ByteVec};
 
 use crate::entry::{Entry, real};
 use crate::error::GitError;
 
 /// Finds a name that is free as a branch, as a folder, and in git's list of worktrees: that of the task, else with
-/// `-2`, `-3` and so on at its end.
+/// `-2`, `-3` and so on at its end. The folders in `taken` are promised to others.
 pub(crate) fn free(
     repo: &gix::Repository,
     entries: &[Entry],
     folder: &Path,
     prefix: &str,
     task: &TaskId,
+    taken: &[PathBuf],
 ) -> Result<(BranchName, PathBuf), GitError> {
     for number in 1_u32.. {
         let name = if number == 1 { task.to_string() } else { format!("{task}-{number}") };
@@ -24,6 +26,7 @@ pub(crate) fn free(
         }
         let path = real(&folder.join(name));
         if path.symlink_metadata().is_err()
+            && !taken.contains(&path)
             && !entries.iter().any(|entry| entry.is_of(&path))
             && !is_taken(repo, &branch)?
         {
@@ -31,6 +34,22 @@ pub(crate) fn free(
         }
     }
     unreachable!("cannot happen because a repository has fewer than four thousand million branches")
+}
+
+/// The name that the entry of a new worktree gets in git's list, as git and gix choose it.
+pub(crate) fn entry(common_dir: &Path, folder: &Path) -> Result<BString, GitError> {
+    let name = folder.file_name().unwrap_or_default();
+    let name = gix::validate::reference::name_partial_or_sanitize(gix::path::os_str_into_bstr(name)?);
+    for number in 0_u32.. {
+        let mut entry = name.clone();
+        if number > 0 {
+            entry.push_str(number.to_string());
+        }
+        if common_dir.join("worktrees").join(gix::path::from_bstr(entry.as_bstr())?).symlink_metadata().is_err() {
+            return Ok(entry);
+        }
+    }
+    unreachable!("cannot happen because a folder has fewer than four thousand million entries")
 }
 
 /// A branch whose name is the beginning of the wanted one, up to a `/`. No number at the end helps there.

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gadugi_core::{BranchName, CommitId, Pruned};
 
@@ -11,37 +11,36 @@ use crate::aside;
 use crate::branch;
 use crate::entry::{Entry, HeadAt, head_in, real, remove_if_empty};
 use crate::error::GitError;
+use crate::half_made;
 use crate::ids::to_object;
 use crate::keepers::{Keepers, is_lost_with};
 use crate::worktrees::WorktreeSettings;
 
-/// Removes entries of ours whose folder is gone, worktrees of ours that were never finished, and what remains of
-/// folders that were to be deleted. Worktrees that somebody
-/// has locked stay, and those whose `HEAD` alone keeps a commit. The caller holds the repository's lock, so nobody is
-/// making a worktree of ours now.
+/// Removes entries of ours whose folder is gone, worktrees of ours that were never finished, git's locks that killed
+/// processes of ours left, and what remains of folders that were to be deleted. Worktrees that somebody has locked stay,
+/// and those whose `HEAD` alone keeps a commit. The caller holds the repository's lock, so nobody is making a worktree of
+/// ours now.
 pub(crate) fn prune(settings: &WorktreeSettings, dry_run: bool) -> Result<Vec<Pruned>, GitError> {
     let repo = settings.repository.open(&[])?;
-    let mut pruned = Vec::new();
+    let cleared = half_made::clear(settings, &repo, dry_run)?;
+    let known: Vec<PathBuf> = cleared.half_made.iter().map(|half_made| half_made.folder.clone()).collect();
+    let mut pruned: Vec<Pruned> = known.iter().cloned().map(|path| Pruned::HalfMade { path }).collect();
     for entry in Entry::all(settings.repository.common_dir())? {
-        let is_gone = matches!(entry.folder.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound);
-        let half_made = half_made(settings, &repo, &entry)?;
-        let is_stale = || {
-            let may_go = is_gone && entry.marker().is_some() && entry.lock_reason().is_none();
-            Ok::<_, GitError>(may_go && !is_lost_with(&entry, &settings.repository, &repo)?)
-        };
-        if half_made.is_none() && !is_stale()? {
+        if known.iter().any(|folder| entry.is_of(folder)) {
             continue;
         }
-        if !dry_run {
-            if !is_gone {
-                aside::put_aside(&entry.folder)?;
-            }
-            entry.remove()?;
-            if let Some(half_made) = half_made {
+        if let Some(half_made) = half_made(settings, &repo, &entry)? {
+            if !dry_run {
+                half_made::remove(&entry)?;
                 delete_unused(settings, &repo, &half_made)?;
             }
+            pruned.push(Pruned::HalfMade { path: entry.folder });
+        } else if is_stale(settings, &repo, &entry)? {
+            if !dry_run {
+                entry.remove()?;
+            }
+            pruned.push(Pruned::Entry { name: entry.name(), path: entry.folder });
         }
-        pruned.push(Pruned::Entry { name: entry.name(), path: entry.folder });
     }
     if !dry_run {
         for leftover in aside::leftovers(&settings.folder)? {
@@ -50,11 +49,19 @@ pub(crate) fn prune(settings: &WorktreeSettings, dry_run: bool) -> Result<Vec<Pr
         // That it stays would do no harm.
         remove_if_empty(&settings.folder).ok();
     }
-    Ok(pruned)
+    cleared.error.map_or(Ok(pruned), Err)
 }
 
-/// What is known of a worktree of ours whose making was cut short, so that no task has been there.
-struct HalfMade {
+/// Whether an entry is of ours, and its folder is gone, and nothing would be lost with it.
+fn is_stale(settings: &WorktreeSettings, repo: &gix::Repository, entry: &Entry) -> Result<bool, GitError> {
+    let is_gone = matches!(entry.folder.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound);
+    let may_go = is_gone && entry.marker().is_some() && entry.lock_reason().is_none();
+    Ok(may_go && !is_lost_with(entry, &settings.repository, repo)?)
+}
+
+/// What is known of a worktree of ours whose making was cut short without a record of it, as versions before this one
+/// did, so that no task has been there.
+struct Unrecorded {
     branch: BranchName,
     /// Where the branch began; `None` when the note that says it was not written yet.
     start: Option<CommitId>,
@@ -65,12 +72,16 @@ struct HalfMade {
 /// A crash may have come before the note that says that it is ours. Then it lies in our folder, and either its `HEAD`
 /// is on the branch that a worktree of this name is given, or it has no `HEAD` on a branch and no files yet, and that
 /// branch was made.
-fn half_made(settings: &WorktreeSettings, repo: &gix::Repository, entry: &Entry) -> Result<Option<HalfMade>, GitError> {
+fn half_made(
+    settings: &WorktreeSettings,
+    repo: &gix::Repository,
+    entry: &Entry,
+) -> Result<Option<Unrecorded>, GitError> {
     if !entry.is_in_the_making() {
         return Ok(None);
     }
     if let Some(marker) = entry.marker() {
-        return Ok(Some(HalfMade { branch: marker.branch, start: Some(marker.start) }));
+        return Ok(Some(Unrecorded { branch: marker.branch, start: Some(marker.start) }));
     }
     let is_in_our_folder = entry.folder.parent().map(real) == Some(real(&settings.folder));
     let name = entry.folder.file_name().and_then(OsStr::to_str).filter(|_| is_in_our_folder);
@@ -80,7 +91,7 @@ fn half_made(settings: &WorktreeSettings, repo: &gix::Repository, entry: &Entry)
         Some(HeadAt::Branch(head)) => head == branch.full(),
         Some(HeadAt::Commit(_)) | None => has_no_files(&entry.folder)? && branch::tip(repo, &branch)?.is_some(),
     };
-    Ok(is_ours.then_some(HalfMade { branch, start: None }))
+    Ok(is_ours.then_some(Unrecorded { branch, start: None }))
 }
 
 /// Whether a folder holds at most `.git`, or does not exist.
@@ -99,8 +110,8 @@ fn has_no_files(folder: &Path) -> Result<bool, GitError> {
 }
 
 /// Deletes the branch of a worktree that nobody has worked in, unless it is somebody else's by now.
-fn delete_unused(settings: &WorktreeSettings, repo: &gix::Repository, half_made: &HalfMade) -> Result<(), GitError> {
-    let HalfMade { branch, start } = half_made;
+fn delete_unused(settings: &WorktreeSettings, repo: &gix::Repository, half_made: &Unrecorded) -> Result<(), GitError> {
+    let Unrecorded { branch, start } = half_made;
     let Some(tip) = branch::tip(repo, branch)? else { return Ok(()) };
     let keepers = Keepers::without(None, &settings.repository, repo)?;
     let is_unused = match start {

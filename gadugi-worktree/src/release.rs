@@ -2,10 +2,12 @@
 
 use std::io;
 
-use gadugi_core::{BranchFate, BranchName, BranchRelease, KeepReason, Lease, Release, ReleaseRequest, WorktreeFate};
+use gadugi_core::{
+    BranchFate, BranchName, BranchRelease, KeepReason, Lease, Release, ReleaseRequest, WorktreeFate, crash_point,
+};
 use gix::ObjectId;
 use gix::bstr::ByteSlice;
-use gix::refs::transaction::PreviousValue;
+use gix::refs::FullName;
 
 use crate::aside;
 use crate::branch;
@@ -15,6 +17,7 @@ use crate::error::GitError;
 use crate::hidden::Hidden;
 use crate::history::is_ancestor;
 use crate::keepers::{Keepers, is_lost_with};
+use crate::references;
 use crate::save::save;
 use crate::secrets::looks_like_a_secret;
 use crate::snapshot::message;
@@ -48,7 +51,11 @@ pub(crate) fn release(
             if request.discard && !request.dry_run && is_free && worktree == WorktreeFate::Absent {
                 keep_in_trash(&repo, lease, tip)?;
             }
-            branch::part(&repo, &keepers, branch, tip, request)?
+            let parted = branch::part(&repo, &keepers, branch, tip, request)?;
+            if !request.dry_run && matches!(parted, BranchRelease::Deleted { .. }) {
+                crash_point("release-branch-deleted");
+            }
+            parted
         }
     };
     if !request.dry_run {
@@ -72,6 +79,12 @@ fn clear_absent(settings: &WorktreeSettings, lease: &Lease, dry_run: bool) -> Re
         && !is_lost_with(&entry, &settings.repository, &settings.repository.open(&[])?)?
     {
         entry.remove()?;
+    }
+    if !dry_run {
+        // What a release that was cut short has left of it.
+        for leftover in aside::leftovers_of(&lease.path)? {
+            aside::delete(&leftover)?;
+        }
     }
     Ok(WorktreeFate::Absent)
 }
@@ -115,7 +128,9 @@ fn remove(
     }
     let Checkout { entry, .. } = checkout;
     let aside = aside::put_aside(&entry.folder)?;
+    crash_point("release-renamed-aside");
     entry.remove()?;
+    crash_point("release-entry-removed");
     aside::delete(&aside).map_err(|source| GitError::Remains { folder: aside, source: source.into() })?;
     Ok(WorktreeFate::Removed)
 }
@@ -143,13 +158,14 @@ fn keep_in_trash(repo: &gix::Repository, lease: &Lease, commit: ObjectId) -> Res
     let name = format!("refs/gadugi/trash/{}/{}", lease.run, lease.attempt.task);
     for number in 1_u32.. {
         let name = if number == 1 { name.clone() } else { format!("{name}@{number}") };
-        match repo.try_find_reference(&name)? {
+        let name: FullName = name.try_into().expect("cannot fail because ids follow git's rules for references");
+        match repo.try_find_reference(name.as_ref())? {
             Some(existing) if existing.target().try_id() == Some(&commit) => return Ok(()),
             Some(_) => {}
             None => {
-                let log = "gadugi: discarded";
-                repo.reference(name, commit, PreviousValue::MustNotExist, log)?;
-                return Ok(());
+                if references::set(repo, name.as_ref(), None, commit, "gadugi: discarded")? {
+                    return Ok(());
+                }
             }
         }
     }

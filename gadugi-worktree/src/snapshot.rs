@@ -1,16 +1,17 @@
 //! Collecting what an attempt has made.
 
-use gadugi_core::{BranchName, Lease, SnapshotRequest, Work};
+use std::time::Duration;
+
+use gadugi_core::{BranchName, Lease, SnapshotRequest, Work, crash_point};
 use gix::ObjectId;
-use gix::lock::acquire::Fail;
-use gix::refs::Target;
-use gix::refs::transaction::{PreviousValue, RefEdit};
 
 use crate::branch;
 use crate::checkout::Checkout;
+use crate::entry::real;
 use crate::error::GitError;
 use crate::history::{commits_beyond, files_between};
 use crate::ids::{to_commit, to_object};
+use crate::lock_file::{LockFile, NotTaken};
 use crate::save::{Saved, save};
 use crate::worktrees::WorktreeSettings;
 
@@ -58,25 +59,24 @@ fn commit(
     lease: &Lease,
 ) -> Result<ObjectId, GitError> {
     let repo = &checkout.repo;
-    let index = repo.index_path();
-    let lock = gix::lock::File::acquire_to_update_resource(&index, Fail::Immediately, None, 0);
-    let mut lock = lock.map_err(|error| {
-        let path = index.with_extension("lock");
-        if path.exists() { GitError::IndexLocked { lock: path } } else { error.into() }
+    let lock = LockFile::acquire(&real(repo.common_dir()), &repo.index_path(), Duration::ZERO);
+    let lock = lock.map_err(|error| match error {
+        NotTaken::Held { lock } => GitError::IndexLocked { lock },
+        NotTaken::Failed(error) => error,
     })?;
-    // The index is written before the branch moves, so that a full disk leaves both as they were.
+    // The index is written before the branch moves, so that a full disk leaves both as they were. After a crash
+    // between the two the next snapshot finds the work on the branch, and takes no more than the index from it.
     let mut content = Vec::new();
     saved.index.write_to(&mut content, Default::default())?;
-    let write = lock.with_mut(|file| std::io::Write::write_all(file, &content));
-    write.map_err(GitError::io("write", &index))?;
+    lock.write(&content)?;
     let mut new_tip = tip;
     if saved.tree != repo.find_commit(tip)?.tree_id()? {
         let message = message(lease);
         new_tip = repo.new_commit(&message, saved.tree, [tip])?.id;
         let log = format!("commit: {}", message.lines().next().unwrap_or_default());
-        let expected = PreviousValue::MustExistAndMatch(Target::Object(tip));
-        repo.edit_reference(RefEdit::update(branch::full_name(branch), new_tip, expected, log))?;
+        branch::advance(repo, branch, tip, new_tip, &log)?;
+        crash_point("snapshot-committed");
     }
-    lock.commit().map_err(|error| GitError::io("write", &index)(error.error))?;
+    lock.put_in_place()?;
     Ok(new_tip)
 }

@@ -93,10 +93,10 @@ impl GitWorktrees {
 
 impl Shared {
     /// Does something while nobody else changes the worktrees of the repository.
-    fn alone<T>(&self, work: impl FnOnce(&WorktreeSettings) -> T) -> Result<T, GitError> {
+    fn alone<T>(&self, work: impl FnOnce(&WorktreeSettings, &RepositoryLock) -> T) -> Result<T, GitError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let _lock = RepositoryLock::acquire(&self.settings.state)?;
-        Ok(work(&self.settings))
+        let lock = RepositoryLock::acquire(&self.settings.state)?;
+        Ok(work(&self.settings, &lock))
     }
 }
 
@@ -104,7 +104,7 @@ impl Shared {
 impl Worktrees for GitWorktrees {
     async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Lease, WorktreeError>> {
         self.run(move |shared| {
-            let made = shared.alone(|settings| create::create(settings, &requests));
+            let made = shared.alone(|settings, lock| create::create(settings, lock, &requests));
             made.unwrap_or_else(|error| create::refuse(&shared.settings, &requests, error))
         })
         .await
@@ -123,8 +123,11 @@ impl Worktrees for GitWorktrees {
         let lease = lease.clone();
         self.run(move |shared| {
             let release = |settings: &_| release::release(settings, &lease, request);
-            let released =
-                if request.dry_run { release(&shared.settings) } else { shared.alone(release).and_then(|done| done) };
+            let released = if request.dry_run {
+                release(&shared.settings)
+            } else {
+                shared.alone(|settings, _| release(settings)).and_then(|done| done)
+            };
             released.map_err(|source| WorktreeError::Release { path: lease.path.clone(), source: source.into() })
         })
         .await
@@ -141,7 +144,7 @@ impl Worktrees for GitWorktrees {
 
     async fn prune(&self, dry_run: bool) -> Result<Vec<Pruned>, WorktreeError> {
         self.run(move |shared| {
-            let pruned = shared.alone(|settings| prune::prune(settings, dry_run)).and_then(|done| done);
+            let pruned = shared.alone(|settings, _| prune::prune(settings, dry_run)).and_then(|done| done);
             pruned.map_err(|source| WorktreeError::Repository {
                 path: shared.settings.repository.common_dir().to_owned(),
                 source: source.into(),

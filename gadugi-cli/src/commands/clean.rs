@@ -170,22 +170,16 @@ fn said(lease: &Lease, release: &Release, dry_run: bool) -> Vec<String> {
 
 /// Clears away what crashes left, and the entries of worktrees that somebody else has removed.
 async fn prune(context: &Context, worktrees: &dyn Worktrees, dry_run: bool) -> Result<(), Failure> {
-    let found = worktrees.prune(true).await?.into_iter();
-    let half_made: Vec<_> = found
-        .filter_map(|pruned| match pruned {
-            Pruned::Entry { path, .. } if path.exists() => Some(path),
-            _ => None,
-        })
-        .collect();
     let removed = removed(dry_run);
     for pruned in worktrees.prune(dry_run).await? {
-        let Pruned::Entry { name, path } = pruned else { continue };
-        let shown = path.display();
-        context.terminal.result(&if half_made.contains(&path) {
-            format!("{removed} {shown}, which was never finished\n")
-        } else {
-            format!("{removed} git's entry {name} of {shown}, which is gone\n")
-        })?;
+        let line = match pruned {
+            Pruned::Entry { name, path } => {
+                format!("{removed} git's entry {name} of {}, which is gone\n", path.display())
+            }
+            Pruned::HalfMade { path } => format!("{removed} {}, which was never finished\n", path.display()),
+            _ => continue,
+        };
+        context.terminal.result(&line)?;
     }
     Ok(())
 }

@@ -1,11 +1,14 @@
 //! `GitWorktrees` on real repositories, checked with real git.
 
+mod again;
 mod aside;
 mod create;
 mod discover;
 mod ground;
+mod killed;
 mod like_git;
 mod needs;
+mod process;
 mod prune;
 mod release;
 mod snapshot;

@@ -70,7 +70,7 @@ async fn a_worktree_that_was_never_finished_is_cleared_away_with_its_branch() {
     fs::write(ground.repo.path().join(".git/worktrees/half/locked"), "initializing\n").expect("a lock");
     fs::remove_file(lease.path.join("src/lib.rs")).expect("a file that is not there yet");
     let pruned = ground.worktrees.prune(false).await.expect("a list");
-    assert_eq!(pruned, [Pruned::Entry { name: "half".into(), path: lease.path.clone() }]);
+    assert_eq!(pruned, [Pruned::HalfMade { path: lease.path.clone() }]);
     assert!(!lease.path.exists());
     assert_eq!(ground.branches(), ["main"]);
     ground.assert_sound();
@@ -90,7 +90,7 @@ async fn a_worktree_that_a_crash_left_without_our_note_is_cleared_away_with_its_
     let folder = begin(&ground, "half", "gadugi/half");
     assert_eq!(ground.worktrees.leases().await.expect("a list"), []);
     let pruned = ground.worktrees.prune(false).await.expect("a list");
-    assert_eq!(pruned, [Pruned::Entry { name: "half".into(), path: folder.clone() }]);
+    assert_eq!(pruned, [Pruned::HalfMade { path: folder.clone() }]);
     assert!(!folder.exists());
     assert_eq!(ground.branches(), ["main"]);
     ground.assert_sound();

@@ -1,0 +1,157 @@
+//! Undoing the making of worktrees that a crash has cut short, so that no task has been there.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use gadugi_core::BranchName;
+use gix::ObjectId;
+use gix::bstr::ByteSlice;
+
+use crate::aside;
+use crate::branch;
+use crate::entry::{Entry, remove_if_empty, removed, worktree_of};
+use crate::error::GitError;
+use crate::ids::to_object;
+use crate::keepers::Keepers;
+use crate::lock_file;
+use crate::making::{self, Making};
+use crate::references;
+use crate::worktrees::WorktreeSettings;
+
+/// What was found of a worktree that was never finished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HalfMade {
+    pub(crate) folder: PathBuf,
+    pub(crate) branch: BranchName,
+}
+
+/// What became of the record.
+#[derive(Default)]
+pub(crate) struct Cleared {
+    pub(crate) half_made: Vec<HalfMade>,
+    /// Those that could not be undone, which stay in the record, and why the first could not.
+    pub(crate) left: Vec<Making>,
+    pub(crate) error: Option<GitError>,
+}
+
+/// Removes what there is of the worktrees that the record tells of and that are not finished, and git's locks that
+/// killed processes of ours have left. The caller holds the repository's lock, so nobody is making any.
+pub(crate) fn clear(settings: &WorktreeSettings, repo: &gix::Repository, dry_run: bool) -> Result<Cleared, GitError> {
+    if !dry_run {
+        lock_file::sweep(settings.repository.common_dir())?;
+        aside::delete(&removed(settings.repository.common_dir()))?;
+    }
+    let recorded = making::read(&settings.state)?;
+    let mut cleared = Cleared::default();
+    for making in recorded {
+        let HalfMade { folder, branch } =
+            HalfMade { folder: making.folder.clone(), branch: making.marker.branch.clone() };
+        match undo(settings, repo, &making, dry_run) {
+            Ok(true) => cleared.half_made.push(HalfMade { folder, branch }),
+            Ok(false) => {}
+            Err(error) => {
+                cleared.left.push(making);
+                cleared.error.get_or_insert(error);
+            }
+        }
+    }
+    if !dry_run {
+        making::write(&settings.state, &cleared.left)?;
+    }
+    Ok(cleared)
+}
+
+/// Undoes what there is of one. Answers whether there was anything.
+fn undo(settings: &WorktreeSettings, repo: &gix::Repository, making: &Making, dry_run: bool) -> Result<bool, GitError> {
+    let Making { marker, folder, .. } = making;
+    let common_dir = settings.repository.common_dir();
+    let mut found = false;
+    if let Some(entry) = Entry::of(common_dir, folder)? {
+        let is_it = match entry.marker() {
+            Some(noted) => noted == *marker,
+            None => entry.name().as_bytes() == making.entry,
+        };
+        if !is_it || !entry.is_in_the_making() {
+            // It is finished, or the place is somebody else's by now.
+            return Ok(false);
+        }
+        found = true;
+        if !dry_run {
+            remove(&entry)?;
+        }
+    } else {
+        let admin = common_dir.join("worktrees").join(gix::path::from_bstr(making.entry.as_bstr())?);
+        if is_hollow(&admin)? {
+            found = true;
+            if !dry_run {
+                Entry { admin, folder: folder.clone() }.remove()?;
+            }
+        }
+        let is_empty = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+        found |= is_empty;
+        if is_empty && !dry_run {
+            remove_if_empty(folder)?;
+        }
+    }
+    let start = to_object(&marker.start);
+    if !dry_run {
+        clear_lock_of_git(repo, &marker.branch, start)?;
+    }
+    match branch::tip(repo, &marker.branch)? {
+        None if !dry_run && branch::is_as_made(repo, &marker.branch, start)? => {
+            references::forget(repo, branch::full_name(&marker.branch).as_ref())?;
+        }
+        Some(tip) if tip == start && branch::is_as_made(repo, &marker.branch, start)? => {
+            let keepers = Keepers::without(None, &settings.repository, repo)?;
+            let is_free = dry_run || keepers.worktree_on(&marker.branch).is_none();
+            found |= is_free;
+            if is_free && !dry_run {
+                branch::delete(repo, &marker.branch, tip)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(found)
+}
+
+/// Removes a worktree that nobody has worked in, with its entry. Its folder first gets another name, so that none is
+/// ever half there.
+pub(crate) fn remove(entry: &Entry) -> Result<(), GitError> {
+    let aside = match entry.folder.symlink_metadata() {
+        Ok(_) => Some(aside::put_aside(&entry.folder)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(GitError::io("look at", &entry.folder)(error)),
+    };
+    entry.remove()?;
+    aside.map_or(Ok(()), |aside| aside::delete(&aside))
+}
+
+/// Whether an entry of git's list was reserved and does not yet say where its worktree is.
+fn is_hollow(admin: &Path) -> Result<bool, GitError> {
+    let entries = match fs::read_dir(admin) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        other => other.map_err(GitError::io("list", admin))?,
+    };
+    for entry in entries {
+        let name = entry.map_err(GitError::io("list", admin))?.file_name();
+        if name != "locked" && name != "gitdir" {
+            return Ok(false);
+        }
+    }
+    Ok(worktree_of(admin).is_none())
+}
+
+/// Removes the lock that the command git, killed with us, has left on a branch that it was to make: it holds nothing yet,
+/// or the start of the branch.
+fn clear_lock_of_git(repo: &gix::Repository, branch: &BranchName, start: ObjectId) -> Result<(), GitError> {
+    let mut lock = references::path(repo, branch::full_name(branch).as_ref())?.into_os_string();
+    lock.push(".lock");
+    let lock = PathBuf::from(lock);
+    let start = start.to_string();
+    let is_its = fs::read_to_string(&lock).is_ok_and(|text| text.is_empty() || text.trim() == start);
+    if is_its {
+        fs::remove_file(&lock).map_err(GitError::io("remove", &lock))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! Changing references.
+//!
+//! gix does it too, but a process that is killed meanwhile leaves lock files of which nobody can tell whose they are; and
+//! where there are packed references it locks them for every change.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gix::ObjectId;
+use gix::bstr::{BStr, ByteSlice};
+use gix::refs::FullNameRef;
+use gix::refs::store::WriteReflog;
+
+use crate::entry::{real, remove_if_empty};
+use crate::error::GitError;
+use crate::lock_file::{LockFile, NotTaken};
+
+/// As git's `core.filesRefLockTimeout`.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// As git's `core.packedRefsTimeout`.
+const PATIENCE_WITH_PACKED: Duration = Duration::from_secs(1);
+
+/// Lets a reference that is at `from`, or does not exist for `None`, lead to a commit. Answers whether it was there.
+pub(crate) fn set(
+    repo: &gix::Repository,
+    name: &FullNameRef,
+    from: Option<ObjectId>,
+    to: ObjectId,
+    message: &str,
+) -> Result<bool, GitError> {
+    let path = path(repo, name)?;
+    let lock = acquire(repo, &path, PATIENCE)?;
+    let found = target(repo, name)?;
+    if found != from.map(Some) {
+        return Ok(false);
+    }
+    append_to_log(repo, name, from, to, message)?;
+    remove_empty_folders(&path);
+    lock.replace(format!("{to}\n").as_bytes())?;
+    Ok(true)
+}
+
+/// Deletes a reference that leads to a commit, with its log. Answers whether it is gone: it is not when it leads elsewhere.
+pub(crate) fn delete(repo: &gix::Repository, name: &FullNameRef, from: ObjectId) -> Result<bool, GitError> {
+    let path = path(repo, name)?;
+    let lock = acquire(repo, &path, PATIENCE)?;
+    match target(repo, name)? {
+        None => return Ok(true),
+        Some(found) if found != Some(from) => return Ok(false),
+        Some(_) => {}
+    }
+    let packed = real(repo.common_dir()).join("packed-refs");
+    // Held to the end, so that nobody packs the reference while it goes.
+    let packed_lock = acquire(repo, &packed, PATIENCE_WITH_PACKED)?;
+    match fs::read(&packed) {
+        Ok(text) => {
+            if let Some(without) = without(&text, name.as_bstr()) {
+                packed_lock.replace(&without)?;
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(GitError::io("read", &packed)(error)),
+    }
+    let log = log(repo, name)?;
+    remove(&log)?;
+    remove(&path)?;
+    drop((packed_lock, lock));
+    for file in [path, log] {
+        // Up to `refs/heads` and the like. One that is not empty stays, and so do all above it.
+        let folders = file.ancestors().skip(1).take(name.as_bstr().find_iter(b"/").count().saturating_sub(2));
+        for folder in folders {
+            remove_if_empty(folder).ok();
+        }
+    }
+    Ok(true)
+}
+
+/// The last line of the log of a reference; `None` where there is none.
+pub(crate) fn last_of_log(repo: &gix::Repository, name: &FullNameRef) -> Result<Option<String>, GitError> {
+    let log = log(repo, name)?;
+    match fs::read(&log) {
+        Ok(text) => Ok(text.lines().next_back().map(|line| line.to_str_lossy().into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(GitError::io("read", &log)(error)),
+    }
+}
+
+/// Removes what a change that was cut short has left of a reference that does not exist.
+pub(crate) fn forget(repo: &gix::Repository, name: &FullNameRef) -> Result<(), GitError> {
+    let path = path(repo, name)?;
+    let _lock = acquire(repo, &path, PATIENCE)?;
+    if target(repo, name)?.is_none() {
+        remove(&log(repo, name)?)?;
+    }
+    Ok(())
+}
+
+fn acquire(repo: &gix::Repository, resource: &Path, patience: Duration) -> Result<LockFile, GitError> {
+    LockFile::acquire(&real(repo.common_dir()), resource, patience).map_err(|error| match error {
+        NotTaken::Held { lock } => GitError::ReferenceLocked { lock },
+        NotTaken::Failed(error) => error,
+    })
+}
+
+/// Where a reference leads: `None` when it does not exist, `Some(None)` when it leads to another reference.
+fn target(repo: &gix::Repository, name: &FullNameRef) -> Result<Option<Option<ObjectId>>, GitError> {
+    let reference = repo.try_find_reference(name)?;
+    Ok(reference.map(|reference| reference.target().try_id().map(ToOwned::to_owned)))
+}
+
+/// Where a reference is kept, unless it is packed.
+pub(crate) fn path(repo: &gix::Repository, name: &FullNameRef) -> Result<PathBuf, GitError> {
+    Ok(real(repo.common_dir()).join(gix::path::from_bstr(name.as_bstr())?))
+}
+
+fn log(repo: &gix::Repository, name: &FullNameRef) -> Result<PathBuf, GitError> {
+    Ok(real(repo.common_dir()).join("logs").join(gix::path::from_bstr(name.as_bstr())?))
+}
+
+fn append_to_log(
+    repo: &gix::Repository,
+    name: &FullNameRef,
+    from: Option<ObjectId>,
+    to: ObjectId,
+    message: &str,
+) -> Result<(), GitError> {
+    let log = log(repo, name)?;
+    let is_made = match repo.refs.write_reflog {
+        WriteReflog::Disable => return Ok(()),
+        WriteReflog::Always => true,
+        WriteReflog::Normal => name.as_bstr().starts_with(b"refs/heads/"),
+    };
+    if !is_made && !log.is_file() {
+        return Ok(());
+    }
+    if let Some(folder) = log.parent() {
+        fs::create_dir_all(folder).map_err(GitError::io("create", folder))?;
+    }
+    remove_empty_folders(&log);
+    let committer = repo.committer().ok_or(GitError::NoCommitter)??;
+    let from = from.unwrap_or_else(|| to.kind().null());
+    let mut line = format!("{from} {to} ").into_bytes();
+    committer.trim().write_to(&mut line).map_err(GitError::io("write", &log))?;
+    line.extend_from_slice(format!("\t{message}\n").as_bytes());
+    let file = fs::File::options().append(true).create(true).open(&log);
+    // In one go, so that a crash leaves no half of a line.
+    file.and_then(|mut file| file.write_all(&line)).map_err(GitError::io("write", &log))
+}
+
+/// Packed references without one of them; `None` when it is not among them.
+fn without(packed: &[u8], name: &BStr) -> Option<Vec<u8>> {
+    let is_of = |line: &[u8]| {
+        let line = line.trim_end();
+        line.strip_suffix(name.as_bytes()).is_some_and(|rest| rest.ends_with(b" ")) && !line.starts_with(b"#")
+    };
+    let mut rest = Vec::with_capacity(packed.len());
+    let (mut found, mut skips) = (false, false);
+    for line in packed.lines_with_terminator() {
+        // What a tag leads to stands in the line after it.
+        skips = if line.starts_with(b"^") { skips } else { is_of(line) };
+        found |= skips;
+        if !skips {
+            rest.extend_from_slice(line);
+        }
+    }
+    found.then_some(rest)
+}
+
+/// Removes folders in the place of a file that hold nothing but such folders, as references below it leave them.
+fn remove_empty_folders(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_empty_folders(&entry.path());
+        }
+    }
+    // One that holds something is found to be in the way by what comes next.
+    if folder.is_dir() {
+        remove_if_empty(folder).ok();
+    }
+}
+
+fn remove(file: &Path) -> Result<(), GitError> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(GitError::io("remove", file)(error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packed_reference_goes_with_the_line_that_belongs_to_it_and_no_other() {
+        let packed = b"# pack-refs with: peeled \n1 refs/heads/a\n2 refs/heads/a/b\n3 refs/tags/a\n^4\n5 refs/tags/b\n";
+        let text = |name: &str| without(packed, name.into()).map(|text| text.to_str_lossy().into_owned());
+        let head = "# pack-refs with: peeled \n";
+        assert_eq!(text("refs/tags/a"), Some(format!("{head}1 refs/heads/a\n2 refs/heads/a/b\n5 refs/tags/b\n")));
+        assert_eq!(text("refs/heads/a"), Some(format!("{head}2 refs/heads/a/b\n3 refs/tags/a\n^4\n5 refs/tags/b\n")));
+        assert_eq!(text("heads/a"), None);
+        assert_eq!(text("refs/heads/c"), None);
+    }
+}

@@ -1,0 +1,358 @@
+//! What is left by a process that was killed, and what the next one makes of it.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+
+use gadugi_core::{
+    BranchRelease, KeepReason, Lease, Pruned, SnapshotRequest, WorktreeFate, WorktreeRequest, Worktrees,
+};
+
+use crate::ground::{DELETE, Ground, KEEP, branch, chain, request, worktrees_of, write};
+use crate::process;
+
+const COMMIT: SnapshotRequest = SnapshotRequest { commit: true };
+
+/// Lets another process do a step, and die at a point of it.
+fn kill_at(ground: &Ground, step: &str, point: &str) {
+    let status = process::run(ground.repo.path(), step, point);
+    assert_eq!(status.signal(), Some(9), "{step} did not come to {point}");
+}
+
+fn files_below(folder: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            files_below(&path, found);
+        }
+        found.push(path.display().to_string());
+    }
+}
+
+/// That nothing is left in the git folder that a crash has left there.
+pub(crate) fn assert_clean(ground: &Ground) {
+    let mut found = Vec::new();
+    let git = ground.repo.path().join(".git");
+    files_below(&git, &mut found);
+    let is_left = |path: &&String| {
+        let below = path.strip_prefix(&git.display().to_string()).unwrap_or(path);
+        let is_ours = ["/gadugi/making", "/gadugi/locks/", "/gadugi/removed"].iter().any(|own| below.starts_with(own));
+        path.ends_with(".lock") || is_ours || path.ends_with("/packed-refs.new")
+    };
+    assert_eq!(found.iter().filter(is_left).collect::<Vec<_>>(), Vec::<&String>::new());
+    let mut aside = Vec::new();
+    files_below(&ground.folder(), &mut aside);
+    aside.retain(|path| path.contains(".gadugi-removed-"));
+    assert_eq!(aside, Vec::<String>::new());
+}
+
+async fn leases(ground: &Ground) -> Vec<Lease> {
+    ground.worktrees.leases().await.expect("a list")
+}
+
+async fn assert_makes_nothing_that_stays(ground: &Ground, point: &str) {
+    let before = (ground.repo.fingerprint(), ground.branches());
+    kill_at(ground, "create a b", point);
+    assert_eq!(leases(ground).await, [], "{point}");
+    let foreseen = ground.worktrees.prune(true).await.expect("a list");
+    assert!(foreseen.contains(&Pruned::HalfMade { path: ground.folder().join("a") }), "{point}: {foreseen:?}");
+    assert_eq!(ground.worktrees.prune(false).await.expect("a list"), foreseen, "{point}");
+    assert_eq!(ground.worktrees.prune(false).await.expect("a list"), [], "{point}");
+    assert_eq!(ground.listed(), [""; 0].map(Into::<std::path::PathBuf>::into), "{point}");
+    assert!(!ground.folder().exists(), "{point}");
+    assert_eq!((ground.repo.fingerprint(), ground.branches()), before, "{point}");
+    assert_clean(ground);
+    // Also without a prune between the two, the next gets what an undisturbed one gets.
+    kill_at(ground, "create a b", point);
+    let made = worktrees_of(ground.repo.path()).create(vec![request("a"), request("b")]).await;
+    for (lease, task) in made.into_iter().zip(["a", "b"]) {
+        let lease = lease.expect("a worktree");
+        assert_eq!((lease.path.clone(), branch(&lease)), (ground.folder().join(task), &*format!("gadugi/{task}")));
+        assert_eq!(ground.git(&lease, &["status", "--porcelain", "--branch"]), format!("## gadugi/{task}"));
+        assert_eq!(ground.release(&lease, DELETE).await.worktree, WorktreeFate::Removed);
+    }
+    assert_eq!(ground.branches(), before.1, "{point}");
+    assert_clean(ground);
+    ground.assert_sound();
+}
+
+#[tokio::test]
+async fn worktrees_whose_making_is_killed_leave_nothing_at_whatever_step() {
+    let ground = Ground::new();
+    for point in [
+        "worktree-branch-made",
+        "worktree-branch-made:2",
+        "worktree-entry-made",
+        "worktree-entry-made:2",
+        "worktree-files-written",
+    ] {
+        assert_makes_nothing_that_stays(&ground, point).await;
+    }
+}
+
+#[tokio::test]
+async fn worktrees_that_git_makes_leave_nothing_either() {
+    let ground = Ground::new();
+    ground.repo.write(".gitattributes", "*.rs ident\n");
+    ground.repo.git(&["add", "."]);
+    ground.repo.git(&["commit", "-q", "-m", "Let git make the worktrees"]);
+    let ground = Ground::on(ground.repo);
+    assert_makes_nothing_that_stays(&ground, "worktree-files-written").await;
+}
+
+#[tokio::test]
+async fn the_second_of_two_that_is_finished_when_the_kill_comes_is_a_place_like_any_other() {
+    let ground = Ground::new();
+    kill_at(&ground, "create a b", "worktree-files-written:2");
+    let there = leases(&ground).await;
+    assert_eq!(there.iter().map(|lease| lease.attempt.task.as_str()).collect::<Vec<_>>(), ["a"]);
+    let half_made = Pruned::HalfMade { path: ground.folder().join("b") };
+    assert_eq!(ground.worktrees.prune(false).await.expect("a list"), [half_made]);
+    assert_eq!(ground.branches(), ["gadugi/a", "main"]);
+    assert_eq!(ground.git(&there[0], &["status", "--porcelain"]), "");
+    assert_clean(&ground);
+    ground.assert_sound();
+}
+
+#[tokio::test]
+async fn a_branch_that_others_made_or_moved_after_the_kill_stays() {
+    let ground = Ground::new();
+    kill_at(&ground, "create a", "worktree-branch-made");
+    ground.repo.git(&["branch", "-D", "gadugi/a"]);
+    ground.repo.git(&["branch", "gadugi/a"]);
+    assert_eq!(ground.worktrees.prune(false).await.expect("a list"), []);
+    assert_eq!(ground.branches(), ["gadugi/a", "main"]);
+    kill_at(&ground, "create b", "worktree-branch-made");
+    let commit = ground.repo.git(&["commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "More"]);
+    ground.repo.git(&["branch", "-f", "gadugi/b", &commit]);
+    assert_eq!(ground.worktrees.prune(false).await.expect("a list"), []);
+    assert_eq!(ground.branches(), ["gadugi/a", "gadugi/b", "main"]);
+    assert_clean(&ground);
+}
+
+#[tokio::test]
+async fn a_killed_snapshot_is_repeated_with_the_same_commit() {
+    let ground = Ground::new();
+    let before = ground.repo.fingerprint();
+    let lease = ground.create("a").await;
+    write(&lease, "new.txt", "new");
+    write(&lease, "src/lib.rs", "pub fn two() {}\n");
+    kill_at(&ground, "snapshot a", "snapshot-committed");
+    let tip = ground.repo.git(&["rev-parse", "gadugi/a"]);
+    assert_ne!(tip, lease.base.as_ref().expect("a base").as_str());
+    for _ in 0..2 {
+        let work = ground.commit(&lease).await;
+        assert_eq!((work.tip.expect("a tip").as_str(), work.commits, work.files, work.uncommitted), (&*tip, 1, 2, 0));
+    }
+    assert_eq!(ground.git(&lease, &["status", "--porcelain"]), "");
+    assert_eq!(ground.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
+    ground.worktrees.prune(false).await.expect("a list");
+    assert_eq!(ground.repo.fingerprint(), before);
+    assert_clean(&ground);
+    ground.assert_sound();
+}
+
+#[tokio::test]
+async fn a_killed_release_is_repeated_and_the_work_is_there() {
+    let ground = Ground::new();
+    let before = ground.repo.fingerprint();
+    for point in ["release-renamed-aside", "release-entry-removed"] {
+        let (lease, need) = ground.done("a", "a.txt", point).await;
+        kill_at(&ground, "release a", point);
+        assert!(!lease.path.exists());
+        for _ in 0..2 {
+            let release = ground.release(&lease, KEEP).await;
+            assert_eq!(release.worktree, WorktreeFate::Absent, "{point}");
+            assert_eq!(release.branch, BranchRelease::Kept(KeepReason::Requested), "{point}");
+        }
+        assert_eq!(ground.repo.git(&["rev-parse", branch(&lease)]), need.tip.as_str());
+        assert_eq!(ground.listed().len(), 0, "{point}");
+        assert!(!ground.folder().exists(), "{point}");
+        ground.worktrees.prune(false).await.expect("a list");
+        assert_clean(&ground);
+        ground.assert_sound();
+    }
+    assert_eq!(ground.repo.fingerprint(), before);
+}
+
+#[tokio::test]
+async fn a_release_that_is_killed_when_the_branch_is_deleted_finds_neither_when_it_is_repeated() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    ground.repo.git(&["pack-refs", "--all"]);
+    kill_at(&ground, "delete a", "release-branch-deleted");
+    let release = ground.release(&lease, DELETE).await;
+    assert_eq!((release.worktree, release.branch), (WorktreeFate::Absent, BranchRelease::Absent));
+    assert_eq!(ground.branches(), ["main"]);
+    ground.worktrees.prune(false).await.expect("a list");
+    assert_clean(&ground);
+    ground.assert_sound();
+}
+
+#[tokio::test]
+async fn a_lock_that_a_killed_process_of_ours_left_goes_and_one_of_somebody_else_is_named_and_stays() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    write(&lease, "a.txt", "a");
+    // While this point is passed, the index is locked.
+    kill_at(&ground, "snapshot a", "snapshot-committed");
+    let git = ground.repo.path().join(".git");
+    let index = git.join("worktrees/a/index.lock");
+    assert!(index.exists());
+    ground.worktrees.prune(false).await.expect("a list");
+    assert!(!index.exists());
+    write(&lease, "b.txt", "b");
+    for lock in ["worktrees/a/index.lock", "refs/heads/gadugi/a.lock"] {
+        let lock = git.join(lock);
+        fs::write(&lock, "").expect("a lock");
+        let error = ground.worktrees.snapshot(&lease, COMMIT).await.expect_err("it is locked");
+        assert!(chain(&error).contains(&format!("remove {}", lock.display())), "{}", chain(&error));
+        ground.worktrees.prune(false).await.expect("a list");
+        assert!(lock.exists());
+        fs::remove_file(&lock).expect("the lock goes");
+    }
+    assert_eq!(ground.commit(&lease).await.files, 2);
+    assert_clean(&ground);
+}
+
+#[tokio::test]
+async fn a_lock_that_another_process_of_ours_holds_is_left_to_it() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    write(&lease, "a.txt", "a");
+    let mut process = process::start(ground.repo.path(), "snapshot a", "stop snapshot-committed");
+    process::wait_for(&mut process, "here");
+    let index = ground.repo.path().join(".git/worktrees/a/index.lock");
+    ground.worktrees.prune(false).await.expect("a list");
+    let error = ground.worktrees.snapshot(&lease, COMMIT).await.err();
+    assert!(index.exists());
+    process::kill(process);
+    assert!(chain(&error.expect("it is locked")).contains(&index.display().to_string()));
+    assert_eq!(ground.commit(&lease).await.commits, 1);
+    assert!(!index.exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_pruned_while_another_process_makes_a_worktree() {
+    let ground = Ground::new();
+    for point in ["stop worktree-branch-made", "stop worktree-entry-made", "stop worktree-files-written"] {
+        let mut process = process::start(ground.repo.path(), "create a", point);
+        process::wait_for(&mut process, "here");
+        let before = (ground.branches(), ground.listed(), ground.folder().join("a").exists());
+        let worktrees = worktrees_of(ground.repo.path());
+        let mut pruning = tokio::spawn(async move { worktrees.prune(false).await });
+        let waited = tokio::time::timeout(std::time::Duration::from_millis(300), &mut pruning).await;
+        assert!(waited.is_err(), "{point}: {waited:?}");
+        assert_eq!((ground.branches(), ground.listed(), ground.folder().join("a").exists()), before, "{point}");
+        process::kill(process);
+        let half_made = Pruned::HalfMade { path: ground.folder().join("a") };
+        assert_eq!(pruning.await.expect("it ends").expect("a list"), [half_made], "{point}");
+        assert_eq!(ground.branches(), ["main"], "{point}");
+    }
+    assert_clean(&ground);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_pruned_while_git_makes_a_worktree_for_a_process_that_was_killed() {
+    let ground = Ground::new();
+    let hook = ground.repo.path().join(".git/hooks/post-checkout");
+    fs::create_dir_all(hook.parent().expect("a folder")).expect("a folder");
+    let (begun, go_on) = (ground.repo.root().join("begun"), ground.repo.root().join("go-on"));
+    for pipe in [&begun, &go_on] {
+        rustix::fs::mkfifoat(rustix::fs::CWD, pipe, 0o600.into()).expect("a pipe");
+    }
+    fs::write(&hook, format!("#!/bin/sh\necho > '{}'\nread line < '{}'\n", begun.display(), go_on.display()))
+        .expect("a hook");
+    fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("permissions");
+    let process = process::start(ground.repo.path(), "create a", "none");
+    fs::read(&begun).expect("the hook has begun");
+    process::kill(process);
+    let worktrees = worktrees_of(ground.repo.path());
+    let mut pruning = tokio::spawn(async move { worktrees.prune(false).await });
+    let waited = tokio::time::timeout(std::time::Duration::from_millis(300), &mut pruning).await;
+    assert!(waited.is_err(), "{waited:?}");
+    assert!(ground.folder().join("a/src/lib.rs").exists());
+    fs::write(&go_on, "\n").expect("the hook goes on");
+    let half_made = Pruned::HalfMade { path: ground.folder().join("a") };
+    assert_eq!(pruning.await.expect("it ends").expect("a list"), [half_made]);
+    assert_eq!((ground.branches(), ground.listed().len(), ground.folder().exists()), (vec!["main".into()], 0, false));
+    fs::remove_file(&hook).expect("the hook goes");
+    assert_clean(&ground);
+    ground.assert_sound();
+}
+
+mod heavy {
+    use std::collections::BTreeSet;
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    use std::io::Write;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    const KILLS: u32 = 200;
+    const AT_MOST: Duration = Duration::from_secs(40);
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[ignore = "heavy: kills two hundred processes"]
+    async fn no_commit_is_lost_and_nothing_is_left_after_two_hundred_kills_at_any_moment() {
+        let ground = Ground::new();
+        ground.repo.many_files(60);
+        let ground = Ground::on(ground.repo);
+        let before = ground.repo.fingerprint();
+        let began = Instant::now();
+        let (mut kills, mut locks, mut half_made) = (0, 0, 0);
+        let mut promised = BTreeSet::new();
+        while kills < KILLS && began.elapsed() < AT_MOST {
+            let mut process = process::start(ground.repo.path(), "cycle a b c d", "none");
+            process::wait_for(&mut process, "ready");
+            let moment = RandomState::new().build_hasher().finish() % 140_000;
+            tokio::time::sleep(Duration::from_micros(moment)).await;
+            let printed = process::kill(process);
+            promised.extend(printed.lines().filter_map(|line| line.strip_prefix("commit ")).map(str::to_owned));
+            kills += 1;
+            let mut left = Vec::new();
+            files_below(&ground.repo.path().join(".git"), &mut left);
+            locks += left.iter().filter(|path| path.ends_with(".lock")).count();
+            // As a driver does that takes over.
+            let pruned = ground.worktrees.prune(false).await.expect("a list");
+            half_made += pruned.iter().filter(|pruned| matches!(pruned, Pruned::HalfMade { .. })).count();
+            for name in printed.lines().filter_map(|line| line.strip_prefix("release ")) {
+                ground.release(&known(&ground, name), DELETE).await;
+            }
+            for lease in leases(&ground).await {
+                let work = ground.commit(&lease).await;
+                assert_eq!(ground.commit(&lease).await, work);
+                assert_eq!(ground.release(&lease, DELETE).await.worktree, WorktreeFate::Removed);
+            }
+            assert_eq!(ground.listed().len(), 0, "after {kills} kills");
+            assert!(!ground.folder().exists(), "after {kills} kills");
+            assert_clean(&ground);
+            let kept = ground.repo.git(&["rev-list", "--branches"]);
+            let kept: BTreeSet<&str> = kept.lines().collect();
+            let lost: Vec<_> = promised.iter().filter(|commit| !kept.contains(commit.as_str())).collect();
+            assert!(lost.is_empty(), "after {kills} kills: {lost:?}");
+            let idle = ground.repo.git(&["branch", "--list", "--merged", "main", "gadugi/*"]);
+            assert_eq!(idle, "", "after {kills} kills");
+            if kills % 20 == 0 {
+                ground.assert_sound();
+                ground.repo.git(&["pack-refs", "--all"]);
+            }
+        }
+        ground.assert_sound();
+        assert_eq!(ground.repo.fingerprint(), before);
+        let seconds = began.elapsed().as_secs();
+        let commits = promised.len();
+        let summary =
+            format!("{kills} kills in {seconds} s: {commits} commits, {half_made} half made, {locks} locks left\n");
+        std::io::stderr().write_all(summary.as_bytes()).expect("it is said");
+    }
+
+    /// The lease of a worktree as its run has recorded it.
+    fn known(ground: &Ground, name: &str) -> Lease {
+        let folder = name.strip_prefix("gadugi/").expect("a branch of ours");
+        let task = folder.split('-').next().expect("a task");
+        let WorktreeRequest { run, attempt, .. } = request(task);
+        let path = ground.folder().join(folder);
+        Lease { run, attempt, path, branch: Some(name.parse().expect("a branch")), base: None }
+    }
+}

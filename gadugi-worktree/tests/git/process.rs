@@ -1,0 +1,151 @@
+//! A process of its own that works with worktrees, and is killed while it does: this program, run again.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use gadugi_core::{Lease, SnapshotRequest, Worktrees, arm_crash_point};
+use gadugi_worktree::GitWorktrees;
+
+use crate::ground::{DELETE, KEEP, branch, request, worktrees_of, write};
+
+const REPOSITORY: &str = "GADUGI_TEST_REPOSITORY";
+const STEP: &str = "GADUGI_TEST_STEP";
+const POINT: &str = "GADUGI_TEST_CRASH_AT";
+
+/// Runs a step in a process of its own, which dies at a crash point; says how it ended.
+pub(crate) fn run(repository: &Path, step: &str, point: &str) -> ExitStatus {
+    let mut process = start(repository, step, point);
+    process.wait().expect("the process ends")
+}
+
+/// Starts a step in a process of its own.
+pub(crate) fn start(repository: &Path, step: &str, point: &str) -> Child {
+    let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
+    command.args(["--exact", "process::a_process_that_others_watch", "--ignored", "--nocapture", "-q"]);
+    command.env(REPOSITORY, repository).env(STEP, step).env(POINT, point);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.spawn().expect("this program can be started")
+}
+
+/// Reads what a process prints, up to a line that ends so, and no further.
+pub(crate) fn wait_for(process: &mut Child, word: &str) {
+    let output = process.stdout.as_mut().expect("it prints");
+    let mut line = Vec::new();
+    while !line.ends_with(format!("{word}\n").as_bytes()) {
+        let mut byte = [0];
+        output.read_exact(&mut byte).unwrap_or_else(|_| panic!("it ended before it said {word}"));
+        line.push(byte[0]);
+    }
+}
+
+/// Kills a process and gives what it has printed.
+pub(crate) fn kill(mut process: Child) -> String {
+    process.kill().expect("it is killed");
+    let mut text = String::new();
+    process.stdout.take().expect("it prints").read_to_string(&mut text).expect("its output");
+    process.wait().expect("it ends");
+    text
+}
+
+fn die() -> ! {
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).expect("a signal");
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Waits until whoever has started this process kills it.
+fn stop_here() -> ! {
+    say("here");
+    loop {
+        std::thread::park();
+    }
+}
+
+fn say(line: &str) {
+    let mut output = std::io::stdout();
+    output.write_all(format!("{line}\n").as_bytes()).and_then(|()| output.flush()).expect("output");
+}
+
+#[test]
+#[ignore = "the process that other tests start and kill"]
+fn a_process_that_others_watch() {
+    let Some(repository) = std::env::var_os(REPOSITORY) else { return };
+    let variable = |name| std::env::var(name).expect("whoever started this has set it");
+    let (step, point) = (variable(STEP), variable(POINT));
+    match point.strip_prefix("stop ") {
+        Some(point) => arm_crash_point(point, stop_here),
+        None => arm_crash_point(&point, die),
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
+    runtime.block_on(work(&worktrees_of(Path::new(&repository)), &step));
+    say("done");
+}
+
+async fn work(worktrees: &GitWorktrees, step: &str) {
+    let (verb, tasks) = step.split_once(' ').expect("a verb and tasks");
+    match verb {
+        "create" => drop(create(worktrees, tasks).await),
+        "snapshot" => {
+            for lease in leases(worktrees, tasks).await {
+                worktrees.snapshot(&lease, SnapshotRequest { commit: true }).await.expect("a snapshot");
+            }
+        }
+        "release" => {
+            for lease in leases(worktrees, tasks).await {
+                worktrees.release(&lease, KEEP).await.expect("a release");
+            }
+        }
+        "delete" => {
+            for lease in leases(worktrees, tasks).await {
+                worktrees.release(&lease, DELETE).await.expect("a release");
+            }
+        }
+        "cycle" => cycle(worktrees, tasks).await,
+        other => panic!("there is no step {other}"),
+    }
+}
+
+async fn create(worktrees: &GitWorktrees, tasks: &str) -> Vec<Lease> {
+    let made = worktrees.create(tasks.split(' ').map(request).collect()).await;
+    made.into_iter().map(|lease| lease.expect("a worktree")).collect()
+}
+
+async fn leases(worktrees: &GitWorktrees, tasks: &str) -> Vec<Lease> {
+    let mut leases = worktrees.leases().await.expect("a list");
+    leases.retain(|lease| tasks.split(' ').any(|task| lease.attempt.task.as_str() == task));
+    leases
+}
+
+/// Makes worktrees, works in them, commits, and gives them back, for ever. Says which commits it has made.
+async fn cycle(worktrees: &GitWorktrees, tasks: &str) {
+    say("ready");
+    for number in 0_u64.. {
+        let leases = create(worktrees, tasks).await;
+        let all: Vec<_> = leases
+            .into_iter()
+            .enumerate()
+            .map(|(at, lease)| {
+                let worktrees = worktrees.clone();
+                tokio::spawn(async move {
+                    // Every third does nothing, and its branch goes.
+                    let works = at % 3 != 2;
+                    if works {
+                        write(&lease, "work.txt", format!("{} {number}", std::process::id()));
+                    }
+                    let work = worktrees.snapshot(&lease, SnapshotRequest { commit: true }).await.expect("a snapshot");
+                    if works {
+                        say(&format!("commit {}", work.tip.expect("a tip")));
+                    }
+                    // As the journal of a run knows it.
+                    say(&format!("release {}", branch(&lease)));
+                    worktrees.release(&lease, DELETE).await.expect("a release");
+                })
+            })
+            .collect();
+        for one in all {
+            one.await.expect("a cycle");
+        }
+    }
+}
