@@ -87,6 +87,8 @@ pub enum WarningKind {
     /// The process that drove the run ended before the run did. Not an event either: that the run was resumed
     /// says it.
     Interruption,
+    /// Something of the registry was damaged, and was mended as far as it could be.
+    Damage,
 }
 
 impl fmt::Display for WarningKind {
@@ -102,6 +104,7 @@ impl fmt::Display for WarningKind {
             Self::LeftOut => "left out",
             Self::NotHeld => "not held",
             Self::Interruption => "interruption",
+            Self::Damage => "damage",
         })
     }
 }

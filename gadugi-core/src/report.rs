@@ -65,11 +65,22 @@ pub struct Report {
     pub performance: Performance,
     /// Where the run was interrupted, then its warnings, then what its attempts left behind, dropped or left out.
     pub warnings: Vec<Warning>,
+    /// Whether a process drives the run. Only of interest while the run has not ended.
+    pub driven: bool,
+}
+
+impl Report {
+    /// The same, of a run that a process drives, as is assumed, or that none does.
+    #[must_use]
+    pub fn driven(self, driven: bool) -> Self {
+        Self { driven, ..self }
+    }
 }
 
 impl From<RunRecord> for Report {
     fn from(record: RunRecord) -> Self {
-        Self { totals: totals(&record), performance: performance(&record), warnings: warnings(&record), record }
+        let (totals, performance, warnings) = (totals(&record), performance(&record), warnings(&record));
+        Self { totals, performance, warnings, record, driven: true }
     }
 }
 
