@@ -104,6 +104,7 @@ pub(crate) enum WarningForm {
     LeftOut,
     NotHeld,
     Interruption,
+    Damage,
 }
 
 impl TryFrom<&WarningKind> for WarningForm {
@@ -121,6 +122,7 @@ impl TryFrom<&WarningKind> for WarningForm {
             WarningKind::LeftOut => Ok(Self::LeftOut),
             WarningKind::NotHeld => Ok(Self::NotHeld),
             WarningKind::Interruption => Ok(Self::Interruption),
+            WarningKind::Damage => Ok(Self::Damage),
             _ => no_format("this kind of warning"),
         }
     }
@@ -139,6 +141,7 @@ impl From<WarningForm> for WarningKind {
             WarningForm::LeftOut => Self::LeftOut,
             WarningForm::NotHeld => Self::NotHeld,
             WarningForm::Interruption => Self::Interruption,
+            WarningForm::Damage => Self::Damage,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A line of the journal: an event with its place in the run, its time and a checksum.
 //!
 //! ```json
-//! {"v":1,"seq":1,"at":"2026-11-22T08:33:55Z","crc":"0c9fb6e1","kind":"run_started"}
+//! {"v":2,"seq":1,"at":"2026-11-22T08:33:55Z","crc":"0c9fb6e1","kind":"run_started"}
 //! ```
 //!
 //! `v`, `seq`, `at` and `crc` come first, in this order. The checksum is the CRC-32C, as eight hexadecimal
@@ -17,7 +17,8 @@ use super::event::EventForm;
 use super::versioned::check_version;
 use crate::unseen::escape_in_json;
 
-const VERSION: u64 = 1;
+/// From version 2 on there are events that the first version did not know, and times that are `null`.
+const VERSION: u64 = 2;
 
 /// What the member with the checksum begins with. It cannot stand in a string before it, nor within one
 /// at all, since a quotation mark in a string is written with a backslash.
@@ -33,9 +34,24 @@ pub fn event_to_json(event: &Event) -> Result<String, FormatError> {
     Ok(head + &tail)
 }
 
+/// A line of the journal.
+pub(crate) struct Line {
+    pub(crate) event: Event,
+    /// How many events directly before it are known to be lost for ever.
+    pub(crate) lost: u64,
+}
+
 /// An event as a line of the journal, with its newline.
 pub(crate) fn encode(event: &Event) -> Result<String, FormatError> {
-    let (head, tail) = halves(event)?;
+    encode_after(0, event)
+}
+
+/// The same for an event before which that many are lost.
+pub(crate) fn encode_after(lost: u64, event: &Event) -> Result<String, FormatError> {
+    let (head, mut tail) = halves(event)?;
+    if lost > 0 {
+        tail = format!("\"lost\":{lost},{tail}");
+    }
     let crc = crc_member(head.as_bytes(), tail.as_bytes());
     Ok(head + &crc + &tail + "\n")
 }
@@ -57,11 +73,18 @@ fn crc_member(head: &[u8], tail: &[u8]) -> String {
 struct Envelope {
     seq: u64,
     at: Timestamp,
+    #[serde(default)]
+    lost: u64,
 }
 
 /// Reads a line without its newline. The checksum comes before everything else, so that a damaged line
 /// is never taken for one of a newer version.
 pub(crate) fn decode(line: &[u8]) -> Result<Event, FormatError> {
+    decode_line(line).map(|line| line.event)
+}
+
+/// The same, with what else the line says.
+pub(crate) fn decode_line(line: &[u8]) -> Result<Line, FormatError> {
     let member = line.windows(CRC.len()).position(|part| part == CRC.as_bytes()).ok_or(FormatError::Checksum)?;
     let (head, rest) = line.split_at(member);
     let (crc, tail) = rest.split_at_checked(CRC.len() + "01234567\",".len()).ok_or(FormatError::Checksum)?;
@@ -69,9 +92,9 @@ pub(crate) fn decode(line: &[u8]) -> Result<Event, FormatError> {
         return Err(FormatError::Checksum);
     }
     check_version(VERSION, line)?;
-    let Envelope { seq, at } = serde_json::from_slice(line).map_err(FormatError::Json)?;
+    let Envelope { seq, at, lost } = serde_json::from_slice(line).map_err(FormatError::Json)?;
     let form: EventForm = serde_json::from_slice(line).map_err(FormatError::Json)?;
-    Ok(Event { seq, at, kind: form.into() })
+    Ok(Line { event: Event { seq, at, kind: form.into() }, lost })
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod line;
 mod place;
 mod run;
 mod scalar;
+mod sealed;
 mod task;
 mod versioned;
 
@@ -18,9 +19,9 @@ use gadugi_core::PlanError;
 use thiserror::Error;
 
 pub(crate) use end::{EndForm, OutcomeForm, PhaseForm};
-pub(crate) use line::{decode, encode};
+pub(crate) use line::{Line, decode, decode_line, encode, encode_after};
 pub(crate) use place::WorkForm;
-pub(crate) use run::{KeepPolicyForm, run_from_json, run_to_json};
+pub(crate) use run::{KeepPolicyForm, StoredRun, run_from_json, run_to_json};
 pub(crate) use scalar::{PathForm, Seconds, Text, from_texts, texts};
 pub(crate) use versioned::{from_json, to_json};
 

@@ -7,11 +7,30 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::scalar::{Seconds, Text};
+use super::sealed::{is_sealed, seal};
 use super::task::TaskForm;
-use super::versioned::{from_json, to_json};
+use super::versioned::{from_json, to_json, version_of};
 use super::{FormatError, no_format};
 
-const VERSION: u64 = 1;
+/// From version 2 on the file has a checksum, and of the attempt files only `intent.json` holds a line of the
+/// journal.
+const VERSION: u64 = 2;
+
+/// The last version without a checksum.
+const UNSEALED: u64 = 1;
+
+/// What `run.json` says.
+pub(crate) struct StoredRun {
+    pub(crate) header: RunHeader,
+    pub(crate) version: u64,
+}
+
+impl StoredRun {
+    /// Whether starts and ends of commands are also files of their attempts, line for line as in the journal.
+    pub(crate) fn keeps_all_steps_twice(&self) -> bool {
+        self.version == UNSEALED
+    }
+}
 
 #[derive(Serialize, Deserialize)]
 struct RunForm {
@@ -74,14 +93,21 @@ pub(crate) fn run_to_json(header: &RunHeader) -> Result<String, FormatError> {
         settings: SettingsForm { jobs, fail_fast, keep: keep.try_into()?, allow_overlap },
         tasks: header.plan.tasks().iter().map(TaskForm::try_from).collect::<Result<_, _>>()?,
     };
-    to_json(VERSION, &form)
+    Ok(seal(&to_json(VERSION, &form)?))
 }
 
-pub(crate) fn run_from_json(json: &[u8]) -> Result<RunHeader, FormatError> {
+/// Reads the file. The checksum comes before everything else, so that a damaged file is never taken for one of
+/// a newer version, or of the old one that had none.
+pub(crate) fn run_from_json(json: &[u8]) -> Result<StoredRun, FormatError> {
+    let sealed = is_sealed(json)?;
+    let version = version_of(json)?;
+    if !sealed && version != UNSEALED {
+        return Err(FormatError::Checksum);
+    }
     let form: RunForm = from_json(VERSION, json)?;
     let tasks = form.tasks.into_iter().map(RawTask::from).collect();
     let SettingsForm { jobs, fail_fast, keep, allow_overlap } = form.settings;
-    Ok(RunHeader {
+    let header = RunHeader {
         run: form.run.0,
         created: form.created,
         moment: form.moment.map(|moment| Moment { boot: moment.boot, uptime: moment.uptime_seconds.0 }),
@@ -98,5 +124,6 @@ pub(crate) fn run_from_json(json: &[u8]) -> Result<RunHeader, FormatError> {
             allow_overlap,
         },
         plan: Plan::try_from(RawPlan { tasks }).map_err(FormatError::Plan)?,
-    })
+    };
+    Ok(StoredRun { header, version })
 }

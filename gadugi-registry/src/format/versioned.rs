@@ -31,6 +31,11 @@ pub(crate) fn from_json<T: DeserializeOwned>(known: u64, json: &[u8]) -> Result<
 }
 
 pub(super) fn check_version(known: u64, json: &[u8]) -> Result<(), FormatError> {
-    let Version { v: found } = serde_json::from_slice(json).map_err(FormatError::Json)?;
+    let found = version_of(json)?;
     if found > known { Err(FormatError::TooNew { found, known }) } else { Ok(()) }
+}
+
+pub(super) fn version_of(json: &[u8]) -> Result<u64, FormatError> {
+    let Version { v } = serde_json::from_slice(json).map_err(FormatError::Json)?;
+    Ok(v)
 }

@@ -46,6 +46,28 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     sync_folder(folder_of(path))
 }
 
+/// Gives a file a further name, so that its content stays when another file takes its place: `a.damaged-1.json`
+/// for `a.json`, or with the first number that is free. A file that has such a name already, since a crash
+/// came between that and its replacement, gets no other one.
+pub(crate) fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let content = fs::read(path)?;
+    let part = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let (stem, extension) = (part(path.file_stem()), part(path.extension()));
+    let mut number = 1_u64;
+    loop {
+        let aside = path.with_file_name(format!("{stem}.damaged-{number}.{extension}"));
+        match fs::hard_link(path, &aside) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            Err(_) if fs::read(&aside).is_ok_and(|there| there == content) => return Ok(aside),
+            Err(_) => number += 1,
+            Ok(()) => {
+                sync_folder(folder_of(path))?;
+                return Ok(aside);
+            }
+        }
+    }
+}
+
 /// Writes a file whose name is free. A name that is taken by the same content is fine.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! Where everything of a run lies, below `<state>/runs/<run>`.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use gadugi_core::{AttemptRef, EventKind, Phase};
@@ -21,8 +22,23 @@ impl RunFolder {
         self.0.join("run.json")
     }
 
+    pub(crate) fn header_copy(&self) -> PathBuf {
+        self.0.join("run.copy.json")
+    }
+
+    /// Whether it holds a run. One that is still being made, or whose making was cut short, may have the copy
+    /// of `run.json` already, but has no events.
+    pub(crate) fn is_run(&self) -> bool {
+        let has_events = || fs::metadata(self.journal()).is_ok_and(|journal| journal.len() > 0);
+        self.header().exists() || (self.header_copy().exists() && has_events())
+    }
+
     pub(crate) fn journal(&self) -> PathBuf {
         self.0.join("journal.jsonl")
+    }
+
+    pub(crate) fn ballast(&self) -> PathBuf {
+        self.0.join("ballast")
     }
 
     pub(crate) fn lock(&self) -> PathBuf {
@@ -46,14 +62,17 @@ impl RunFolder {
     }
 }
 
-/// The names of all attempt files.
-pub(crate) const ATTEMPT_FILES: [&str; 5] =
-    ["intent.json", "proc.json", "exit.json", "check-proc.json", "check-exit.json"];
+/// The attempt file that keeps an [`EventKind::AttemptIntended`] beside the journal.
+pub(crate) const INTENT: &str = "intent.json";
 
-/// The attempt file that keeps an event of this kind beside the journal.
+/// The names of all attempt files that held lines of the journal in version 1 of a run.
+pub(crate) const FIRST_ATTEMPT_FILES: [&str; 5] =
+    [INTENT, "proc.json", "exit.json", "check-proc.json", "check-exit.json"];
+
+/// The attempt file that keeps, or in version 1 of a run kept, an event of this kind beside the journal.
 pub(crate) fn attempt_file(kind: &EventKind) -> Option<&'static str> {
     match kind {
-        EventKind::AttemptIntended { .. } => Some("intent.json"),
+        EventKind::AttemptIntended { .. } => Some(INTENT),
         EventKind::CommandStarted { phase: Phase::Main, .. } => Some("proc.json"),
         EventKind::CommandStarted { phase: Phase::Check, .. } => Some("check-proc.json"),
         EventKind::CommandEnded { phase: Phase::Main, .. } => Some("exit.json"),

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use gadugi_core::{AttemptRef, Event, RegistryError, RunLog, Ticket};
+use gadugi_core::{AttemptRef, Event, EventKind, RegistryError, RunLog, Ticket};
 
-use super::layout::{RunFolder, attempt_file};
+use super::layout::{INTENT, RunFolder};
 use super::lock::RunLock;
 use super::writer::{Entry, Writer};
 use crate::format::{FormatError, encode};
@@ -31,9 +31,11 @@ impl FsRunLog {
                 return Box::pin(async { Err(error) });
             }
         };
-        let file = attempt_file(&event.kind).zip(event.kind.attempt()).filter(|_| durable);
-        let copy = file.map(|(name, attempt)| self.folder.attempt(attempt).join(name));
-        self.writer.write(Entry { line, copy, durable })
+        let intent = match &event.kind {
+            EventKind::AttemptIntended { attempt, .. } if durable => Some(self.folder.attempt(attempt).join(INTENT)),
+            _ => None,
+        };
+        self.writer.write(Entry { line, intent, durable })
     }
 }
 

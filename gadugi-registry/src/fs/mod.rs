@@ -1,8 +1,10 @@
 //! The registry on disk.
 
+mod ballast;
 mod copies;
 mod durable;
 mod find;
+mod header;
 mod journal;
 mod layout;
 mod lock;
@@ -10,6 +12,7 @@ mod log;
 mod owner;
 mod rebuild;
 mod requests;
+mod take_over;
 mod writer;
 
 use std::fs;
@@ -18,13 +21,17 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use gadugi_core::{AttemptRef, Registry, RegistryError, RunHeader, RunHistory, RunId, RunListing, RunLog, error_chain};
+use gadugi_core::{
+    AttemptRef, Registry, RegistryError, RunHeader, RunHistory, RunId, RunListing, RunLog, crash_point, error_chain,
+};
 
+use self::ballast::{Ballast, is_full};
 use self::durable::{create_folder, create_folders, private, sync_folder};
 use self::lock::RunLock;
 use self::log::{FsRunLog, unwritable};
+use self::take_over::{take_over, write_owner};
 use self::writer::Writer;
-use crate::format::{FormatError, run_from_json, run_to_json};
+use crate::format::{FormatError, run_to_json};
 
 pub(crate) use durable::replace;
 pub use find::FindError;
@@ -100,7 +107,7 @@ impl FsRegistry {
     /// [`RegistryError::NoSuchRun`], [`RegistryError::Write`].
     pub fn post_request(&self, run: &RunId, request: &StopRequest) -> Result<(), RegistryError> {
         let folder = self.folder(run);
-        if !folder.header().exists() {
+        if !folder.is_run() {
             return Err(no_such_run(run));
         }
         requests::post(&folder.requests(), request)
@@ -136,7 +143,7 @@ impl FsRegistry {
         for entry in entries {
             let name = entry.map_err(unreadable)?.file_name();
             if let Some(id) = name.to_str().and_then(|name| name.parse::<RunId>().ok())
-                && self.folder(&id).header().exists()
+                && self.folder(&id).is_run()
             {
                 ids.push(id);
             }
@@ -159,58 +166,74 @@ impl FsRegistry {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(held(&header.run, &folder)),
             Err(error) => return Err(failed(folder.path())(error)),
         }
+        crash_point("registry-run-folder-made");
         create_folder(&folder.tasks()).map_err(failed(&folder.tasks()))?;
         let lock = RunLock::take(&folder.lock()).map_err(failed(&folder.lock()))?;
         let lock = lock.ok_or_else(|| held(&header.run, &folder))?;
-        let owner = Owner::this_process().to_json().map_err(|error| unwritable(folder.owner(), error))?;
-        replace(&folder.owner(), owner.as_bytes()).map_err(failed(&folder.owner()))?;
+        write_owner(&folder)?;
         let journal = private().append(true).create_new(true).open(folder.journal());
         let journal = journal.map_err(failed(&folder.journal()))?;
-        let writer = Writer::start(journal, folder.journal()).map_err(failed(&folder.journal()))?;
+        let ballast = Ballast::at(folder.ballast());
+        ballast.make().map_err(failed(&folder.ballast()))?;
+        let writer = Writer::start(journal, folder.journal(), ballast).map_err(failed(&folder.journal()))?;
+        replace(&folder.header_copy(), json.as_bytes()).map_err(failed(&folder.header_copy()))?;
         // The last step: from here on it is a run.
         replace(&folder.header(), json.as_bytes()).map_err(failed(&folder.header()))?;
         let above = runs.ancestors().take(3).filter(|path| !path.as_os_str().is_empty());
         for changed in above {
             sync_folder(changed).map_err(failed(changed))?;
         }
+        crash_point("registry-run-created");
         Ok(FsRunLog::new(folder, writer, lock))
     }
 
     fn resume_run(&self, run: &RunId) -> Result<(RunHistory, FsRunLog), RegistryError> {
         let folder = self.folder(run);
-        if !folder.header().exists() {
+        if !folder.is_run() {
             return Err(no_such_run(run));
         }
         let failed = |path: PathBuf| move |source| RegistryError::Write { path, source };
         let lock = RunLock::take(&folder.lock()).map_err(failed(folder.lock()))?;
         let lock = lock.ok_or_else(|| held(run, &folder))?;
-        let owner = Owner::this_process().to_json().map_err(|error| unwritable(folder.owner(), error))?;
-        replace(&folder.owner(), owner.as_bytes()).map_err(failed(folder.owner()))?;
-        let history = self.load_run(run)?;
+        let ballast = Ballast::at(folder.ballast());
+        let history = match take_over(&folder, run) {
+            // The ballast of the earlier driver is there for that.
+            Err(RegistryError::Write { source, .. })
+                if is_full(&source) && ballast.release().map_err(failed(folder.ballast()))? =>
+            {
+                take_over(&folder, run)?
+            }
+            history => history?,
+        };
+        match ballast.make() {
+            // What runs can be looked after also without it, as long as there is room for a few lines.
+            Err(error) if !is_full(&error) => return Err(failed(folder.ballast())(error)),
+            _ => {}
+        }
         let journal = private().append(true).open(folder.journal()).map_err(failed(folder.journal()))?;
-        let writer = Writer::start(journal, folder.journal()).map_err(failed(folder.journal()))?;
+        let writer = Writer::start(journal, folder.journal(), ballast).map_err(failed(folder.journal()))?;
         Ok((history, FsRunLog::new(folder, writer, lock)))
     }
 
     fn load_run(&self, run: &RunId) -> Result<RunHistory, RegistryError> {
         let folder = self.folder(run);
-        let path = folder.header();
-        let json = match fs::read(&path) {
-            Ok(json) => json,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(no_such_run(run)),
-            Err(source) => return Err(RegistryError::Read { path, source }),
-        };
-        let header = run_from_json(&json).map_err(|error| unreadable(path, error))?;
+        let header = header::read(&folder, run)?;
         // Before the journal is read: a run that nobody drives then has written all that it will.
         let driven = is_driven(&folder)?;
         let mut journal = journal::read(&folder.journal())?;
-        if !driven && journal.damage.is_empty() {
-            journal.damage.extend(rebuild::lost_end(&folder, &journal));
+        if !driven
+            && !journal.broken
+            && let Some(damage) = rebuild::lost_end(&header.run, &folder, &journal)
+            // Somebody may have gone on with the run between the two.
+            && !is_driven(&folder)?
+        {
+            journal.breaks(damage);
         }
-        if !journal.damage.is_empty() {
-            journal = rebuild::rebuild(&header, &folder, journal);
+        if journal.broken {
+            journal = rebuild::rebuild(&header.run, &folder, journal);
         }
-        Ok(RunHistory { header, events: journal.events, driven, damage: journal.damage })
+        let damage = header.damage.into_iter().chain(journal.damage).collect();
+        Ok(RunHistory { header: header.run.header, events: journal.events, driven, damage })
     }
 }
 

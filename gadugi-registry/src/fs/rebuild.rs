@@ -1,11 +1,12 @@
 //! What can be known of a run whose journal is damaged or lacks its end.
 //!
-//! Intents, starts and ends are also kept as files of their attempts, line for line as in the journal, so
-//! those of them that the journal has lost are put back with their own numbers. What is then still
-//! missing is concluded where what follows allows only one conclusion, for example the end of an attempt
-//! whose task has finished. Everything else stays unknown: an attempt that was followed by another one
-//! and whose end is lost is called lost. The result is always a sequence that
-//! [`RunRecord::fold`](gadugi_core::RunRecord::fold) takes.
+//! The intent of an attempt is also kept as a file of its own, line for line as in the journal, and in version
+//! 1 of a run the starts and ends of its commands are. So those of them that the journal has lost are put back
+//! with their own numbers. What is then still missing is concluded where what follows allows only one
+//! conclusion, for example the end of an attempt whose task has finished. Everything else stays unknown. An
+//! attempt whose end is lost and that was followed by another one is called lost; where nothing follows on
+//! it, it stays open, and whoever resumes the run asks its executor what became of it. The result is always a
+//! sequence that [`RunRecord::fold`](gadugi_core::RunRecord::fold) takes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,63 +18,77 @@ use gadugi_core::{
 };
 
 use super::journal::Journal;
-use super::layout::{ATTEMPT_FILES, RunFolder, attempt_file};
-use crate::format::decode;
+use super::layout::{FIRST_ATTEMPT_FILES, INTENT, RunFolder, attempt_file};
+use crate::format::{FormatError, StoredRun, decode};
 
 /// The reason that stands in the outcome of an attempt whose end nobody knows any more.
 const WHY_LOST: &str = "its end stood in a damaged part of the journal";
 
 /// Completes a damaged journal, and adds to its damage what could not be used.
-pub(crate) fn rebuild(header: &RunHeader, folder: &RunFolder, journal: Journal) -> Journal {
-    let Journal { events, mut damage } = journal;
+pub(crate) fn rebuild(run: &StoredRun, folder: &RunFolder, journal: Journal) -> Journal {
+    let Journal { events, mut damage, mut highest, .. } = journal;
     let mut known: BTreeMap<u64, Event> = events.into_iter().map(|event| (event.seq, event)).collect();
-    for event in attempt_files(folder, &mut damage) {
+    for event in attempt_files(run, folder, &mut damage) {
+        highest = highest.max(event.seq);
         known.entry(event.seq).or_insert(event);
     }
-    let concluded = conclude(header, &known);
+    let concluded = conclude(&run.header, &known);
     known.extend(concluded.into_iter().map(|event| (event.seq, event)));
-    let events = keep_what_follows(header, known.into_values(), &mut damage);
-    Journal { events, damage }
+    let events = keep_what_follows(&run.header, known.into_values(), &mut damage);
+    Journal { events, damage, broken: true, highest, ..Journal::default() }
 }
 
 /// Says so when a journal that nobody writes any more ends before something that an attempt file holds: it was
 /// emptied or cut off, or the machine stopped between the file and the journal.
-pub(crate) fn lost_end(folder: &RunFolder, journal: &Journal) -> Option<String> {
+pub(crate) fn lost_end(run: &StoredRun, folder: &RunFolder, journal: &Journal) -> Option<String> {
     let last = journal.events.last();
     if last.is_some_and(|last| matches!(last.kind, EventKind::RunEnded { .. })) {
         return None;
     }
     // What is wrong with the files is told when something is put back from them.
-    let kept = attempt_files(folder, &mut Vec::new()).into_iter().map(|event| event.seq).max()?;
+    let kept = attempt_files(run, folder, &mut Vec::new()).into_iter().map(|event| event.seq).max()?;
     let last = last.map_or(0, |last| last.seq);
     (kept > last).then(|| format!("journal.jsonl ends after number {last}, but an attempt's file has number {kept}"))
 }
 
 /// The events that attempt files hold.
-fn attempt_files(folder: &RunFolder, damage: &mut Vec<String>) -> Vec<Event> {
+fn attempt_files(run: &StoredRun, folder: &RunFolder, damage: &mut Vec<String>) -> Vec<Event> {
+    let names = if run.keeps_all_steps_twice() { &FIRST_ATTEMPT_FILES[..] } else { &[INTENT] };
     let mut events = Vec::new();
-    for task in entries(&folder.tasks(), damage) {
-        for attempt in entries(&task, damage) {
-            for name in ATTEMPT_FILES {
-                let path = attempt.join(name);
-                let shown = path.strip_prefix(folder.path()).unwrap_or(&path).display();
-                let line = match fs::read(&path) {
-                    Ok(line) => line,
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                    Err(error) => {
-                        damage.push(format!("{shown} cannot be read: {error}"));
-                        continue;
-                    }
-                };
-                match decode(line.strip_suffix(b"\n").unwrap_or(&line)) {
-                    Ok(event) if attempt_file(&event.kind) == Some(name) => events.push(event),
-                    Ok(_) => damage.push(format!("{shown} holds another event")),
-                    Err(error) => damage.push(format!("{shown} is damaged: {}", error_chain(&error))),
+    for attempt in attempt_folders(folder, damage) {
+        for name in names {
+            let path = attempt.join(name);
+            let shown = path.strip_prefix(folder.path()).unwrap_or(&path).display();
+            let line = match fs::read(&path) {
+                Ok(line) => line,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    damage.push(format!("{shown} cannot be read: {error}"));
+                    continue;
                 }
+            };
+            match decode(line.strip_suffix(b"\n").unwrap_or(&line)) {
+                Ok(event) if attempt_file(&event.kind) == Some(name) => events.push(event),
+                Ok(_) => damage.push(format!("{shown} holds another event")),
+                // A newer version has gone on with the run, in which the executor owns this file.
+                Err(FormatError::Checksum) if *name != INTENT && !is_like_a_line(&line) => {}
+                Err(error) => damage.push(format!("{shown} is damaged: {}", error_chain(&error))),
             }
         }
     }
     events
+}
+
+/// Whether a file can have been a line of the journal before it was damaged.
+fn is_like_a_line(bytes: &[u8]) -> bool {
+    let member = |name: &[u8]| bytes.windows(name.len()).any(|part| part == name);
+    member(b"\"seq\":") || member(b"\"crc\":\"")
+}
+
+/// The folders of all attempts.
+pub(super) fn attempt_folders(folder: &RunFolder, damage: &mut Vec<String>) -> Vec<PathBuf> {
+    let tasks = entries(&folder.tasks(), damage);
+    tasks.iter().flat_map(|task| entries(task, damage)).collect()
 }
 
 fn entries(folder: &Path, damage: &mut Vec<String>) -> Vec<PathBuf> {
@@ -113,7 +128,7 @@ struct Conclusion {
 impl Conclusion {
     /// Takes in an event, if it is possible now.
     fn apply(&mut self, event: &Event) -> bool {
-        let possible = self.record.apply(event).is_ok();
+        let possible = !ends_another_command(&self.record, &event.kind) && self.record.apply(event).is_ok();
         if let Some(task) = event.kind.task().filter(|_| possible) {
             self.seen.insert(task.clone(), event.seq);
         }
@@ -207,12 +222,25 @@ fn outcome_told_later(attempt: &AttemptRef, seq: u64, known: &BTreeMap<u64, Even
 /// Leaves out, with a sentence for each, what cannot have followed on what is left.
 fn keep_what_follows(header: &RunHeader, events: impl Iterator<Item = Event>, damage: &mut Vec<String>) -> Vec<Event> {
     let mut record = RunRecord::new(header.clone());
-    let follows = |event: &Event| match record.apply(event) {
-        Ok(()) => true,
-        Err(error) => {
-            damage.push(format!("event {} is left out, since something before it is lost: {error}", event.seq));
-            false
-        }
+    let follows = |event: &Event| {
+        let why = match ends_another_command(&record, &event.kind) {
+            true => "its command was not started".to_owned(),
+            false => match record.apply(event) {
+                Ok(()) => return true,
+                Err(error) => error.to_string(),
+            },
+        };
+        damage.push(format!("event {} is left out, since something before it is lost: {why}", event.seq));
+        false
     };
     events.filter(follows).collect()
+}
+
+/// Whether an event is the end of another command than of the one that the attempt has started last: the start of
+/// its own is lost, and the record would take it for the end of the other one.
+fn ends_another_command(record: &RunRecord, kind: &EventKind) -> bool {
+    let EventKind::CommandEnded { attempt, phase, .. } = kind else { return false };
+    let attempts = record.task(&attempt.task).map(|task| &task.attempts[..]).unwrap_or_default();
+    let commands = attempts.iter().filter(|record| record.number == attempt.number).flat_map(|record| &record.commands);
+    commands.last().is_none_or(|command| command.phase != *phase || command.end.is_some())
 }

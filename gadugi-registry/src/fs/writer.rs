@@ -1,8 +1,13 @@
 //! The thread that writes the journal of one run.
 //!
-//! Whatever is queued while it writes is written next, together: the attempt files first, then all lines
-//! by one write and, when one of them is durable, one fdatasync. So the price of a sync is shared by all
-//! that wait for one, and nobody waits for a timer.
+//! Whatever is queued while it writes is written next, together: all lines by one write and, when one of them
+//! is durable, one fdatasync; then the copies of intents get their names. So the price of a sync is shared by
+//! all that wait for one, and nobody waits for a timer.
+//!
+//! When the disk is full, the ballast is removed and what was being written is written again. From then on
+//! intents are refused, so that nothing new is started, while the ends of what runs are kept as long as there
+//! is room. The line of a refused intent is written nevertheless: the numbers in the journal have no gap, and
+//! the end of that attempt has something to follow on.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -10,10 +15,12 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
-use gadugi_core::{RegistryError, Ticket};
+use gadugi_core::{RegistryError, Ticket, crash_point};
 use tokio::sync::oneshot;
 
-use super::copies::keep_copies;
+use super::ballast::{Ballast, is_full};
+use super::copies::write_copy;
+use super::durable::Unlinked;
 
 /// How many lines are written at once at the most, so that one write stays small.
 const BATCH: usize = 1024;
@@ -21,8 +28,9 @@ const BATCH: usize = 1024;
 /// A line for the journal.
 pub(crate) struct Entry {
     pub(crate) line: String,
-    /// Where the line is also kept as a file of its own, written before the journal.
-    pub(crate) copy: Option<PathBuf>,
+    /// Of an intent: where the line is also kept as a file of its own. The folder of that file is made before the
+    /// journal is written.
+    pub(crate) intent: Option<PathBuf>,
     /// Whether it must outlive a crash of the machine.
     pub(crate) durable: bool,
 }
@@ -39,10 +47,12 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Writes to `journal`, which is open for appending at `path`.
-    pub(crate) fn start(journal: File, path: PathBuf) -> io::Result<Self> {
+    /// Writes to `journal`, which is open for appending at `path` and ends with a newline. The ballast is gone when
+    /// the thread has ended.
+    pub(crate) fn start(journal: File, path: PathBuf, ballast: Ballast) -> io::Result<Self> {
         let (queue, jobs) = mpsc::channel();
-        let mut state = State { journal, path, failure: None };
+        let length = journal.metadata()?.len();
+        let mut state = State { journal, path, length, ballast, full: None, failure: None };
         let thread = thread::Builder::new().name("gadugi-journal".into()).spawn(move || state.work(&jobs))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
@@ -68,7 +78,7 @@ impl Drop for Writer {
     }
 }
 
-/// The first failed write, told to every later ticket.
+/// The first failed write, told to every later ticket that it concerns.
 #[derive(Clone)]
 struct Failure {
     path: PathBuf,
@@ -94,6 +104,12 @@ impl Failure {
 struct State {
     journal: File,
     path: PathBuf,
+    /// How long the journal is. What a failed write leaves behind that is cut off.
+    length: u64,
+    ballast: Ballast,
+    /// Set once there was no room: intents are refused.
+    full: Option<Failure>,
+    /// Set once a write has failed for good: nothing is written any more.
     failure: Option<Failure>,
 }
 
@@ -104,14 +120,18 @@ impl State {
             batch.extend(jobs.try_iter().take(BATCH - 1));
             let kept = self.keep(&batch);
             for (at, job) in batch.into_iter().enumerate() {
-                let result = match &self.failure {
-                    Some(failure) if at >= kept => Err(failure.error()),
+                let refused = self.full.as_ref().filter(|_| job.entry.intent.is_some());
+                let result = match (&self.failure, refused) {
+                    (Some(failure), _) if at >= kept => Err(failure.error()),
+                    (_, Some(full)) => Err(full.error()),
                     _ => Ok(()),
                 };
                 // Whoever dropped the ticket does not want to know.
                 job.done.send(result).ok();
             }
         }
+        // The run is let go of. A ballast that stays only takes up room.
+        self.ballast.release().ok();
     }
 
     /// Keeps as many of these as it can, from the first on, and says how many those are. Fewer than all
@@ -120,22 +140,80 @@ impl State {
         if self.failure.is_some() {
             return 0;
         }
-        let with_copy = || batch.iter().enumerate().filter(|(_, job)| job.entry.copy.is_some());
-        let copies = with_copy().filter_map(|(_, job)| Some((job.entry.copy.as_deref()?, job.entry.line.as_bytes())));
-        let (copied, failed) = keep_copies(copies);
-        self.failure = failed.map(|(path, error)| Failure::new(&path, &error));
-        // Without its copy an entry is not kept, nor is any after it.
-        let kept = with_copy().nth(copied).map_or(batch.len(), |(at, _)| at);
-        let batch = &batch[..kept];
-        let lines: String = batch.iter().map(|job| job.entry.line.as_str()).collect();
-        let durable = batch.iter().any(|job| job.entry.durable);
-        let written = self.journal.write_all(lines.as_bytes());
-        match written.and_then(|()| if durable { self.journal.sync_data() } else { Ok(()) }) {
-            Ok(()) => kept,
-            Err(error) => {
-                self.failure = Some(Failure::new(&self.path, &error));
-                0
+        let (copies, prepared) = self.prepare(batch);
+        let durable = batch[..prepared].iter().any(|job| job.entry.durable);
+        let mut kept = self.append(&batch[..prepared]);
+        if durable && let Err(error) = self.journal.sync_data() {
+            self.failure = Some(Failure::new(&self.path, &error));
+            return 0;
+        }
+        crash_point("registry-journal-written");
+        for (at, copy) in copies {
+            if at < kept
+                && self.full.is_none()
+                && let Err(error) = copy.link()
+            {
+                self.failure.get_or_insert_with(|| Failure::new(copy.path(), &error));
+                kept = kept.min(at);
             }
         }
+        kept
+    }
+
+    /// Makes the folders of attempts that are intended, and writes the copies of their intents, with their places
+    /// in the batch. Also says how many entries can be written then, from the first on.
+    fn prepare<'a>(&mut self, batch: &'a [Job]) -> (Vec<(usize, Unlinked<'a>)>, usize) {
+        let mut copies = Vec::new();
+        for (at, job) in batch.iter().enumerate() {
+            let Some(path) = job.entry.intent.as_deref().filter(|_| self.full.is_none()) else { continue };
+            match write_copy(path, job.entry.line.as_bytes()) {
+                Ok(copy) => copies.extend(copy.map(|copy| (at, copy))),
+                Err(error) if is_full(&error) => {
+                    self.make_room(path, &error);
+                }
+                Err(error) => {
+                    self.failure = Some(Failure::new(path, &error));
+                    return (copies, at);
+                }
+            }
+        }
+        (copies, batch.len())
+    }
+
+    /// Refuses intents from now on, and gives the room of the ballast back; says whether there was any.
+    fn make_room(&mut self, path: &Path, error: &io::Error) -> bool {
+        self.full.get_or_insert_with(|| Failure::new(path, error));
+        // Where it cannot be removed it gives no room.
+        self.ballast.release().unwrap_or(false)
+    }
+
+    /// Appends lines, and says how many of them are there whole, from the first on.
+    fn append(&mut self, batch: &[Job]) -> usize {
+        let lines: String = batch.iter().map(|job| job.entry.line.as_str()).collect();
+        let lines = lines.as_bytes();
+        let begin = self.length;
+        let mut written = 0;
+        while written < lines.len() {
+            let error = match self.journal.write(&lines[written..]) {
+                Ok(0) => io::ErrorKind::WriteZero.into(),
+                Ok(more) => {
+                    written += more;
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => error,
+            };
+            // A line that is torn is taken away, so that no other one is ever glued to it.
+            written = lines[..written].iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+            let cut = self.journal.set_len(begin + written as u64);
+            let path = self.path.clone();
+            if cut.is_ok() && is_full(&error) && self.make_room(&path, &error) {
+                continue;
+            }
+            self.failure = Some(Failure::new(&path, &error));
+            break;
+        }
+        self.length = begin + written as u64;
+        lines[..written].iter().filter(|byte| **byte == b'\n').count()
     }
 }

@@ -1,13 +1,13 @@
 //! The report for scripts, described by `docs/report.schema.json`.
 
 use gadugi_core::{
-    AttemptRecord, BranchName, CommandRecord, CommitId, Outcome, Place, Report, RunId, TaskId, TaskRecord,
+    AttemptRecord, BranchName, CommandRecord, CommitId, Interruption, Outcome, Place, Report, RunId, TaskId, TaskRecord,
 };
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::LogPath;
-use super::words::{attempt_ref, open_commands, task_time};
+use super::words::{attempt_ref, open_commands, state, task_time};
 use crate::format::{EndForm, KeepPolicyForm, OutcomeForm, PathForm, PhaseForm, Seconds, Text, WorkForm, texts};
 use crate::unseen::escape_in_json;
 
@@ -32,6 +32,8 @@ struct ReportForm<'a> {
     last_event: Option<Timestamp>,
     ended: bool,
     interrupted: Option<bool>,
+    driven: bool,
+    interruptions: Vec<InterruptionForm>,
     base: Option<Text<CommitId>>,
     base_name: Option<&'a str>,
     settings: SettingsForm,
@@ -40,6 +42,14 @@ struct ReportForm<'a> {
     performance: PerformanceForm,
     tasks: Vec<TaskForm<'a>>,
     warnings: Vec<WarningForm<'a>>,
+}
+
+#[derive(Serialize)]
+struct InterruptionForm {
+    after: Option<Timestamp>,
+    resumed: Timestamp,
+    under_way: usize,
+    restarted: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -158,6 +168,8 @@ impl<'a> ReportForm<'a> {
             last_event: record.last_event,
             ended: record.ended.is_some(),
             interrupted: record.ended.map(|(_, interrupted)| interrupted),
+            driven: report.driven && record.ended.is_none(),
+            interruptions: record.interruptions.iter().map(interruption_form).collect(),
             base: header.base.clone().map(Text),
             base_name: header.base_name.as_deref(),
             settings: SettingsForm {
@@ -178,7 +190,7 @@ impl<'a> ReportForm<'a> {
                 unfinished: totals.unfinished,
             },
             performance: performance(report),
-            tasks: record.tasks.iter().map(|task| task_form(task, log)).collect(),
+            tasks: record.tasks.iter().map(|task| task_form(report, task, log)).collect(),
             warnings: report
                 .warnings
                 .iter()
@@ -190,6 +202,11 @@ impl<'a> ReportForm<'a> {
                 .collect(),
         }
     }
+}
+
+fn interruption_form(interruption: &Interruption) -> InterruptionForm {
+    let Interruption { after, resumed, under_way, restarted } = *interruption;
+    InterruptionForm { after, resumed, under_way, restarted }
 }
 
 fn performance(report: &Report) -> PerformanceForm {
@@ -215,7 +232,7 @@ fn performance(report: &Report) -> PerformanceForm {
     }
 }
 
-fn task_form<'a>(task: &'a TaskRecord, log: LogPath<'_>) -> TaskForm<'a> {
+fn task_form<'a>(report: &Report, task: &'a TaskRecord, log: LogPath<'_>) -> TaskForm<'a> {
     let spec = &task.task.spec;
     let file = spec.source.file.as_path();
     TaskForm {
@@ -225,7 +242,7 @@ fn task_form<'a>(task: &'a TaskRecord, log: LogPath<'_>) -> TaskForm<'a> {
         line: (spec.source.line > 0).then_some(spec.source.line),
         agent: spec.action.agent.as_deref(),
         needs: texts(&task.task.needs),
-        state: if task.state.is_finished() { "finished" } else { task.state.word() },
+        state: if task.state.is_finished() { "finished" } else { state(report, task) },
         outcome: task.outcome().map(ended_form),
         task_seconds: task_time(task).map(Seconds),
         attempts: task.attempts.iter().map(|attempt| attempt_form(task, attempt, log)).collect(),

@@ -5,7 +5,7 @@ use quick_junit::{NonSuccessKind, Report as JUnit, TestCase, TestCaseStatus, Tes
 
 use super::LogTail;
 use super::escape::xml;
-use super::words::{attempt_ref, attempt_time, command};
+use super::words::{attempt_ref, attempt_time, command, state};
 
 /// A report as JUnit XML: the run is a test suite, a task is a test case.
 ///
@@ -27,7 +27,7 @@ pub fn junit(report: &Report, tail: LogTail<'_>) -> String {
     if let Some((Some(wall), _)) = record.ended {
         suite.set_time(wall);
     }
-    suite.add_test_cases(record.tasks.iter().map(|task| case(task, tail)));
+    suite.add_test_cases(record.tasks.iter().map(|task| case(report, task, tail)));
     let mut junit = JUnit::new("gadugi");
     if let Some((Some(wall), _)) = record.ended {
         junit.set_time(wall);
@@ -36,7 +36,7 @@ pub fn junit(report: &Report, tail: LogTail<'_>) -> String {
     junit.to_string().expect("cannot fail because it is written to memory, from strings")
 }
 
-fn case(task: &TaskRecord, tail: LogTail<'_>) -> TestCase {
+fn case(report: &Report, task: &TaskRecord, tail: LogTail<'_>) -> TestCase {
     let mut status = match task.outcome() {
         Some(Outcome::Succeeded) => TestCaseStatus::success(),
         Some(outcome) if task.attempts.is_empty() => {
@@ -51,7 +51,7 @@ fn case(task: &TaskRecord, tail: LogTail<'_>) -> TestCase {
         }
         None => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-            status.set_type("not over").set_message(task.state.word());
+            status.set_type("not over").set_message(state(report, task));
             status
         }
     };

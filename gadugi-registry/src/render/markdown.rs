@@ -6,7 +6,9 @@ use gadugi_core::{AttemptRecord, CommitId, Outcome, Phase, Place, Report, TaskRe
 
 use super::LogPath;
 use super::escape::{block, code, code_cell, inline, shell};
-use super::words::{UNKNOWN, attempt_ref, attempt_time, command, count, duration, open_commands, task_time, totals};
+use super::words::{
+    UNKNOWN, attempt_ref, attempt_time, command, count, duration, open_commands, state, task_time, totals,
+};
 
 /// What a cell holds where there is nothing to know.
 const NONE: &str = "-";
@@ -19,7 +21,7 @@ pub fn markdown(report: &Report, log: LogPath<'_>) -> String {
     summary(&mut out, report);
     table(&mut out, report);
     for task in &report.record.tasks {
-        section(&mut out, task, log);
+        section(&mut out, report, task, log);
     }
     performance(&mut out, report);
     warnings(&mut out, report);
@@ -56,7 +58,8 @@ fn summary(out: &mut Paragraphs, report: &Report) {
         Some((Some(wall), true)) => format!("It was stopped after {}, before all tasks were through.", duration(wall)),
         Some((None, false)) => "How long it took is not known, since the machine was restarted.".to_owned(),
         Some((None, true)) => "It was stopped before all tasks were through.".to_owned(),
-        None => "Its end is not recorded: it goes on, or its driver died.".to_owned(),
+        None if report.driven => "It goes on.".to_owned(),
+        None => "It is interrupted: nobody drives it, and what it has started may still run.".to_owned(),
     };
     out.add(&format!("{} {end}", totals(&report.totals)));
     let mut facts = Vec::new();
@@ -71,6 +74,7 @@ fn summary(out: &mut Paragraphs, report: &Report) {
     if let Some(started) = record.started {
         facts.push(format!("Started: {}", started.strftime("%Y-%m-%d %H:%M:%S UTC")));
     }
+    facts.extend(record.interruptions.iter().map(|interruption| format!("Interrupted: {interruption}")));
     out.list(&facts);
 }
 
@@ -85,7 +89,7 @@ fn table(out: &mut Paragraphs, report: &Report) {
         let work = last.and_then(|last| last.work.as_ref());
         let has_worktree = last.is_some_and(|last| last.lease.is_some());
         let cells = [
-            task.state.word().to_owned(),
+            state(report, task).to_owned(),
             code_cell(task.task.spec.id.as_str()),
             inline(&task.task.spec.title),
             branch(task).map_or(NONE.to_owned(), |branch| code_cell(&branch)),
@@ -112,10 +116,10 @@ fn branch(task: &TaskRecord) -> Option<String> {
     Some(task.last()?.lease.as_ref()?.branch.as_ref()?.to_string())
 }
 
-fn section(out: &mut Paragraphs, task: &TaskRecord, log: LogPath<'_>) {
+fn section(out: &mut Paragraphs, report: &Report, task: &TaskRecord, log: LogPath<'_>) {
     let spec = &task.task.spec;
     out.add(&format!("### {}: {}", code(spec.id.as_str()), inline(&spec.title)));
-    let outcome = task.outcome().map_or_else(|| task.state.word().to_owned(), |outcome| inline(&outcome.to_string()));
+    let outcome = task.outcome().map_or_else(|| state(report, task).to_owned(), |outcome| inline(&outcome.to_string()));
     let mut facts = vec![format!("Outcome: {outcome}")];
     if !spec.source.file.as_os_str().is_empty() {
         facts.push(format!("Task file: {}", code(&spec.source.to_string())));
@@ -282,6 +286,9 @@ fn next_steps(out: &mut Paragraphs, report: &Report) {
             writeln!(steps, "# {title}\n{}", commands.join("\n")).ok();
         }
     };
+    if report.record.ended.is_none() && !report.driven {
+        step("Go on with the run", vec![format!("gadugi resume {run}")]);
+    }
     let tasks = || report.record.tasks.iter();
     let review = tasks().filter_map(|task| {
         let (base, branch) = commits_of(task)?;

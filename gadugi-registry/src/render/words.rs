@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gadugi_core::{AttemptRecord, AttemptRef, CommandRecord, Phase, TaskRecord, Totals};
+use gadugi_core::{AttemptRecord, AttemptRef, CommandRecord, Phase, Report, TaskRecord, TaskState, Totals};
 
 /// For what was begun and whose figure nobody knows.
 pub(super) const UNKNOWN: &str = "unknown";
@@ -38,6 +38,16 @@ pub(super) fn totals(totals: &Totals) -> String {
     ];
     let parts: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
     format!("{}: {}.", count(totals.tasks as u64, "task"), parts.join(", "))
+}
+
+/// Where a task stands. Of a run that nobody drives nobody knows whether a command of it still runs.
+pub(super) fn state(report: &Report, task: &TaskRecord) -> &'static str {
+    match &task.state {
+        TaskState::Finished(outcome) => outcome.word(),
+        state if report.driven => state.word(),
+        TaskState::Queued | TaskState::Blocked { .. } => "not started",
+        _ => "interrupted",
+    }
 }
 
 /// The measured time of an attempt's commands; `None` when the end of none is known.

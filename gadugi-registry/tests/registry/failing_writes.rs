@@ -1,15 +1,15 @@
 //! Disks that are full, files that may not grow, folders that cannot be written.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::Command;
 
-use gadugi_core::{Event, EventKind, Registry, RegistryError, RunLog, WarningKind};
+use gadugi_core::{Event, EventKind, Phase, Registry, RegistryError, RunLog, WarningKind};
 use gadugi_registry::FsRegistry;
 use tempfile::TempDir;
 
-use crate::sample::{CHILD_STATE, attempt, child_state, let_go, simple_header, start_of_time};
+use crate::sample::{CHILD_STATE, Story, attempt, child_state, keep, let_go, simple_header, start_of_time};
 
 /// A small file system in memory, taken away again at the end.
 struct Tmpfs(TempDir);
@@ -80,62 +80,136 @@ fn write_error(error: &RegistryError) -> io::ErrorKind {
     }
 }
 
-#[tokio::test]
-async fn on_a_full_disk_the_first_failed_write_and_all_later_ones_are_told() {
-    let Some(disk) = Tmpfs::new("size=256k") else { return };
-    let registry = FsRegistry::new(disk.path());
-    let header = simple_header('1', 2);
-    let ballast = disk.path().join("ballast");
-    fs::write(&ballast, [0; 64 * 1024]).expect("there is room");
-    let mut log = registry.create(&header).await.expect("a new run");
-    let (kept, error) = fill(log.as_mut()).await;
-    assert!(kept > 10);
-    assert_eq!(write_error(&error), io::ErrorKind::StorageFull);
-    // Room that comes back is not used: what was begun then would stand behind a hole.
-    fs::remove_file(&ballast).expect("it was there");
-    let kind = EventKind::AttemptIntended { attempt: attempt("t1", 1), executor: "fake".into() };
-    let later = log.intent(&Event { seq: kept + 1, at: start_of_time(), kind }).await;
-    assert_eq!(write_error(&later.expect_err("nothing is written any more")), io::ErrorKind::StorageFull);
-    let history = registry.load(&header.run).await.expect("the run is readable");
-    assert_eq!((history.events.len() as u64, history.damage), (kept, Vec::new()));
-    assert!(history.driven);
+fn intent(seq: u64, task: &str) -> Event {
+    let kind = EventKind::AttemptIntended { attempt: attempt(task, 1), executor: "fake".into() };
+    Event { seq, at: start_of_time(), kind }
 }
 
 #[tokio::test]
-async fn on_a_full_disk_no_intent_is_half_kept() {
-    let Some(disk) = Tmpfs::new("size=128k") else { return };
+async fn on_a_full_disk_nothing_new_begins_and_the_ends_of_what_runs_are_kept() {
+    let Some(disk) = Tmpfs::new("size=512k") else { return };
     let registry = FsRegistry::new(disk.path());
-    let header = simple_header('2', 1000);
-    let Ok(mut log) = registry.create(&header).await else {
-        let listed = registry.list().await.expect("readable");
-        assert_eq!(listed, [], "a run that could not be made is none");
-        return;
-    };
-    for seq in 1.. {
-        let kind = EventKind::AttemptIntended { attempt: attempt(&format!("t{seq}"), 1), executor: "fake".into() };
-        let kept = log.intent(&Event { seq, at: start_of_time(), kind }).await;
-        let history = registry.load(&header.run).await.expect("the run is readable");
-        assert_eq!(history.damage, Vec::<String>::new());
-        if let Err(error) = kept {
-            assert_eq!(write_error(&error), io::ErrorKind::StorageFull);
-            assert_eq!(history.events.len() as u64, seq - 1);
-            break;
-        }
-        assert_eq!(history.events.len() as u64, seq);
+    let header = simple_header('1', 2);
+    let mut log = registry.create(&header).await.expect("a new run");
+    let ballast = registry.run_folder(&header.run).join("ballast");
+    assert_eq!(fs::metadata(&ballast).expect("a ballast").len(), 256 * 1024);
+    let first = attempt("t1", 1);
+    let mut story = Story::new(header.run.clone());
+    story.then(EventKind::RunStarted).intent(&first).worktree(&first).started(&first, Phase::Main);
+    for event in &story.events {
+        keep(&mut log, event).await;
     }
+    // Something else fills the disk.
+    let mut other = fs::File::create(disk.path().join("other")).expect("a file");
+    let full = std::iter::repeat_with(|| other.write_all(&[0; 4096])).find_map(Result::err).expect("the disk is full");
+    assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+    let mut told = Vec::new();
+    for seq in 5..=60 {
+        let event = if seq % 10 == 0 { intent(seq, "t2") } else { big(seq) };
+        let ticket = if seq % 10 == 0 { log.intent(&event) } else { log.note(&event) };
+        told.push((event, ticket.await));
+    }
+    assert!(!ballast.exists());
+    let (intents, notes): (Vec<_>, Vec<_>) = told.into_iter().partition(|(event, _)| event.seq % 10 == 0);
+    assert!(notes.iter().all(|(_, told)| told.is_ok()), "{notes:?}");
+    for (_, told) in intents {
+        assert_eq!(write_error(&told.expect_err("nothing new begins")), io::ErrorKind::StorageFull);
+    }
+    let history = registry.load(&header.run).await.expect("the run is readable");
+    assert!(history.events.iter().map(|event| event.seq).eq(1..=60));
+    drop(log);
+    drop(other);
+
+    // There is room again.
+    fs::remove_file(disk.path().join("other")).expect("it was there");
+    let_go(&registry, &header.run).await;
+    let (_, mut log) = registry.resume(&header.run).await.expect("it is taken over");
+    assert!(ballast.exists());
+    log.note(&big(61)).await.expect("there is room");
+    drop(log);
+    assert!(!ballast.exists());
+}
+
+#[tokio::test]
+async fn a_run_can_be_taken_over_on_a_full_disk_when_its_driver_was_killed() {
+    let Some(disk) = Tmpfs::new("size=512k") else { return };
+    let registry = FsRegistry::new(disk.path());
+    let header = simple_header('2', 2);
+    drop(registry.create(&header).await.expect("a new run"));
+    let_go(&registry, &header.run).await;
+    let folder = registry.run_folder(&header.run);
+    // As a killed driver leaves it.
+    fs::write(folder.join("ballast"), vec![0; 256 * 1024]).expect("a ballast");
+    let mut other = fs::File::create(disk.path().join("other")).expect("a file");
+    std::iter::repeat_with(|| other.write_all(&[0; 4096])).find_map(Result::err).expect("the disk is full");
+    let (_, mut log) = registry.resume(&header.run).await.expect("it is taken over");
+    assert_eq!(registry.owner(&header.run).expect("readable").expect("this process").pid, std::process::id());
+    for seq in 1..20 {
+        log.note(&big(seq)).await.expect("there is room");
+    }
+    assert!(!folder.join("ballast").exists());
+    drop(other);
+}
+
+#[tokio::test]
+async fn on_a_disk_that_fills_at_any_moment_all_that_was_confirmed_is_found() {
+    let mut filled = 0;
+    for size in (272..=672).step_by(4) {
+        let Some(disk) = Tmpfs::new(&format!("size={size}k")) else { return };
+        let registry = FsRegistry::new(disk.path());
+        let header = simple_header('3', 40);
+        let mut log = match registry.create(&header).await {
+            Ok(log) => log,
+            Err(error) => {
+                assert_eq!(write_error(&error), io::ErrorKind::StorageFull, "with {size} KiB: {error}");
+                assert_eq!(registry.list().await.expect("readable"), [], "with {size} KiB");
+                continue;
+            }
+        };
+        let mut confirmed = Vec::new();
+        for seq in 1..=240 {
+            let (event, ticket) = match seq % 6 {
+                1 => {
+                    let event = intent(seq, &format!("t{}", seq / 6 + 1));
+                    (event.clone(), log.intent(&event))
+                }
+                _ => (big(seq), log.note(&big(seq))),
+            };
+            match ticket.await {
+                Ok(()) => confirmed.push(event),
+                Err(error) => assert_eq!(write_error(&error), io::ErrorKind::StorageFull, "with {size} KiB: {error}"),
+            }
+        }
+        filled += usize::from(confirmed.len() < 240);
+        drop(log);
+        let_go(&registry, &header.run).await;
+        let history = registry.load(&header.run).await.expect("the run is readable");
+        assert_eq!(history.damage, Vec::<String>::new(), "with {size} KiB");
+        assert!(history.events.iter().map(|event| event.seq).eq(1..=history.events.len() as u64), "with {size} KiB");
+        for event in &confirmed {
+            assert!(history.events.contains(event), "{event:?} is lost with {size} KiB");
+        }
+        // Whatever it says, it can be taken over, or says that there is no room.
+        match registry.resume(&header.run).await {
+            Ok((again, _)) => assert_eq!(again.events, history.events),
+            Err(error) => assert_eq!(write_error(&error), io::ErrorKind::StorageFull, "with {size} KiB: {error}"),
+        }
+    }
+    assert!(filled > 10, "{filled}");
 }
 
 #[tokio::test]
 async fn a_run_that_does_not_fit_on_the_disk_is_no_run() {
-    for size in (4..=64).step_by(4) {
+    for size in (4..=340).step_by(4) {
         let Some(disk) = Tmpfs::new(&format!("size={size}k")) else { return };
         let registry = FsRegistry::new(disk.path());
-        let header = simple_header('3', 100);
+        let header = simple_header('4', 100);
         match registry.create(&header).await {
             Ok(_) => assert!(registry.load(&header.run).await.expect("a run").driven),
             Err(error) => {
                 assert_eq!(write_error(&error), io::ErrorKind::StorageFull, "with {size} KiB: {error}");
                 assert_eq!(registry.list().await.expect("readable"), [], "with {size} KiB");
+                assert!(!registry.run_folder(&header.run).join("ballast").exists(), "with {size} KiB");
             }
         }
     }
@@ -145,7 +219,7 @@ async fn a_run_that_does_not_fit_on_the_disk_is_no_run() {
 async fn in_a_read_only_place_nothing_can_be_created_and_everything_can_be_read() {
     let Some(disk) = Tmpfs::new("size=1m") else { return };
     let registry = FsRegistry::new(disk.path());
-    let (first, second) = (simple_header('4', 1), simple_header('5', 1));
+    let (first, second) = (simple_header('5', 1), simple_header('6', 1));
     drop(registry.create(&first).await.expect("a new run"));
     disk.remount("ro");
     let error = registry.create(&second).await.err().expect("it cannot be made");
@@ -153,6 +227,9 @@ async fn in_a_read_only_place_nothing_can_be_created_and_everything_can_be_read(
     let_go(&registry, &first.run).await;
     assert_eq!(registry.list().await.expect("runs").len(), 1);
     assert_eq!(registry.find("latest").expect("one"), first.run);
+    assert_eq!(registry.load(&first.run).await.expect("a run").damage, Vec::<String>::new());
+    let error = registry.resume(&first.run).await.err().expect("it cannot be taken over");
+    assert_eq!(write_error(&error), io::ErrorKind::ReadOnlyFilesystem);
 }
 
 #[tokio::test]
@@ -201,7 +278,7 @@ async fn what_was_confirmed_before_a_file_could_not_grow_is_found_by_another_pro
     let folder = tempfile::tempdir().expect("a folder");
     let status = Command::new("sh")
         // The signal that comes with the error would end the process.
-        .args(["-c", "trap '' XFSZ; ulimit -f 100; exec \"$0\" \"$@\""])
+        .args(["-c", "trap '' XFSZ; ulimit -f 800; exec \"$0\" \"$@\""])
         .arg(std::env::current_exe().expect("this program"))
         .args(["--exact", "failing_writes::in_a_process_whose_files_may_not_grow", "--ignored", "--quiet"])
         .env(CHILD_STATE, folder.path())

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use gadugi_core::{
     AttemptNo, AttemptRef, Clock, Event, EventKind, ExecEnd, ExecIdentity, ExecUsage, ExitStatus, Failure, KeepReason,
-    Lease, Outcome, OutputSummary, Phase, RawTask, Registry, RegistryError, RunHeader, RunHistory, StopReason, TaskId,
-    WarningKind, Work,
+    Lease, Moment, Outcome, OutputSummary, Phase, RawTask, Registry, RegistryError, RetryFrom, RunHeader, RunHistory,
+    StopReason, TaskId, WarningKind, Work,
 };
 use gadugi_registry::FsRegistry;
 use gadugi_registry::format::event_to_json;
@@ -59,15 +59,12 @@ fn a_run_lies_in_the_files_that_are_described() {
         assert_snapshot!("files", files(&folder).join("\n"));
         assert_snapshot!("journal", fs::read_to_string(folder.join("journal.jsonl")).expect("a journal"));
     });
-    assert_eq!(
-        fs::read_to_string(folder.join("tasks/check/1/check-exit.json")).expect("an end"),
-        fs::read_to_string(folder.join("journal.jsonl"))
-            .expect("a journal")
-            .lines()
-            .find(|line| line.contains(r#""phase":"check","status""#))
-            .map(|line| format!("{line}\n"))
-            .expect("the end of the check"),
-    );
+    let read = |name: &str| fs::read_to_string(folder.join(name)).expect("a file");
+    let journal = read("journal.jsonl");
+    let is_intent = |line: &&str| line.contains(r#""attempt_intended","task":"check""#);
+    let intent = journal.lines().find(is_intent).expect("the intent of the check");
+    assert_eq!(read("tasks/check/1/intent.json"), format!("{intent}\n"));
+    assert_eq!(read("run.copy.json"), read("run.json"));
 }
 
 #[test]
@@ -105,7 +102,7 @@ fn only_the_owner_can_look_into_a_run() {
 fn scripts_read_the_words_of_the_journal() {
     let (_, events) = every_outcome();
     let ended = events.iter().find(|event| matches!(event.kind, EventKind::CommandEnded { .. })).expect("an end");
-    assert_snapshot!(event_to_json(ended).expect("it has a format"), @r#"{"v":1,"seq":6,"at":"2026-11-22T08:33:55.6Z","kind":"command_ended","task":"ok","attempt":1,"phase":"main","status":{"kind":"code","code":0},"took_seconds":2.00025,"output_bytes":1234,"dropped_bytes":0,"leaked":false,"cpu_seconds":0.9,"peak_memory_bytes":8388608}"#);
+    assert_snapshot!(event_to_json(ended).expect("it has a format"), @r#"{"v":2,"seq":6,"at":"2026-11-22T08:33:55.6Z","kind":"command_ended","task":"ok","attempt":1,"phase":"main","status":{"kind":"code","code":0},"took_seconds":2.00025,"output_bytes":1234,"dropped_bytes":0,"leaked":false,"cpu_seconds":0.9,"peak_memory_bytes":8388608}"#);
 }
 
 /// Writes one event, changes its line as a later or an older version would write it, and reads it.
@@ -143,8 +140,8 @@ fn a_member_that_is_not_known_is_ignored() {
 
 #[test]
 fn a_newer_version_of_an_event_is_refused() {
-    let error = reread(&started(), |line| line.replace(r#""v":1"#, r#""v":2"#)).expect_err("it is too new");
-    assert!(matches!(error, RegistryError::TooNew { found: 2, known: 1, .. }), "{error}");
+    let error = reread(&started(), |line| line.replace(r#""v":2"#, r#""v":3"#)).expect_err("it is too new");
+    assert!(matches!(error, RegistryError::TooNew { found: 3, known: 2, .. }), "{error}");
 }
 
 #[test]
@@ -153,9 +150,21 @@ fn a_newer_version_of_a_run_is_refused() {
     let header = simple_header('n', 1);
     wait(write(&registry, &header, &[]));
     let path = registry.run_folder(&header.run).join("run.json");
-    fs::write(&path, r#"{"v": 2, "all": "new"}"#).expect("a newer header");
+    fs::write(&path, sealed("{\n  \"v\": 3,\n  \"all\": \"new\"\n}\n")).expect("a newer header");
     let error = wait(registry.load(&header.run)).expect_err("it is too new");
-    assert_snapshot!(error.to_string().replace(&path.display().to_string(), "RUN"), @"RUN has format 2; this version reads up to 1");
+    assert_snapshot!(error.to_string().replace(&path.display().to_string(), "RUN"), @"RUN has format 3; this version reads up to 2");
+}
+
+/// The file with its checksum, made as the documentation of the format says.
+fn sealed(json: &str) -> String {
+    let (at, _) = json.match_indices('\n').nth(1).expect("two lines");
+    let (head, tail) = json.split_at(at + 1);
+    format!("{head}  \"crc\": \"{:08x}\",\n{tail}", crc32c::crc32c(json.as_bytes()))
+}
+
+/// The file without its checksum.
+fn unsealed(json: &str) -> String {
+    json.lines().enumerate().filter(|(n, _)| *n != 2).map(|(_, line)| format!("{line}\n")).collect()
 }
 
 #[test]
@@ -164,13 +173,18 @@ fn a_header_that_makes_no_sense_is_damaged() {
     let header = header('d', vec![raw("one", &[]), raw("two", &["one"])]);
     wait(write(&registry, &header, &[]));
     let path = registry.run_folder(&header.run).join("run.json");
-    let json = fs::read_to_string(&path).expect("a header");
+    fs::remove_file(registry.run_folder(&header.run).join("run.copy.json")).expect("a copy");
+    let whole = fs::read_to_string(&path).expect("a header");
+    let json = unsealed(&whole);
+    assert_eq!(sealed(&json), whole);
     for (change, wanted) in [
-        (json.replace(r#""one""#, r#""One""#), "is not a valid task id"),
-        (json.replace(r#""id": "two""#, r#""id": "one""#), "the task id `one` is taken"),
-        (json.replace(r#""created""#, r#""made""#), "missing field `created`"),
+        (sealed(&json.replace(r#""one""#, r#""One""#)), "is not a valid task id"),
+        (sealed(&json.replace(r#""id": "two""#, r#""id": "one""#)), "the task id `one` is taken"),
+        (sealed(&json.replace(r#""created""#, r#""made""#)), "missing field `created`"),
         (json[..json.len() / 2].to_owned(), "EOF while parsing"),
         (String::new(), "EOF while parsing"),
+        (whole.replace("\"one\"", "\"eno\""), "its checksum is wrong"),
+        (json.clone(), "its checksum is wrong"),
     ] {
         fs::write(&path, change).expect("a damaged header");
         let error = wait(registry.load(&header.run)).expect_err("it is damaged");
@@ -294,6 +308,10 @@ fn any_end() -> impl Strategy<Value = ExecEnd> {
     )
 }
 
+fn any_moment() -> impl Strategy<Value = Moment> {
+    (any::<String>(), any_duration()).prop_map(|(boot, uptime)| Moment { boot, uptime })
+}
+
 fn any_warning() -> impl Strategy<Value = WarningKind> {
     prop_oneof![
         Just(WarningKind::Fallback),
@@ -303,7 +321,10 @@ fn any_warning() -> impl Strategy<Value = WarningKind> {
         Just(WarningKind::Stop),
         Just(WarningKind::LeakedProcess),
         Just(WarningKind::DroppedOutput),
-        Just(WarningKind::LeftOut)
+        Just(WarningKind::LeftOut),
+        Just(WarningKind::NotHeld),
+        Just(WarningKind::Interruption),
+        Just(WarningKind::Damage)
     ]
 }
 
@@ -312,7 +333,7 @@ fn any_kind() -> impl Strategy<Value = EventKind> {
     let stop = prop_oneof![any_clock().prop_map(StopReason::TimedOut), Just(StopReason::Cancelled)];
     prop_oneof![
         Just(EventKind::RunStarted),
-        Just(EventKind::RunResumed { moment: None }),
+        option::of(any_moment()).prop_map(|moment| EventKind::RunResumed { moment }),
         Just(EventKind::RunSuspended),
         Just(EventKind::RunContinued),
         (any::<String>(), any::<String>())
@@ -368,17 +389,21 @@ fn any_header() -> impl Strategy<Value = RunHeader> {
     let rest = (btree_map(any::<String>(), any::<String>(), 0..3), vec(any::<String>(), 0..3), any::<i32>());
     let place = (any_path(), any::<usize>(), option::of(any_commit()), option::of(any::<String>()));
     let cpus = option::of(any::<f64>().prop_filter("JSON has no other numbers", |cpus| cpus.is_finite()));
-    (texts, limits, rest, place, cpus, 1..=9_usize).prop_map(|(texts, limits, rest, place, cpus, jobs)| {
+    let retry = (any::<bool>(), any_duration());
+    (texts, limits, rest, place, cpus, 1..=9_usize, option::of(any_moment()), retry).prop_map(|parts| {
+        let (texts, limits, rest, place, cpus, jobs, moment, (previous, retry_delay)) = parts;
         let mut task: RawTask = raw("any", &["needed"]);
         (task.spec.title, task.spec.action.stdin, task.spec.check, task.spec.executor) = texts;
         (task.spec.limits.timeout, task.spec.limits.idle_timeout, task.spec.limits.grace) = limits;
         (task.spec.env, task.spec.secrets, task.spec.priority) = rest;
         task.spec.resources.cpus = cpus;
+        task.spec.retry_delay = retry_delay;
+        task.spec.retry_from = if previous { RetryFrom::Previous } else { RetryFrom::Base };
         let (base, base_name);
         (task.spec.source.file, task.spec.source.line, base, base_name) = place;
         let mut header = header('x', vec![task, raw("needed", &[])]);
         header.settings.jobs = jobs.try_into().expect("not 0");
-        RunHeader { base, base_name, ..header }
+        RunHeader { base, base_name, moment, ..header }
     })
 }
 

@@ -84,19 +84,3 @@ async fn the_files_of_a_run_are_those_that_are_described() {
         }
     }
 }
-
-/// Version 1 as it was when it was made. Never to be changed: whoever wrote such files wants to read them.
-#[tokio::test]
-async fn the_first_version_is_read_for_ever() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let registry = FsRegistry::new(folder.path());
-    let (header, events) = every_outcome();
-    let files = registry.run_folder(&header.run);
-    fs::create_dir_all(&files).expect("a folder");
-    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1");
-    for name in ["run.json", "journal.jsonl"] {
-        fs::copy(old.join(name), files.join(name)).expect("a fixture");
-    }
-    let history = registry.load(&header.run).await.expect("the run");
-    assert_eq!((history.header, history.events, history.damage), (header, events, Vec::new()));
-}

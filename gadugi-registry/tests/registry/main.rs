@@ -4,8 +4,10 @@ mod damage;
 mod driving;
 mod failing_writes;
 mod finding;
+mod first_version;
 mod formats;
 mod formats_page;
 mod reports;
+
 mod sample;
 mod schema;

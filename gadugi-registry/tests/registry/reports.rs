@@ -4,10 +4,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gadugi_core::{AttemptRef, Event, EventKind, ExitStatus, Outcome, Phase, Registry, Report, RunHeader, RunRecord};
+use gadugi_core::{
+    AttemptRef, Event, EventKind, ExitStatus, Moment, Outcome, Phase, Registry, Report, RunHeader, RunRecord,
+};
 use gadugi_registry::FsRegistry;
 use gadugi_registry::render::{json, junit, markdown, write_reports};
 use insta::{assert_snapshot, with_settings};
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use crate::sample::{Story, attempt, every_outcome, header, raw, simple_header, write};
@@ -74,7 +77,7 @@ fn a_run_of_which_nothing_is_known_yet_can_be_reported() {
     let report = report(simple_header('0', 2), &[]);
     let text = markdown(&report, &no_path);
     for line in [
-        "2 tasks: 2 not over. Its end is not recorded: it goes on, or its driver died.",
+        "2 tasks: 2 not over. It goes on.",
         "| Wall time | unknown |",
         "| Sum of task times | unknown (no command has ended) |",
         "| Critical path | unknown (no command has ended) |",
@@ -82,6 +85,51 @@ fn a_run_of_which_nothing_is_known_yet_can_be_reported() {
         assert!(text.lines().any(|other| other == line), "{line}\nis not in\n{text}");
     }
     schema::check(&serde_json::from_str(&json(&report, &no_path)).expect("JSON"));
+}
+
+#[test]
+fn a_run_that_nobody_drives_is_not_said_to_run() {
+    let header = header('i', vec![raw("done", &[]), raw("runs", &[]), raw("waits", &["runs"]), raw("ready", &[])]);
+    let mut story = Story::new(header.run.clone());
+    story.then(EventKind::RunStarted);
+    let runs = attempt("runs", 1);
+    story.whole("done", ExitStatus::Code(0), Outcome::Succeeded).intent(&runs).worktree(&runs);
+    let moment = |boot: &str| Some(Moment { boot: boot.into(), uptime: Duration::from_secs(99) });
+    story.then(EventKind::RunResumed { moment: moment("one") }).started(&runs, Phase::Main);
+    story.then(EventKind::RunResumed { moment: moment("two") });
+    let report = report(header, &story.events).driven(false);
+    with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "../snapshots" }, {
+        assert_snapshot!("interrupted.md", markdown(&report, &no_path));
+        assert_snapshot!("interrupted.xml", junit(&report, &|_, _| None));
+    });
+    let value: Value = serde_json::from_str(&json(&report, &no_path)).expect("JSON");
+    schema::check(&value);
+    assert_eq!((&value["driven"], &value["ended"]), (&Value::Bool(false), &Value::Bool(false)));
+    let states: Vec<_> = value["tasks"].as_array().expect("tasks").iter().map(|task| task["state"].as_str()).collect();
+    assert_eq!(states, [Some("finished"), Some("interrupted"), Some("not started"), Some("not started")]);
+    assert_eq!(
+        value["interruptions"],
+        serde_json::json!([
+            { "after": "2026-11-22T08:33:56.1Z", "resumed": "2026-11-22T08:33:56.2Z", "under_way": 1, "restarted": null },
+            { "after": "2026-11-22T08:33:56.3Z", "resumed": "2026-11-22T08:33:56.4Z", "under_way": 1, "restarted": true },
+        ])
+    );
+}
+
+#[test]
+fn a_clock_that_is_set_back_or_forward_makes_no_figure_negative() {
+    let (header, mut events) = every_outcome();
+    let whole = report(header.clone(), &events);
+    let year = SignedDuration::from_hours(365 * 24);
+    for (n, event) in events.iter_mut().enumerate() {
+        event.at = if n % 2 == 0 { event.at - year } else { event.at + year };
+    }
+    let report = report(header, &events);
+    assert_eq!(report.performance.wall, whole.performance.wall);
+    assert_eq!(report.performance.task_time, whole.performance.task_time);
+    let value: Value = serde_json::from_str(&json(&report, &no_path)).expect("JSON");
+    // It refuses what is below the least that a figure can be.
+    schema::check(&value);
 }
 
 #[test]

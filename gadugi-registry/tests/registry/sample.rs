@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gadugi_core::{
     AttemptNo, AttemptRef, Clock, Event, EventKind, ExecEnd, ExecIdentity, ExecUsage, ExitStatus, Failure, KeepReason,
-    Lease, Limits, Outcome, OutputSummary, Phase, Plan, Program, RawPlan, RawTask, Registry, Resources, RunHeader,
-    RunId, RunLog, RunSettings, SourceLocation, StopReason, TaskId, TaskSpec, WarningKind, Work,
+    Lease, Limits, Moment, Outcome, OutputSummary, Phase, Plan, Program, RawPlan, RawTask, Registry, Resources,
+    RetryFrom, RunHeader, RunId, RunLog, RunSettings, SourceLocation, StopReason, TaskId, TaskSpec, WarningKind, Work,
 };
 use gadugi_registry::FsRegistry;
 use jiff::{SignedDuration, Timestamp};
@@ -77,11 +77,15 @@ pub(crate) fn full_header() -> RunHeader {
         grace: Duration::from_secs(5),
     };
     full.spec.retries = 2;
+    full.spec.retry_delay = Duration::from_millis(2500);
+    full.spec.retry_from = RetryFrom::Previous;
     full.spec.env = BTreeMap::from([("RUST_LOG".to_owned(), "debug".to_owned())]);
     full.spec.secrets = vec!["API_KEY".into()];
     full.spec.priority = -3;
     full.spec.resources = Resources { image: Some("rust:1".into()), memory: Some(4 << 30), cpus: Some(1.5) };
-    header('a', vec![raw("plain", &[]), full])
+    let moment =
+        Moment { boot: "76c1841c-dc2d-46eb-9313-a4728fe52765".into(), uptime: Duration::from_millis(9_182_001) };
+    RunHeader { moment: Some(moment), ..header('a', vec![raw("plain", &[]), full]) }
 }
 
 /// Writes events one after the other, a tenth of a second apart.
@@ -181,6 +185,22 @@ impl Story {
 
 /// A run in which every outcome and every kind of event occurs.
 pub(crate) fn every_outcome() -> (RunHeader, Vec<Event>) {
+    let (header, mut story) = outcomes();
+    story.then(EventKind::RunSuspended).then(EventKind::RunContinued);
+    let moment =
+        Moment { boot: "76c1841c-dc2d-46eb-9313-a4728fe52765".into(), uptime: Duration::from_millis(9_182_001) };
+    story.then(EventKind::RunResumed { moment: Some(moment) }).run_ended();
+    (header, story.events)
+}
+
+/// The run of the files in `fixtures/v1`.
+pub(crate) fn first_version() -> (RunHeader, Vec<Event>) {
+    let (header, mut story) = outcomes();
+    story.run_ended();
+    (header, story.events)
+}
+
+fn outcomes() -> (RunHeader, Story) {
     let mut tasks: Vec<RawTask> = [
         "ok",
         "flaky",
@@ -262,8 +282,7 @@ pub(crate) fn every_outcome() -> (RunHeader, Vec<Event>) {
         message: "cannot remove `x` <here>\u{7}".into(),
     });
     story.then(EventKind::Warning { kind: WarningKind::Fallback, task: None, message: "no Docker".into() });
-    story.run_ended();
-    (header, story.events)
+    (header, story)
 }
 
 /// Hands an event to the method of the log that it is for.
@@ -282,6 +301,20 @@ pub(crate) async fn write(registry: &dyn Registry, header: &RunHeader, events: &
     let mut log = registry.create(header).await.expect("a new run");
     for event in events {
         keep(&mut log, event).await;
+    }
+}
+
+/// Copies a folder with all that is in it to a place that is free.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).expect("a copy");
+        }
     }
 }
 
