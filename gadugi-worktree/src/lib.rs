@@ -11,6 +11,8 @@
 //!   anything there, also another `.git`.
 //! - Worktrees are registered one after the other under a lock of the repository, since git and gix lose entries
 //!   otherwise. Where gix would not do as git does, `git worktree add` is called.
+//! - A process may be killed at any moment. What it was making is recorded, its locks say that they are its, and the next
+//!   one undoes or repeats the rest; see `tests/git/killed.rs`.
 
 mod aside;
 mod beyond_gix;

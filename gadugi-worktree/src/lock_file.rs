@@ -99,9 +99,7 @@ impl LockFile {
     /// Writes new content for the resource, which stays as it is.
     pub(crate) fn write(&self, content: &[u8]) -> Result<(), GitError> {
         let new = self.own.content();
-        let mut file = File::create(&new).map_err(GitError::io("create", &new))?;
-        let written = file.write_all(content).and_then(|()| file.sync_all());
-        written.map_err(GitError::io("write", &self.resource))
+        fs::write(&new, content).map_err(GitError::io("write", &self.resource))
     }
 
     /// Puts the content that was written in the place of the resource.

@@ -62,18 +62,8 @@ pub(crate) fn write(state: &Path, makings: &[Making]) -> Result<(), GitError> {
     }
     let mut file = File::create(&new).map_err(GitError::io("create", &new))?;
     file.write_all(&text).and_then(|()| file.sync_all()).map_err(GitError::io("write", &new))?;
-    fs::rename(&new, &path).map_err(GitError::io("write", &path))?;
-    sync_folder(state).map_err(GitError::io("write", state))
-}
-
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
+    // The folder is not synced: a file system that keeps the order of names has this one before those that follow.
+    fs::rename(&new, &path).map_err(GitError::io("write", &path))
 }
 
 fn parse(text: &[u8]) -> Option<Making> {

@@ -39,8 +39,8 @@ impl NoStart {
     }
 }
 
-/// Finds or makes the commit to start from. An earlier attempt has merged what it needed. A merge is made in memory, one needed branch after the other, and
-/// only its objects are written.
+/// Finds or makes the commit to start from. An earlier attempt has merged what it needed. A merge is made in memory, one
+/// needed branch after the other, and only its objects are written.
 pub(crate) fn start(repo: &gix::Repository, base: &CommitId, request: &WorktreeRequest) -> Result<ObjectId, NoStart> {
     if let Some(from) = &request.from {
         return Ok(to_object(from));

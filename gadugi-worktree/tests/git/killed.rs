@@ -216,6 +216,26 @@ async fn a_lock_that_a_killed_process_of_ours_left_goes_and_one_of_somebody_else
 }
 
 #[tokio::test]
+async fn packed_references_that_are_locked_keep_the_branch_until_the_lock_that_is_named_is_gone() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    let lock = ground.repo.path().join(".git/packed-refs.lock");
+    fs::write(&lock, "").expect("a lock");
+    // What does not need them is not hindered.
+    write(&lease, "a.txt", "a");
+    let tip = ground.commit(&lease).await.tip.expect("a tip");
+    ground.repo.git(&["tag", "kept", tip.as_str()]);
+    let error = ground.worktrees.release(&lease, DELETE).await.expect_err("they are locked");
+    assert!(chain(&error).contains(&format!("remove {}", lock.display())), "{}", chain(&error));
+    assert_eq!(ground.branches(), ["gadugi/a", "main"]);
+    assert!(lock.exists());
+    fs::remove_file(&lock).expect("the lock goes");
+    let release = ground.release(&lease, DELETE).await;
+    assert_eq!((release.worktree, release.branch), (WorktreeFate::Absent, BranchRelease::Deleted { tip }));
+    assert_clean(&ground);
+}
+
+#[tokio::test]
 async fn a_lock_that_another_process_of_ours_holds_is_left_to_it() {
     let ground = Ground::new();
     let lease = ground.create("a").await;

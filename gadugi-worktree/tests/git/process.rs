@@ -16,10 +16,12 @@ const POINT: &str = "GADUGI_TEST_CRASH_AT";
 /// Runs a step in a process of its own, which dies at a crash point; says how it ended.
 pub(crate) fn run(repository: &Path, step: &str, point: &str) -> ExitStatus {
     let mut process = start(repository, step, point);
+    // Held, since the process ends with it.
+    let _stdin = process.stdin.take();
     process.wait().expect("the process ends")
 }
 
-/// Starts a step in a process of its own.
+/// Starts a step in a process of its own, which ends at the latest with the test.
 pub(crate) fn start(repository: &Path, step: &str, point: &str) -> Child {
     let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
     command.args(["--exact", "process::a_process_that_others_watch", "--ignored", "--nocapture", "-q"]);
@@ -78,6 +80,11 @@ fn a_process_that_others_watch() {
         Some(point) => arm_crash_point(point, stop_here),
         None => arm_crash_point(&point, die),
     }
+    std::thread::spawn(|| {
+        // Nothing is ever written: it ends when whoever has started this is gone.
+        std::io::stdin().read_to_end(&mut Vec::new()).expect("nothing");
+        die();
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
     runtime.block_on(work(&worktrees_of(Path::new(&repository)), &step));
     say("done");
