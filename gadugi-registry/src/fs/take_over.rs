@@ -74,8 +74,8 @@ fn mend_journal(run: &StoredRun, folder: &RunFolder, journal: Journal) -> Result
     let failed = |source| RegistryError::Write { path: path.clone(), source };
     let mut rebuilt = rebuild(run, folder, journal);
     let missing = match rebuilt.highest - rebuilt.events.len() as u64 {
-        0 => "nothing that it is known to have had is missing".to_owned(),
-        missing => format!("{missing} of the {} events that it is known to have had are missing", rebuilt.highest),
+        0 => "it lacks nothing that is known of".to_owned(),
+        missing => format!("it lacks {missing} of {} events", rebuilt.highest),
     };
     let kept = match set_aside(&path) {
         Ok(aside) => {

@@ -2,12 +2,13 @@
 
 mod damage;
 mod driving;
+mod dying;
 mod failing_writes;
 mod finding;
 mod first_version;
 mod formats;
 mod formats_page;
 mod reports;
-
+mod resuming;
 mod sample;
 mod schema;
