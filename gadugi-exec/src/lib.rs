@@ -5,13 +5,19 @@
 //! (`auto`, or an executor by its name) into one of the executors at hand, or into an error; it never
 //! takes a weaker one in silence.
 //!
+//! On Linux a command can have a [`shim`], a process that looks after it and outlives its starter.
+//!
 //! This crate never prints, never exits and never reads the environment: the variables of the caller are
-//! handed in by [`SubprocessSettings`].
+//! handed in by [`SubprocessSettings`]. The process of a shim, which [`shim::main_if_requested`] makes of its
+//! caller, does exit.
 
 mod policy;
+pub mod shim;
 #[cfg(unix)]
 mod subprocess;
 
 pub use policy::{Choice, ExecutorPolicy, PolicyError, choose};
 #[cfg(unix)]
-pub use subprocess::{OutputCap, PASSED_VARIABLES, SubprocessExecutor, SubprocessSettings, is_alive};
+pub use subprocess::{
+    OutputCap, PASSED_VARIABLES, ShimProgram, SubprocessExecutor, SubprocessSettings, is_alive, moment,
+};

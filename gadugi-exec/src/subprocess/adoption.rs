@@ -8,7 +8,7 @@ use {
     super::process_table::{age, boot_id},
     super::supervisor::watch_over,
     rustix::io::Errno,
-    rustix::process::{PidfdFlags, pidfd_open},
+    rustix::process::{Pid, PidfdFlags, pidfd_open},
     std::os::fd::OwnedFd,
     tokio::time::Instant,
 };
@@ -51,7 +51,13 @@ fn find(token: &Token) -> io::Result<Option<(OwnedFd, u64)>> {
     if token.boot.as_deref() != boot_id() {
         return Ok(None);
     }
-    let pidfd = match pidfd_open(token.pid, PidfdFlags::empty()) {
+    Ok(open(token.pid, start)?.map(|pidfd| (pidfd, start)))
+}
+
+/// Opens a pidfd of the process that has this pid and started then, in this boot, if it still runs.
+#[cfg(target_os = "linux")]
+pub(super) fn open(pid: Pid, start: u64) -> io::Result<Option<OwnedFd>> {
+    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(pidfd) => pidfd,
         // Nothing has this number, or a thread has.
         Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => return Ok(None),
@@ -59,8 +65,8 @@ fn find(token: &Token) -> io::Result<Option<(OwnedFd, u64)>> {
     };
     // The pidfd stands for one process for ever. If that is not the one meant, or has ended, its start
     // time, or its end, tells; if it still runs after its start time was read, that was its own.
-    let is_meant = start_time(token.pid) == Some(start) && !has_ended(&pidfd)?;
-    Ok(is_meant.then_some((pidfd, start)))
+    let is_meant = start_time(pid) == Some(start) && !has_ended(&pidfd)?;
+    Ok(is_meant.then_some(pidfd))
 }
 
 /// Without a start time nothing tells the process from a later one with the same pid.

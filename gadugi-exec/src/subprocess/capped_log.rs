@@ -12,7 +12,7 @@ use super::settings::OutputCap;
 /// The head goes to the file as it comes. What follows goes round and round in a second file beside it,
 /// `<log>.tail`, which [`finish`](CappedLog::finish) appends to the log, after a line that says how many
 /// bytes lie between.
-pub(super) struct CappedLog {
+pub(crate) struct CappedLog {
     path: PathBuf,
     cap: OutputCap,
     /// `None` from the first failed write on, so that the log has no gap that it does not tell of.
@@ -33,13 +33,13 @@ struct Tail {
 
 impl CappedLog {
     /// Appends to the file at `path`.
-    pub(super) fn open(path: PathBuf, cap: OutputCap) -> Self {
+    pub(crate) fn open(path: PathBuf, cap: OutputCap) -> Self {
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path).ok();
         Self { path, cap, file, kept: 0, tail: None }
     }
 
     /// Takes the next bytes of the output.
-    pub(super) fn write(&mut self, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
         let Some(file) = &mut self.file else { return };
         let room = usize::try_from(self.cap.head - self.kept).unwrap_or(usize::MAX);
         let (head, rest) = bytes.split_at(bytes.len().min(room));
@@ -60,7 +60,7 @@ impl CappedLog {
     }
 
     /// Puts the two ends together. Returns how many bytes of the output the file holds.
-    pub(super) fn finish(mut self) -> u64 {
+    pub(crate) fn finish(mut self) -> u64 {
         self.give_up();
         self.kept
     }

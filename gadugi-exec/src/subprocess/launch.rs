@@ -98,7 +98,7 @@ fn spawn(mut command: Command) -> io::Result<Leader> {
     Leader::child(pid.expect("cannot fail because the system's own pids are positive and fit"))
 }
 
-fn check_folder(folder: &Path) -> Result<(), StartFault> {
+pub(super) fn check_folder(folder: &Path) -> Result<(), StartFault> {
     let usable = match std::fs::metadata(folder) {
         Ok(metadata) if metadata.is_dir() => rustix::fs::access(folder, Access::EXEC_OK).map_err(io::Error::from),
         Ok(_) => Err(io::ErrorKind::NotADirectory.into()),
@@ -109,7 +109,7 @@ fn check_folder(folder: &Path) -> Result<(), StartFault> {
 
 /// The system's error for a failed spawn does not say whether the folder, the program or its interpreter
 /// is meant.
-fn explain(error: io::Error, name: &str, file: &Path, folder: &Path) -> ExecError {
+pub(super) fn explain(error: io::Error, name: &str, file: &Path, folder: &Path) -> ExecError {
     if let Err(fault) = check_folder(folder) {
         return cannot_start(name, fault);
     }

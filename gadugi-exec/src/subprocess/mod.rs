@@ -1,18 +1,20 @@
 //! Runs commands as processes of this machine.
 
 mod adoption;
-mod capped_log;
+pub(crate) mod capped_log;
 mod environment;
 mod identity;
 mod launch;
 mod leader;
-mod process_table;
+pub(crate) mod process_table;
 mod program;
 mod pump;
-mod settings;
+pub(crate) mod settings;
+#[cfg(target_os = "linux")]
+mod shimmed;
 mod start_fault;
 mod supervisor;
-mod syscalls;
+pub(crate) mod syscalls;
 mod task;
 
 use std::ffi::OsStr;
@@ -20,13 +22,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use gadugi_core::{
-    Capabilities, CommandRef, ExecError, ExecIdentity, ExecRequest, Executor, Reattached, RunningTask, Unusable,
+    Capabilities, CommandRef, ExecError, ExecIdentity, ExecRequest, Executor, Moment, Reattached, RunningTask, Unusable,
 };
 use tokio::task::spawn_blocking;
 
 use self::identity::Token;
 use self::launch::launch;
-pub use self::settings::{OutputCap, PASSED_VARIABLES, SubprocessSettings};
+pub use self::settings::{OutputCap, PASSED_VARIABLES, ShimProgram, SubprocessSettings};
+#[cfg(target_os = "linux")]
+use self::shimmed::{ShimToken, ShimmedTask};
 use self::supervisor::look_after;
 use self::task::SubprocessTask;
 
@@ -96,6 +100,13 @@ impl Executor for SubprocessExecutor {
         let name = program::name_of(request);
         let settings = Arc::clone(&self.settings);
         let request = request.clone();
+        #[cfg(target_os = "linux")]
+        if let Some(shim) = settings.shim.clone() {
+            let launched = spawn_blocking(move || shimmed::begin(&shim, &settings, request));
+            let launched =
+                launched.await.map_err(|source| ExecError::Start { program: name, source: Box::new(source) })??;
+            return Ok(Box::new(ShimmedTask::follow(launched.claim())));
+        }
         let launched = spawn_blocking(move || launch(&settings, request));
         let launched =
             launched.await.map_err(|source| ExecError::Start { program: name, source: Box::new(source) })??;
@@ -106,21 +117,46 @@ impl Executor for SubprocessExecutor {
         Ok(Box::new(SubprocessTask::new(identity, &token, reins)))
     }
 
-    /// Finds a command that another process has started and that still runs. It is no child of this
-    /// process, so its end comes as [`ExitStatus::Unknown`](gadugi_core::ExitStatus::Unknown), its output
-    /// is not seen here, and the time that it took is reckoned from its start by a clock that also runs
-    /// while the machine sleeps.
+    /// Finds a command that another process has started. With a shim everything is known of it that is known of
+    /// an own one: its output is counted, its end is that which the shim has recorded, also while nobody
+    /// was there to see it.
+    ///
+    /// A command that was started without a shim, as its identity shows, is found while it runs. It is no child
+    /// of this process, so its end comes as [`ExitStatus::Unknown`](gadugi_core::ExitStatus::Unknown), its output
+    /// is not seen here, and the time that it took is reckoned from its start by a clock that also runs while
+    /// the machine sleeps.
     ///
     /// Works on Linux only; elsewhere it fails with [`ExecError::Watch`] for a command that still runs.
     async fn reattach(&self, command: &CommandRef) -> Result<Reattached, ExecError> {
+        let token = command.identity.as_ref().map(token_of).transpose()?;
         let unseen = || Reattached::Gone { why: "nobody has seen how it ended".to_owned() };
-        let Some(identity) = &command.identity else { return Ok(unseen()) };
-        let token = token_of(identity)?;
+        let (identity, token) = match (&command.identity, token) {
+            (Some(identity), Some(AnyToken::Plain(token))) => (identity, token),
+            #[cfg(target_os = "linux")]
+            (_, Some(AnyToken::Shim(token))) => return find_shim(command, Some(token)).await,
+            #[cfg(target_os = "linux")]
+            _ if self.settings.shim.is_some() => return find_shim(command, None).await,
+            _ => return Ok(unseen()),
+        };
         let adopted = adoption::adopt(&token).map_err(|source| lost(identity, source))?;
         Ok(match adopted {
             Some(reins) => Reattached::Found(Box::new(SubprocessTask::new(identity.clone(), &token, reins))),
             None => unseen(),
         })
+    }
+}
+
+/// Finds a command again by what its shim has left.
+#[cfg(target_os = "linux")]
+async fn find_shim(command: &CommandRef, token: Option<ShimToken>) -> Result<Reattached, ExecError> {
+    let name = command.identity.as_ref().map_or_else(|| command.attempt.to_string(), |identity| identity.token.clone());
+    let command = command.clone();
+    let recovered = spawn_blocking(move || shimmed::recover(&command, token)).await;
+    let watch = |source| ExecError::Watch { identity: name, source };
+    match recovered {
+        Ok(Ok(recovered)) => recovered.into_reattached(),
+        Ok(Err(fault)) => Err(watch(Box::new(fault))),
+        Err(panicked) => Err(watch(Box::new(panicked))),
     }
 }
 
@@ -131,12 +167,40 @@ impl Executor for SubprocessExecutor {
 /// [`ExecError::Identity`] when no such executor made the identity, [`ExecError::Watch`] when the system
 /// does not tell.
 pub fn is_alive(identity: &ExecIdentity) -> Result<bool, ExecError> {
-    let token = token_of(identity)?;
-    adoption::is_running(&token).map_err(|source| lost(identity, source))
+    let running = match token_of(identity)? {
+        AnyToken::Plain(token) => adoption::is_running(&token),
+        #[cfg(target_os = "linux")]
+        AnyToken::Shim(token) => shimmed::is_running(&token),
+    };
+    running.map_err(|source| lost(identity, source))
 }
 
-fn token_of(identity: &ExecIdentity) -> Result<Token, ExecError> {
-    let token = if identity.executor == NAME { Token::parse(&identity.token) } else { None };
+/// This moment on the machine's own clock, which stands still while the machine sleeps; `None` where the system
+/// does not name its boots.
+#[must_use]
+pub fn moment() -> Option<Moment> {
+    #[cfg(target_os = "linux")]
+    return Some(Moment { boot: process_table::boot_id()?.to_owned(), uptime: process_table::uptime() });
+    #[cfg(not(target_os = "linux"))]
+    return None;
+}
+
+/// What the token of an identity says about who looks after the command.
+enum AnyToken {
+    Plain(Token),
+    #[cfg(target_os = "linux")]
+    Shim(ShimToken),
+}
+
+fn token_of(identity: &ExecIdentity) -> Result<AnyToken, ExecError> {
+    let text = Some(&identity.token).filter(|_| identity.executor == NAME);
+    let token = text.and_then(|text| {
+        #[cfg(target_os = "linux")]
+        if let Ok(token) = text.parse() {
+            return Some(AnyToken::Shim(token));
+        }
+        Token::parse(text).map(AnyToken::Plain)
+    });
     token.ok_or_else(|| ExecError::Identity { executor: NAME.to_owned(), token: identity.token.clone() })
 }
 

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+#[cfg(target_os = "linux")]
+use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The variables that a command sees without asking for them: what programs need to find each other,
@@ -59,10 +62,48 @@ pub struct SubprocessSettings {
     /// How long, after the end of a command, output is awaited that a process which has left the
     /// command's process group still holds open.
     pub drain: Duration,
+    /// The program that looks after each command and outlives this process. `None`: this process does it
+    /// itself, and a command whose starter is gone ends in a way that nobody knows. There are shims on Linux
+    /// only; elsewhere this process does it in any case.
+    pub shim: Option<ShimProgram>,
+    /// With a shim: whether a command is stopped, with [`grace`](Self::grace), when this process has ended, or
+    /// the runtime that the command was started in. Without one this is not known to happen.
+    pub die_with_parent: bool,
+    /// With a shim: the time between SIGTERM and SIGKILL for a stop that nobody has given a grace, such as a
+    /// SIGTERM to the shim.
+    pub grace: Duration,
+    /// With a shim: whether each command gets a cgroup of its own where one can be made. Without it, what
+    /// leaves the command's process group is found by its descent.
+    pub cgroups: bool,
+}
+
+/// The program that is executed as a shim. Its `main` begins with
+/// [`shim::main_if_requested`](crate::shim::main_if_requested).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShimProgram(PathBuf);
+
+impl ShimProgram {
+    /// The program that this process executes, also if the file of it has been replaced since.
+    #[must_use]
+    pub fn this_program() -> Self {
+        Self("/proc/self/exe".into())
+    }
+
+    /// Another one, such as `gadugi-shim` of this crate.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
 }
 
 impl SubprocessSettings {
-    /// [`PASSED_VARIABLES`] of this environment, the default cap, and two seconds of draining.
+    /// [`PASSED_VARIABLES`] of this environment, the default cap, two seconds of draining, and no shim; for
+    /// shims, ten seconds of grace, and cgroups.
     #[must_use]
     pub fn new(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         Self {
@@ -70,6 +111,10 @@ impl SubprocessSettings {
             passed: PASSED_VARIABLES.iter().map(|&name| name.to_owned()).collect(),
             output_cap: OutputCap::default(),
             drain: Duration::from_secs(2),
+            shim: None,
+            die_with_parent: false,
+            grace: Duration::from_secs(10),
+            cgroups: true,
         }
     }
 
@@ -91,6 +136,10 @@ impl fmt::Debug for SubprocessSettings {
             .field("passed", &self.passed)
             .field("output_cap", &self.output_cap)
             .field("drain", &self.drain)
+            .field("shim", &self.shim)
+            .field("die_with_parent", &self.die_with_parent)
+            .field("grace", &self.grace)
+            .field("cgroups", &self.cgroups)
             .finish()
     }
 }

@@ -28,6 +28,23 @@ pub(super) enum StartFault {
     Format { path: PathBuf },
     #[error("{} needs an interpreter or a dynamic loader that does not exist", .path.display())]
     Interpreter { path: PathBuf },
+    #[cfg(target_os = "linux")]
+    #[error("it has been started before: {} says so", .path.display())]
+    Begun { path: PathBuf },
+    #[cfg(target_os = "linux")]
+    #[error("cannot have it looked after by {}", .path.display())]
+    Shim {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[cfg(target_os = "linux")]
+    #[error("cannot use {}", .path.display())]
+    File {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("cannot write the script {}", .path.display())]
     Script {
         path: PathBuf,

@@ -1,4 +1,4 @@
-//! The calls that have no safe form: the only unsafe code of this crate.
+//! The calls that have no safe form: with those of the shim, the only unsafe code of this crate.
 #![expect(
     unsafe_code,
     reason = "wait4, getrusage, pre_exec, AsyncFd and a flag of pidfd_send_signal have no safe form"
@@ -21,31 +21,43 @@ use {
 };
 
 /// A child that has been waited for.
-pub(super) struct Reaped {
-    pub(super) status: ExitStatus,
+pub(crate) struct Reaped {
+    pub(crate) status: ExitStatus,
     /// User and system time of the child and of what it waited for.
-    pub(super) cpu: Duration,
+    pub(crate) cpu: Duration,
     /// The largest resident memory of one of these processes, in bytes. On Linux it is never less than
     /// that of the process that started the child; see [`own_peak_memory`].
-    pub(super) peak_memory: u64,
+    pub(crate) peak_memory: u64,
 }
 
 /// Waits for the end of a child and takes its entry out of the process table.
-pub(super) fn wait4(pid: Pid) -> io::Result<Reaped> {
+pub(crate) fn wait4(pid: Pid) -> io::Result<Reaped> {
+    let reaped = wait(pid.as_raw_nonzero().get(), 0)?;
+    reaped.map(|(_, reaped)| reaped).ok_or_else(|| io::ErrorKind::WouldBlock.into())
+}
+
+/// Takes a child that has ended; `None` while all still run. Fails when there is none at all.
+#[cfg(target_os = "linux")]
+pub(crate) fn reap_any() -> io::Result<Option<(Pid, Reaped)>> {
+    wait(-1, libc::WNOHANG)
+}
+
+fn wait(pid: libc::pid_t, options: libc::c_int) -> io::Result<Option<(Pid, Reaped)>> {
     let mut status = 0;
     let mut usage = MaybeUninit::<libc::rusage>::uninit();
-    loop {
+    let child = loop {
         // SAFETY: both pointers are to places of the right type that live through the call.
-        let waited = unsafe { libc::wait4(pid.as_raw_nonzero().get(), &mut status, 0, usage.as_mut_ptr()) };
+        let waited = unsafe { libc::wait4(pid, &mut status, options, usage.as_mut_ptr()) };
         if waited != -1 {
-            break;
+            break waited;
         }
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {
             return Err(error);
         }
-    }
-    // SAFETY: wait4 has succeeded, so it has filled the structure.
+    };
+    let Some(child) = Pid::from_raw(child) else { return Ok(None) };
+    // SAFETY: wait4 has found a child that has ended, so it has filled the structure.
     let usage = unsafe { usage.assume_init() };
     let status = if libc::WIFEXITED(status) {
         ExitStatus::Code(libc::WEXITSTATUS(status))
@@ -55,7 +67,7 @@ pub(super) fn wait4(pid: Pid) -> io::Result<Reaped> {
         ExitStatus::Unknown
     };
     let cpu = duration(usage.ru_utime) + duration(usage.ru_stime);
-    Ok(Reaped { status, cpu, peak_memory: peak_memory(&usage) })
+    Ok(Some((child, Reaped { status, cpu, peak_memory: peak_memory(&usage) })))
 }
 
 /// The largest resident memory that this process has had, in bytes.
@@ -63,7 +75,7 @@ pub(super) fn wait4(pid: Pid) -> io::Result<Reaped> {
 /// A child begins with this as its own peak: until it executes its program it shares the memory of
 /// its parent, and Linux counts that (`exec_mmap` in fs/exec.c). A child's peak that is not above this
 /// says nothing about the child.
-pub(super) fn own_peak_memory() -> u64 {
+pub(crate) fn own_peak_memory() -> u64 {
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: the pointer is to a place of the right type. The call fails only for a wrong first
     // argument, and then zeroes, which are a valid value, are left.
@@ -90,7 +102,7 @@ fn duration(time: libc::timeval) -> Duration {
 /// hit a stranger: the kernel holds on to that group's identity as long as the pidfd is open, also when
 /// the process itself is gone. Linux before 6.9 answers `EINVAL`.
 #[cfg(target_os = "linux")]
-pub(super) fn pidfd_signal_group(pidfd: BorrowedFd<'_>, signal: Signal) -> rustix::io::Result<()> {
+pub(crate) fn pidfd_signal_group(pidfd: BorrowedFd<'_>, signal: Signal) -> rustix::io::Result<()> {
     let no_details = ptr::null::<libc::siginfo_t>();
     // SAFETY: the call takes a file descriptor, which is open, and no memory.
     let sent = unsafe {
@@ -111,7 +123,7 @@ pub(super) fn pidfd_signal_group(pidfd: BorrowedFd<'_>, signal: Signal) -> rusti
 
 /// Registers a pidfd with the runtime; it becomes readable when its process has ended.
 #[cfg(target_os = "linux")]
-pub(super) fn watch_end(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(crate) fn watch_end(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: the descriptor is owned, so it is open and stays the same one until the `AsyncFd`, which
     // nobody takes it out of, closes it.
     Ok(unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }?)
@@ -120,7 +132,7 @@ pub(super) fn watch_end(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 /// Lets the child begin without blocked signals when this thread blocks some, as programs do that take
 /// their signals by `sigwait`. Elsewhere it changes nothing: this costs the child the fast way of being
 /// made, which a closure before exec rules out.
-pub(super) fn unblock_signals(command: &mut Command) {
+pub(crate) fn unblock_signals(command: &mut Command) {
     if !thread_blocks_signals() {
         return;
     }
@@ -151,7 +163,7 @@ fn thread_blocks_signals() -> bool {
 
 /// When a process started, in microseconds since the epoch; `None` when it is gone or has ended.
 #[cfg(target_os = "macos")]
-pub(super) fn start_time(pid: Pid) -> Option<u64> {
+pub(crate) fn start_time(pid: Pid) -> Option<u64> {
     let mut info = MaybeUninit::<libc::proc_bsdinfo>::zeroed();
     let size = libc::c_int::try_from(size_of::<libc::proc_bsdinfo>()).ok()?;
     // SAFETY: the buffer is as long as is said; it is read only when the call has filled all of it.

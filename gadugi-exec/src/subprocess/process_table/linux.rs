@@ -1,6 +1,7 @@
 //! Linux: procfs, which takes no disk and does not block.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -20,12 +21,42 @@ pub(crate) fn start_time(pid: Pid) -> Option<u64> {
     stat(pid).map(|stat| stat.start)
 }
 
-/// How long ago that was, by a clock that also runs while the machine sleeps.
-pub(crate) fn age(start: u64) -> Duration {
-    let now = clock_gettime(ClockId::Boottime);
+/// The process that has made it, or that has it now.
+pub(crate) fn parent(pid: Pid) -> Option<Pid> {
+    Pid::from_raw(stat(pid)?.parent)
+}
+
+/// All processes that this one may see.
+pub(crate) fn all() -> impl Iterator<Item = Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw))
+}
+
+/// The variables that it was started with, each ended by a zero byte; `None` when this may not be seen.
+pub(crate) fn environment(pid: Pid) -> Option<Vec<u8>> {
+    fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()
+}
+
+/// The inode of the namespace that the pids belong to which this process sees.
+pub(crate) fn pid_namespace() -> Option<u64> {
+    fs::metadata("/proc/self/ns/pid").ok().map(|namespace| namespace.ino())
+}
+
+/// Since the boot, without the time that the machine slept.
+pub(crate) fn uptime() -> Duration {
+    since_boot(ClockId::Monotonic)
+}
+
+fn since_boot(clock: ClockId) -> Duration {
+    let now = clock_gettime(clock);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
-    (Duration::from_secs(seconds) + Duration::from_nanos(nanos)).saturating_sub(ticks(start))
+    Duration::from_secs(seconds) + Duration::from_nanos(nanos)
+}
+
+/// How long ago that was, by a clock that also runs while the machine sleeps.
+pub(crate) fn age(start: u64) -> Duration {
+    since_boot(ClockId::Boottime).saturating_sub(ticks(start))
 }
 
 /// What a running process has used: processor time with that of the children it waited for, and its own
@@ -49,9 +80,10 @@ fn ticks(ticks: u64) -> Duration {
     Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
 }
 
-/// A part of `/proc/PID/stat`, in ticks; see proc_pid_stat(5).
+/// A part of `/proc/PID/stat`, times in ticks; see proc_pid_stat(5).
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
+    parent: i32,
     cpu: u64,
     start: u64,
 }
@@ -66,7 +98,7 @@ impl Stat {
         // The first of these is number 3 of the manual page.
         let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
         let cpu = number(14)? + number(15)? + number(16)? + number(17)?;
-        Some(Self { cpu, start: number(22)? })
+        Some(Self { parent: i32::try_from(number(4)?).ok()?, cpu, start: number(22)? })
     }
 }
 
@@ -84,7 +116,7 @@ mod tests {
     #[test]
     fn a_program_may_have_any_name() {
         let fields = "S 1 4711 4711 0 -1 4194304 100 0 0 0 1 2 3 4 20 0 1 0 98765 8192000 500";
-        let expected = Some(Stat { cpu: 10, start: 98765 });
+        let expected = Some(Stat { parent: 1, cpu: 10, start: 98765 });
         for name in ["cat", "a b", ") R 1 2 (", "x\n) y"] {
             assert_eq!(Stat::parse(format!("4711 ({name}) {fields}").as_bytes()), expected, "{name}");
         }

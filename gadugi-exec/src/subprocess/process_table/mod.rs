@@ -6,6 +6,6 @@ mod linux;
 mod other;
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{age, boot_id, start_time, usage};
+pub(crate) use linux::{age, all, boot_id, environment, parent, pid_namespace, start_time, uptime, usage};
 #[cfg(not(target_os = "linux"))]
-pub(super) use other::{boot_id, start_time, usage};
+pub(crate) use other::{boot_id, start_time, usage};

@@ -1,6 +1,7 @@
 //! What every [`Executor`] promises, checked on real commands. They use nothing but `sh`, `cat`, `sleep`
 //! and `printf`, so that they run in about any container too.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use gadugi_core::{
 /// # Panics
 /// When a promise is broken, or is not kept within a minute.
 pub async fn holds(executor: &dyn Executor, scratch: &Path) {
-    let promise = |name: &'static str| Promise { name, executor, scratch: scratch.join(name) };
+    let promise = |name: &'static str| Promise::new(name, executor, scratch);
     executor.probe().await.expect("an executor that is put to the test can be used");
     within_a_minute(exit_codes_come_through(promise("exit-codes"))).await;
     within_a_minute(all_output_is_in_the_file_at_the_end(promise("output"))).await;
@@ -43,7 +44,7 @@ pub async fn holds(executor: &dyn Executor, scratch: &Path) {
 /// # Panics
 /// As [`holds`].
 pub async fn finds_again(executor: &dyn Executor, scratch: &Path) {
-    let promise = Promise { name: "identity", executor, scratch: scratch.join("identity") };
+    let promise = Promise::new("identity", executor, scratch);
     within_a_minute(an_identity_names_a_running_command_and_no_other(promise)).await;
 }
 
@@ -51,21 +52,28 @@ async fn within_a_minute(promise: impl Future<Output = ()>) {
     tokio::time::timeout(Duration::from_secs(60), promise).await.expect("each promise is kept within a minute");
 }
 
-/// A folder for one promise, with a place to work in and one for the executor's files.
+/// A folder for one promise, with a place to work in and one for the executor's files of each attempt.
 struct Promise<'a> {
     name: &'static str,
     executor: &'a dyn Executor,
     scratch: PathBuf,
+    /// Each request is an attempt of its own: no command is started twice.
+    attempt: Cell<AttemptNo>,
 }
 
-impl Promise<'_> {
+impl<'a> Promise<'a> {
+    fn new(name: &'static str, executor: &'a dyn Executor, scratch: &Path) -> Self {
+        Self { name, executor, scratch: scratch.join(name), attempt: Cell::new(AttemptNo::FIRST) }
+    }
+
     fn request(&self, program: Program) -> ExecRequest {
-        let (folder, files) = (self.scratch.join("work"), self.scratch.join("files"));
+        let number = self.attempt.replace(self.attempt.get().next());
+        let (folder, files) = (self.scratch.join("work"), self.scratch.join(number.to_string()));
         fs::create_dir_all(&folder).expect("the scratch folder can be written");
         fs::create_dir_all(&files).expect("the scratch folder can be written");
         ExecRequest {
             run: "20261122-083355-k7q".parse().expect("a valid id"),
-            attempt: AttemptRef { task: self.name.parse().expect("a valid id"), number: AttemptNo::FIRST },
+            attempt: AttemptRef { task: self.name.parse().expect("a valid id"), number },
             phase: Phase::Main,
             program,
             stdin: None,
@@ -77,16 +85,12 @@ impl Promise<'_> {
         }
     }
 
-    fn script(&self, script: &str) -> ExecRequest {
-        self.request(Program::Script(script.to_owned()))
+    fn argv(&self, argv: &[&str]) -> ExecRequest {
+        self.request(Program::Argv(argv.iter().map(|&word| word.to_owned()).collect()))
     }
 
-    /// The same in the next attempt, whose files are elsewhere.
-    fn elsewhere(&self, request: &ExecRequest) -> ExecRequest {
-        let attempt = AttemptRef { number: request.attempt.number.next(), ..request.attempt.clone() };
-        let files = self.scratch.join("other-files");
-        fs::create_dir_all(&files).expect("the scratch folder can be written");
-        ExecRequest { attempt, files, ..request.clone() }
+    fn script(&self, script: &str) -> ExecRequest {
+        self.request(Program::Script(script.to_owned()))
     }
 
     /// Names the command of a request for [`Executor::reattach`].
@@ -111,10 +115,11 @@ impl Promise<'_> {
         let task = self.start(request).await;
         task.wait().await.unwrap_or_else(|error| panic!("{}: its end is seen: {error}", self.name))
     }
+}
 
-    fn log(&self) -> Vec<u8> {
-        fs::read(self.scratch.join("files").join(Phase::Main.output_file())).unwrap_or_default()
-    }
+/// What the command of a request has printed.
+fn log(request: &ExecRequest) -> Vec<u8> {
+    fs::read(request.files.join(request.phase.output_file())).unwrap_or_default()
 }
 
 /// Waits until so many bytes have been printed.
@@ -133,31 +138,32 @@ async fn exit_codes_come_through(promise: Promise<'_>) {
 }
 
 async fn all_output_is_in_the_file_at_the_end(promise: Promise<'_>) {
-    let task = promise.start(&promise.script(r"printf 'a\0b\377'; printf 'c\n' >&2; printf d")).await;
+    let request = promise.script(r"printf 'a\0b\377'; printf 'c\n' >&2; printf d");
+    let task = promise.start(&request).await;
     let end = task.wait().await.expect("its end is seen");
-    assert_eq!(promise.log(), b"a\0b\xffc\nd");
+    assert_eq!(log(&request), b"a\0b\xffc\nd");
     assert_eq!((end.output.bytes, end.output.dropped, end.output.leaked), (7, 0, false));
     assert_eq!(task.output().map(|output| *output.borrow()), Some(7));
 }
 
 async fn output_arrives_while_the_command_runs(promise: Promise<'_>) {
-    let task = promise.start(&promise.script("echo first; while ! [ -e go ]; do sleep 0.01; done; echo second")).await;
+    let request = promise.script("echo first; while ! [ -e go ]; do sleep 0.01; done; echo second");
+    let task = promise.start(&request).await;
     printed(&*task, 6).await;
-    assert_eq!(promise.log(), b"first\n");
+    assert_eq!(log(&request), b"first\n");
     fs::write(promise.scratch.join("work/go"), "").expect("the scratch folder can be written");
     let end = task.wait().await.expect("its end is seen");
     assert!(end.status.success());
-    assert_eq!(promise.log(), b"first\nsecond\n");
+    assert_eq!(log(&request), b"first\nsecond\n");
 }
 
 async fn the_check_has_a_log_of_its_own(promise: Promise<'_>) {
     let main = promise.script("echo main");
-    let check = ExecRequest { phase: Phase::Check, ..promise.script("echo check") };
+    let check = ExecRequest { phase: Phase::Check, program: Program::Script("echo check".to_owned()), ..main.clone() };
     promise.end_of(&main).await;
     promise.end_of(&check).await;
-    assert_eq!(promise.log(), b"main\n");
-    let log = fs::read(promise.scratch.join("files").join(Phase::Check.output_file()));
-    assert_eq!(log.expect("the check's log"), b"check\n");
+    assert_eq!(log(&main), b"main\n");
+    assert_eq!(log(&check), b"check\n");
 }
 
 async fn a_log_that_cannot_be_written_changes_no_result(promise: Promise<'_>) {
@@ -169,13 +175,13 @@ async fn a_log_that_cannot_be_written_changes_no_result(promise: Promise<'_>) {
 }
 
 async fn input_reaches_the_command(promise: Promise<'_>) {
-    let cat = promise.request(Program::Argv(vec!["cat".to_owned()]));
-    let end = promise.end_of(&cat).await;
+    let end = promise.end_of(&promise.argv(&["cat"])).await;
     assert!(end.status.success() && end.output.bytes == 0, "no input is the end of file at once");
     let text = "grüß dich\n".repeat(450_000);
-    let end = promise.end_of(&ExecRequest { stdin: Some(text.clone()), ..cat }).await;
+    let cat = ExecRequest { stdin: Some(text.clone()), ..promise.argv(&["cat"]) };
+    let end = promise.end_of(&cat).await;
     assert!(end.status.success());
-    assert!(promise.log() == text.as_bytes(), "what cat gets is what it prints");
+    assert!(log(&cat) == text.as_bytes(), "what cat gets is what it prints");
     let end = promise.end_of(&ExecRequest { stdin: Some(text), ..promise.script("exit 0") }).await;
     assert!(end.status.success(), "input that is not read hinders nobody");
 }
@@ -186,13 +192,13 @@ async fn the_command_sees_its_variables_and_its_folder(promise: Promise<'_>) {
     promise.end_of(&request).await;
     let folder = fs::canonicalize(&request.folder).expect("the folder exists");
     let expected = format!("blue and 'green'\n$HOME\n{}\n", folder.display());
-    assert_eq!(String::from_utf8_lossy(&promise.log()), expected);
+    assert_eq!(String::from_utf8_lossy(&log(&request)), expected);
 }
 
 async fn arguments_are_not_touched_by_a_shell(promise: Promise<'_>) {
-    let argv = ["printf", "[%s]", "a b", "$HOME;*", "", "-n", "ü\n"].map(str::to_owned).to_vec();
-    promise.end_of(&promise.request(Program::Argv(argv))).await;
-    assert_eq!(String::from_utf8_lossy(&promise.log()), "[a b][$HOME;*][][-n][ü\n]");
+    let request = promise.argv(&["printf", "[%s]", "a b", "$HOME;*", "", "-n", "ü\n"]);
+    promise.end_of(&request).await;
+    assert_eq!(String::from_utf8_lossy(&log(&request)), "[a b][$HOME;*][][-n][ü\n]");
 }
 
 async fn waiting_can_be_given_up_and_repeated(promise: Promise<'_>) {
@@ -221,13 +227,13 @@ async fn a_stop_without_grace_kills(promise: Promise<'_>) {
 }
 
 async fn a_stop_with_grace_lets_the_command_end_by_itself(promise: Promise<'_>) {
-    let script = "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.01 || :; done";
-    let task = promise.start(&promise.script(script)).await;
+    let request = promise.script("trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.01 || :; done");
+    let task = promise.start(&request).await;
     printed(&*task, 6).await;
     task.stop(Duration::from_secs(3600)).await.expect("it can be stopped");
     let end = task.wait().await.expect("its end is seen");
     assert_eq!(end.status, ExitStatus::Code(7));
-    assert!(promise.log().ends_with(b"bye\n"), "its last words are in the log");
+    assert!(log(&request).ends_with(b"bye\n"), "its last words are in the log");
 }
 
 async fn a_shorter_grace_shortens_the_first(promise: Promise<'_>) {
@@ -240,18 +246,19 @@ async fn a_shorter_grace_shortens_the_first(promise: Promise<'_>) {
 }
 
 async fn dropping_the_handle_stops_nothing(promise: Promise<'_>) {
-    let task = promise.start(&promise.script("echo ready; while ! [ -e go ]; do sleep 0.01; done; echo done")).await;
+    let request = promise.script("echo ready; while ! [ -e go ]; do sleep 0.01; done; echo done");
+    let task = promise.start(&request).await;
     printed(&*task, 6).await;
     let mut output = task.output().expect("its output is seen");
     drop(task);
     fs::write(promise.scratch.join("work/go"), "").expect("the scratch folder can be written");
     output.wait_for(|&printed| printed == 11).await.expect("it goes on printing");
-    assert_eq!(promise.log(), b"ready\ndone\n");
+    assert_eq!(log(&request), b"ready\ndone\n");
 }
 
 async fn a_program_that_does_not_exist_leaves_nothing(promise: Promise<'_>) {
     for program in ["gadugi-no-such-program", "./gadugi-no-such-program", "/gadugi/no/such/program"] {
-        let request = promise.request(Program::Argv(vec![program.to_owned()]));
+        let request = promise.argv(&[program]);
         match promise.executor.start(&request).await {
             Err(ExecError::NotFound { program: named }) => assert_eq!(named, program),
             Err(other) => panic!("{program} is not found, and not: {other}"),
@@ -263,8 +270,8 @@ async fn a_program_that_does_not_exist_leaves_nothing(promise: Promise<'_>) {
 }
 
 async fn an_identity_names_a_running_command_and_no_other(promise: Promise<'_>) {
-    let (executor, request) = (promise.executor, promise.script("echo ready; while :; do sleep 0.01; done"));
-    let other_request = promise.elsewhere(&request);
+    let executor = promise.executor;
+    let [request, other_request] = [(); 2].map(|()| promise.script("echo ready; while :; do sleep 0.01; done"));
     let task = promise.start(&request).await;
     let other = promise.start(&other_request).await;
     assert_eq!(task.identity().executor, executor.name());

@@ -1,0 +1,9 @@
+//! A shim as a program of its own, for those who cannot let their own program be one.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gadugi_exec::shim::main_if_requested();
+    // Without the argument that asks for it there is nothing to do here.
+    ExitCode::from(2)
+}

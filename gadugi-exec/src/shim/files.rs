@@ -1,0 +1,181 @@
+//! The files of one command in the folder of its attempt.
+//!
+//! `proc.json` and `exit.json` have a number before their ending from the second start on: a start that was
+//! made void leaves its `proc.json` behind for ever, so that nothing can take its place.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use gadugi_core::Phase;
+use rustix::fs::FallocateFlags;
+use serde::de::DeserializeOwned;
+
+use super::record::{ProcRecord, Unsound, seal, unseal};
+
+/// More than a record takes.
+const RESERVED: u64 = 4096;
+
+/// What a file holds.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Content<T> {
+    Absent,
+    Sound(T),
+    Unsound(Unsound),
+}
+
+/// Where the files of a command are.
+#[derive(Debug, Clone)]
+pub(crate) struct CommandFiles {
+    folder: PathBuf,
+    /// Before the names of the files of a check.
+    prefix: &'static str,
+}
+
+impl CommandFiles {
+    pub(crate) fn new(folder: PathBuf, check: bool) -> Self {
+        Self { folder, prefix: if check { "check-" } else { "" } }
+    }
+
+    pub(crate) fn of(folder: PathBuf, phase: Phase) -> Self {
+        Self::new(folder, phase == Phase::Check)
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn proc(&self, generation: u32) -> PathBuf {
+        self.numbered("proc", generation)
+    }
+
+    pub(crate) fn exit(&self, generation: u32) -> PathBuf {
+        self.numbered("exit", generation)
+    }
+
+    /// The pipe that tells how much was printed.
+    pub(crate) fn progress(&self, nonce: &str) -> PathBuf {
+        self.folder.join(format!("{}progress.{nonce}", self.prefix))
+    }
+
+    /// What a record is written to before it has its name.
+    fn temporary(&self, kind: &str, nonce: &str) -> PathBuf {
+        self.folder.join(format!(".{}{kind}.json.{nonce}.tmp", self.prefix))
+    }
+
+    fn numbered(&self, kind: &str, generation: u32) -> PathBuf {
+        self.folder.join(match generation {
+            1 => format!("{}{kind}.json", self.prefix),
+            _ => format!("{}{kind}.{generation}.json", self.prefix),
+        })
+    }
+
+    /// The newest start that has left a `proc.json`, and what that says; the first with nothing where there
+    /// is none.
+    pub(crate) fn newest(&self) -> io::Result<(u32, Content<ProcRecord>)> {
+        let mut newest = (1, Content::Absent);
+        loop {
+            let generation = match newest.1 {
+                Content::Absent => 1,
+                _ => newest.0 + 1,
+            };
+            match read(&self.proc(generation))? {
+                Content::Absent => return Ok(newest),
+                content => newest = (generation, content),
+            }
+        }
+    }
+
+    /// Gives the record its name, once: `false` when that is taken.
+    pub(crate) fn link_proc(&self, generation: u32, nonce: &str, record: &ProcRecord) -> io::Result<bool> {
+        let temporary = self.temporary("proc", nonce);
+        let line = seal(record)?;
+        let mut options = OpenOptions::new();
+        let written = options.write(true).create_new(true).mode(0o600).open(&temporary).and_then(|mut file| {
+            file.write_all(line.as_bytes())?;
+            link(&temporary, &self.proc(generation))
+        });
+        // What could not be made need not be removed.
+        fs::remove_file(&temporary).ok();
+        written
+    }
+
+    /// Sets space aside for the record of the end, so that a full disk cannot keep it from being written.
+    pub(crate) fn reserve_exit(&self, nonce: &str) -> io::Result<ReservedExit> {
+        let path = self.temporary("exit", nonce);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let reserved = match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVED) {
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
+                (&file).write_all(&[b' '; RESERVED as usize]).and_then(|()| io::Seek::rewind(&mut &file))
+            }
+            reserved => reserved.map_err(io::Error::from),
+        };
+        let exit = ReservedExit { file, path };
+        reserved.map(|()| exit)
+    }
+
+    /// The nonces of starts that have come as far as to leave files here.
+    pub(crate) fn leftover_nonces(&self) -> io::Result<Vec<String>> {
+        let before = format!(".{}exit.json.", self.prefix);
+        let names = fs::read_dir(&self.folder)?.map(|entry| entry.map(|entry| entry.file_name()));
+        let nonce =
+            |name: std::ffi::OsString| Some(name.to_str()?.strip_prefix(&before)?.strip_suffix(".tmp")?.to_owned());
+        names.filter_map(|name| name.map(nonce).transpose()).collect()
+    }
+
+    /// Removes what a start that was made void has left beside its records.
+    pub(crate) fn remove_leftovers(&self, nonce: &str) {
+        for path in [self.temporary("exit", nonce), self.temporary("proc", nonce), self.progress(nonce)] {
+            // Most of them are not there.
+            fs::remove_file(path).ok();
+        }
+    }
+}
+
+/// The file that becomes `exit.json`; removed when dropped, under the name that it has before.
+pub(crate) struct ReservedExit {
+    file: File,
+    path: PathBuf,
+}
+
+impl ReservedExit {
+    /// Writes the line; it is on the disk when this returns.
+    pub(crate) fn write(&mut self, line: &str) -> io::Result<()> {
+        self.file.write_all(line.as_bytes())?;
+        self.file.set_len(line.len() as u64)?;
+        self.file.sync_data()
+    }
+
+    /// Gives it its name; `false` when that is taken.
+    pub(crate) fn link(self, to: &Path) -> io::Result<bool> {
+        link(&self.path, to)
+    }
+}
+
+impl Drop for ReservedExit {
+    fn drop(&mut self) {
+        // One that stays is in nobody's way.
+        fs::remove_file(&self.path).ok();
+    }
+}
+
+fn link(from: &Path, to: &Path) -> io::Result<bool> {
+    match fs::hard_link(from, to) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads a record.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Content<T>> {
+    match fs::read(path) {
+        Ok(line) => Ok(match unseal(&line) {
+            Ok(record) => Content::Sound(record),
+            Err(unsound) => Content::Unsound(unsound),
+        }),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Content::Absent),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,71 @@
+//! The shim: a small process that looks after one command, and outlives whoever has started it.
+//!
+//! A [`SubprocessExecutor`](crate::SubprocessExecutor) whose settings name a
+//! [`ShimProgram`](crate::ShimProgram) starts the shim, and the shim starts the command. It takes the output,
+//! hears requests to stop, kills what the command leaves, and writes down how it ended. `docs/shim.md` has the
+//! protocol. It is there on Linux only.
+//!
+//! A program that wants to be its own shim begins with [`main_if_requested`].
+
+#[cfg(target_os = "linux")]
+pub(crate) mod cgroup;
+#[cfg(target_os = "linux")]
+mod command;
+#[cfg(target_os = "linux")]
+mod descendants;
+#[cfg(target_os = "linux")]
+pub(crate) mod files;
+#[cfg(target_os = "linux")]
+pub(crate) mod orders;
+#[cfg(target_os = "linux")]
+mod progress;
+#[cfg(target_os = "linux")]
+pub(crate) mod record;
+#[cfg(target_os = "linux")]
+mod session;
+#[cfg(target_os = "linux")]
+pub(crate) mod spec;
+#[cfg(target_os = "linux")]
+mod supervision;
+#[cfg(target_os = "linux")]
+pub(crate) mod syscalls;
+
+/// The first argument of a program that is to be a shim.
+#[cfg(target_os = "linux")]
+pub(crate) const ARGUMENT: &str = "__shim";
+
+/// The variable that names the step at which a test lets the shim die.
+#[cfg(all(target_os = "linux", any(debug_assertions, feature = "crash-points")))]
+pub(crate) const CRASH_AT: &str = "GADUGI_CRASH_AT";
+
+/// Makes this process a shim if it was started to be one; then it does not return. Otherwise it does nothing.
+///
+/// To be called first in `main`, before anything is opened or a thread is started: what the program does
+/// before this, every shim does.
+///
+/// ```
+/// gadugi_exec::shim::main_if_requested();
+/// // … the program
+/// ```
+pub fn main_if_requested() {
+    #[cfg(target_os = "linux")]
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == ARGUMENT) {
+        #[cfg(any(debug_assertions, feature = "crash-points"))]
+        if let Ok(wish) = std::env::var(CRASH_AT) {
+            gadugi_core::arm_crash_point(&wish, die);
+        }
+        let code = session::run();
+        #[expect(clippy::exit, reason = "this process was started for nothing but the shim")]
+        std::process::exit(code)
+    }
+}
+
+/// Dies as by `kill -9`.
+#[cfg(all(target_os = "linux", any(debug_assertions, feature = "crash-points")))]
+fn die() -> ! {
+    use rustix::process::{Signal, getpid, kill_process};
+    loop {
+        // It cannot fail, and what follows it does not run.
+        kill_process(getpid(), Signal::KILL).ok();
+    }
+}

@@ -1,0 +1,281 @@
+//! The records that a shim leaves in the folder of an attempt: `proc.json` and `exit.json`.
+//!
+//! Each is one line, `{"v":1,"crc":"0c9fb6e1",…}`. The checksum is the CRC-32C of the line without its newline
+//! and without the member `"crc":"…",`, as in the journal. What fails it is damage and says nothing.
+
+use std::time::Duration;
+use std::{fmt, io};
+
+use gadugi_core::{ExecEnd, ExecUsage, ExitStatus, OutputSummary};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+const VERSION: u64 = 1;
+const BEFORE_CRC: &str = "{\"v\":1,";
+
+/// A process, and no later one with the same pid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProcessId {
+    pub(crate) pid: i32,
+    /// In ticks since the boot.
+    pub(crate) start: u64,
+}
+
+/// What `proc.json` says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum ProcRecord {
+    /// A shim has a command, which begins when this has its name.
+    Started(Started),
+    /// The start was made void: nothing of it runs, ever.
+    Aborted,
+}
+
+/// A command that was started, and by whom.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Started {
+    pub(crate) run: String,
+    pub(crate) task: String,
+    pub(crate) attempt: u32,
+    /// Sixteen hexadecimal digits, also in the command's environment as `GADUGI_NONCE`.
+    pub(crate) nonce: String,
+    /// The boot of the machine.
+    pub(crate) boot: String,
+    /// The inode of the namespace that the pids belong to.
+    pub(crate) pid_namespace: u64,
+    pub(crate) shim: ProcessId,
+    pub(crate) leader: ProcessId,
+    /// The cgroup of the command, if it has one of its own.
+    pub(crate) cgroup: Option<CgroupRecord>,
+    /// When it began, since the boot, without the time that the machine slept.
+    pub(crate) uptime_seconds: f64,
+}
+
+/// Where a cgroup is, and what it can do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CgroupRecord {
+    pub(crate) path: String,
+    pub(crate) hierarchy: Hierarchy,
+}
+
+/// What a cgroup belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Hierarchy {
+    /// cgroup v2, also beside v1.
+    Unified,
+    /// The freezer of cgroup v1.
+    Freezer,
+}
+
+/// What `exit.json` says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ExitRecord {
+    pub(crate) nonce: String,
+    pub(crate) status: Status,
+    pub(crate) took_seconds: f64,
+    pub(crate) output_bytes: u64,
+    pub(crate) dropped_bytes: u64,
+    pub(crate) leaked: bool,
+    pub(crate) stopped: bool,
+    pub(crate) cpu_seconds: Option<f64>,
+    pub(crate) peak_memory_bytes: Option<u64>,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum Status {
+    Code {
+        code: i32,
+    },
+    Signal {
+        signal: i32,
+    },
+    Unknown,
+    /// Its program was never executed.
+    NotStarted {
+        step: FailedStep,
+        errno: i32,
+    },
+}
+
+/// What failed when a command was to be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FailedStep {
+    /// To prepare the record of its end.
+    Reserve,
+    /// To open what it reads, or to make the pipe that it prints to.
+    Streams,
+    /// To make the process.
+    Fork,
+    /// To write `proc.json`.
+    Record,
+    /// To go to its folder.
+    Folder,
+    /// To execute the program.
+    Exec,
+}
+
+impl fmt::Display for FailedStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reserve => "cannot set space aside for the record of its end",
+            Self::Streams => "cannot open its input or its output",
+            Self::Fork => "cannot make a process",
+            Self::Record => "cannot record its start",
+            Self::Folder => "cannot work in its folder",
+            Self::Exec => "cannot execute its program",
+        })
+    }
+}
+
+/// A step that failed, and why.
+#[derive(Debug, Error)]
+#[error("{step}")]
+pub(crate) struct StepFault {
+    pub(crate) step: FailedStep,
+    #[source]
+    pub(crate) source: io::Error,
+}
+
+impl ExitRecord {
+    pub(crate) fn end(&self) -> ExecEnd {
+        let status = match self.status {
+            Status::Code { code } => ExitStatus::Code(code),
+            Status::Signal { signal } => ExitStatus::Signal(signal),
+            Status::Unknown | Status::NotStarted { .. } => ExitStatus::Unknown,
+        };
+        let mut end = ExecEnd::new(status, duration(self.took_seconds));
+        end.output = OutputSummary { bytes: self.output_bytes, dropped: self.dropped_bytes, leaked: self.leaked };
+        end.usage = ExecUsage { cpu: self.cpu_seconds.map(duration), peak_memory: self.peak_memory_bytes };
+        end.stopped = self.stopped;
+        end
+    }
+}
+
+/// In seconds, to the microsecond.
+pub(crate) fn seconds(duration: Duration) -> f64 {
+    Duration::from_micros(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)).as_secs_f64()
+}
+
+pub(crate) fn duration(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+/// Why a record says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unsound {
+    Damaged,
+    /// It was written by a newer version.
+    TooNew,
+}
+
+/// The line of a record.
+pub(crate) fn seal<T: Serialize>(record: &T) -> serde_json::Result<String> {
+    let json = serde_json::to_string(record)?;
+    let rest = json.strip_prefix('{').unwrap_or(&json);
+    let crc = crc(BEFORE_CRC.as_bytes(), rest.as_bytes());
+    Ok(format!("{BEFORE_CRC}{crc}{rest}\n"))
+}
+
+/// Reads what [`seal`] wrote.
+pub(crate) fn unseal<T: DeserializeOwned>(line: &[u8]) -> Result<T, Unsound> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        v: u64,
+    }
+
+    let line = line.strip_suffix(b"\n").ok_or(Unsound::Damaged)?;
+    // The checksum holds in every version, and stands behind the version.
+    let head = line.iter().position(|&byte| byte == b',').ok_or(Unsound::Damaged)? + 1;
+    let (head, rest) = line.split_at(head);
+    let (stated, rest) = rest.split_at_checked("\"crc\":\"01234567\",".len()).ok_or(Unsound::Damaged)?;
+    if stated != crc(head, rest).as_bytes() {
+        return Err(Unsound::Damaged);
+    }
+    let json = [head, rest].concat();
+    let Versioned { v } = serde_json::from_slice(&json).map_err(|_| Unsound::Damaged)?;
+    if v > VERSION {
+        return Err(Unsound::TooNew);
+    }
+    serde_json::from_slice(&json).map_err(|_| Unsound::Damaged)
+}
+
+fn crc(head: &[u8], rest: &[u8]) -> String {
+    format!("\"crc\":\"{:08x}\",", crc32c::crc32c_append(crc32c::crc32c(head), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit() -> ExitRecord {
+        ExitRecord {
+            nonce: "0123456789abcdef".to_owned(),
+            status: Status::Code { code: 3 },
+            took_seconds: 1.25,
+            output_bytes: 10,
+            dropped_bytes: 2,
+            leaked: false,
+            stopped: true,
+            cpu_seconds: Some(0.5),
+            peak_memory_bytes: None,
+        }
+    }
+
+    fn started() -> ProcRecord {
+        ProcRecord::Started(Started {
+            run: "20261122-083355-k7q".to_owned(),
+            task: "fix-login".to_owned(),
+            attempt: 1,
+            nonce: "0123456789abcdef".to_owned(),
+            boot: "5d0c".to_owned(),
+            pid_namespace: 4_026_531_836,
+            shim: ProcessId { pid: 4710, start: 918_272 },
+            leader: ProcessId { pid: 4711, start: 918_273 },
+            cgroup: Some(CgroupRecord {
+                path: "/sys/fs/cgroup/gadugi-0123456789abcdef".to_owned(),
+                hierarchy: Hierarchy::Unified,
+            }),
+            uptime_seconds: 9182.5,
+        })
+    }
+
+    fn assert_tells_all_damage<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(record: &T) {
+        let line = seal(record).expect("it can be written").into_bytes();
+        assert_eq!(unseal::<T>(&line).as_ref(), Ok(record));
+        for length in 0..line.len() {
+            assert_eq!(unseal::<T>(&line[..length]), Err(Unsound::Damaged), "cut at {length}");
+        }
+        for bit in 0..line.len() * 8 {
+            let mut damaged = line.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(unseal::<T>(&damaged), Err(Unsound::Damaged), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn no_truncation_and_no_flipped_bit_is_taken_for_a_record() {
+        assert_tells_all_damage(&exit());
+        assert_tells_all_damage(&started());
+        assert_tells_all_damage(&ProcRecord::Aborted);
+    }
+
+    #[test]
+    fn records_are_written_as_the_docs_say() {
+        assert_eq!(
+            seal(&ProcRecord::Aborted).expect("it can be written"),
+            "{\"v\":1,\"crc\":\"9417937d\",\"kind\":\"aborted\"}\n"
+        );
+    }
+
+    #[test]
+    fn a_record_of_a_newer_version_is_told_from_damage() {
+        let (head, rest) = ("{\"v\":2,", "\"kind\":\"aborted\"}");
+        let line = format!("{head}{}{rest}\n", crc(head.as_bytes(), rest.as_bytes()));
+        assert_eq!(unseal::<ProcRecord>(line.as_bytes()), Err(Unsound::TooNew));
+    }
+}

@@ -1,0 +1,319 @@
+//! Looks after a command from its start to the end of the last process of it: one thread, one poll.
+
+use std::io::{self, PipeReader, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use gadugi_core::ExitStatus;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::time::Timespec;
+
+use super::cgroup::Cgroup;
+use super::descendants::{kill_all, reap_all, signal_all, signal_children};
+use super::orders;
+use super::progress::Progress;
+use super::record::Status;
+use super::syscalls::{self, Signalled};
+use crate::subprocess::capped_log::CappedLog;
+use crate::subprocess::syscalls::{Reaped, wait4};
+
+/// How much is taken out of the pipe at once: as much as a pipe holds.
+const PIECE: usize = 64 << 10;
+
+/// What the command is granted.
+pub(super) struct Limits {
+    /// Between a request to stop that names no other time and the kill.
+    pub(super) grace: Duration,
+    /// For output that is held open after the end.
+    pub(super) drain: Duration,
+}
+
+/// How it was.
+pub(super) struct End {
+    pub(super) status: Status,
+    pub(super) ended: Instant,
+    pub(super) output_bytes: u64,
+    pub(super) dropped_bytes: u64,
+    pub(super) leaked: bool,
+    pub(super) stopped: bool,
+    /// Of all processes together.
+    pub(super) cpu: Duration,
+    /// Of the leader and of what it has waited for.
+    pub(super) peak_memory: u64,
+    pub(super) progress: Progress,
+}
+
+pub(super) struct Supervision<'a> {
+    leader: Pid,
+    signals: &'a OwnedFd,
+    /// Its end is a request to stop.
+    starter: Option<&'a OwnedFd>,
+    cgroup: Option<&'a Cgroup>,
+    limits: Limits,
+    /// What the leader's end has shown, from when on.
+    leader_end: Option<LeaderEnd>,
+    /// Whether there are processes besides those that were reaped.
+    alone: bool,
+    cpu: Duration,
+    stop: Stop,
+}
+
+struct LeaderEnd {
+    status: Status,
+    peak_memory: u64,
+    at: Instant,
+}
+
+enum Stop {
+    NotAsked,
+    /// Asked to end by itself until then; for ever when the grace is longer than time can tell.
+    Asked {
+        kill_at: Option<Instant>,
+    },
+    Killed,
+}
+
+impl<'a> Supervision<'a> {
+    pub(super) fn new(
+        leader: Pid,
+        signals: &'a OwnedFd,
+        starter: Option<&'a OwnedFd>,
+        cgroup: Option<&'a Cgroup>,
+        limits: Limits,
+    ) -> Self {
+        let stop = Stop::NotAsked;
+        let (leader_end, alone, cpu) = (None, false, Duration::ZERO);
+        Self { leader, signals, starter, cgroup, limits, leader_end, alone, cpu, stop }
+    }
+
+    /// Until nothing of the command is left.
+    pub(super) fn watch(mut self, output: PipeReader, mut log: CappedLog, mut progress: Progress) -> io::Result<End> {
+        let mut output = Some(output);
+        let (mut bytes, mut buffer) = (0, vec![0; PIECE]);
+        let (mut tell_at, mut drained_at): (Option<Instant>, Option<Instant>) = (None, None);
+        // A child that ended before the first signal was awaited is seen too.
+        let mut look_for_ends = true;
+        let leaked = loop {
+            if look_for_ends {
+                self.reap();
+            }
+            let now = Instant::now();
+            if self.kill_at().is_some_and(|kill_at| kill_at <= now) {
+                self.kill();
+            }
+            if self.leader_end.is_some() && !self.leaves_time() {
+                if output.is_none() {
+                    break false;
+                }
+                let until = *drained_at.get_or_insert(now + self.limits.drain);
+                if until <= now {
+                    break true;
+                }
+            }
+            if tell_at.is_none_or(|tell_at| tell_at <= now) {
+                tell_at = progress.tell(bytes, now);
+            }
+            let wake = [self.kill_at(), drained_at, tell_at].into_iter().flatten().min();
+            let ready = self.poll(output.as_ref(), wake)?;
+            look_for_ends = ready.signals;
+            if ready.signals {
+                while let Some(signalled) = syscalls::next_signal(self.signals.as_fd()) {
+                    self.obey(&signalled);
+                }
+            }
+            if ready.starter {
+                self.starter = None;
+                self.ask_to_stop(Some(self.limits.grace));
+            }
+            if ready.output
+                && let Some(pipe) = &mut output
+            {
+                match pipe.read(&mut buffer) {
+                    Ok(0) => output = None,
+                    Ok(count) => {
+                        bytes += count as u64;
+                        log.write(&buffer[..count]);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(_) => output = None,
+                }
+            }
+        };
+        drop(output);
+        self.kill_rest();
+        let stopped = !matches!(self.stop, Stop::NotAsked);
+        let cpu = self.cpu;
+        let kept = log.finish();
+        let end = self.leader_end.unwrap_or_else(|| LeaderEnd::unknown(Instant::now()));
+        Ok(End {
+            status: end.status,
+            ended: end.at,
+            output_bytes: bytes,
+            dropped_bytes: bytes - kept,
+            leaked,
+            stopped,
+            cpu,
+            peak_memory: end.peak_memory,
+            progress,
+        })
+    }
+
+    /// Waits until something happens, or until `wake`.
+    fn poll(&self, output: Option<&PipeReader>, wake: Option<Instant>) -> io::Result<Ready> {
+        // A file that is not there is asked about by one that is, for nothing.
+        let none = PollFlags::empty();
+        let signals = self.signals.as_fd();
+        let mut polled = [
+            PollFd::from_borrowed_fd(signals, PollFlags::IN),
+            match output {
+                Some(output) => PollFd::new(output, PollFlags::IN),
+                None => PollFd::from_borrowed_fd(signals, none),
+            },
+            match self.starter {
+                Some(starter) => PollFd::new(starter, none),
+                None => PollFd::from_borrowed_fd(signals, none),
+            },
+        ];
+        let timeout = wake.map(|wake| {
+            let wait = wake.saturating_duration_since(Instant::now());
+            Timespec { tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX), tv_nsec: wait.subsec_nanos().into() }
+        });
+        match poll(&mut polled, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let [signals, output_ready, starter] = polled.map(|polled| !polled.revents().is_empty());
+        Ok(Ready { signals, output: output.is_some() && output_ready, starter: self.starter.is_some() && starter })
+    }
+
+    /// Takes the children that have ended. The leader's group is signalled while the leader is still there as a
+    /// zombie: until then its number cannot be another group's.
+    fn reap(&mut self) {
+        while self.leader_end.is_none() {
+            match syscalls::first_ended() {
+                None => return,
+                Some(pid) if pid == self.leader => {
+                    let at = Instant::now();
+                    if !matches!(self.stop, Stop::Asked { .. }) {
+                        // What has another user stays, and is found later by where it comes from.
+                        kill_process_group(pid, Signal::KILL).ok();
+                    }
+                    self.leader_end = Some(match wait4(pid) {
+                        Ok(reaped) => {
+                            self.cpu += reaped.cpu;
+                            LeaderEnd::of(&reaped, at)
+                        }
+                        Err(_) => LeaderEnd::unknown(at),
+                    });
+                }
+                Some(pid) => match wait4(pid) {
+                    Ok(reaped) => self.cpu += reaped.cpu,
+                    Err(_) => return,
+                },
+            }
+        }
+        let cpu = &mut self.cpu;
+        self.alone = !reap_all(|_, reaped| *cpu += reaped.cpu);
+    }
+
+    fn obey(&mut self, signalled: &Signalled) {
+        match (signalled.signal, signalled.value) {
+            (orders::STOP, Some(value)) => self.ask_to_stop(orders::grace(value)),
+            (orders::STOP | libc::SIGTERM, _) => self.ask_to_stop(Some(self.limits.grace)),
+            (libc::SIGTSTP, _) => self.suspend(true),
+            (libc::SIGCONT, _) => self.suspend(false),
+            _ => {}
+        }
+    }
+
+    /// `None` is a grace without end.
+    fn ask_to_stop(&mut self, grace: Option<Duration>) {
+        let kill_at = grace.and_then(|grace| Instant::now().checked_add(grace));
+        match &mut self.stop {
+            Stop::Killed => {}
+            _ if grace == Some(Duration::ZERO) => self.kill(),
+            Stop::Asked { kill_at: planned } => *planned = (*planned).into_iter().chain(kill_at).min(),
+            Stop::NotAsked => {
+                self.stop = Stop::Asked { kill_at };
+                self.suspend(false);
+                self.signal(Signal::TERM);
+                // Also what the command itself has suspended is to hear it.
+                self.signal(Signal::CONT);
+            }
+        }
+    }
+
+    /// To the command's group; to what is left when its leader is gone.
+    fn signal(&self, signal: Signal) {
+        if self.leader_end.is_some() {
+            signal_children(signal);
+            return;
+        }
+        // What is not there or has another user cannot be signalled.
+        kill_process_group(self.leader, signal).ok();
+        if rustix::process::getpgid(Some(self.leader)).is_ok_and(|group| group != self.leader) {
+            kill_process(self.leader, signal).ok();
+        }
+    }
+
+    fn suspend(&self, suspended: bool) {
+        match self.cgroup {
+            Some(cgroup) if cgroup.freeze(suspended).is_ok() => {}
+            _ => signal_all(if suspended { Signal::STOP } else { Signal::CONT }),
+        }
+    }
+
+    fn kill_at(&self) -> Option<Instant> {
+        match self.stop {
+            Stop::Asked { kill_at } => kill_at,
+            _ => None,
+        }
+    }
+
+    /// Whether the leader has obeyed, and what it has left has the rest of the grace.
+    fn leaves_time(&self) -> bool {
+        matches!(self.stop, Stop::Asked { .. }) && !self.alone
+    }
+
+    fn kill(&mut self) {
+        self.stop = Stop::Killed;
+        self.kill_rest();
+    }
+
+    /// Kills all that is left, the leader too.
+    fn kill_rest(&mut self) {
+        if self.alone {
+            return;
+        }
+        let (leader, cpu, leader_end) = (self.leader, &mut self.cpu, &mut self.leader_end);
+        self.alone = kill_all(self.cgroup, self.signals, |pid, reaped| {
+            *cpu += reaped.cpu;
+            if pid == leader {
+                *leader_end = Some(LeaderEnd::of(&reaped, Instant::now()));
+            }
+        });
+    }
+}
+
+impl LeaderEnd {
+    fn of(reaped: &Reaped, at: Instant) -> Self {
+        let status = match reaped.status {
+            ExitStatus::Code(code) => Status::Code { code },
+            ExitStatus::Signal(signal) => Status::Signal { signal },
+            _ => Status::Unknown,
+        };
+        Self { status, peak_memory: reaped.peak_memory, at }
+    }
+
+    fn unknown(at: Instant) -> Self {
+        Self { status: Status::Unknown, peak_memory: 0, at }
+    }
+}
+
+/// What there is to be read.
+struct Ready {
+    signals: bool,
+    output: bool,
+    starter: bool,
+}

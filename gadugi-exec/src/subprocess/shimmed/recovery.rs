@@ -1,0 +1,191 @@
+//! Finds a command again by what its shim has left, whoever had started it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{PathBuf, absolute};
+use std::time::Duration;
+
+use gadugi_core::{CommandRef, ExecEnd, ExecError, Reattached};
+use rustix::process::Pid;
+use thiserror::Error;
+
+use super::aftermath;
+use super::task::ShimmedTask;
+use super::token::ShimToken;
+use super::watch::{Traces, Watched};
+use crate::shim::files::{CommandFiles, Content, read};
+use crate::shim::record::{ExitRecord, ProcRecord, ProcessId, Started, Status, StepFault, Unsound, duration};
+use crate::subprocess::{adoption, process_table};
+
+/// What has become of a command.
+pub(crate) enum Recovered {
+    Runs(Box<Watched>),
+    Ended(ShimToken, ExecEnd),
+    NotStarted { command: String, fault: StepFault },
+    NeverStarted,
+    Gone(&'static str),
+}
+
+/// Why that cannot be told. Nothing was changed.
+#[derive(Debug, Error)]
+pub(crate) enum RecoveryFault {
+    #[error("cannot use {}", .path.display())]
+    File {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} was written by a newer version", .path.display())]
+    TooNew { path: PathBuf },
+    #[error("it runs, or has run, where its processes cannot be seen from here: in another PID namespace")]
+    Elsewhere,
+    #[error("cannot look for its processes")]
+    Processes(#[source] io::Error),
+}
+
+impl Recovered {
+    /// To be called within a runtime.
+    pub(crate) fn into_reattached(self) -> Result<Reattached, ExecError> {
+        Ok(match self {
+            Self::Runs(watched) => Reattached::Found(Box::new(ShimmedTask::follow(*watched))),
+            Self::Ended(token, end) => Reattached::Found(Box::new(ShimmedTask::ended(token, end))),
+            Self::NotStarted { command, fault } => {
+                return Err(ExecError::Start { program: command, source: Box::new(fault) });
+            }
+            Self::NeverStarted => Reattached::NeverStarted,
+            Self::Gone(why) => Reattached::Gone { why: why.to_owned() },
+        })
+    }
+}
+
+/// Whether the command runs, or its shim is still busy with it.
+pub(crate) fn is_running(token: &ShimToken) -> io::Result<bool> {
+    if process_table::boot_id() != Some(&*token.boot) {
+        return Ok(false);
+    }
+    Ok(open(token.shim)?.is_some() || open(token.leader)?.is_some())
+}
+
+fn open(process: ProcessId) -> io::Result<Option<OwnedFd>> {
+    match Pid::from_raw(process.pid) {
+        Some(pid) => adoption::open(pid, process.start),
+        None => Ok(None),
+    }
+}
+
+/// Finds out what became of a command. Blocks; to be called within a runtime.
+pub(crate) fn recover(command: &CommandRef, token: Option<ShimToken>) -> Result<Recovered, RecoveryFault> {
+    let folder = absolute(&command.files);
+    let folder = folder.map_err(|source| RecoveryFault::File { path: command.files.clone(), source })?;
+    let files = CommandFiles::of(folder, command.phase);
+    let unusable = |source| RecoveryFault::File { path: files.folder().to_owned(), source };
+    loop {
+        let (generation, content) = files.newest().map_err(unusable)?;
+        let sought = |token| Sought {
+            command,
+            traces: Traces { token, files: files.clone(), generation },
+            pid_namespace: None,
+            began: None,
+        };
+        match (content, &token) {
+            (Content::Unsound(Unsound::TooNew), _) => {
+                return Err(RecoveryFault::TooNew { path: files.proc(generation) });
+            }
+            (Content::Sound(ProcRecord::Started(started)), None) => return Sought::recorded(sought, &started).find(),
+            (Content::Sound(ProcRecord::Started(started)), Some(token)) if token.nonce == started.nonce => {
+                return Sought::recorded(sought, &started).find();
+            }
+            // It was started, and the record of it is damaged or was removed.
+            (_, Some(token)) => return sought(token.clone()).find(),
+            (Content::Unsound(Unsound::Damaged), None) => {
+                aftermath::sweep(&variables(command));
+                return Ok(Recovered::Gone("the record of its start is damaged"));
+            }
+            (Content::Sound(ProcRecord::Aborted), None) => return Ok(Recovered::NeverStarted),
+            (Content::Absent, None) => {
+                let nonce = format!("void-{}", std::process::id());
+                if files.link_proc(generation, &nonce, &ProcRecord::Aborted).map_err(unusable)? {
+                    // A start that is still under way finds the name taken. What it has left is in nobody's way.
+                    for nonce in files.leftover_nonces().unwrap_or_default() {
+                        aftermath::tidy(&files, &nonce);
+                    }
+                    return Ok(Recovered::NeverStarted);
+                }
+            }
+        }
+    }
+}
+
+/// What the command has in its environment whatever its nonce is.
+fn variables(command: &CommandRef) -> [String; 3] {
+    [
+        format!("GADUGI_RUN={}", command.run),
+        format!("GADUGI_TASK={}", command.attempt.task),
+        format!("GADUGI_ATTEMPT={}", command.attempt.number),
+    ]
+}
+
+/// A command that was started.
+struct Sought<'a> {
+    command: &'a CommandRef,
+    traces: Traces,
+    /// Where its pids mean something; `None` where that is not recorded.
+    pid_namespace: Option<u64>,
+    began: Option<Duration>,
+}
+
+impl<'a> Sought<'a> {
+    fn recorded(sought: impl Fn(ShimToken) -> Self, started: &Started) -> Self {
+        Self {
+            pid_namespace: Some(started.pid_namespace),
+            began: Some(duration(started.uptime_seconds)),
+            ..sought(ShimToken::of(started))
+        }
+    }
+
+    fn find(self) -> Result<Recovered, RecoveryFault> {
+        let is_here = process_table::boot_id() == Some(&*self.traces.token.boot);
+        let is_visible = self.pid_namespace.is_none_or(|own| process_table::pid_namespace() == Some(own));
+        let shim =
+            if is_here && is_visible { open(self.traces.token.shim).map_err(RecoveryFault::Processes)? } else { None };
+        if let Some(shim) = shim {
+            let began = self.began.unwrap_or_else(process_table::uptime);
+            let watched = Watched::new(shim, self.traces, began, None).map_err(RecoveryFault::Processes)?;
+            return Ok(Recovered::Runs(Box::new(watched)));
+        }
+        // Read after it was seen that the shim has ended, so that nothing can be written any more.
+        let path = self.traces.files.exit(self.traces.generation);
+        let exit = read(&path).map_err(|source| RecoveryFault::File { path: path.clone(), source })?;
+        let why = match exit {
+            Content::Sound(exit) => {
+                let exit: ExitRecord = exit;
+                if exit.nonce == self.traces.token.nonce {
+                    aftermath::tidy(&self.traces.files, &exit.nonce);
+                    return Ok(self.ended(&exit));
+                }
+                "the record of its end belongs to another command"
+            }
+            Content::Unsound(Unsound::TooNew) => return Err(RecoveryFault::TooNew { path }),
+            Content::Unsound(Unsound::Damaged) => "the record of its end is damaged",
+            Content::Absent => "the process that supervised it was killed",
+        };
+        if !is_here {
+            return Ok(Recovered::Gone("the machine was restarted while it ran"));
+        }
+        if !is_visible {
+            return Err(RecoveryFault::Elsewhere);
+        }
+        aftermath::clear_away(&self.traces.files, self.traces.generation, &self.traces.token);
+        Ok(Recovered::Gone(why))
+    }
+
+    fn ended(self, exit: &ExitRecord) -> Recovered {
+        match exit.status {
+            Status::NotStarted { step, errno } => {
+                let fault = StepFault { step, source: io::Error::from_raw_os_error(errno) };
+                Recovered::NotStarted { command: self.command.attempt.to_string(), fault }
+            }
+            _ => Recovered::Ended(self.traces.token, exit.end()),
+        }
+    }
+}

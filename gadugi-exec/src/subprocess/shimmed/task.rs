@@ -1,0 +1,133 @@
+//! The handle on a command that a shim looks after.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gadugi_core::{ExecEnd, ExecError, ExecIdentity, ExecUsage, RunningTask};
+use rustix::process::Pid;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::token::ShimToken;
+use super::watch::{Reins, Watched};
+use crate::shim::orders;
+use crate::subprocess::{NAME, process_table};
+
+/// How long a stop without grace waits for its effect. A process that hangs in the kernel holds up nobody.
+const LONGEST_KILL: Duration = Duration::from_secs(2);
+
+/// A handle on a shim. Dropping it stops nothing.
+pub(crate) struct ShimmedTask {
+    identity: ExecIdentity,
+    token: ShimToken,
+    hold: Hold,
+}
+
+enum Hold {
+    Running { began: Duration, reins: Reins },
+    Ended(ExecEnd),
+}
+
+impl ShimmedTask {
+    /// Follows a command that runs. To be called within a runtime.
+    pub(crate) fn follow(watched: Watched) -> Self {
+        let (token, began) = (watched.traces.token.clone(), watched.began);
+        Self::new(token, Hold::Running { began, reins: watched.follow() })
+    }
+
+    /// Stands for one that has ended.
+    pub(crate) fn ended(token: ShimToken, end: ExecEnd) -> Self {
+        Self::new(token, Hold::Ended(end))
+    }
+
+    fn new(token: ShimToken, hold: Hold) -> Self {
+        Self { identity: ExecIdentity { executor: NAME.to_owned(), token: token.to_string() }, token, hold }
+    }
+
+    fn end_so_far(&self) -> Option<ExecEnd> {
+        match &self.hold {
+            Hold::Running { reins, .. } => *reins.ending.borrow(),
+            Hold::Ended(end) => Some(*end),
+        }
+    }
+
+    /// Gives an order to the shim, unless it has ended.
+    fn order(&self, order: impl Fn(rustix::fd::BorrowedFd<'_>) -> io::Result<()>) -> Result<(), ExecError> {
+        match &self.hold {
+            Hold::Running { reins, .. } => match order(reins.shim.get_ref().as_fd()) {
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+                ordered => ordered.map_err(|error| self.lost(error)),
+            },
+            Hold::Ended(_) => Ok(()),
+        }
+    }
+
+    fn lost(&self, source: io::Error) -> ExecError {
+        ExecError::Watch { identity: self.identity.token.clone(), source: Box::new(source) }
+    }
+}
+
+#[async_trait]
+impl RunningTask for ShimmedTask {
+    fn identity(&self) -> &ExecIdentity {
+        &self.identity
+    }
+
+    async fn wait(&self) -> Result<ExecEnd, ExecError> {
+        match &self.hold {
+            Hold::Ended(end) => Ok(*end),
+            Hold::Running { reins, .. } => {
+                let mut ending = reins.ending.clone();
+                let end = ending.wait_for(Option::is_some).await.ok().and_then(|end| *end);
+                // It is followed by the runtime that it was started in, or found in.
+                end.ok_or_else(|| self.lost(io::Error::other("the runtime that followed it was shut down")))
+            }
+        }
+    }
+
+    async fn stop(&self, grace: Duration) -> Result<(), ExecError> {
+        self.order(|shim| orders::stop(shim, grace))?;
+        if grace.is_zero() {
+            // Who is told that it was killed finds nothing of it.
+            drop(timeout(LONGEST_KILL, self.wait()).await);
+        }
+        Ok(())
+    }
+
+    async fn suspend(&self) -> Result<bool, ExecError> {
+        if self.end_so_far().is_some() {
+            return Ok(false);
+        }
+        self.order(orders::suspend)?;
+        Ok(true)
+    }
+
+    async fn resume(&self) -> Result<(), ExecError> {
+        self.order(orders::resume)
+    }
+
+    fn elapsed(&self) -> Option<Duration> {
+        match (&self.hold, self.end_so_far()) {
+            (_, Some(end)) => Some(end.took),
+            (Hold::Running { began, .. }, None) => Some(process_table::uptime().saturating_sub(*began)),
+            (Hold::Ended(_), None) => None,
+        }
+    }
+
+    async fn usage(&self) -> ExecUsage {
+        match (self.end_so_far(), Pid::from_raw(self.token.leader.pid)) {
+            (Some(end), _) => end.usage,
+            (None, Some(leader)) => process_table::usage(leader, self.token.leader.start),
+            (None, None) => ExecUsage::default(),
+        }
+    }
+
+    fn output(&self) -> Option<watch::Receiver<u64>> {
+        match &self.hold {
+            Hold::Running { reins, .. } => reins.printed.clone(),
+            Hold::Ended(end) => Some(watch::channel(end.output.bytes).1),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Follows a command by its shim: how much it prints, and how it ended.
+
+use std::io::{BufReader, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{ChildStdin, ChildStdout};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gadugi_core::{ExecEnd, ExitStatus, OutputSummary};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
+use tokio::io::AsyncReadExt;
+use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use super::aftermath;
+use super::token::ShimToken;
+use crate::shim::files::{CommandFiles, Content, read};
+use crate::shim::record::{ExitRecord, unseal};
+use crate::subprocess::process_table;
+use crate::subprocess::syscalls::watch_end;
+
+/// Where a command has left its traces.
+#[derive(Debug, Clone)]
+pub(crate) struct Traces {
+    pub(super) token: ShimToken,
+    pub(super) files: CommandFiles,
+    pub(super) generation: u32,
+}
+
+/// What only the starter of a shim has of it.
+pub(crate) struct Ties {
+    /// What the shim says.
+    pub(super) status: BufReader<ChildStdout>,
+    /// Closed by the end of this process; held where the command is to end with it.
+    pub(super) starter: Option<ChildStdin>,
+}
+
+/// A shim that runs, ready to be followed.
+pub(crate) struct Watched {
+    pub(super) shim: Arc<AsyncFd<OwnedFd>>,
+    pub(super) traces: Traces,
+    /// When the command began, since the boot.
+    pub(super) began: Duration,
+    progress: Option<pipe::Receiver>,
+    ties: Option<Ties>,
+}
+
+/// What the holder of a running command has in hand.
+pub(super) struct Reins {
+    pub(super) shim: Arc<AsyncFd<OwnedFd>>,
+    /// `None` where nobody tells it.
+    pub(super) printed: Option<watch::Receiver<u64>>,
+    pub(super) ending: watch::Receiver<Option<ExecEnd>>,
+}
+
+impl Watched {
+    /// To be called within a runtime.
+    pub(super) fn new(shim: OwnedFd, traces: Traces, began: Duration, ties: Option<Ties>) -> std::io::Result<Self> {
+        let progress = pipe::OpenOptions::new().open_receiver(traces.files.progress(&traces.token.nonce)).ok();
+        Ok(Self { shim: Arc::new(watch_end(shim)?), traces, began, progress, ties })
+    }
+
+    /// Follows it in a background task, which ends with the shim and not before, whoever drops the reins.
+    pub(super) fn follow(mut self) -> Reins {
+        let (tell, printed) = watch::channel(0);
+        let (end, ending) = watch::channel(None);
+        let printed = self.progress.is_some().then_some(printed);
+        let shim = Arc::clone(&self.shim);
+        tokio::spawn(async move {
+            self.until_end(&tell).await;
+            let seen = *tell.borrow();
+            // It fails when the runtime is shut down. Whoever waits learns that by the dropped sender.
+            if let Ok(ended) = spawn_blocking(move || self.conclude(seen)).await {
+                tell.send_replace(ended.output.bytes);
+                drop(tell);
+                end.send_replace(Some(ended));
+            }
+        });
+        Reins { shim, printed, ending }
+    }
+
+    async fn until_end(&mut self, tell: &watch::Sender<u64>) {
+        let mut number = [0; 8];
+        let mut filled = 0;
+        loop {
+            let progress = async {
+                match &mut self.progress {
+                    Some(pipe) => pipe.read(&mut number[filled..]).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                read = progress => match read {
+                    Ok(count) if count > 0 => {
+                        filled = (filled + count) % number.len();
+                        if filled == 0 {
+                            let printed = u64::from_le_bytes(number);
+                            tell.send_if_modified(|told| std::mem::replace(told, printed.max(*told)) < printed);
+                        }
+                    }
+                    // The shim has closed it, and is about to end.
+                    _ => self.progress = None,
+                },
+                // It fails when the runtime is shut down.
+                _ = self.shim.readable() => return,
+            }
+        }
+    }
+
+    /// Finds out how it ended, after `printed` bytes or more. Blocks until the shim has ended.
+    pub(super) fn conclude(self, printed: u64) -> ExecEnd {
+        let Self { shim, traces, began, ties, .. } = self;
+        let (status, starter) = ties.map(|ties| (ties.status, ties.starter)).unzip();
+        let orderly = reap(shim.get_ref());
+        drop(starter);
+        let exit = read(&traces.files.exit(traces.generation));
+        let recorded = match exit {
+            Ok(Content::Sound(record)) => Some(record),
+            _ => status.and_then(told),
+        };
+        match recorded.filter(|record: &ExitRecord| record.nonce == traces.token.nonce) {
+            Some(record) => {
+                if !orderly {
+                    aftermath::tidy(&traces.files, &traces.token.nonce);
+                }
+                record.end()
+            }
+            None => {
+                aftermath::clear_away(&traces.files, traces.generation, &traces.token);
+                let took = process_table::uptime().saturating_sub(began);
+                let mut end = ExecEnd::new(ExitStatus::Unknown, took);
+                end.output = OutputSummary { bytes: printed, ..OutputSummary::default() };
+                end
+            }
+        }
+    }
+}
+
+/// Waits for the end of a shim, and reaps it where it is a child of this process. Says whether it has certainly
+/// done its part to the end.
+fn reap(shim: &OwnedFd) -> bool {
+    loop {
+        match waitid(WaitId::PidFd(shim.as_fd()), WaitIdOptions::EXITED) {
+            Ok(ended) => return ended.is_some_and(|ended| ended.exit_status() == Some(0)),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+/// The end as the shim has told it to its starter. It has ended, so this does not wait.
+fn told(mut status: BufReader<ChildStdout>) -> Option<ExitRecord> {
+    let mut said = Vec::new();
+    status.read_to_end(&mut said).ok()?;
+    unseal(said.split_inclusive(|&byte| byte == b'\n').next_back()?).ok()
+}
