@@ -8,7 +8,9 @@ use gadugi_core::{
     AttemptRef, CommitId, Control, Event, ExecIdentity, Executor, Executors, Moment, Phase, Plan, RegistryError,
     Report, RunId, RunRecord, TaskId, TaskRecord, TaskSpec, WarningKind, Worktrees, error_chain,
 };
-use gadugi_exec::{ExecutorPolicy, OutputCap, PolicyError, SubprocessExecutor, SubprocessSettings, choose};
+use gadugi_exec::{
+    ExecutorPolicy, OutputCap, PolicyError, ShimProgram, SubprocessExecutor, SubprocessSettings, choose,
+};
 use gadugi_registry::{FindError, FsRegistry, JournalFollower, StopRequest, render};
 use gadugi_worktree::{BaseError, GitWorktrees, Head, OpenError, Repository, WorktreeSettings, check_worktrees_folder};
 
@@ -189,7 +191,12 @@ pub(crate) fn is_alive(identity: &ExecIdentity) -> Option<bool> {
 
 /// Now, on the machine's own clock; `None` where the system does not tell.
 pub(crate) fn moment() -> Option<Moment> {
-    None
+    gadugi_exec::moment()
+}
+
+/// Makes this process the one that looks after a command, if it was started for that; then it does not return.
+pub(crate) fn become_shim_if_requested() {
+    gadugi_exec::shim::main_if_requested();
 }
 
 /// The executors of this call: our own and those of the embedding program.
@@ -198,7 +205,8 @@ pub(crate) fn executors(context: &Context, config: &Config, die_with_parent: boo
     settings.passed.extend(config.env.iter().cloned());
     let tail = OutputCap::default().tail.min(config.output_cap / 2);
     settings.output_cap = OutputCap { head: config.output_cap - tail, tail };
-    let _ = die_with_parent;
+    settings.shim = Some(ShimProgram::this_program());
+    settings.die_with_parent = die_with_parent;
     let own: Arc<dyn Executor> = Arc::new(SubprocessExecutor::new(settings));
     context.executors.iter().cloned().chain([own]).collect()
 }
@@ -300,7 +308,7 @@ pub(crate) fn stop_requests(
     registry: Arc<Journals>,
     run: Arc<OnceLock<RunId>>,
     terminal: Terminal,
-) -> impl Fn(&Control) + Send + 'static {
+) -> impl Fn(&Control) + Send + Sync + 'static {
     move |control| match run.get().map(|run| registry.take_requests(run)).transpose() {
         Ok(taken) => {
             let taken = taken.unwrap_or_default();

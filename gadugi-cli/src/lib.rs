@@ -13,6 +13,8 @@ mod args;
 mod commands;
 mod compose;
 pub mod config;
+#[cfg(any(debug_assertions, feature = "crash-points"))]
+mod crash;
 mod failure;
 pub mod input;
 mod runs;
@@ -63,9 +65,14 @@ impl Gadugi {
     }
 
     /// Reads the arguments and the environment of the process, does what they ask for, and gives the exit
-    /// code. Nothing else of this crate ends the process, except that wrong usage, `--help` and `--version`
+    /// code. To be called first in `main`: tasks are looked after by processes of this same program, which
+    /// never come further than this call. Nothing else of this crate ends the process, except that wrong usage, `--help` and `--version`
     /// end it at once, as is usual.
     pub fn main(self) -> ExitCode {
+        // First of all: what this program does before it, everyone does who looks after a command of a task.
+        compose::become_shim_if_requested();
+        #[cfg(any(debug_assertions, feature = "crash-points"))]
+        crash::arm();
         let cli = Cli::parse();
         let var = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let terminal =

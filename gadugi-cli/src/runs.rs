@@ -116,3 +116,12 @@ pub(crate) fn is_suspended(pid: Pid) -> bool {
     let stat = std::fs::read_to_string(stat).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with('T'))
 }
+
+impl Site {
+    /// Whether the process that drives a run is suspended, so that nothing is done for the run.
+    pub(crate) fn is_suspended(&self, run: &RunId) -> Result<bool, Failure> {
+        let owner = self.registry.owner(run)?;
+        let pid = owner.and_then(|owner| Pid::from_raw(i32::try_from(owner.pid).ok()?));
+        Ok(pid.is_some_and(is_suspended))
+    }
+}

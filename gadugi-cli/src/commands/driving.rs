@@ -33,6 +33,9 @@ impl Show {
     }
 }
 
+/// Hands on what others have asked of the run.
+type Requests = Arc<dyn Fn(&Control) + Send + Sync>;
+
 /// A process that is about to drive a run. Signals are heard from its beginning on, before there is a run
 /// that somebody could want to stop.
 pub(super) struct Driving {
@@ -41,6 +44,7 @@ pub(super) struct Driving {
     control: Control,
     receiver: ControlReceiver,
     run: Arc<OnceLock<RunId>>,
+    requests: Requests,
     signals: Signals,
     show: Show,
     background: Option<Background>,
@@ -64,15 +68,20 @@ impl Driving {
         let terminal = context.terminal.clone();
         let (control, receiver) = control();
         let run = Arc::new(OnceLock::new());
-        let requests = compose::stop_requests(Arc::clone(&site.registry), Arc::clone(&run), terminal.clone());
-        let signals = Signals::listen(control.clone(), die_with_parent, requests).map_err(unheard)?;
-        Ok(Self { site, terminal, control, receiver, run, signals, show, background })
+        let requests: Requests =
+            Arc::new(compose::stop_requests(Arc::clone(&site.registry), Arc::clone(&run), terminal.clone()));
+        let heard = Arc::clone(&requests);
+        let signals = Signals::listen(control.clone(), die_with_parent, move |control| heard(control));
+        let signals = signals.map_err(unheard)?;
+        Ok(Self { site, terminal, control, receiver, run, requests, signals, show, background })
     }
 
     /// Tells of the run that this process has the lock of. A process in the background leaves its terminal
     /// now: everything that can be wrong at the start has been looked at.
     pub(super) fn takes(&mut self, run: &RunId, sentence: &str) -> Result<(), Failure> {
         self.run.get_or_init(|| run.clone());
+        // Somebody may have left one between the moment when the run was this process's and now.
+        (self.requests)(&self.control);
         self.terminal.say(sentence);
         if self.site.is_busy() {
             self.terminal.say("another gadugi changes the worktrees of this repository now; the tasks wait for it");

@@ -5,12 +5,12 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gadugi_core::{AttemptRecord, AttemptRef, Phase, TaskId};
+use gadugi_core::{AttemptRecord, AttemptRef, Phase, TaskId, TaskState};
 use tokio::time::interval;
 
 use super::Context;
 use crate::args::LogsArgs;
-use crate::compose::Site;
+use crate::compose::{self, Site};
 use crate::failure::{Code, Failure};
 use crate::runs::LoadedRun;
 use crate::terminal::harmless;
@@ -30,6 +30,7 @@ pub(super) async fn logs(context: &Context, args: &LogsArgs) -> Result<Code, Fai
     // Only what is there when the command begins is cut to its last lines.
     let mut lines = args.lines;
     let mut ticks = interval(TICK);
+    let (mut told, mut unseen) = (false, false);
     loop {
         // What is known is read before the log, so that an attempt that is over has no more to say.
         let attempts = attempts(run.run(), &task);
@@ -54,17 +55,41 @@ pub(super) async fn logs(context: &Context, args: &LogsArgs) -> Result<Code, Fai
             at += 1;
         }
         lines = None;
-        if !args.follow || over || !run.run().driven {
+        if !args.follow || over {
             break;
         }
+        if !run.run().driven {
+            // Where nobody drives the run, the command itself tells whether more can come.
+            if !is_running(run.run(), &task) {
+                unseen = true;
+                break;
+            }
+            if !told {
+                context.terminal.say(&format!("nobody drives run {id}; `gadugi resume {id}` goes on with it"));
+            }
+        }
+        told = !run.run().driven;
         ticks.tick().await;
         run.read_on().await?;
     }
     printer.rest()?;
+    if unseen {
+        let text =
+            format!("{task} is not over and does not run, and nobody drives it; `gadugi resume {id}` goes on with it");
+        context.terminal.say(&text);
+    }
     if attempts(run.run(), &task).is_empty() {
         context.terminal.say(&format!("{task} has not been started"));
     }
     Ok(Code::Success)
+}
+
+/// Whether its command runs, as its executor tells; what nobody can tell may run.
+fn is_running(run: &LoadedRun, task: &TaskId) -> bool {
+    match run.record.task(task).map(|task| &task.state) {
+        Some(TaskState::Running { identity, .. }) => compose::is_alive(identity).unwrap_or(true),
+        _ => false,
+    }
 }
 
 fn attempts<'a>(run: &'a LoadedRun, task: &TaskId) -> &'a [AttemptRecord] {

@@ -27,15 +27,15 @@ pub(super) async fn ps(context: &Context, args: &PsArgs) -> Result<Code, Failure
     for id in ids.iter().rev() {
         // One run that cannot be read must not hide the others.
         match site.load(id).await {
-            Ok(run) => runs.push(Seen(run)),
+            Ok(run) => runs.push(Seen { suspended: run.driven && site.is_suspended(id)?, run }),
             Err(failure) => context.terminal.say(&format!("warning: {}", failure.texts().0)),
         }
     }
-    let latest = runs.first().map(|Seen(run)| run.record.header.run.clone());
+    let latest = runs.first().map(|seen| seen.run.record.header.run.clone());
     if !args.all && args.run.is_none() {
         // The latest run is worth a look also when it broke off and nothing of it runs any more.
         let broke_off =
-            |Seen(run): &Seen| run.record.ended.is_none() && Some(&run.record.header.run) == latest.as_ref();
+            |Seen { run, .. }: &Seen| run.record.ended.is_none() && Some(&run.record.header.run) == latest.as_ref();
         runs.retain(|run| run.goes_on() || broke_off(run));
     }
     if args.json {
@@ -47,7 +47,7 @@ pub(super) async fn ps(context: &Context, args: &PsArgs) -> Result<Code, Failure
     for (n, run) in runs.iter().enumerate() {
         let gap = if n > 0 { "\n" } else { "" };
         context.terminal.result(&format!("{gap}{}", run.text(context)))?;
-        run.0.damage.iter().for_each(|damage| context.terminal.say(&format!("warning: {damage}")));
+        run.run.damage.iter().for_each(|damage| context.terminal.say(&format!("warning: {damage}")));
     }
     if runs.is_empty() {
         context.terminal.say(&match latest {
@@ -59,19 +59,23 @@ pub(super) async fn ps(context: &Context, args: &PsArgs) -> Result<Code, Failure
 }
 
 /// A run, beside which the processes are asked that it tells of.
-struct Seen(LoadedRun);
+struct Seen {
+    run: LoadedRun,
+    /// Whether the process that drives it is suspended, and with it the run.
+    suspended: bool,
+}
 
 impl Seen {
     /// Whether somebody drives it, or something of it still runs.
     fn goes_on(&self) -> bool {
-        self.0.driven || self.0.record.tasks.iter().any(|task| self.state(task) == "running")
+        self.run.driven || self.run.record.tasks.iter().any(|task| self.state(task) == "running")
     }
 
     /// The state of a task. Where nobody drives the run, the process itself is asked.
     fn state(&self, task: &TaskRecord) -> &'static str {
         match &task.state {
             TaskState::Finished(outcome) => outcome.word(),
-            _ if self.0.driven => task.state.word(),
+            _ if self.run.driven => task.state.word(),
             TaskState::Running { identity, .. } => match compose::is_alive(identity) {
                 Some(true) => "running",
                 Some(false) => "ended unseen",
@@ -83,9 +87,10 @@ impl Seen {
     }
 
     fn word(&self) -> String {
-        let RunRecord { tasks, ended, .. } = &self.0.record;
+        let RunRecord { tasks, ended, .. } = &self.run.record;
         let failed = tasks.iter().any(|task| task.outcome().is_some_and(|outcome| !outcome.success()));
-        match (self.0.driven, ended) {
+        match (self.run.driven, ended) {
+            (true, _) if self.suspended => "suspended".to_owned(),
             (true, _) => "running".to_owned(),
             (false, None) => "interrupted: nobody drives it".to_owned(),
             (false, Some((_, true))) => "cancelled".to_owned(),
@@ -94,13 +99,13 @@ impl Seen {
     }
 
     fn text(&self, context: &Context) -> String {
-        let record = &self.0.record;
+        let record = &self.run.record;
         let over = record.tasks.iter().filter(|task| task.state.is_finished()).count();
         let since = record.started.unwrap_or(record.header.created);
         let time = match (record.ended, record.last_event) {
             (Some((Some(wall), _)), _) => wall,
             (Some((None, _)), Some(last)) => between(since, last),
-            (None, Some(last)) if !self.0.driven => between(since, last),
+            (None, Some(last)) if !self.run.driven => between(since, last),
             _ => between(since, Timestamp::now()),
         };
         let word = self.word();
@@ -121,11 +126,19 @@ impl Seen {
             };
             context.terminal.toned(tone, cell)
         };
-        head + &columns(&rows, paint)
+        let id = &record.header.run;
+        let remedy = match (self.run.driven, record.ended) {
+            (false, None) => format!("`gadugi resume {id}` goes on with it, `gadugi stop {id}` ends it\n"),
+            (true, _) if self.suspended => {
+                "it goes on with `fg` in its terminal, or by kill -CONT of its driver\n".to_owned()
+            }
+            _ => String::new(),
+        };
+        head + &columns(&rows, paint) + &context.terminal.toned(Tone::Faint, &remedy)
     }
 
     fn row(&self, task: &TaskRecord) -> Vec<String> {
-        let blocked = match (&task.state, self.0.driven) {
+        let blocked = match (&task.state, self.run.driven) {
             (TaskState::Blocked { by }, true) => {
                 format!(" by {}", by.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(","))
             }
@@ -209,7 +222,7 @@ impl From<&Seen> for RunRow {
                 branch: last.and_then(branch),
             }
         };
-        let run = &seen.0;
+        let run = &seen.run;
         Self {
             run: run.record.header.run.to_string(),
             state: seen.word(),

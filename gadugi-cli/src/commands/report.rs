@@ -13,7 +13,7 @@ pub(super) async fn report(context: &Context, args: &ReportArgs) -> Result<Code,
     for damage in &run.damage {
         context.terminal.say(&format!("warning: {damage}"));
     }
-    let report = Report::from(run.record);
+    let report = Report::from(run.record).driven(run.driven);
     let text = match args.format {
         ReportFormat::Md => site.markdown(&report),
         ReportFormat::Json => site.json(&report),

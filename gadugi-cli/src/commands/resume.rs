@@ -60,6 +60,10 @@ pub(super) async fn take_over(
         None => site.base(config)?.commit,
     };
     let worktrees = site.worktrees(&context.surroundings, config, &base)?;
+    // What was asked of the driver that has ended is not asked of this one.
+    if !site.registry.is_driven(id)? {
+        site.registry.take_requests(id)?;
+    }
     let (history, log) = site.registry.resume(id).await.map_err(held)?;
     for damage in &history.damage {
         context.terminal.say(&format!("warning: {damage}"));

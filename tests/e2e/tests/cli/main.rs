@@ -1,5 +1,6 @@
 //! The command line from the outside: real git, real processes, real signals.
 
+mod attaching;
 mod bad_input;
 mod commands;
 mod hostile_tasks;
@@ -8,6 +9,10 @@ mod limits;
 mod main_job;
 mod readers;
 mod repositories;
+mod resuming;
 mod stand;
 mod stopping;
+#[cfg(target_os = "linux")]
+mod terminals;
 mod together;
+mod waiting;

@@ -113,6 +113,12 @@ impl Stand {
         tasks.map(|task| (text(&task["id"]), text(&task["outcome"]["kind"]))).collect()
     }
 
+    /// The folder of the latest run in the registry.
+    pub(crate) fn latest_run(&self) -> PathBuf {
+        let runs = std::fs::read_dir(self.repo.path().join(".git/gadugi/runs")).expect("there are runs");
+        runs.map(|run| run.expect("it can be read").path()).max().expect("there is a run")
+    }
+
     pub(crate) fn worktrees(&self) -> PathBuf {
         self.repo.root().join("repo.gadugi")
     }
@@ -172,6 +178,11 @@ impl Going {
         rustix::process::kill_process(self.pid(), signal).expect("it runs");
     }
 
+    /// Whether it has ended by now.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| child.try_wait().expect("it is a child").is_some())
+    }
+
     pub(crate) fn end(mut self) -> Answer {
         let mut err = std::mem::take(&mut self.said);
         std::io::Read::read_to_string(&mut self.err, &mut err).expect("it can be read");
@@ -197,5 +208,48 @@ impl Drop for Going {
             let output = self.child.take().map(Child::wait_with_output);
             output.and_then(Result::ok);
         }
+    }
+}
+
+impl Drop for Stand {
+    /// A test that failed leaves no process behind: neither drivers, nor those that look after tasks, nor tasks.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for run in entries(&self.repo.path().join(".git/gadugi/runs")) {
+            let owner = json(&run.join("owner.json"));
+            kill(&owner["pid"], &owner["start_ticks"]);
+            let attempts = entries(&run.join("tasks")).into_iter().flat_map(|task| entries(&task));
+            for record in attempts.flat_map(|attempt| ["proc.json", "check-proc.json"].map(|name| attempt.join(name))) {
+                let record = json(&record);
+                for process in [&record["shim"], &record["leader"]] {
+                    kill(&process["pid"], &process["start"]);
+                }
+            }
+        }
+    }
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
+}
+
+fn json(path: &Path) -> Value {
+    let text = std::fs::read(path).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+/// Kills a process and its group, if it is the one that was started then.
+fn kill(pid: &Value, start: &Value) {
+    use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+    let Some(pid) = pid.as_i64().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) else { return };
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    let started = stat.rsplit_once(')').and_then(|(_, fields)| fields.split_whitespace().nth(19)?.parse().ok());
+    if started.is_some() && started == start.as_u64() {
+        // It may have ended by itself, and need not lead a group.
+        kill_process_group(pid, Signal::KILL).ok();
+        kill_process(pid, Signal::KILL).ok();
     }
 }

@@ -1,0 +1,81 @@
+//! Tasks that wait for the test, and runs that nobody drives.
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::stand::{Going, Stand};
+
+/// A task file whose script waits for [`open`], and then goes on with `then`.
+pub(crate) fn gated(stand: &Stand, name: &str, then: &str) -> String {
+    gated_with(stand, name, "", then)
+}
+
+/// The same with more front matter, in whole lines.
+pub(crate) fn gated_with(stand: &Stand, name: &str, front_matter: &str, then: &str) -> String {
+    let root = stand.repo.root();
+    let root = root.display();
+    let text = format!(
+        "---\n{front_matter}run: |\n  echo $$ > '{root}/pid-{name}'\n  \
+         while [ ! -e '{root}/gate-{name}' ]; do sleep 0.02; done\n  {then}\n---\n# The task {name}\n"
+    );
+    stand.task(&format!("{name}.md"), text)
+}
+
+pub(crate) fn open(stand: &Stand, name: &str) {
+    std::fs::write(stand.repo.root().join(format!("gate-{name}")), "").expect("the gate opens");
+}
+
+/// The process of a task, once it has begun.
+pub(crate) fn pid(stand: &Stand, name: &str) -> String {
+    let file = stand.repo.root().join(format!("pid-{name}"));
+    loop {
+        // It is written right after the command has started.
+        if let Ok(pid) = std::fs::read_to_string(&file)
+            && pid.ends_with('\n')
+        {
+            return pid;
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// Kills a gadugi once it has recorded that these tasks run, so that nobody drives its run.
+pub(crate) fn killed(stand: &Stand, run: Going, tasks: &[&str]) {
+    for task in tasks {
+        pid(stand, task);
+    }
+    // A start is in the journal a moment after it.
+    while stand.gadugi(&["ps"]).expect(0).out.matches("pid ").count() < tasks.len() {}
+    run.signal(Signal::KILL);
+    drop(run.end());
+}
+
+/// Waits until a process is gone.
+pub(crate) fn gone(pid: &str) {
+    let pid = pid.trim().parse().ok().and_then(Pid::from_raw).expect("a pid");
+    while rustix::process::test_kill_process(pid).is_ok() && !is_zombie(pid) {
+        std::thread::yield_now();
+    }
+}
+
+fn is_zombie(pid: Pid) -> bool {
+    state(pid) == Some('Z')
+}
+
+/// The letter of a process's state, as in proc_pid_stat(5).
+pub(crate) fn state(pid: Pid) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    stat.rsplit_once(')')?.1.trim_start().chars().next()
+}
+
+/// The process that looks after a task.
+pub(crate) fn shim(stand: &Stand, task: &str) -> Pid {
+    let record = stand.latest_run().join(format!("tasks/{task}/1/proc.json"));
+    let record = std::fs::read_to_string(record).expect("its start is recorded");
+    let record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
+    let pid = record["shim"]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+    pid.and_then(Pid::from_raw).expect("a pid")
+}
+
+pub(crate) fn signal(pid: Pid, signal: Signal) {
+    kill_process(pid, signal).expect("it runs");
+}
