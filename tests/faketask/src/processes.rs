@@ -1,0 +1,131 @@
+//! Processes that try to get away.
+#![expect(unsafe_code, reason = "fork, setsid and signals are what this is about")]
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long a storm lasts at most, in seconds: a test that fails is not to leave it for ever.
+const LONGEST_STORM: u32 = 60;
+
+/// How what is left behind begins.
+#[derive(Default)]
+pub(crate) struct Offspring {
+    /// Without an environment.
+    pub(crate) bare: bool,
+    /// Without the output.
+    pub(crate) mute: bool,
+}
+
+impl Offspring {
+    /// Leaves a daemon behind that does these verbs: in a session of its own, its parent gone.
+    pub(crate) fn leave(&self, verbs: &[OsString]) -> io::Result<()> {
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0("faketask").args(verbs).stdin(Stdio::null());
+        if self.bare {
+            command.env_clear();
+        }
+        if self.mute {
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+        }
+        let detach = || {
+            // SAFETY: these calls take no memory; this process has one thread, so its child is whole.
+            unsafe {
+                libc::setsid();
+                match libc::fork() {
+                    -1 => Err(io::Error::last_os_error()),
+                    0 => Ok(()),
+                    _ => libc::_exit(0),
+                }
+            }
+        };
+        // SAFETY: the closure makes only calls that are safe in a forked child (signal-safety(7)).
+        unsafe { command.pre_exec(detach) };
+        // The child is only the first of the two, which has ended.
+        command.spawn()?.wait().map(drop)
+    }
+}
+
+/// Is another process every 300 µs, for so long.
+pub(crate) fn hop(time: Duration) -> io::Result<()> {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        sleep(Duration::from_micros(300));
+        // SAFETY: these calls take no memory; this process has one thread, so its child is whole.
+        unsafe {
+            match libc::fork() {
+                -1 => return Err(io::Error::last_os_error()),
+                0 => drop(libc::setsid()),
+                _ => libc::_exit(0),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Is one of so many processes, which bring each other back.
+pub(crate) fn storm(processes: u64) -> io::Result<()> {
+    // SAFETY: these calls take no memory but the status, which is not asked for; this process has one thread, so
+    // its child is whole.
+    unsafe {
+        libc::alarm(LONGEST_STORM);
+        libc::setsid();
+        let others = processes.saturating_sub(1);
+        let mut children = [(0, others / 2), (0, others - others / 2)];
+        loop {
+            for (child, size) in &mut children {
+                if *child == 0 && *size > 0 {
+                    match libc::fork() {
+                        -1 => return Err(io::Error::last_os_error()),
+                        0 => return storm(*size),
+                        pid => *child = pid,
+                    }
+                }
+            }
+            let ended = libc::wait(std::ptr::null_mut());
+            if ended == -1 {
+                libc::pause();
+            }
+            for (child, _) in &mut children {
+                if *child == ended {
+                    *child = 0;
+                }
+            }
+        }
+    }
+}
+
+pub(crate) fn ignore_term() {
+    // SAFETY: ignoring a signal needs no function.
+    unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
+}
+
+static CODE: AtomicI32 = AtomicI32::new(0);
+
+pub(crate) fn exit_on_term(code: i32) {
+    extern "C" fn exit(_: libc::c_int) {
+        // SAFETY: it takes a number, may be called in a handler, and does not return.
+        unsafe { libc::_exit(CODE.load(Ordering::Relaxed)) }
+    }
+    CODE.store(code, Ordering::Relaxed);
+    let handler: extern "C" fn(libc::c_int) = exit;
+    // SAFETY: the handler makes only a call that is safe in one.
+    unsafe { libc::signal(libc::SIGTERM, handler as libc::sighandler_t) };
+}
+
+pub(crate) fn stop_self() {
+    // SAFETY: it takes a number.
+    unsafe { libc::raise(libc::SIGSTOP) };
+}
+
+pub(crate) fn die_by(signal: i32) {
+    // SAFETY: both calls take a number; the default needs no function.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+    }
+}
