@@ -4,12 +4,12 @@ use std::fs::{File, OpenOptions};
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
 
 use crate::hostile_tasks::is_alive;
 use crate::stand::{Going, Stand};
-use crate::waiting::{gated, gated_with, gone, open, pid, shim, signal, state};
+use crate::waiting::{gated, gated_with, gone, open, pid, state};
 
 /// A command on a terminal of its own, which is closed with the file.
 struct OnTerminal {
@@ -104,23 +104,24 @@ fn ctrl_z_suspends_the_tasks_and_their_clocks_until_gadugi_goes_on() {
 }
 
 #[test]
-fn a_third_ctrl_c_leaves_at_once_and_what_was_killed_ends() {
+fn a_third_ctrl_c_leaves_at_once() {
     let stand = Stand::new();
     let file = gated_with(&stand, "a", "grace: 1h\n", "true");
-    let mut run = Going::start(stand.command(&["run", &file]));
+    let mut run = Going::start(stand.command(&["run", "--keep", "never", &file]));
     let task = pid(&stand, "a");
-    run.until("started");
-    // A shim that does nothing, so that the run does not end before the third one.
-    let shim: Pid = shim(&stand, "a");
-    signal(shim, Signal::STOP);
+    // The worktree cannot be given back as long as somebody changes the worktrees, and so the run does not end.
+    let lock = File::open(stand.repo.path().join(".git/gadugi/lock")).expect("it stays");
+    lock.lock().expect("nobody holds it");
     for words in ["kills at once", "leaves at once"] {
         run.signal(Signal::INT);
         run.until(words);
     }
+    run.until("cancelled");
     run.signal(Signal::INT);
     run.end().expect(130).says(&["gadugi resume"]);
-    signal(shim, Signal::CONT);
     gone(&task);
-    stand.gadugi(&["resume"]).expect(130);
+    lock.unlock().expect("it is ours");
+    stand.gadugi(&["resume"]).expect(1);
     assert_eq!(stand.outcomes()["a"], "cancelled");
+    assert!(!stand.worktrees().join("a").exists(), "it was given back");
 }

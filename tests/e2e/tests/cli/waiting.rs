@@ -1,6 +1,6 @@
 //! Tasks that wait for the test, and runs that nobody drives.
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal};
 
 use crate::stand::{Going, Stand};
 
@@ -65,17 +65,4 @@ fn is_zombie(pid: Pid) -> bool {
 pub(crate) fn state(pid: Pid) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
     stat.rsplit_once(')')?.1.trim_start().chars().next()
-}
-
-/// The process that looks after a task.
-pub(crate) fn shim(stand: &Stand, task: &str) -> Pid {
-    let record = stand.latest_run().join(format!("tasks/{task}/1/proc.json"));
-    let record = std::fs::read_to_string(record).expect("its start is recorded");
-    let record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
-    let pid = record["shim"]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
-    pid.and_then(Pid::from_raw).expect("a pid")
-}
-
-pub(crate) fn signal(pid: Pid, signal: Signal) {
-    kill_process(pid, signal).expect("it runs");
 }
