@@ -99,14 +99,16 @@ fn a_run_that_cannot_be_read_does_not_hinder_commands_about_others() {
     let two = stand.script("two", "echo 2 > 2.txt; exit 1");
     stand.gadugi(&["run", &two]).expect(1);
     let newer = stand.report()["run"].as_str().expect("an id").to_owned();
-    let header = stand.repo.path().join(".git/gadugi/runs").join(&newer).join("run.json");
-    std::fs::write(header, "{\"v\":99}\n").expect("a header of a later version");
+    for header in ["run.json", "run.copy.json"] {
+        let header = stand.repo.path().join(".git/gadugi/runs").join(&newer).join(header);
+        std::fs::write(header, "{\"v\":1").expect("half a header");
+    }
     stand.repo.git(&["merge", "-q", "--no-edit", "gadugi/one"]);
 
     stand.gadugi(&["stop", &readable]).expect(0).says(&["is over"]);
-    stand.gadugi(&["stop"]).expect(4).says(&["99"]);
-    stand.gadugi(&["clean"]).expect(4).says(&["99"]);
-    let answer = stand.gadugi(&["clean", "--all"]).expect(0).says(&["warning", "99"]);
+    stand.gadugi(&["stop"]).expect(4).says(&["is damaged"]);
+    stand.gadugi(&["clean"]).expect(4).says(&["is damaged"]);
+    let answer = stand.gadugi(&["clean", "--all"]).expect(0).says(&["warning", "is damaged"]);
     assert!(answer.out.contains("gadugi/one"), "{}", answer.out);
     assert!(stand.worktrees().join("two/2.txt").exists(), "what belongs to a run that cannot be read stays");
 }
@@ -129,12 +131,12 @@ fn a_worktree_that_a_crash_kept_from_the_journal_is_cleaned_with_its_run() {
     let kept = stand.gadugi(&["clean"]).expect(0).out;
     assert!(kept.contains("1 uncommitted file"), "{kept}");
 
-    let header = folder.join("run.json");
-    std::fs::rename(&header, folder.join("away")).expect("the run is gone");
+    let away = stand.repo.root().join("away");
+    std::fs::rename(&folder, &away).expect("the run is gone");
     let unknown = stand.gadugi(&["clean", "--all", "--discard"]).expect(0).out;
     assert!(unknown.contains("repo.gadugi/one: its run is not known"), "{unknown}");
     assert!(stand.worktrees().join("one/1.txt").exists());
-    std::fs::rename(folder.join("away"), header).expect("the run is there again");
+    std::fs::rename(&away, &folder).expect("the run is there again");
 
     stand.gadugi(&["clean", "--all", "--discard"]).expect(0);
     assert!(!stand.worktrees().join("one").exists());
