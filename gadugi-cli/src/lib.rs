@@ -76,7 +76,7 @@ impl Gadugi {
         let cli = Cli::parse();
         let var = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let terminal =
-            Terminal::new(&cli.global, var("NO_COLOR").is_some(), var("TERM").is_some_and(|term| term == "dumb"));
+            Terminal::new(&cli.global, var("NO_COLOR").is_some(), var("TERM").is_none_or(|term| term == "dumb"));
         match self.execute(cli, &terminal) {
             Ok(code) => code.into(),
             Err(failure) => {

@@ -82,7 +82,9 @@ impl Driving {
         self.run.get_or_init(|| run.clone());
         // Somebody may have left one between the moment when the run was this process's and now.
         (self.requests)(&self.control);
-        self.terminal.say(sentence);
+        if self.show != Show::Nothing {
+            self.terminal.say(sentence);
+        }
         if self.site.is_busy() {
             self.terminal.say("another gadugi changes the worktrees of this repository now; the tasks wait for it");
         }

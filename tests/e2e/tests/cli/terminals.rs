@@ -1,11 +1,14 @@
 //! Terminals that are closed, left by Ctrl-Z, or whose user has no more patience.
 
 use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
 use std::process::{Child, Command};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::hostile_tasks::is_alive;
 use crate::stand::{Going, Stand};
@@ -21,11 +24,14 @@ impl OnTerminal {
     fn start(command: &Command) -> Self {
         let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
         unlockpt(&terminal).expect("it can be opened");
+        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&terminal, size).expect("it has a size");
         let name = ptsname(&terminal, Vec::new()).expect("its name");
         let name = name.to_str().expect("UTF-8").to_owned();
         let end = || OpenOptions::new().read(true).write(true).open(&name).expect("its other end");
         let mut session = Command::new("setsid");
         session.arg("--ctty").arg(command.get_program()).args(command.get_args()).env_clear();
+        session.env("TERM", "xterm");
         session.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         session.current_dir(command.get_current_dir().expect("a folder"));
         let child = session.stdin(end()).stdout(end()).stderr(end()).spawn().expect("it starts");
@@ -124,4 +130,44 @@ fn a_third_ctrl_c_leaves_at_once() {
     stand.gadugi(&["resume"]).expect(1);
     assert_eq!(stand.outcomes()["a"], "cancelled");
     assert!(!stand.worktrees().join("a").exists(), "it was given back");
+}
+
+#[test]
+fn ctrl_z_gives_the_terminal_back_and_fg_goes_on() {
+    let stand = Stand::new();
+    let file = gated(&stand, "a", "true");
+    let mut run = OnTerminal::start(&stand.command(&["run", &file]));
+    let mut terminal = run.terminal.try_clone().expect("the same terminal");
+    let drawn = Arc::new(Mutex::new(String::new()));
+    let screen = std::thread::spawn({
+        let drawn = Arc::clone(&drawn);
+        move || {
+            let mut buffer = [0; 4096];
+            // Reading fails once nobody has the other end any more.
+            while let Ok(read) = terminal.read(&mut buffer) {
+                drawn.lock().expect("nobody panicked").push_str(&String::from_utf8_lossy(&buffer[..read]));
+            }
+        }
+    });
+    pid(&stand, "a");
+    run.terminal.write_all(b"\x1a").expect("a key is pressed");
+    let gadugi = Pid::from_child(&run.child);
+    while state(gadugi) != Some('T') {
+        std::thread::yield_now();
+    }
+    let is_cleared = || {
+        let drawn = drawn.lock().expect("nobody panicked").clone();
+        let suspended = drawn.split_once("suspended, with its tasks").map(|(_, suspended)| suspended.to_owned());
+        suspended.is_some_and(|suspended| suspended.rfind("\u{1b}[2K") > suspended.rfind("0/1 tasks"))
+    };
+    let begun = Instant::now();
+    while !is_cleared() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the view is left on it: {:?}", drawn.lock());
+        std::thread::yield_now();
+    }
+    kill_process(gadugi, Signal::CONT).expect("it is there");
+    open(&stand, "a");
+    assert_eq!(run.child.wait().expect("it ends").code(), Some(0));
+    screen.join().expect("it was read");
+    assert!(drawn.lock().expect("nobody panicked").contains("goes on"));
 }
