@@ -17,7 +17,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::aftermath;
 use super::token::ShimToken;
-use super::watch::{Ties, Traces, Watched};
+use super::watch::{Ties, Traces, Watched, listen};
 use crate::shim::files::{CommandFiles, Content, read};
 use crate::shim::record::{FailedStep, ProcRecord, StepFault};
 use crate::shim::spec::{self, Begun, Spec, Text};
@@ -91,9 +91,13 @@ pub(crate) fn begin(
     });
     prepared.map_err(|fault| cannot_start(&name, fault))?;
     // Without it nobody hears how much is printed: that is all.
-    if mkfifoat(CWD, &progress, Mode::RUSR | Mode::WUSR).is_ok() {
-        made.0.push(progress.clone());
-    }
+    let listener = match mkfifoat(CWD, &progress, Mode::RUSR | Mode::WUSR) {
+        Ok(()) => {
+            made.0.push(progress.clone());
+            listen(&progress)
+        }
+        Err(_) => None,
+    };
 
     let text = |string: &OsStr| Text::from(string);
     let spec = Spec {
@@ -119,7 +123,6 @@ pub(crate) fn begin(
         cgroups: settings.cgroups,
     };
     let lost = |source| cannot_start(&name, StartFault::Shim { path: program.path().to_owned(), source });
-    let began = process_table::uptime();
     let mut shim = Starting::spawn(program, settings, &request).map_err(lost)?;
     crash_point("shim-spawned");
     let begun = shim.hear(&spec).or_else(|error| {
@@ -132,6 +135,8 @@ pub(crate) fn begin(
             _ => Err(error),
         }
     });
+    // The command began a moment ago, so what has passed since then is not overstated.
+    let began = process_table::uptime();
     let boot = process_table::boot_id().unwrap_or_default().to_owned();
     let traces = |shim, leader| {
         let token = ShimToken { leader, shim, boot, nonce: nonce.clone() };
@@ -142,7 +147,8 @@ pub(crate) fn begin(
             let Starting { mut child, pidfd, input, status } = shim;
             // Whoever watches it reaps it by its pidfd.
             child.0 = None;
-            let watched = Watched::new(pidfd, traces(id, leader), began, Some(Ties { status, starter: input }));
+            let watched =
+                Watched::new(pidfd, traces(id, leader), began, listener, Some(Ties { status, starter: input }));
             let watched = watched.map_err(os)?;
             made.0.clear();
             Ok(Launched(Some(watched)))

@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::aftermath;
 use super::task::ShimmedTask;
 use super::token::ShimToken;
-use super::watch::{Traces, Watched};
+use super::watch::{Traces, Watched, listen};
 use crate::shim::files::{CommandFiles, Content, read};
 use crate::shim::record::{ExitRecord, ProcRecord, ProcessId, Started, Status, StepFault, Unsound, duration};
 use crate::subprocess::{adoption, process_table};
@@ -150,7 +150,8 @@ impl<'a> Sought<'a> {
             if is_here && is_visible { open(self.traces.token.shim).map_err(RecoveryFault::Processes)? } else { None };
         if let Some(shim) = shim {
             let began = self.began.unwrap_or_else(process_table::uptime);
-            let watched = Watched::new(shim, self.traces, began, None).map_err(RecoveryFault::Processes)?;
+            let progress = listen(&self.traces.files.progress(&self.traces.token.nonce));
+            let watched = Watched::new(shim, self.traces, began, progress, None).map_err(RecoveryFault::Processes)?;
             return Ok(Recovered::Runs(Box::new(watched)));
         }
         // Read after it was seen that the shim has ended, so that nothing can be written any more.

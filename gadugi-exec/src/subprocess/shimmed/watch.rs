@@ -1,7 +1,8 @@
 //! Follows a command by its shim: how much it prints, and how it ended.
 
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::process::{ChildStdin, ChildStdout};
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,7 +102,7 @@ impl Watched {
                             tell.send_if_modified(|told| std::mem::replace(told, printed.max(*told)) < printed);
                         }
                     }
-                    // The shim has closed it, and is about to end.
+                    // It has been open for both directions here, so it has no end.
                     _ => self.progress = None,
                 },
                 // It fails when the runtime is shut down.
@@ -137,6 +138,12 @@ impl Watched {
             }
         }
     }
+}
+
+/// Listens to how much a command prints; `None` where nobody tells it. To be called within a runtime.
+pub(super) fn listen(progress: &Path) -> Option<pipe::Receiver> {
+    // Open for both directions it has no end before the shim has opened it, and none when another listener goes.
+    pipe::OpenOptions::new().read_write(true).open_receiver(progress).ok()
 }
 
 /// Waits for the end of a shim, and reaps it where it is a child of this process. Says whether it has certainly

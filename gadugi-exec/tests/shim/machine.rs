@@ -1,0 +1,98 @@
+//! What the machine does to a shim: a full disk, and many commands.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use gadugi_core::{ExecRequest, Executor, ExitStatus};
+use tokio::task::JoinSet;
+
+use crate::supervised::{found, names, scene};
+
+/// A file system of 64 KiB; only root can make one.
+struct FullDisk(PathBuf);
+
+impl FullDisk {
+    fn mount(at: PathBuf) -> Option<Self> {
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "none"]).arg(&at).output();
+        mounted.is_ok_and(|mounted| mounted.status.success()).then_some(Self(at))
+    }
+}
+
+impl Drop for FullDisk {
+    fn drop(&mut self) {
+        // Lazily: another test may have forked while a file of it was open here.
+        let unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status();
+        assert!(unmounted.is_ok_and(|status| status.success()));
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_keeps_no_end_from_being_recorded() {
+    let scene = scene();
+    let Some(disk) = FullDisk::mount(scene.files()) else {
+        println!("skipped: only root can mount a disk to fill");
+        return;
+    };
+    let request = scene.script("head -c 200000 /dev/zero; exit 3");
+    let end = scene.run(&request).await;
+    assert_eq!(end.status, ExitStatus::Code(3));
+    assert_eq!(end.output.bytes, 200_000);
+    let kept = fs::metadata(scene.files().join("output.log")).expect("the log").len();
+    assert_eq!(end.output.dropped, 200_000 - kept);
+    assert!(fs::write(scene.files().join("more"), [0; 8192]).is_err(), "the disk is full");
+    fs::remove_file(scene.files().join("more")).ok();
+    assert_eq!(names(&scene.files()), ["exit.json", "output.log", "proc.json", "script.sh"]);
+    assert_eq!(found(&scene, &request).await.wait().await.expect("its end is known"), end);
+    drop(disk);
+}
+
+#[tokio::test]
+async fn on_a_disk_that_is_full_before_nothing_is_started() {
+    let scene = scene();
+    let Some(disk) = FullDisk::mount(scene.files()) else {
+        println!("skipped: only root can mount a disk to fill");
+        return;
+    };
+    let request = scene.argv(&["touch", "made"]);
+    fs::write(scene.files().join("full"), vec![0; 1 << 20]).expect_err("it is larger than the disk");
+    let error = scene.executor.start(&request).await.err().expect("its end could not be recorded");
+    let source = std::error::Error::source(&error).expect("a reason").to_string();
+    assert_eq!(source, "cannot set space aside for the record of its end");
+    assert!(!scene.folder().join("made").exists());
+    assert_eq!(names(&scene.files()), ["full"]);
+    drop(disk);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_commands_leave_no_file_open_and_no_child() {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    let scene = Arc::new(scene());
+    let request = |lane: usize, n: usize| {
+        let files = scene.folder().join(format!("{lane}-{n}"));
+        fs::create_dir(&files).expect("a folder");
+        ExecRequest { files, stdin: Some("unread".to_owned()), ..scene.argv(&["sh", "-c", "exit 7"]) }
+    };
+    let mut lanes = JoinSet::new();
+    for lane in 0..4 {
+        let requests: Vec<ExecRequest> = (0..25).map(|n| request(lane, n)).collect();
+        let scene = Arc::clone(&scene);
+        lanes.spawn(async move {
+            let mut shims = Vec::new();
+            for request in requests {
+                let task = scene.executor.start(&request).await.expect("the command starts");
+                assert_eq!(task.wait().await.expect("its end is seen").status, ExitStatus::Code(7));
+                shims.push(crate::supervised::pids(&*task).1);
+            }
+            shims
+        });
+    }
+    while let Some(lane) = lanes.join_next().await {
+        for shim in lane.expect("each lane ends well") {
+            let shim = shim.parse().ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
+            let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+            assert!(waitid(WaitId::Pid(shim), look).is_err(), "every shim has been waited for");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The subprocess executor with a shim for each command, on real processes.
+#![cfg(target_os = "linux")]
+
+mod ending;
+mod machine;
+#[path = "../subprocess/processes.rs"]
+#[expect(dead_code, reason = "the tests without a shim use more of it")]
+mod processes;
+mod recovery;
+#[path = "../subprocess/scene.rs"]
+#[expect(dead_code, reason = "the tests without a shim use more of it")]
+mod scene;
+mod starter;
+mod starting;
+mod stopping;
+mod supervised;

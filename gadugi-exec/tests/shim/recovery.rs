@@ -1,0 +1,264 @@
+//! Commands whose starter is gone.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use gadugi_core::{ExecError, ExecIdentity, Executor, ExitStatus, Reattached};
+use gadugi_exec::{SubprocessSettings, is_alive, moment};
+
+use crate::processes::Process;
+use crate::scene::{Scene, printed};
+use crate::starter::Starter;
+use crate::supervised::{command, find, forge, found, names, pids, scene, shimmed, why_gone};
+
+fn identity(token: &str) -> ExecIdentity {
+    ExecIdentity { executor: "subprocess".to_owned(), token: token.to_owned() }
+}
+
+/// Everything that an error says.
+fn chain(error: &ExecError) -> String {
+    let first: &dyn std::error::Error = error;
+    let chain = std::iter::successors(Some(first), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[tokio::test]
+async fn a_command_goes_on_when_its_starter_is_killed_and_its_exit_code_is_found() {
+    let scene = scene();
+    let script = "echo ready; while ! [ -e go ]; do sleep 0.01; done; echo done; exit 7";
+    let request = scene.script(script);
+    let starter = Starter::start(&scene, script, false, None);
+    let token = starter.token.clone().expect("it has started it");
+    starter.kill();
+    assert!(is_alive(&identity(&token)).expect("it can be looked for"));
+
+    let recorded = scene.executor.reattach(&command(&request, Some(&identity(&token)))).await;
+    let Ok(Reattached::Found(task)) = recorded else { panic!("it runs: {recorded:?}") };
+    assert_eq!(task.identity().token, token);
+    let unrecorded = found(&scene, &request).await;
+    assert_eq!(unrecorded.identity().token, token, "its identity is found without being recorded");
+    let elapsed = task.elapsed().expect("it is known when it began");
+    assert!(elapsed < moment().expect("Linux names its boots").uptime);
+    let mut output = task.output().expect("its output is seen");
+    scene.put("go", "");
+    let end = task.wait().await.expect("its end is seen");
+    assert_eq!((end.status, end.output.bytes, end.stopped), (ExitStatus::Code(7), 11, false));
+    assert!(end.took >= elapsed);
+    assert_eq!(*output.borrow_and_update(), 11);
+    assert_eq!(scene.log(), b"ready\ndone\n");
+    assert!(!is_alive(&identity(&token)).expect("it can be looked for"));
+}
+
+#[tokio::test]
+async fn an_end_that_nobody_saw_is_found() {
+    let scene = scene();
+    let request = scene.script("exit 7");
+    let starter = Starter::start(&scene, "while ! [ -e go ]; do sleep 0.01; done; exit 7", false, None);
+    let shim = {
+        let task = found(&scene, &request).await;
+        Process::named(&pids(&*task).1)
+    };
+    starter.kill();
+    scene.put("go", "");
+    assert!(shim.ends());
+    for _ in 0..2 {
+        let task = found(&scene, &request).await;
+        assert_eq!(task.wait().await.expect("its end is known").status, ExitStatus::Code(7));
+        assert_eq!(task.output().map(|output| *output.borrow()), Some(0));
+        task.stop(Duration::ZERO).await.expect("stopping what has ended is no error");
+    }
+    assert!(scene.executor.start(&request).await.is_err(), "it is not started again");
+}
+
+/// The steps at which a shim can die, and what is known afterwards.
+#[tokio::test]
+async fn whenever_a_shim_dies_nothing_is_left_and_nothing_is_guessed() {
+    for (point, expected) in [
+        ("shim-begun", None),
+        ("shim-command-forked", None),
+        ("shim-proc-linked", Some(None)),
+        ("shim-command-started", Some(None)),
+        ("shim-command-ended", Some(None)),
+        ("shim-exit-written", Some(None)),
+        ("shim-exit-linked", Some(Some(ExitStatus::Code(7)))),
+    ] {
+        let scene = scene();
+        let script = "echo $$; setsid sleep 0.05 & exit 7";
+        let request = scene.script(script);
+        let starter = Starter::start(&scene, script, false, Some(point));
+        let started = starter.token.clone();
+        assert_eq!(started.is_some(), expected.is_some(), "{point}");
+        if let Some(token) = started {
+            // The shim is about to die, or has.
+            let shim = token.split(['=', ':']).nth(1).expect("the shim").to_owned();
+            while is_alive(&identity(&token)).expect("it can be looked for") {
+                tokio::task::yield_now().await;
+            }
+            assert!(!fs::exists(format!("/proc/{shim}/exe")).unwrap_or(false));
+        }
+        starter.kill();
+        match (find(&scene, &request).await, expected) {
+            (Reattached::NeverStarted, None) => {}
+            (Reattached::Gone { why }, Some(None)) => {
+                assert_eq!(why, "the process that supervised it was killed", "{point}");
+            }
+            (Reattached::Found(task), Some(Some(status))) => {
+                assert_eq!(task.wait().await.expect("its end is known").status, status, "{point}");
+            }
+            (other, _) => panic!("{point}: {other:?}"),
+        }
+        let left: Vec<String> = names(&scene.files())
+            .into_iter()
+            .filter(|name| name.starts_with('.') || name.starts_with("progress"))
+            .collect();
+        assert!(left.is_empty(), "{point}: {left:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_of_an_earlier_boot_is_gone_and_its_recorded_end_is_not() {
+    let scene = scene();
+    let request = scene.script("exit 7");
+    scene.run(&request).await;
+    let other_boot = |record: &str| {
+        let (head, rest) = record.split_once("\"boot\":\"").expect("a boot");
+        format!("{head}\"boot\":\"00000000{}", &rest[8..])
+    };
+    forge(&scene.files().join("proc.json"), other_boot);
+    let task = found(&scene, &request).await;
+    assert_eq!(task.wait().await.expect("its end is known").status, ExitStatus::Code(7));
+    fs::remove_file(scene.files().join("exit.json")).expect("it is there");
+    assert_eq!(why_gone(&scene, &request).await, "the machine was restarted while it ran");
+}
+
+#[tokio::test]
+async fn a_command_of_another_pid_namespace_is_not_judged() {
+    let scene = scene();
+    let request = scene.script("exit 7");
+    scene.run(&request).await;
+    fs::remove_file(scene.files().join("exit.json")).expect("it is there");
+    forge(&scene.files().join("proc.json"), |record| record.replace("\"pid_namespace\":", "\"pid_namespace\":9"));
+    let error = scene.executor.reattach(&command(&request, None)).await.expect_err("nobody can tell");
+    assert!(chain(&error).contains("in another PID namespace"), "{}", chain(&error));
+}
+
+#[tokio::test]
+async fn a_stranger_with_the_same_pid_is_never_signalled() {
+    let scene = scene();
+    let request = scene.script("exit 7");
+    let task = scene.start(&request).await;
+    task.wait().await.expect("its end is seen");
+    let mut stranger = Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat starts");
+    let (leader, shim) = pids(&*task);
+    fs::remove_file(scene.files().join("exit.json")).expect("it is there");
+    let taken = |pid: &str, text: &str| {
+        // Another start: the same is had by two only if all pids are used up within the hundredth of a second.
+        text.replace(&format!("\"pid\":{pid},\"start\":"), &format!("\"pid\":{},\"start\":1", stranger.id()))
+    };
+    forge(&scene.files().join("proc.json"), |record| taken(&leader, &taken(&shim, record)));
+    assert_eq!(why_gone(&scene, &request).await, "the process that supervised it was killed");
+    let token = task.identity().token.replace(&format!("pid {leader} "), &format!("pid {} ", stranger.id()));
+    let token = token.replace(" start=", " start=1");
+    assert!(!is_alive(&identity(&token)).expect("it can be looked for"));
+    drop(stranger.stdin.take());
+    assert!(stranger.wait().expect("it was not killed").success());
+}
+
+#[tokio::test]
+async fn damage_to_the_record_of_a_start_is_outlived_with_an_identity_and_ends_the_command_without() {
+    for with_identity in [true, false] {
+        let scene = scene();
+        let request = scene.script("setsid sleep 1000 & echo $!; while ! [ -e go ]; do sleep 0.01; done; exit 7");
+        let task = scene.start(&request).await;
+        printed(&*task, 2).await;
+        let daemon = Process::named(&String::from_utf8(scene.log()).expect("a pid"));
+        let record = scene.files().join("proc.json");
+        let damaged = fs::read_to_string(&record).expect("a record").replace("\"attempt\":1", "\"attempt\":2");
+        fs::write(&record, damaged).expect("it can be written");
+        let identity = with_identity.then(|| task.identity());
+        match scene.executor.reattach(&command(&request, identity)).await.expect("it can be looked for") {
+            Reattached::Found(found) if with_identity => {
+                scene.put("go", "");
+                assert_eq!(found.wait().await.expect("its end is seen").status, ExitStatus::Code(7));
+            }
+            Reattached::Gone { why } if !with_identity => {
+                assert_eq!(why, "the record of its start is damaged");
+                assert!(!task.wait().await.expect("its end is seen").status.success());
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(daemon.ends());
+    }
+}
+
+/// `exit.json` and `proc.json` as a crash or a disk may leave them.
+#[tokio::test]
+async fn no_damage_to_a_record_makes_an_end() {
+    let scene = scene();
+    let request = scene.script("exit 7");
+    let task = scene.start(&request).await;
+    task.wait().await.expect("its end is seen");
+    for (name, with_identity) in [("exit.json", false), ("exit.json", true), ("proc.json", true)] {
+        let path = scene.files().join(name);
+        let sound = fs::read(&path).expect("a record");
+        let identity = with_identity.then(|| task.identity());
+        let cuts = (0..sound.len()).step_by(17).map(|length| sound[..length].to_vec());
+        let flips = (0..sound.len() * 8).step_by(61).map(|bit| {
+            let mut flipped = sound.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            flipped
+        });
+        for damaged in cuts.chain(flips) {
+            fs::write(&path, &damaged).expect("it can be written");
+            match scene.executor.reattach(&command(&request, identity)).await.expect("it can be looked for") {
+                Reattached::Gone { why } if name == "exit.json" => {
+                    assert_eq!(why, "the record of its end is damaged");
+                }
+                Reattached::Found(task) if name == "proc.json" => {
+                    assert_eq!(task.wait().await.expect("its end is known").status, ExitStatus::Code(7));
+                }
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+        fs::write(&path, &sound).expect("it can be written");
+    }
+}
+
+#[tokio::test]
+async fn a_record_of_a_newer_version_is_refused_by_name() {
+    let scene = scene();
+    let request = scene.script("exit 7");
+    scene.run(&request).await;
+    let newer = |record: &str| record.replacen("{\"v\":1", "{\"v\":2", 1);
+    for name in ["exit.json", "proc.json"] {
+        forge(&scene.files().join(name), newer);
+        let error = scene.executor.reattach(&command(&request, None)).await.expect_err("it is newer");
+        assert!(matches!(error, ExecError::Watch { .. }));
+        let path = scene.files().join(name).display().to_string();
+        assert!(chain(&error).contains(&format!("{path} was written by a newer version")), "{}", chain(&error));
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_used_is_named_and_nothing_is_concluded() {
+    let scene = scene();
+    let request = scene.script("exit 7");
+    fs::remove_dir(scene.files()).expect("it is empty");
+    let error = scene.executor.reattach(&command(&request, None)).await.expect_err("nobody can tell");
+    assert!(matches!(error, ExecError::Watch { .. }));
+    assert!(chain(&error).contains(&scene.files().display().to_string()), "{}", chain(&error));
+}
+
+#[tokio::test]
+async fn an_executor_without_a_shim_finds_what_one_with_a_shim_has_started() {
+    let scene = scene();
+    let request = scene.script("echo ready; sleep 1000");
+    let task = scene.start(&request).await;
+    printed(&*task, 6).await;
+    let plain = Scene::with(SubprocessSettings { shim: None, ..shimmed() });
+    let reattached = plain.executor.reattach(&command(&request, Some(task.identity()))).await;
+    let Ok(Reattached::Found(found)) = reattached else { panic!("it runs: {reattached:?}") };
+    found.stop(Duration::ZERO).await.expect("it can be stopped");
+    assert_eq!(task.wait().await.expect("its end is seen").status, ExitStatus::Signal(9));
+}

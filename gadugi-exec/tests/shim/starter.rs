@@ -1,0 +1,87 @@
+//! A process of its own that starts commands, to be killed: this test binary, asked for a single test.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use gadugi_core::{AttemptNo, AttemptRef, ExecRequest, Executor, Phase, Program, Resources};
+use gadugi_exec::{SubprocessExecutor, SubprocessSettings};
+
+use crate::scene::Scene;
+use crate::supervised::shimmed;
+
+const PLACE: &str = "GADUGI_TEST_STARTER_PLACE";
+const SCRIPT: &str = "GADUGI_TEST_STARTER_SCRIPT";
+const WITH_PARENT: &str = "GADUGI_TEST_STARTER_DIE_WITH_PARENT";
+
+/// Killed when dropped.
+pub(crate) struct Starter {
+    process: Child,
+    pub(crate) token: Option<String>,
+}
+
+impl Starter {
+    /// Starts the script as the command of the scene's requests, by another process.
+    pub(crate) fn start(scene: &Scene, script: &str, die_with_parent: bool, crash_at: Option<&str>) -> Self {
+        let mut command = Command::new(std::env::current_exe().expect("this test"));
+        command.args(["--exact", "starter::starts_a_command_and_waits_to_be_killed", "--ignored", "--nocapture"]);
+        let place = scene.folder().parent().expect("the folder of the scene").to_owned();
+        command.env(PLACE, place).env(SCRIPT, script).stdout(Stdio::piped()).stderr(Stdio::null());
+        if die_with_parent {
+            command.env(WITH_PARENT, "");
+        }
+        if let Some(point) = crash_at {
+            command.env("GADUGI_CRASH_AT", point);
+        }
+        let mut process = command.spawn().expect("this test can be started");
+        let said = BufReader::new(process.stdout.take().expect("it was piped"));
+        // The harness says something first, on the same line.
+        let token = |line: String| line.split_once("started ").map(|(_, token)| token.to_owned());
+        let token = said.lines().map_while(Result::ok).find_map(token);
+        Self { process, token }
+    }
+
+    /// As `kill -9` does it.
+    pub(crate) fn kill(mut self) {
+        self.process.kill().expect("it is a child of this process");
+        self.process.wait().expect("it is a child of this process");
+    }
+}
+
+impl Drop for Starter {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+#[tokio::test]
+#[ignore = "a part of other tests"]
+async fn starts_a_command_and_waits_to_be_killed() {
+    let Some(place) = std::env::var_os(PLACE).map(PathBuf::from) else { return };
+    let mut settings = SubprocessSettings { die_with_parent: std::env::var_os(WITH_PARENT).is_some(), ..shimmed() };
+    if let Some(point) = std::env::var_os("GADUGI_CRASH_AT") {
+        settings.environment.insert("GADUGI_CRASH_AT".into(), point);
+    }
+    let request = ExecRequest {
+        run: "20261122-083355-k7q".parse().expect("a valid id"),
+        attempt: AttemptRef { task: "fix-login".parse().expect("a valid id"), number: AttemptNo::FIRST },
+        phase: Phase::Main,
+        program: Program::Script(std::env::var(SCRIPT).expect("a script")),
+        stdin: None,
+        folder: place.join("work"),
+        env: BTreeMap::new(),
+        secrets: Vec::new(),
+        files: place.join("files"),
+        resources: Resources::default(),
+    };
+    let executor = SubprocessExecutor::new(settings);
+    match executor.start(&request).await {
+        Ok(task) => {
+            println!("started {}", task.identity().token);
+            std::future::pending::<()>().await;
+        }
+        Err(error) => println!("failed {error}"),
+    }
+}

@@ -1,0 +1,190 @@
+//! How commands are stopped and suspended.
+
+use std::fs;
+use std::time::Duration;
+
+use gadugi_core::ExitStatus;
+use gadugi_exec::SubprocessSettings;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::processes::Process;
+use crate::scene::{Scene, printed};
+use crate::starter::Starter;
+use crate::supervised::{found, pids, scene, shimmed};
+
+const TERM: ExitStatus = ExitStatus::Signal(15);
+const KILL: ExitStatus = ExitStatus::Signal(9);
+const LONG: Duration = Duration::from_secs(3600);
+const SHORT: Duration = Duration::from_millis(20);
+
+/// Does not hear SIGTERM.
+const STUBBORN: &str = "trap '' TERM; echo ready; while :; do sleep 0.01; done";
+
+fn signal(pid: &str, signal: Signal) {
+    kill_process(pid.parse().ok().and_then(Pid::from_raw).expect("a pid"), signal).expect("it runs");
+}
+
+#[tokio::test]
+async fn a_command_that_ignores_the_request_is_killed_after_the_grace() {
+    let scene = scene();
+    let task = scene.start(&scene.script(STUBBORN)).await;
+    printed(&*task, 6).await;
+    task.stop(SHORT).await.expect("it can be stopped");
+    let end = task.wait().await.expect("its end is seen");
+    assert_eq!((end.status, end.stopped), (KILL, true));
+    task.stop(Duration::ZERO).await.expect("stopping what has ended is no error");
+}
+
+#[tokio::test]
+async fn a_request_without_grace_has_killed_it_when_it_returns() {
+    let scene = scene();
+    let task = scene.start(&scene.script(STUBBORN)).await;
+    printed(&*task, 6).await;
+    let leader = Process::named(&pids(&*task).0);
+    task.stop(Duration::ZERO).await.expect("it can be stopped");
+    assert!(!leader.runs());
+}
+
+#[tokio::test]
+async fn a_grace_longer_than_time_can_tell_is_for_ever() {
+    let scene = scene();
+    let task = scene.start(&scene.script(STUBBORN)).await;
+    printed(&*task, 6).await;
+    task.stop(Duration::MAX).await.expect("it can be stopped");
+    assert!(task.usage().await.cpu.is_some(), "it still runs");
+    task.stop(SHORT).await.expect("it can be stopped again");
+    assert_eq!(task.wait().await.expect("its end is seen").status, KILL);
+}
+
+#[tokio::test]
+async fn what_a_command_leaves_has_the_rest_of_the_grace_also_without_the_output() {
+    let scene = scene();
+    let child = "trap \"sleep 0.05; touch cleared; exit\" TERM; touch ready; while :; do sleep 0.01; done";
+    let script = format!("sh -c '{child}' > /dev/null 2>&1 & while ! [ -e ready ]; do sleep 0.01; done; echo 1; wait");
+    let task = scene.start(&scene.script(&script)).await;
+    printed(&*task, 2).await;
+    task.stop(LONG).await.expect("it can be stopped");
+    let end = task.wait().await.expect("its end is seen");
+    assert_eq!((end.status, end.output.leaked), (TERM, false));
+    assert!(scene.folder().join("cleared").exists());
+}
+
+#[tokio::test]
+async fn a_second_request_can_kill_what_the_first_has_left() {
+    for cgroups in [true, false] {
+        let scene = Scene::with(SubprocessSettings { cgroups, ..shimmed() });
+        let script = "setsid sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.01; done'; echo never";
+        let task = scene.start(&scene.script(script)).await;
+        printed(&*task, 2).await;
+        let child = Process::named(&String::from_utf8(scene.log()).expect("a pid"));
+        let leader = Process::named(&pids(&*task).0);
+        task.stop(LONG).await.expect("it can be stopped");
+        assert!(leader.ends());
+        assert!(child.runs());
+        task.stop(Duration::ZERO).await.expect("it can be stopped again");
+        assert_eq!(task.wait().await.expect("its end is seen").status, TERM);
+        assert!(child.ends());
+    }
+}
+
+#[tokio::test]
+async fn a_shim_that_gets_sigterm_stops_its_command_with_the_grace_of_the_settings() {
+    let scene = Scene::with(SubprocessSettings { grace: SHORT, ..shimmed() });
+    let task = scene.start(&scene.script(STUBBORN)).await;
+    printed(&*task, 6).await;
+    signal(&pids(&*task).1, Signal::TERM);
+    let end = task.wait().await.expect("its end is seen");
+    assert_eq!((end.status, end.stopped), (KILL, true));
+}
+
+#[tokio::test]
+async fn a_shim_that_was_suspended_hears_the_request() {
+    let scene = scene();
+    let task = scene.start(&scene.script(STUBBORN)).await;
+    printed(&*task, 6).await;
+    signal(&pids(&*task).1, Signal::STOP);
+    task.stop(Duration::ZERO).await.expect("it can be stopped");
+    assert_eq!(task.wait().await.expect("its end is seen").status, KILL);
+}
+
+#[tokio::test]
+async fn other_signals_do_not_move_the_shim() {
+    let scene = scene();
+    let task = scene.start(&scene.script("echo ready; while ! [ -e go ]; do sleep 0.01; done")).await;
+    printed(&*task, 6).await;
+    for other in [Signal::HUP, Signal::INT, Signal::QUIT, Signal::USR1, Signal::PIPE, Signal::ALARM] {
+        signal(&pids(&*task).1, other);
+    }
+    scene.put("go", "");
+    assert!(task.wait().await.expect("its end is seen").status.success());
+}
+
+/// Whether each of these processes is suspended by a signal.
+fn is_at_rest(pids: &[String]) -> bool {
+    pids.iter().all(|pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it is there");
+        let state = stat.rsplit_once(") ").expect("the end of the name").1;
+        state.starts_with('T')
+    })
+}
+
+#[tokio::test]
+async fn a_suspended_command_stands_still_until_it_is_resumed() {
+    for cgroups in [true, false] {
+        let scene = Scene::with(SubprocessSettings { cgroups, ..shimmed() });
+        let script = "setsid sh -c 'while :; do echo x >> beats; sleep 0.005; done' & \
+                      while ! [ -s beats ]; do sleep 0.01; done; echo $! $$; \
+                      while ! [ -e go ]; do sleep 0.005; done; exit 3";
+        let request = scene.script(script);
+        let task = scene.start(&request).await;
+        printed(&*task, 2).await;
+        let beats = scene.folder().join("beats");
+        let beaten = || fs::metadata(&beats).expect("it beats").len();
+        assert!(task.suspend().await.expect("it can be suspended"));
+        // Nothing tells when all of it stands still; that it beats no more for a while does.
+        let mut before = beaten();
+        let mut still = 0;
+        while still < 5 {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            let now = beaten();
+            still = if now == before { still + 1 } else { 0 };
+            before = now;
+        }
+        if !cgroups {
+            let pids = String::from_utf8(scene.log()).expect("pids");
+            assert!(is_at_rest(&pids.split_whitespace().map(str::to_owned).collect::<Vec<_>>()));
+        }
+        scene.put("go", "");
+        task.resume().await.expect("it can be resumed");
+        assert_eq!(task.wait().await.expect("its end is seen").status, ExitStatus::Code(3));
+        assert!(!task.suspend().await.expect("one that has ended"), "there is nothing to suspend");
+    }
+}
+
+#[tokio::test]
+async fn a_suspended_command_can_be_stopped() {
+    for (cgroups, grace, expected) in [(true, LONG, TERM), (false, LONG, TERM), (true, Duration::ZERO, KILL)] {
+        let scene = Scene::with(SubprocessSettings { cgroups, ..shimmed() });
+        let task = scene.start(&scene.script("echo ready; sleep 1000")).await;
+        printed(&*task, 6).await;
+        assert!(task.suspend().await.expect("it can be suspended"));
+        task.stop(grace).await.expect("it can be stopped");
+        assert_eq!(task.wait().await.expect("its end is seen").status, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_is_to_end_with_its_starter_is_stopped_when_that_is_killed() {
+    let scene = scene();
+    let script = "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.01 || :; done";
+    let starter = Starter::start(&scene, script, true, None);
+    let request = scene.script(script);
+    let task = found(&scene, &request).await;
+    // Else it would not hear it yet.
+    while scene.log() != b"ready\n" {
+        tokio::task::yield_now().await;
+    }
+    starter.kill();
+    let end = task.wait().await.expect("its end is seen");
+    assert_eq!((end.status, end.stopped), (ExitStatus::Code(7), true));
+}

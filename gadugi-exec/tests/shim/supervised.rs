@@ -1,0 +1,76 @@
+//! An executor whose commands have shims, and what these leave.
+
+use std::fs;
+use std::path::Path;
+
+use gadugi_core::{CommandRef, ExecIdentity, ExecRequest, Executor, Reattached, RunningTask};
+use gadugi_exec::{ShimProgram, SubprocessSettings};
+
+use crate::scene::{Scene, settings};
+
+pub(crate) fn shimmed() -> SubprocessSettings {
+    SubprocessSettings { shim: Some(ShimProgram::at(env!("CARGO_BIN_EXE_gadugi-shim"))), ..settings() }
+}
+
+pub(crate) fn scene() -> Scene {
+    Scene::with(shimmed())
+}
+
+/// Names the command of a request to whoever looks for it.
+pub(crate) fn command(request: &ExecRequest, identity: Option<&ExecIdentity>) -> CommandRef {
+    CommandRef {
+        run: request.run.clone(),
+        attempt: request.attempt.clone(),
+        phase: request.phase,
+        files: request.files.clone(),
+        identity: identity.cloned(),
+    }
+}
+
+/// Looks for the command of a request of which no identity was recorded.
+pub(crate) async fn find(scene: &Scene, request: &ExecRequest) -> Reattached {
+    scene.executor.reattach(&command(request, None)).await.expect("it can be looked for")
+}
+
+pub(crate) async fn found(scene: &Scene, request: &ExecRequest) -> Box<dyn RunningTask> {
+    match find(scene, request).await {
+        Reattached::Found(task) => task,
+        other => panic!("it is found, and not: {other:?}"),
+    }
+}
+
+pub(crate) async fn why_gone(scene: &Scene, request: &ExecRequest) -> String {
+    match find(scene, request).await {
+        Reattached::Gone { why } => why,
+        other => panic!("it is gone, and not: {other:?}"),
+    }
+}
+
+/// The pids of the leader and of the shim, as the token names them.
+pub(crate) fn pids(task: &dyn RunningTask) -> (String, String) {
+    let token = &task.identity().token;
+    let word = |n| token.split(' ').nth(n).expect("a token of the second version");
+    let shim = word(3).strip_prefix("shim=").and_then(|shim| shim.split(':').next()).expect("the shim");
+    (word(1).to_owned(), shim.to_owned())
+}
+
+/// A record without its checksum, changed, and with the checksum that it then has.
+pub(crate) fn forge(path: &Path, change: impl Fn(&str) -> String) {
+    let line = fs::read_to_string(path).expect("a record");
+    let (head, rest) = line.trim_end().split_once("\"crc\":\"").expect("a checksum");
+    let (_, rest) = rest.split_once("\",").expect("the end of the checksum");
+    let changed = change(&format!("{head}{rest}"));
+    let (head, rest) = changed.split_at(changed.find(',').expect("the version comes first") + 1);
+    let crc = crc32c::crc32c(format!("{head}{rest}").as_bytes());
+    fs::remove_file(path).expect("it is there");
+    fs::write(path, format!("{head}\"crc\":\"{crc:08x}\",{rest}\n")).expect("the folder can be written");
+}
+
+/// The names of the files in a folder, sorted.
+pub(crate) fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("the folder is there");
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
