@@ -58,8 +58,13 @@ pub(super) struct Reins {
 
 impl Watched {
     /// To be called within a runtime.
-    pub(super) fn new(shim: OwnedFd, traces: Traces, began: Duration, ties: Option<Ties>) -> std::io::Result<Self> {
-        let progress = pipe::OpenOptions::new().open_receiver(traces.files.progress(&traces.token.nonce)).ok();
+    pub(super) fn new(
+        shim: OwnedFd,
+        traces: Traces,
+        began: Duration,
+        progress: Option<pipe::Receiver>,
+        ties: Option<Ties>,
+    ) -> io::Result<Self> {
         Ok(Self { shim: Arc::new(watch_end(shim)?), traces, began, progress, ties })
     }
 
