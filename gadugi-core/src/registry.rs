@@ -165,7 +165,8 @@ pub trait Registry: Send + Sync {
 /// The log of a run that this process drives. Dropping it lets go of the run.
 ///
 /// Every method returns at once, keeps the order of its calls, and gives a ticket for the moment when
-/// the event is kept. After a failed write all further tickets fail.
+/// the event is kept. After a failed write all further tickets fail, or, when the store is only full, those of
+/// all further [intents](RunLog::intent).
 pub trait RunLog: Send {
     /// The folder for the files of an attempt. It exists once the ticket of its
     /// [`intent`](RunLog::intent) is ready.

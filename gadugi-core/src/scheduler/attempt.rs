@@ -107,7 +107,7 @@ enum Command {
 }
 
 impl Attempt {
-    /// Goes all the way. Every attempt that was intended ends here, exactly once.
+    /// Goes all the way. Every attempt that was intended ends here, exactly once, unless the registry fails.
     pub(super) async fn make(mut self) {
         let place = match self.begun.as_mut().and_then(|begun| begun.lease.take()) {
             Some((lease, recorded)) => Some(Ok(Ok((lease, None, recorded)))),
@@ -139,10 +139,8 @@ impl Attempt {
             }
             Some(Err(_)) => (None, Verdict::Outcome(lost("the worktrees' implementation panicked"))),
         };
-        let mut outcome = match verdict {
-            Verdict::Outcome(outcome) => outcome,
-            Verdict::Abandoned => Outcome::Cancelled,
-        };
+        // What could not be recorded is left as it is, for a driver whose registry works.
+        let Verdict::Outcome(mut outcome) = verdict else { return };
         let lease = lease.filter(|lease| lease.branch.is_some());
         if let Some(lease) = &lease {
             outcome = self.collect(lease, outcome).await;

@@ -142,9 +142,12 @@ impl Dispatcher {
     }
 
     async fn finish(mut self) -> Result<RunRecord, RunError> {
+        if let Some(source) = self.registry_failure.take() {
+            return Err(RunError::Registry { record: Box::new(self.record), source });
+        }
         let (wall, interrupted) = (self.begun.map(|begun| begun.elapsed()), self.interrupted);
         self.note(EventKind::RunEnded { wall, interrupted })?;
-        let mut failure = self.registry_failure.take();
+        let mut failure = None;
         for ticket in std::mem::take(&mut self.tickets) {
             if let Err(error) = ticket.await {
                 failure.get_or_insert(error);
@@ -328,7 +331,9 @@ impl Dispatcher {
             Message::Event(kind, reply) => (kind, reply),
             Message::RegistryFailed(error) => {
                 self.registry_failure.get_or_insert(error);
-                return self.close(|_| Outcome::Cancelled);
+                self.closed = true;
+                self.retry_at.clear();
+                return Ok(());
             }
             Message::Suspended(attempt) => {
                 self.is_suspended(&attempt);
@@ -368,6 +373,9 @@ impl Dispatcher {
         outcome: Outcome,
     ) -> Result<(), RunError> {
         let spec = &self.specs[position];
+        if self.registry_failure.is_some() && outcome.retriable() {
+            return Ok(());
+        }
         if self.closed || !outcome.retriable() || number.get() > spec.retries {
             return self.task_finished(position, outcome);
         }
@@ -411,9 +419,13 @@ impl Dispatcher {
     }
 
     /// Starts nothing more. Tasks that were never started end as `unstarted` says, those that wait for
-    /// another attempt as their last one did.
+    /// another attempt as their last one did. With a registry that has failed they stay open, so that the run
+    /// can be resumed when it works again.
     fn close(&mut self, unstarted: impl Fn(usize) -> Outcome) -> Result<(), RunError> {
         self.closed = true;
+        if self.registry_failure.is_some() {
+            return Ok(());
+        }
         for at in 0..self.record.tasks.len() {
             self.finish_unless_live(at, unstarted(at))?;
         }

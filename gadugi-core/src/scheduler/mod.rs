@@ -46,7 +46,7 @@ pub enum RunError {
         at: crate::task::SourceLocation,
     },
     /// The registry could not keep a step. What ran at that moment went on to its end, and nothing was
-    /// started after it.
+    /// started after it. The run is not over: it can be resumed when the registry works again.
     #[error("the registry failed, so the run stopped early")]
     Registry {
         /// What has happened, also what could not be kept.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use gadugi_core::{AttemptNo, Clock, ExitStatus, Failure, KeepPolicy, Outcome, Phase, RunError, StopReason, TaskId};
+use gadugi_core::{
+    AttemptNo, Clock, ExitStatus, Failure, KeepPolicy, Outcome, Phase, RunError, StopReason, TaskId, control,
+};
 use gadugi_test_support::fakes::{BrokenWorktree, FakeLog, Play, WorktreeCall};
 
 use crate::stage::{SECOND, Stage, id, outcome, plan, task};
@@ -372,15 +374,20 @@ async fn what_an_executor_loses_or_panics_over_is_lost_and_the_run_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_registry_that_fails_stops_new_starts_and_not_what_runs() {
+async fn a_registry_that_fails_stops_new_starts_and_not_what_runs_and_leaves_the_rest_to_be_resumed() {
     let mut stage = Stage::new(vec![task("a", &[]), task("b", &[])]).jobs(1).plays("a", ends(1, 0));
     // The end of the first command cannot be kept.
     stage.log = FakeLog::failing_from(6);
     let error = stage.drive_with(|_| async {}).await.expect_err("the registry failed");
     let RunError::Registry { record, .. } = error else { panic!("not what was expected: {error:?}") };
     assert_eq!(outcome(&record, "a"), Outcome::Succeeded);
-    assert_eq!(outcome(&record, "b"), Outcome::Cancelled);
+    assert_eq!(record.task(&id("b")).and_then(|task| task.outcome()), None);
     assert_eq!(started(&stage), [id("a")]);
+    stage.log = stage.log.goes_on(None);
+    let (_control, receiver) = control();
+    let record = stage.resumed(None).drive(receiver).await.expect("the run ends");
+    assert_eq!(outcome(&record, "b"), Outcome::Succeeded);
+    assert_eq!(started(&stage), [id("a"), id("b")]);
 }
 
 #[tokio::test(start_paused = true)]
