@@ -1,0 +1,30 @@
+//! The first process of a task dies; what it has started dies with it, and the task has failed by signal 9.
+
+use std::io;
+
+use super::{Round, wait_for_begun};
+use crate::oracle::Harm;
+use crate::processes;
+use crate::report::Tally;
+
+pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
+    round.with_mixed_plan(Harm::Tasks, |arena, random, tally| {
+        let mut child = arena.begin_run()?;
+        wait_for_begun(arena, &mut child, random.usize(1..4))?;
+        let shims = processes::shims(&arena.folder);
+        let leader = shims.first().and_then(|&shim| processes::children(shim).first().copied());
+        if let Some(leader) = leader {
+            processes::kill(leader);
+            tally.count("leaders killed", 1);
+            tally.kills += 1;
+        }
+        child.wait()?;
+        let report = arena.report()?;
+        let is_lost = |task: &&serde_json::Value| task["outcome"]["kind"] == "lost";
+        let lost = report["tasks"].as_array().into_iter().flatten().filter(is_lost).count();
+        if lost > 0 {
+            tally.broken.push(format!("{}: a task whose leader was killed is lost", round.name));
+        }
+        Ok(())
+    })
+}

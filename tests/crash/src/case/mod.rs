@@ -1,0 +1,135 @@
+//! The cases, one file each. A case is a number of rounds, each in an arena of its own.
+
+mod crash_points;
+mod escapes;
+mod flips;
+mod leaders;
+mod random;
+mod shims;
+mod two_drivers;
+
+use std::io;
+use std::process::Child;
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::arena::{Answer, Arena, Ground};
+use crate::args::Length;
+use crate::oracle::{Harm, Mine, Oracle};
+use crate::plan::{Expected, mixed};
+use crate::report::Tally;
+
+/// A case.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) rounds: fn(Length) -> usize,
+    pub(crate) round: fn(&Round<'_>) -> io::Result<Tally>,
+}
+
+/// One round of a case.
+pub(crate) struct Round<'a> {
+    pub(crate) ground: &'a Ground,
+    /// The name of its arena.
+    pub(crate) name: String,
+    pub(crate) number: usize,
+    pub(crate) seed: u64,
+    pub(crate) keep: bool,
+}
+
+/// All cases.
+pub(crate) const CASES: [Case; 7] = [
+    Case { name: "crash-points", rounds: crash_points::rounds, round: crash_points::round },
+    Case { name: "orchestrator-at-random", rounds: |length| length.of(8, 200), round: random::round },
+    Case { name: "shim", rounds: |length| length.of(3, 100), round: shims::round },
+    Case { name: "task", rounds: |length| length.of(3, 100), round: leaders::round },
+    Case { name: "escapes", rounds: |length| length.of(2, 20), round: escapes::round },
+    Case { name: "two-orchestrators", rounds: |length| length.of(4, 200), round: two_drivers::round },
+    Case { name: "bit-flips", rounds: |length| length.of(2, 20), round: flips::round },
+];
+
+impl Round<'_> {
+    pub(crate) fn random(&self) -> fastrand::Rng {
+        fastrand::Rng::with_seed(self.seed.wrapping_mul(1_000_003).wrapping_add(self.number as u64))
+    }
+
+    /// A repository with the mixed plan, does something with it, and asks the oracle.
+    pub(crate) fn with_mixed_plan(
+        &self,
+        harm: Harm,
+        act: impl FnOnce(&Arena<'_>, &mut fastrand::Rng, &mut Tally) -> io::Result<()>,
+    ) -> io::Result<Tally> {
+        let mut random = self.random();
+        self.with_plan(harm, mixed, &mut random, act)
+    }
+
+    pub(crate) fn with_plan(
+        &self,
+        harm: Harm,
+        plan: impl FnOnce(&Arena<'_>, &mut fastrand::Rng) -> io::Result<Expected>,
+        random: &mut fastrand::Rng,
+        act: impl FnOnce(&Arena<'_>, &mut fastrand::Rng, &mut Tally) -> io::Result<()>,
+    ) -> io::Result<Tally> {
+        let arena = Arena::new(self.ground, &self.name)?;
+        let expected = plan(&arena, random)?;
+        let mine = Mine::of(&arena)?;
+        let mut tally = Tally { rounds: 1, ..Tally::default() };
+        act(&arena, random, &mut tally)?;
+        let broken = Oracle { arena: &arena, mine: &mine, expected: &expected, harm }.broken()?;
+        tally.broken.extend(broken.into_iter().map(|sentence| format!("{}: {sentence}", self.name)));
+        if tally.broken.is_empty() || !self.keep {
+            arena.remove()?;
+        }
+        Ok(tally)
+    }
+}
+
+/// Kills `gadugi` itself; says whether it was still there.
+fn kill_child(child: &mut Child) -> io::Result<bool> {
+    if child.try_wait()?.is_some() {
+        return Ok(false);
+    }
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    kill_process(pid.ok_or(io::ErrorKind::InvalidInput)?, Signal::KILL)?;
+    Ok(std::os::unix::process::ExitStatusExt::signal(&child.wait()?) == Some(9))
+}
+
+/// Resumes the latest run until it is over; where it had not begun yet, runs it.
+fn bring_to_its_end(arena: &Arena<'_>, tally: &mut Tally) -> io::Result<()> {
+    let answer = arena.gadugi(&["resume"])?;
+    let answer = if answer.code == Some(2) && arena.lines("begun")?.is_empty() {
+        tally.count("run anew", 1);
+        arena.gadugi(&["run", "../tasks"])?
+    } else {
+        answer
+    };
+    expect_end(&answer, tally);
+    Ok(())
+}
+
+/// The mixed plan has tasks that fail, so its code is 1.
+fn expect_end(answer: &Answer, tally: &mut Tally) {
+    if answer.code != Some(1) {
+        let Answer { code, out: _, err } = answer;
+        tally.broken.push(format!("gadugi ended with {code:?}: {err}"));
+    }
+}
+
+/// Waits until so many tasks have begun; gives up when `gadugi` ends before.
+fn wait_for_begun(arena: &Arena<'_>, child: &mut Child, tasks: usize) -> io::Result<bool> {
+    loop {
+        if arena.lines("begun")?.len() >= tasks {
+            return Ok(true);
+        }
+        if child.try_wait()?.is_some() {
+            return Ok(false);
+        }
+        sleep(Duration::from_millis(2));
+    }
+}
+
+/// Waits a random while.
+fn wait_at_random(random: &mut fastrand::Rng, most: Duration) {
+    sleep(most.mul_f64(random.f64()));
+}

@@ -1,0 +1,35 @@
+//! `gadugi` dies at any time, up to three times in one run, and is resumed at last.
+
+use std::io;
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::{Round, bring_to_its_end, kill_child, wait_at_random};
+use crate::oracle::Harm;
+use crate::report::Tally;
+
+/// About as long as a run of the mixed plan takes.
+const RUN: Duration = Duration::from_millis(1000);
+
+pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
+    round.with_mixed_plan(Harm::None, |arena, random, tally| {
+        let mut child = arena.begin_run()?;
+        wait_at_random(random, RUN);
+        let mut killed = kill_child(&mut child)?;
+        tally.kills += usize::from(killed);
+        for _ in 0..random.usize(0..3) {
+            if !killed {
+                break;
+            }
+            if random.bool() {
+                // Tasks end while nobody sees it.
+                sleep(Duration::from_millis(random.u64(0..800)));
+            }
+            let mut child = arena.begin(&["resume"])?;
+            wait_at_random(random, RUN);
+            killed = kill_child(&mut child)?;
+            tally.kills += usize::from(killed);
+        }
+        if killed { bring_to_its_end(arena, tally) } else { Ok(()) }
+    })
+}

@@ -1,0 +1,29 @@
+//! A shim dies while its task runs, with and without `gadugi`.
+
+use std::io;
+
+use super::{Round, bring_to_its_end, kill_child, wait_for_begun};
+use crate::oracle::Harm;
+use crate::processes;
+use crate::report::Tally;
+
+pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
+    round.with_mixed_plan(Harm::Tasks, |arena, random, tally| {
+        let mut child = arena.begin_run()?;
+        wait_for_begun(arena, &mut child, random.usize(1..4))?;
+        let driven = random.bool();
+        if !driven {
+            tally.kills += usize::from(kill_child(&mut child)?);
+        }
+        if let Some(&shim) = processes::shims(&arena.folder).first() {
+            processes::kill(shim);
+            tally.count("shims killed", 1);
+            tally.kills += 1;
+        }
+        if driven {
+            child.wait()?;
+            return Ok(());
+        }
+        bring_to_its_end(arena, tally)
+    })
+}
