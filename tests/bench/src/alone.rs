@@ -21,12 +21,13 @@ use crate::sample::Sample;
 pub(crate) async fn measure(job: &AloneJob) -> Result<AloneFigures, BenchError> {
     let header = header(job.tasks, 1)?;
     let worktrees = git_worktrees(&job.repository)?;
-    let executor = executor();
+    let (plain, shimmed) = (executor(false), executor(true));
     let mut times = Times::default();
     for task in header.plan.tasks() {
         worktree(&worktrees, &header, task, &mut times).await?;
         worktree_by_git(&job.repository, task, &mut times)?;
-        execute(&executor, &header, task, job, &mut times).await?;
+        times.execute.push(execute(&plain, &header, task, job, "plain").await?);
+        times.execute_with_shim.push(execute(&shimmed, &header, task, job, "shim").await?);
         execute_plainly(&job.repository, &mut times)?;
     }
     record(&header, job, &mut times).await?;
@@ -43,6 +44,7 @@ struct Times {
     git_status: Vec<f64>,
     git_remove: Vec<f64>,
     execute: Vec<f64>,
+    execute_with_shim: Vec<f64>,
     plain_execute: Vec<f64>,
     record: Vec<f64>,
 }
@@ -58,6 +60,7 @@ impl Times {
             git_status: median(self.git_status),
             git_remove: median(self.git_remove),
             execute: median(self.execute),
+            execute_with_shim: median(self.execute_with_shim),
             plain_execute: median(self.plain_execute),
             record: median(self.record),
         }
@@ -121,9 +124,9 @@ async fn execute(
     header: &RunHeader,
     task: &PlannedTask,
     job: &AloneJob,
-    times: &mut Times,
-) -> Result<(), BenchError> {
-    let files = job.state.join("files").join(task.spec.id.as_str());
+    way: &str,
+) -> Result<f64, BenchError> {
+    let files = job.state.join("files").join(way).join(task.spec.id.as_str());
     std::fs::create_dir_all(&files).map_err(|source| BenchError::File { path: files.clone(), source })?;
     let request = ExecRequest {
         run: header.run.clone(),
@@ -139,8 +142,7 @@ async fn execute(
     };
     let begun = Instant::now();
     executor.start(&request).await?.wait().await?;
-    times.execute.push(begun.elapsed().as_secs_f64());
-    Ok(())
+    Ok(begun.elapsed().as_secs_f64())
 }
 
 fn execute_plainly(folder: &Path, times: &mut Times) -> Result<(), BenchError> {
@@ -164,7 +166,7 @@ fn run(mut command: Command) -> Result<f64, BenchError> {
 /// between its intent and the next one's.
 async fn record(header: &RunHeader, job: &AloneJob, times: &mut Times) -> Result<(), BenchError> {
     let memory = MemoryRegistry::new(job.state.join("memory"));
-    drive(header.clone(), Arc::new(InPlace::new(&job.repository)), &memory).await?;
+    drive(header.clone(), Arc::new(InPlace::new(&job.repository)), &memory, false).await?;
     let history = memory.load(&header.run).await?;
     let mut log = FsRegistry::new(job.state.join("registry")).create(header).await?;
     let mut begun: Option<Instant> = None;

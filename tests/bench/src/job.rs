@@ -17,6 +17,8 @@ pub(crate) enum Job {
 pub(crate) struct RunJob {
     pub(crate) tasks: usize,
     pub(crate) jobs: usize,
+    /// Whether each command gets a shim, which outlives the process.
+    pub(crate) shim: bool,
     pub(crate) runtime: Runtime,
     pub(crate) place: Place,
     pub(crate) records: Records,
@@ -80,6 +82,7 @@ pub(crate) struct AloneFigures {
     pub(crate) git_status: f64,
     pub(crate) git_remove: f64,
     pub(crate) execute: f64,
+    pub(crate) execute_with_shim: f64,
     pub(crate) plain_execute: f64,
     pub(crate) record: f64,
 }

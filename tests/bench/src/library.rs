@@ -8,7 +8,7 @@ use gadugi_core::{
     Executor, Executors, InPlace, Plan, Program, RawPlan, RawTask, Registry, Report, Run, RunHeader, RunSettings,
     TaskSpec, Worktrees, control,
 };
-use gadugi_exec::{SubprocessExecutor, SubprocessSettings};
+use gadugi_exec::{ShimProgram, SubprocessExecutor, SubprocessSettings};
 use gadugi_registry::{FsRegistry, MemoryRegistry};
 use gadugi_worktree::{GitWorktrees, Repository, WorktreeSettings};
 
@@ -30,7 +30,7 @@ pub(crate) async fn run(job: &RunJob) -> Result<RunFigures, BenchError> {
         Records::Memory(files) => Box::new(MemoryRegistry::new(files)),
         Records::Disk(state) => Box::new(FsRegistry::new(state)),
     };
-    let report = drive(header, worktrees, &*registry).await?;
+    let report = drive(header, worktrees, &*registry, job.shim).await?;
     let figures = &report.performance;
     Ok(RunFigures {
         wall_seconds: figures.wall.unwrap_or_default().as_secs_f64(),
@@ -63,9 +63,10 @@ pub(crate) async fn drive(
     header: RunHeader,
     worktrees: Arc<dyn Worktrees>,
     registry: &dyn Registry,
+    shim: bool,
 ) -> Result<Report, BenchError> {
     let log = registry.create(&header).await?;
-    let run = Run::new(header, Executors::new(Arc::new(executor())), worktrees, log);
+    let run = Run::new(header, Executors::new(Arc::new(executor(shim))), worktrees, log);
     // Dropped only at the end of the run, as by a program that could stop it.
     let (_control, receiver) = control();
     let report = Report::from(run.drive(receiver).await?);
@@ -73,8 +74,11 @@ pub(crate) async fn drive(
     if succeeded == tasks { Ok(report) } else { Err(BenchError::Unsuccessful { succeeded, tasks }) }
 }
 
-pub(crate) fn executor() -> impl Executor {
-    SubprocessExecutor::new(SubprocessSettings::new(std::env::vars_os()))
+/// Subprocesses, each with a shim of its own or without.
+pub(crate) fn executor(shim: bool) -> impl Executor {
+    let mut settings = SubprocessSettings::new(std::env::vars_os());
+    settings.shim = shim.then(ShimProgram::this_program);
+    SubprocessExecutor::new(settings)
 }
 
 /// Worktrees beside a repository, from its current commit.

@@ -21,6 +21,7 @@ mod table;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    gadugi_exec::shim::main_if_requested();
     match std::env::args().next().as_deref() {
         Some(process::GADUGI) => gadugi_cli::Gadugi::new().main(),
         Some(process::MEASURED) => measured::main(),

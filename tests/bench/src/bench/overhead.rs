@@ -40,6 +40,7 @@ pub(crate) fn measure(effort: &Effort, out: &mut dyn Write) -> Result<(), BenchE
 #[derive(Clone, Copy)]
 enum Way {
     Library,
+    WithShims,
     Recorded,
     InWorktrees,
     CommandLine,
@@ -47,10 +48,11 @@ enum Way {
     WithoutFolders,
 }
 
-const WAYS: [(Way, &str); 6] = [
+const WAYS: [(Way, &str); 7] = [
     (Way::Library, "library, in place, `MemoryRegistry`"),
-    (Way::Recorded, "library, in place, `FsRegistry`"),
-    (Way::InWorktrees, "library, git worktrees, `FsRegistry`"),
+    (Way::WithShims, "library with shims, in place, `MemoryRegistry`"),
+    (Way::Recorded, "library with shims, in place, `FsRegistry`"),
+    (Way::InWorktrees, "library with shims, git worktrees, `FsRegistry`"),
     (Way::CommandLine, "`gadugi run`"),
     (Way::ByHand, "shell loop of `git worktree add`, run, `git worktree remove`"),
     (Way::WithoutFolders, "`xargs -P` without folders"),
@@ -74,8 +76,8 @@ fn together(size: Size, parallel: usize, out: &mut dyn Write) -> Result<(), Benc
     )?;
     let mut rounds: Vec<Round> = Vec::new();
     for _ in 0..count {
-        let [a, b, c, d, e, f] = WAYS.map(|(way, _)| pair(size, parallel, way));
-        rounds.push([a?, b?, c?, d?, e?, f?]);
+        let [a, b, c, d, e, f, g] = WAYS.map(|(way, _)| pair(size, parallel, way));
+        rounds.push([a?, b?, c?, d?, e?, f?, g?]);
     }
     let per_task = 1000.0 / tasks as f64;
     let of = |figure: &dyn Fn(&Round) -> f64| rounds.iter().map(figure).collect::<Sample>();
@@ -104,6 +106,7 @@ fn together(size: Size, parallel: usize, out: &mut dyn Write) -> Result<(), Benc
     let mut split = Table::new(["part of gadugi's overhead", "ms per task", "how it is known"]);
     let mut part = |name: &str, sample: Sample, how: &str| split.row([name.into(), format!("{sample:.2}"), how.into()]);
     part("scheduler and spawn", beyond(Way::Library), "difference: library in place in memory - xargs");
+    part("shims", step(Way::WithShims), "difference: with shims - without");
     part("registry", step(Way::Recorded), "difference: `FsRegistry` - `MemoryRegistry`");
     part("worktree", step(Way::InWorktrees), "difference: git worktrees - in place");
     part("command line", step(Way::CommandLine), "difference: `gadugi run` - library with the same parts");
@@ -136,15 +139,17 @@ fn pair(size: Size, parallel: usize, way: Way) -> Result<Pair, BenchError> {
         }
         Way::WithoutFolders => (timed(without_folders(&repo, size.tasks, parallel)?)?.wall, None),
         Way::ByHand => (timed(by_hand(&repo, size.tasks)?)?.wall, None),
-        Way::Library | Way::Recorded | Way::InWorktrees => {
+        Way::Library | Way::WithShims | Way::Recorded | Way::InWorktrees => {
             let state = repo.path().join(".git/gadugi");
             let place = match way {
                 Way::InWorktrees => Place::Worktrees(repo.path().to_owned()),
                 _ => Place::InPlace(repo.path().to_owned()),
             };
-            let records = if matches!(way, Way::Library) { Records::Memory(state) } else { Records::Disk(state) };
-            let (tasks, runtime) = (size.tasks, Runtime::TwoThreads);
-            let (wall, figures) = measure_job(&Job::Run(RunJob { tasks, jobs: parallel, runtime, place, records }))?;
+            let in_memory = matches!(way, Way::Library | Way::WithShims);
+            let records = if in_memory { Records::Memory(state) } else { Records::Disk(state) };
+            let (tasks, runtime, shim) = (size.tasks, Runtime::TwoThreads, !matches!(way, Way::Library));
+            let (wall, figures) =
+                measure_job(&Job::Run(RunJob { tasks, jobs: parallel, shim, runtime, place, records }))?;
             (wall, Some(figures))
         }
     };
@@ -229,7 +234,8 @@ fn alone(size: Size, out: &mut dyn Write) -> Result<(), BenchError> {
     row("worktree, create", |alone| alone.create, "`git worktree add`", |alone| alone.git_add);
     row("worktree, snapshot", |alone| alone.snapshot, "`git status`", |alone| alone.git_status);
     row("worktree, release", |alone| alone.release, "`git worktree remove`", |alone| alone.git_remove);
-    row("executor, start and wait", |alone| alone.execute, "`std::process`", |alone| alone.plain_execute);
+    row("executor without shim, start and wait", |alone| alone.execute, "`std::process`", |alone| alone.plain_execute);
+    row("executor with shim", |alone| alone.execute_with_shim, "`std::process`", |alone| alone.plain_execute);
     for (part, rounds) in [("temporary folder", &in_memory), ("disk of the build", &on_the_disk)] {
         let (part, nothing) = (format!("registry, {part}"), || "-".to_owned());
         table.row([part, format!("{:.2}", ms(rounds, |alone| alone.record)), nothing(), nothing(), nothing()]);

@@ -26,17 +26,29 @@ enum Registry {
 struct Way {
     registry: Registry,
     runtime: Runtime,
+    shim: bool,
 }
 
-const WAYS: [(Way, &str); 5] = [
-    (Way { registry: Registry::Memory, runtime: Runtime::CurrentThread }, "`MemoryRegistry`, current thread"),
-    (Way { registry: Registry::Memory, runtime: Runtime::TwoThreads }, "`MemoryRegistry`, two threads"),
-    (
-        Way { registry: Registry::DiskInMemory, runtime: Runtime::CurrentThread },
-        "`FsRegistry` in memory, current thread",
-    ),
-    (Way { registry: Registry::DiskInMemory, runtime: Runtime::TwoThreads }, "`FsRegistry` in memory, two threads"),
-    (Way { registry: Registry::Disk, runtime: Runtime::TwoThreads }, "`FsRegistry` on the disk, two threads"),
+impl Way {
+    const fn plain(registry: Registry, runtime: Runtime) -> Self {
+        Self { registry, runtime, shim: false }
+    }
+
+    const fn shimmed(registry: Registry, runtime: Runtime) -> Self {
+        Self { registry, runtime, shim: true }
+    }
+}
+
+/// Each way with shims follows the same without.
+const WAYS: [(Way, &str); 8] = [
+    (Way::plain(Registry::Memory, Runtime::CurrentThread), "`MemoryRegistry`, current thread"),
+    (Way::shimmed(Registry::Memory, Runtime::CurrentThread), "the same with shims"),
+    (Way::plain(Registry::Memory, Runtime::TwoThreads), "`MemoryRegistry`, two threads"),
+    (Way::shimmed(Registry::Memory, Runtime::TwoThreads), "the same with shims"),
+    (Way::plain(Registry::DiskInMemory, Runtime::TwoThreads), "`FsRegistry` in memory, two threads"),
+    (Way::shimmed(Registry::DiskInMemory, Runtime::TwoThreads), "the same with shims"),
+    (Way::plain(Registry::Disk, Runtime::TwoThreads), "`FsRegistry` on the disk, two threads"),
+    (Way::shimmed(Registry::Disk, Runtime::TwoThreads), "the same with shims"),
 ];
 
 pub(crate) fn measure(effort: &Effort, out: &mut dyn Write) -> Result<(), BenchError> {
@@ -48,6 +60,7 @@ pub(crate) fn measure(effort: &Effort, out: &mut dyn Write) -> Result<(), BenchE
         "wall s",
         "`xargs -P` s",
         "ratio",
+        "shims, ms a task",
         "peak memory MiB",
         "tasks at once",
     ]);
@@ -55,12 +68,18 @@ pub(crate) fn measure(effort: &Effort, out: &mut dyn Write) -> Result<(), BenchE
     for parallel in PARALLEL {
         let mut rounds: [Vec<Round>; WAYS.len()] = Default::default();
         for number in 0..effort.rounds {
-            for (rounds, (way, _)) in rounds.iter_mut().zip(WAYS) {
-                let on_disk = disk.path().join(format!("{parallel}-{number}"));
+            for (at, (rounds, (way, _))) in rounds.iter_mut().zip(WAYS).enumerate() {
+                let on_disk = disk.path().join(format!("{parallel}-{number}-{at}"));
                 rounds.push(round(tasks, parallel, way, on_disk)?);
             }
         }
-        for (rounds, (_, name)) in rounds.iter().zip(WAYS) {
+        for (at, (way, name)) in WAYS.into_iter().enumerate() {
+            let rounds_without = rounds[at.saturating_sub(1)].iter();
+            let rounds = &rounds[at];
+            let pairs = rounds.iter().zip(rounds_without);
+            let shims: Sample =
+                pairs.map(|(with, without)| (with.library - without.library) * 1000.0 / tasks as f64).collect();
+            let shims = if way.shim { format!("{shims:.2}") } else { String::from("-") };
             let of = |figure: fn(&Round) -> f64| rounds.iter().map(figure).collect::<Sample>();
             table.row([
                 parallel.to_string(),
@@ -68,6 +87,7 @@ pub(crate) fn measure(effort: &Effort, out: &mut dyn Write) -> Result<(), BenchE
                 format!("{:.2}", of(|round| round.library)),
                 format!("{:.2}", of(|round| round.xargs)),
                 format!("{:.2}", of(|round| round.library / round.xargs)),
+                shims,
                 format!("{:.1}", of(Round::memory)),
                 format!("{:.2}", of(|round| round.figures.speedup)),
             ]);
@@ -97,13 +117,13 @@ fn round(tasks: usize, parallel: usize, way: Way, on_disk: PathBuf) -> Result<Ro
     let mut command = xargs(parallel, &lines, temporary.path())?;
     command.arg(COMMAND);
     let xargs = timed(command)?.wall;
-    let Way { registry, runtime } = way;
+    let Way { registry, runtime, shim } = way;
     let records = match registry {
         Registry::Memory => Records::Memory(temporary.path().join("files")),
         Registry::DiskInMemory => Records::Disk(temporary.path().join("gadugi")),
         Registry::Disk => Records::Disk(on_disk),
     };
     let place = Place::InPlace(temporary.path().to_owned());
-    let (library, figures) = measure_job(&Job::Run(RunJob { tasks, jobs: parallel, runtime, place, records }))?;
+    let (library, figures) = measure_job(&Job::Run(RunJob { tasks, jobs: parallel, shim, runtime, place, records }))?;
     Ok(Round { xargs, library, figures })
 }
