@@ -58,7 +58,7 @@ pub(super) async fn attach(context: &Context, args: &AttachArgs) -> Result<Code,
             break End::Still;
         }
         if !seen.driven && !told {
-            terminal.say(&format!("nobody drives run {id}, and its tasks go on; `gadugi resume {id}` takes it over"));
+            shown.say(&format!("nobody drives run {id}, and its tasks go on; `gadugi resume {id}` takes it over"));
         }
         told = !seen.driven;
         tokio::select! {
@@ -133,6 +133,10 @@ impl Shown {
     fn add(&mut self, (view, sink): (View, Box<dyn EventSink>)) {
         self.views.push(view);
         self.sinks.push(sink);
+    }
+
+    fn say(&self, text: &str) {
+        self.views.iter().for_each(|view| view.say(text.to_owned()));
     }
 
     /// A view that takes no more is left out from then on.

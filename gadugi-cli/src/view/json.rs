@@ -8,7 +8,7 @@ use crate::terminal::Terminal;
 
 /// Ends with the run, or as soon as a line cannot be written; the run's warnings then say so.
 pub(super) fn show(terminal: &Terminal, messages: &Receiver<Message>) {
-    while let Some(event) = Message::next_event(messages) {
+    while let Some(event) = Message::next_event(messages, |_| ()) {
         let Ok(line) = event_line(&event) else { return };
         if terminal.result(&(line + "\n")).is_err() {
             return;

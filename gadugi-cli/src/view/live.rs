@@ -55,6 +55,7 @@ pub(super) fn show(terminal: Terminal, scene: Scene, messages: &Receiver<Message
                     break;
                 }
             }
+            Ok(Message::Say(text)) => screen.say(&text),
             Ok(Message::Clear(done)) => {
                 // A terminal that cannot be cleared, here and below, is no concern of the run.
                 drop(screen.bars.clear());
@@ -120,11 +121,15 @@ impl Screen {
         if let Some((subject, text, tone)) = line(&self.record, &event.kind, self.terminal.verbose, self.drives) {
             let text = self.terminal.toned_err(tone, &text);
             let text = if subject.is_empty() { text } else { format!("{subject}  {text}") };
-            // A line that the terminal does not take is lost; the run goes on.
-            drop(self.bars.println(text));
+            self.say(&text);
         }
         self.draw();
         true
+    }
+
+    fn say(&self, text: &str) {
+        // A line that the terminal does not take is lost; the run goes on.
+        drop(self.bars.println(text));
     }
 
     fn draw(&mut self) {

@@ -30,6 +30,8 @@ const LONGEST_CLEARING: Duration = Duration::from_millis(500);
 /// What a view is told.
 enum Message {
     Event(Box<Event>),
+    /// A sentence for people that is about no event.
+    Say(String),
     /// Clear the terminal, say so, and draw nothing before the next event.
     Clear(Sender<()>),
     /// There is nothing more to show.
@@ -86,6 +88,12 @@ impl View {
         Ok((Self { thread, messages }, Box::new(sink)))
     }
 
+    /// Says something to people, after all events that it was given so far.
+    pub(crate) fn say(&self, text: String) {
+        // A view that has failed shows nothing more.
+        drop(self.messages.send(Message::Say(text)));
+    }
+
     /// What clears its terminal, for whoever suspends this process.
     pub(crate) fn curtain(&self) -> Curtain {
         Curtain(self.messages.clone())
@@ -111,11 +119,12 @@ impl Curtain {
 }
 
 impl Message {
-    /// The next event, for a view that has nothing to clear; `None` at the end.
-    fn next_event(messages: &Receiver<Self>) -> Option<Event> {
+    /// The next event, for a view that has nothing to clear; `None` at the end. Sentences go to `say`.
+    fn next_event(messages: &Receiver<Self>, say: impl Fn(&str)) -> Option<Event> {
         loop {
             match messages.recv() {
                 Ok(Self::Event(event)) => return Some(*event),
+                Ok(Self::Say(text)) => say(&text),
                 // Whoever asked may have given up.
                 Ok(Self::Clear(cleared)) => cleared.send(()).unwrap_or(()),
                 Ok(Self::End) | Err(_) => return None,

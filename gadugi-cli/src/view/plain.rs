@@ -11,7 +11,7 @@ use crate::time_text::short;
 pub(super) fn show(terminal: &Terminal, scene: Scene, messages: &Receiver<Message>) {
     let Scene { mut record, drives, .. } = scene;
     let width = record.tasks.iter().map(|task| task.task.spec.id.as_str().len()).max().unwrap_or(0);
-    while let Some(event) = Message::next_event(messages) {
+    while let Some(event) = Message::next_event(messages, |text| terminal.say(text)) {
         if record.apply(&event).is_err() {
             return;
         }

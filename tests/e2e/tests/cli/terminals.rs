@@ -93,8 +93,9 @@ fn tasks_that_are_to_die_with_gadugi_do() {
 fn ctrl_z_suspends_the_tasks_and_their_clocks_until_gadugi_goes_on() {
     let stand = Stand::new();
     let file = gated_with(&stand, "a", "timeout: 2s\nidle_timeout: 2s\n", "true");
-    let run = Going::start(stand.command(&["run", &file]));
+    let mut run = Going::start(stand.command(&["run", &file]));
     pid(&stand, "a");
+    run.until("started");
     run.signal(Signal::TSTP);
     while state(run.pid()) != Some('T') {
         std::thread::yield_now();
