@@ -210,7 +210,8 @@ fn show_end(terminal: &Terminal, site: &Site, report: &Report, views: Vec<View>,
     }
 }
 
-fn keep_reports(terminal: &Terminal, site: &Site, report: &Report) {
+/// Keeps the reports with the run; that they cannot be kept changes nothing of it.
+pub(super) fn keep_reports(terminal: &Terminal, site: &Site, report: &Report) {
     if let Err(error) = site.write_reports(report) {
         terminal.say(&format!("warning: the report could not be kept: {}", error_chain(&error)));
     }

@@ -3,10 +3,10 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use gadugi_core::{Registry, RegistryError, Run, RunRecord, error_chain};
+use gadugi_core::{Registry, RegistryError, Report, Run, RunRecord, error_chain};
 
 use super::background::{self, Place};
-use super::driving::{Driving, Show, code_of};
+use super::driving::{Driving, Show, code_of, keep_reports};
 use super::run::prune;
 use super::{Context, tasks};
 use crate::args::ResumeArgs;
@@ -93,6 +93,10 @@ fn over(context: &Context, site: &Site, record: &RunRecord) -> Option<Code> {
         _ => "not all of its tasks succeeded",
     };
     let report = site.registry.run_folder(run).join("report.md");
+    // Its driver may have ended between the end of the run and its report.
+    if !report.exists() {
+        keep_reports(&context.terminal, site, &Report::from(record.clone()));
+    }
     context.terminal.say(&format!("run {run} is over: {how}; its report: {}", report.display()));
     Some(code)
 }

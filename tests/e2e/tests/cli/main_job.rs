@@ -164,3 +164,18 @@ fn json_gives_every_event_as_a_line() {
     assert_eq!(kinds.last().map(String::as_str), Some("run_ended"));
     assert!(kinds.iter().any(|kind| kind == "command_ended"));
 }
+
+#[test]
+fn a_retry_can_go_on_from_what_the_attempt_before_has_left() {
+    let stand = Stand::new();
+    let file = stand.task(
+        "t.md",
+        "---\nretries: 2\nretry_delay: 50ms\nretry_from: previous\nrun: |\n  echo x >> tried.txt\n  test $(wc -l < tried.txt) = 3\n---\n",
+    );
+    stand.gadugi(&["run", &file]).expect(0);
+    let attempts = &stand.report()["tasks"][0]["attempts"];
+    assert_eq!(attempts.as_array().map(Vec::len), Some(3));
+    let branch = |at: usize| attempts[at]["worktree"]["branch"].as_str().expect("a branch").to_owned();
+    assert_eq!(stand.repo.git(&["show", &format!("{}:tried.txt", branch(2))]), "x\nx\nx");
+    assert_eq!(stand.repo.git(&["show", &format!("{}:tried.txt", branch(0))]), "x", "the first one is kept");
+}

@@ -64,7 +64,10 @@ fn of_two_that_resume_a_run_at_once_one_does() {
 fn a_run_that_is_over_is_not_resumed() {
     let stand = Stand::new();
     stand.gadugi(&["run", &stand.script("a", "true")]).expect(0);
+    let report = stand.latest_run().join("report.md");
+    std::fs::remove_file(&report).expect("as after a crash right behind the end");
     stand.gadugi(&["resume"]).expect(0).says(&["is over", "report.md"]);
+    assert!(report.exists());
     stand.gadugi(&["run", &stand.script("b", "false")]).expect(1);
     stand.gadugi(&["resume"]).expect(1).says(&["is over"]);
 }
@@ -131,4 +134,20 @@ fn a_resumed_run_can_be_resumed_and_interrupted_again() {
     resume.end().expect(130);
     assert!(!is_alive(&pid(&stand, "a")));
     assert_eq!(stand.outcomes()["a"], "cancelled");
+}
+
+#[test]
+fn what_was_asked_of_a_driver_that_ended_is_not_asked_of_the_next_one() {
+    let stand = Stand::new();
+    let file = gated(&stand, "a", "true");
+    let run = Going::start(stand.command(&["run", &file]));
+    pid(&stand, "a");
+    run.signal(Signal::STOP);
+    stand.gadugi(&["stop"]).expect(1).says(&["is suspended"]);
+    run.signal(Signal::KILL);
+    drop(run.end());
+    let mut resume = Going::start(stand.command(&["resume"]));
+    resume.until("the process that drove the run ended");
+    open(&stand, "a");
+    resume.end().expect(0);
 }
