@@ -68,16 +68,23 @@ pub(super) async fn attach(context: &Context, args: &AttachArgs) -> Result<Code,
         }
         shown.take(&run.read_on().await?);
     };
-    shown.finish();
-    match end {
-        End::Over => {
-            let record = run.run().record.clone();
-            let code = code_of(&record);
-            if !args.json {
-                terminal.result(&site.markdown(&Report::from(record)))?;
-            }
-            Ok(code)
+    let record = &run.run().record;
+    let report = matches!(end, End::Over).then(|| site.markdown(&Report::from(record.clone())));
+    let printed = tokio::task::spawn_blocking({
+        let (terminal, report) = (terminal.clone(), report.filter(|_| !args.json));
+        move || {
+            shown.finish();
+            report.map_or(Ok(()), |report| terminal.result(&report))
         }
+    });
+    tokio::select! {
+        printed = printed => printed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?,
+        // A reader that does not read must not keep the command from ending.
+        () = heard(&mut interrupt) => return Ok(Code::Interrupted),
+        () = heard(&mut terminate) => return Ok(Code::Interrupted),
+    }
+    match end {
+        End::Over => Ok(code_of(record)),
         End::Still => {
             terminal.insist(&format!(
                 "run {id} is not over, nobody drives it, and nothing of it runs\nhint: `gadugi resume {id}` goes on with it"

@@ -44,3 +44,21 @@ fn what_comes_from_a_task_cannot_control_the_terminal() {
     let answer = stand.gadugi(&["run", &file]).expect(2);
     assert!(!answer.err.contains('\u{1b}'), "{:?}", answer.err);
 }
+
+#[test]
+fn a_reader_that_does_not_read_does_not_hold_attach() {
+    let stand = Stand::new();
+    for n in 0..120 {
+        stand.task(&format!("t{n}.md"), "---\ncommand: ['true']\n---\n");
+    }
+    let folder = stand.repo.root().join("tasks");
+    stand.gadugi(&["run", "-q", "-j8", folder.to_str().expect("UTF-8")]).expect(0);
+    let mut attach = Going::start(stand.command(&["attach", "--json"]));
+    // It listens from before it prints, and what it prints is more than a pipe takes.
+    attach.next_line();
+    attach.signal(Signal::INT);
+    while !attach.has_ended() {
+        std::thread::yield_now();
+    }
+    assert_eq!(attach.end().code, Some(130));
+}
