@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use gadugi_test_support::repo::TestRepo;
 use serde_json::Value;
@@ -226,8 +227,20 @@ impl Drop for Stand {
                 for process in [&record["shim"], &record["leader"]] {
                     kill(&process["pid"], &process["start"]);
                 }
+                if let Some(group) = record["cgroup"]["path"].as_str() {
+                    end_group(Path::new(group));
+                }
             }
         }
+    }
+}
+
+/// Kills what is left in a control group, which can be removed once all of it is gone.
+fn end_group(group: &Path) {
+    std::fs::write(group.join("cgroup.kill"), "1").ok();
+    let begun = Instant::now();
+    while group.exists() && std::fs::remove_dir(group).is_err() && begun.elapsed() < Duration::from_secs(5) {
+        std::thread::yield_now();
     }
 }
 
