@@ -8,13 +8,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 const EXIT_CODES: &str = "\
 Exit codes:
     0  all tasks succeeded, or the command did what it was asked for
-    1  a task did not succeed, `attach` has nothing more to show of a run that is not over, or `stop` or `clean`
-       could not do all of it
+    1  a task did not succeed, or `attach`, `stop` or `clean` could not do all of it
     2  the usage, the configuration or the plan is wrong; nothing was started
     3  the environment does not fit (no repository, executor absent, …); no task was started
     4  the registry is busy or damaged
   130  interrupted
-`attach` and `resume` of a run that is over exit as the run did; `--detach` with 0 as soon as the run goes on.";
+`attach` and `resume` exit as the run did, and `--detach` with 0 as soon as it goes on.";
 
 /// Runs a batch of coding tasks at the same time, each in a git worktree and on a branch of its own.
 #[derive(Debug, Parser)]
