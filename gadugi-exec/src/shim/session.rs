@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, PipeReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gadugi_core::crash_point;
 use rustix::process;
@@ -153,9 +153,10 @@ impl Shim {
         let cap = OutputCap { head: self.spec.head_bytes, tail: self.spec.tail_bytes };
         let log = CappedLog::open(self.spec.log.path(), cap);
         let limits = Limits {
-            grace: std::time::Duration::from_millis(self.spec.grace_ms),
-            drain: std::time::Duration::from_millis(self.spec.drain_ms),
+            grace: Duration::from_millis(self.spec.grace_ms),
+            drain: Duration::from_millis(self.spec.drain_ms),
         };
+        syscalls::let_go_of_program();
         let supervision = Supervision::new(leader, &self.signals, self.starter.as_ref(), cgroup.as_ref(), limits);
         let end = supervision.watch(output, log, progress)?;
         crash_point("shim-command-ended");

@@ -119,6 +119,45 @@ pub(crate) fn close_inherited() {
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
 }
 
+/// Lets go of the pages of the program and its libraries that were needed so far and are as they are in their
+/// files. What is needed again comes back from there; a shim that waits needs little of it. A program that is its
+/// own shim would else hold megabytes for each command.
+pub(crate) fn let_go_of_program() {
+    // SAFETY: the function is valid, and the data is not used by it.
+    unsafe { libc::dl_iterate_phdr(Some(let_go_of_object), ptr::null_mut()) };
+}
+
+/// Of one program or library.
+///
+/// # Safety
+/// To be called by dl_iterate_phdr(3).
+unsafe extern "C" fn let_go_of_object(
+    object: *mut libc::dl_phdr_info,
+    _: libc::size_t,
+    _: *mut libc::c_void,
+) -> libc::c_int {
+    // SAFETY: the caller gives a valid object, whose segments are an array of that length.
+    let (base, segments) = unsafe {
+        let object = &*object;
+        (object.dlpi_addr, std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()))
+    };
+    let page = rustix::param::page_size();
+    for segment in segments {
+        // Nothing has ever been written to these, not even when the program was loaded.
+        if segment.p_type == libc::PT_LOAD && segment.p_flags & libc::PF_W == 0 {
+            let from = usize::try_from(base + segment.p_vaddr).unwrap_or(0);
+            let to = from + usize::try_from(segment.p_memsz).unwrap_or(0);
+            let (from, to) = (from.next_multiple_of(page), to / page * page);
+            if from < to {
+                // SAFETY: the pages lie within a private mapping of a file and were never written to, so each is
+                // the same when it is read from the file again. If that fails, nothing is changed.
+                unsafe { libc::madvise(ptr::without_provenance_mut(from), to - from, libc::MADV_DONTNEED) };
+            }
+        }
+    }
+    0
+}
+
 /// Blocks all signals that can be blocked, for this thread; gives back what was blocked before.
 pub(crate) fn block_signals() -> Blocked {
     let mut before = MaybeUninit::<libc::sigset_t>::uninit();
