@@ -34,6 +34,8 @@ pub(super) enum Message {
     Event(EventKind, oneshot::Sender<Ticket>),
     /// A record could not be written.
     RegistryFailed(RegistryError),
+    /// An executor is about to start a command for an attempt.
+    Starting(AttemptRef),
     /// The command of an attempt is suspended, or cannot be.
     Suspended(AttemptRef),
 }
@@ -250,9 +252,15 @@ impl Attempt {
         if !self.may_start {
             return Err(Verdict::Abandoned);
         }
-        if *self.stop.borrow() > StopLevel::Not {
-            return Err(Verdict::Outcome(Outcome::Cancelled));
+        let (mut stop, mut suspended) = (self.stop.clone(), self.suspended.clone());
+        tokio::select! {
+            biased;
+            () = asked_to_stop(&mut stop) => return Err(Verdict::Outcome(Outcome::Cancelled)),
+            // A suspended run starts nothing. A dispatcher that is gone suspends nothing any more.
+            _ = suspended.wait_for(|suspended| !suspended) => {}
         }
+        // A dispatcher that is gone does not wait for it.
+        drop(self.dispatcher.send(Message::Starting(self.attempt.clone())));
         let request = ExecRequest {
             run: self.run.clone(),
             attempt: self.attempt.clone(),
@@ -477,6 +485,13 @@ pub(super) fn is_released(keep: KeepPolicy, outcome: &Outcome) -> bool {
 
 fn lost(why: &str) -> Outcome {
     Outcome::Lost { why: why.to_owned() }
+}
+
+/// Waits until it is asked to stop.
+async fn asked_to_stop(stop: &mut watch::Receiver<StopLevel>) {
+    if stop.wait_for(|level| *level > StopLevel::Not).await.is_err() {
+        pending().await
+    }
 }
 
 /// Waits until it is asked to stop without grace.

@@ -55,6 +55,10 @@ pub(super) struct Dispatcher {
     /// When the next attempt may begin, of tasks that wait for one.
     retry_at: HashMap<usize, Instant>,
     suspended: watch::Sender<bool>,
+    /// The attempts whose executor is just starting a command.
+    starting: HashSet<AttemptRef>,
+    /// How much an attempt is asked to stop that is begun now.
+    stop_level: StopLevel,
     /// The attempts whose commands are being suspended, and who waits for that.
     suspending: Option<(HashSet<AttemptRef>, oneshot::Sender<()>)>,
     /// Set once nothing may be started any more.
@@ -92,6 +96,8 @@ impl Dispatcher {
             live: HashMap::new(),
             retry_at: HashMap::new(),
             suspended: watch::channel(false).0,
+            starting: HashSet::new(),
+            stop_level: StopLevel::Not,
             suspending: None,
             closed: false,
             interrupted: false,
@@ -107,9 +113,17 @@ impl Dispatcher {
         mut control: ControlReceiver,
         beginning: Beginning,
     ) -> Result<RunRecord, RunError> {
-        self.begin(beginning).await?;
         // Whoever asked to stop before the beginning does not want to see anything start.
-        while let Ok(order) = control.0.try_recv() {
+        let orders: Vec<Order> = std::iter::from_fn(|| control.0.try_recv().ok()).collect();
+        let stops_all = |order: &Order| match order {
+            Order::Stop { tasks, now } if tasks.is_empty() => {
+                Some(if *now { StopLevel::Now } else { StopLevel::WithGrace })
+            }
+            _ => None,
+        };
+        self.stop_level = orders.iter().filter_map(stops_all).max().unwrap_or(StopLevel::Not);
+        self.begin(beginning).await?;
+        for order in orders {
             self.obey(order)?;
         }
         let mut control_open = true;
@@ -252,7 +266,7 @@ impl Dispatcher {
         begun: Option<Begun>,
     ) -> PlaceSender {
         let (sender, place) = oneshot::channel();
-        let (stop, stop_receiver) = watch::channel(StopLevel::Not);
+        let (stop, stop_receiver) = watch::channel(self.stop_level);
         let unit = self.unit(position, attempt.clone(), executor, place, stop_receiver, begun);
         let id = self.units.spawn(unit.make()).id();
         self.live.insert(id, Live { position, attempt, stop, holds_slot: true });
@@ -335,13 +349,24 @@ impl Dispatcher {
                 self.retry_at.clear();
                 return Ok(());
             }
+            Message::Starting(attempt) => {
+                self.starting.insert(attempt);
+                return Ok(());
+            }
             Message::Suspended(attempt) => {
                 self.is_suspended(&attempt);
                 return Ok(());
             }
         };
         let ended = match &kind {
-            EventKind::AttemptEnded { attempt, outcome } => Some((attempt.clone(), outcome.clone())),
+            EventKind::AttemptEnded { attempt, outcome } => {
+                self.starting.remove(attempt);
+                Some((attempt.clone(), outcome.clone()))
+            }
+            EventKind::CommandStarted { attempt, .. } => {
+                self.starting.remove(attempt);
+                None
+            }
             // There is nothing left to suspend.
             EventKind::CommandEnded { attempt, .. } => {
                 self.is_suspended(&attempt.clone());
@@ -459,7 +484,8 @@ impl Dispatcher {
     fn suspend(&mut self, done: oneshot::Sender<()>) -> Result<(), RunError> {
         self.note(EventKind::RunSuspended)?;
         let runs = |live: &&Live| matches!(self.record.tasks[live.position].state, TaskState::Running { .. });
-        let running: HashSet<_> = self.live.values().filter(runs).map(|live| live.attempt.clone()).collect();
+        let mut running: HashSet<_> = self.live.values().filter(runs).map(|live| live.attempt.clone()).collect();
+        running.extend(self.starting.iter().cloned());
         if running.is_empty() {
             // Whoever asked may be gone.
             done.send(()).ok();
@@ -509,6 +535,7 @@ impl Dispatcher {
     /// An attempt's own task is over. One that panicked, in somebody's plug-in, is ended here.
     fn gone(&mut self, id: tokio::task::Id, panicked: bool) -> Result<(), RunError> {
         let Some(live) = self.live.remove(&id) else { return Ok(()) };
+        self.starting.remove(&live.attempt);
         self.is_suspended(&live.attempt);
         if !panicked || !live.holds_slot {
             return Ok(());

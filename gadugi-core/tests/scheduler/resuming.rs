@@ -191,6 +191,31 @@ async fn a_run_with_a_command_that_cannot_be_reached_is_left_as_it_is() {
     assert!(stage.executor.started().is_empty());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_stopped_before_it_is_taken_over_is_not_started_even_for_a_moment() {
+    for _ in 0..50 {
+        let stage = left(Stage::new(vec![task("a", &[])]), intended("a"));
+        let (control, receiver) = control();
+        control.stop_all(false);
+        let record = stage.resumed(None).drive(receiver).await.expect("the run ends");
+        assert_eq!(outcome(&record, "a"), Outcome::Cancelled);
+        assert!(stage.executor.started().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspended_run_starts_nothing() {
+    let stage = Stage::new(vec![task("a", &[]), task("b", &[])]).jobs(1).plays("a", ends(1, 0));
+    let record = stage.drive_with(async |control| {
+        stage.running("a").await;
+        control.suspend().await;
+        tokio::time::sleep(SECOND * 20).await;
+        assert_eq!(stage.executor.started().len(), 1, "what ended in spite of it is followed by nothing");
+        control.resume();
+    });
+    assert_eq!(outcome(&record.await.expect("the run ends"), "b"), Outcome::Succeeded);
+}
+
 #[tokio::test(start_paused = true)]
 async fn while_a_run_is_suspended_its_clocks_stand_still() {
     let stage = Stage::new(vec![task("a", &[])])

@@ -56,7 +56,7 @@ fn summary(out: &mut Paragraphs, report: &Report) {
     let end = match record.ended {
         Some((Some(wall), false)) => format!("It took {}.", duration(wall)),
         Some((Some(wall), true)) => format!("It was stopped after {}, before all tasks were through.", duration(wall)),
-        Some((None, false)) => "How long it took is not known, since the machine was restarted.".to_owned(),
+        Some((None, false)) => "How long it took was not measured, since it was interrupted.".to_owned(),
         Some((None, true)) => "It was stopped before all tasks were through.".to_owned(),
         None if report.driven => "It goes on.".to_owned(),
         None => "It is interrupted: nobody drives it, and what it has started may still run.".to_owned(),
