@@ -1,4 +1,5 @@
-//! The direction of dependency between the crates, and what a library leaves to the command line.
+//! The direction of dependency between the crates, what a library leaves to the command line, and that the
+//! README's promises lead to tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -170,4 +171,23 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
         }
     }
     files
+}
+
+#[test]
+fn every_promise_of_the_readme_leads_to_a_test_that_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let readme = fs::read_to_string(root.join("README.md")).expect("the readme");
+    let (_, promises) = readme.split_once("## What happens if").expect("its section");
+    let (promises, _) = promises.split_once("\n## ").expect("a section after it");
+    let rows: Vec<&str> = promises.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
+    assert!(rows.len() > 10, "there are promises");
+    for row in rows {
+        let links: Vec<&str> = row.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+        assert!(!links.is_empty(), "a promise without a test: {row}");
+        for link in links {
+            let (path, name) = link.split_once(' ').expect("a path and, in quotes, the name of a test");
+            let source = fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+            assert!(source.contains(&format!("fn {}()", name.trim_matches('"'))), "{path} has no test {name}");
+        }
+    }
 }
