@@ -80,27 +80,30 @@ impl Cgroup {
         self.write("cgroup.procs", &pid.as_raw_nonzero().to_string())
     }
 
-    /// Kills all that is in it, and waits until it is gone.
+    /// Kills all that is in it. That is gone a moment later; see [`await_empty`](Self::await_empty).
     pub(crate) fn kill(&self) -> io::Result<()> {
-        match self.hierarchy {
-            Hierarchy::Unified if self.path.join("cgroup.kill").exists() => self.write("cgroup.kill", "1")?,
-            // What is frozen can make nothing new while it is being killed.
-            _ => {
-                self.freeze(true)?;
-                self.await_frozen();
-                let killed = self.kill_each();
-                self.freeze(false)?;
-                killed?;
-            }
+        if self.hierarchy == Hierarchy::Unified && self.path.join("cgroup.kill").exists() {
+            return self.write("cgroup.kill", "1");
         }
+        // What is frozen can make nothing new while it is being killed.
+        self.freeze(true)?;
+        self.await_frozen();
+        let killed = self.kill_each();
+        self.freeze(false)?;
+        killed
+    }
+
+    /// Waits until nothing is in it; says whether that came to be.
+    pub(crate) fn await_empty(&self) -> bool {
         let deadline = Instant::now() + PATIENCE;
-        while self.is_populated()? {
-            if Instant::now() > deadline {
-                return Err(ErrorKind::TimedOut.into());
+        loop {
+            match self.is_populated() {
+                Ok(true) if Instant::now() < deadline => sleep(LOOK),
+                Ok(populated) => return !populated,
+                // It is not there any more.
+                Err(_) => return true,
             }
-            sleep(LOOK);
         }
-        Ok(())
     }
 
     /// Suspends all that is in it, or lets it go on.
@@ -300,10 +303,9 @@ mod tests {
             cgroup.take(pid(&child)).expect("it is taken in");
             cgroup.freeze(true).expect("it can be suspended");
             cgroup.await_frozen();
-            // Its parent takes the end of it in the meantime, without which a v1 cgroup is not empty.
-            let reaper = std::thread::spawn(move || ends(&mut child));
             cgroup.kill().expect("it can be killed");
-            assert_eq!(reaper.join().expect("it is reaped"), Some(9));
+            assert_eq!(ends(&mut child), Some(9));
+            assert!(cgroup.await_empty());
             let record = cgroup.record();
             assert!(Cgroup::recorded(&record, &nonce).is_some());
             assert!(Cgroup::recorded(&record, "0000000000000000").is_none(), "the name is that of the nonce");

@@ -59,14 +59,12 @@ pub(super) fn signal_children(signal: Signal) {
 /// Kills everything, and returns when it is gone; says whether it is.
 pub(super) fn kill_all(cgroup: Option<&Cgroup>, signals: &OwnedFd, mut reaped: impl FnMut(Pid, Reaped)) -> bool {
     let deadline = Instant::now() + PATIENCE;
-    let mut in_cgroup = cgroup;
+    // Where it fails, the children are killed one by one, which is what is done next anyway.
+    let kill_cgroup = || cgroup.is_none_or(|cgroup| cgroup.kill().is_ok());
+    kill_cgroup();
     while reap_all(&mut reaped) {
         if Instant::now() > deadline {
             return false;
-        }
-        if let Some(cgroup) = in_cgroup.take() {
-            // Where it fails, the children are killed one by one, which is what is done next anyway.
-            cgroup.kill().ok();
         }
         signal_children(Signal::KILL);
         // The end of a child wakes it; what is not read is not missed. Who makes children faster than they die
@@ -74,8 +72,8 @@ pub(super) fn kill_all(cgroup: Option<&Cgroup>, signals: &OwnedFd, mut reaped: i
         let wait = Timespec { tv_sec: 0, tv_nsec: 200_000 };
         poll(&mut [PollFd::new(signals, PollFlags::IN)], Some(&wait)).ok();
     }
-    // What is in the cgroup and comes from elsewhere is there by somebody's will, and dies too.
-    cgroup.is_none_or(|cgroup| cgroup.kill().is_ok())
+    // What is in the cgroup and is no child is there by somebody's will, and dies too.
+    kill_cgroup() && cgroup.is_none_or(Cgroup::await_empty)
 }
 
 /// Sends SIGSTOP to everything below this process, or SIGCONT. A parent comes before its children: once it is

@@ -3,6 +3,7 @@
 //! `proc.json` and `exit.json` have a number before their ending from the second start on: a start that was
 //! made void leaves its `proc.json` behind for ever, so that nothing can take its place.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -116,12 +117,18 @@ impl CommandFiles {
     }
 
     /// The nonces of starts that have come as far as to leave files here.
-    pub(crate) fn leftover_nonces(&self) -> io::Result<Vec<String>> {
-        let before = format!(".{}exit.json.", self.prefix);
-        let names = fs::read_dir(&self.folder)?.map(|entry| entry.map(|entry| entry.file_name()));
-        let nonce =
-            |name: std::ffi::OsString| Some(name.to_str()?.strip_prefix(&before)?.strip_suffix(".tmp")?.to_owned());
-        names.filter_map(|name| name.map(nonce).transpose()).collect()
+    pub(crate) fn leftover_nonces(&self) -> io::Result<BTreeSet<String>> {
+        let exit = format!(".{}exit.json.", self.prefix);
+        let progress = format!("{}progress.", self.prefix);
+        let nonce = |name: &str| {
+            let reserved = || name.strip_prefix(&exit)?.strip_suffix(".tmp");
+            name.strip_prefix(&progress).or_else(reserved).map(str::to_owned)
+        };
+        let mut nonces = BTreeSet::new();
+        for entry in fs::read_dir(&self.folder)? {
+            nonces.extend(entry?.file_name().to_str().and_then(nonce));
+        }
+        Ok(nonces)
     }
 
     /// Removes what a start that was made void has left beside its records.

@@ -71,10 +71,11 @@ async fn an_end_that_nobody_saw_is_found() {
     assert!(scene.executor.start(&request).await.is_err(), "it is not started again");
 }
 
-/// The steps at which a shim can die, and what is known afterwards.
+/// The steps at which a shim, or its starter, can die, and what is known afterwards.
 #[tokio::test]
 async fn whenever_a_shim_dies_nothing_is_left_and_nothing_is_guessed() {
     for (point, expected) in [
+        ("shim-spawned", None),
         ("shim-begun", None),
         ("shim-command-forked", None),
         ("shim-proc-linked", Some(None)),

@@ -56,12 +56,20 @@ impl Drop for Starter {
     }
 }
 
+fn die() -> ! {
+    use rustix::process::{Signal, getpid, kill_process};
+    loop {
+        kill_process(getpid(), Signal::KILL).expect("a process can kill itself");
+    }
+}
+
 #[tokio::test]
 #[ignore = "a part of other tests"]
 async fn starts_a_command_and_waits_to_be_killed() {
     let Some(place) = std::env::var_os(PLACE).map(PathBuf::from) else { return };
     let mut settings = SubprocessSettings { die_with_parent: std::env::var_os(WITH_PARENT).is_some(), ..shimmed() };
     if let Some(point) = std::env::var_os("GADUGI_CRASH_AT") {
+        gadugi_core::arm_crash_point(point.to_str().expect("a name"), die);
         settings.environment.insert("GADUGI_CRASH_AT".into(), point);
     }
     let request = ExecRequest {

@@ -190,3 +190,28 @@ async fn what_a_command_reads_is_kept_for_its_owner_only() {
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_is_given_up_leaves_nothing_running() {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    let scene = scene();
+    let line = scene.folder().join("line");
+    assert!(Command::new("mkfifo").arg(&line).status().is_ok_and(|status| status.success()));
+    let request = scene.script("exec 9> line; echo ready >&9; sleep 1000");
+    let (ready, is_ready) = tokio::sync::oneshot::channel();
+    let reader = tokio::task::spawn_blocking(move || {
+        let mut line = fs::File::open(line).expect("the other end opens it too");
+        line.read_exact(&mut [0; 6]).expect("the command is ready");
+        ready.send(()).expect("the test waits for it");
+        line.read_to_end(&mut Vec::new()).expect("all that held the line are gone")
+    });
+    {
+        let mut start = pin!(scene.executor.start(&request));
+        let polled = start.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(polled, Poll::Pending), "a start takes longer than one look");
+        is_ready.await.expect("the command runs");
+    }
+    assert_eq!(reader.await.expect("the reader ends well"), 0);
+}

@@ -37,6 +37,7 @@ pub(super) fn clear_away(files: &CommandFiles, generation: u32, token: &ShimToke
     kill_group(token).ok();
     sweep(&[format!("GADUGI_NONCE={}", token.nonce)]);
     for cgroup in cgroups(recorded.as_ref(), &token.nonce) {
+        cgroup.await_empty();
         cgroup.remove();
     }
     files.remove_leftovers(&token.nonce);
