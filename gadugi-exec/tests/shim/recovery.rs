@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use gadugi_core::{ExecError, ExecIdentity, Executor, ExitStatus, Reattached};
+use gadugi_core::{ExecError, ExecIdentity, ExecRequest, Executor, ExitStatus, Reattached};
 use gadugi_exec::{SubprocessSettings, is_alive, moment};
 
 use crate::processes::Process;
@@ -170,7 +170,11 @@ async fn a_stranger_with_the_same_pid_is_never_signalled() {
 async fn damage_to_the_record_of_a_start_is_outlived_with_an_identity_and_ends_the_command_without() {
     for with_identity in [true, false] {
         let scene = scene();
-        let request = scene.script("setsid sleep 1000 & echo $!; while ! [ -e go ]; do sleep 0.01; done; exit 7");
+        // What else runs for the same attempt is killed, so this must not be that of the other tests.
+        let request = ExecRequest {
+            run: "20261122-083355-7aa".parse().expect("a valid id"),
+            ..scene.script("setsid sleep 1000 & echo $!; while ! [ -e go ]; do sleep 0.01; done; exit 7")
+        };
         let task = scene.start(&request).await;
         printed(&*task, 2).await;
         let daemon = Process::named(&String::from_utf8(scene.log()).expect("a pid"));
