@@ -40,9 +40,13 @@ const NAME: &str = "subprocess";
 /// Runs each command as a process of this machine, the leader of a process group of its own.
 ///
 /// What is promised beyond [`Executor`]:
+/// - **Shim.** With [`SubprocessSettings::shim`], on Linux, a process of its own looks after each command and
+///   outlives this one; see [`shim`](crate::shim). A command is then started once for each attempt and phase;
+///   a second start is refused. What is said below of a stop and an end is meant without a shim; with one,
+///   nothing of a command outlives it, and its output is drained before that.
 /// - **Environment.** A command sees the variables that [`SubprocessSettings::passed`] lets through, the
 ///   secrets that its task names, the task's own variables, and `GADUGI_RUN`, `GADUGI_TASK` and
-///   `GADUGI_ATTEMPT`. It inherits its input, its output and its errors, and no other file that is closed
+///   `GADUGI_ATTEMPT`; with a shim also `GADUGI_NONCE`. It inherits its input, its output and its errors, and no other file that is closed
 ///   on exec, as all are that Rust opens; no blocked signals; and it is not deaf to `SIGPIPE`.
 /// - **Program.** It is looked for on the command's `PATH`; a relative place is meant from
 ///   [`ExecRequest::folder`]. A script is written to `script.sh` (a check to `check.sh`) in
@@ -58,7 +62,8 @@ const NAME: &str = "subprocess";
 ///   the output.
 ///
 /// It isolates nothing and holds no limits. Everything has to be called within a tokio runtime with I/O
-/// and time enabled; a command is looked after as long as the runtime lives that it was started in.
+/// and time enabled; without a shim, a command is looked after as long as the runtime lives that it was started
+/// in.
 #[derive(Debug, Clone)]
 pub struct SubprocessExecutor {
     settings: Arc<SubprocessSettings>,

@@ -169,7 +169,7 @@ async fn a_stranger_with_the_same_pid_is_never_signalled() {
 #[tokio::test]
 async fn damage_to_the_record_of_a_start_is_outlived_with_an_identity_and_ends_the_command_without() {
     for with_identity in [true, false] {
-        let scene = scene();
+        let scene = Scene::with(SubprocessSettings { drain: Duration::from_millis(20), ..shimmed() });
         // What else runs for the same attempt is killed, so this must not be that of the other tests.
         let request = ExecRequest {
             run: "20261122-083355-7aa".parse().expect("a valid id"),

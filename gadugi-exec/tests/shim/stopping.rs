@@ -131,7 +131,7 @@ fn is_at_rest(pids: &[String]) -> bool {
 #[tokio::test]
 async fn a_suspended_command_stands_still_until_it_is_resumed() {
     for cgroups in [true, false] {
-        let scene = Scene::with(SubprocessSettings { cgroups, ..shimmed() });
+        let scene = Scene::with(SubprocessSettings { cgroups, drain: SHORT, ..shimmed() });
         let script = "setsid sh -c 'while :; do echo x >> beats; sleep 0.005; done' & \
                       while ! [ -s beats ]; do sleep 0.01; done; echo $! $$; \
                       while ! [ -e go ]; do sleep 0.005; done; exit 3";
