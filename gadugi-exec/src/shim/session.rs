@@ -36,6 +36,7 @@ fn live() -> io::Result<()> {
     // Its starter has blocked them for it already, so that no terminal's signal comes in between.
     syscalls::block_signals();
     syscalls::close_inherited();
+    syscalls::set_process_name(c"gadugi-shim");
     process::setsid().ok();
     process::chdir("/").ok();
     let signals = syscalls::signalfd(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGTSTP, libc::SIGCONT, orders::STOP])?;

@@ -112,6 +112,12 @@ pub(crate) fn exit_child() -> ! {
     unsafe { libc::_exit(127) }
 }
 
+/// Gives this process a name in the list of processes, instead of that of the file which it executes.
+pub(crate) fn set_process_name(name: &CStr) {
+    // SAFETY: the name ends with a zero byte. The call fails for no name, and cuts one that is too long.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+}
+
 /// Closes all files but standard input, output and errors.
 pub(crate) fn close_inherited() {
     // SAFETY: it is called first in the process, which owns no file yet.

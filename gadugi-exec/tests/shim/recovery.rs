@@ -267,3 +267,37 @@ async fn an_executor_without_a_shim_finds_what_one_with_a_shim_has_started() {
     found.stop(Duration::ZERO).await.expect("it can be stopped");
     assert_eq!(task.wait().await.expect("its end is seen").status, ExitStatus::Signal(9));
 }
+
+mod heavy {
+    use super::*;
+
+    #[tokio::test]
+    #[ignore = "heavy: kills 200 starters at different moments"]
+    async fn whenever_a_starter_is_killed_its_command_runs_once_and_its_end_is_true() {
+        let (mut found_again, mut started_anew) = (0, 0);
+        for round in 0..200 {
+            let scene = scene();
+            let script = "echo once >> lines; sleep 0.02; exit 7";
+            let request = scene.script(script);
+            let starter = Starter::begin(&scene, script);
+            std::thread::sleep(Duration::from_micros(100 * round));
+            starter.kill();
+            let end = match find(&scene, &request).await {
+                Reattached::Found(task) => {
+                    found_again += 1;
+                    task.wait().await.expect("its end is seen")
+                }
+                Reattached::NeverStarted => {
+                    started_anew += 1;
+                    scene.run(&request).await
+                }
+                other => panic!("round {round}: {other:?}"),
+            };
+            assert_eq!(end.status, ExitStatus::Code(7), "round {round}");
+            let lines = fs::read_to_string(scene.folder().join("lines")).expect("it ran");
+            assert_eq!(lines, "once\n", "round {round}");
+        }
+        println!("{found_again} found again, {started_anew} started anew");
+        assert!(found_again > 0 && started_anew > 0, "the moments are chosen well");
+    }
+}

@@ -22,12 +22,9 @@ pub(crate) struct Starter {
 }
 
 impl Starter {
-    /// Starts the script as the command of the scene's requests, by another process.
+    /// Starts the script as the command of the scene's requests, by another process, and waits until it is.
     pub(crate) fn start(scene: &Scene, script: &str, die_with_parent: bool, crash_at: Option<&str>) -> Self {
-        let mut command = Command::new(std::env::current_exe().expect("this test"));
-        command.args(["--exact", "starter::starts_a_command_and_waits_to_be_killed", "--ignored", "--nocapture"]);
-        let place = scene.folder().parent().expect("the folder of the scene").to_owned();
-        command.env(PLACE, place).env(SCRIPT, script).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut command = Self::command(scene, script);
         if die_with_parent {
             command.env(WITH_PARENT, "");
         }
@@ -40,6 +37,19 @@ impl Starter {
         let token = |line: String| line.split_once("started ").map(|(_, token)| token.to_owned());
         let token = said.lines().map_while(Result::ok).find_map(token);
         Self { process, token }
+    }
+
+    /// The same without waiting.
+    pub(crate) fn begin(scene: &Scene, script: &str) -> Self {
+        Self { process: Self::command(scene, script).spawn().expect("this test can be started"), token: None }
+    }
+
+    fn command(scene: &Scene, script: &str) -> Command {
+        let mut command = Command::new(std::env::current_exe().expect("this test"));
+        command.args(["--exact", "starter::starts_a_command_and_waits_to_be_killed", "--ignored", "--nocapture"]);
+        let place = scene.folder().parent().expect("the folder of the scene").to_owned();
+        command.env(PLACE, place).env(SCRIPT, script).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
     }
 
     /// As `kill -9` does it.

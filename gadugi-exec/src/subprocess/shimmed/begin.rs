@@ -7,6 +7,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf, absolute};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -243,9 +244,9 @@ impl Drop for Reaped {
 impl Starting {
     fn spawn(program: &ShimProgram, settings: &SubprocessSettings, request: &ExecRequest) -> io::Result<Self> {
         let mut command = Command::new(program.path());
-        // The second argument is for people who look at the list of processes.
+        // Its name and the second argument are for people who look at the list of processes.
         let named = format!("{}/{}/{}", request.run, request.attempt.task, request.attempt.number);
-        command.arg(shim::ARGUMENT).arg(named).env_clear();
+        command.arg0("gadugi-shim").arg(shim::ARGUMENT).arg(named).env_clear();
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         #[cfg(any(debug_assertions, feature = "crash-points"))]
         if let Some(wish) = settings.environment.get(OsStr::new(shim::CRASH_AT)) {
