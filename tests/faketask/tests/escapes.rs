@@ -16,7 +16,7 @@ const FAKETASK: &str = env!("CARGO_BIN_EXE_gadugi-faketask");
 struct Stage {
     root: TempDir,
     executor: SubprocessExecutor,
-    /// A name that only the processes of this test have: a copy of the program has the folder in its name.
+    /// A copy of the program, which only the processes of this test execute.
     program: String,
 }
 
@@ -72,8 +72,10 @@ impl Stage {
     async fn leaves_nothing(&self, verbs: &[&str]) {
         let end = self.start(verbs).await.wait().await.expect("its end is seen");
         assert_eq!(end.status, ExitStatus::Code(3), "{verbs:?}");
-        // It did get away at first: the output shows it, or the file that it has written.
-        assert_eq!(self.processes(), 0, "{verbs:?}");
+        // One that is another process all the time is not there at every look.
+        for _ in 0..20 {
+            assert_eq!(self.processes(), 0, "{verbs:?}");
+        }
     }
 }
 
