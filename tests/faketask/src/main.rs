@@ -20,7 +20,7 @@
 //! | `daemon MS FILE` | leaves a daemon behind, in a session of its own, twice forked: it adds its pid to the file, sleeps, and adds the line `outlived` |
 //! | `hold-output MS` | leaves a daemon behind that does nothing but hold the output open |
 //! | `hop MS` | leaves a process behind that has another pid and session every 300 µs, ignores SIGTERM and has no environment |
-//! | `storm N` | leaves N processes behind, each in a session of its own and making its children anew when they die, for at most a minute |
+//! | `storm N` | leaves N processes behind, each in a session of its own and making its children anew when they die, 5 N processes in all at the most, for at most 20 s |
 //!
 //! At the end it exits with 0. A verb that it does not know, or cannot do, makes it exit with 64.
 

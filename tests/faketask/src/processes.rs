@@ -5,12 +5,15 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long a storm lasts at most, in seconds: a test that fails is not to leave it for ever.
-const LONGEST_STORM: u32 = 60;
+/// How long a storm lasts at most: a test that fails is not to leave it for ever.
+const LONGEST_STORM: Duration = Duration::from_secs(20);
+
+/// How many processes a storm begins at most, for each that it consists of.
+const BROUGHT_BACK: u64 = 5;
 
 /// How what is left behind begins.
 #[derive(Default)]
@@ -67,35 +70,58 @@ pub(crate) fn hop(time: Duration) -> io::Result<()> {
     Ok(())
 }
 
+/// What all processes of a storm share.
+struct Storm {
+    /// How many processes it may still begin. A storm that nobody ends must not take the machine down: what is
+    /// killed one by one is brought back with all its children, and those that it had are still there.
+    left: AtomicI64,
+    end: Instant,
+}
+
 /// Is one of so many processes, which bring each other back.
 pub(crate) fn storm(processes: u64) -> io::Result<()> {
-    // SAFETY: these calls take no memory but the status, which is not asked for; this process has one thread, so
-    // its child is whole.
-    unsafe {
-        libc::alarm(LONGEST_STORM);
-        libc::setsid();
-        let others = processes.saturating_sub(1);
-        let mut children = [(0, others / 2), (0, others - others / 2)];
-        loop {
-            for (child, size) in &mut children {
-                if *child == 0 && *size > 0 {
-                    match libc::fork() {
-                        -1 => return Err(io::Error::last_os_error()),
-                        0 => return storm(*size),
-                        pid => *child = pid,
+    let most = i64::try_from(processes.saturating_mul(BROUGHT_BACK)).map_err(io::Error::other)?;
+    let storm = Storm { left: AtomicI64::new(most), end: Instant::now() + LONGEST_STORM };
+    // SAFETY: the new memory is shared with all children, is as large as is asked for, is aligned to a page, and
+    // stays as long as there is a process that has it.
+    let storm: &Storm = unsafe {
+        let (read_and_write, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        let memory = libc::mmap(std::ptr::null_mut(), size_of::<Storm>(), read_and_write, shared, -1, 0);
+        if memory == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let place = memory.cast::<Storm>();
+        place.write(storm);
+        &*place
+    };
+    storm.be_one_of(processes)
+}
+
+impl Storm {
+    fn be_one_of(&self, processes: u64) -> io::Result<()> {
+        // SAFETY: these calls take no memory but the status, which is not asked for; this process has one thread,
+        // so its child is whole.
+        unsafe {
+            libc::setsid();
+            let others = processes.saturating_sub(1);
+            let mut children = [(0, others / 2), (0, others - others / 2)];
+            while Instant::now() < self.end {
+                for (child, size) in &mut children {
+                    if *child == 0 && *size > 0 && self.left.fetch_sub(1, Ordering::Relaxed) > 0 {
+                        match libc::fork() {
+                            -1 => return Err(io::Error::last_os_error()),
+                            0 => return self.be_one_of(*size),
+                            pid => *child = pid,
+                        }
                     }
                 }
-            }
-            let ended = libc::wait(std::ptr::null_mut());
-            if ended == -1 {
-                libc::pause();
-            }
-            for (child, _) in &mut children {
-                if *child == ended {
-                    *child = 0;
+                match libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) {
+                    0 | -1 => sleep(Duration::from_millis(1)),
+                    ended => children.iter_mut().filter(|(child, _)| *child == ended).for_each(|child| child.0 = 0),
                 }
             }
         }
+        Ok(())
     }
 }
 
