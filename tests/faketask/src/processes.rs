@@ -80,66 +80,48 @@ struct Storm {
 
 /// Is one of so many processes, which bring each other back.
 pub(crate) fn storm(processes: u64) -> io::Result<()> {
-    // SAFETY: memory that nothing else has is asked for, and the result is checked. It is never given back, and is
-    // shared with the children. Zeroes are a valid counter.
-    let made = unsafe {
-        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
-        let memory = libc::mmap(std::ptr::null_mut(), size_of::<AtomicU64>(), access, kind, -1, 0);
+    let most = i64::try_from(processes.saturating_mul(BROUGHT_BACK)).map_err(io::Error::other)?;
+    let storm = Storm { left: AtomicI64::new(most), end: Instant::now() + LONGEST_STORM };
+    // SAFETY: the new memory is shared with all children, is as large as is asked for, is aligned to a page, and
+    // stays as long as there is a process that has it.
+    let storm: &Storm = unsafe {
+        let (read_and_write, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        let memory = libc::mmap(std::ptr::null_mut(), size_of::<Storm>(), read_and_write, shared, -1, 0);
         if memory == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        &*memory.cast::<AtomicU64>()
+        let place = memory.cast::<Storm>();
+        place.write(storm);
+        &*place
     };
-    let storm = Storm { made, most: processes.saturating_mul(LIVES), end: Instant::now() + LONGEST_STORM };
-    storm.be(processes)
-}
-
-/// What all processes of a storm know.
-struct Storm {
-    /// How many have been made.
-    made: &'static AtomicU64,
-    most: u64,
-    /// When all of them are to be gone.
-    end: Instant,
+    storm.be_one_of(processes)
 }
 
 impl Storm {
-    /// Is one of them, which has that many below it and itself.
-    fn be(&self, processes: u64) -> io::Result<()> {
-        let left = self.end.saturating_duration_since(Instant::now()).as_secs();
+    fn be_one_of(&self, processes: u64) -> io::Result<()> {
         // SAFETY: these calls take no memory but the status, which is not asked for; this process has one thread,
         // so its child is whole.
         unsafe {
-            // Zero would be no alarm.
-            libc::alarm(u32::try_from(left).unwrap_or(0) + 1);
             libc::setsid();
             let others = processes.saturating_sub(1);
             let mut children = [(0, others / 2), (0, others - others / 2)];
-            loop {
+            while Instant::now() < self.end {
                 for (child, size) in &mut children {
-                    if *child == 0 && *size > 0 && self.may_make() {
+                    if *child == 0 && *size > 0 && self.left.fetch_sub(1, Ordering::Relaxed) > 0 {
                         match libc::fork() {
                             -1 => return Err(io::Error::last_os_error()),
-                            0 => return self.be(*size),
+                            0 => return self.be_one_of(*size),
                             pid => *child = pid,
                         }
                     }
                 }
-                let ended = libc::wait(std::ptr::null_mut());
-                if ended == -1 {
-                    libc::pause();
-                }
-                for (child, _) in &mut children {
-                    if *child == ended {
-                        *child = 0;
-                    }
+                match libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) {
+                    0 | -1 => sleep(Duration::from_millis(1)),
+                    ended => children.iter_mut().filter(|(child, _)| *child == ended).for_each(|child| child.0 = 0),
                 }
             }
         }
-    }
-
-    fn may_make(&self) -> bool {
-        Instant::now() < self.end && self.made.fetch_add(1, Ordering::Relaxed) < self.most
+        Ok(())
     }
 }
 
