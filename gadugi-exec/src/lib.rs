@@ -19,5 +19,5 @@ mod subprocess;
 pub use policy::{Choice, ExecutorPolicy, PolicyError, choose};
 #[cfg(unix)]
 pub use subprocess::{
-    OutputCap, PASSED_VARIABLES, ShimProgram, SubprocessExecutor, SubprocessSettings, is_alive, moment,
+    OutputCap, PASSED_VARIABLES, ShimProgram, SubprocessExecutor, SubprocessSettings, is_alive, moment, running,
 };

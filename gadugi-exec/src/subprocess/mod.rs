@@ -180,6 +180,30 @@ pub fn is_alive(identity: &ExecIdentity) -> Result<bool, ExecError> {
     running.map_err(|source| lost(identity, source))
 }
 
+/// The command of a [`SubprocessExecutor`], by whatever process it was started, if it runs now: its identity, also
+/// where nobody has recorded one. It needs no runtime, and changes nothing.
+///
+/// # Errors
+/// [`ExecError::Identity`] when no such executor made the identity, [`ExecError::Watch`] when it cannot be told
+/// whether it runs.
+pub fn running(command: &CommandRef) -> Result<Option<ExecIdentity>, ExecError> {
+    let token = match &command.identity {
+        Some(identity) => match token_of(identity)? {
+            AnyToken::Plain(_) => return Ok(is_alive(identity)?.then(|| identity.clone())),
+            #[cfg(target_os = "linux")]
+            AnyToken::Shim(token) => Some(token),
+        },
+        None => None,
+    };
+    #[cfg(target_os = "linux")]
+    return match shimmed::look(command, token) {
+        Ok(token) => Ok(token.map(|token| ExecIdentity { executor: NAME.to_owned(), token: token.to_string() })),
+        Err(fault) => Err(ExecError::Watch { identity: command.attempt.to_string(), source: Box::new(fault) }),
+    };
+    #[cfg(not(target_os = "linux"))]
+    return Ok(None);
+}
+
 /// This moment on the machine's own clock, which stands still while the machine sleeps; `None` where the system
 /// does not name its boots.
 #[must_use]

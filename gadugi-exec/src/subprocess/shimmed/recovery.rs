@@ -73,6 +73,32 @@ fn open(process: ProcessId) -> io::Result<Option<OwnedFd>> {
     }
 }
 
+/// Whether a command runs, or its shim is still busy with it; changes nothing.
+pub(crate) fn look(command: &CommandRef, token: Option<ShimToken>) -> Result<Option<ShimToken>, RecoveryFault> {
+    let files = CommandFiles::of(command.files.clone(), command.phase);
+    let token = match (token, files.newest()) {
+        (Some(token), _) => token,
+        (None, Ok((_, Content::Sound(ProcRecord::Started(started))))) => {
+            let is_here = process_table::boot_id() == Some(&*started.boot);
+            if is_here && process_table::pid_namespace().is_some_and(|own| own != started.pid_namespace) {
+                return Err(RecoveryFault::Elsewhere);
+            }
+            ShimToken::of(&started)
+        }
+        (None, Ok((_, Content::Sound(ProcRecord::Aborted) | Content::Absent))) => return Ok(None),
+        (None, Ok((generation, Content::Unsound(unsound)))) => {
+            let path = files.proc(generation);
+            return Err(match unsound {
+                Unsound::TooNew => RecoveryFault::TooNew { path },
+                Unsound::Damaged => RecoveryFault::File { path, source: io::ErrorKind::InvalidData.into() },
+            });
+        }
+        (None, Err(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        (None, Err(source)) => return Err(RecoveryFault::File { path: files.folder().to_owned(), source }),
+    };
+    Ok(is_running(&token).map_err(RecoveryFault::Processes)?.then_some(token))
+}
+
 /// Finds out what became of a command. Blocks; to be called within a runtime.
 pub(crate) fn recover(command: &CommandRef, token: Option<ShimToken>) -> Result<Recovered, RecoveryFault> {
     let folder = absolute(&command.files);
