@@ -121,6 +121,10 @@ pub struct RunRecord {
     pub ended: Option<(Option<Duration>, bool)>,
     /// Where its driver ended before the run did, and another one went on.
     pub interruptions: Vec<Interruption>,
+    /// Whether all of it was asked to stop.
+    pub stopping: bool,
+    /// The tasks that were asked to stop by themselves.
+    pub stopping_tasks: Vec<TaskId>,
     /// When its driver began, on the machine's own clock.
     pub driver_began: Option<Moment>,
     /// The most attempts that were under way at once.
@@ -159,6 +163,8 @@ impl RunRecord {
             last_event: None,
             ended: None,
             interruptions: Vec::new(),
+            stopping: false,
+            stopping_tasks: Vec::new(),
             peak_parallelism: 0,
             positions,
             under_way: 0,
@@ -216,6 +222,8 @@ impl RunRecord {
                 self.peak_parallelism = self.peak_parallelism.max(self.under_way);
             }
             EventKind::AttemptEnded { .. } => self.under_way -= 1,
+            EventKind::StopRequested { tasks, .. } if tasks.is_empty() => self.stopping = true,
+            EventKind::StopRequested { tasks, .. } => self.stopping_tasks.extend(tasks.iter().cloned()),
             EventKind::RunResumed { moment } => {
                 let boots = self.driver_began.as_ref().zip(moment.as_ref());
                 self.interruptions.push(Interruption {

@@ -117,7 +117,7 @@ impl Attempt {
                 biased;
                 place = &mut self.place => Some(place.map(|place| place.map(|(lease, took)| (lease, Some(took), false)))),
                 // Making it may have to wait for another process. What is made in the end is found by its mark.
-                () = stopped_now(self.stop.clone()) => None,
+                () = stopped_after(self.stop.clone(), self.spec.limits.grace) => None,
             },
         };
         let (lease, verdict) = match place {
@@ -233,6 +233,7 @@ impl Attempt {
                     if known.is_none() {
                         self.tell_of_start(phase, &*running, None).await;
                     }
+                    self.let_go_on(&*running).await;
                     self.begin_clock(running.elapsed().unwrap_or_default());
                     return Ok(Command::Running(running));
                 }
@@ -387,6 +388,14 @@ impl Attempt {
         }
     }
 
+    /// Wakes a command whose earlier driver ended while the run was suspended.
+    async fn let_go_on(&mut self, running: &dyn RunningTask) {
+        let suspended = *self.suspended.borrow();
+        if !suspended && let Err(error) = running.resume().await {
+            self.warn(WarningKind::Stop, error_chain(&error)).await;
+        }
+    }
+
     async fn suspend(&mut self, running: &dyn RunningTask) {
         if let Err(error) = running.suspend().await {
             self.warn(WarningKind::Stop, error_chain(&error)).await;
@@ -494,11 +503,12 @@ async fn asked_to_stop(stop: &mut watch::Receiver<StopLevel>) {
     }
 }
 
-/// Waits until it is asked to stop without grace.
-async fn stopped_now(mut stop: watch::Receiver<StopLevel>) {
-    if stop.wait_for(|level| *level == StopLevel::Now).await.is_err() {
-        pending().await
-    }
+/// Waits until it was asked to stop and the grace is over, or until it is asked to stop without.
+async fn stopped_after(mut stop: watch::Receiver<StopLevel>, grace: Duration) {
+    asked_to_stop(&mut stop).await;
+    let now = stop.wait_for(|level| *level == StopLevel::Now);
+    // What is over first does not matter.
+    drop(timeout(grace, now).await);
 }
 
 /// Waits for the next output; says whether more can come. Never ready where none is listened to.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::crash_point::crash_point;
@@ -11,9 +12,9 @@ use crate::executor::{CommandRef, ExecError, Executor, Reattached};
 use crate::id::AttemptRef;
 use crate::record::{AttemptRecord, Place};
 use crate::scheduler::RunError;
-use crate::scheduler::attempt::{Begun, is_released};
+use crate::scheduler::attempt::{Begun, StopLevel, is_released};
 use crate::scheduler::dispatcher::{Dispatcher, make_places};
-use crate::state::TaskState;
+use crate::state::{Outcome, TaskState};
 use crate::worktrees::Lease;
 
 /// What is told, and done, before anything is started.
@@ -87,7 +88,10 @@ impl Dispatcher {
                     None => None,
                 };
                 let found = places.iter().find(|lease| lease.run == self.record.header.run && lease.attempt == attempt);
-                let recorded = record.lease.clone().map(|lease| (lease, true));
+                // One that is gone before anything has begun in it is made anew.
+                let unused = matches!(last, Some((Phase::Main, Ok(Reattached::NeverStarted))));
+                let is_there = |lease: &Lease| lease.branch.is_none() || found.is_some() || !unused;
+                let recorded = record.lease.clone().filter(is_there).map(|lease| (lease, true));
                 let lease = recorded.or_else(|| Some((found?.clone(), false)));
                 let (commands, stopped, work) = (record.commands.clone(), record.stopped, record.work.clone());
                 // Where there is no worktree, nothing can have begun in it.
@@ -103,6 +107,9 @@ impl Dispatcher {
         let unreleased = self.unreleased();
         self.begun = self.wall_clock(resumption.moment.as_ref());
         self.note(EventKind::RunResumed { moment: resumption.moment })?;
+        if self.record.stopping {
+            self.stop_level = self.stop_level.max(StopLevel::WithGrace);
+        }
         crash_point("run-resumed");
         for (position, attempt, lease) in unreleased {
             self.spawn_release(position, attempt, lease);
@@ -121,11 +128,24 @@ impl Dispatcher {
         self.settle()
     }
 
-    /// Does what an earlier driver could not do any more for attempts and tasks that had ended.
+    /// Does what an earlier driver could not do any more: for what it was asked to stop, and for attempts and
+    /// tasks that had ended.
     fn settle(&mut self) -> Result<(), RunError> {
+        if self.record.stopping {
+            self.interrupted = true;
+            return self.close(|_| Outcome::Cancelled);
+        }
+        for task in self.record.stopping_tasks.clone() {
+            self.stop_task(&task, StopLevel::WithGrace)?;
+        }
         for position in 0..self.record.tasks.len() {
-            match self.record.tasks[position].state.clone() {
-                TaskState::AttemptOver { attempt, outcome } => self.retry_or_finish(position, attempt, outcome)?,
+            let task = &self.record.tasks[position];
+            match task.state.clone() {
+                TaskState::AttemptOver { attempt, outcome } => {
+                    let ended = task.last().and_then(|attempt| attempt.ended.as_ref()).map(|(_, at)| *at);
+                    let waited = ended.and_then(|at| Duration::try_from(Timestamp::now().duration_since(at)).ok());
+                    self.retry_or_finish(position, attempt, outcome, waited.unwrap_or_default())?;
+                }
                 TaskState::Finished(outcome) if !outcome.success() => self.did_not_succeed(position)?,
                 _ => {}
             }

@@ -36,6 +36,16 @@ struct Live {
     holds_slot: bool,
 }
 
+impl Live {
+    fn ask_to_stop(&self, level: StopLevel) {
+        self.stop.send_if_modified(|at| {
+            let raised = *at < level;
+            *at = level.max(*at);
+            raised
+        });
+    }
+}
+
 pub(super) struct Dispatcher {
     pub(super) record: RunRecord,
     specs: Vec<Arc<TaskSpec>>,
@@ -58,12 +68,12 @@ pub(super) struct Dispatcher {
     /// The attempts whose executor is just starting a command.
     starting: HashSet<AttemptRef>,
     /// How much an attempt is asked to stop that is begun now.
-    stop_level: StopLevel,
+    pub(super) stop_level: StopLevel,
     /// The attempts whose commands are being suspended, and who waits for that.
     suspending: Option<(HashSet<AttemptRef>, oneshot::Sender<()>)>,
     /// Set once nothing may be started any more.
     closed: bool,
-    interrupted: bool,
+    pub(super) interrupted: bool,
     registry_failure: Option<RegistryError>,
 }
 
@@ -387,15 +397,16 @@ impl Dispatcher {
         let Some(live) = self.live.values_mut().find(|live| live.attempt == *attempt) else { return Ok(()) };
         live.holds_slot = false;
         let position = live.position;
-        self.retry_or_finish(position, attempt.number, outcome)
+        self.retry_or_finish(position, attempt.number, outcome, Duration::ZERO)
     }
 
-    /// What follows on an attempt that has ended.
+    /// What follows on an attempt that has ended, and after which so much time has passed.
     pub(super) fn retry_or_finish(
         &mut self,
         position: usize,
         number: AttemptNo,
         outcome: Outcome,
+        waited: Duration,
     ) -> Result<(), RunError> {
         let spec = &self.specs[position];
         if self.registry_failure.is_some() && outcome.retriable() {
@@ -405,7 +416,7 @@ impl Dispatcher {
             return self.task_finished(position, outcome);
         }
         let doublings = (number.get() - 1).min(31);
-        let delay = spec.retry_delay.saturating_mul(1 << doublings).min(LONGEST_RETRY_DELAY);
+        let delay = spec.retry_delay.saturating_mul(1 << doublings).min(LONGEST_RETRY_DELAY).saturating_sub(waited);
         if !delay.is_zero() {
             self.retry_at.insert(position, Instant::now() + delay);
         }
@@ -446,7 +457,7 @@ impl Dispatcher {
     /// Starts nothing more. Tasks that were never started end as `unstarted` says, those that wait for
     /// another attempt as their last one did. With a registry that has failed they stay open, so that the run
     /// can be resumed when it works again.
-    fn close(&mut self, unstarted: impl Fn(usize) -> Outcome) -> Result<(), RunError> {
+    pub(super) fn close(&mut self, unstarted: impl Fn(usize) -> Outcome) -> Result<(), RunError> {
         self.closed = true;
         if self.registry_failure.is_some() {
             return Ok(());
@@ -510,26 +521,19 @@ impl Dispatcher {
     fn stop(&mut self, tasks: Vec<TaskId>, now: bool) -> Result<(), RunError> {
         self.note(EventKind::StopRequested { tasks: tasks.clone(), now })?;
         let level = if now { StopLevel::Now } else { StopLevel::WithGrace };
-        let raise = |live: &Live| {
-            live.stop.send_if_modified(|at| {
-                let raised = *at < level;
-                *at = level.max(*at);
-                raised
-            });
-        };
         if tasks.is_empty() {
             self.interrupted = true;
-            self.live.values().for_each(raise);
+            self.live.values().for_each(|live| live.ask_to_stop(level));
             return self.close(|_| Outcome::Cancelled);
         }
-        for task in tasks {
-            let Some(at) = self.record.position(&task) else { continue };
-            self.live.values().filter(|live| live.position == at).for_each(raise);
-            if self.finish_unless_live(at, Outcome::Cancelled)? {
-                self.skip_dependants(at)?;
-            }
-        }
-        Ok(())
+        tasks.iter().try_for_each(|task| self.stop_task(task, level))
+    }
+
+    /// Stops one task, if it is not over.
+    pub(super) fn stop_task(&mut self, task: &TaskId, level: StopLevel) -> Result<(), RunError> {
+        let Some(at) = self.record.position(task) else { return Ok(()) };
+        self.live.values().filter(|live| live.position == at).for_each(|live| live.ask_to_stop(level));
+        if self.finish_unless_live(at, Outcome::Cancelled)? { self.skip_dependants(at) } else { Ok(()) }
     }
 
     /// An attempt's own task is over. One that panicked, in somebody's plug-in, is ended here.

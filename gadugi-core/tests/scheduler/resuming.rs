@@ -237,6 +237,75 @@ async fn while_a_run_is_suspended_its_clocks_stand_still() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_command_that_was_suspended_when_its_driver_died_goes_on_when_the_run_is_resumed() {
+    let mut stage = Stage::new(vec![task("a", &[])]).plays("a", ends(5, 0));
+    stage.log = FakeLog::hanging_from(7);
+    let (control, receiver) = control();
+    let dies = async {
+        stage.running("a").await;
+        control.suspend().await;
+    };
+    tokio::select! {
+        () = dies => {}
+        _ = stage.new_run().drive(receiver) => panic!("it waits for the command"),
+    }
+    assert_eq!(stage.executor.suspended(), 1);
+    stage.log = stage.log.goes_on(None);
+    drive_on(&stage).await;
+    assert_eq!(stage.executor.suspended(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_being_stopped_is_stopped_by_its_next_driver() {
+    let mut kinds = intended("a");
+    kinds.push(EventKind::StopRequested { tasks: Vec::new(), now: false });
+    let stage = left(Stage::new(vec![task("a", &[]), task("b", &["a"])]), kinds);
+    let record = drive_on(&stage).await;
+    assert_eq!((outcome(&record, "a"), outcome(&record, "b")), (Outcome::Cancelled, Outcome::Cancelled));
+    assert!(record.ended.expect("it has ended").1, "it was interrupted");
+    assert!(stage.executor.started().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_was_being_stopped_is_stopped_by_its_next_driver() {
+    let mut kinds = intended("a");
+    kinds.push(EventKind::StopRequested { tasks: vec![id("a"), id("c")], now: false });
+    let stage = left(Stage::new(vec![task("a", &[]), task("b", &["a"]), task("c", &[]), task("d", &[])]), kinds);
+    let record = drive_on(&stage).await;
+    assert_eq!((outcome(&record, "a"), outcome(&record, "c")), (Outcome::Cancelled, Outcome::Cancelled));
+    assert_eq!(outcome(&record, "b"), Outcome::Skipped { because: id("a") });
+    assert_eq!(outcome(&record, "d"), Outcome::Succeeded);
+    assert!(!record.ended.expect("it has ended").1, "the run itself was not stopped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worktree_that_is_gone_before_anything_began_in_it_is_made_anew() {
+    let stage = Stage::new(vec![task("a", &[])]);
+    let run = stage.header().run;
+    let mut kinds = intended("a");
+    kinds.push(EventKind::WorktreeReady { lease: gadugi_test_support::fakes::lease(run, first("a")), took: None });
+    let stage = left(stage, kinds);
+    assert_eq!(outcome(&drive_on(&stage).await, "a"), Outcome::Succeeded);
+    assert!(matches!(stage.worktrees.calls().first(), Some(WorktreeCall::Create(requests)) if requests.len() == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_was_due_while_nobody_drove_the_run_does_not_wait_again() {
+    let stage = Stage::new(vec![task("a", &[])]).spec("a", |spec| {
+        spec.retries = 1;
+        spec.retry_delay = SECOND * 100;
+    });
+    let mut kinds = intended("a");
+    let outcome = Outcome::Failed(Failure::ExitCode(1));
+    kinds.push(EventKind::AttemptEnded { attempt: first("a"), outcome });
+    // It ended in 1970.
+    let stage = left(stage, kinds);
+    let since = tokio::time::Instant::now();
+    drive_on(&stage).await;
+    assert_eq!(since.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_retry_waits_and_each_further_one_waits_twice_as_long() {
     let stage = Stage::new(vec![task("a", &[])]).spec("a", |spec| {
         spec.retries = 3;

@@ -274,7 +274,9 @@ fn place(attempt: &AttemptRef) -> PathBuf {
     PathBuf::from(format!("/worktrees/{attempt}"))
 }
 
-fn lease(run: RunId, attempt: AttemptRef) -> Lease {
+/// The worktree that [`FakeWorktrees`] makes for an attempt.
+#[must_use]
+pub fn lease(run: RunId, attempt: AttemptRef) -> Lease {
     let branch = format!("gadugi/{}", attempt.task).parse().ok();
     Lease { path: place(&attempt), branch, base: "0".repeat(40).parse().ok(), run, attempt }
 }
