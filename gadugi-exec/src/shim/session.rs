@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, PipeReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use gadugi_core::crash_point;
@@ -38,7 +39,6 @@ fn live() -> io::Result<()> {
     syscalls::close_inherited();
     syscalls::set_process_name(c"gadugi-shim");
     process::setsid().ok();
-    process::chdir("/").ok();
     let signals = syscalls::signalfd(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGTSTP, libc::SIGCONT, orders::STOP])?;
     // What has come so far was meant for the group of the starter.
     while syscalls::next_signal(signals.as_fd()).is_some() {}
@@ -49,7 +49,9 @@ fn live() -> io::Result<()> {
     let spec = Spec::receive(BufReader::new(&mut starter))?;
     let status = File::from(take_over(io::stdout())?);
     let starter = spec.die_with_parent.then(|| OwnedFd::from(starter));
-    Shim { signals, starter, status, files: CommandFiles::new(spec.files.path(), spec.check), spec }.start()
+    // By its own working folder it finds its files also when somebody gives the repository another name.
+    process::chdir(&spec.files.path())?;
+    Shim { signals, starter, status, files: CommandFiles::new(PathBuf::from("."), spec.check), spec }.start()
 }
 
 /// The file itself, closed on exec, so that the place can be given to the command.
@@ -152,7 +154,8 @@ impl Shim {
     fn look_after(self, command: Command, progress: Progress) -> io::Result<()> {
         let Command { leader, output, cgroup, exit, started } = command;
         let cap = OutputCap { head: self.spec.head_bytes, tail: self.spec.tail_bytes };
-        let log = CappedLog::open(self.spec.log.path(), cap);
+        let log = self.spec.log.path().file_name().map(PathBuf::from).unwrap_or_default();
+        let log = CappedLog::open(log, cap);
         let limits = Limits {
             grace: Duration::from_millis(self.spec.grace_ms),
             drain: Duration::from_millis(self.spec.drain_ms),

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use gadugi_core::{ExecError, ExecIdentity, ExecRequest, Executor, ExitStatus, Reattached};
+use gadugi_core::{CommandRef, ExecError, ExecIdentity, ExecRequest, Executor, ExitStatus, Reattached};
 use gadugi_exec::{SubprocessSettings, is_alive, moment};
 
 use crate::processes::Process;
@@ -48,6 +48,23 @@ async fn a_command_goes_on_when_its_starter_is_killed_and_its_exit_code_is_found
     assert_eq!(*output.borrow_and_update(), 11);
     assert_eq!(scene.log(), b"ready\ndone\n");
     assert!(!is_alive(&identity(&token)).expect("it can be looked for"));
+}
+
+#[tokio::test]
+async fn an_end_is_found_also_where_its_folder_was_moved_to() {
+    let scene = scene();
+    let script = "while ! [ -e go ]; do sleep 0.01; done; echo done; exit 7";
+    let request = scene.script(script);
+    Starter::start(&scene, script, false, None).kill();
+    let moved = scene.files().with_file_name("moved");
+    fs::rename(scene.files(), &moved).expect("a folder can be renamed");
+    scene.put("go", "");
+    let command = CommandRef { files: moved.clone(), ..command(&request, None) };
+    let found = scene.executor.reattach(&command).await;
+    let Ok(Reattached::Found(task)) = found else { panic!("it is found where it is now: {found:?}") };
+    let end = task.wait().await.expect("its end is known");
+    assert_eq!((end.status, end.output.bytes), (ExitStatus::Code(7), 5));
+    assert_eq!(fs::read(moved.join("output.log")).expect("the log"), b"done\n");
 }
 
 #[tokio::test]
@@ -102,7 +119,7 @@ async fn whenever_a_shim_dies_nothing_is_left_and_nothing_is_guessed() {
         match (find(&scene, &request).await, expected) {
             (Reattached::NeverStarted, None) => {}
             (Reattached::Gone { why }, Some(None)) => {
-                assert_eq!(why, "the process that supervised it was killed", "{point}");
+                assert_eq!(why, "it ended, or was killed, without a record of how", "{point}");
             }
             (Reattached::Found(task), Some(Some(status))) => {
                 assert_eq!(task.wait().await.expect("its end is known").status, status, "{point}");
@@ -158,7 +175,7 @@ async fn a_stranger_with_the_same_pid_is_never_signalled() {
         text.replace(&format!("\"pid\":{pid},\"start\":"), &format!("\"pid\":{},\"start\":1", stranger.id()))
     };
     forge(&scene.files().join("proc.json"), |record| taken(&leader, &taken(&shim, record)));
-    assert_eq!(why_gone(&scene, &request).await, "the process that supervised it was killed");
+    assert_eq!(why_gone(&scene, &request).await, "it ended, or was killed, without a record of how");
     let token = task.identity().token.replace(&format!("pid {leader} "), &format!("pid {} ", stranger.id()));
     let token = token.replace(" start=", " start=1");
     assert!(!is_alive(&identity(&token)).expect("it can be looked for"));

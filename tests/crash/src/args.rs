@@ -25,7 +25,7 @@ pub(crate) struct Args {
 pub(crate) enum Length {
     /// About a minute: every crash point once, and some of everything else
     Short,
-    /// About half an hour
+    /// About a quarter of an hour
     Long,
 }
 

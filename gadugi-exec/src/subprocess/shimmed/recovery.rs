@@ -194,7 +194,7 @@ impl<'a> Sought<'a> {
             }
             Content::Unsound(Unsound::TooNew) => return Err(RecoveryFault::TooNew { path }),
             Content::Unsound(Unsound::Damaged) => "the record of its end is damaged",
-            Content::Absent => "the process that supervised it was killed",
+            Content::Absent => "it ended, or was killed, without a record of how",
         };
         if !is_here {
             return Ok(Recovered::Gone("the machine was restarted while it ran"));
