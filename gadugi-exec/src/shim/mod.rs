@@ -60,6 +60,39 @@ pub fn main_if_requested() {
     }
 }
 
+/// By what a shim finds everything that its command has started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Containment {
+    /// By a cgroup of version 2: also what is left when the shim itself is killed.
+    CgroupV2,
+    /// By the freezer of cgroup version 1: the same, in several steps.
+    CgroupV1Freezer,
+    /// By descent. When the shim itself is killed, what has left its group and cleared its environment stays.
+    Descent,
+    /// There are no shims on this system: by the process group.
+    Group,
+}
+
+/// What there is here for commands that this process starts. It makes a cgroup to try it out, and removes it.
+#[must_use]
+pub fn containment() -> Containment {
+    #[cfg(target_os = "linux")]
+    {
+        let Some(cgroup) = cgroup::Cgroup::make(&format!("probe-{}", std::process::id())) else {
+            return Containment::Descent;
+        };
+        let hierarchy = cgroup.record().hierarchy;
+        cgroup.remove();
+        match hierarchy {
+            record::Hierarchy::Unified => Containment::CgroupV2,
+            record::Hierarchy::Freezer => Containment::CgroupV1Freezer,
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    Containment::Group
+}
+
 /// Dies as by `kill -9`.
 #[cfg(all(target_os = "linux", any(debug_assertions, feature = "crash-points")))]
 fn die() -> ! {

@@ -50,7 +50,7 @@ fn live() -> io::Result<()> {
     let status = File::from(take_over(io::stdout())?);
     let starter = spec.die_with_parent.then(|| OwnedFd::from(starter));
     // By its own working folder it finds its files also when somebody gives the repository another name.
-    process::chdir(&spec.files.path())?;
+    process::chdir(spec.files.path())?;
     Shim { signals, starter, status, files: CommandFiles::new(PathBuf::from("."), spec.check), spec }.start()
 }
 
