@@ -8,6 +8,7 @@ use gix::ObjectId;
 use gix::bstr::{BStr, BString, ByteSlice};
 
 use crate::error::GitError;
+use crate::repository::Repository;
 
 /// Decides, for the worktrees of one batch, which of them git has to make.
 pub(crate) struct Beyond {
@@ -19,7 +20,7 @@ pub(crate) struct Beyond {
 
 impl Beyond {
     /// Looks at the configuration.
-    pub(crate) fn of(repo: &gix::Repository) -> Result<Self, GitError> {
+    pub(crate) fn of(repo: &gix::Repository, repository: &Repository) -> Result<Self, GitError> {
         let config = repo.config_snapshot();
         let processes: Vec<BString> = config
             .plumbing()
@@ -37,7 +38,7 @@ impl Beyond {
                     .value("promisor")
                     .is_some_and(|value| gix::config::Boolean::try_from(value.as_bstr()).map_or(true, |value| value.0))
             })
-            || has_post_checkout_hook(repo)
+            || has_post_checkout_hook(repo, repository)
             || global_files(repo).iter().any(|path| fs::read(path).is_ok_and(|text| names_one(&text, &processes)));
         Ok(Self { everywhere, processes, trees: HashMap::new() })
     }
@@ -76,12 +77,14 @@ fn global_files(repo: &gix::Repository) -> Vec<PathBuf> {
     configured.into_iter().chain([repo.common_dir().join("info").join("attributes")]).collect()
 }
 
-fn has_post_checkout_hook(repo: &gix::Repository) -> bool {
-    let folder = match repo.config_snapshot().trusted_path("core.hooksPath") {
-        Ok(Some(folder)) => repo.workdir().unwrap_or(repo.common_dir()).join(folder),
-        _ => repo.common_dir().join("hooks"),
+/// Whether git runs something in a new worktree. A relative folder of hooks is one in each worktree; the new one has
+/// most likely what one of the known ones has.
+fn has_post_checkout_hook(repo: &gix::Repository, repository: &Repository) -> bool {
+    let folders = match repo.config_snapshot().trusted_path("core.hooksPath") {
+        Ok(Some(folder)) => [repository.work_tree(), repository.root()].map(|known| known.join(&folder)).to_vec(),
+        _ => vec![repo.common_dir().join("hooks")],
     };
-    is_executable(&folder.join("post-checkout"))
+    folders.iter().any(|folder| is_executable(&folder.join("post-checkout")))
 }
 
 #[cfg(unix)]

@@ -34,7 +34,7 @@ const OF_ANOTHER_REPOSITORY: [&str; 13] = [
 /// the lock for as long.
 pub(crate) fn add_worktree(
     lock: &RepositoryLock,
-    work_tree: &Path,
+    common_dir: &Path,
     sources: ConfigSources,
     folder: &Path,
     branch: &BranchName,
@@ -52,8 +52,11 @@ pub(crate) fn add_worktree(
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("LC_ALL", "C")
         .stdin(lock.share()?)
-        .arg("-C")
-        .arg(work_tree)
+        // The folder that this process is in may be gone. Named so, git does not ask again whose repository it is: a
+        // user who trusts its work tree would have to name the folder of its files too.
+        .current_dir(common_dir)
+        .arg("--git-dir")
+        .arg(common_dir)
         .args(["worktree", "add", "-q", "--no-track", "--lock", "--reason", IN_THE_MAKING])
         .args(["-b", branch.as_str(), "--"])
         .arg(folder)

@@ -113,7 +113,7 @@ impl<'a> Batch<'a> {
         repo.object_cache_size_if_unset(4 * 1024 * 1024);
         // What could not be undone is in nobody's way, and prune says why.
         let left = half_made::clear(settings, &repo, false)?.left;
-        Ok(Self { settings, lock, beyond: Beyond::of(&repo)?, repo, left })
+        Ok(Self { settings, lock, beyond: Beyond::of(&repo, &settings.repository)?, repo, left })
     }
 
     fn create(mut self, requests: &[WorktreeRequest]) -> Result<Vec<Result<Lease, WorktreeError>>, GitError> {
@@ -209,7 +209,7 @@ impl<'a> Batch<'a> {
             let repository = &self.settings.repository;
             let Planned { branch, folder, start } = planned;
             let sources = repository.opener.sources;
-            command::add_worktree(self.lock, repository.work_tree(), sources, folder, branch, *start)?;
+            command::add_worktree(self.lock, repository.common_dir(), sources, folder, branch, *start)?;
             let entry = Entry::of(repository.common_dir(), folder)?;
             let entry = entry.ok_or_else(|| GitError::NotAWorktree { path: folder.clone() })?;
             planned.marker(request).write(&entry.admin)

@@ -112,8 +112,7 @@ impl Entry {
     pub(crate) fn open(&self, opener: &Opener, common_dir: &Path) -> Result<gix::Repository, GitError> {
         let shared = fs::read(self.admin.join("commondir")).map_err(GitError::io("read", &self.admin))?;
         same(&self.admin.join(path_in(&shared)?), common_dir)?;
-        let options = opener.options(&["core.safecrlf=false"]).open_path_as_is(true);
-        let repo = gix::open_opts(&self.admin, options)?;
+        let repo = opener.open_git_dir(&self.admin, &["core.safecrlf=false"])?;
         same(repo.common_dir(), common_dir)?;
         same(repo.workdir().unwrap_or(repo.git_dir()), &self.folder)?;
         Ok(repo)

@@ -249,13 +249,13 @@ impl Repository {
         self.object_format
     }
 
-    /// Finds the commit that a branch, tag, id or any other revision of git names.
+    /// Finds the commit that a branch, tag, id or any other revision of git names, as git does in the work tree.
     ///
     /// # Errors
     /// [`BaseError`] when there is none.
     pub fn resolve(&self, base: &str) -> Result<CommitId, BaseError> {
         let missing = |source| BaseError::Missing { asked: base.to_owned(), source };
-        let repo = self.open(&[]).map_err(missing)?;
+        let repo = self.opener.open(&self.work_tree).map_err(missing)?;
         let object = repo.rev_parse_single(base).and_then(|id| id.object());
         let object = object.map_err(|error| missing(error.into()))?;
         let commit = object.peel_to_commit();
@@ -268,15 +268,16 @@ impl Repository {
     /// # Errors
     /// [`GitError`] when it cannot be looked at.
     pub fn uncommitted(&self) -> Result<Uncommitted, GitError> {
-        let repo = self.open(&[])?;
+        let repo = self.opener.open(&self.work_tree)?;
         let index = repo.index_or_empty()?;
         let changes = Changes::of(&repo, &index)?;
         Ok(Uncommitted { changed: changes.tracked(), untracked: changes.files() - changes.tracked() })
     }
 
-    /// Opens the repository at the user's work tree.
+    /// Opens the repository by the files that all its worktrees share: the folder that it was found from may be a
+    /// worktree that is removed later. `HEAD` is that of the main worktree.
     pub(crate) fn open(&self, overrides: &[&str]) -> Result<gix::Repository, GitError> {
-        self.opener.open(&self.work_tree, overrides)
+        self.opener.open_git_dir(&self.common_dir, overrides)
     }
 }
 

@@ -87,6 +87,21 @@ async fn a_linked_worktree_leads_to_the_repository_with_the_head_of_the_worktree
     ground.assert_sound();
 }
 
+#[tokio::test]
+async fn the_worktree_that_a_process_was_started_in_can_be_given_back_while_it_goes_on() {
+    for (attributes, made_by) in [("*.c text\n", "gix"), ("*.c ident\n", "git")] {
+        let ground = Ground::new();
+        ground.repo.commit_file(".gitattributes", attributes);
+        let ground = Ground::on(ground.repo);
+        let lease = ground.create("a").await;
+        let end = crate::process::run(&lease.path, "leave a b", "");
+        assert!(end.success(), "{made_by}: {end}");
+        assert!(!lease.path.exists(), "{made_by}");
+        assert_eq!(ground.branches(), ["gadugi/b", "main"], "{made_by}");
+        ground.assert_sound();
+    }
+}
+
 #[test]
 fn a_worktree_of_a_bare_repository_is_a_place_to_work_in() {
     let source = Ground::new().repo;

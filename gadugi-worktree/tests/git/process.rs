@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use gadugi_core::{Lease, SnapshotRequest, Worktrees, arm_crash_point};
+use gadugi_core::{Lease, SnapshotRequest, WorktreeFate, Worktrees, arm_crash_point};
 use gadugi_worktree::GitWorktrees;
 
 use crate::ground::{DELETE, KEEP, branch, request, worktrees_of, write};
@@ -85,6 +85,7 @@ fn a_process_that_others_watch() {
         std::io::stdin().read_to_end(&mut Vec::new()).expect("nothing");
         die();
     });
+    std::env::set_current_dir(&repository).expect("a folder");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
     runtime.block_on(work(&worktrees_of(Path::new(&repository)), &step));
     say("done");
@@ -109,6 +110,7 @@ async fn work(worktrees: &GitWorktrees, step: &str) {
                 worktrees.release(&lease, DELETE).await.expect("a release");
             }
         }
+        "leave" => leave(worktrees, tasks).await,
         "cycle" => cycle(worktrees, tasks).await,
         other => panic!("there is no step {other}"),
     }
@@ -123,6 +125,23 @@ async fn leases(worktrees: &GitWorktrees, tasks: &str) -> Vec<Lease> {
     let mut leases = worktrees.leases().await.expect("a list");
     leases.retain(|lease| tasks.split(' ').any(|task| lease.attempt.task.as_str() == task));
     leases
+}
+
+/// Gives back the worktree that this process is in, and makes, uses and gives back another one then.
+async fn leave(worktrees: &GitWorktrees, tasks: &str) {
+    let (here, next) = tasks.split_once(' ').expect("two tasks");
+    for lease in leases(worktrees, here).await {
+        let released = worktrees.release(&lease, DELETE).await.expect("a release");
+        assert_eq!(released.worktree, WorktreeFate::Removed);
+    }
+    std::env::current_dir().expect("gadugi has left the folder that is gone");
+    for lease in create(worktrees, next).await {
+        write(&lease, "work.txt", "work");
+        let work = worktrees.snapshot(&lease, SnapshotRequest { commit: true }).await.expect("a snapshot");
+        assert_eq!((work.commits, work.uncommitted), (1, 0));
+        let released = worktrees.release(&lease, KEEP).await.expect("a release");
+        assert_eq!(released.worktree, WorktreeFate::Removed);
+    }
 }
 
 /// Makes worktrees, works in them, commits, and gives them back, for ever. Says which commits it has made.
