@@ -49,6 +49,21 @@ pub enum GitError {
     /// The lease was not made by this implementation.
     #[error("it has no branch")]
     NoBranch,
+    /// The folder of a lease is gone, and its branch cannot stand for what was in it.
+    #[error("the worktree {} does not exist any more", .path.display())]
+    WorktreeMissing {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with the branch.
+        #[source]
+        source: Box<GitError>,
+    },
+    /// There is a branch of the name that was given to an attempt, but it is another one by now.
+    #[error("the branch `{branch}` is not the one that was made for this attempt")]
+    AnotherBranch {
+        /// Its name.
+        branch: BranchName,
+    },
     /// Git's list of worktrees has no entry that leads to this folder, or one of somebody else.
     #[error("{} is not a worktree of this repository that was made for this attempt", .path.display())]
     NotAWorktree {

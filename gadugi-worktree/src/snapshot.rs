@@ -1,5 +1,6 @@
 //! Collecting what an attempt has made.
 
+use std::io;
 use std::time::Duration;
 
 use gadugi_core::{BranchName, Lease, SnapshotRequest, Work, crash_point};
@@ -7,9 +8,9 @@ use gix::ObjectId;
 
 use crate::branch;
 use crate::checkout::Checkout;
-use crate::entry::real;
+use crate::entry::{Entry, real};
 use crate::error::GitError;
-use crate::history::{commits_beyond, files_between};
+use crate::history::{commits_beyond, files_between, is_ancestor};
 use crate::ids::{to_commit, to_object};
 use crate::lock_file::{LockFile, NotTaken};
 use crate::save::{Saved, save};
@@ -17,9 +18,14 @@ use crate::worktrees::WorktreeSettings;
 
 /// Counts what the attempt has made and, if asked, commits what it has not committed itself. That is not done
 /// where `HEAD` is elsewhere than on the attempt's branch, or in the middle of an operation of git, since it would
-/// get in its way.
+/// get in its way. Of a worktree whose folder somebody has removed, what is on its branch counts.
 pub(crate) fn snapshot(settings: &WorktreeSettings, lease: &Lease, request: SnapshotRequest) -> Result<Work, GitError> {
     let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
+    let is_missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+    if lease.path.symlink_metadata().is_err_and(is_missing) {
+        let missing = |source| GitError::WorktreeMissing { path: lease.path.clone(), source: Box::new(source) };
+        return on_branch(settings, lease, branch).map_err(missing);
+    }
     let checkout = Checkout::look(settings, lease, branch)?;
     let missing = || GitError::BranchMissing { branch: branch.clone() };
     let mut tip = checkout.tip.ok_or_else(missing)?;
@@ -41,6 +47,27 @@ pub(crate) fn snapshot(settings: &WorktreeSettings, lease: &Lease, request: Snap
         files: files_between(repo, base, tip)?,
         uncommitted,
         left_out,
+    })
+}
+
+/// What the branch of a lease holds, if it is still the one that was made for it: it began where that did, and no
+/// worktree of another attempt was given its name since.
+fn on_branch(settings: &WorktreeSettings, lease: &Lease, branch: &BranchName) -> Result<Work, GitError> {
+    let repo = settings.repository.open(&[])?;
+    let tip = branch::tip(&repo, branch)?.ok_or_else(|| GitError::BranchMissing { branch: branch.clone() })?;
+    let another = || GitError::AnotherBranch { branch: branch.clone() };
+    let base = lease.base.as_ref().map(to_object).ok_or_else(another)?;
+    let markers = Entry::all(settings.repository.common_dir())?.into_iter().filter_map(|entry| entry.marker());
+    let mut of_others = markers.filter(|marker| !marker.is_of(lease));
+    if of_others.any(|marker| marker.branch == *branch) || !is_ancestor(&repo, base, tip)? {
+        return Err(another());
+    }
+    Ok(Work {
+        tip: Some(to_commit(tip)),
+        commits: commits_beyond(&repo, tip, &[base])?,
+        files: files_between(&repo, base, tip)?,
+        uncommitted: 0,
+        left_out: Vec::new(),
     })
 }
 

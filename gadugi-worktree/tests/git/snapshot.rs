@@ -1,9 +1,9 @@
 use std::fs;
 use std::process::Command;
 
-use gadugi_core::{Lease, SnapshotRequest, WorktreeError, Worktrees};
+use gadugi_core::{AttemptNo, Lease, SnapshotRequest, WorktreeError, Worktrees};
 
-use crate::ground::{Ground, RUN, branch, chain, commit_id, worktrees_of, write};
+use crate::ground::{Ground, RUN, branch, chain, commit_id, request, worktrees_of, write};
 
 const COMMIT: SnapshotRequest = SnapshotRequest { commit: true };
 
@@ -225,6 +225,65 @@ async fn a_branch_that_is_gone_is_an_error_that_names_it() {
     ground.git(&lease, &["update-ref", "-d", "refs/heads/gadugi/fix"]);
     let error = ground.worktrees.snapshot(&lease, COMMIT).await.expect_err("the branch is gone");
     assert!(chain(&error).contains("`gadugi/fix` does not exist any more"), "{}", chain(&error));
+}
+
+#[tokio::test]
+async fn of_a_worktree_that_somebody_has_removed_the_branch_is_collected() {
+    let ground = Ground::new();
+    let lease = ground.create("fix").await;
+    write(&lease, "done.txt", "done");
+    ground.git(&lease, &["add", "."]);
+    ground.git(&lease, &["commit", "-q", "-m", "By the task"]);
+    let tip = ground.repo.git(&["rev-parse", branch(&lease)]);
+    let before = ground.count(&lease).await;
+    fs::remove_dir_all(&lease.path).expect("it goes");
+    assert_eq!(ground.commit(&lease).await, before);
+    ground.repo.git(&["worktree", "prune"]);
+    let work = ground.commit(&lease).await;
+    assert_eq!(work, before);
+    assert_eq!((work.tip, work.commits, work.files, work.uncommitted), (Some(commit_id(&tip)), 1, 1, 0));
+    assert_eq!(ground.count(&lease).await, before);
+}
+
+#[tokio::test]
+async fn a_worktree_that_is_gone_with_its_branch_is_an_error_that_says_so() {
+    let ground = Ground::new();
+    let lease = ground.create("fix").await;
+    ground.repo.git(&["worktree", "remove", &lease.path.to_string_lossy()]);
+    ground.repo.git(&["branch", "-q", "-D", branch(&lease)]);
+    let error = ground.worktrees.snapshot(&lease, COMMIT).await.expect_err("nothing is left");
+    let expected = format!(
+        "cannot take the snapshot of {path}: the worktree {path} does not exist any more: \
+         the branch `gadugi/fix` does not exist any more",
+        path = lease.path.display()
+    );
+    assert_eq!(chain(&error), expected);
+}
+
+#[tokio::test]
+async fn a_branch_that_took_the_name_of_the_one_of_a_worktree_that_is_gone_is_not_collected() {
+    let ground = Ground::new();
+    let lease = ground.create("fix").await;
+    ground.repo.git(&["worktree", "remove", &lease.path.to_string_lossy()]);
+    let refused = async || {
+        let error = ground.worktrees.snapshot(&lease, COMMIT).await.expect_err("it is another branch");
+        let end = "does not exist any more: the branch `gadugi/fix` is not the one that was made for this attempt";
+        assert!(chain(&error).ends_with(end), "{}", chain(&error));
+    };
+    let tree = ground.repo.git(&["rev-parse", "HEAD^{tree}"]);
+    let unrelated = ground.repo.git(&["commit-tree", "-m", "Unrelated", &tree]);
+    ground.repo.git(&["update-ref", "refs/heads/gadugi/fix", &unrelated]);
+    refused().await;
+    // In a folder elsewhere, since that of the lease has to be gone.
+    ground.repo.git(&["branch", "-q", "-D", "gadugi/fix"]);
+    let mut next = request("fix");
+    next.attempt.number = AttemptNo::new(2).expect("a number");
+    let next = ground.try_create(next).await.expect("a worktree");
+    assert_eq!(next.branch, lease.branch);
+    ground.git(&next, &["commit", "-q", "--allow-empty", "-m", "By the next one"]);
+    let elsewhere = ground.repo.root().join("elsewhere");
+    ground.repo.git(&["worktree", "move", &next.path.to_string_lossy(), &elsewhere.to_string_lossy()]);
+    refused().await;
 }
 
 #[tokio::test]
