@@ -10,7 +10,7 @@ use crate::report::Tally;
 pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
     round.with_mixed_plan(Harm::Tasks, |arena, random, tally| {
         let mut child = arena.begin_run()?;
-        wait_for_begun(arena, &mut child, random.usize(1..4))?;
+        wait_for_begun(arena, &mut child, random.usize(1..3))?;
         let shims = processes::shims(&arena.folder);
         let leader = shims.first().and_then(|&shim| processes::children(shim).first().copied());
         if let Some(leader) = leader {

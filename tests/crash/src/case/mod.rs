@@ -41,9 +41,9 @@ pub(crate) struct Round<'a> {
 /// All cases.
 pub(crate) const CASES: [Case; 7] = [
     Case { name: "crash-points", rounds: crash_points::rounds, round: crash_points::round },
-    Case { name: "orchestrator-at-random", rounds: |length| length.of(8, 200), round: random::round },
+    Case { name: "orchestrator-at-random", rounds: |length| length.of(8, 240), round: random::round },
     Case { name: "shim", rounds: |length| length.of(3, 100), round: shims::round },
-    Case { name: "task", rounds: |length| length.of(3, 100), round: leaders::round },
+    Case { name: "task", rounds: |length| length.of(3, 105), round: leaders::round },
     Case { name: "escapes", rounds: |length| length.of(2, 20), round: escapes::round },
     Case { name: "two-orchestrators", rounds: |length| length.of(4, 200), round: two_drivers::round },
     Case { name: "bit-flips", rounds: |length| length.of(2, 20), round: flips::round },

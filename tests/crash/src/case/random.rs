@@ -8,8 +8,8 @@ use super::{Round, bring_to_its_end, kill_child, wait_at_random};
 use crate::oracle::Harm;
 use crate::report::Tally;
 
-/// About as long as a run of the mixed plan takes.
-const RUN: Duration = Duration::from_millis(1000);
+/// Most runs of the mixed plan take longer.
+const RUN: Duration = Duration::from_millis(700);
 
 pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
     round.with_mixed_plan(Harm::None, |arena, random, tally| {
@@ -30,6 +30,8 @@ pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
             killed = kill_child(&mut child)?;
             tally.kills += usize::from(killed);
         }
-        if killed { bring_to_its_end(arena, tally) } else { Ok(()) }
+        // One that was killed before there was a run has left nothing to resume.
+        let over = !killed && arena.report().is_ok_and(|report| report["ended"] == true);
+        if over { Ok(()) } else { bring_to_its_end(arena, tally) }
     })
 }
