@@ -119,6 +119,8 @@ pub struct RunRecord {
     pub last_event: Option<Timestamp>,
     /// Its wall time, as far as it was measured, and whether it was stopped; `None` while it goes on.
     pub ended: Option<(Option<Duration>, bool)>,
+    /// When it was suspended, and when it went on or was resumed, by the wall clock.
+    pub suspensions: Vec<(Timestamp, Option<Timestamp>)>,
     /// Where its driver ended before the run did, and another one went on.
     pub interruptions: Vec<Interruption>,
     /// Whether all of it was asked to stop.
@@ -162,6 +164,7 @@ impl RunRecord {
             started: None,
             last_event: None,
             ended: None,
+            suspensions: Vec::new(),
             interruptions: Vec::new(),
             stopping: false,
             stopping_tasks: Vec::new(),
@@ -224,7 +227,10 @@ impl RunRecord {
             EventKind::AttemptEnded { .. } => self.under_way -= 1,
             EventKind::StopRequested { tasks, .. } if tasks.is_empty() => self.stopping = true,
             EventKind::StopRequested { tasks, .. } => self.stopping_tasks.extend(tasks.iter().cloned()),
+            EventKind::RunSuspended => self.suspensions.push((at, None)),
+            EventKind::RunContinued => self.end_suspension(at),
             EventKind::RunResumed { moment } => {
+                self.end_suspension(at);
                 let boots = self.driver_began.as_ref().zip(moment.as_ref());
                 self.interruptions.push(Interruption {
                     after: self.last_event,
@@ -243,6 +249,24 @@ impl RunRecord {
         self.started.get_or_insert(at);
         self.last_event = Some(at);
         Ok(())
+    }
+}
+
+impl RunRecord {
+    fn end_suspension(&mut self, at: Timestamp) {
+        if let Some((_, end @ None)) = self.suspensions.last_mut() {
+            *end = Some(at);
+        }
+    }
+
+    /// For how long the run was suspended between two moments, by the wall clock.
+    #[must_use]
+    pub fn suspended_between(&self, since: Timestamp, until: Timestamp) -> Duration {
+        let within = |(from, to): &(Timestamp, Option<Timestamp>)| {
+            let to = to.unwrap_or(until).min(until);
+            Duration::try_from(to.duration_since(since.max(*from))).unwrap_or_default()
+        };
+        self.suspensions.iter().map(within).sum()
     }
 }
 

@@ -69,6 +69,8 @@ pub(super) struct Begun {
     pub(super) work: Option<Work>,
     /// What became of the command that it had started last, or may have started.
     pub(super) last: Option<(Phase, Result<Reattached, ExecError>)>,
+    /// For how long the command that may run was suspended.
+    pub(super) suspended: Duration,
     /// Whether the machine was restarted since.
     pub(super) restarted: bool,
 }
@@ -234,7 +236,8 @@ impl Attempt {
                         self.tell_of_start(phase, &*running, None).await;
                     }
                     self.let_go_on(&*running).await;
-                    self.begin_clock(running.elapsed().unwrap_or_default());
+                    let suspended = self.begun.as_ref().map(|begun| begun.suspended).unwrap_or_default();
+                    self.begin_clock(running.elapsed().unwrap_or_default().saturating_sub(suspended));
                     return Ok(Command::Running(running));
                 }
                 Ok(Reattached::NeverStarted) if restarted => {
@@ -275,7 +278,19 @@ impl Attempt {
             resources: self.spec.resources.clone(),
         };
         let asked = Instant::now();
-        let running = match self.executor.start(&request).await {
+        let timeout = self.spec.limits.timeout.and_then(|timeout| asked.checked_add(timeout));
+        let started = tokio::select! {
+            biased;
+            started = self.executor.start(&request) => started,
+            // A start that hangs, for example in a file system, is given up, and leaves nothing running.
+            () = stopped_after(self.stop.clone(), self.spec.limits.grace) => {
+                return Err(Verdict::Outcome(Outcome::Cancelled));
+            }
+            () = at(self.deadline.or(timeout)) => {
+                return Err(Verdict::Outcome(Outcome::TimedOut(Clock::Wall)));
+            }
+        };
+        let running = match started {
             Ok(running) => running,
             Err(error) => {
                 let message = error_chain(&error);

@@ -93,6 +93,10 @@ impl Dispatcher {
                 let is_there = |lease: &Lease| lease.branch.is_none() || found.is_some() || !unused;
                 let recorded = record.lease.clone().filter(is_there).map(|lease| (lease, true));
                 let lease = recorded.or_else(|| Some((found?.clone(), false)));
+                let runs_since =
+                    record.commands.last().filter(|command| command.end.is_none()).map(|last| last.started);
+                let now = Timestamp::now();
+                let suspended = runs_since.map(|since| self.record.suspended_between(since, now)).unwrap_or_default();
                 let (commands, stopped, work) = (record.commands.clone(), record.stopped, record.work.clone());
                 // Where there is no worktree, nothing can have begun in it.
                 let restarted = restarted && lease.is_some();
@@ -100,7 +104,7 @@ impl Dispatcher {
                     position,
                     attempt,
                     executor,
-                    begun: Begun { lease, commands, stopped, work, last, restarted },
+                    begun: Begun { lease, commands, stopped, work, last, suspended, restarted },
                 });
             }
         }

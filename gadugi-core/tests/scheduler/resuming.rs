@@ -256,6 +256,39 @@ async fn a_command_that_was_suspended_when_its_driver_died_goes_on_when_the_run_
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_time_that_a_run_was_suspended_does_not_count_for_its_next_driver() {
+    let mut stage = Stage::new(vec![task("a", &[])])
+        .spec("a", |spec| spec.limits.timeout = Some(SECOND * 100))
+        .plays("a", ends(200, 0));
+    stage.log = FakeLog::hanging_from(6);
+    let (_control, receiver) = control();
+    tokio::time::timeout(SECOND * 150, stage.new_run().drive(receiver)).await.expect_err("it dies");
+    // All of that was an hour ago, and for most of the time the run was suspended.
+    let hour = jiff::SignedDuration::from_hours(1);
+    let mut events = stage.log.events();
+    events.iter_mut().for_each(|event| event.at -= hour);
+    let begun = events.last().expect("its start").at;
+    for (seq, kind, after) in [(6, EventKind::RunSuspended, 1), (7, EventKind::RunContinued, 141)] {
+        events.push(Event { seq, at: begun + jiff::SignedDuration::from_secs(after), kind });
+    }
+    stage.log = FakeLog::default();
+    events.into_iter().for_each(|event| stage.log.put(event));
+    let record = drive_on(&stage).await;
+    assert_eq!(record.suspended_between(begun, begun + hour), SECOND * 140);
+    assert_eq!(outcome(&record, "a"), Outcome::Succeeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_hangs_ends_with_the_timeout_or_with_a_stop() {
+    let stage = || Stage::new(vec![task("a", &[])]).plays("a", Play::HangsAtStart);
+    let timed = stage().spec("a", |spec| spec.limits.timeout = Some(SECOND * 10));
+    assert_eq!(outcome(&timed.drive().await, "a"), Outcome::TimedOut(Clock::Wall));
+    let stopped = stage();
+    let record = stopped.drive_with(async |control| control.stop_all(true));
+    assert_eq!(outcome(&record.await.expect("the run ends"), "a"), Outcome::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_that_was_being_stopped_is_stopped_by_its_next_driver() {
     let mut kinds = intended("a");
     kinds.push(EventKind::StopRequested { tasks: Vec::new(), now: false });

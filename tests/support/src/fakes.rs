@@ -30,6 +30,8 @@ pub enum Play {
     IgnoresStop,
     /// Cannot be started.
     CannotStart,
+    /// Its start never comes to an end.
+    HangsAtStart,
     /// The executor loses sight of it.
     GetsLost,
     /// The executor panics when it is started.
@@ -94,6 +96,9 @@ impl Executor for FakeExecutor {
         assert!(play != Play::Panics, "as played");
         if play == Play::CannotStart {
             return Err(ExecError::NotFound { program: "nothing".to_owned() });
+        }
+        if play == Play::HangsAtStart {
+            std::future::pending::<()>().await;
         }
         locked(&self.started).push(request.clone());
         let token = format!("{} {:?}", request.attempt, request.phase);
@@ -182,7 +187,7 @@ impl RunningTask for FakeTask {
                 self.killed().await;
                 ExitStatus::Signal(9)
             }
-            Play::GetsLost | Play::CannotStart | Play::Panics => {
+            Play::GetsLost | Play::CannotStart | Play::HangsAtStart | Play::Panics => {
                 let source = "as played".into();
                 return Err(ExecError::Watch { identity: self.identity.token.clone(), source });
             }
