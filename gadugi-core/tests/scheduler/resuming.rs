@@ -262,7 +262,8 @@ async fn the_time_that_a_run_was_suspended_does_not_count_for_its_next_driver() 
         .plays("a", ends(200, 0));
     stage.log = FakeLog::hanging_from(6);
     let (_control, receiver) = control();
-    tokio::time::timeout(SECOND * 150, stage.new_run().drive(receiver)).await.expect_err("it dies");
+    tokio::time::timeout(SECOND * 90, stage.new_run().drive(receiver)).await.expect_err("it dies");
+    tokio::time::sleep(SECOND * 60).await;
     // All of that was an hour ago, and for most of the time the run was suspended.
     let hour = jiff::SignedDuration::from_hours(1);
     let mut events = stage.log.events();
