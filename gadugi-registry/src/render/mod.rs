@@ -67,12 +67,25 @@ pub fn write_reports(run_folder: &Path, report: &Report) -> Result<WrittenReport
     })
 }
 
+/// Opens an output to read it. A task can put anything in the place of its log; what is no file is not opened,
+/// since that could wait for ever.
+///
+/// # Errors
+/// When it cannot be opened, or is no file.
+pub fn open_log(path: &Path) -> io::Result<File> {
+    if path.symlink_metadata()?.is_file() {
+        File::open(path)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"))
+    }
+}
+
 /// The end of an output, at most 16 KiB.
 ///
 /// # Errors
 /// When the file cannot be read.
 pub fn tail(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+    let mut file = open_log(path)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
     let mut bytes = Vec::new();

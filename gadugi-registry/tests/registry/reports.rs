@@ -300,3 +300,13 @@ async fn reports_are_kept_with_the_run_and_tell_where_the_logs_are() {
             .all(|entry| { !entry.expect("an entry").file_name().to_string_lossy().ends_with(".tmp") })
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn what_a_task_puts_in_the_place_of_its_log_is_not_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pipe = folder.path().join("output.log");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo starts");
+    assert!(made.success());
+    assert!(gadugi_registry::render::tail(&pipe).is_err(), "nobody writes to a pipe whose task is over");
+}
