@@ -1,4 +1,4 @@
-//! The lock that says who drives a run: an exclusive flock on a file that is never deleted.
+//! The lock that says who drives a run: an exclusive flock on a file that Gadugi never deletes.
 //!
 //! A reader finds out whether the lock is held by taking it shared for a moment, since nothing else
 //! shows a flock. A driver that comes at that moment is refused although nobody drives the run. So a
@@ -8,23 +8,59 @@
 //!
 //! The kernel lets go of a flock when its last descriptor is closed, however its process ends. The
 //! descriptor is closed on exec, so no command that is started inherits it.
+//!
+//! When somebody deletes the file, the flock is still held, on a file that nobody finds any more. So `owner.json` says
+//! which file it is on, and whoever could lock another one looks there before it believes that nobody drives the run.
+//! The driver looks at the path before it starts anything.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::durable::private;
 
 /// How many milliseconds a refused driver waits before each further try; half a second together.
 const PAUSES: [u64; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
+/// Tells the file of a lock from another one that is put at its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LockFile {
+    device: u64,
+    inode: u64,
+}
+
+impl LockFile {
+    /// The file at a path; `None` where there is none, or the system does not tell.
+    pub(crate) fn at(path: &Path) -> io::Result<Option<Self>> {
+        match path.metadata() {
+            Ok(metadata) => Ok(Self::of(&metadata)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    #[cfg(unix)]
+    fn of(metadata: &Metadata) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        Some(Self { device: metadata.dev(), inode: metadata.ino() })
+    }
+
+    #[cfg(not(unix))]
+    fn of(_: &Metadata) -> Option<Self> {
+        None
+    }
+}
+
 /// Held as long as it lives.
 #[derive(Debug)]
 pub(crate) struct RunLock {
-    /// Only to be closed.
-    _file: File,
+    path: PathBuf,
+    /// To be closed.
+    file: File,
 }
 
 impl RunLock {
@@ -45,12 +81,22 @@ impl RunLock {
         let file = private().write(true).create(true).truncate(false).open(path)?;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Some(Self { _file: file })),
+                Ok(()) => return Ok(Some(Self { path: path.to_owned(), file })),
                 Err(TryLockError::Error(error)) => return Err(error),
                 Err(TryLockError::WouldBlock) if give_up() => return Ok(None),
                 Err(TryLockError::WouldBlock) => {}
             }
         }
+    }
+
+    /// Which file is locked; `None` where the system does not tell.
+    pub(crate) fn lock_file(&self) -> io::Result<Option<LockFile>> {
+        Ok(LockFile::of(&self.file.metadata()?))
+    }
+
+    /// For somebody who has to know later whether this is still the lock that others find.
+    pub(crate) fn watch(&self) -> io::Result<LockWatch> {
+        Ok(LockWatch { path: self.path.clone(), held: self.lock_file()? })
     }
 
     /// Whether a driver holds the lock; a missing file is held by nobody.
@@ -65,6 +111,33 @@ impl RunLock {
             Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+}
+
+/// Looks whether a lock that is held is still the one that others find.
+#[derive(Debug)]
+pub(crate) struct LockWatch {
+    path: PathBuf,
+    held: Option<LockFile>,
+}
+
+impl LockWatch {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// # Errors
+    /// [`io::ErrorKind::Other`] when there is no file at its path any more, or another one.
+    pub(crate) fn look(&self) -> io::Result<()> {
+        let found = LockFile::at(&self.path)?;
+        if self.held.is_none() || found == self.held {
+            return Ok(());
+        }
+        let what = if found.is_some() { "replaced" } else { "removed" };
+        Err(io::Error::other(format!(
+            "the lock was {what} while the run was driven, so that another process may drive it too; \
+             nothing more is started, and the run can be resumed when this process has ended"
+        )))
     }
 }
 

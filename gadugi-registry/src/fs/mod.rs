@@ -27,7 +27,7 @@ use gadugi_core::{
 
 use self::ballast::{Ballast, is_full};
 use self::durable::{create_folder, create_folders, private, sync_folder};
-use self::lock::RunLock;
+use self::lock::{LockFile, RunLock};
 use self::log::{FsRunLog, unwritable};
 use self::take_over::{take_over, write_owner};
 use self::writer::Writer;
@@ -170,12 +170,13 @@ impl FsRegistry {
         create_folder(&folder.tasks()).map_err(failed(&folder.tasks()))?;
         let lock = RunLock::take(&folder.lock()).map_err(failed(&folder.lock()))?;
         let lock = lock.ok_or_else(|| held(&header.run, &folder))?;
-        write_owner(&folder)?;
+        write_owner(&folder, &lock)?;
         let journal = private().append(true).create_new(true).open(folder.journal());
         let journal = journal.map_err(failed(&folder.journal()))?;
         let ballast = Ballast::at(folder.ballast());
         ballast.make().map_err(failed(&folder.ballast()))?;
-        let writer = Writer::start(journal, folder.journal(), ballast).map_err(failed(&folder.journal()))?;
+        let watch = lock.watch().map_err(failed(&folder.lock()))?;
+        let writer = Writer::start(journal, folder.journal(), ballast, watch).map_err(failed(&folder.journal()))?;
         replace(&folder.header_copy(), json.as_bytes()).map_err(failed(&folder.header_copy()))?;
         // The last step: from here on it is a run.
         replace(&folder.header(), json.as_bytes()).map_err(failed(&folder.header()))?;
@@ -193,15 +194,14 @@ impl FsRegistry {
             return Err(no_such_run(run));
         }
         let failed = |path: PathBuf| move |source| RegistryError::Write { path, source };
-        let lock = RunLock::take(&folder.lock()).map_err(failed(folder.lock()))?;
-        let lock = lock.ok_or_else(|| held(run, &folder))?;
+        let lock = take_lock(&folder)?.ok_or_else(|| held(run, &folder))?;
         let ballast = Ballast::at(folder.ballast());
-        let history = match take_over(&folder, run) {
+        let history = match take_over(&folder, run, &lock) {
             // The ballast of the earlier driver is there for that.
             Err(RegistryError::Write { source, .. })
                 if is_full(&source) && ballast.release().map_err(failed(folder.ballast()))? =>
             {
-                take_over(&folder, run)?
+                take_over(&folder, run, &lock)?
             }
             history => history?,
         };
@@ -211,7 +211,8 @@ impl FsRegistry {
             _ => {}
         }
         let journal = private().append(true).open(folder.journal()).map_err(failed(folder.journal()))?;
-        let writer = Writer::start(journal, folder.journal(), ballast).map_err(failed(folder.journal()))?;
+        let watch = lock.watch().map_err(failed(folder.lock()))?;
+        let writer = Writer::start(journal, folder.journal(), ballast, watch).map_err(failed(folder.journal()))?;
         Ok((history, FsRunLog::new(folder, writer, lock)))
     }
 
@@ -280,7 +281,23 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn is_driven(folder: &RunFolder) -> Result<bool, RegistryError> {
-    RunLock::is_held(&folder.lock()).map_err(|source| RegistryError::Read { path: folder.lock(), source })
+    let is_driven = || Ok(RunLock::is_held(&folder.lock())? || is_driven_with_another_lock(folder)?);
+    is_driven().map_err(|source| RegistryError::Read { path: folder.lock(), source })
+}
+
+/// Whether a process drives the run whose lock somebody has deleted meanwhile.
+fn is_driven_with_another_lock(folder: &RunFolder) -> io::Result<bool> {
+    let found = LockFile::at(&folder.lock())?;
+    Ok(read_owner(folder).is_ok_and(|owner| owner.holds_another(found)))
+}
+
+/// Takes the lock of a run that exists; `None` when a process drives it.
+fn take_lock(folder: &RunFolder) -> Result<Option<RunLock>, RegistryError> {
+    let take = || {
+        // Before the lock is taken, which would make its file.
+        if is_driven_with_another_lock(folder)? { Ok(None) } else { RunLock::take(&folder.lock()) }
+    };
+    take().map_err(|source| RegistryError::Write { path: folder.lock(), source })
 }
 
 fn read_owner(folder: &RunFolder) -> Result<Owner, RegistryError> {

@@ -6,6 +6,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::lock::LockFile;
 use crate::format::{FormatError, from_json, to_json};
 
 const VERSION: u64 = 1;
@@ -28,11 +29,14 @@ pub struct Owner {
     pub version: String,
     /// Since when it drives the run.
     pub since: Timestamp,
+    /// The file that its lock is on; `None` where the system does not tell, or where an earlier version wrote this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lock: Option<LockFile>,
 }
 
 impl Owner {
     /// This process.
-    pub(crate) fn this_process() -> Self {
+    pub(crate) fn this_process(lock: Option<LockFile>) -> Self {
         let pid = std::process::id();
         Self {
             pid,
@@ -41,6 +45,7 @@ impl Owner {
             start_ticks: start_ticks(pid),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             since: Timestamp::now(),
+            lock,
         }
     }
 
@@ -49,6 +54,14 @@ impl Owner {
     /// while the run's lock is held.
     pub(crate) fn is_here(&self) -> bool {
         self.boot_id == boot_id() && self.start_ticks == start_ticks(self.pid) && self.host == host_name()
+    }
+
+    /// Whether it is another process than this one, lives, and holds the lock of its run on another file than the one
+    /// that is found now. Where the system does not tell starts and boots, nobody knows that it lives.
+    pub(crate) fn holds_another(&self, found: Option<LockFile>) -> bool {
+        let is_known = self.boot_id.is_some() && self.start_ticks.is_some();
+        let is_other = self.pid != std::process::id();
+        is_known && is_other && (self.lock.is_none() || self.lock != found) && self.is_here()
     }
 
     pub(crate) fn to_json(&self) -> Result<String, FormatError> {

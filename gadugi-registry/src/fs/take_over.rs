@@ -16,6 +16,7 @@ use super::durable::{private, replace, set_aside};
 use super::header;
 use super::journal::{self, Journal};
 use super::layout::{INTENT, RunFolder};
+use super::lock::RunLock;
 use super::log::unwritable;
 use super::owner::Owner;
 use super::rebuild::{attempt_folders, lost_end, rebuild};
@@ -23,7 +24,7 @@ use crate::format::{FormatError, StoredRun, decode, encode, encode_after};
 
 /// Reads a run whose lock this process holds, and mends its files. Before everything that it reads is known to be
 /// of no newer version, nothing is changed.
-pub(super) fn take_over(folder: &RunFolder, run: &RunId) -> Result<RunHistory, RegistryError> {
+pub(super) fn take_over(folder: &RunFolder, run: &RunId, lock: &RunLock) -> Result<RunHistory, RegistryError> {
     let header = header::read(folder, run)?;
     let mut journal = journal::read(&folder.journal())?;
     if !journal.broken
@@ -31,7 +32,7 @@ pub(super) fn take_over(folder: &RunFolder, run: &RunId) -> Result<RunHistory, R
     {
         journal.breaks(damage);
     }
-    write_owner(folder)?;
+    write_owner(folder, lock)?;
     header::mend(folder, &header)?;
     let path = folder.journal();
     let mut mended = if journal.broken {
@@ -46,9 +47,10 @@ pub(super) fn take_over(folder: &RunFolder, run: &RunId) -> Result<RunHistory, R
 }
 
 /// Says who holds the lock.
-pub(super) fn write_owner(folder: &RunFolder) -> Result<(), RegistryError> {
+pub(super) fn write_owner(folder: &RunFolder, lock: &RunLock) -> Result<(), RegistryError> {
     let path = folder.owner();
-    let json = Owner::this_process().to_json().map_err(|error| unwritable(path.clone(), error))?;
+    let lock_file = lock.lock_file().map_err(|source| RegistryError::Write { path: folder.lock(), source })?;
+    let json = Owner::this_process(lock_file).to_json().map_err(|error| unwritable(path.clone(), error))?;
     replace(&path, json.as_bytes()).map_err(|source| RegistryError::Write { path, source })?;
     crash_point("registry-owner-written");
     Ok(())

@@ -7,7 +7,8 @@
 //! When the disk is full, the ballast is removed and what was being written is written again. From then on
 //! intents are refused, so that nothing new is started, while the ends of what runs are kept as long as there
 //! is room. The line of a refused intent is written nevertheless: the numbers in the journal have no gap, and
-//! the end of that attempt has something to follow on.
+//! the end of that attempt has something to follow on. The same holds when the lock of the run is found to be another
+//! file than the one that this process has locked.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -21,6 +22,7 @@ use tokio::sync::oneshot;
 use super::ballast::{Ballast, is_full};
 use super::copies::write_copy;
 use super::durable::Unlinked;
+use super::lock::LockWatch;
 
 /// How many lines are written at once at the most, so that one write stays small.
 const BATCH: usize = 1024;
@@ -49,10 +51,10 @@ pub(crate) struct Writer {
 impl Writer {
     /// Writes to `journal`, which is open for appending at `path` and ends with a newline. The ballast is gone when
     /// the thread has ended.
-    pub(crate) fn start(journal: File, path: PathBuf, ballast: Ballast) -> io::Result<Self> {
+    pub(crate) fn start(journal: File, path: PathBuf, ballast: Ballast, lock: LockWatch) -> io::Result<Self> {
         let (queue, jobs) = mpsc::channel();
         let length = journal.metadata()?.len();
-        let mut state = State { journal, path, length, ballast, full: None, failure: None };
+        let mut state = State { journal, path, length, ballast, lock, refusing: None, failure: None };
         let thread = thread::Builder::new().name("gadugi-journal".into()).spawn(move || state.work(&jobs))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
@@ -107,8 +109,9 @@ struct State {
     /// How long the journal is. What a failed write leaves behind that is cut off.
     length: u64,
     ballast: Ballast,
-    /// Set once there was no room: intents are refused.
-    full: Option<Failure>,
+    lock: LockWatch,
+    /// Set once there was no room, or the lock was lost: intents are refused.
+    refusing: Option<Failure>,
     /// Set once a write has failed for good: nothing is written any more.
     failure: Option<Failure>,
 }
@@ -120,10 +123,10 @@ impl State {
             batch.extend(jobs.try_iter().take(BATCH - 1));
             let kept = self.keep(&batch);
             for (at, job) in batch.into_iter().enumerate() {
-                let refused = self.full.as_ref().filter(|_| job.entry.intent.is_some());
+                let refused = self.refusing.as_ref().filter(|_| job.entry.intent.is_some());
                 let result = match (&self.failure, refused) {
                     (Some(failure), _) if at >= kept => Err(failure.error()),
-                    (_, Some(full)) => Err(full.error()),
+                    (_, Some(refused)) => Err(refused.error()),
                     _ => Ok(()),
                 };
                 // Whoever dropped the ticket does not want to know.
@@ -150,7 +153,7 @@ impl State {
         crash_point("registry-journal-written");
         for (at, copy) in copies {
             if at < kept
-                && self.full.is_none()
+                && self.refusing.is_none()
                 && let Err(error) = copy.link()
             {
                 self.failure.get_or_insert_with(|| Failure::new(copy.path(), &error));
@@ -164,8 +167,13 @@ impl State {
     /// in the batch. Also says how many entries can be written then, from the first on.
     fn prepare<'a>(&mut self, batch: &'a [Job]) -> (Vec<(usize, Unlinked<'a>)>, usize) {
         let mut copies = Vec::new();
+        if batch.iter().any(|job| job.entry.intent.is_some())
+            && let Err(error) = self.lock.look()
+        {
+            self.refusing.get_or_insert_with(|| Failure::new(self.lock.path(), &error));
+        }
         for (at, job) in batch.iter().enumerate() {
-            let Some(path) = job.entry.intent.as_deref().filter(|_| self.full.is_none()) else { continue };
+            let Some(path) = job.entry.intent.as_deref().filter(|_| self.refusing.is_none()) else { continue };
             match write_copy(path, job.entry.line.as_bytes()) {
                 Ok(copy) => copies.extend(copy.map(|copy| (at, copy))),
                 Err(error) if is_full(&error) => {
@@ -182,7 +190,7 @@ impl State {
 
     /// Refuses intents from now on, and gives the room of the ballast back; says whether there was any.
     fn make_room(&mut self, path: &Path, error: &io::Error) -> bool {
-        self.full.get_or_insert_with(|| Failure::new(path, error));
+        self.refusing.get_or_insert_with(|| Failure::new(path, error));
         // Where it cannot be removed it gives no room.
         self.ballast.release().unwrap_or(false)
     }

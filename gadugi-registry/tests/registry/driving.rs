@@ -6,12 +6,12 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use gadugi_core::{Event, EventKind, Registry, RegistryError, RunLog};
+use gadugi_core::{Event, EventKind, Outcome, Registry, RegistryError, RunLog};
 use gadugi_registry::{FsRegistry, MemoryRegistry};
 use tempfile::TempDir;
 
 use crate::sample::{
-    CHILD_STATE, attempt, child_state, every_outcome, keep, let_go, simple_header, start_of_time, write,
+    CHILD_STATE, Story, attempt, child_state, every_outcome, keep, let_go, simple_header, start_of_time, write,
 };
 
 fn fresh() -> (TempDir, FsRegistry) {
@@ -115,6 +115,77 @@ async fn what_a_killed_driver_had_confirmed_is_found_and_nobody_drives_its_run()
     assert_eq!((history.driven, history.damage), (false, Vec::new()));
     assert!(history.events.len() as u64 >= last, "{} of {last}", history.events.len());
     assert_eq!(registry.owner(&run).expect("readable"), None);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_run_whose_lock_was_deleted_is_not_driven_by_a_second_process() {
+    let (folder, registry) = fresh();
+    let run = simple_header('k', 1).run;
+    let mut child = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "driving::in_a_process_that_is_killed", "--ignored", "--nocapture", "--quiet"])
+        .env(CHILD_STATE, folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("this program again");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    assert!(lines.by_ref().map_while(Result::ok).any(|line| line.starts_with("kept ")));
+    // It goes on to print.
+    let reader = thread::spawn(move || lines.map_while(Result::ok).count());
+    let lock = registry.run_folder(&run).join("lock");
+    let take = || fs::remove_file(&lock).expect("it goes");
+    let put = || fs::write(&lock, "").expect("another one");
+    let deeds: [&dyn Fn(); 2] = [&take, &put];
+    let mut seen = Vec::new();
+    for deed in deeds {
+        deed();
+        let resumed = registry.resume(&run).await.map(|_| ());
+        let owner = registry.owner(&run).expect("readable").map(|owner| owner.pid);
+        seen.push((resumed, registry.load(&run).await.expect("a run").driven, owner));
+    }
+    child.kill().expect("it runs");
+    child.wait().expect("its end");
+    reader.join().expect("no panic");
+    for (resumed, driven, owner) in seen {
+        let Err(RegistryError::Held { holder, .. }) = resumed else { panic!("it must be refused: {resumed:?}") };
+        assert!(holder.starts_with(&format!("process {}", child.id())), "{holder}");
+        assert_eq!((driven, owner), (true, Some(child.id())));
+    }
+    registry.resume(&run).await.expect("its driver has ended");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_driver_whose_lock_was_deleted_or_replaced_starts_nothing_more_and_keeps_what_ends() {
+    for (replaced, what) in [(false, "removed"), (true, "replaced")] {
+        let (_folder, registry) = fresh();
+        let header = simple_header('l', 2);
+        let mut story = Story::new(header.run.clone());
+        let (first, second) = (attempt("t1", 1), attempt("t2", 1));
+        story.then(EventKind::RunStarted).intent(&first);
+        story.over(&first, Outcome::Cancelled).intent(&second);
+        let mut log = registry.create(&header).await.expect("a new run");
+        let (intent, before) = story.events.split_last().expect("events");
+        let (end, before) = before.split_last().expect("events");
+        for event in before {
+            keep(&mut log, event).await;
+        }
+        let lock = registry.run_folder(&header.run).join("lock");
+        // The new one is there first, so that it cannot be the same file.
+        fs::write(lock.with_file_name("another"), "").expect("a file");
+        match replaced {
+            true => fs::rename(lock.with_file_name("another"), &lock).expect("it takes its place"),
+            false => fs::remove_file(&lock).expect("it goes"),
+        }
+        log.ended(end).await.expect("it is kept");
+        let error = log.intent(intent).await.expect_err("nothing is started");
+        let RegistryError::Write { path, source } = &error else { panic!("{error}") };
+        assert_eq!(*path, lock);
+        assert!(source.to_string().starts_with(&format!("the lock was {what}")), "{source}");
+        assert!(!log.attempt_folder(&second).exists());
+        drop(log);
+        assert_eq!(registry.load(&header.run).await.expect("a run").events, story.events);
+    }
 }
 
 #[tokio::test]
