@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use gadugi_core::{
-    AttemptRef, CommitId, Control, Event, ExecIdentity, Executor, Executors, Moment, Phase, Plan, RegistryError,
-    Report, RunId, RunRecord, TaskId, TaskRecord, TaskSpec, WarningKind, Worktrees, error_chain,
+    AttemptRef, CommandRef, CommitId, Control, Event, ExecError, ExecIdentity, Executor, Executors, Moment, Phase,
+    Plan, RegistryError, Report, RunId, RunRecord, TaskId, TaskRecord, TaskSpec, WarningKind, Worktrees, error_chain,
 };
 use gadugi_exec::{
     ExecutorPolicy, OutputCap, PolicyError, ShimProgram, SubprocessExecutor, SubprocessSettings, choose,
@@ -23,6 +23,9 @@ use crate::view::AttemptFolder;
 
 /// The registry that commands read and write.
 pub(crate) type Journals = FsRegistry;
+
+/// A run that nobody can begin to drive.
+pub(crate) use gadugi_registry::HeldRun;
 
 /// Reads the journal of a run as it grows.
 pub(crate) type Follower = JournalFollower;
@@ -184,9 +187,10 @@ pub(crate) fn event_line(event: &Event) -> Result<String, Box<dyn std::error::Er
     Ok(gadugi_registry::format::event_to_json(event)?)
 }
 
-/// Whether the process or container of this identity runs: `None` when only another build could tell.
-pub(crate) fn is_alive(identity: &ExecIdentity) -> Option<bool> {
-    gadugi_exec::is_alive(identity).ok()
+/// The identity of a command, if it runs now, also where nobody has recorded one. An error says why that cannot be
+/// told, as for the command of an executor that is not ours.
+pub(crate) fn running(command: &CommandRef) -> Result<Option<ExecIdentity>, ExecError> {
+    gadugi_exec::running(command)
 }
 
 /// Now, on the machine's own clock; `None` where the system does not tell.

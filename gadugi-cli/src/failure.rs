@@ -49,6 +49,11 @@ impl Failure {
         Self::new(Code::Environment, message)
     }
 
+    /// A command cannot do all that it was asked for.
+    pub(crate) fn undone(message: impl Into<String>) -> Self {
+        Self::new(Code::TaskFailed, message)
+    }
+
     /// The registry is busy or damaged.
     pub(crate) fn registry(message: impl Into<String>) -> Self {
         Self::new(Code::Registry, message)
@@ -144,7 +149,7 @@ impl From<RunError> for Failure {
         match error {
             RunError::UnknownExecutor { .. } => Self::environment(message).hint("`gadugi doctor` lists the executors"),
             RunError::Registry { .. } => {
-                Self::registry(message).hint("what the tasks made is on their branches and in their worktrees: `gadugi ps` and `git worktree list` name them")
+                Self::registry(message).hint("make room if the disk is full, then `gadugi resume` goes on with the run; what the tasks made is on their branches and in their worktrees, which `gadugi ps` and `git worktree list` name")
             }
             _ => Self::registry(message),
         }

@@ -11,5 +11,5 @@ mod memory;
 pub mod render;
 mod unseen;
 
-pub use fs::{FindError, FsRegistry, JournalFollower, Owner, StopRequest, TakenRequests};
+pub use fs::{FindError, FsRegistry, HeldRun, JournalFollower, Owner, StopRequest, TakenRequests};
 pub use memory::MemoryRegistry;

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use gadugi_core::{Event, EventSink, Report, RunRecord, TaskState};
+use gadugi_core::{Event, EventSink, Report, RunRecord};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::interval;
 
 use super::Context;
 use super::driving::code_of;
+use crate::activity::Activity;
 use crate::args::AttachArgs;
-use crate::compose::{self, Site};
+use crate::compose::Site;
 use crate::failure::{Code, Failure};
-use crate::runs::LoadedRun;
+use crate::runs::{LoadedRun, process_name};
 use crate::view::{Scene, View};
 
 /// How often the journal is looked at. Polling works on every file system.
@@ -54,11 +55,13 @@ pub(super) async fn attach(context: &Context, args: &AttachArgs) -> Result<Code,
         if seen.record.ended.is_some() {
             break End::Over;
         }
-        if !seen.driven && !runs(seen) {
-            break End::Still;
-        }
+        let running = if seen.driven { Some(Vec::new()) } else { running(&site, seen) };
+        let Some(running) = running else { break End::Still };
         if !seen.driven && !told {
-            shown.say(&format!("nobody drives run {id}, and its tasks go on; `gadugi resume {id}` takes it over"));
+            let tasks = running.join(", ");
+            shown.say(&format!(
+                "nobody drives run {id}, and its tasks go on ({tasks}); `gadugi resume {id}` takes it over"
+            ));
         }
         told = !seen.driven;
         tokio::select! {
@@ -100,12 +103,17 @@ pub(super) async fn attach(context: &Context, args: &AttachArgs) -> Result<Code,
     }
 }
 
-/// Whether a command of the run still runs, as its executor tells; what nobody can tell may run.
-fn runs(run: &LoadedRun) -> bool {
-    run.record.tasks.iter().any(|task| match &task.state {
-        TaskState::Running { identity, .. } => compose::is_alive(identity).unwrap_or(true),
-        _ => false,
-    })
+/// The tasks whose commands still run, with their processes; what nobody can tell may run. `None` when none does.
+fn running(site: &Site, run: &LoadedRun) -> Option<Vec<String>> {
+    let running = run.record.tasks.iter().filter_map(|task| {
+        let process = match site.activity(&run.record, task) {
+            Activity::Runs { identity, .. } => process_name(&identity),
+            Activity::Unknown { why, .. } => format!("unknown: {why}"),
+            Activity::Still => return None,
+        };
+        Some(format!("{}: {process}", task.task.spec.id))
+    });
+    Some(running.collect()).filter(|running: &Vec<_>| !running.is_empty())
 }
 
 async fn heard(signal: &mut Signal) {

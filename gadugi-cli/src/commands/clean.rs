@@ -3,6 +3,7 @@
 mod owners;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use gadugi_core::{
     AttemptRecord, BranchFate, BranchRelease, Lease, Pruned, Registry, Release, ReleaseRequest, RunId, RunRecord,
@@ -11,6 +12,7 @@ use gadugi_core::{
 
 use self::owners::Owners;
 use super::{Context, tasks};
+use crate::activity::Activity;
 use crate::args::CleanArgs;
 use crate::compose::{self, Site};
 use crate::config::Config;
@@ -27,16 +29,31 @@ pub(super) async fn clean(context: &Context, args: &CleanArgs) -> Result<Code, F
     let runs = runs(context, &site).await?;
     let chosen = chosen(context, &site, args, &runs).await?;
     prune(context, worktrees.as_ref(), args.dry_run).await?;
-    let owners = Owners::new(runs.values().map(|run| &run.record), &there);
     let mut code = Code::Success;
-    for record in chosen {
+    for id in &chosen {
+        // Nobody may begin to drive it or to clean it meanwhile, and what was read of it may have changed.
+        let Some(held) = hold(&site, id).await? else {
+            context.terminal.insist(&format!("error: another process drives or cleans run {id}"));
+            code = Code::TaskFailed;
+            continue;
+        };
+        let run = site.load(id).await?;
+        if let Some(failure) = not_over(&run, false) {
+            failure.print(&context.terminal);
+            code = Code::TaskFailed;
+            continue;
+        }
+        let record = &run.record;
         let Some(base) = &record.header.base else { continue };
         let worktrees = site.worktrees(&context.surroundings, &config, base)?;
+        let there = worktrees.leases().await?;
+        let owners = Owners::new(runs.values().map(|run| &run.record), &there);
         for (lease, attempt) in places(record, &there).into_iter().filter(|(lease, _)| owners.still_has(lease)) {
-            if clean_place(context, worktrees.as_ref(), lease, attempt, args).await? == Code::TaskFailed {
+            if clean_place(context, &site, worktrees.as_ref(), lease, attempt, args).await? == Code::TaskFailed {
                 code = Code::TaskFailed;
             }
         }
+        drop(held);
     }
     if args.runs.is_empty() {
         for lease in there.iter().filter(|lease| !runs.contains_key(&lease.run)) {
@@ -60,37 +77,63 @@ async fn runs(context: &Context, site: &Site) -> Result<BTreeMap<RunId, LoadedRu
     Ok(runs)
 }
 
-/// The runs to clean; one that goes on is refused when it was asked for, and passed over with `--all`.
-async fn chosen<'a>(
+/// The runs to clean; one that is not over is refused when it was asked for, and passed over with `--all`.
+async fn chosen(
     context: &Context,
     site: &Site,
     args: &CleanArgs,
-    runs: &'a BTreeMap<RunId, LoadedRun>,
-) -> Result<Vec<&'a RunRecord>, Failure> {
+    runs: &BTreeMap<RunId, LoadedRun>,
+) -> Result<Vec<RunId>, Failure> {
     if args.all {
-        for id in runs.iter().filter(|(_, run)| run.driven).map(|(id, _)| id) {
-            context.terminal.say(&format!("run {id} goes on and is left alone"));
+        let mut chosen = Vec::new();
+        for (id, run) in runs {
+            match not_over(run, run.driven) {
+                Some(failure) => {
+                    let (what, remedy) = failure.texts();
+                    context.terminal.say(&format!("{what}, and is left alone ({remedy})"));
+                }
+                None => chosen.push(id.clone()),
+            }
         }
-        return Ok(runs.values().filter(|run| !run.driven).map(|run| &run.record).collect());
+        return Ok(chosen);
     }
     let ids: Vec<RunId> = if args.runs.is_empty() {
         site.registry.list().await?.into_iter().map(|listed| listed.run).next_back().into_iter().collect()
     } else {
         args.runs.iter().map(|name| site.find(name)).collect::<Result<_, _>>()?
     };
-    let mut chosen = Vec::new();
     for id in &ids {
-        match runs.get(id) {
-            Some(run) if run.driven => {
-                return Err(Failure::registry(format!("run {id} goes on"))
-                    .hint(format!("wait for its end, or end it: gadugi stop {id}")));
-            }
-            Some(run) => chosen.push(&run.record),
-            // It cannot be read, and reading it again says why; or it began a moment ago.
-            None => drop(site.load(id).await?),
+        // One that could not be read is read again, which says why; or it began a moment ago.
+        let read_again = if runs.contains_key(id) { None } else { Some(site.load(id).await?) };
+        if let Some(failure) = read_again.as_ref().or(runs.get(id)).and_then(|run| not_over(run, run.driven)) {
+            return Err(failure);
         }
     }
-    Ok(chosen)
+    Ok(ids)
+}
+
+/// Why a run is not to be cleaned: what its tasks made so far is still needed.
+fn not_over(run: &LoadedRun, driven: bool) -> Option<Failure> {
+    let id = &run.record.header.run;
+    match (run.record.ended, driven) {
+        (Some(_), _) => None,
+        (None, true) => Some(
+            Failure::registry(format!("run {id} goes on"))
+                .hint(format!("wait for its end, or end it: gadugi stop {id}")),
+        ),
+        (None, false) => {
+            Some(Failure::undone(format!("run {id} is not over, and nobody drives it")).hint(format!(
+                "first `gadugi resume {id}`, which goes on with it, or `gadugi stop {id}`, which ends it"
+            )))
+        }
+    }
+}
+
+/// Keeps others from driving a run; `None` when somebody does. It may have to wait for a moment.
+async fn hold(site: &Site, run: &RunId) -> Result<Option<compose::HeldRun>, Failure> {
+    let (registry, run) = (Arc::clone(&site.registry), run.clone());
+    let held = tokio::task::spawn_blocking(move || registry.hold(&run)).await;
+    Ok(held.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?)
 }
 
 /// The worktrees of a run: those that its journal tells of, and those that a crash kept from being recorded.
@@ -107,15 +150,24 @@ fn places<'a>(record: &'a RunRecord, there: &'a [Lease]) -> Vec<(&'a Lease, Opti
 
 async fn clean_place(
     context: &Context,
+    site: &Site,
     worktrees: &dyn Worktrees,
     lease: &Lease,
     attempt: Option<&AttemptRecord>,
     args: &CleanArgs,
 ) -> Result<Code, Failure> {
-    if let Some(process) = attempt.and_then(alive) {
-        let path = lease.path.display();
-        context.terminal.result(&format!("kept     {path}: {process} still works there (gadugi stop ends it)\n"))?;
-        return Ok(Code::Success);
+    let path = lease.path.display();
+    match activity(site, lease, attempt) {
+        Activity::Still => {}
+        Activity::Runs { identity, .. } => {
+            let process = process_name(&identity);
+            context.terminal.result(&format!("kept     {path}: {process} still works there\n"))?;
+            return Ok(Code::Success);
+        }
+        Activity::Unknown { why, .. } => {
+            context.terminal.result(&format!("kept     {path}: it cannot be told whether it is in use: {why}\n"))?;
+            return Ok(Code::Success);
+        }
     }
     let request = ReleaseRequest { branch: BranchFate::DeleteIfMerged, discard: args.discard, dry_run: args.dry_run };
     match worktrees.release(lease, request).await {
@@ -132,11 +184,12 @@ async fn clean_place(
     }
 }
 
-/// The process of an attempt that nobody drives any more and that still runs.
-fn alive(attempt: &AttemptRecord) -> Option<String> {
-    let command = attempt.commands.last().filter(|command| command.end.is_none())?;
-    let runs = compose::is_alive(&command.identity) != Some(false);
-    runs.then(|| process_name(&command.identity))
+/// What the attempt of a worktree does. Where a crash kept the attempt from being recorded, its files tell.
+fn activity(site: &Site, lease: &Lease, attempt: Option<&AttemptRecord>) -> Activity {
+    match attempt {
+        Some(attempt) if attempt.ended.is_some() => Activity::Still,
+        _ => site.activity_of(&lease.run, &lease.attempt, attempt.map_or(&[], |attempt| &attempt.commands)),
+    }
 }
 
 fn removed(dry_run: bool) -> &'static str {

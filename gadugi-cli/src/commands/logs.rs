@@ -5,12 +5,12 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gadugi_core::{AttemptRecord, AttemptRef, Phase, TaskId, TaskState};
+use gadugi_core::{AttemptRecord, AttemptRef, Phase, TaskId};
 use tokio::time::interval;
 
 use super::Context;
 use crate::args::LogsArgs;
-use crate::compose::{self, Site};
+use crate::compose::Site;
 use crate::failure::{Code, Failure};
 use crate::runs::LoadedRun;
 use crate::terminal::harmless;
@@ -60,7 +60,7 @@ pub(super) async fn logs(context: &Context, args: &LogsArgs) -> Result<Code, Fai
         }
         if !run.run().driven {
             // Where nobody drives the run, the command itself tells whether more can come.
-            if !is_running(run.run(), &task) {
+            if !is_running(&site, run.run(), &task) {
                 unseen = true;
                 break;
             }
@@ -84,12 +84,9 @@ pub(super) async fn logs(context: &Context, args: &LogsArgs) -> Result<Code, Fai
     Ok(Code::Success)
 }
 
-/// Whether its command runs, as its executor tells; what nobody can tell may run.
-fn is_running(run: &LoadedRun, task: &TaskId) -> bool {
-    match run.record.task(task).map(|task| &task.state) {
-        Some(TaskState::Running { identity, .. }) => compose::is_alive(identity).unwrap_or(true),
-        _ => false,
-    }
+/// Whether a command of it runs; what nobody can tell may run.
+fn is_running(site: &Site, run: &LoadedRun, task: &TaskId) -> bool {
+    run.record.task(task).is_some_and(|task| site.activity(&run.record, task).may_run())
 }
 
 fn attempts<'a>(run: &'a LoadedRun, task: &TaskId) -> &'a [AttemptRecord] {

@@ -1,14 +1,16 @@
 //! `gadugi ps`: runs and their tasks, as they are now.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gadugi_core::{AttemptRecord, Registry, RunId, RunRecord, TaskRecord, TaskState};
+use gadugi_core::{AttemptRecord, Registry, RunId, RunRecord, TaskId, TaskRecord, TaskState};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Context;
+use crate::activity::Activity;
 use crate::args::PsArgs;
-use crate::compose::{self, Site};
+use crate::compose::Site;
 use crate::failure::{Code, Failure};
 use crate::runs::{LoadedRun, process_name};
 use crate::table::columns;
@@ -27,16 +29,14 @@ pub(super) async fn ps(context: &Context, args: &PsArgs) -> Result<Code, Failure
     for id in ids.iter().rev() {
         // One run that cannot be read must not hide the others.
         match site.load(id).await {
-            Ok(run) => runs.push(Seen { suspended: run.driven && site.is_suspended(id)?, run }),
+            Ok(run) => runs.push(Seen::of(&site, run)?),
             Err(failure) => context.terminal.say(&format!("warning: {}", failure.texts().0)),
         }
     }
     let latest = runs.first().map(|seen| seen.run.record.header.run.clone());
     if !args.all && args.run.is_none() {
-        // The latest run is worth a look also when it broke off and nothing of it runs any more.
-        let broke_off =
-            |Seen { run, .. }: &Seen| run.record.ended.is_none() && Some(&run.record.header.run) == latest.as_ref();
-        runs.retain(|run| run.goes_on() || broke_off(run));
+        // One that has broken off waits for somebody to go on with it or to end it, however old it is.
+        runs.retain(|seen| seen.run.record.ended.is_none());
     }
     if args.json {
         let runs: Vec<_> = runs.iter().map(RunRow::from).collect();
@@ -63,26 +63,39 @@ struct Seen {
     run: LoadedRun,
     /// Whether the process that drives it is suspended, and with it the run.
     suspended: bool,
+    /// What the tasks do, of a run that nobody drives.
+    activities: BTreeMap<TaskId, Activity>,
 }
 
 impl Seen {
+    fn of(site: &Site, run: LoadedRun) -> Result<Self, Failure> {
+        let suspended = run.driven && site.is_suspended(&run.record.header.run)?;
+        let undriven = run.record.tasks.iter().filter(|_| !run.driven);
+        let activities = undriven.map(|task| (task.task.spec.id.clone(), site.activity(&run.record, task))).collect();
+        Ok(Self { run, suspended, activities })
+    }
+
+    fn activity(&self, task: &TaskRecord) -> Option<&Activity> {
+        self.activities.get(&task.task.spec.id)
+    }
+
     /// Whether somebody drives it, or something of it still runs.
     fn goes_on(&self) -> bool {
-        self.run.driven || self.run.record.tasks.iter().any(|task| self.state(task) == "running")
+        self.run.driven || self.activities.values().any(|activity| matches!(activity, Activity::Runs { .. }))
     }
 
     /// The state of a task. Where nobody drives the run, the process itself is asked.
     fn state(&self, task: &TaskRecord) -> &'static str {
         match &task.state {
             TaskState::Finished(outcome) => outcome.word(),
-            _ if self.run.driven => task.state.word(),
-            TaskState::Running { identity, .. } => match compose::is_alive(identity) {
-                Some(true) => "running",
-                Some(false) => "ended unseen",
-                None => "unknown",
+            state => match (self.activity(task), state) {
+                (None, state) => state.word(),
+                (Some(Activity::Runs { .. }), _) => "running",
+                (Some(Activity::Unknown { .. }), _) => "unknown",
+                (Some(Activity::Still), TaskState::Running { .. }) => "ended unseen",
+                (Some(Activity::Still), TaskState::Queued | TaskState::Blocked { .. }) => "not started",
+                (Some(Activity::Still), _) => "interrupted",
             },
-            TaskState::Queued | TaskState::Blocked { .. } => "not started",
-            _ => "interrupted",
         }
     }
 
@@ -90,11 +103,11 @@ impl Seen {
         let RunRecord { tasks, ended, .. } = &self.run.record;
         let failed = tasks.iter().any(|task| task.outcome().is_some_and(|outcome| !outcome.success()));
         match (self.run.driven, ended) {
-            (true, _) if self.suspended => "suspended".to_owned(),
-            (true, _) => "running".to_owned(),
+            (true, None) if self.suspended => "suspended".to_owned(),
+            (true, None) => "running".to_owned(),
             (false, None) => "interrupted: nobody drives it".to_owned(),
-            (false, Some((_, true))) => "cancelled".to_owned(),
-            (false, Some(_)) => if failed { "failed" } else { "succeeded" }.to_owned(),
+            (_, Some((_, true))) => "cancelled".to_owned(),
+            (_, Some(_)) => if failed { "failed" } else { "succeeded" }.to_owned(),
         }
     }
 
@@ -105,7 +118,7 @@ impl Seen {
         let time = match (record.ended, record.last_event) {
             (Some((Some(wall), _)), _) => wall,
             (Some((None, _)), Some(last)) => between(since, last),
-            (None, Some(last)) if !self.run.driven => between(since, last),
+            (None, Some(last)) if !self.goes_on() => between(since, last),
             _ => between(since, Timestamp::now()),
         };
         let word = self.word();
@@ -129,7 +142,7 @@ impl Seen {
         let id = &record.header.run;
         let remedy = match (self.run.driven, record.ended) {
             (false, None) => format!("`gadugi resume {id}` goes on with it, `gadugi stop {id}` ends it\n"),
-            (true, _) if self.suspended => {
+            (true, None) if self.suspended => {
                 "it goes on with `fg` in its terminal, or by kill -CONT of its driver\n".to_owned()
             }
             _ => String::new(),
@@ -162,8 +175,10 @@ impl Seen {
         let attempt = task.last()?;
         let open = attempt.commands.last().filter(|command| command.end.is_none() && attempt.ended.is_none());
         let running = match open {
+            // It runs, and nobody has recorded since when.
+            None if matches!(self.activity(task), Some(Activity::Runs { .. })) => return None,
             None => Duration::ZERO,
-            Some(_) if self.state(task) != "running" => return None,
+            Some(_) if self.process(task).is_none() => return None,
             Some(command) => between(command.started, Timestamp::now()),
         };
         Some(attempt.command_time() + running)
@@ -171,8 +186,12 @@ impl Seen {
 
     /// Its process, while it runs.
     fn process(&self, task: &TaskRecord) -> Option<String> {
-        let TaskState::Running { identity, .. } = &task.state else { return None };
-        (self.state(task) == "running").then(|| process_name(identity))
+        match (self.activity(task), &task.state) {
+            (Some(Activity::Runs { identity, .. }), _) | (None, TaskState::Running { identity, .. }) => {
+                Some(process_name(identity))
+            }
+            _ => None,
+        }
     }
 }
 

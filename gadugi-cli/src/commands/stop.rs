@@ -3,16 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gadugi_core::{
-    AttemptRef, CommandRef, ExecError, ExecIdentity, Executor, Reattached, RunId, TaskId, TaskRecord, TaskState,
-    error_chain,
-};
+use gadugi_core::{CommandRef, ExecError, Executor, Reattached, RunId, TaskId, TaskRecord, error_chain};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::interval;
 
 use super::driving::{Driving, Show};
 use super::resume::{Taken, take_over};
 use super::{Context, tasks};
+use crate::activity::Activity;
 use crate::args::StopArgs;
 use crate::compose::{self, Site};
 use crate::config::Config;
@@ -159,15 +157,27 @@ async fn stop_what_is_left(
     let executors = compose::executors(context, &Config::default(), false);
     let mut code = Code::Success;
     for task in concerned(run, tasks) {
-        let TaskState::Running { identity, .. } = &task.state else { continue };
         let id = &task.task.spec.id;
-        let Some(command) = running_command(site, run, task, identity) else { continue };
+        let (command, identity) = match site.activity(&run.record, task) {
+            Activity::Still => continue,
+            Activity::Runs { command, identity } => (command, identity),
+            // Its own executor can tell.
+            Activity::Unknown { command, .. } if command.identity.is_some() => {
+                let Some(identity) = command.identity.clone() else { continue };
+                (command, identity)
+            }
+            Activity::Unknown { why, .. } => {
+                context.terminal.insist(&format!("error: {id}: {why}"));
+                code = Code::TaskFailed;
+                continue;
+            }
+        };
         let Some(executor) = executors.iter().find(|executor| executor.name() == identity.executor) else {
             context.terminal.insist(&format!("error: {id}: this build has no executor `{}`", identity.executor));
             code = Code::TaskFailed;
             continue;
         };
-        match stop_task(executor.as_ref(), command, task.task.spec.limits.grace, now).await {
+        match stop_task(executor.as_ref(), &command, task.task.spec.limits.grace, now).await {
             Ok(what) => context.terminal.say(&format!("{id}: {what}")),
             Err(error) => {
                 context.terminal.insist(&format!("error: {id}: {}", error_chain(&error)));
@@ -178,22 +188,13 @@ async fn stop_what_is_left(
     Ok(code)
 }
 
-/// The command of a task that runs, as executors look for it.
-fn running_command(site: &Site, run: &LoadedRun, task: &TaskRecord, identity: &ExecIdentity) -> Option<CommandRef> {
-    let last = task.last()?;
-    let run = run.record.header.run.clone();
-    let attempt = AttemptRef { task: task.task.spec.id.clone(), number: last.number };
-    let files = site.registry.attempt_folder(&run, &attempt);
-    Some(CommandRef { run, attempt, phase: last.commands.last()?.phase, files, identity: Some(identity.clone()) })
-}
-
 async fn stop_task(
     executor: &dyn Executor,
-    command: CommandRef,
+    command: &CommandRef,
     grace: Duration,
     now: bool,
 ) -> Result<&'static str, ExecError> {
-    let Reattached::Found(running) = executor.reattach(&command).await? else { return Ok("it does not run any more") };
+    let Reattached::Found(running) = executor.reattach(command).await? else { return Ok("it does not run any more") };
     running.stop(if now { Duration::ZERO } else { grace }).await?;
     running.wait().await?;
     Ok("stopped; `gadugi resume` records it and goes on with the others")

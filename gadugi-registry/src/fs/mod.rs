@@ -40,6 +40,14 @@ pub(crate) use layout::RunFolder;
 pub use owner::Owner;
 pub use requests::{StopRequest, TakenRequests};
 
+/// A run that nobody can begin to drive, as long as this lives.
+#[derive(Debug)]
+#[must_use]
+pub struct HeldRun {
+    /// Only to be dropped.
+    _lock: RunLock,
+}
+
 /// Keeps every run in a folder of its own, in files that people can read and that are described in
 /// `docs/formats.md`.
 ///
@@ -120,6 +128,21 @@ impl FsRegistry {
     /// [`RegistryError::Read`], and [`RegistryError::Write`] when one cannot be removed.
     pub fn take_requests(&self, run: &RunId) -> Result<TakenRequests, RegistryError> {
         requests::take(&self.folder(run).requests())
+    }
+
+    /// Keeps every process from driving the run as long as what it gives lives; `None` when one drives it now. What
+    /// is read of the run meanwhile stays true. Nothing is written.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoSuchRun`], and [`RegistryError::Write`] when its lock cannot be opened.
+    pub fn hold(&self, run: &RunId) -> Result<Option<HeldRun>, RegistryError> {
+        let folder = self.folder(run);
+        if !folder.is_run() {
+            return Err(no_such_run(run));
+        }
+        let lock = RunLock::take(&folder.lock());
+        let lock = lock.map_err(|source| RegistryError::Write { path: folder.lock(), source })?;
+        Ok(lock.map(|lock| HeldRun { _lock: lock }))
     }
 
     fn runs(&self) -> PathBuf {

@@ -7,7 +7,7 @@ use gadugi_core::{AttemptRecord, CommitId, Outcome, Phase, Place, Report, TaskRe
 use super::LogPath;
 use super::escape::{block, code, code_cell, inline, shell};
 use super::words::{
-    UNKNOWN, attempt_ref, attempt_time, command, count, duration, open_commands, state, task_time, totals,
+    UNKNOWN, attempt_ref, attempt_time, command, count, duration, open, open_commands, state, task_time, totals,
 };
 
 /// What a cell holds where there is nothing to know.
@@ -269,7 +269,7 @@ fn warnings(out: &mut Paragraphs, report: &Report) {
         let task = warning.task.as_ref().map(|task| format!("{}: ", code(task.as_str()))).unwrap_or_default();
         format!("{task}{} ({})", inline(&warning.message), warning.kind)
     });
-    let warnings: Vec<String> = warnings.collect();
+    let warnings: Vec<String> = open(report).into_iter().chain(warnings).collect();
     if warnings.is_empty() {
         out.add("None.");
     } else {
@@ -304,7 +304,8 @@ fn next_steps(out: &mut Paragraphs, report: &Report) {
         .filter(|task| has_commands(task) && matches!(&task.state, TaskState::Finished(outcome) if !outcome.success()));
     let logs = failed.map(|task| format!("gadugi logs {} --run {run}", shell(task.task.spec.id.as_str())));
     step("See why a task did not succeed", logs.collect());
-    step("Remove the worktrees and the merged branches", vec![format!("gadugi clean {run}")]);
+    let clean = report.record.ended.map(|_| format!("gadugi clean {run}"));
+    step("Remove the worktrees and the merged branches", clean.into_iter().collect());
     out.add("## Next steps");
     out.add(&block("sh", &steps));
 }

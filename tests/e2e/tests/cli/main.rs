@@ -2,6 +2,7 @@
 
 mod attaching;
 mod bad_input;
+mod cleaning;
 mod commands;
 mod hostile_tasks;
 #[cfg(target_os = "linux")]
