@@ -12,7 +12,7 @@ use gadugi_core::{Event, EventKind, RegistryError, RunHistory, RunId, WarningKin
 use jiff::Timestamp;
 
 use super::copies::write_copy;
-use super::durable::{private, replace, set_aside};
+use super::durable::{create_folder, private, replace, set_aside};
 use super::header;
 use super::journal::{self, Journal};
 use super::layout::{INTENT, RunFolder};
@@ -110,6 +110,11 @@ fn lines(events: &[Event]) -> Result<String, FormatError> {
 /// Gives every attempt its folder and its `intent.json`, and sets aside every other `intent.json`, which would be in
 /// the way of an attempt that is made later.
 fn mend_intents(folder: &RunFolder, events: &[Event], damage: &mut Vec<String>) -> Result<(), RegistryError> {
+    match create_folder(&folder.tasks()) {
+        Ok(()) => damage.push("tasks was missing, with the files of all attempts; it was made again".to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(source) => return Err(RegistryError::Write { path: folder.tasks(), source }),
+    }
     let mut theirs = BTreeSet::new();
     for event in events {
         let EventKind::AttemptIntended { attempt, .. } = &event.kind else { continue };

@@ -5,7 +5,7 @@ use quick_junit::{NonSuccessKind, Report as JUnit, TestCase, TestCaseStatus, Tes
 
 use super::LogTail;
 use super::escape::xml;
-use super::words::{attempt_ref, attempt_time, command, state};
+use super::words::{attempt_ref, attempt_time, command, open, state};
 
 /// A report as JUnit XML: the run is a test suite, a task is a test case.
 ///
@@ -16,6 +16,7 @@ use super::words::{attempt_ref, attempt_time, command, state};
 ///   reruns.
 /// - The time of a case is the measured time of the commands of the task's last attempt; flaky runs and
 ///   reruns have their own.
+/// - That nobody drove the run for a time, or does now, stands in the output of the suite.
 /// - `tail` gives the end of an output; what XML 1.0 cannot hold is taken out of it.
 #[must_use]
 pub fn junit(report: &Report, tail: LogTail<'_>) -> String {
@@ -27,6 +28,10 @@ pub fn junit(report: &Report, tail: LogTail<'_>) -> String {
     if let Some((Some(wall), _)) = record.ended {
         suite.set_time(wall);
     }
+    let interruptions = interruptions(report);
+    if !interruptions.is_empty() {
+        suite.set_system_out(xml(interruptions.as_bytes()));
+    }
     suite.add_test_cases(record.tasks.iter().map(|task| case(report, task, tail)));
     let mut junit = JUnit::new("gadugi");
     if let Some((Some(wall), _)) = record.ended {
@@ -34,6 +39,14 @@ pub fn junit(report: &Report, tail: LogTail<'_>) -> String {
     }
     junit.add_test_suite(suite);
     junit.to_string().expect("cannot fail because it is written to memory, from strings")
+}
+
+/// What kept the run from being driven to its end, a line each.
+fn interruptions(report: &Report) -> String {
+    let record = &report.record;
+    let past = record.interruptions.iter().map(|interruption| format!("interrupted: {interruption}\n"));
+    let remedy = format!("`gadugi resume {}` goes on with it", record.header.run);
+    past.chain(open(report).map(|open| format!("interrupted: {open}; {remedy}\n"))).collect()
 }
 
 fn case(report: &Report, task: &TaskRecord, tail: LogTail<'_>) -> TestCase {

@@ -40,6 +40,19 @@ pub(super) fn totals(totals: &Totals) -> String {
     format!("{}: {}.", count(totals.tasks as u64, "task"), parts.join(", "))
 }
 
+/// What is open in a run that nobody drives and that has not ended; `None` for every other run.
+pub(super) fn open(report: &Report) -> Option<String> {
+    if report.driven || report.record.ended.is_some() {
+        return None;
+    }
+    let open = match report.totals.unfinished as u64 {
+        0 => "its end is not recorded".to_owned(),
+        1 => "1 task is not over".to_owned(),
+        open => format!("{open} tasks are not over"),
+    };
+    Some(format!("nobody drives the run, and {open}"))
+}
+
 /// Where a task stands. Of a run that nobody drives nobody knows whether a command of it still runs.
 pub(super) fn state(report: &Report, task: &TaskRecord) -> &'static str {
     match &task.state {

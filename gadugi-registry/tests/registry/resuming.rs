@@ -170,6 +170,17 @@ async fn what_the_next_driver_writes_stands_behind_what_the_last_one_wrote() {
 }
 
 #[tokio::test]
+async fn a_run_that_lost_the_folders_of_its_attempts_is_gone_on_with_and_says_so() {
+    let left = Left::short().await;
+    fs::remove_dir_all(left.file("tasks")).expect("they go");
+    let history = left.go_on().await;
+    assert_eq!(history.events, left.events);
+    assert_eq!(history.damage, ["tasks was missing, with the files of all attempts; it was made again"]);
+    assert!(left.file("tasks/a/1/intent.json").is_file() && left.file("tasks/b/1/intent.json").is_file());
+    assert_eq!(left.go_on().await.damage, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn the_next_driver_is_the_owner() {
     let left = Left::short().await;
     fs::write(left.file("owner.json"), "not an owner any more").expect("a file");
