@@ -106,6 +106,11 @@ impl Cgroup {
         }
     }
 
+    /// How many processes are in it.
+    pub(super) fn count(&self) -> usize {
+        self.processes().map_or(0, |pids| pids.len())
+    }
+
     /// Suspends all that is in it, or lets it go on.
     pub(crate) fn freeze(&self, frozen: bool) -> io::Result<()> {
         match (self.hierarchy, frozen) {

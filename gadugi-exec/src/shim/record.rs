@@ -81,6 +81,9 @@ pub(crate) struct ExitRecord {
     pub(crate) stopped: bool,
     pub(crate) cpu_seconds: Option<f64>,
     pub(crate) peak_memory_bytes: Option<u64>,
+    /// How many processes could not be killed, where there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) left_processes: Option<u64>,
 }
 
 /// How a command ended.
@@ -149,7 +152,8 @@ impl ExitRecord {
             Status::Unknown | Status::NotStarted { .. } => ExitStatus::Unknown,
         };
         let mut end = ExecEnd::new(status, duration(self.took_seconds));
-        end.output = OutputSummary { bytes: self.output_bytes, dropped: self.dropped_bytes, leaked: self.leaked };
+        let leaked = self.leaked || self.left_processes.is_some_and(|left| left > 0);
+        end.output = OutputSummary { bytes: self.output_bytes, dropped: self.dropped_bytes, leaked };
         end.usage = ExecUsage { cpu: self.cpu_seconds.map(duration), peak_memory: self.peak_memory_bytes };
         end.stopped = self.stopped;
         end
@@ -223,6 +227,7 @@ mod tests {
             stopped: true,
             cpu_seconds: Some(0.5),
             peak_memory_bytes: None,
+            left_processes: None,
         }
     }
 
@@ -262,6 +267,17 @@ mod tests {
         assert_tells_all_damage(&exit());
         assert_tells_all_damage(&started());
         assert_tells_all_damage(&ProcRecord::Aborted);
+    }
+
+    #[test]
+    fn what_could_not_be_killed_is_told_and_need_not_be_said() {
+        let left = ExitRecord { left_processes: Some(2), ..exit() };
+        let line = seal(&left).expect("it can be written");
+        assert!(line.contains("\"left_processes\":2"), "{line}");
+        assert!(unseal::<ExitRecord>(line.as_bytes()).expect("a record").end().output.leaked);
+        let line = seal(&exit()).expect("it can be written");
+        assert!(!line.contains("left_processes"), "{line}");
+        assert!(!unseal::<ExitRecord>(line.as_bytes()).expect("a record").end().output.leaked);
     }
 
     #[test]

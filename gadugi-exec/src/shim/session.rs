@@ -36,6 +36,8 @@ pub(super) fn run() -> i32 {
 fn live() -> io::Result<()> {
     // Its starter has blocked them for it already, so that no terminal's signal comes in between.
     syscalls::block_signals();
+    // Whoever ignores SIGCHLD hands that down, and children whose end nobody hears of would be reaped unseen.
+    syscalls::reset_dispositions();
     syscalls::close_inherited();
     syscalls::set_process_name(c"gadugi-shim");
     process::setsid().ok();
@@ -175,6 +177,7 @@ impl Shim {
             stopped: end.stopped,
             cpu_seconds: Some(seconds(end.cpu)),
             peak_memory_bytes: Some(end.peak_memory).filter(|&peak| peak > inherited_memory),
+            left_processes: (end.left > 0).then_some(end.left as u64),
         };
         let line = seal(&record)?;
         // To its starter, if that is still there: the only one to learn of it when the folder is gone.
@@ -209,6 +212,7 @@ impl Shim {
             stopped: false,
             cpu_seconds: None,
             peak_memory_bytes: None,
+            left_processes: None,
         }
     }
 }

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use rustix::time::Timespec;
 
 use super::cgroup::Cgroup;
-use super::descendants::{kill_all, reap_all, signal_all, signal_children};
+use super::descendants::{self, kill_all, reap_all, terminate_but};
 use super::orders;
 use super::progress::Progress;
 use super::record::Status;
@@ -37,6 +37,8 @@ pub(super) struct End {
     pub(super) dropped_bytes: u64,
     pub(super) leaked: bool,
     pub(super) stopped: bool,
+    /// Processes that could not be killed.
+    pub(super) left: usize,
     /// Of all processes together.
     pub(super) cpu: Duration,
     /// Of the leader and of what it has waited for.
@@ -55,6 +57,8 @@ pub(super) struct Supervision<'a> {
     leader_end: Option<LeaderEnd>,
     /// Whether there are processes besides those that were reaped.
     alone: bool,
+    /// Processes that could not be killed when this was tried last.
+    left: usize,
     cpu: Duration,
     stop: Stop,
 }
@@ -84,7 +88,7 @@ impl<'a> Supervision<'a> {
     ) -> Self {
         let stop = Stop::NotAsked;
         let (leader_end, alone, cpu) = (None, false, Duration::ZERO);
-        Self { leader, signals, starter, cgroup, limits, leader_end, alone, cpu, stop }
+        Self { leader, signals, starter, cgroup, limits, leader_end, alone, left: 0, cpu, stop }
     }
 
     /// Until nothing of the command is left.
@@ -143,7 +147,7 @@ impl<'a> Supervision<'a> {
         drop(output);
         self.kill_rest();
         let stopped = !matches!(self.stop, Stop::NotAsked);
-        let cpu = self.cpu;
+        let (cpu, left) = (self.cpu, self.left);
         let kept = log.finish();
         let end = self.leader_end.unwrap_or_else(|| LeaderEnd::unknown(Instant::now()));
         Ok(End {
@@ -153,6 +157,7 @@ impl<'a> Supervision<'a> {
             dropped_bytes: bytes - kept,
             leaked,
             stopped,
+            left,
             cpu,
             peak_memory: end.peak_memory,
             progress,
@@ -199,6 +204,11 @@ impl<'a> Supervision<'a> {
                         // What has another user stays, and is found later by where it comes from.
                         kill_process_group(pid, Signal::KILL).ok();
                     }
+                    if matches!(self.stop, Stop::Asked { .. }) {
+                        // Its group was asked. What has left that was spared, as the leader may have had it end
+                        // in good order; now it is to end by itself.
+                        terminate_but(self.leader);
+                    }
                     self.leader_end = Some(match wait4(pid) {
                         Ok(reaped) => {
                             self.cpu += reaped.cpu;
@@ -237,6 +247,11 @@ impl<'a> Supervision<'a> {
             Stop::NotAsked => {
                 self.stop = Stop::Asked { kill_at };
                 self.suspend(false);
+                if self.leader_end.is_some() {
+                    // Its group was killed.
+                    terminate_but(self.leader);
+                    return;
+                }
                 self.signal(Signal::TERM);
                 // Also what the command itself has suspended is to hear it.
                 self.signal(Signal::CONT);
@@ -244,12 +259,8 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// To the command's group; to what is left when its leader is gone.
+    /// To the command's group.
     fn signal(&self, signal: Signal) {
-        if self.leader_end.is_some() {
-            signal_children(signal);
-            return;
-        }
         // What is not there or has another user cannot be signalled.
         kill_process_group(self.leader, signal).ok();
         if rustix::process::getpgid(Some(self.leader)).is_ok_and(|group| group != self.leader) {
@@ -260,7 +271,7 @@ impl<'a> Supervision<'a> {
     fn suspend(&self, suspended: bool) {
         match self.cgroup {
             Some(cgroup) if cgroup.freeze(suspended).is_ok() => {}
-            _ => signal_all(if suspended { Signal::STOP } else { Signal::CONT }),
+            _ => descendants::suspend(suspended),
         }
     }
 
@@ -287,12 +298,13 @@ impl<'a> Supervision<'a> {
             return;
         }
         let (leader, cpu, leader_end) = (self.leader, &mut self.cpu, &mut self.leader_end);
-        self.alone = kill_all(self.cgroup, self.signals, |pid, reaped| {
+        self.left = kill_all(self.cgroup, self.signals, |pid, reaped| {
             *cpu += reaped.cpu;
             if pid == leader {
                 *leader_end = Some(LeaderEnd::of(&reaped, Instant::now()));
             }
         });
+        self.alone = self.left == 0;
     }
 }
 

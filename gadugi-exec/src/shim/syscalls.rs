@@ -196,16 +196,22 @@ fn all_signals() -> libc::sigset_t {
     }
 }
 
+/// Ignores no signal any more, and handles none.
+pub(crate) fn reset_dispositions() {
+    const HIGHEST: libc::c_int = 64;
+    for signal in 1..=HIGHEST {
+        // SAFETY: the default needs no function. For numbers that are no signals, and for those that cannot be
+        // changed, the call fails and changes nothing.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// Lets this process take every signal as a new one does: nothing ignored, nothing blocked.
 pub(crate) fn reset_signals() {
-    const HIGHEST: libc::c_int = 64;
+    reset_dispositions();
     let mut none = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: the default needs no function. For numbers that are no signals, and for those that cannot be
-    // changed, the call fails and changes nothing.
+    // SAFETY: sigemptyset fills the set.
     unsafe {
-        for signal in 1..=HIGHEST {
-            libc::signal(signal, libc::SIG_DFL);
-        }
         libc::sigemptyset(none.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut());
     }

@@ -180,3 +180,30 @@ async fn a_check_has_records_of_its_own() {
         assert_eq!(task.wait().await.expect("its end is known").status, ExitStatus::Code(code));
     }
 }
+
+/// A storm of processes that nobody brings to an end by killing one after the other, without a cgroup: what is killed
+/// is made again by the others. It has a user of its own, who may have 150 processes, and ends after a quarter of a
+/// minute at the latest.
+#[tokio::test]
+async fn a_storm_that_goes_on_while_it_is_killed_is_killed() {
+    use std::os::unix::fs::PermissionsExt;
+    let storm_users_processes = || {
+        let entries = fs::read_dir("/proc").expect("procfs").flatten();
+        let status = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("status")).ok();
+        entries.filter_map(status).filter(|status| status.contains("Uid:\t54321\t")).count()
+    };
+    if !rustix::process::getuid().is_root() {
+        println!("skipped: only root can give a command another user, whose processes are limited");
+        return;
+    }
+    let scene = Scene::with(SubprocessSettings { cgroups: false, drain: Duration::from_millis(20), ..shimmed() });
+    fs::set_permissions(scene.folder(), PermissionsExt::from_mode(0o777)).expect("the folder is there");
+    let script = "touch going; \
+        setsid timeout -s KILL 15 setpriv --reuid=54321 --regid=54321 --clear-groups prlimit --nproc=150 \
+        sh -c 'storm() { while [ -e going ]; do storm & done; }; touch rages; storm' > /dev/null 2>&1 & \
+        while ! [ -e rages ]; do sleep 0.01; done; sleep 0.3; exit 3";
+    let end = scene.run(&scene.script(script)).await;
+    let left = storm_users_processes();
+    fs::remove_file(scene.folder().join("going")).expect("it was made");
+    assert_eq!((end.status, end.output.leaked, left), (ExitStatus::Code(3), false, 0));
+}

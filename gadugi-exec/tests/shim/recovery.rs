@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gadugi_core::{CommandRef, ExecError, ExecIdentity, ExecRequest, Executor, ExitStatus, Reattached};
 use gadugi_exec::{SubprocessSettings, is_alive, moment};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::processes::Process;
 use crate::scene::{Scene, printed};
@@ -86,6 +87,21 @@ async fn an_end_that_nobody_saw_is_found() {
         task.stop(Duration::ZERO).await.expect("stopping what has ended is no error");
     }
     assert!(scene.executor.start(&request).await.is_err(), "it is not started again");
+}
+
+#[tokio::test]
+async fn the_end_is_heard_also_when_the_starter_ignores_those_of_its_children() {
+    let scene = scene();
+    let script = "while ! [ -e go ]; do sleep 0.01; done; exit 7";
+    let starter = Starter::ignoring_its_children(&scene, script);
+    let task = found(&scene, &scene.script(script)).await;
+    scene.put("go", "");
+    let end = tokio::time::timeout(Duration::from_secs(20), task.wait()).await;
+    if end.is_err() {
+        kill_process(pids(&*task).1.parse().ok().and_then(Pid::from_raw).expect("a pid"), Signal::KILL).ok();
+    }
+    assert_eq!(end.expect("it is not awaited for ever").expect("its end is seen").status, ExitStatus::Code(7));
+    starter.kill();
 }
 
 /// The steps at which a shim, or its starter, can die, and what is known afterwards.

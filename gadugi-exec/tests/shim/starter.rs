@@ -31,12 +31,26 @@ impl Starter {
         if let Some(point) = crash_at {
             command.env("GADUGI_CRASH_AT", point);
         }
+        Self::begun(command)
+    }
+
+    fn begun(mut command: Command) -> Self {
         let mut process = command.spawn().expect("this test can be started");
         let said = BufReader::new(process.stdout.take().expect("it was piped"));
         // The harness says something first, on the same line.
         let token = |line: String| line.split_once("started ").map(|(_, token)| token.to_owned());
         let token = said.lines().map_while(Result::ok).find_map(token);
         Self { process, token }
+    }
+
+    /// The same by a process that ignores the ends of its children, as it had it from its own starter.
+    pub(crate) fn ignoring_its_children(scene: &Scene, script: &str) -> Self {
+        let command = Self::command(scene, script);
+        let mut ignoring = Command::new("sh");
+        ignoring.args(["-c", "trap '' CHLD; exec \"$@\"", "sh"]).arg(command.get_program()).args(command.get_args());
+        ignoring.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        ignoring.stdout(Stdio::piped()).stderr(Stdio::null());
+        Self::begun(ignoring)
     }
 
     /// The same without waiting.

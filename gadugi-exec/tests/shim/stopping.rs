@@ -188,3 +188,23 @@ async fn a_command_that_is_to_end_with_its_starter_is_stopped_when_that_is_kille
     let end = task.wait().await.expect("its end is seen");
     assert_eq!((end.status, end.stopped), (ExitStatus::Code(7), true));
 }
+
+#[tokio::test]
+async fn what_has_left_the_group_is_asked_when_the_leader_has_obeyed() {
+    for cgroups in [true, false] {
+        let scene = Scene::with(SubprocessSettings { cgroups, ..shimmed() });
+        let daemon = "trap \"echo x >> asked; exit\" TERM; touch ready; while :; do sleep 0.01; done";
+        let script =
+            format!("setsid sh -c '{daemon}' > /dev/null & while ! [ -e ready ]; do sleep 0.01; done; echo 1; wait");
+        let task = scene.start(&scene.script(&script)).await;
+        printed(&*task, 2).await;
+        // Without a request of its own it would live for an hour.
+        task.stop(LONG).await.expect("it can be stopped");
+        let end = tokio::time::timeout(Duration::from_secs(20), task.wait()).await;
+        if end.is_err() {
+            task.stop(Duration::ZERO).await.expect("it can be stopped");
+        }
+        assert_eq!(end.expect("it ends in good order").expect("its end is seen").status, TERM);
+        assert_eq!(fs::read_to_string(scene.folder().join("asked")).expect("it was asked"), "x\n");
+    }
+}
