@@ -40,6 +40,9 @@ pub(crate) use layout::RunFolder;
 pub use owner::Owner;
 pub use requests::{StopRequest, TakenRequests};
 
+/// In the folder of requests: those for the next driver.
+const NEXT: &str = "next";
+
 /// A run that nobody can begin to drive, as long as this lives.
 #[derive(Debug)]
 #[must_use]
@@ -130,6 +133,27 @@ impl FsRegistry {
         requests::take(&self.folder(run).requests())
     }
 
+    /// Leaves a request for whoever drives the run next, while nobody does. It outlives what was asked of an earlier
+    /// driver, and is on disk at the return.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoSuchRun`], [`RegistryError::Write`].
+    pub fn post_request_for_next(&self, run: &RunId, request: &StopRequest) -> Result<(), RegistryError> {
+        let folder = self.folder(run);
+        if !folder.is_run() {
+            return Err(no_such_run(run));
+        }
+        requests::post(&folder.requests().join(NEXT), request)
+    }
+
+    /// Takes what was left for this process before it drove the run, as [`take_requests`](Self::take_requests) does.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn take_requests_for_next(&self, run: &RunId) -> Result<TakenRequests, RegistryError> {
+        requests::take(&self.folder(run).requests().join(NEXT))
+    }
+
     /// Keeps every process from driving the run as long as what it gives lives; `None` when one drives it now. What
     /// is read of the run meanwhile stays true. Nothing is written.
     ///
@@ -140,9 +164,7 @@ impl FsRegistry {
         if !folder.is_run() {
             return Err(no_such_run(run));
         }
-        let lock = RunLock::take(&folder.lock());
-        let lock = lock.map_err(|source| RegistryError::Write { path: folder.lock(), source })?;
-        Ok(lock.map(|lock| HeldRun { _lock: lock }))
+        Ok(take_lock(&folder)?.map(|lock| HeldRun { _lock: lock }))
     }
 
     fn runs(&self) -> PathBuf {

@@ -141,6 +141,7 @@ async fn a_run_whose_lock_was_deleted_is_not_driven_by_a_second_process() {
         deed();
         let resumed = registry.resume(&run).await.map(|_| ());
         let owner = registry.owner(&run).expect("readable").map(|owner| owner.pid);
+        assert!(registry.hold(&run).expect("readable").is_none());
         seen.push((resumed, registry.load(&run).await.expect("a run").driven, owner));
     }
     child.kill().expect("it runs");
