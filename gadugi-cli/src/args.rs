@@ -179,18 +179,16 @@ pub(crate) struct DrivingArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {
-    /// A run's id, the beginning of one, or `latest`
-    #[arg(default_value = "latest")]
-    pub(crate) run: String,
+    /// A run's id, the beginning of one, or `latest` [default: the latest that is not over]
+    pub(crate) run: Option<String>,
     #[command(flatten)]
     pub(crate) driving: DrivingArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct AttachArgs {
-    /// A run's id, the beginning of one, or `latest`
-    #[arg(default_value = "latest")]
-    pub(crate) run: String,
+    /// A run's id, the beginning of one, or `latest` [default: the latest that is not over]
+    pub(crate) run: Option<String>,
     /// Prints every event as a line of JSON, and no report
     #[arg(long)]
     pub(crate) json: bool,
@@ -231,7 +229,7 @@ pub(crate) struct LogsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct StopArgs {
-    /// A run (an id, the beginning of one, or `latest`), and tasks of it; without a run the latest
+    /// A run (an id, the beginning of one, or `latest`), and tasks of it; without a run the latest that is not over
     #[arg(value_name = "RUN|TASK")]
     pub(crate) what: Vec<String>,
     /// Kills without grace

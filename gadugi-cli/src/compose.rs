@@ -176,6 +176,11 @@ impl Site {
     pub(crate) fn ask_to_stop(&self, run: &RunId, tasks: Vec<TaskId>, now: bool) -> Result<(), RegistryError> {
         self.registry.post_request(run, &StopRequest { tasks, now })
     }
+
+    /// Leaves a request to stop for whoever drives a run next.
+    pub(crate) fn ask_next_to_stop(&self, run: &RunId, tasks: Vec<TaskId>, now: bool) -> Result<(), RegistryError> {
+        self.registry.post_request_for_next(run, &StopRequest { tasks, now })
+    }
 }
 
 fn state_folder(repository: &Repository) -> PathBuf {
@@ -313,21 +318,26 @@ pub(crate) fn stop_requests(
     run: Arc<OnceLock<RunId>>,
     terminal: Terminal,
 ) -> impl Fn(&Control) + Send + Sync + 'static {
-    move |control| match run.get().map(|run| registry.take_requests(run)).transpose() {
+    let take = move |run: &RunId| Ok([registry.take_requests_for_next(run)?, registry.take_requests(run)?]);
+    move |control| match run.get().map(&take).transpose() {
         Ok(taken) => {
-            let taken = taken.unwrap_or_default();
-            for damage in taken.damage {
-                terminal.say(&format!("warning: {damage}"));
-            }
-            for request in taken.requests {
-                if request.tasks.is_empty() {
-                    control.stop_all(request.now);
-                } else {
-                    control.stop(request.tasks, request.now);
+            for taken in taken.into_iter().flatten() {
+                for damage in taken.damage {
+                    terminal.say(&format!("warning: {damage}"));
+                }
+                for request in taken.requests {
+                    if request.tasks.is_empty() {
+                        control.stop_all(request.now);
+                    } else {
+                        control.stop(request.tasks, request.now);
+                    }
                 }
             }
         }
-        Err(error) => terminal.say(&format!("warning: {}", error_chain(&error))),
+        Err(error) => {
+            let error: RegistryError = error;
+            terminal.say(&format!("warning: {}", error_chain(&error)));
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use gadugi_core::{Event, ExecIdentity, Registry, RegistryError, RunHistory, RunId, RunRecord, TaskId, error_chain};
 use rustix::process::Pid;
 
+use crate::commands::Context;
 use crate::compose::{Follower, Site};
 use crate::failure::Failure;
 
@@ -21,6 +22,28 @@ impl Site {
     /// All that is known of a run.
     pub(crate) async fn load(&self, run: &RunId) -> Result<LoadedRun, Failure> {
         Ok(self.load_with_events(run).await?.0)
+    }
+
+    /// The run that the user names. Without a name the latest that is not over, else the latest; it is said which,
+    /// where that is not the latest of all.
+    pub(crate) async fn find_or_unfinished(&self, context: &Context, name: Option<&str>) -> Result<RunId, Failure> {
+        if let Some(name) = name {
+            return self.find(name);
+        }
+        let latest = self.find("latest")?;
+        for listed in self.registry.list().await?.into_iter().rev() {
+            match self.load(&listed.run).await {
+                Ok(run) if run.record.ended.is_some() => {}
+                Ok(_) => {
+                    if listed.run != latest {
+                        context.terminal.say(&format!("run {} is the latest that is not over", listed.run));
+                    }
+                    return Ok(listed.run);
+                }
+                Err(failure) => context.terminal.say(&format!("warning: {}", failure.texts().0)),
+            }
+        }
+        Ok(latest)
     }
 
     /// All that is known of a run, which can then be read on.

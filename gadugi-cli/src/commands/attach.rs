@@ -36,7 +36,7 @@ enum End {
 pub(super) async fn attach(context: &Context, args: &AttachArgs) -> Result<Code, Failure> {
     let terminal = &context.terminal;
     let site = Site::open(&context.surroundings)?;
-    let id = site.find(&args.run)?;
+    let id = site.find_or_unfinished(context, args.run.as_deref()).await?;
     let unheard = |error| Failure::environment(format!("cannot listen to signals: {error}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(unheard)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(unheard)?;

@@ -110,14 +110,21 @@ struct AttemptLog {
 const PHASES: [Phase; 2] = [Phase::Main, Phase::Check];
 
 impl AttemptLog {
-    /// Begins with the last lines of the command's log, where some are asked for, else at its beginning.
+    /// Begins with the last lines of both logs together, where some are asked for, else at its beginning.
     fn open(folder: PathBuf, lines: Option<usize>) -> Result<Self, Failure> {
-        let path = folder.join(Phase::Main.output_file());
-        let start = match (lines, open(&path).map_err(|error| unreadable(&path, &error))?) {
-            (Some(lines), Some(mut file)) => last_lines(&mut file, lines).map_err(|error| unreadable(&path, &error))?,
-            _ => 0,
-        };
-        Ok(Self { folder, printed: [start, 0] })
+        let mut printed = [0; 2];
+        if let Some(mut left) = lines {
+            // From the end: the check's lines come last.
+            for (phase, printed) in PHASES.into_iter().zip(&mut printed).rev() {
+                let path = folder.join(phase.output_file());
+                let unreadable = |error: io::Error| unreadable(&path, &error);
+                let Some(mut file) = open(&path).map_err(unreadable)? else { continue };
+                let (start, found) = last_lines(&mut file, left).map_err(unreadable)?;
+                *printed = start;
+                left = left.saturating_sub(found);
+            }
+        }
+        Ok(Self { folder, printed })
     }
 
     /// Prints what has come since. The check's log follows the command's.
@@ -154,8 +161,8 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Where the last lines begin. Reads from the end, so a large log costs no more than its last lines.
-fn last_lines(file: &mut File, lines: usize) -> io::Result<u64> {
+/// Where the last lines begin, and how many there are. Reads from the end, so a large log costs no more than its last lines.
+fn last_lines(file: &mut File, lines: usize) -> io::Result<(u64, usize)> {
     let length = file.metadata()?.len();
     let mut chunk = vec![0; 64 << 10];
     let (mut end, mut found) = (length, 0);
@@ -169,12 +176,12 @@ fn last_lines(file: &mut File, lines: usize) -> io::Result<u64> {
             // The last byte of a log that ends with a line break begins no line.
             found += usize::from(place + 1 < length);
             if found == lines && place + 1 < length {
-                return Ok(place + 1);
+                return Ok((place + 1, lines));
             }
         }
         end = start;
     }
-    Ok(if lines == 0 { length } else { 0 })
+    Ok(if lines == 0 || length == 0 { (length, 0) } else { (0, found + 1) })
 }
 
 /// Prints bytes as they are, or whole lines made harmless.

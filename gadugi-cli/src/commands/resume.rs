@@ -21,7 +21,8 @@ pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> Result<Code,
         Place::Left(code) => return Ok(code),
     };
     let site = Arc::new(Site::open(&context.surroundings)?);
-    let seen = site.load(&site.find(&args.run)?).await?;
+    let id = site.find_or_unfinished(context, args.run.as_deref()).await?;
+    let seen = site.load(&id).await?;
     if let Some(code) = over(context, &site, &seen.record) {
         return Ok(code);
     }
@@ -30,7 +31,7 @@ pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> Result<Code,
     require_secrets(context, &seen)?;
     let (show, die_with_parent) = (Show::asked_for(&args.driving), args.driving.die_with_parent);
     let driving = Driving::begin(context, Arc::clone(&site), show, die_with_parent, background)?;
-    match take_over(context, &site, &seen, &config, driving, die_with_parent).await? {
+    match take_over(context, &site, &seen, &config, driving, die_with_parent, false).await? {
         Taken::Over(record) => Ok(over(context, &site, &record).unwrap_or(Code::Success)),
         Taken::Ours { driving, run, record } => driving.report(*run, *record, estimates).await,
     }
@@ -52,6 +53,7 @@ pub(super) async fn take_over(
     config: &Config,
     mut driving: Driving,
     die_with_parent: bool,
+    to_stop: bool,
 ) -> Result<Taken, Failure> {
     let id = &seen.record.header.run;
     let chosen = compose::recorded_executor(context, config, &seen.record, die_with_parent).await?;
@@ -76,7 +78,10 @@ pub(super) async fn take_over(
     let over = record.tasks.iter().filter(|task| task.state.is_finished()).count();
     driving.takes(id, &format!("run {id}: resumed, {over} of {} tasks over", record.tasks.len()))?;
     // What the driver left half made when it ended is cleared away before worktrees are looked for.
-    driving.unless_interrupted(prune(Arc::clone(&worktrees), context.terminal.clone())).await;
+    // That may have to wait for another gadugi, as stopping must not.
+    if !to_stop {
+        driving.unless_interrupted(prune(Arc::clone(&worktrees), context.terminal.clone())).await;
+    }
     let reason = chosen.reason().to_owned();
     let run = Run::resume(history, compose::moment(), chosen.into_executors(), worktrees, log).map_err(broken)?;
     Ok(Taken::Ours { driving, run: Box::new(run.reason(reason)), record: Box::new(record) })

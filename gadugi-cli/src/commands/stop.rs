@@ -33,6 +33,18 @@ pub(super) async fn stop(context: &Context, args: &StopArgs) -> Result<Code, Fai
         return ask_the_driver(context, &site, run, &tasks, args.now).await;
     }
     if !tasks.is_empty() {
+        let id = run.run().record.header.run.clone();
+        // Whoever drives the run next records what is stopped now, and does not start what has not begun.
+        site.ask_next_to_stop(&id, tasks.clone(), args.now)?;
+        if site.registry.is_driven(&id)? {
+            return ask_the_driver(context, &site, run, &tasks, args.now).await;
+        }
+        for task in concerned(run.run(), &tasks).filter(|task| !task.state.is_finished()) {
+            if !site.activity(&run.run().record, task).may_run() {
+                let task = &task.task.spec.id;
+                context.terminal.say(&format!("{task}: does not run; `gadugi resume {id}` records it as stopped"));
+            }
+        }
         return stop_what_is_left(context, &site, run.run(), &tasks, args.now).await;
     }
     match end_the_run(context, &site, run.run(), args.now).await {
@@ -54,10 +66,14 @@ pub(super) async fn stop(context: &Context, args: &StopArgs) -> Result<Code, Fai
 /// The run that is meant, and the names of its tasks. A task of the latest run comes before a run whose id only
 /// begins like it.
 async fn target(context: &Context, site: &Site, what: &[String]) -> Result<(RunId, Vec<String>), Failure> {
-    let Some((first, rest)) = what.split_first() else { return Ok((site.find("latest")?, Vec::new())) };
-    let Ok(named) = site.find(first) else { return Ok((site.find("latest")?, what.to_vec())) };
+    let Some((first, rest)) = what.split_first() else {
+        return Ok((site.find_or_unfinished(context, None).await?, Vec::new()));
+    };
+    let Ok(named) = site.find(first) else {
+        return Ok((site.find_or_unfinished(context, None).await?, what.to_vec()));
+    };
     if named.as_str() != first && first != "latest" {
-        let latest = site.find("latest")?;
+        let latest = site.find_or_unfinished(context, None).await?;
         match site.load(&latest).await {
             Ok(run) if run.task(first).is_ok() => return Ok((latest, what.to_vec())),
             Ok(_) => {}
@@ -89,6 +105,13 @@ async fn ask_the_driver(
         let over = concerned(run.run(), tasks).all(|task| task.state.is_finished());
         if !run.run().driven || (over && !tasks.is_empty()) {
             tell_outcomes(context, concerned(run.run(), tasks));
+            if !over {
+                let names: String = tasks.iter().map(|task| format!(" {task}")).collect();
+                context.terminal.insist(&format!(
+                    "the process that drove run {id} has ended before it stopped them\n\
+                     hint: `gadugi stop {id}{names}` stops them without it, `gadugi resume {id}` goes on with the run"
+                ));
+            }
             return Ok(if over { Code::Success } else { Code::TaskFailed });
         }
         if let Some(driver) = driver.filter(|driver| is_suspended(*driver)) {
@@ -126,7 +149,7 @@ async fn end_the_run(context: &Context, site: &Arc<Site>, run: &LoadedRun, now: 
         Config::default()
     });
     let driving = Driving::begin(context, Arc::clone(site), Show::Nothing, false, None)?;
-    let record = match take_over(context, site, run, &config, driving, false).await? {
+    let record = match take_over(context, site, run, &config, driving, false, true).await? {
         Taken::Over(record) => Some(*record),
         Taken::Ours { driving, run, record } => {
             driving.stop_at_once(now);

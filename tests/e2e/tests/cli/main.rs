@@ -16,4 +16,5 @@ mod stopping;
 #[cfg(target_os = "linux")]
 mod terminals;
 mod together;
+mod undriven;
 mod waiting;

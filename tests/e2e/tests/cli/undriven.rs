@@ -1,0 +1,82 @@
+//! Runs that nobody drives, among others and when they are stopped.
+
+use std::fs::File;
+
+use rustix::process::Signal;
+
+use crate::stand::{Going, Stand};
+use crate::waiting::{gated, gone, killed, open, pid};
+
+#[test]
+fn tasks_that_are_stopped_while_nobody_drives_the_run_are_not_started_by_the_next_driver() {
+    let stand = Stand::new();
+    let (a, b, c) = (gated(&stand, "a", "true"), stand.script("b", "true"), stand.script("c", "true"));
+    killed(&stand, Going::start(stand.command(&["run", "-j1", &a, &b, &c])), &["a"]);
+    stand.gadugi(&["stop", "b"]).expect(0).says(&["b: does not run", "gadugi resume"]);
+    open(&stand, "a");
+    stand.gadugi(&["resume"]).expect(1);
+    let outcomes = stand.outcomes();
+    assert_eq!(["a", "b", "c"].map(|task| outcomes[task].as_str()), ["succeeded", "cancelled", "succeeded"]);
+}
+
+#[test]
+fn a_run_that_nobody_drives_is_stopped_also_while_the_repository_is_busy() {
+    let stand = Stand::new();
+    let file = gated(&stand, "a", "true");
+    killed(&stand, Going::start(stand.command(&["run", &file])), &["a"]);
+    let lock = File::open(stand.repo.path().join(".git/gadugi/lock")).expect("it stays");
+    lock.lock().expect("nobody holds it");
+    let stop = Going::start(stand.command(&["stop", "--now"]));
+    gone(&pid(&stand, "a"));
+    lock.unlock().expect("it is ours");
+    stop.end().expect(0);
+    assert_eq!(stand.outcomes()["a"], "cancelled");
+}
+
+#[test]
+fn an_older_run_that_is_not_over_is_shown_and_resumed_without_its_name() {
+    let stand = Stand::new();
+    let file = gated(&stand, "a", "true");
+    killed(&stand, Going::start(stand.command(&["run", &file])), &["a"]);
+    let old = stand.latest_run().file_name().and_then(|name| name.to_str()).expect("an id").to_owned();
+    open(&stand, "a");
+    gone(&pid(&stand, "a"));
+    stand.gadugi(&["run", &stand.script("b", "true")]).expect(0);
+    let ps = stand.gadugi(&["ps"]).expect(0).out;
+    assert!(ps.contains(&old), "{ps}");
+    stand.gadugi(&["attach"]).expect(1).says(&["is the latest that is not over"]);
+    stand.gadugi(&["resume"]).expect(0).says(&[&old, "is the latest that is not over"]);
+    stand.gadugi(&["ps"]).expect(0).says(&["nothing is going on"]);
+}
+
+#[test]
+fn a_stop_whose_driver_dies_meanwhile_says_what_can_be_done() {
+    let stand = Stand::new();
+    let file = crate::waiting::gated_with(&stand, "a", "grace: 1h\n", "true");
+    let file = {
+        std::fs::write(
+            &file,
+            std::fs::read_to_string(&file).expect("it is there").replace("  echo $$", "  trap '' TERM\n  echo $$"),
+        )
+        .expect("it can be written");
+        file
+    };
+    let mut run = Going::start(stand.command(&["run", &file]));
+    pid(&stand, "a");
+    let stop = Going::start(stand.command(&["stop", "a"]));
+    run.until("asked to stop");
+    run.signal(Signal::KILL);
+    drop(run.end());
+    stop.end().expect(1).says(&["a: not over", "gadugi stop", "gadugi resume"]);
+    stand.gadugi(&["stop", "--now"]).expect(0);
+    gone(&pid(&stand, "a"));
+}
+
+#[test]
+fn the_last_lines_of_a_log_are_those_of_the_command_and_its_check_together() {
+    let stand = Stand::new();
+    let file = stand.task("a.md", "---\nrun: printf '1\\n2\\n3\\n'\ncheck: printf '4\\n5\\n'\n---\n# a\n");
+    stand.gadugi(&["run", &file]).expect(0);
+    assert_eq!(stand.gadugi(&["logs", "-n", "1", "a"]).expect(0).out, "5\n");
+    assert_eq!(stand.gadugi(&["logs", "-n", "3", "a"]).expect(0).out, "3\n4\n5\n");
+}
