@@ -200,7 +200,7 @@ async fn a_storm_that_goes_on_while_it_is_killed_is_killed() {
     fs::set_permissions(scene.folder(), PermissionsExt::from_mode(0o777)).expect("the folder is there");
     let script = "touch going; \
         setsid timeout -s KILL 15 setpriv --reuid=54321 --regid=54321 --clear-groups prlimit --nproc=150 \
-        sh -c 'storm() { while [ -e going ]; do storm & done; }; touch rages; storm' > /dev/null 2>&1 & \
+        perl -e 'open F, q(>rages); while (-e q(going)) { fork }' > /dev/null 2>&1 & \
         while ! [ -e rages ]; do sleep 0.01; done; sleep 0.3; exit 3";
     let end = scene.run(&scene.script(script)).await;
     let left = storm_users_processes();

@@ -46,8 +46,8 @@ impl Starter {
     /// The same by a process that ignores the ends of its children, as it had it from its own starter.
     pub(crate) fn ignoring_its_children(scene: &Scene, script: &str) -> Self {
         let command = Self::command(scene, script);
-        let mut ignoring = Command::new("sh");
-        ignoring.args(["-c", "trap '' CHLD; exec \"$@\"", "sh"]).arg(command.get_program()).args(command.get_args());
+        let mut ignoring = Command::new("bash");
+        ignoring.args(["-c", "trap '' CHLD; exec \"$@\"", "bash"]).arg(command.get_program()).args(command.get_args());
         ignoring.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         ignoring.stdout(Stdio::piped()).stderr(Stdio::null());
         Self::begun(ignoring)
