@@ -128,7 +128,7 @@ fn a_third_ctrl_c_leaves_at_once() {
     run.end().expect(130).says(&["gadugi resume"]);
     gone(&task);
     lock.unlock().expect("it is ours");
-    stand.gadugi(&["resume"]).expect(1);
+    stand.gadugi(&["resume"]).expect(130);
     assert_eq!(stand.outcomes()["a"], "cancelled");
     assert!(!stand.worktrees().join("a").exists(), "it was given back");
 }

@@ -128,8 +128,7 @@ fn a_worktree_that_a_crash_kept_from_the_journal_is_cleaned_with_its_run() {
     for file in ["proc.json", "exit.json"] {
         std::fs::remove_file(folder.join("tasks/one/1").join(file)).expect("it was there");
     }
-    let kept = stand.gadugi(&["clean"]).expect(0).out;
-    assert!(kept.contains("1 uncommitted file"), "{kept}");
+    stand.gadugi(&["clean"]).expect(1).says(&["is not over", "gadugi stop"]);
 
     let away = stand.repo.root().join("away");
     std::fs::rename(&folder, &away).expect("the run is gone");
@@ -138,6 +137,7 @@ fn a_worktree_that_a_crash_kept_from_the_journal_is_cleaned_with_its_run() {
     assert!(stand.worktrees().join("one/1.txt").exists());
     std::fs::rename(&away, &folder).expect("the run is there again");
 
+    stand.gadugi(&["stop"]).expect(0);
     stand.gadugi(&["clean", "--all", "--discard"]).expect(0);
     assert!(!stand.worktrees().join("one").exists());
     assert_eq!(stand.repo.git(&["show", &format!("refs/gadugi/trash/{run}/one:1.txt")]), "1");
