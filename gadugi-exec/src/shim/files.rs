@@ -154,9 +154,13 @@ impl ReservedExit {
         self.file.sync_data()
     }
 
-    /// Gives it its name; `false` when that is taken.
-    pub(crate) fn link(self, to: &Path) -> io::Result<bool> {
-        link(&self.path, to)
+    /// Gives it its name. What has that already is not from a shim, as there is one for each start: the command
+    /// has written it, and it does not stay.
+    pub(crate) fn link(self, to: &Path) -> io::Result<()> {
+        if !link(&self.path, to)? {
+            fs::rename(&self.path, to)?;
+        }
+        Ok(())
     }
 }
 

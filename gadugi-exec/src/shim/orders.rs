@@ -18,7 +18,14 @@ const FOR_EVER: u32 = u32::MAX;
 pub(crate) fn stop(shim: BorrowedFd<'_>, grace: Duration) -> io::Result<()> {
     // Rounded up, so that only no grace at all is none.
     let millis = u32::try_from(grace.as_nanos().div_ceil(1_000_000)).unwrap_or(FOR_EVER);
-    syscalls::queue_signal(shim, STOP, millis)?;
+    match syscalls::queue_signal(shim, STOP, millis) {
+        // No more signals can be queued for its user. One of the other kind is never dropped; it brings no grace.
+        Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {
+            // Whoever follows the shim clears away what it leaves.
+            send(shim, if grace.is_zero() { libc::SIGKILL } else { libc::SIGTERM })?;
+        }
+        queued => queued?,
+    }
     // A shim that somebody has suspended must hear it too.
     send(shim, libc::SIGCONT)
 }

@@ -34,7 +34,7 @@ struct Tail {
 impl CappedLog {
     /// Appends to the file at `path`.
     pub(crate) fn open(path: PathBuf, cap: OutputCap) -> Self {
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path).ok();
+        let file = open_regular(OpenOptions::new().append(true).create(true), &path).ok();
         Self { path, cap, file, kept: 0, tail: None }
     }
 
@@ -80,7 +80,8 @@ impl Tail {
         let mut path = log.as_os_str().to_owned();
         path.push(".tail");
         let path = PathBuf::from(path);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        let file = open_regular(OpenOptions::new().read(true).write(true).create(true), &path)?;
+        file.set_len(0)?;
         Ok(Self { path, file, cap, taken: 0 })
     }
 
@@ -122,6 +123,12 @@ impl Tail {
         }
         Ok(())
     }
+}
+
+/// A command may have put a pipe there, which would be waited for, or a link to somewhere else.
+fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = options.mode(0o600).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
 /// As `write_all`, but counts also what was written before an error.
@@ -171,6 +178,24 @@ mod tests {
         for size in 1..output.len() {
             let pieces: Vec<&[u8]> = output.chunks(size).collect();
             assert_eq!(log_of(cap, &pieces), expected, "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_the_log_or_of_its_tail_is_not_waited_for() {
+        for (name, kept) in [("output.log", 0), ("output.log.tail", 1)] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+            rustix::fs::mknodat(rustix::fs::CWD, folder.path().join(name), rustix::fs::FileType::Fifo, mode, 0)
+                .expect("a pipe");
+            let (done, is_done) = std::sync::mpsc::channel();
+            std::thread::spawn(move || {
+                let mut log = CappedLog::open(folder.path().join("output.log"), OutputCap { head: 1, tail: 4 });
+                log.write(b"abc");
+                done.send(log.finish()).expect("it is awaited");
+            });
+            let written = is_done.recv_timeout(std::time::Duration::from_secs(20));
+            assert_eq!(written, Ok(kept), "{name}");
         }
     }
 

@@ -6,6 +6,7 @@ mod environment;
 mod identity;
 mod launch;
 mod leader;
+mod private_file;
 pub(crate) mod process_table;
 mod program;
 mod pump;
@@ -108,9 +109,13 @@ impl Executor for SubprocessExecutor {
         #[cfg(target_os = "linux")]
         if let Some(shim) = settings.shim.clone() {
             let launched = spawn_blocking(move || shimmed::begin(&shim, &settings, request));
-            let launched =
-                launched.await.map_err(|source| ExecError::Start { program: name, source: Box::new(source) })??;
-            return Ok(Box::new(ShimmedTask::follow(launched.claim())));
+            let launched = launched
+                .await
+                .map_err(|source| ExecError::Start { program: name.clone(), source: Box::new(source) })??;
+            return match launched {
+                shimmed::Start::Launched(launched) => Ok(Box::new(ShimmedTask::follow(launched.claim()))),
+                shimmed::Start::Won(recovered) => recovered.into_started(&name),
+            };
         }
         let launched = spawn_blocking(move || launch(&settings, request));
         let launched =

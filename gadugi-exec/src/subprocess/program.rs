@@ -1,14 +1,14 @@
 //! Which file is executed, and with which arguments.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use gadugi_core::{ExecError, ExecRequest, Phase, Program};
 use rustix::fs::Access;
 
+use super::private_file;
 use super::start_fault::StartFault;
 
 /// Where programs are looked for when the command has no `PATH`, as in `execvp(3)`.
@@ -58,9 +58,7 @@ impl Invocation {
     /// Writes the script, if there is one. It is only the owner's to read.
     pub(super) fn write_script(&self) -> Result<(), StartFault> {
         let Some((path, text)) = &self.script else { return Ok(()) };
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+        let written = private_file::write(path, text);
         written.map_err(|source| {
             self.remove_script();
             StartFault::Script { path: path.clone(), source }

@@ -32,6 +32,9 @@ pub(super) enum StartFault {
     #[error("it has been started before: {} says so", .path.display())]
     Begun { path: PathBuf },
     #[cfg(target_os = "linux")]
+    #[error("another start of it has won, and nobody knows how that ended")]
+    Lost,
+    #[cfg(target_os = "linux")]
     #[error("cannot have it looked after by {}", .path.display())]
     Shim {
         path: PathBuf,

@@ -54,9 +54,13 @@ async fn a_command_goes_on_when_its_starter_is_killed_and_its_exit_code_is_found
 #[tokio::test]
 async fn an_end_is_found_also_where_its_folder_was_moved_to() {
     let scene = scene();
-    let script = "while ! [ -e go ]; do sleep 0.01; done; echo done; exit 7";
+    let script = "touch read; while ! [ -e go ]; do sleep 0.01; done; echo done; exit 7";
     let request = scene.script(script);
     Starter::start(&scene, script, false, None).kill();
+    // Else the shell would look for its script where that is no more.
+    while !scene.folder().join("read").exists() {
+        tokio::task::yield_now().await;
+    }
     let moved = scene.files().with_file_name("moved");
     fs::rename(scene.files(), &moved).expect("a folder can be renamed");
     scene.put("go", "");
@@ -102,6 +106,15 @@ async fn the_end_is_heard_also_when_the_starter_ignores_those_of_its_children() 
     }
     assert_eq!(end.expect("it is not awaited for ever").expect("its end is seen").status, ExitStatus::Code(7));
     starter.kill();
+}
+
+#[tokio::test]
+async fn an_end_that_the_command_has_written_itself_is_not_believed() {
+    let scene = scene();
+    let request = scene.script("echo 0 > ../files/exit.json; exit 3");
+    assert_eq!(scene.run(&request).await.status, ExitStatus::Code(3));
+    let task = found(&scene, &request).await;
+    assert_eq!(task.wait().await.expect("its end is known").status, ExitStatus::Code(3));
 }
 
 /// The steps at which a shim, or its starter, can die, and what is known afterwards.

@@ -181,7 +181,7 @@ async fn a_command_that_is_to_end_with_its_starter_is_stopped_when_that_is_kille
     let request = scene.script(script);
     let task = found(&scene, &request).await;
     // Else it would not hear it yet.
-    while scene.log() != b"ready\n" {
+    while !fs::read(scene.files().join("output.log")).is_ok_and(|log| log == b"ready\n") {
         tokio::task::yield_now().await;
     }
     starter.kill();

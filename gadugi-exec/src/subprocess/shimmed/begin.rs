@@ -1,22 +1,23 @@
 //! Starts a shim, and through it a command.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf, absolute};
+use std::path::{PathBuf, absolute};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use gadugi_core::{ExecError, ExecRequest, Phase, crash_point};
+use gadugi_core::{CommandRef, ExecError, ExecRequest, Phase, crash_point};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::io::unix::AsyncFd;
 
 use super::aftermath;
+use super::recovery::{Recovered, recover};
 use super::token::ShimToken;
 use super::watch::{Ties, Traces, Watched, listen};
 use crate::shim::files::{CommandFiles, Content, read};
@@ -25,14 +26,23 @@ use crate::shim::spec::{self, Begun, Spec, Text};
 use crate::shim::{self, orders, syscalls};
 use crate::subprocess::environment::variables;
 use crate::subprocess::launch::{check_folder, explain};
+use crate::subprocess::private_file;
 use crate::subprocess::process_table;
 use crate::subprocess::program::{Invocation, cannot_start, name_of};
 use crate::subprocess::settings::{ShimProgram, SubprocessSettings};
 use crate::subprocess::start_fault::StartFault;
+use crate::subprocess::syscalls::watch_end;
 
 /// A command that runs under a shim, and that nobody has been told of yet. Dropped before
 /// [`claim`](Self::claim), it is killed, so that a start which is given up leaves nothing running.
 pub(crate) struct Launched(Option<Watched>);
+
+/// What became of a start.
+pub(crate) enum Start {
+    Launched(Launched),
+    /// Another start of the same attempt has won, and this is what became of that.
+    Won(Recovered),
+}
 
 impl Launched {
     pub(crate) fn claim(mut self) -> Watched {
@@ -58,7 +68,7 @@ pub(crate) fn begin(
     program: &ShimProgram,
     settings: &SubprocessSettings,
     request: ExecRequest,
-) -> Result<Launched, ExecError> {
+) -> Result<Start, ExecError> {
     let name = name_of(&request);
     let os = |source: io::Error| ExecError::Start { program: name.clone(), source: Box::new(source) };
     let folder = absolute(&request.folder).map_err(os)?;
@@ -72,7 +82,7 @@ pub(crate) fn begin(
     let places = CommandFiles::of(files.clone(), request.phase);
     let generation = next_generation(&places).map_err(|fault| cannot_start(&name, fault))?;
 
-    let nonce = format!("{:016x}", RandomState::new().build_hasher().finish());
+    let nonce = new_nonce();
     variables.insert("GADUGI_NONCE".into(), nonce.clone().into());
     let mut strings = argv.iter().chain(variables.iter().flat_map(|(name, value)| [name, value]));
     if strings.any(|string| string.as_bytes().contains(&0)) {
@@ -86,7 +96,7 @@ pub(crate) fn begin(
         made.0.extend(invocation.script.iter().map(|(path, _)| path.clone()));
         if let Some((path, text)) = &prompt {
             made.0.push(path.clone());
-            write_private(path, text).map_err(|source| StartFault::File { path: path.clone(), source })?;
+            private_file::write(path, text).map_err(|source| StartFault::File { path: path.clone(), source })?;
         }
         Ok(())
     });
@@ -150,9 +160,8 @@ pub(crate) fn begin(
             child.0 = None;
             let watched =
                 Watched::new(pidfd, traces(id, leader), began, listener, Some(Ties { status, starter: input }));
-            let watched = watched.map_err(os)?;
             made.0.clear();
-            Ok(Launched(Some(watched)))
+            Ok(Start::Launched(Launched(Some(watched))))
         }
         Ok(Begun::Failed { step, errno }) => {
             shim.await_end();
@@ -168,6 +177,14 @@ pub(crate) fn begin(
             shim.await_end();
             // The script and the text belong to the start that has won.
             made.0.retain(|path| *path == progress);
+            if let Ok(Content::Sound(ProcRecord::Started(_))) = read(&places.proc(generation)) {
+                let ExecRequest { run, attempt, phase, .. } = request;
+                let command = CommandRef { run, attempt, phase, files, identity: None };
+                let won = recover(&command, None);
+                return won
+                    .map(Start::Won)
+                    .map_err(|fault| ExecError::Start { program: name, source: Box::new(fault) });
+            }
             Err(cannot_start(&name, StartFault::Begun { path: places.proc(generation) }))
         }
         Err(error) => {
@@ -203,17 +220,15 @@ fn next_generation(places: &CommandFiles) -> Result<u32, StartFault> {
     }
 }
 
+pub(super) fn new_nonce() -> String {
+    format!("{:016x}", RandomState::new().build_hasher().finish())
+}
+
 fn prompt_file(phase: Phase) -> &'static str {
     match phase {
         Phase::Check => "check-prompt.md",
         _ => "prompt.md",
     }
-}
-
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    options.open(path)?.write_all(text.as_bytes())
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -223,7 +238,8 @@ fn millis(duration: Duration) -> u64 {
 /// A shim that has not said yet what became of its start.
 struct Starting {
     child: Reaped,
-    pidfd: OwnedFd,
+    /// Known to the runtime before there is a command, so that one that runs is followed in any case.
+    pidfd: AsyncFd<OwnedFd>,
     input: Option<ChildStdin>,
     status: BufReader<ChildStdout>,
 }
@@ -263,14 +279,14 @@ impl Starting {
         let input = child.stdin.take();
         let output = child.stdout.take();
         let pid = Pid::from_child(&child);
-        match pidfd_open(pid, PidfdFlags::empty()) {
+        match pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from).and_then(watch_end) {
             Ok(pidfd) => {
                 let status = BufReader::new(output.expect("cannot fail because it was piped"));
                 Ok(Self { child: Reaped(Some(child)), pidfd, input, status })
             }
             Err(error) => {
                 drop((input, Reaped(Some(child))));
-                Err(error.into())
+                Err(error)
             }
         }
     }

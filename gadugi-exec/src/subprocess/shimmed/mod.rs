@@ -7,7 +7,7 @@ mod task;
 mod token;
 mod watch;
 
-pub(super) use self::begin::begin;
+pub(super) use self::begin::{Start, begin};
 pub(super) use self::recovery::{is_running, look, recover};
 pub(super) use self::task::ShimmedTask;
 pub(super) use self::token::ShimToken;

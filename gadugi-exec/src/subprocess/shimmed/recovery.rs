@@ -5,16 +5,20 @@ use std::os::fd::OwnedFd;
 use std::path::{PathBuf, absolute};
 use std::time::Duration;
 
-use gadugi_core::{CommandRef, ExecEnd, ExecError, Reattached};
+use gadugi_core::{CommandRef, ExecEnd, ExecError, Reattached, RunningTask};
 use rustix::process::Pid;
 use thiserror::Error;
 
 use super::aftermath;
+use super::begin::new_nonce;
 use super::task::ShimmedTask;
 use super::token::ShimToken;
 use super::watch::{Traces, Watched, listen};
 use crate::shim::files::{CommandFiles, Content, read};
 use crate::shim::record::{ExitRecord, ProcRecord, ProcessId, Started, Status, StepFault, Unsound, duration};
+use crate::subprocess::program::cannot_start;
+use crate::subprocess::start_fault::StartFault;
+use crate::subprocess::syscalls::watch_end;
 use crate::subprocess::{adoption, process_table};
 
 /// What has become of a command.
@@ -55,6 +59,16 @@ impl Recovered {
             Self::NeverStarted => Reattached::NeverStarted,
             Self::Gone(why) => Reattached::Gone { why: why.to_owned() },
         })
+    }
+}
+
+impl Recovered {
+    /// For a start that another has won: the task of that. To be called within a runtime.
+    pub(crate) fn into_started(self, name: &str) -> Result<Box<dyn RunningTask>, ExecError> {
+        match self.into_reattached()? {
+            Reattached::Found(task) => Ok(task),
+            _ => Err(cannot_start(name, StartFault::Lost)),
+        }
     }
 }
 
@@ -127,10 +141,10 @@ pub(crate) fn recover(command: &CommandRef, token: Option<ShimToken>) -> Result<
                 aftermath::sweep(&variables(command));
                 return Ok(Recovered::Gone("the record of its start is damaged"));
             }
-            (Content::Sound(ProcRecord::Aborted), None) => return Ok(Recovered::NeverStarted),
-            (Content::Absent, None) => {
-                let nonce = format!("void-{}", std::process::id());
-                if files.link_proc(generation, &nonce, &ProcRecord::Aborted).map_err(unusable)? {
+            (content @ (Content::Sound(ProcRecord::Aborted) | Content::Absent), None) => {
+                // Also after a start that was made void, another may be under way.
+                let open = if content == Content::Absent { generation } else { generation + 1 };
+                if files.link_proc(open, &new_nonce(), &ProcRecord::Aborted).map_err(unusable)? {
                     // A start that is still under way finds the name taken. What it has left is in nobody's way.
                     for nonce in files.leftover_nonces().unwrap_or_default() {
                         aftermath::tidy(&files, &nonce);
@@ -177,7 +191,8 @@ impl<'a> Sought<'a> {
         if let Some(shim) = shim {
             let began = self.began.unwrap_or_else(process_table::uptime);
             let progress = listen(&self.traces.files.progress(&self.traces.token.nonce));
-            let watched = Watched::new(shim, self.traces, began, progress, None).map_err(RecoveryFault::Processes)?;
+            let shim = watch_end(shim).map_err(RecoveryFault::Processes)?;
+            let watched = Watched::new(shim, self.traces, began, progress, None);
             return Ok(Recovered::Runs(Box::new(watched)));
         }
         // Read after it was seen that the shim has ended, so that nothing can be written any more.

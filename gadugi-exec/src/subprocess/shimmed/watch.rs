@@ -1,6 +1,6 @@
 //! Follows a command by its shim: how much it prints, and how it ended.
 
-use std::io::{self, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::{ChildStdin, ChildStdout};
@@ -20,7 +20,6 @@ use super::token::ShimToken;
 use crate::shim::files::{CommandFiles, Content, read};
 use crate::shim::record::{ExitRecord, unseal};
 use crate::subprocess::process_table;
-use crate::subprocess::syscalls::watch_end;
 
 /// Where a command has left its traces.
 #[derive(Debug, Clone)]
@@ -57,15 +56,14 @@ pub(super) struct Reins {
 }
 
 impl Watched {
-    /// To be called within a runtime.
     pub(super) fn new(
-        shim: OwnedFd,
+        shim: AsyncFd<OwnedFd>,
         traces: Traces,
         began: Duration,
         progress: Option<pipe::Receiver>,
         ties: Option<Ties>,
-    ) -> io::Result<Self> {
-        Ok(Self { shim: Arc::new(watch_end(shim)?), traces, began, progress, ties })
+    ) -> Self {
+        Self { shim: Arc::new(shim), traces, began, progress, ties }
     }
 
     /// Follows it in a background task, which ends with the shim and not before, whoever drops the reins.
@@ -122,11 +120,11 @@ impl Watched {
         let (status, starter) = ties.map(|ties| (ties.status, ties.starter)).unzip();
         let orderly = reap(shim.get_ref());
         drop(starter);
-        let exit = read(&traces.files.exit(traces.generation));
-        let recorded = match exit {
+        // What the shim says itself comes before a file that the command could have written.
+        let recorded = status.and_then(told).or_else(|| match read(&traces.files.exit(traces.generation)) {
             Ok(Content::Sound(record)) => Some(record),
-            _ => status.and_then(told),
-        };
+            _ => None,
+        });
         match recorded.filter(|record: &ExitRecord| record.nonce == traces.token.nonce) {
             Some(record) => {
                 if !orderly {
