@@ -8,6 +8,7 @@ use gadugi_core::{
     AttemptRef, CommandRef, CommitId, Control, Event, ExecError, ExecIdentity, Executor, Executors, Moment, Phase,
     Plan, RegistryError, Report, RunId, RunRecord, TaskId, TaskRecord, TaskSpec, WarningKind, Worktrees, error_chain,
 };
+use gadugi_exec::shim::Containment;
 use gadugi_exec::{
     ExecutorPolicy, OutputCap, PolicyError, ShimProgram, SubprocessExecutor, SubprocessSettings, choose,
 };
@@ -53,6 +54,11 @@ impl Site {
     /// The work tree that the user stands in.
     pub(crate) fn work_tree(&self) -> &Path {
         self.repository.work_tree()
+    }
+
+    /// The git folder that all work trees share.
+    pub(crate) fn git_folder(&self) -> &Path {
+        self.repository.common_dir()
     }
 
     /// Where the registry is.
@@ -185,6 +191,22 @@ impl Site {
 
 fn state_folder(repository: &Repository) -> PathBuf {
     repository.common_dir().join("gadugi")
+}
+
+/// Opens a log, if it is a file.
+pub(crate) fn open_log(path: &Path) -> std::io::Result<File> {
+    render::open_log(path)
+}
+
+/// How everything that a subprocess starts is found when it ends, and what would make that better, if anything.
+pub(crate) fn supervision() -> (&'static str, Option<&'static str>) {
+    let systemd = "begin gadugi in a scope of your own: systemd-run --user --scope -p Delegate=yes gadugi …";
+    match gadugi_exec::shim::containment() {
+        Containment::CgroupV2 => ("by a cgroup for each task", None),
+        Containment::CgroupV1Freezer => ("by a freezer (cgroup v1) for each task", None),
+        Containment::Descent => ("by descent, since no cgroup can be made here", Some(systemd)),
+        _ => ("by process group: tasks do not outlive gadugi on this system", Some("Linux has more")),
+    }
 }
 
 /// One event as a line of JSON, as in the journal.

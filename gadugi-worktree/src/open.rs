@@ -1,7 +1,5 @@
 //! How a repository is opened: which configuration counts, and what stands in for a missing identity.
 
-use std::env;
-use std::io;
 use std::path::Path;
 
 use gix::open::Permissions;
@@ -48,8 +46,9 @@ impl Opener {
     }
 
     /// Opens the repository whose git folder this is: that of all its worktrees, or that of one of them.
+    ///
+    /// gix opens none while the folder that this process is in does not exist, by whatever path.
     pub(crate) fn open_git_dir(&self, git_dir: &Path, overrides: &[&str]) -> Result<gix::Repository, GitError> {
-        leave_a_folder_that_is_gone(git_dir)?;
         Ok(gix::open_opts(git_dir, self.options(overrides).open_path_as_is(true))?)
     }
 
@@ -74,17 +73,5 @@ impl Opener {
         gix::open::Options::default()
             .permissions(permissions)
             .config_overrides(defaults.into_iter().chain(overrides.iter().map(|text| (*text).to_owned())))
-    }
-}
-
-/// Lets this process go to a folder that exists if the one that it is in does not any more: gix opens no repository
-/// from there, by whatever path, and whoever starts the program in a worktree cannot know when that is removed. No
-/// relative path led anywhere any more.
-fn leave_a_folder_that_is_gone(to: &Path) -> Result<(), GitError> {
-    match env::current_dir() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            env::set_current_dir(to).map_err(GitError::io("go to", to))
-        }
-        _ => Ok(()),
     }
 }

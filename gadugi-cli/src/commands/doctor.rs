@@ -127,6 +127,9 @@ async fn executors(context: &Context, config: &Config) -> Vec<Finding> {
             Err(unusable) => finding(&subject, Health::Limited, unusable.reason, unusable.remedy),
         });
     }
+    let (supervision, better) = compose::supervision();
+    let health = if better.is_some() { Health::Limited } else { Health::Good };
+    findings.push(finding("supervision", health, supervision, better.unwrap_or_default()));
     if !executors.iter().any(|executor| executor.capabilities().isolates) {
         let text = "this build has no executor that isolates tasks from this machine";
         findings.push(finding("isolation", Health::Limited, text, "run only tasks that you would run yourself"));

@@ -65,6 +65,11 @@ impl Driving {
         die_with_parent: bool,
         background: Option<Background>,
     ) -> Result<Self, Failure> {
+        // Whoever began this in a worktree cannot know when that goes, and from a folder that is gone no
+        // repository can be opened.
+        let folder = site.git_folder();
+        let moved = std::env::set_current_dir(folder);
+        moved.map_err(|error| Failure::environment(format!("cannot go to {}: {error}", folder.display())))?;
         let terminal = context.terminal.clone();
         let (control, receiver) = control();
         let run = Arc::new(OnceLock::new());

@@ -10,7 +10,7 @@ use tokio::time::interval;
 
 use super::Context;
 use crate::args::LogsArgs;
-use crate::compose::Site;
+use crate::compose::{self, Site};
 use crate::failure::{Code, Failure};
 use crate::runs::LoadedRun;
 use crate::terminal::harmless;
@@ -154,7 +154,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
 
 /// Opens a log; `None` where there is none yet.
 fn open(path: &Path) -> io::Result<Option<File>> {
-    match File::open(path) {
+    match compose::open_log(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

@@ -1,9 +1,9 @@
 //! The last line that a task has printed, read from its log.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
+use crate::compose::open_log;
 use crate::terminal::harmless;
 
 /// How much of the end of a log is looked at.
@@ -24,7 +24,7 @@ impl LogTail {
     /// The last line with something in it. A log that is not there, or cannot be read, has none: that is
     /// the view's loss only.
     pub(crate) fn line(&mut self) -> &str {
-        if let Ok(mut file) = File::open(&self.path)
+        if let Ok(mut file) = open_log(&self.path)
             && let Ok(length) = file.metadata().map(|data| data.len())
             && length != self.seen
         {
