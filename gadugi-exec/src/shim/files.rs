@@ -181,8 +181,10 @@ fn link(from: &Path, to: &Path) -> io::Result<bool> {
 
 /// Reads a record.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Content<T>> {
-    match fs::read(path) {
-        Ok(line) => Ok(match unseal(&line) {
+    // What is no file, since a task has put something else there, could be waited for in vain.
+    let is_file = path.symlink_metadata().map(|metadata| metadata.is_file());
+    match is_file.and_then(|is_file| if is_file { fs::read(path).map(Some) } else { Ok(None) }) {
+        Ok(line) => Ok(match line.as_deref().map_or(Err(Unsound::Damaged), unseal) {
             Ok(record) => Content::Sound(record),
             Err(unsound) => Content::Unsound(unsound),
         }),

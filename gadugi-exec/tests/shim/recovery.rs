@@ -347,3 +347,13 @@ mod heavy {
         assert!(found_again > 0 && started_anew > 0, "the moments are chosen well");
     }
 }
+
+#[tokio::test]
+async fn a_pipe_in_the_place_of_a_record_is_damage_and_not_waited_for() {
+    let scene = scene();
+    let mut request = scene.script("cd \"$(dirname \"$0\")\" && rm proc.json && mkfifo proc.json");
+    // Whatever belongs to the attempt is killed, so that is to be nobody else's.
+    request.run = "20261122-083355-fff".parse().expect("an id");
+    scene.start(&request).await.wait().await.expect("its end is seen");
+    assert_eq!(why_gone(&scene, &request).await, "the record of its start is damaged");
+}
