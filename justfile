@@ -15,6 +15,10 @@ test *ARGS="--workspace":
 heavy:
     cargo test --workspace -- --ignored heavy::
 
+# Kill everything at every moment and check what is left; takes a quarter of an hour
+crash *ARGS="long":
+    cargo run -p gadugi-crash -- {{ ARGS }}
+
 # What CI says about the code without running it
 lint:
     cargo fmt --all --check
