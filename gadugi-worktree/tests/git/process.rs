@@ -130,12 +130,12 @@ async fn leases(worktrees: &GitWorktrees, tasks: &str) -> Vec<Lease> {
 /// Gives back the worktree that this process is in, and makes, uses and gives back another one then.
 async fn leave(worktrees: &GitWorktrees, tasks: &str) {
     let (here, next) = tasks.split_once(' ').expect("two tasks");
+    // As whoever drives a run does: gix opens no repository from a folder that is gone.
+    std::env::set_current_dir("/").expect("a folder");
     for lease in leases(worktrees, here).await {
         let released = worktrees.release(&lease, DELETE).await.expect("a release");
         assert_eq!(released.worktree, WorktreeFate::Removed);
     }
-    // As whoever drives a run does: gix opens no repository from a folder that is gone.
-    std::env::set_current_dir("/").expect("a folder");
     for lease in create(worktrees, next).await {
         write(&lease, "work.txt", "work");
         let work = worktrees.snapshot(&lease, SnapshotRequest { commit: true }).await.expect("a snapshot");
