@@ -80,3 +80,16 @@ fn the_last_lines_of_a_log_are_those_of_the_command_and_its_check_together() {
     assert_eq!(stand.gadugi(&["logs", "-n", "1", "a"]).expect(0).out, "5\n");
     assert_eq!(stand.gadugi(&["logs", "-n", "3", "a"]).expect(0).out, "3\n4\n5\n");
 }
+
+#[test]
+fn a_run_can_be_resumed_from_within_a_worktree_of_it_that_is_given_back_meanwhile() {
+    let stand = Stand::new();
+    let first = gated(&stand, "a", "true");
+    let second = stand.task("b.md", "---\nneeds: [a]\nrun: touch made-by-b\n---\n");
+    killed(&stand, Going::start(stand.command(&["run", &first, &second])), &["a"]);
+    let resume = Going::start(stand.command_in(&stand.worktrees().join("a"), &["resume"]));
+    open(&stand, "a");
+    resume.end().expect(0);
+    assert!(!stand.worktrees().join("a").exists(), "it was given back");
+    assert_eq!(stand.outcomes()["b"], "succeeded");
+}
