@@ -15,7 +15,7 @@ use super::record::{CgroupRecord, Hierarchy};
 /// How long is waited for the kernel to do what it was told.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Between two looks at a file that tells of no change by itself.
+/// Between two looks at what does not tell of a change by itself, as most of a cgroup's files do not.
 const LOOK: Duration = Duration::from_millis(1);
 
 /// A cgroup that is named after a nonce. Whoever has made it removes it by dropping this.

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -89,17 +90,23 @@ async fn in_a_process_that_is_killed() {
     }
 }
 
+/// A process that drives a run in this folder until it is killed.
+#[cfg(unix)]
+fn driver_in_a_process(folder: &Path) -> Child {
+    Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "driving::in_a_process_that_is_killed", "--ignored", "--nocapture", "--quiet"])
+        .env(CHILD_STATE, folder)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("this program again")
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn what_a_killed_driver_had_confirmed_is_found_and_nobody_drives_its_run() {
     let (folder, registry) = fresh();
     let run = simple_header('k', 1).run;
-    let mut child = Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", "driving::in_a_process_that_is_killed", "--ignored", "--nocapture", "--quiet"])
-        .env(CHILD_STATE, folder.path())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("this program again");
+    let mut child = driver_in_a_process(folder.path());
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     let mut kept = |wanted: u64| {
         let seen = lines.by_ref().map_while(Result::ok).filter_map(|line| line.strip_prefix("kept ")?.parse().ok());
@@ -122,12 +129,7 @@ async fn what_a_killed_driver_had_confirmed_is_found_and_nobody_drives_its_run()
 async fn a_run_whose_lock_was_deleted_is_not_driven_by_a_second_process() {
     let (folder, registry) = fresh();
     let run = simple_header('k', 1).run;
-    let mut child = Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", "driving::in_a_process_that_is_killed", "--ignored", "--nocapture", "--quiet"])
-        .env(CHILD_STATE, folder.path())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("this program again");
+    let mut child = driver_in_a_process(folder.path());
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     assert!(lines.by_ref().map_while(Result::ok).any(|line| line.starts_with("kept ")));
     // It goes on to print.

@@ -4,22 +4,10 @@ use rustix::process::Signal;
 
 use crate::hostile_tasks::is_alive;
 use crate::stand::{Going, Stand};
+use crate::waiting::pid;
 
 fn slow(stand: &Stand, name: &str) -> String {
     stand.script(name, &format!("echo $$ > ../../pid-{name}\necho half > half.txt\necho begun\nsleep 600"))
-}
-
-fn pid(stand: &Stand, name: &str) -> String {
-    let file = stand.repo.root().join(format!("pid-{name}"));
-    loop {
-        // It is written right after the command has started.
-        if let Ok(pid) = std::fs::read_to_string(&file)
-            && pid.ends_with('\n')
-        {
-            return pid;
-        }
-        std::thread::yield_now();
-    }
 }
 
 #[test]
