@@ -269,62 +269,81 @@ impl Chosen {
     }
 }
 
-/// Chooses by the configured policy, and probes every executor that a task asks for.
+/// Chooses by the configured policy, and probes every executor that a task asks for. A task that leaves the choice to
+/// `auto` gets the name of what is chosen for it.
 pub(crate) async fn choose_executor(
     context: &Context,
     config: &Config,
-    plan: &Plan,
+    plan: &mut Plan,
     die_with_parent: bool,
 ) -> Result<Chosen, Failure> {
     let Ok(policy) = config.executor.parse::<ExecutorPolicy>();
-    choose_by(&policy, executors(context, config, die_with_parent), plan).await
+    choose_by(&policy, executors(context, config, die_with_parent), plan, config).await
 }
 
 /// The executors of a run that has begun before. Its tasks get the one again that was chosen then, never
-/// another: what began in a container is not repeated on this machine. Where the run broke off before it was
-/// chosen, nothing has begun, and it is chosen as for a new run.
+/// another: what began in a container is not repeated on this machine.
 pub(crate) async fn recorded_executor(
     context: &Context,
     config: &Config,
     record: &RunRecord,
     die_with_parent: bool,
 ) -> Result<Chosen, Failure> {
-    let chosen = record.executor.as_ref().map(|(name, _)| name);
+    let chosen = record.executor.as_ref().map(|(name, _)| name).or(record.header.executor.as_ref());
     // A damaged journal may have lost the choice and not what came of it.
     let of_task = |task: &TaskRecord| Some(task.last().filter(|_| task.task.spec.executor.is_none())?.executor.clone());
     let policy = match chosen.cloned().or_else(|| record.tasks.iter().find_map(of_task)) {
         Some(name) => ExecutorPolicy::Named(name),
-        None => return choose_executor(context, config, &record.header.plan, die_with_parent).await,
+        // Nothing has begun.
+        None => config.executor.parse().unwrap_or_else(|never| match never {}),
     };
-    let chosen = choose_by(&policy, executors(context, config, die_with_parent), &record.header.plan).await;
+    let mut plan = record.header.plan.clone();
+    let chosen = choose_by(&policy, executors(context, config, die_with_parent), &mut plan, config).await;
     chosen.map_err(|failure| failure.about(format!("run {} cannot be resumed", record.header.run)))
 }
 
-async fn choose_by(policy: &ExecutorPolicy, available: Vec<Arc<dyn Executor>>, plan: &Plan) -> Result<Chosen, Failure> {
-    let choice = choose(policy, &available).await.map_err(no_executor)?;
+async fn choose_by(
+    policy: &ExecutorPolicy,
+    available: Vec<Arc<dyn Executor>>,
+    plan: &mut Plan,
+    config: &Config,
+) -> Result<Chosen, Failure> {
+    let undecided: Vec<&TaskSpec> =
+        plan.tasks().iter().map(|task| &task.spec).filter(|spec| spec.executor.is_none()).collect();
+    let choice = choose(policy, &available, &undecided).await.map_err(no_executor)?;
     let mut warnings = Vec::new();
     if choice.fell_back {
         warnings.push((WarningKind::Fallback, format!("tasks run by {}: {}", choice.executor.name(), choice.reason)));
     }
-    for task in plan.tasks() {
-        let executor = match &task.spec.executor {
-            None => Arc::clone(&choice.executor),
+    for position in 0..plan.tasks().len() {
+        let spec = &plan.tasks()[position].spec;
+        let (executor, is_left_to_us) = match &spec.executor {
+            None => (Arc::clone(&choice.executor), false),
             Some(name) => {
-                let choice = choose(&ExecutorPolicy::Named(name.clone()), &available).await;
-                choice.map_err(no_executor)?.executor
+                let Ok(policy) = name.parse::<ExecutorPolicy>();
+                let choice = choose(&policy, &available, &[spec]).await.map_err(no_executor)?;
+                if choice.fell_back {
+                    let message = format!("{} runs by {}: {}", spec.id, choice.executor.name(), choice.reason);
+                    warnings.push((WarningKind::Fallback, message));
+                }
+                (choice.executor, policy == ExecutorPolicy::Auto)
             }
         };
-        warnings.extend(not_held(&task.spec, &*executor).map(|message| (WarningKind::NotHeld, message)));
+        warnings.extend(not_held(spec, &*executor, config).map(|message| (WarningKind::NotHeld, message)));
+        if is_left_to_us {
+            plan.set_executor(position, executor.name().to_owned());
+        }
     }
     let others = available.into_iter().filter(|executor| executor.name() != choice.executor.name()).collect();
     Ok(Chosen { default: choice.executor, others, reason: choice.reason, warnings })
 }
 
-/// What a task asks for and its executor does not hold.
-fn not_held(task: &TaskSpec, executor: &dyn Executor) -> Option<String> {
+/// What a task asks for and its executor does not hold. The image of the configuration is one for those tasks that
+/// come into containers.
+fn not_held(task: &TaskSpec, executor: &dyn Executor, config: &Config) -> Option<String> {
     let (resources, can) = (&task.resources, executor.capabilities());
     let asked = [
-        ("image", resources.image.is_some() && !can.images),
+        ("image", resources.image.is_some() && resources.image != config.image && !can.images),
         ("memory", resources.memory.is_some() && !can.limits_resources),
         ("cpus", resources.cpus.is_some() && !can.limits_resources),
     ];

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::event::Phase;
 use crate::id::{AttemptRef, RunId};
-use crate::task::{Program, Resources};
+use crate::task::{Program, Resources, TaskSpec};
 
 /// Everything that an executor needs to run one command of an attempt.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +39,20 @@ pub struct ExecRequest {
     pub files: PathBuf,
     /// What a container gets.
     pub resources: Resources,
+    /// What an executor with [`Capabilities::mounts`] shows the command of this machine, besides [`folder`](Self::folder),
+    /// which it may always write, at the same path. Others need not look at it.
+    pub mounts: Vec<Mount>,
+}
+
+/// A file or folder of this machine that a command sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Where it is here.
+    pub source: PathBuf,
+    /// Where the command sees it. It covers what is there.
+    pub target: PathBuf,
+    /// Whether the command may change it.
+    pub writable: bool,
 }
 
 /// Says to a later process which running command is meant: the executor's name and a token that only
@@ -75,6 +89,9 @@ pub enum ExitStatus {
     Code(i32),
     /// This signal ended it.
     Signal(i32),
+    /// It did not end well, and it, or something that it had started, was killed for needing more memory than it
+    /// may have.
+    OutOfMemory,
     /// It has ended, and nobody can say how.
     Unknown,
 }
@@ -92,6 +109,7 @@ impl fmt::Display for ExitStatus {
         match self {
             Self::Code(code) => write!(f, "exit code {code}"),
             Self::Signal(signal) => write!(f, "signal {signal}"),
+            Self::OutOfMemory => f.write_str("out of memory"),
             Self::Unknown => f.write_str("unknown exit"),
         }
     }
@@ -198,6 +216,9 @@ pub struct Capabilities {
     pub limits_resources: bool,
     /// It runs a task in [`Resources::image`].
     pub images: bool,
+    /// Of this machine it shows a command nothing but its folder and [`ExecRequest::mounts`], so that git works there only by
+    /// what [`Worktrees::isolate`](crate::Worktrees::isolate) prepares.
+    pub mounts: bool,
 }
 
 /// Runs commands: as processes of this machine, in containers, or anywhere else.
@@ -228,12 +249,42 @@ pub trait Executor: Send + Sync {
         Capabilities::default()
     }
 
+    /// Whether it can run this task now, for example because the task's image is there. Asked before a run begins, of
+    /// an executor that has answered its [`probe`](Executor::probe).
+    ///
+    /// # Errors
+    /// [`Unusable`] with the reason and the remedy.
+    async fn accepts(&self, task: &TaskSpec) -> Result<(), Unusable> {
+        let _ = task;
+        Ok(())
+    }
+
+    /// Under which terms it would run this task, as names and values for people: the image, limits, what is taken
+    /// from it. Nothing, unless an implementer says otherwise.
+    fn terms(&self, task: &TaskSpec) -> Vec<(String, String)> {
+        let _ = task;
+        Vec::new()
+    }
+
     /// Starts a command. The output goes to `output.log` in [`ExecRequest::files`] from the first byte on,
     /// whatever bytes they are; a log that cannot be written is no error and drops what it cannot keep.
     ///
     /// # Errors
     /// [`ExecError::NotFound`] and [`ExecError::Start`].
     async fn start(&self, request: &ExecRequest) -> Result<Box<dyn RunningTask>, ExecError>;
+
+    /// Whether a command runs now, by whatever process it was started: its identity, also where nobody has recorded
+    /// one. It changes nothing.
+    ///
+    /// # Errors
+    /// [`ExecError::Identity`], and [`ExecError::Watch`] when it cannot be told, as for every executor that does not
+    /// implement this.
+    async fn running(&self, command: &CommandRef) -> Result<Option<ExecIdentity>, ExecError> {
+        let identity =
+            command.identity.as_ref().map_or_else(|| command.attempt.to_string(), |known| known.token.clone());
+        let source = format!("the executor `{}` does not tell what runs", self.name());
+        Err(ExecError::Watch { identity, source: source.into() })
+    }
 
     /// Finds a command again that another process has started, or was about to start when it ended. After
     /// [`Reattached::NeverStarted`] it is certain that nothing of that start will ever run, also if it is

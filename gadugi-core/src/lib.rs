@@ -35,7 +35,7 @@ pub use error_chain::error_chain;
 pub use event::{Event, EventKind, Moment, Phase, StopReason, WarningKind};
 pub use executor::{
     Capabilities, CommandRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, ExecUsage, Executor, Executors,
-    ExitStatus, OutputSummary, Reattached, RunningTask, Unusable,
+    ExitStatus, Mount, OutputSummary, Reattached, RunningTask, Unusable,
 };
 pub use id::{AttemptNo, AttemptRef, BranchName, CommitId, IdError, RunId, TaskId};
 pub use plan::{Plan, PlanError, PlanIssue, PlannedTask, RawPlan, RawTask};

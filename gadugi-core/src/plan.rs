@@ -195,6 +195,11 @@ impl Plan {
         self.tasks.iter().find(|task| task.spec.id == *id)
     }
 
+    /// Gives the task at `position` an executor of that name, where it had asked for one in other words.
+    pub fn set_executor(&mut self, position: usize, executor: String) {
+        self.tasks[position].spec.executor = Some(executor);
+    }
+
     /// The positions of what the task at `position` needs.
     #[must_use]
     pub fn needs(&self, position: usize) -> &[usize] {

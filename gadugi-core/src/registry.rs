@@ -26,6 +26,9 @@ pub struct RunHeader {
     pub base: Option<CommitId>,
     /// How the base was named, for people: `main`, or the commit of a detached `HEAD`.
     pub base_name: Option<String>,
+    /// The executor that was chosen for the tasks that name none; whoever resumes the run takes no other. `None` for a run
+    /// of which that is not known.
+    pub executor: Option<String>,
     /// How it is driven.
     pub settings: RunSettings,
     /// What it consists of.
@@ -37,7 +40,8 @@ impl RunHeader {
     #[must_use]
     pub fn new(plan: Plan, settings: RunSettings) -> Self {
         let created = Timestamp::now();
-        Self { run: RunId::new(created), created, moment: None, base: None, base_name: None, settings, plan }
+        let (run, moment, base, base_name, executor) = (RunId::new(created), None, None, None, None);
+        Self { run, created, moment, base, base_name, executor, settings, plan }
     }
 }
 

@@ -26,6 +26,9 @@ pub enum Failure {
     ExitCode(i32),
     /// This signal ended its command.
     Signal(i32),
+    /// Its command was killed, or failed after something that it had started was killed, for needing more memory than
+    /// it may have.
+    OutOfMemory,
     /// Its command ended well, and then its check said no.
     Check(ExitStatus),
     /// There is no worktree for it.
@@ -89,7 +92,7 @@ impl Outcome {
         match self {
             Self::TimedOut(_) => true,
             Self::Failed(failure) => {
-                matches!(failure, Failure::ExitCode(_) | Failure::Signal(_) | Failure::Check(_))
+                matches!(failure, Failure::ExitCode(_) | Failure::Signal(_) | Failure::OutOfMemory | Failure::Check(_))
             }
             _ => false,
         }
@@ -117,6 +120,7 @@ impl fmt::Display for Outcome {
             Self::Succeeded | Self::Cancelled => f.write_str(self.word()),
             Self::Failed(Failure::ExitCode(code)) => write!(f, "failed (exit code {code})"),
             Self::Failed(Failure::Signal(signal)) => write!(f, "failed (signal {signal})"),
+            Self::Failed(Failure::OutOfMemory) => f.write_str("failed (out of memory)"),
             Self::Failed(Failure::Check(status)) => write!(f, "failed (check: {status})"),
             Self::Failed(
                 Failure::Worktree { message } | Failure::Start { message } | Failure::Snapshot { message },

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use thiserror::Error;
 
+use crate::executor::Mount;
 use crate::id::{AttemptRef, BranchName, CommitId, RunId, TaskId};
 
 /// The tip of a needed task's branch, which is merged into the base of the one that needs it.
@@ -65,6 +66,8 @@ pub struct Work {
     pub uncommitted: u64,
     /// Files that were left out of the snapshot since they look like secrets, as paths in the worktree.
     pub left_out: Vec<String>,
+    /// References that keep what the attempt committed in isolation and not on its branch.
+    pub kept_refs: Vec<String>,
 }
 
 /// What is to become of the branch when a worktree is released.
@@ -232,6 +235,24 @@ pub enum WorktreeError {
         #[source]
         source: Source,
     },
+    /// A worktree could not be prepared for commands that are kept from the rest of the machine.
+    #[error("cannot isolate the worktree {}", .path.display())]
+    Isolate {
+        /// The worktree.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Source,
+    },
+    /// What an attempt committed in isolation could not be taken over. The worktree stays as it is.
+    #[error("cannot take over what was committed in {}", .path.display())]
+    Import {
+        /// The worktree.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Source,
+    },
     /// What an attempt made could not be committed. The worktree stays as it is.
     #[error("cannot take the snapshot of {}", .path.display())]
     Snapshot {
@@ -275,6 +296,28 @@ pub trait Worktrees: Send + Sync {
     /// Makes a place for each request, in bulk, so that an implementation can share work among them. The
     /// answers are in the order of the requests; one that fails does not hinder the others.
     async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Lease, WorktreeError>>;
+
+    /// Prepares the place for commands that see nothing else of this machine: git is to work there, and nothing that they
+    /// do may reach what all places share. Tells what such a command has to see besides the place itself. Asked before
+    /// each command of the attempt; what is prepared already stays as it is.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Isolate`].
+    async fn isolate(&self, lease: &Lease) -> Result<Vec<Mount>, WorktreeError> {
+        let _ = lease;
+        Ok(Vec::new())
+    }
+
+    /// Brings what an attempt has committed in isolation to its branch, once its commands have ended. Nothing happens in
+    /// a place that was not isolated, or when there is nothing new, so that it may be repeated.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Import`] when it cannot be taken over as a whole: then the branch is as it was, and the place, with
+    /// all that was committed there, stays until it is released with [`ReleaseRequest::discard`].
+    async fn import(&self, lease: &Lease) -> Result<(), WorktreeError> {
+        let _ = lease;
+        Ok(())
+    }
 
     /// Collects what the attempt made. With [`SnapshotRequest::commit`], uncommitted and untracked files
     /// become one commit on its branch, without running anything from the worktree.

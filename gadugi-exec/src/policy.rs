@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use gadugi_core::{Executor, Unusable};
+use gadugi_core::{Executor, TaskSpec, Unusable};
 use thiserror::Error;
 
 /// The executor that is taken by [`ExecutorPolicy::Auto`] when none that isolates can be used.
@@ -72,7 +72,7 @@ pub enum PolicyError {
         /// The names that there are.
         known: Vec<String>,
     },
-    /// It is registered and cannot be used now. [`Unusable::remedy`] says what mends it.
+    /// It is registered and cannot be used now, or not for a task. [`Unusable::remedy`] says what mends it.
     #[error("the executor `{name}` cannot be used")]
     Unusable {
         /// Which.
@@ -83,29 +83,33 @@ pub enum PolicyError {
     },
 }
 
-/// Chooses one of the `available` executors, once, before the first task starts.
+/// Chooses one of the `available` executors for these tasks, once, before the first task starts.
 ///
-/// `auto` takes the first that isolates and answers its probe, in the order given, else `subprocess`,
-/// and says in [`Choice::reason`] why no isolating one was taken. A name takes that executor or fails: a
+/// `auto` takes the first that isolates, answers its probe and accepts all of the tasks, in the order given, else
+/// `subprocess`, and says in [`Choice::reason`] why no isolating one was taken. A name takes that executor or fails: a
 /// task that should be isolated never runs without isolation because something was not there.
 ///
 /// # Errors
 /// [`PolicyError::Unknown`] when nothing of that name is registered, [`PolicyError::Unusable`] when its
-/// probe fails.
-pub async fn choose(policy: &ExecutorPolicy, available: &[Arc<dyn Executor>]) -> Result<Choice, PolicyError> {
+/// probe fails or it does not accept a task.
+pub async fn choose(
+    policy: &ExecutorPolicy,
+    available: &[Arc<dyn Executor>],
+    tasks: &[&TaskSpec],
+) -> Result<Choice, PolicyError> {
     match policy {
         ExecutorPolicy::Named(name) => {
-            let executor = usable(name, available).await?;
+            let executor = usable(name, available, tasks).await?;
             Ok(Choice { executor, reason: "asked for by name".to_owned(), fell_back: false })
         }
-        ExecutorPolicy::Auto => automatic(available).await,
+        ExecutorPolicy::Auto => automatic(available, tasks).await,
     }
 }
 
-async fn automatic(available: &[Arc<dyn Executor>]) -> Result<Choice, PolicyError> {
+async fn automatic(available: &[Arc<dyn Executor>], tasks: &[&TaskSpec]) -> Result<Choice, PolicyError> {
     let mut refusals = Vec::new();
     for executor in available.iter().filter(|executor| executor.capabilities().isolates) {
-        match executor.probe().await {
+        match fits(&**executor, tasks).await {
             Ok(()) => {
                 let reason = "the first that isolates tasks and can be used".to_owned();
                 return Ok(Choice { executor: Arc::clone(executor), reason, fell_back: false });
@@ -113,18 +117,31 @@ async fn automatic(available: &[Arc<dyn Executor>]) -> Result<Choice, PolicyErro
             Err(refusal) => refusals.push(format!("`{}` cannot be used: {}", executor.name(), refusal.reason)),
         }
     }
-    let executor = usable(UNISOLATED, available).await?;
+    let executor = usable(UNISOLATED, available, tasks).await?;
     let fell_back = !refusals.is_empty();
     let reason = if fell_back { refusals.join("; ") } else { "no container executor in this build".to_owned() };
     Ok(Choice { executor, reason, fell_back })
 }
 
-async fn usable(name: &str, available: &[Arc<dyn Executor>]) -> Result<Arc<dyn Executor>, PolicyError> {
+/// Whether it can be used, and for all of these tasks.
+async fn fits(executor: &dyn Executor, tasks: &[&TaskSpec]) -> Result<(), Unusable> {
+    executor.probe().await?;
+    for task in tasks {
+        executor.accepts(task).await?;
+    }
+    Ok(())
+}
+
+async fn usable(
+    name: &str,
+    available: &[Arc<dyn Executor>],
+    tasks: &[&TaskSpec],
+) -> Result<Arc<dyn Executor>, PolicyError> {
     let Some(executor) = available.iter().find(|executor| executor.name() == name) else {
         let known = available.iter().map(|executor| executor.name().to_owned()).collect();
         return Err(PolicyError::Unknown { name: name.to_owned(), known });
     };
     let unusable = |source| PolicyError::Unusable { name: name.to_owned(), source };
-    executor.probe().await.map_err(unusable)?;
+    fits(&**executor, tasks).await.map_err(unusable)?;
     Ok(Arc::clone(executor))
 }

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use gadugi_core::{Capabilities, CommandRef, ExecError, ExecRequest, Executor, Reattached, RunningTask, Unusable};
+use gadugi_core::{
+    Capabilities, CommandRef, ExecError, ExecRequest, Executor, Program, Reattached, RunningTask, TaskSpec, Unusable,
+};
 use gadugi_exec::{ExecutorPolicy, PolicyError, choose};
 
 struct Fake {
     name: &'static str,
     isolates: bool,
     refusal: Option<&'static str>,
+    /// Refuses this image.
+    lacks: Option<&'static str>,
 }
 
 #[async_trait]
@@ -22,6 +26,15 @@ impl Executor for Fake {
         match self.refusal {
             None => Ok(()),
             Some(reason) => Err(Unusable { reason: reason.to_owned(), remedy: "mend it".to_owned() }),
+        }
+    }
+
+    async fn accepts(&self, task: &TaskSpec) -> Result<(), Unusable> {
+        match self.lacks.filter(|lacking| task.resources.image.as_deref() == Some(lacking)) {
+            None => Ok(()),
+            Some(image) => {
+                Err(Unusable { reason: format!("there is no image {image}"), remedy: "build it".to_owned() })
+            }
         }
     }
 
@@ -39,7 +52,7 @@ impl Executor for Fake {
 }
 
 fn fake(name: &'static str, isolates: bool, refusal: Option<&'static str>) -> Arc<dyn Executor> {
-    Arc::new(Fake { name, isolates, refusal })
+    Arc::new(Fake { name, isolates, refusal, lacks: None })
 }
 
 fn subprocess() -> Arc<dyn Executor> {
@@ -49,7 +62,7 @@ fn subprocess() -> Arc<dyn Executor> {
 /// The name, the reason and whether it is a fallback; or the error with its sources.
 async fn chosen(policy: &str, available: &[Arc<dyn Executor>]) -> Result<(String, String, bool), PolicyError> {
     let policy: ExecutorPolicy = policy.parse().expect("every word is a policy");
-    let choice = choose(&policy, available).await?;
+    let choice = choose(&policy, available, &[]).await?;
     Ok((choice.executor.name().to_owned(), choice.reason, choice.fell_back))
 }
 
@@ -89,6 +102,26 @@ async fn a_named_one_is_taken_or_is_an_error_and_never_replaced() {
 
     let unknown = chosen("docker", &available).await.expect_err("there is none");
     assert_eq!(unknown.to_string(), "this build has no executor `docker`; it has: subprocess, vm");
+}
+
+#[tokio::test]
+async fn one_that_does_not_accept_a_task_is_passed_over_by_auto_and_an_error_by_name() {
+    let docker = Fake { name: "docker", isolates: true, refusal: None, lacks: Some("rust:1") };
+    let available: [Arc<dyn Executor>; 2] = [Arc::new(docker), subprocess()];
+    let task = |image: &str| {
+        let mut task = TaskSpec::new("a".parse().expect("an id"), Program::Script("true".to_owned()));
+        task.resources.image = Some(image.to_owned());
+        task
+    };
+    let (there, missing) = (task("debian"), task("rust:1"));
+    let choice = choose(&ExecutorPolicy::Auto, &available, &[&there]).await.expect("docker can be used");
+    assert_eq!((choice.executor.name(), choice.fell_back), ("docker", false));
+    let choice = choose(&ExecutorPolicy::Auto, &available, &[&there, &missing]).await.expect("there is another");
+    assert_eq!((choice.executor.name(), choice.fell_back), ("subprocess", true));
+    assert_eq!(choice.reason, "`docker` cannot be used: there is no image rust:1");
+    let docker = ExecutorPolicy::Named("docker".to_owned());
+    let error = choose(&docker, &available, &[&missing]).await.expect_err("it is never replaced");
+    assert!(matches!(error, PolicyError::Unusable { source, .. } if source.remedy == "build it"));
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ fn header(run: &str) -> RunHeader {
         created: Timestamp::UNIX_EPOCH,
         moment: None,
         base: None,
+        executor: None,
         base_name: None,
         settings: RunSettings::default(),
         plan: Plan::try_from(RawPlan { tasks: (0..ATTEMPTS).map(task).collect() }).expect("a plan"),

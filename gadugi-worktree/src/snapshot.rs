@@ -47,6 +47,7 @@ pub(crate) fn snapshot(settings: &WorktreeSettings, lease: &Lease, request: Snap
         files: files_between(repo, base, tip)?,
         uncommitted,
         left_out,
+        kept_refs: Vec::new(),
     })
 }
 
@@ -68,6 +69,7 @@ fn on_branch(settings: &WorktreeSettings, lease: &Lease, branch: &BranchName) ->
         files: files_between(&repo, base, tip)?,
         uncommitted: 0,
         left_out: Vec::new(),
+        kept_refs: Vec::new(),
     })
 }
 

@@ -21,14 +21,15 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Code, Failu
     let terminal = &context.terminal;
     let site = Arc::new(Site::open(&context.surroundings)?);
     let config = tasks::config(context, &site, Some(&args.tasks))?;
-    let plan = tasks::plan(context, &config, &args.tasks)?;
+    let mut plan = tasks::plan(context, &config, &args.tasks)?;
     let base = site.base(&config)?;
     let die_with_parent = args.driving.die_with_parent;
-    let chosen = compose::choose_executor(context, &config, &plan, die_with_parent).await?;
+    let chosen = compose::choose_executor(context, &config, &mut plan, die_with_parent).await?;
     let worktrees = site.worktrees(&context.surroundings, &config, &base.commit)?;
     warn_of_uncommitted(context, &site);
     let (base, base_name, moment) = (Some(base.commit), Some(base.name), compose::moment());
-    let mut header = RunHeader { base, base_name, moment, ..RunHeader::new(plan, config.run_settings()) };
+    let executor = Some(chosen.name().to_owned());
+    let mut header = RunHeader { base, base_name, moment, executor, ..RunHeader::new(plan, config.run_settings()) };
     let estimates = site.registry.earlier_durations()?;
     let show = Show::asked_for(&args.driving);
     let mut driving = Driving::begin(context, Arc::clone(&site), show, die_with_parent, background)?;

@@ -13,7 +13,7 @@ use crate::crash_point::crash_point;
 use crate::error_chain::error_chain;
 use crate::event::{EventKind, Phase, StopReason, WarningKind};
 use crate::executor::{
-    CommandRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, Executor, ExitStatus, Reattached, RunningTask,
+    CommandRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, Executor, ExitStatus, Mount, Reattached, RunningTask,
 };
 use crate::id::{AttemptRef, RunId};
 use crate::record::CommandRecord;
@@ -177,6 +177,7 @@ impl Attempt {
             (Ok(status), _) => Verdict::Outcome(match status {
                 ExitStatus::Code(code) => Outcome::Failed(Failure::ExitCode(code)),
                 ExitStatus::Signal(signal) => Outcome::Failed(Failure::Signal(signal)),
+                ExitStatus::OutOfMemory => Outcome::Failed(Failure::OutOfMemory),
                 ExitStatus::Unknown => lost("its exit code is not known"),
             }),
             (Err(verdict), _) => verdict,
@@ -263,6 +264,13 @@ impl Attempt {
             // A suspended run starts nothing. A dispatcher that is gone suspends nothing any more.
             _ = suspended.wait_for(|suspended| !suspended) => {}
         }
+        let mounts = match self.mounts(lease).await {
+            Ok(mounts) => mounts,
+            Err(error) => {
+                let message = error_chain(&error);
+                return Err(Verdict::Outcome(Outcome::Failed(Failure::Worktree { message })));
+            }
+        };
         // A dispatcher that is gone does not wait for it.
         drop(self.dispatcher.send(Message::Starting(self.attempt.clone())));
         let request = ExecRequest {
@@ -276,6 +284,7 @@ impl Attempt {
             secrets: self.spec.secrets.clone(),
             files: self.files.clone(),
             resources: self.spec.resources.clone(),
+            mounts,
         };
         let asked = Instant::now();
         let timeout = self.spec.limits.timeout.and_then(|timeout| asked.checked_add(timeout));
@@ -302,6 +311,16 @@ impl Attempt {
         crash_point("start-recorded");
         self.begin_clock(Duration::ZERO);
         Ok(Command::Running(running))
+    }
+
+    /// What a command has to see of this machine, where its executor shows it nothing else.
+    async fn mounts(&self, lease: &Lease) -> Result<Vec<Mount>, WorktreeError> {
+        if !self.executor.capabilities().mounts {
+            return Ok(Vec::new());
+        }
+        let mounts = self.worktrees.isolate(lease).await?;
+        crash_point("worktree-isolated");
+        Ok(mounts)
     }
 
     async fn reattach(&self, phase: Phase, identity: Option<ExecIdentity>) -> Result<Reattached, ExecError> {
@@ -426,7 +445,13 @@ impl Attempt {
         }
         let is_start_of_next = self.spec.retry_from == RetryFrom::Previous && outcome.retriable();
         let commit = outcome.success() || self.keep == KeepPolicy::Never || is_start_of_next;
-        match self.worktrees.snapshot(lease, SnapshotRequest { commit }).await {
+        let imported = self.worktrees.import(lease).await;
+        crash_point("work-imported");
+        let collected = match imported {
+            Ok(()) => self.worktrees.snapshot(lease, SnapshotRequest { commit }).await,
+            Err(error) => Err(error),
+        };
+        match collected {
             Ok(work) => {
                 crash_point("snapshot-made");
                 self.note(EventKind::WorkCollected { attempt: self.attempt.clone(), work }).await;

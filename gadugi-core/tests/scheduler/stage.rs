@@ -83,6 +83,7 @@ impl Stage {
             created: jiff::Timestamp::UNIX_EPOCH,
             moment: None,
             base: None,
+            executor: None,
             base_name: None,
             settings: self.settings,
             plan: plan(self.tasks.clone()).expect("a plan"),

@@ -107,6 +107,7 @@ async fn starts_a_command_and_waits_to_be_killed() {
         secrets: Vec::new(),
         files: place.join("files"),
         resources: Resources::default(),
+        mounts: Vec::new(),
     };
     let executor = SubprocessExecutor::new(settings);
     match executor.start(&request).await {

@@ -51,6 +51,7 @@ impl Scene {
             secrets: Vec::new(),
             files: self.files(),
             resources: Resources::default(),
+            mounts: Vec::new(),
         }
     }
 

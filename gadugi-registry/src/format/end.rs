@@ -95,6 +95,7 @@ impl From<StopReasonForm> for StopReason {
 pub(crate) enum ExitForm {
     Code { code: i32 },
     Signal { signal: i32 },
+    OutOfMemory,
     Unknown,
 }
 
@@ -105,6 +106,7 @@ impl TryFrom<ExitStatus> for ExitForm {
         match status {
             ExitStatus::Code(code) => Ok(Self::Code { code }),
             ExitStatus::Signal(signal) => Ok(Self::Signal { signal }),
+            ExitStatus::OutOfMemory => Ok(Self::OutOfMemory),
             ExitStatus::Unknown => Ok(Self::Unknown),
             _ => no_format("this exit status"),
         }
@@ -116,6 +118,7 @@ impl From<ExitForm> for ExitStatus {
         match form {
             ExitForm::Code { code } => Self::Code(code),
             ExitForm::Signal { signal } => Self::Signal(signal),
+            ExitForm::OutOfMemory => Self::OutOfMemory,
             ExitForm::Unknown => Self::Unknown,
         }
     }
@@ -172,6 +175,7 @@ impl From<EndForm> for ExecEnd {
 pub(crate) enum FailureForm {
     ExitCode { code: i32 },
     Signal { signal: i32 },
+    OutOfMemory,
     Check { status: ExitForm },
     Worktree { message: String },
     Start { message: String },
@@ -185,6 +189,7 @@ impl TryFrom<&Failure> for FailureForm {
         match failure {
             Failure::ExitCode(code) => Ok(Self::ExitCode { code: *code }),
             Failure::Signal(signal) => Ok(Self::Signal { signal: *signal }),
+            Failure::OutOfMemory => Ok(Self::OutOfMemory),
             Failure::Check(status) => Ok(Self::Check { status: (*status).try_into()? }),
             Failure::Worktree { message } => Ok(Self::Worktree { message: message.clone() }),
             Failure::Start { message } => Ok(Self::Start { message: message.clone() }),
@@ -199,6 +204,7 @@ impl From<FailureForm> for Failure {
         match form {
             FailureForm::ExitCode { code } => Self::ExitCode(code),
             FailureForm::Signal { signal } => Self::Signal(signal),
+            FailureForm::OutOfMemory => Self::OutOfMemory,
             FailureForm::Check { status } => Self::Check(status.into()),
             FailureForm::Worktree { message } => Self::Worktree { message },
             FailureForm::Start { message } => Self::Start { message },

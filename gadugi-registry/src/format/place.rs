@@ -50,6 +50,8 @@ pub(crate) struct WorkForm {
     pub(crate) files: u64,
     pub(crate) uncommitted: u64,
     pub(crate) left_out: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) kept_refs: Vec<String>,
 }
 
 impl From<&Work> for WorkForm {
@@ -60,6 +62,7 @@ impl From<&Work> for WorkForm {
             files: work.files,
             uncommitted: work.uncommitted,
             left_out: work.left_out.clone(),
+            kept_refs: work.kept_refs.clone(),
         }
     }
 }
@@ -72,6 +75,7 @@ impl From<WorkForm> for Work {
             files: form.files,
             uncommitted: form.uncommitted,
             left_out: form.left_out,
+            kept_refs: form.kept_refs,
         }
     }
 }

@@ -40,6 +40,8 @@ struct RunForm {
     moment: Option<MomentForm>,
     base: Option<Text<CommitId>>,
     base_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    executor: Option<String>,
     settings: SettingsForm,
     tasks: Vec<TaskForm>,
 }
@@ -90,6 +92,7 @@ pub(crate) fn run_to_json(header: &RunHeader) -> Result<String, FormatError> {
             .map(|moment| MomentForm { boot: moment.boot.clone(), uptime_seconds: Seconds(moment.uptime) }),
         base: header.base.clone().map(Text),
         base_name: header.base_name.clone(),
+        executor: header.executor.clone(),
         settings: SettingsForm { jobs, fail_fast, keep: keep.try_into()?, allow_overlap },
         tasks: header.plan.tasks().iter().map(TaskForm::try_from).collect::<Result<_, _>>()?,
     };
@@ -113,6 +116,7 @@ pub(crate) fn run_from_json(json: &[u8]) -> Result<StoredRun, FormatError> {
         moment: form.moment.map(|moment| Moment { boot: moment.boot, uptime: moment.uptime_seconds.0 }),
         base: form.base.map(|base| base.0),
         base_name: form.base_name,
+        executor: form.executor,
         settings: RunSettings {
             jobs,
             fail_fast,

@@ -182,6 +182,10 @@ fn place(attempt: &AttemptRecord) -> Vec<String> {
         let files: Vec<String> = work.left_out.iter().map(|file| code(file)).collect();
         facts.push(format!("Left out of the commit, since they look like secrets: {}", files.join(", ")));
     }
+    if let Some(work) = attempt.work.as_ref().filter(|work| !work.kept_refs.is_empty()) {
+        let refs: Vec<String> = work.kept_refs.iter().map(|name| code(name)).collect();
+        facts.push(format!("Also committed there, on other branches than the task's: {}", refs.join(", ")));
+    }
     facts
 }
 

@@ -232,6 +232,7 @@ fn any_exit() -> impl Strategy<Value = ExitStatus> {
     prop_oneof![
         any::<i32>().prop_map(ExitStatus::Code),
         any::<i32>().prop_map(ExitStatus::Signal),
+        Just(ExitStatus::OutOfMemory),
         Just(ExitStatus::Unknown)
     ]
 }
@@ -248,6 +249,7 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
     let failure = prop_oneof![
         any::<i32>().prop_map(Failure::ExitCode),
         any::<i32>().prop_map(Failure::Signal),
+        Just(Failure::OutOfMemory),
         any_exit().prop_map(Failure::Check),
         any::<String>().prop_map(|message| Failure::Worktree { message }),
         any::<String>().prop_map(|message| Failure::Start { message }),
@@ -293,8 +295,12 @@ fn any_lease() -> impl Strategy<Value = Lease> {
 }
 
 fn any_work() -> impl Strategy<Value = Work> {
-    (option::of(any_commit()), any::<u64>(), any::<u64>(), any::<u64>(), vec(any::<String>(), 0..3))
-        .prop_map(|(tip, commits, files, uncommitted, left_out)| Work { tip, commits, files, uncommitted, left_out })
+    (option::of(any_commit()), any::<u64>(), any::<u64>(), any::<u64>(), vec(any::<String>(), 0..3)).prop_map(
+        |(tip, commits, files, uncommitted, left_out)| {
+            let kept_refs = left_out.clone();
+            Work { tip, commits, files, uncommitted, left_out, kept_refs }
+        },
+    )
 }
 
 fn any_end() -> impl Strategy<Value = ExecEnd> {
@@ -403,7 +409,8 @@ fn any_header() -> impl Strategy<Value = RunHeader> {
         (task.spec.source.file, task.spec.source.line, base, base_name) = place;
         let mut header = header('x', vec![task, raw("needed", &[])]);
         header.settings.jobs = jobs.try_into().expect("not 0");
-        RunHeader { base, base_name, moment, ..header }
+        let executor = base_name.clone();
+        RunHeader { base, base_name, moment, executor, ..header }
     })
 }
 

@@ -52,6 +52,7 @@ pub(crate) fn header(last: char, tasks: Vec<RawTask>) -> RunHeader {
         moment: None,
         base: Some("0123456789abcdef0123456789abcdef01234567".parse().expect("a commit")),
         base_name: Some("main".into()),
+        executor: None,
         settings: RunSettings { jobs: NonZeroUsize::new(3).expect("not 0"), ..RunSettings::default() },
         plan: Plan::try_from(RawPlan { tasks }).expect("a plan"),
     }
@@ -85,7 +86,7 @@ pub(crate) fn full_header() -> RunHeader {
     full.spec.resources = Resources { image: Some("rust:1".into()), memory: Some(4 << 30), cpus: Some(1.5) };
     let moment =
         Moment { boot: "76c1841c-dc2d-46eb-9313-a4728fe52765".into(), uptime: Duration::from_millis(9_182_001) };
-    RunHeader { moment: Some(moment), ..header('a', vec![raw("plain", &[]), full]) }
+    RunHeader { moment: Some(moment), executor: Some("docker".into()), ..header('a', vec![raw("plain", &[]), full]) }
 }
 
 /// Writes events one after the other, a tenth of a second apart.
@@ -151,6 +152,7 @@ impl Story {
             files: commits * 3,
             uncommitted: 0,
             left_out: vec![".env.local".into()],
+            kept_refs: Vec::new(),
         };
         self.then(EventKind::WorkCollected { attempt: attempt.clone(), work })
     }

@@ -139,6 +139,7 @@ async fn execute(
         secrets: Vec::new(),
         files,
         resources: task.spec.resources.clone(),
+        mounts: Vec::new(),
     };
     let begun = Instant::now();
     executor.start(&request).await?.wait().await?;

@@ -56,6 +56,7 @@ impl Stage {
             secrets: Vec::new(),
             files: self.root.path().join("files"),
             resources: Resources::default(),
+            mounts: Vec::new(),
         };
         self.executor.start(&request).await.expect("the command starts")
     }

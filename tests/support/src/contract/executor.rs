@@ -82,6 +82,7 @@ impl<'a> Promise<'a> {
             secrets: Vec::new(),
             files,
             resources: Resources::default(),
+            mounts: Vec::new(),
         }
     }
 
