@@ -127,6 +127,10 @@ impl Executor for SubprocessExecutor {
         Ok(Box::new(SubprocessTask::new(identity, &token, reins)))
     }
 
+    async fn running(&self, command: &CommandRef) -> Result<Option<ExecIdentity>, ExecError> {
+        running(command)
+    }
+
     /// Finds a command that another process has started. With a shim everything is known of it that is known of
     /// an own one: its output is counted, its end is that which the shim has recorded, also while nobody
     /// was there to see it.
