@@ -338,12 +338,14 @@ async fn choose_by(
     Ok(Chosen { default: choice.executor, others, reason: choice.reason, warnings })
 }
 
-/// What a task asks for and its executor does not hold. The image of the configuration is one for those tasks that
-/// come into containers.
+/// What a task asks for and its executor does not hold. The image of the configuration, or of its agent there, is one
+/// for those tasks that come into containers.
 fn not_held(task: &TaskSpec, executor: &dyn Executor, config: &Config) -> Option<String> {
     let (resources, can) = (&task.resources, executor.capabilities());
+    let profile = task.action.agent.as_ref().and_then(|agent| config.agents.get(agent));
+    let configured = profile.and_then(|profile| profile.image.as_ref()).or(config.image.as_ref());
     let asked = [
-        ("image", resources.image.is_some() && resources.image != config.image && !can.images),
+        ("image", resources.image.is_some() && resources.image.as_ref() != configured && !can.images),
         ("memory", resources.memory.is_some() && !can.limits_resources),
         ("cpus", resources.cpus.is_some() && !can.limits_resources),
     ];

@@ -14,7 +14,7 @@ pub(super) fn init(context: &Context, args: &InitArgs) -> Result<Code, Failure> 
     let path = site.config_file(context.named_config().as_deref());
     let mut options = OpenOptions::new();
     options.write(true).truncate(args.force).create(args.force).create_new(!args.force);
-    let written = options.open(&path).and_then(|mut file| file.write_all(template().as_bytes()));
+    let written = options.open(&path).and_then(|mut file| file.write_all(template(None).as_bytes()));
     match written {
         Ok(()) => {
             context.terminal.say(&format!("wrote {}", path.display()));

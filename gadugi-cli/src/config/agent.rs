@@ -26,6 +26,8 @@ pub struct AgentProfile {
     pub command: Vec<String>,
     /// How it is given the text of a task.
     pub prompt: PromptMode,
+    /// The container image for its tasks that name none; the configured one where it is `None`.
+    pub image: Option<String>,
     /// Names of variables that it gets from the environment of gadugi, where they are set.
     pub env: Vec<String>,
 }
@@ -137,6 +139,7 @@ pub(crate) fn read_profile<'a>(agents: &mut Fields<'a, '_>, entry: &'a Entry) ->
     }
     let modes = [PromptMode::Stdin, PromptMode::File, PromptMode::Argument];
     let prompt = fields.word("prompt", MODE_WORDS, &modes).unwrap_or_default();
+    let image = fields.text("image", "\"ubuntu:24.04\"").map(|image| image.value);
     let env = fields.variables("env", "[\"API_KEY\"]").unwrap_or_default();
     let command = command?;
     let at = command.first().map_or_else(|| fields.at_key("command"), |program| program.at.clone());
@@ -150,6 +153,7 @@ pub(crate) fn read_profile<'a>(agents: &mut Fields<'a, '_>, entry: &'a Entry) ->
     let profile = AgentProfile {
         command: command.into_iter().map(|argument| argument.value).collect(),
         prompt,
+        image,
         env: env.into_iter().map(|name| name.value).collect(),
     };
     if let Some(issue) = profile.prompt_issue() {
@@ -180,8 +184,8 @@ mod tests {
     #[test]
     fn placeholders_are_replaced_once_and_other_braces_stay() {
         let command = ["a", "-t={title}/{task}", "{prompt_file}", "{}", "{\"x\":{task}}", "{other}", "{", "{{task}"];
-        let profile =
-            AgentProfile { command: command.map(str::to_owned).to_vec(), prompt: PromptMode::Stdin, env: Vec::new() };
+        let command = command.map(str::to_owned).to_vec();
+        let profile = AgentProfile { command, prompt: PromptMode::Stdin, image: None, env: Vec::new() };
         let values = Placeholders { task: "fix", title: "{prompt} é", prompt_file: "/p", prompt: "no" };
         assert_eq!(profile.fill(values), ["a", "-t={prompt} é/fix", "/p", "{}", "{\"x\":fix}", "{other}", "{", "{fix"]);
         assert!(profile.mentions("title") && profile.mentions("prompt_file"));

@@ -140,6 +140,37 @@ pub enum ValueIssue {
         /// The agent's way of getting the prompt.
         mode: &'static str,
     },
+    /// Not a user that a container can have.
+    #[error("`{text}` is neither owner nor image nor UID:GID")]
+    ContainerUser {
+        /// As it was given.
+        text: String,
+        /// The number that it is, if it is one.
+        uid: Option<u32>,
+    },
+    /// Not a place in a container.
+    #[error("`{path}` cannot be the absolute path of a folder below `/`")]
+    ContainerPath {
+        /// As it was given.
+        path: String,
+    },
+    /// Not a capability.
+    #[error("`{name}` is not a capability{}", did_you_mean(*.suggestion))]
+    Capability {
+        /// As it was given.
+        name: String,
+        /// The capability of a similar name.
+        suggestion: Option<&'static str>,
+    },
+    /// All capabilities at once.
+    #[error("`ALL` would take no capability from a container")]
+    AllCapabilities,
+    /// Not the address of a daemon.
+    #[error("`{text}` is not the address of a daemon")]
+    DaemonAddress {
+        /// As it was given.
+        text: String,
+    },
 }
 
 impl From<QuantityError> for ValueIssue {
@@ -202,6 +233,18 @@ impl ValueIssue {
             Self::NoPromptFile => "put `{prompt_file}` where the command expects the path of a file".into(),
             Self::PromptPlaceholder { placeholder: "prompt", .. } => "write `prompt = \"argument\"`".into(),
             Self::PromptPlaceholder { .. } => "write `prompt = \"file\"`".into(),
+            Self::ContainerUser { uid, .. } => {
+                let uid = uid.unwrap_or(1000);
+                format!("write \"owner\", \"image\", or both numbers, such as \"{uid}:{uid}\"")
+            }
+            Self::ContainerPath { .. } => "write for example \"/tmp\", without `..`, `:` and `,`".into(),
+            Self::Capability { suggestion: Some(suggestion), .. } => format!("write \"{suggestion}\""),
+            Self::Capability { .. } => "capabilities(7) lists them, such as \"NET_BIND_SERVICE\"".into(),
+            Self::AllCapabilities => "name those that the tasks need, such as \"NET_BIND_SERVICE\"".into(),
+            Self::DaemonAddress { text } if text.starts_with('/') => format!("write \"unix://{text}\""),
+            Self::DaemonAddress { .. } => {
+                "write it with its scheme, such as \"unix:///run/docker.sock\" or \"ssh://me@host\"".into()
+            }
         }
     }
 }

@@ -1,10 +1,10 @@
-//! The keys of `gadugi.toml`: the one list that the parser, the template, the `GADUGI_*` variables and the
+//! The keys of `gadugi.toml`: the lists that the parser, the template, the `GADUGI_*` variables and the
 //! test of the documentation go by.
 
 /// A key of the configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct ConfigKey {
-    /// As it stands in the file. Its variable is this in capitals after `GADUGI_`.
+    /// As it stands in the file.
     pub name: &'static str,
     /// Its default, as TOML; `None` where nothing is set unless the user does.
     pub default: Option<&'static str>,
@@ -15,7 +15,8 @@ pub struct ConfigKey {
 }
 
 impl ConfigKey {
-    /// The variable of the environment that sets it, such as `GADUGI_JOBS`.
+    /// The variable of the environment that sets it, such as `GADUGI_JOBS`, where it is one of [`CONFIG_KEYS`]: the keys of
+    /// tables have none.
     #[must_use]
     pub fn variable(&self) -> String {
         variable(self.name)
@@ -35,7 +36,7 @@ const fn key(
     ConfigKey { name, default, example, about }
 }
 
-/// All keys but the tables `[agents.NAME]`, in the order in which they are explained.
+/// All keys but the tables `[docker]` and `[agents.NAME]`, in the order in which they are explained.
 pub const CONFIG_KEYS: &[ConfigKey] = &[
     key("jobs", Some("4"), "8", &["How many tasks run at once, at the most."]),
     key(
@@ -118,5 +119,62 @@ pub const CONFIG_KEYS: &[ConfigKey] = &[
     ),
 ];
 
+/// The keys of the table `[docker]`, in the order in which they are explained.
+pub const DOCKER_KEYS: &[ConfigKey] = &[
+    key(
+        "network",
+        Some("\"bridge\""),
+        "\"none\"",
+        &["What a container sees of networks: \"bridge\" (it reaches others) or \"none\" (it reaches nothing)."],
+    ),
+    key("memory", Some("\"4GiB\""), "\"8GiB\"", &["How much memory a task gets that says nothing of it (`memory:`)."]),
+    key("cpus", Some("2"), "1.5", &["How many processors a task gets that says nothing of it (`cpus:`)."]),
+    key("pids", Some("512"), "2048", &["How many processes and threads a container has at once, at the most."]),
+    key(
+        "user",
+        Some("\"owner\""),
+        "\"1000:1000\"",
+        &[
+            "Whose user the commands run as: \"owner\" (the owner's of the worktree), \"image\" (what the image says), or",
+            "a \"UID:GID\".",
+        ],
+    ),
+    key("read_only", Some("true"), "false", &["Whether nothing of the image can be changed in a container."]),
+    key(
+        "tmpfs",
+        Some("[\"/tmp\", \"/run\", \"/var/tmp\"]"),
+        "[\"/tmp\", \"/var/cache\"]",
+        &["Folders of the container that are in memory, empty at first, and can be written."],
+    ),
+    key(
+        "cap_add",
+        Some("[]"),
+        "[\"NET_BIND_SERVICE\"]",
+        &["The capabilities that a container keeps; all others are taken from it."],
+    ),
+    key(
+        "no_new_privileges",
+        Some("true"),
+        "false",
+        &["Whether programs get no more rights than those that start them, so that sudo and the like do nothing."],
+    ),
+    key(
+        "seccomp",
+        Some("\"default\""),
+        "\"seccomp.json\"",
+        &[
+            "Which system calls a container may make: \"default\" (those of Docker's own profile), \"unconfined\" (all), or",
+            "those of a profile, by its path relative to this file.",
+        ],
+    ),
+    key("init", Some("true"), "false", &["Whether a small first process looks after processes that nobody waits for."]),
+    key(
+        "host",
+        None,
+        "\"unix:///run/docker.sock\"",
+        &["The address of the daemon; wins over DOCKER_HOST and over Docker's contexts."],
+    ),
+];
+
 /// The keys of a table `[agents.NAME]`.
-pub const AGENT_KEYS: &[&str] = &["command", "prompt", "env"];
+pub const AGENT_KEYS: &[&str] = &["command", "prompt", "image", "env"];

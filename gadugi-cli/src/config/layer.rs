@@ -10,6 +10,7 @@ use gadugi_core::{KeepPolicy, RetryFrom, SourceLocation};
 
 use crate::config::agent::{AgentProfile, read_profile};
 use crate::config::branch_prefix::BranchPrefix;
+use crate::config::docker::DockerLayer;
 use crate::config::document::{Entry, Node, Value};
 use crate::config::fields::{Fields, from_text};
 use crate::config::key_issue::{KeyIssue, ValueIssue, closest, shown};
@@ -63,6 +64,8 @@ pub struct ConfigLayer {
     pub env: Option<Vec<String>>,
     /// How many bytes of a command's output are kept.
     pub output_cap: Option<u64>,
+    /// How containers are kept from the machine.
+    pub docker: DockerLayer,
     /// Agents by name.
     pub agents: BTreeMap<String, AgentProfile>,
 }
@@ -93,17 +96,22 @@ impl ConfigLayer {
             branch_prefix: self.branch_prefix.or(earlier.branch_prefix),
             env: self.env.or(earlier.env),
             output_cap: self.output_cap.or(earlier.output_cap),
+            docker: self.docker.over(earlier.docker),
             agents,
         }
     }
 
-    /// Reads the keys of a configuration file. Relative folders are taken from the folder that the file is in.
+    /// Reads the keys of a configuration file. Relative paths are taken from the folder that the file is in.
     pub(crate) fn from_file(entries: &[Entry], file: &Path, issues: &mut Vec<KeyIssue>) -> Self {
-        let known: Vec<&'static str> = CONFIG_KEYS.iter().map(|key| key.name).chain(["agents"]).collect();
+        let known: Vec<&'static str> = CONFIG_KEYS.iter().map(|key| key.name).chain(["docker", "agents"]).collect();
         let mut fields = Fields::new(file, 1, entries, issues).only(&known);
         let mut layer = Self::read(&mut fields);
         let folder = file.parent().unwrap_or(Path::new(""));
         layer.worktrees = layer.worktrees.map(|worktrees| folder.join(worktrees));
+        if let Some(docker) = fields.table("docker", "[docker]") {
+            let line = fields.at_key("docker").line;
+            layer.docker = DockerLayer::read(&mut fields, line, docker, folder);
+        }
         if let Some(agents) = fields.table("agents", "[agents.claude]") {
             let mut fields = fields.nested(1, agents);
             layer.agents = agents.iter().filter_map(|entry| read_profile(&mut fields, entry)).collect();
@@ -167,6 +175,7 @@ impl ConfigLayer {
                 .variable_patterns("env", "[\"CARGO_HOME\"]")
                 .map(|names| names.into_iter().map(|name| name.value).collect()),
             output_cap: fields.quantity("output_cap", "\"64MiB\"", parse_size),
+            docker: DockerLayer::default(),
             agents: BTreeMap::new(),
         }
     }

@@ -6,6 +6,7 @@
 
 mod agent;
 mod branch_prefix;
+mod docker;
 pub(crate) mod document;
 pub(crate) mod fields;
 mod key_issue;
@@ -28,9 +29,10 @@ use thiserror::Error;
 pub(crate) use agent::Placeholders;
 pub use agent::{AgentProfile, PromptMode};
 pub use branch_prefix::BranchPrefix;
+pub use docker::{DockerConfig, DockerLayer, DockerNetwork, DockerSeccomp, DockerUser};
 pub use key_issue::{KeyIssue, ValueIssue};
 pub(crate) use key_issue::{closest, did_you_mean};
-pub use keys::{AGENT_KEYS, CONFIG_KEYS, ConfigKey};
+pub use keys::{AGENT_KEYS, CONFIG_KEYS, ConfigKey, DOCKER_KEYS};
 pub use layer::ConfigLayer;
 pub(crate) use layer::{RETRY_FROM, RETRY_FROM_WORDS};
 pub use quantity::{QuantityError, TimeLimit, parse_duration, parse_size};
@@ -105,6 +107,8 @@ pub struct Config {
     pub env: Vec<String>,
     /// How many bytes of a command's output are kept; 64 MiB by default.
     pub output_cap: u64,
+    /// How containers are kept from the machine.
+    pub docker: DockerConfig,
     /// Agents by name; none by default.
     pub agents: BTreeMap<String, AgentProfile>,
 }
@@ -138,6 +142,7 @@ impl From<ConfigLayer> for Config {
             branch_prefix: layer.branch_prefix.unwrap_or_default(),
             env: layer.env.unwrap_or_default(),
             output_cap: layer.output_cap.unwrap_or(64 << 20),
+            docker: layer.docker.into(),
             agents: layer.agents,
         }
     }

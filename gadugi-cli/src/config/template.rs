@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::config::keys::CONFIG_KEYS;
+use crate::config::keys::{CONFIG_KEYS, ConfigKey, DOCKER_KEYS};
 
 const HEAD: &str = "\
 # Settings of gadugi for this repository. Every line that begins with `#` and a key shows a default:
@@ -12,7 +12,8 @@ const HEAD: &str = "\
 const AGENTS: &str = "
 # Agents, by name. `command` is a program with its arguments, in which {title}, {task}, {prompt} and
 # {prompt_file} are replaced. `prompt` says how it gets the text of the task: \"stdin\" (the default),
-# \"file\" or \"argument\". `env` names variables that it may see. Example:
+# \"file\" or \"argument\". `image` is the container image for its tasks that name none. `env` names
+# variables that it may see. Example:
 #
 #   [agents.claude]
 #   command = [\"claude\", \"-p\"]
@@ -20,22 +21,46 @@ const AGENTS: &str = "
 #   env = [\"ANTHROPIC_API_KEY\"]
 ";
 
-/// A `gadugi.toml` in which everything is commented out. A line `#key = value` shows a default, so that
-/// removing each `#` that a letter follows changes nothing; a line `# text` is an explanation.
+const DOCKER: &str = "
+# How containers are kept from this machine. These lines belong to the table: keys of the above stand above.
+[docker]
+";
+
+/// A `gadugi.toml` in which everything is commented out but the name of an image, where there is one that
+/// `gadugi image build` builds. A line `#key = value` shows a default, so that removing each `#` that a letter follows
+/// changes nothing; a line `# text` is an explanation.
 #[must_use]
-pub fn template() -> String {
+pub fn template(image: Option<&str>) -> String {
     let mut text = HEAD.to_owned();
     for key in CONFIG_KEYS {
-        text.push('\n');
-        for line in key.about {
-            push_line(&mut text, format_args!("# {line}"));
-        }
-        match key.default {
-            Some(default) => push_line(&mut text, format_args!("#{} = {default}", key.name)),
-            None => push_line(&mut text, format_args!("# Not set. Example: {} = {}", key.name, key.example)),
+        match image.filter(|_| key.name == "image") {
+            Some(image) => {
+                push_about(&mut text, key);
+                push_line(&mut text, format_args!("# `gadugi image build` builds it from .gadugi/Dockerfile."));
+                push_line(&mut text, format_args!("image = \"{image}\""));
+            }
+            None => push_key(&mut text, key),
         }
     }
-    text + AGENTS
+    text.push_str(AGENTS);
+    text.push_str(DOCKER);
+    DOCKER_KEYS.iter().for_each(|key| push_key(&mut text, key));
+    text
+}
+
+fn push_key(text: &mut String, key: &ConfigKey) {
+    push_about(text, key);
+    match key.default {
+        Some(default) => push_line(text, format_args!("#{} = {default}", key.name)),
+        None => push_line(text, format_args!("# Not set. Example: {} = {}", key.name, key.example)),
+    }
+}
+
+fn push_about(text: &mut String, key: &ConfigKey) {
+    text.push('\n');
+    for line in key.about {
+        push_line(text, format_args!("# {line}"));
+    }
 }
 
 fn push_line(text: &mut String, line: std::fmt::Arguments<'_>) {

@@ -110,6 +110,7 @@ impl Resolver<'_> {
             None => (None, None),
         };
         let secrets = self.secrets(&draft, &id, profile, issues);
+        let image = profile.and_then(|profile| profile.image.as_ref()).or(config.image.as_ref());
         let limit = |own: Option<TimeLimit>, default: Option<Duration>| own.map_or(default, TimeLimit::duration);
         let spec = TaskSpec {
             id,
@@ -131,7 +132,7 @@ impl Resolver<'_> {
             secrets,
             priority: draft.priority,
             resources: Resources {
-                image: draft.image.or_else(|| config.image.clone()),
+                image: draft.image.or_else(|| image.cloned()),
                 memory: draft.memory,
                 cpus: draft.cpus,
             },

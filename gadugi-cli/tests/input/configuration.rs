@@ -1,9 +1,10 @@
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 use std::time::Duration;
 
 use gadugi_cli::config::{
-    CONFIG_KEYS, Config, ConfigFile, ConfigLayer, ConfigSources, Environment, PromptMode, TimeLimit, template,
+    CONFIG_KEYS, Config, ConfigFile, ConfigLayer, ConfigSources, DOCKER_KEYS, DockerConfig, DockerNetwork,
+    DockerSeccomp, DockerUser, Environment, PromptMode, TimeLimit, template,
 };
 use gadugi_core::{KeepPolicy, RetryFrom};
 use insta::assert_snapshot;
@@ -44,8 +45,23 @@ fn a_file_sets_every_key() {
         env = ["CARGO_HOME"]
         output_cap = "1GiB"
 
+        [docker]
+        network = "none"
+        memory = "512MiB"
+        cpus = 1.5
+        pids = 64
+        user = "1000:100"
+        read_only = false
+        tmpfs = ["/tmp/", "/var/./cache"]
+        cap_add = ["NET_BIND_SERVICE", "cap_chown"]
+        no_new_privileges = false
+        seccomp = "docker/profile.json"
+        init = false
+        host = "unix:///run/user/1000/docker.sock"
+
         [agents.claude]
         command = ["claude", "-p", "{title}"]
+        image = "node:22"
         env = ["KEY"]
         [agents.codex]
         command = ["codex", "exec", "{prompt}"]
@@ -69,8 +85,24 @@ fn a_file_sets_every_key() {
     assert_eq!(config.branch_prefix.as_str(), "bots/");
     assert_eq!(config.env, ["CARGO_HOME"]);
     assert_eq!(config.output_cap, 1 << 30);
+    let docker = DockerConfig {
+        network: DockerNetwork::None,
+        memory: 512 << 20,
+        cpus: 1.5,
+        pids: NonZeroU32::new(64).unwrap(),
+        user: DockerUser::Ids { uid: 1000, gid: 100 },
+        read_only: false,
+        tmpfs: vec!["/tmp".to_owned(), "/var/cache".to_owned()],
+        cap_add: vec!["NET_BIND_SERVICE".to_owned(), "CHOWN".to_owned()],
+        no_new_privileges: false,
+        seccomp: DockerSeccomp::Profile(folder.path().join("docker/profile.json")),
+        init: false,
+        host: Some("unix:///run/user/1000/docker.sock".to_owned()),
+    };
+    assert_eq!(config.docker, docker);
     assert_eq!(config.agents["claude"].command, ["claude", "-p", "{title}"]);
     assert_eq!(config.agents["claude"].prompt, PromptMode::Stdin);
+    assert_eq!(config.agents["claude"].image.as_deref(), Some("node:22"));
     assert_eq!(config.agents["claude"].env, ["KEY"]);
     assert_eq!(config.agents["codex"].prompt, PromptMode::Argument);
     let settings = config.run_settings();
@@ -92,6 +124,97 @@ fn the_later_source_wins_key_by_key() {
     assert_eq!(config.agents["a"].command, ["two"]);
     assert!(config.agents["a"].env.is_empty());
     assert_eq!(config.agents["b"].command, ["one"]);
+}
+
+#[test]
+fn the_later_file_wins_over_the_earlier_one_in_each_key_of_the_containers() {
+    let folder = Folder::new();
+    folder.write(
+        "gadugi.toml",
+        "[docker]\nnetwork = 'none'\nmemory = '1GiB'\nseccomp = 'unconfined'\ncap_add = ['KILL']\n",
+    );
+    folder.write("user/config.toml", "[docker]\nmemory = '2GiB'\nseccomp = 'mine.json'\ncap_add = []\n");
+    let (repository, user) = (folder.path().join("gadugi.toml"), folder.path().join("user/config.toml"));
+    let files = [ConfigFile { path: &repository, required: true }, ConfigFile { path: &user, required: true }];
+    let environment = Environment::new();
+    let sources = ConfigSources { files: &files, environment: &environment, flags: ConfigLayer::default() };
+    let docker = Config::load(sources).unwrap().docker;
+    let seccomp = DockerSeccomp::Profile(folder.path().join("user/mine.json"));
+    let network = DockerNetwork::None;
+    assert_eq!(docker, DockerConfig { network, memory: 2 << 30, seccomp, ..DockerConfig::default() });
+}
+
+#[test]
+fn everything_wrong_with_the_containers_is_told_at_once() {
+    let folder = Folder::with(
+        "gadugi.toml",
+        r#"[docker]
+network = "host"
+memory = 4
+cpus = 0
+pids = 0
+user = "me"
+read_only = "yes"
+tmpfs = ["tmp", "/", "/tmp/..", "/tmp:exec"]
+cap_add = ["ALL", "NET_BIND", "SYS_ADMN"]
+no_new_privileges = 1
+seccomp = "unconfine"
+host = "/run/docker.sock"
+readonly = true
+"#,
+    );
+    assert_snapshot!(folder.config_errors(), @r#"
+    error: gadugi.toml:2: `network`: `host` is none of bridge, none
+     hint: write `bridge`
+    error: gadugi.toml:3: `memory`: `4` has no unit of memory
+     hint: write `4MiB` for megabytes or `4GiB` for gigabytes
+    error: gadugi.toml:4: `cpus` must be a number above 0, not the number 0
+     hint: write for example 2
+    error: gadugi.toml:5: `pids` must be a whole number from 1 on, not the number 0
+     hint: write for example 512
+    error: gadugi.toml:6: `user`: `me` is neither owner nor image nor UID:GID
+     hint: write "owner", "image", or both numbers, such as "1000:1000"
+    error: gadugi.toml:7: `read_only` must be `true` or `false`, not the text `yes`
+     hint: write for example true
+    error: gadugi.toml:8: `tmpfs`: `tmp` cannot be the absolute path of a folder below `/`
+     hint: write for example "/tmp", without `..`, `:` and `,`
+    error: gadugi.toml:8: `tmpfs`: `/` cannot be the absolute path of a folder below `/`
+     hint: write for example "/tmp", without `..`, `:` and `,`
+    error: gadugi.toml:8: `tmpfs`: `/tmp/..` cannot be the absolute path of a folder below `/`
+     hint: write for example "/tmp", without `..`, `:` and `,`
+    error: gadugi.toml:8: `tmpfs`: `/tmp:exec` cannot be the absolute path of a folder below `/`
+     hint: write for example "/tmp", without `..`, `:` and `,`
+    error: gadugi.toml:9: `cap_add`: `ALL` would take no capability from a container
+     hint: name those that the tasks need, such as "NET_BIND_SERVICE"
+    error: gadugi.toml:9: `cap_add`: `NET_BIND` is not a capability
+     hint: capabilities(7) lists them, such as "NET_BIND_SERVICE"
+    error: gadugi.toml:9: `cap_add`: `SYS_ADMN` is not a capability (did you mean `SYS_ADMIN`?)
+     hint: write "SYS_ADMIN"
+    error: gadugi.toml:10: `no_new_privileges` must be `true` or `false`, not the number 1
+     hint: write for example true
+    error: gadugi.toml:11: `seccomp`: `unconfine` is none of default, unconfined
+     hint: did you mean `unconfined`?
+    error: gadugi.toml:12: `host`: `/run/docker.sock` is not the address of a daemon
+     hint: write "unix:///run/docker.sock"
+    error: gadugi.toml:13: unknown key `readonly` (did you mean `read_only`?)
+     hint: write `read_only`, or remove it
+    "#);
+    for (line, expected) in [
+        ("user = \"1000\"", "\"1000:1000\""),
+        ("user = \"1:2147483648\"", "\"owner\""),
+        ("user = \"+1:1\"", "\"owner\""),
+        ("cap_add = [\"cap_all\"]", "`ALL`"),
+        ("host = \"docker.example.com\"", "ssh://"),
+        ("host = \"tcp://\"", "ssh://"),
+        ("pids = 1.5", "a whole number from 1 on"),
+    ] {
+        let errors = Folder::with("gadugi.toml", format!("[docker]\n{line}\n")).config_errors();
+        assert!(errors.starts_with("error: gadugi.toml:2: ") && errors.contains(expected), "{line}: {errors}");
+    }
+    assert_snapshot!(Folder::with("gadugi.toml", "docker = true\n").config_errors(), @"
+    error: gadugi.toml:1: `docker` must be a table, not `true`
+     hint: write for example [docker]
+    ");
 }
 
 #[test]
@@ -148,7 +271,7 @@ command = ["x", "{prompt}"]
     error: gadugi.toml:2: unknown key `idle-timeout` (did you mean `idle_timeout`?)
      hint: write `idle_timeout`, or remove it
     error: gadugi.toml:3: unknown key `colour`
-     hint: the keys are jobs, executor, agent, image, base, timeout, idle_timeout, grace, retries, retry_delay, retry_from, fail_fast, keep, allow_overlap, worktrees, branch_prefix, env, output_cap, agents
+     hint: the keys are jobs, executor, agent, image, base, timeout, idle_timeout, grace, retries, retry_delay, retry_from, fail_fast, keep, allow_overlap, worktrees, branch_prefix, env, output_cap, docker, agents
     error: gadugi.toml:4: `jobs` must be a whole number from 1 on, not the number 0
      hint: write for example 4
     error: gadugi.toml:5: `retries` must be a whole number from 0 on, not the number -1
@@ -265,7 +388,7 @@ fn wrong_variables_are_told() {
 
 #[test]
 fn the_template_shows_the_defaults() {
-    let template = template();
+    let template = template(None);
     let folder = Folder::configured(&template);
     assert_eq!(folder.config, Config::default());
     let set = |line: &str| {
@@ -275,7 +398,7 @@ fn the_template_shows_the_defaults() {
     let folder = Folder::configured(&uncommented.join("\n"));
     assert_eq!(folder.config, Config::default());
     let keys: Vec<String> = template.lines().filter_map(set).collect();
-    for key in CONFIG_KEYS {
+    for key in CONFIG_KEYS.iter().chain(DOCKER_KEYS) {
         let line = key.default.map(|default| format!("{} = {default}", key.name));
         match line {
             Some(line) => assert!(keys.contains(&line), "{line}"),
@@ -285,9 +408,17 @@ fn the_template_shows_the_defaults() {
 }
 
 #[test]
+fn the_template_sets_nothing_but_an_image_that_is_to_be_built() {
+    let config = Folder::configured(&template(Some("gadugi/project:latest"))).config;
+    assert_eq!(config.image.as_deref(), Some("gadugi/project:latest"));
+    assert_eq!(Config { image: None, ..config }, Config::default());
+}
+
+#[test]
 fn the_examples_of_all_keys_are_valid_and_no_defaults() {
-    for key in CONFIG_KEYS {
-        let folder = Folder::configured(&format!("{} = {}", key.name, key.example));
-        assert_ne!(folder.config, Config::default(), "{}", key.name);
+    let in_table = DOCKER_KEYS.iter().map(|key| ("[docker]\n", key));
+    for (table, key) in CONFIG_KEYS.iter().map(|key| ("", key)).chain(in_table) {
+        let folder = Folder::configured(&format!("{table}{} = {}", key.name, key.example));
+        assert_ne!(folder.config, Config::default(), "{table}{}", key.name);
     }
 }

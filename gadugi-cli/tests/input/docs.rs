@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use gadugi_cli::config::{AGENT_KEYS, CONFIG_KEYS, Config};
+use gadugi_cli::config::{AGENT_KEYS, CONFIG_KEYS, Config, DOCKER_KEYS};
 use gadugi_cli::input::{BATCH_KEYS, TASK_KEYS};
 
 use crate::fixture::Folder;
@@ -35,16 +35,22 @@ fn the_page_on_configuration_lists_every_key_with_its_default_and_variable() {
         assert_eq!(row[0], format!("`{}`", key.name));
         assert_eq!((row[2], row[3]), (default.as_str(), format!("`{}`", key.variable()).as_str()));
     }
-    for key in AGENT_KEYS {
-        assert!(rows.iter().any(|row| row.len() == 4 && row[0] == format!("`{key}`")), "{key}");
+    let of_tables: Vec<_> = rows.iter().filter(|row| row.len() == 4 && row[0] != "Key").collect();
+    let (agents, docker) = of_tables.split_at(AGENT_KEYS.len());
+    assert_eq!(docker.len(), DOCKER_KEYS.len());
+    for (row, key) in docker.iter().zip(DOCKER_KEYS) {
+        let default = key.default.map_or("not set".to_owned(), |default| format!("`{default}`"));
+        assert_eq!((row[0], row[2]), (format!("`{}`", key.name).as_str(), default.as_str()));
     }
+    let agents: Vec<&str> = agents.iter().map(|row| row[0].trim_matches('`')).collect();
+    assert_eq!(agents, AGENT_KEYS);
 }
 
 #[test]
 fn the_examples_on_configuration_are_valid() {
     let page = page("configuration.md");
     let examples = blocks(&page, "toml");
-    assert_eq!(examples.len(), 2);
+    assert_eq!(examples.len(), 3);
     for example in examples {
         assert_ne!(Folder::configured(example).config, Config::default());
     }

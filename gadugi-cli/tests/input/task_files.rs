@@ -171,6 +171,21 @@ fn settings_fill_what_a_task_leaves_open() {
 }
 
 #[test]
+fn the_image_is_that_of_the_task_else_of_its_agent_else_the_configured_one() {
+    let folder = Folder::configured(
+        "image = 'alpine'\n[agents.own]\ncommand = ['x']\nimage = 'node'\n[agents.plain]\ncommand = ['x']\n",
+    );
+    let image = |front_matter: &str| {
+        folder.write("t.md", format!("---\n{front_matter}\n---\nText\n"));
+        folder.task("t.md").spec.resources.image
+    };
+    assert_eq!(image("agent: own\nimage: debian").as_deref(), Some("debian"));
+    assert_eq!(image("agent: own").as_deref(), Some("node"));
+    assert_eq!(image("agent: plain").as_deref(), Some("alpine"));
+    assert_eq!(image("run: 'true'").as_deref(), Some("alpine"));
+}
+
+#[test]
 fn a_plain_prompt_file_runs_as_it_is() {
     let mut folder = Folder::configured(AGENTS);
     folder.set("CLAUDE_KEY", "not looked at");
