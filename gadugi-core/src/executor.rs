@@ -286,6 +286,17 @@ pub trait Executor: Send + Sync {
         Err(ExecError::Watch { identity, source: source.into() })
     }
 
+    /// Removes what commands of runs have left behind that are over, such as a container whose starter died and that nobody
+    /// was there to remove: never anything of another repository. `runs` are those that are known, and whether each is over.
+    /// Gives what was removed, a line each, for people; nothing, unless an implementer leaves something behind.
+    ///
+    /// # Errors
+    /// [`ExecError::Watch`] when it cannot be told what there is.
+    async fn collect(&self, runs: &BTreeMap<RunId, bool>) -> Result<Vec<String>, ExecError> {
+        let _ = runs;
+        Ok(Vec::new())
+    }
+
     /// Finds a command again that another process has started, or was about to start when it ended. After
     /// [`Reattached::NeverStarted`] it is certain that nothing of that start will ever run, also if it is
     /// still under way; the same command can then be started anew.

@@ -11,7 +11,11 @@
 //! handed in by [`SubprocessSettings`]. The process of a shim, which [`shim::main_if_requested`] makes of its
 //! caller, does exit.
 
+#[cfg(all(feature = "docker", unix))]
+pub mod docker;
 mod policy;
+#[cfg(unix)]
+mod sealed;
 pub mod shim;
 #[cfg(unix)]
 mod subprocess;

@@ -5,26 +5,18 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use gadugi_core::Phase;
 use rustix::fs::FallocateFlags;
-use serde::de::DeserializeOwned;
 
-use super::record::{ProcRecord, Unsound, seal, unseal};
+use super::record::ProcRecord;
+use crate::sealed::{Content, link, read, seal};
 
 /// More than a record takes.
 const RESERVED: u64 = 4096;
-
-/// What a file holds.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Content<T> {
-    Absent,
-    Sound(T),
-    Unsound(Unsound),
-}
 
 /// Where the files of a command are.
 #[derive(Debug, Clone)]
@@ -168,27 +160,5 @@ impl Drop for ReservedExit {
     fn drop(&mut self) {
         // One that stays is in nobody's way.
         fs::remove_file(&self.path).ok();
-    }
-}
-
-fn link(from: &Path, to: &Path) -> io::Result<bool> {
-    match fs::hard_link(from, to) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Reads a record.
-pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Content<T>> {
-    // What is no file, since a task has put something else there, could be waited for in vain.
-    let is_file = path.symlink_metadata().map(|metadata| metadata.is_file());
-    match is_file.and_then(|is_file| if is_file { fs::read(path).map(Some) } else { Ok(None) }) {
-        Ok(line) => Ok(match line.as_deref().map_or(Err(Unsound::Damaged), unseal) {
-            Ok(record) => Content::Sound(record),
-            Err(unsound) => Content::Unsound(unsound),
-        }),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Content::Absent),
-        Err(error) => Err(error),
     }
 }

@@ -1,18 +1,11 @@
 //! The records that a shim leaves in the folder of an attempt: `proc.json` and `exit.json`.
-//!
-//! Each is one line, `{"v":1,"crc":"0c9fb6e1",…}`. The checksum is the CRC-32C of the line without its newline
-//! and without the member `"crc":"…",`, as in the journal. What fails it is damage and says nothing.
 
 use std::time::Duration;
 use std::{fmt, io};
 
 use gadugi_core::{ExecEnd, ExecUsage, ExitStatus, OutputSummary};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-
-const VERSION: u64 = 1;
-const BEFORE_CRC: &str = "{\"v\":1,";
 
 /// A process, and no later one with the same pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,52 +162,12 @@ pub(crate) fn duration(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
-/// Why a record says nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unsound {
-    Damaged,
-    /// It was written by a newer version.
-    TooNew,
-}
-
-/// The line of a record.
-pub(crate) fn seal<T: Serialize>(record: &T) -> serde_json::Result<String> {
-    let json = serde_json::to_string(record)?;
-    let rest = json.strip_prefix('{').unwrap_or(&json);
-    let crc = crc(BEFORE_CRC.as_bytes(), rest.as_bytes());
-    Ok(format!("{BEFORE_CRC}{crc}{rest}\n"))
-}
-
-/// Reads what [`seal`] wrote.
-pub(crate) fn unseal<T: DeserializeOwned>(line: &[u8]) -> Result<T, Unsound> {
-    #[derive(Deserialize)]
-    struct Versioned {
-        v: u64,
-    }
-
-    let line = line.strip_suffix(b"\n").ok_or(Unsound::Damaged)?;
-    // The checksum holds in every version, and stands behind the version.
-    let head = line.iter().position(|&byte| byte == b',').ok_or(Unsound::Damaged)? + 1;
-    let (head, rest) = line.split_at(head);
-    let (stated, rest) = rest.split_at_checked("\"crc\":\"01234567\",".len()).ok_or(Unsound::Damaged)?;
-    if stated != crc(head, rest).as_bytes() {
-        return Err(Unsound::Damaged);
-    }
-    let json = [head, rest].concat();
-    let Versioned { v } = serde_json::from_slice(&json).map_err(|_| Unsound::Damaged)?;
-    if v > VERSION {
-        return Err(Unsound::TooNew);
-    }
-    serde_json::from_slice(&json).map_err(|_| Unsound::Damaged)
-}
-
-fn crc(head: &[u8], rest: &[u8]) -> String {
-    format!("\"crc\":\"{:08x}\",", crc32c::crc32c_append(crc32c::crc32c(head), rest))
-}
-
 #[cfg(test)]
 mod tests {
+    use serde::de::DeserializeOwned;
+
     use super::*;
+    use crate::sealed::{Unsound, seal, unseal};
 
     fn exit() -> ExitRecord {
         ExitRecord {
@@ -286,12 +239,5 @@ mod tests {
             seal(&ProcRecord::Aborted).expect("it can be written"),
             "{\"v\":1,\"crc\":\"9417937d\",\"kind\":\"aborted\"}\n"
         );
-    }
-
-    #[test]
-    fn a_record_of_a_newer_version_is_told_from_damage() {
-        let (head, rest) = ("{\"v\":2,", "\"kind\":\"aborted\"}");
-        let line = format!("{head}{}{rest}\n", crc(head.as_bytes(), rest.as_bytes()));
-        assert_eq!(unseal::<ProcRecord>(line.as_bytes()), Err(Unsound::TooNew));
     }
 }

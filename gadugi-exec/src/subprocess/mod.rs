@@ -29,6 +29,8 @@ use tokio::task::spawn_blocking;
 
 use self::identity::Token;
 use self::launch::launch;
+#[cfg(feature = "docker")]
+pub(crate) use self::settings::passes;
 pub use self::settings::{OutputCap, PASSED_VARIABLES, ShimProgram, SubprocessSettings};
 #[cfg(target_os = "linux")]
 use self::shimmed::{ShimToken, ShimmedTask};

@@ -120,12 +120,17 @@ impl SubprocessSettings {
 
     /// Whether a variable of that name is let through.
     pub(super) fn passes(&self, name: &OsStr) -> bool {
-        let name = name.as_encoded_bytes();
-        self.passed.iter().any(|rule| match rule.strip_suffix('*') {
-            Some(start) => name.starts_with(start.as_bytes()),
-            None => name == rule.as_bytes(),
-        })
+        passes(&self.passed, name)
     }
+}
+
+/// Whether one of the rules lets a variable of that name through: it is its name, or its beginning before a `*`.
+pub(crate) fn passes(rules: &[impl AsRef<str>], name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    rules.iter().map(AsRef::as_ref).any(|rule| match rule.strip_suffix('*') {
+        Some(start) => name.starts_with(start.as_bytes()),
+        None => name == rule.as_bytes(),
+    })
 }
 
 impl fmt::Debug for SubprocessSettings {

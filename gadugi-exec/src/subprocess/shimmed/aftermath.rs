@@ -9,8 +9,9 @@ use rustix::process::{Pid, PidfdFlags, Signal, getpid, kill_process_group, pidfd
 use rustix::time::Timespec;
 
 use super::token::ShimToken;
+use crate::sealed::{Content, read};
 use crate::shim::cgroup::Cgroup;
-use crate::shim::files::{CommandFiles, Content, read};
+use crate::shim::files::CommandFiles;
 use crate::shim::record::{CgroupRecord, ProcRecord};
 use crate::subprocess::adoption;
 use crate::subprocess::leader::has_ended;

@@ -17,8 +17,9 @@ use tokio::task::spawn_blocking;
 
 use super::aftermath;
 use super::token::ShimToken;
-use crate::shim::files::{CommandFiles, Content, read};
-use crate::shim::record::{ExitRecord, unseal};
+use crate::sealed::{Content, read, unseal};
+use crate::shim::files::CommandFiles;
+use crate::shim::record::ExitRecord;
 use crate::subprocess::process_table;
 
 /// Where a command has left its traces.

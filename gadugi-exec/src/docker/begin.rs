@@ -1,0 +1,189 @@
+//! How a command gets its container.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::models::ContainerCreateBody;
+use bollard::query_parameters::{AttachContainerOptionsBuilder, CreateContainerOptionsBuilder};
+use gadugi_core::{ExecError, ExecRequest, crash_point};
+use tokio::io::AsyncWriteExt;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout};
+
+use super::body::{Owner, Parts};
+use super::container::{self, Container};
+use super::daemon::Daemon;
+use super::entry::Entry;
+use super::fault::DockerFault;
+use super::files::CommandFiles;
+use super::record::ContainerRecord;
+use super::task::DockerTask;
+use super::{Shared, labels, name_of, new_nonce};
+
+/// How long a container may take to read its secrets.
+const LONGEST_HANDOVER: Duration = Duration::from_secs(60);
+
+/// Creates and starts the container of a command. After an error nothing of it is left.
+pub(super) async fn begin(shared: Arc<Shared>, request: &ExecRequest) -> Result<DockerTask, ExecError> {
+    let fault = |fault| cannot_start(request, fault);
+    let daemon = shared.daemon().await.map_err(|unusable| fault(DockerFault::Daemon(unusable)))?;
+    let image = request.resources.image.clone().ok_or_else(|| fault(DockerFault::NoImage))?;
+    let nonce = new_nonce();
+    let entry = Entry::of(&shared.settings, request, &nonce).map_err(fault)?;
+    refuse_socket(&shared, request).map_err(fault)?;
+    let files = CommandFiles::of(&request.files, request.phase).map_err(DockerFault::file(&request.files)).map_err(fault)?;
+    if let Some(earlier) = files.container().map_err(fault)? {
+        return Err(fault(DockerFault::StartedBefore { id: earlier.id }));
+    }
+    let (owner, has_shown) = prepare(&files, request).await.map_err(fault)?;
+    let shown = has_shown.then(|| files.shown());
+    let parts = Parts {
+        settings: &shared.settings,
+        daemon: &daemon,
+        request,
+        entry: &entry,
+        image: &image,
+        owner,
+        shown: shown.as_deref(),
+        nonce: &nonce,
+    };
+    let started = match parts.body() {
+        Ok(body) => start(&shared, &daemon, request, body, &entry, &files, nonce).await,
+        Err(fault) => Err(cannot_start(request, fault)),
+    };
+    if started.is_err() {
+        files.hide();
+    }
+    started
+}
+
+async fn start(
+    shared: &Arc<Shared>,
+    daemon: &Daemon,
+    request: &ExecRequest,
+    body: ContainerCreateBody,
+    entry: &Entry,
+    files: &CommandFiles,
+    nonce: String,
+) -> Result<DockerTask, ExecError> {
+    let turn = shared.starts.acquire().await;
+    let id = create(shared, daemon, request, body).await.map_err(|fault| cannot_start(request, fault))?;
+    crash_point("container-created");
+    let record = ContainerRecord { id, nonce, daemon: daemon.id.clone() };
+    let (client, files) = (daemon.client.clone(), files.clone());
+    let container = Arc::new(Container { shared: Arc::clone(shared), client, record, files });
+    let started = run(&container, request, entry).await;
+    drop(turn);
+    match started {
+        Ok((attached, began)) => Ok(DockerTask::follow(container, Some(attached), began)),
+        Err(error) => {
+            // One that stays is collected by its labels: it was not started, or has not begun anything.
+            container.remove(true).await.ok();
+            container.files.forget_container().ok();
+            Err(error)
+        }
+    }
+}
+
+/// Starts a container that was created, with somebody listening from the first byte on.
+async fn run(
+    container: &Arc<Container>,
+    request: &ExecRequest,
+    entry: &Entry,
+) -> Result<(super::follow::OutputStream, Instant), ExecError> {
+    let fault = |fault| cannot_start(request, fault);
+    container.shared.programs.require(container, request).await?;
+    let options = AttachContainerOptionsBuilder::new().stdout(true).stderr(true).stream(true);
+    let options = options.stdin(entry.secrets.is_some()).build();
+    let attached = container.client.attach_container(container.id(), Some(options)).await;
+    let mut attached = attached.map_err(DockerFault::request("listen to its container")).map_err(fault)?;
+    if !container.files.note_container(&container.record).map_err(fault)? {
+        return Err(fault(DockerFault::StartedBefore { id: "that another process has started".to_owned() }));
+    }
+    crash_point("container-noted");
+    let started = container.client.start_container(container.id(), None).await;
+    started.map_err(DockerFault::request("start its container")).map_err(|fault| not_started(request, fault))?;
+    let began = Instant::now();
+    crash_point("container-started");
+    if let Some(secrets) = &entry.secrets {
+        let hand_over = async {
+            attached.input.write_all(secrets.as_bytes()).await?;
+            attached.input.flush().await?;
+            attached.input.shutdown().await
+        };
+        // A container that gets none, or not all, ends by itself and says so.
+        drop(timeout(LONGEST_HANDOVER, hand_over).await);
+    }
+    Ok((attached.output, began))
+}
+
+/// Creates the container. The name is there once, so that nothing is begun twice; one that was never started is in nobody's
+/// way.
+async fn create(
+    shared: &Shared,
+    daemon: &Daemon,
+    request: &ExecRequest,
+    body: ContainerCreateBody,
+) -> Result<String, DockerFault> {
+    let name = labels::name(&shared.settings, request);
+    let create = || {
+        let options = CreateContainerOptionsBuilder::new().name(&name).build();
+        daemon.client.create_container(Some(options), body.clone())
+    };
+    let failed = DockerFault::request("create its container");
+    match create().await {
+        Ok(created) => Ok(created.id),
+        Err(error) if super::daemon::status(&error) == Some(409) => {
+            // Without force: one that runs stays, and is somebody's.
+            match container::remove(&daemon.client, &name, false).await {
+                Ok(()) => create().await.map(|created| created.id).map_err(failed),
+                Err(_) => Err(DockerFault::StartedBefore { id: name }),
+            }
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Writes what the container is shown, and finds out for whom it works.
+async fn prepare(files: &CommandFiles, request: &ExecRequest) -> Result<(Owner, bool), DockerFault> {
+    let (files, request) = (files.clone(), request.clone());
+    let prepared = spawn_blocking(move || {
+        let folder = std::fs::metadata(&request.folder).map_err(DockerFault::file(&request.folder))?;
+        let has_shown = files.show(&request)?;
+        Ok((Owner { uid: folder.uid(), gid: folder.gid() }, has_shown))
+    });
+    prepared.await.unwrap_or(Err(DockerFault::ShutDown))
+}
+
+/// Whoever has the daemon's socket has the machine.
+fn refuse_socket(shared: &Shared, request: &ExecRequest) -> Result<(), DockerFault> {
+    let Some(socket) = shared.settings.endpoint.socket().and_then(|socket| socket.canonicalize().ok()) else {
+        return Ok(());
+    };
+    let sources = request.mounts.iter().map(|mount| mount.source.as_path());
+    let shows = |source: &Path| source.canonicalize().is_ok_and(|source| socket.starts_with(source));
+    match sources.chain([request.folder.as_path()]).find(|source| shows(source)) {
+        Some(path) => Err(DockerFault::Socket { path: path.to_owned() }),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn cannot_start(request: &ExecRequest, fault: DockerFault) -> ExecError {
+    ExecError::Start { program: name_of(request), source: Box::new(fault) }
+}
+
+/// Tells a program that is not there from other reasons.
+fn not_started(request: &ExecRequest, fault: DockerFault) -> ExecError {
+    let said = match &fault {
+        DockerFault::Request { source, .. } => source.to_string(),
+        _ => String::new(),
+    };
+    let is_missing = said.contains("executable file not found") || said.contains("no such file or directory");
+    // The daemon names the program that it has looked for: `exec: "cargo": …`.
+    match said.split_once("exec: \"").and_then(|(_, rest)| rest.split_once('"')) {
+        Some((program, _)) if is_missing => ExecError::NotFound { program: program.to_owned() },
+        _ => cannot_start(request, fault),
+    }
+}

@@ -1,0 +1,217 @@
+//! The description of a container, as the daemon wants it.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use bollard::models::{
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType, RestartPolicy,
+    RestartPolicyNameEnum,
+};
+use gadugi_core::{ExecRequest, Resources};
+
+use super::daemon::{Daemon, Users};
+use super::entry::Entry;
+use super::fault::DockerFault;
+use super::files::INSIDE;
+use super::labels;
+use super::settings::{Confinement, DockerSettings, HOME, Network, PASSED_VARIABLES, Seccomp, User};
+
+/// Hands signals on to the whole process group of the command (tini(1), which Docker's init is).
+const INIT_SIGNALS_GROUP: &str = "TINI_KILL_PROCESS_GROUP=1";
+
+/// Who owns a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+/// What a container is made of.
+pub(super) struct Parts<'a> {
+    pub(super) settings: &'a DockerSettings,
+    pub(super) daemon: &'a Daemon,
+    pub(super) request: &'a ExecRequest,
+    pub(super) entry: &'a Entry,
+    pub(super) image: &'a str,
+    pub(super) owner: Owner,
+    /// The folder that the container is to see as [`INSIDE`].
+    pub(super) shown: Option<&'a Path>,
+    pub(super) nonce: &'a str,
+}
+
+impl Parts<'_> {
+    pub(super) fn body(&self) -> Result<ContainerCreateBody, DockerFault> {
+        let has_input = self.entry.secrets.is_some();
+        Ok(ContainerCreateBody {
+            // Not by `cmd`, which the image's own entrypoint would come before.
+            entrypoint: Some(self.entry.argv.clone()),
+            cmd: Some(Vec::new()),
+            image: Some(self.image.to_owned()),
+            hostname: Some(hostname(self.request.attempt.task.as_str())),
+            user: self.user(),
+            working_dir: Some(utf8(&self.request.folder)?),
+            env: Some(self.environment()),
+            labels: Some(labels::of(self.settings, self.request, self.nonce)),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            attach_stdin: Some(has_input),
+            open_stdin: Some(has_input),
+            stdin_once: Some(has_input),
+            stop_signal: Some("SIGTERM".to_owned()),
+            healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
+            host_config: Some(self.host_config()?),
+            ..ContainerCreateBody::default()
+        })
+    }
+
+    fn host_config(&self) -> Result<HostConfig, DockerFault> {
+        let confinement = &self.settings.confinement;
+        let Resources { memory, cpus, .. } = self.request.resources;
+        let memory = memory.or(confinement.memory).map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+        let cpus = cpus.or_else(|| self.default_cpus());
+        let user = self.ids();
+        Ok(HostConfig {
+            mounts: Some(self.mounts()?),
+            tmpfs: Some(self.tmpfs(user)),
+            readonly_rootfs: Some(confinement.read_only),
+            cap_drop: Some(vec!["ALL".to_owned()]),
+            cap_add: Some(confinement.cap_add.clone()).filter(|names| !names.is_empty()),
+            privileged: Some(false),
+            security_opt: Some(security(confinement)?),
+            pids_limit: confinement.pids.map(i64::from),
+            memory,
+            // As much as the memory: no swap.
+            memory_swap: memory,
+            nano_cpus: cpus.map(|cpus| (cpus * 1e9) as i64),
+            network_mode: Some(
+                match confinement.network {
+                    Network::Bridge => "bridge",
+                    Network::None => "none",
+                }
+                .to_owned(),
+            ),
+            userns_mode: match self.daemon.users {
+                Users::Remapped => Some("host".to_owned()),
+                Users::RootlessPodman => Some("keep-id".to_owned()),
+                Users::Same | Users::Rootless => None,
+            },
+            init: Some(confinement.init),
+            ipc_mode: Some("private".to_owned()),
+            log_config: self.log_config(),
+            // It is removed when its end is kept, and not before.
+            auto_remove: Some(false),
+            restart_policy: Some(RestartPolicy {
+                name: Some(RestartPolicyNameEnum::NO),
+                maximum_retry_count: None,
+            }),
+            ..HostConfig::default()
+        })
+    }
+
+    /// The default, and never more than there are, which the daemon refuses.
+    fn default_cpus(&self) -> Option<f64> {
+        let there = Some(self.daemon.processors).filter(|there| *there > 0.0);
+        self.settings.confinement.cpus.map(|cpus| there.map_or(cpus, |there| cpus.min(there)))
+    }
+
+    /// As whom it runs, in its own numbers; `None` as the image says.
+    fn ids(&self) -> Option<Owner> {
+        match (self.settings.confinement.user, self.daemon.users) {
+            (User::Image, _) => None,
+            (User::Ids { uid, gid }, _) => Some(Owner { uid, gid }),
+            // The root in there is the user out here, and has no more rights.
+            (User::Owner, Users::Rootless) => Some(Owner { uid: 0, gid: 0 }),
+            (User::Owner, _) => Some(self.owner),
+        }
+    }
+
+    fn user(&self) -> Option<String> {
+        self.ids().map(|Owner { uid, gid }| format!("{uid}:{gid}"))
+    }
+
+    fn mounts(&self) -> Result<Vec<Mount>, DockerFault> {
+        let folder = &self.request.folder;
+        let mut mounts = vec![mount(folder, utf8(folder)?, true)?];
+        for shown in &self.request.mounts {
+            mounts.push(mount(&shown.source, utf8(&shown.target)?, shown.writable)?);
+        }
+        if let Some(shown) = self.shown {
+            mounts.push(mount(shown, INSIDE.to_owned(), false)?);
+        }
+        Ok(mounts)
+    }
+
+    fn tmpfs(&self, user: Option<Owner>) -> HashMap<String, String> {
+        // Programs are built and run in there.
+        let common = "rw,exec,nosuid,nodev";
+        let shared = self.settings.confinement.tmpfs.iter().map(|path| (path.clone(), format!("{common},mode=1777")));
+        let home = match user {
+            Some(Owner { uid, gid }) => format!("{common},mode=0700,uid={uid},gid={gid}"),
+            None => format!("{common},mode=1777"),
+        };
+        shared.chain([(HOME.to_owned(), home)]).collect()
+    }
+
+    fn environment(&self) -> Vec<String> {
+        let passed = self.settings.let_through(PASSED_VARIABLES);
+        let passed = passed.map(|(name, value)| format!("{}={}", name.to_string_lossy(), value.to_string_lossy()));
+        let request = self.request;
+        let own = request.env.iter().map(|(name, value)| format!("{name}={value}"));
+        let names = [
+            format!("GADUGI_RUN={}", request.run),
+            format!("GADUGI_TASK={}", request.attempt.task),
+            format!("GADUGI_ATTEMPT={}", request.attempt.number),
+            INIT_SIGNALS_GROUP.to_owned(),
+        ];
+        passed.chain([format!("HOME={HOME}")]).chain(own).chain(names).collect()
+    }
+
+    /// In a file of the daemon's that is bounded and keeps bytes as they are. It is read only when nobody has listened.
+    fn log_config(&self) -> Option<HostConfigLogConfig> {
+        let cap = self.settings.output_cap;
+        let bytes = (cap.head.saturating_add(cap.tail)).max(1 << 20);
+        let config = [("max-size", bytes.to_string()), ("max-file", "2".to_owned()), ("compress", "false".to_owned())];
+        self.daemon.exact_logs.then(|| HostConfigLogConfig {
+            typ: Some("local".to_owned()),
+            config: Some(config.map(|(name, value)| (name.to_owned(), value)).into()),
+        })
+    }
+}
+
+fn security(confinement: &Confinement) -> Result<Vec<String>, DockerFault> {
+    let mut options = Vec::new();
+    if confinement.no_new_privileges {
+        options.push("no-new-privileges:true".to_owned());
+    }
+    match &confinement.seccomp {
+        Seccomp::Default => {}
+        Seccomp::Unconfined => options.push("seccomp=unconfined".to_owned()),
+        // The daemon wants the profile itself.
+        Seccomp::Profile(path) => {
+            let profile = std::fs::read_to_string(path).map_err(DockerFault::file(path))?;
+            options.push(format!("seccomp={profile}"));
+        }
+    }
+    Ok(options)
+}
+
+/// By the newer kind of mount, which refuses a source that does not exist, where the older one makes a folder.
+fn mount(source: &Path, target: String, writable: bool) -> Result<Mount, DockerFault> {
+    Ok(Mount {
+        typ: Some(MountType::BIND),
+        source: Some(utf8(source)?),
+        target: Some(target),
+        read_only: Some(!writable),
+        ..Mount::default()
+    })
+}
+
+fn utf8(path: &Path) -> Result<String, DockerFault> {
+    path.to_str().map(str::to_owned).ok_or_else(|| DockerFault::Path { path: path.to_owned() })
+}
+
+/// What the container calls itself: the task, as far as it is a host's name (RFC 1123).
+fn hostname(task: &str) -> String {
+    let name: String = task.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(63).collect();
+    name.trim_matches('-').to_owned()
+}

@@ -1,0 +1,82 @@
+//! Containers that nobody will ask for any more: their process died before it could remove them, and their run is over.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bollard::models::ContainerSummary;
+use bollard::query_parameters::ListContainersOptionsBuilder;
+use gadugi_core::{ExecError, RunId};
+use jiff::Timestamp;
+
+use super::fault::DockerFault;
+use super::{NAME, Shared, container, labels};
+
+/// A container of a run that is not known may belong to one that is just beginning, by a process of another version. So
+/// old, in seconds, it does not (as in Nomad's reconciler of dangling containers).
+const GRACE: i64 = 300;
+
+pub(super) async fn collect(
+    shared: &Arc<Shared>,
+    runs: &BTreeMap<RunId, bool>,
+) -> Result<Vec<String>, ExecError> {
+    let fault = |fault| ExecError::Watch { identity: format!("the containers of {NAME}"), source: Box::new(fault) };
+    let daemon = shared.daemon().await.map_err(|unusable| fault(DockerFault::Daemon(unusable)))?;
+    let filter = labels::by_labels([format!("{}={}", labels::REPOSITORY, shared.settings.repository)].into_iter());
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
+    let listed = daemon.client.list_containers(Some(options)).await;
+    let listed = listed.map_err(DockerFault::request("list its containers")).map_err(fault)?;
+    let mut removed = Vec::new();
+    for found in listed.iter().filter(|found| is_left(found, &shared.settings.repository, runs)) {
+        let Some(id) = &found.id else { continue };
+        container::remove(&daemon.client, id, true).await.map_err(fault)?;
+        let name = found.names.iter().flatten().next().map_or(id.as_str(), |name| name.trim_start_matches('/'));
+        removed.push(format!("container {name} ({})", found.status.as_deref().unwrap_or("unknown")));
+    }
+    Ok(removed)
+}
+
+fn is_left(
+    found: &ContainerSummary,
+    repository: &str,
+    runs: &BTreeMap<RunId, bool>,
+) -> bool {
+    let label = |name| found.labels.as_ref().and_then(|labels| labels.get(name)).map(String::as_str);
+    // The daemon was asked for no others; that is not left to it alone.
+    if label(labels::REPOSITORY) != Some(repository) || label(labels::NONCE).is_none() {
+        return false;
+    }
+    let Some(run) = label(labels::RUN).and_then(|run| run.parse().ok()) else { return false };
+    let age = || Timestamp::now().as_second() - found.created.unwrap_or(i64::MAX);
+    runs.get(&run).copied().unwrap_or_else(|| age() > GRACE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(repository: &str, age: i64) -> ContainerSummary {
+        let labels = [
+            (labels::REPOSITORY, repository),
+            (labels::RUN, "20261122-083355-k7q"),
+            (labels::NONCE, "0123456789abcdef"),
+        ];
+        ContainerSummary {
+            labels: Some(labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into()),
+            created: Some(Timestamp::now().as_second() - age),
+            ..ContainerSummary::default()
+        }
+    }
+
+    #[test]
+    fn only_what_is_over_or_old_and_unknown_and_of_this_repository_is_left_behind() {
+        let known = |is_over| BTreeMap::from([("20261122-083355-k7q".parse().expect("a run"), is_over)]);
+        let none = BTreeMap::new();
+        assert!(is_left(&found("here", 0), "here", &known(true)));
+        assert!(!is_left(&found("here", 999), "here", &known(false)));
+        assert!(!is_left(&found("there", 999), "here", &known(true)));
+        assert!(is_left(&found("here", 999), "here", &none));
+        assert!(!is_left(&found("here", 10), "here", &none), "its run may just begin");
+        let unlabelled = ContainerSummary { labels: None, ..found("here", 999) };
+        assert!(!is_left(&unlabelled, "here", &known(true)));
+    }
+}

@@ -1,0 +1,231 @@
+//! One container: what is asked of the daemon about it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum};
+use bollard::query_parameters::{
+    EventsOptionsBuilder, KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
+    WaitContainerOptionsBuilder,
+};
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Shared;
+use super::daemon::status;
+use super::fault::DockerFault;
+use super::files::CommandFiles;
+use super::labels;
+use super::record::{ContainerRecord, Status};
+
+/// Longer than any command runs, and short enough for every clock.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// The pauses between two questions to a daemon that has gone away.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long the daemon may take to tell of past events.
+const LONGEST_RECALL: Duration = Duration::from_secs(5);
+
+/// A container of a command.
+pub(super) struct Container {
+    pub(super) shared: Arc<Shared>,
+    pub(super) client: Docker,
+    pub(super) record: ContainerRecord,
+    pub(super) files: CommandFiles,
+}
+
+/// What the daemon says of a container that was started.
+#[derive(Debug)]
+pub(super) enum Life {
+    /// It was made and not started.
+    Created,
+    Running,
+    /// It has ended.
+    Exited(Exit),
+}
+
+/// How a container has ended, in the daemon's words.
+#[derive(Debug)]
+pub(super) struct Exit {
+    code: i64,
+    out_of_memory: bool,
+    started: Option<Timestamp>,
+    finished: Option<Timestamp>,
+}
+
+impl Container {
+    pub(super) fn id(&self) -> &str {
+        &self.record.id
+    }
+
+    /// What it does; `None` when there is no such container any more.
+    pub(super) async fn look(&self) -> Result<Option<ContainerInspectResponse>, DockerFault> {
+        match self.client.inspect_container(self.id(), None).await {
+            Ok(found) => Ok(Some(found).filter(|found| self.is_ours(found))),
+            Err(error) if status(&error) == Some(404) => Ok(None),
+            Err(error) => Err(DockerFault::request("ask for its container")(error)),
+        }
+    }
+
+    fn is_ours(&self, found: &ContainerInspectResponse) -> bool {
+        let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
+        labels.and_then(|labels| labels.get(labels::NONCE)) == Some(&self.record.nonce)
+    }
+
+    /// Waits for its end; the daemon's word for that is an error for every code but 0. `Err` when the daemon has gone
+    /// away, or the container.
+    pub(super) async fn exited(&self) -> Result<i64, DockerFault> {
+        let client = self.client.clone().with_timeout(FOREVER);
+        let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
+        let mut ends = std::pin::pin!(client.wait_container(self.id(), Some(options)));
+        match ends.next().await {
+            Some(Ok(end)) => Ok(end.status_code),
+            Some(Err(Error::DockerContainerWaitError { code, .. })) => Ok(code),
+            Some(Err(error)) => Err(DockerFault::request("wait for its container")(error)),
+            None => Err(DockerFault::request("wait for its container")(Error::RequestTimeoutError)),
+        }
+    }
+
+    /// Asks a daemon that has gone away until it is back, what the container does now.
+    pub(super) async fn found_again(&self) -> Result<ContainerInspectResponse, DockerFault> {
+        let begun = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match timeout(LONGEST_RECALL, self.look()).await {
+                Ok(Ok(Some(found))) if life(&found).is_some() => return Ok(found),
+                Ok(Ok(None)) => return Err(DockerFault::Removed),
+                // Also a daemon that is just beginning again, or has other sorrows.
+                Ok(Ok(Some(_)) | Err(_)) | Err(_) => {}
+            }
+            if begun.elapsed() > self.shared.settings.patience {
+                let endpoint = self.shared.settings.endpoint.to_string();
+                return Err(DockerFault::WentAway { endpoint, seconds: self.shared.settings.patience.as_secs() });
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Sends a signal to its first process. One that has ended hears nothing, and that is no error.
+    pub(super) async fn signal(&self, name: &str) -> Result<(), DockerFault> {
+        let options = KillContainerOptionsBuilder::new().signal(name).build();
+        match self.client.kill_container(self.id(), Some(options)).await {
+            Err(error) if !is_over(&error) => Err(DockerFault::request("signal its container")(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets the daemon stop it: SIGTERM, so many seconds, SIGKILL. It goes on with that when this process has ended.
+    pub(super) async fn stop(&self, seconds: i32) -> Result<(), DockerFault> {
+        let client = self.client.clone().with_timeout(FOREVER);
+        let options = StopContainerOptionsBuilder::new().t(seconds).build();
+        match client.stop_container(self.id(), Some(options)).await {
+            Err(error) if !is_over(&error) => Err(DockerFault::request("stop its container")(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Suspends all its processes, or lets them go on; says whether it does so now.
+    pub(super) async fn pause(&self, paused: bool) -> Result<bool, DockerFault> {
+        let done = match paused {
+            true => self.client.pause_container(self.id()).await,
+            false => self.client.unpause_container(self.id()).await,
+        };
+        match done {
+            Ok(()) => Ok(true),
+            // It is paused already, or not at all, or has ended.
+            Err(error) if matches!(status(&error), Some(404 | 409 | 500)) => Ok(false),
+            Err(error) => Err(DockerFault::request("suspend its container")(error)),
+        }
+    }
+
+    /// Removes it, with its anonymous volumes. `by_force` kills it first; without, one that runs is an error (409).
+    pub(super) async fn remove(&self, by_force: bool) -> Result<(), DockerFault> {
+        remove(&self.client, self.id(), by_force).await
+    }
+
+    /// Whether the daemon remembers that it started the container: then it is still the same one.
+    pub(super) async fn start_is_remembered(&self, since: Option<Timestamp>) -> bool {
+        let (since, now) = (since.map_or(0, |since| since.as_second() - 1), Timestamp::now().as_second());
+        let filters = [("container", self.id()), ("event", "start"), ("type", "container")];
+        let filters = filters.map(|(name, value)| (name.to_owned(), vec![value.to_owned()]));
+        let options = EventsOptionsBuilder::new().since(&since.to_string()).until(&now.to_string());
+        let options = options.filters(&filters.into()).build();
+        let recall = async {
+            let mut events = std::pin::pin!(self.client.events(Some(options)));
+            matches!(events.next().await, Some(Ok(_)))
+        };
+        timeout(LONGEST_RECALL, recall).await.unwrap_or(false)
+    }
+
+    /// How it ended. What a daemon has ended that was itself begun again looks like an end by a signal, and says
+    /// nothing about the command.
+    pub(super) async fn true_status(&self, exit: &Exit, watched: bool) -> Status {
+        let code = i32::try_from(exit.code).unwrap_or(i32::MAX);
+        match code {
+            0 => Status::Code { code },
+            _ if exit.out_of_memory => Status::OutOfMemory,
+            // 128 + SIGKILL, 128 + SIGTERM, and what a daemon calls an end that it has not seen.
+            137 | 143 | 255 if !watched && !self.start_is_remembered(exit.started).await => Status::Unknown,
+            _ => Status::Code { code },
+        }
+    }
+}
+
+/// Removes a container; one that is gone, or going, is removed.
+pub(super) async fn remove(client: &Docker, id: &str, by_force: bool) -> Result<(), DockerFault> {
+    let options = RemoveContainerOptionsBuilder::new().v(true).force(by_force).build();
+    match client.remove_container(id, Some(options)).await {
+        Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+        Err(Error::DockerResponseServerError { status_code: 409, message }) if message.contains("already in progress") => {
+            Ok(())
+        }
+        Err(error) => Err(DockerFault::request("remove its container")(error)),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Whether the daemon says that there is nothing left to stop.
+fn is_over(error: &Error) -> bool {
+    matches!(status(error), Some(304 | 404 | 409))
+}
+
+/// `None` while the daemon is busy with it.
+pub(super) fn life(found: &ContainerInspectResponse) -> Option<Life> {
+    let state = found.state.as_ref()?;
+    match state.status? {
+        ContainerStateStatusEnum::CREATED => Some(Life::Created),
+        ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::PAUSED | ContainerStateStatusEnum::RESTARTING => {
+            Some(Life::Running)
+        }
+        ContainerStateStatusEnum::EXITED | ContainerStateStatusEnum::DEAD => Some(Life::Exited(Exit::of(state))),
+        _ => None,
+    }
+}
+
+impl Exit {
+    fn of(state: &ContainerState) -> Self {
+        let time = |text: &Option<String>| text.as_ref().and_then(|text| text.parse::<Timestamp>().ok());
+        Self {
+            code: state.exit_code.unwrap_or(255),
+            out_of_memory: state.oom_killed == Some(true),
+            started: time(&state.started_at).filter(|time| time.as_second() > 0),
+            finished: time(&state.finished_at).filter(|time| time.as_second() > 0),
+        }
+    }
+
+    /// From its start to its end, by the daemon's clock; `None` where that has not told.
+    pub(super) fn took(&self) -> Option<Duration> {
+        Duration::try_from(self.finished?.duration_since(self.started?)).ok()
+    }
+}
+
+/// Since when it runs, by the daemon's clock.
+pub(super) fn started(found: &ContainerInspectResponse) -> Option<Timestamp> {
+    Exit::of(found.state.as_ref()?).started
+}

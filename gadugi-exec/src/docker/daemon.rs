@@ -1,0 +1,166 @@
+//! The daemon: the connection to it, and what is true of it.
+
+use std::error::Error as StdError;
+use std::future::Future;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::models::{SystemInfo, SystemVersion};
+use gadugi_core::{Unusable, error_chain};
+use tokio::time::timeout;
+
+use super::endpoint::Endpoint;
+
+/// The oldest version of the API that has all that is needed here: Docker 20.10.
+const OLDEST_API: (usize, usize) = (1, 41);
+
+/// How long a daemon may take to say that it is there.
+const LONGEST_GREETING: Duration = Duration::from_secs(5);
+
+/// A daemon that has answered.
+pub(super) struct Daemon {
+    pub(super) client: Docker,
+    /// Names it among daemons.
+    pub(super) id: String,
+    /// How many processors it has for containers; 0 where it does not say.
+    pub(super) processors: f64,
+    /// How the users in containers are others outside.
+    pub(super) users: Users,
+    /// Whether it can keep output byte for byte that nobody reads at once.
+    pub(super) exact_logs: bool,
+}
+
+/// What a user in a container is outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Users {
+    /// The same.
+    Same,
+    /// The root of a container is the user who runs the daemon.
+    Rootless,
+    /// Another one, unless the container opts out.
+    Remapped,
+    /// Podman run by a user, who is the same inside when asked for.
+    RootlessPodman,
+}
+
+/// Why the daemon cannot be used.
+#[derive(Debug)]
+pub(super) enum Unreachable {
+    Failed(Error),
+    Silent,
+    TooOld(String),
+    NotLinux(String),
+}
+
+impl Daemon {
+    /// Gets into contact, and agrees on a version of the API.
+    pub(super) async fn greet(endpoint: &Endpoint) -> Result<Self, Unreachable> {
+        let client = endpoint.connect().map_err(Unreachable::Failed)?;
+        let client = in_time(client.negotiate_version()).await?;
+        let version = client.client_version();
+        if (version.major_version, version.minor_version) < OLDEST_API {
+            return Err(Unreachable::TooOld(version.to_string()));
+        }
+        let is_podman = is_podman(&in_time(client.version()).await?);
+        let info = in_time(client.info()).await?;
+        if let Some(system) = info.os_type.as_deref().filter(|system| *system != "linux") {
+            return Err(Unreachable::NotLinux(system.to_owned()));
+        }
+        let logs = info.plugins.as_ref().and_then(|plugins| plugins.log.as_ref());
+        // Podman gives itself another id with each answer.
+        let id = if is_podman { info.name.as_ref().map(|name| format!("podman-{name}")) } else { info.id.clone() };
+        Ok(Self {
+            users: users(&info, is_podman),
+            exact_logs: logs.is_some_and(|drivers| drivers.iter().any(|driver| driver == "local")),
+            id: id.unwrap_or_default().replace(char::is_whitespace, "-"),
+            processors: info.ncpu.unwrap_or_default() as f64,
+            client,
+        })
+    }
+
+    /// Asks whether it is still there.
+    pub(super) async fn ping(&self) -> Result<(), Unreachable> {
+        in_time(self.client.ping()).await.map(drop)
+    }
+}
+
+async fn in_time<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, Unreachable> {
+    match timeout(LONGEST_GREETING, answer).await {
+        Ok(answer) => answer.map_err(Unreachable::Failed),
+        Err(_) => Err(Unreachable::Silent),
+    }
+}
+
+fn is_podman(version: &SystemVersion) -> bool {
+    version.components.iter().flatten().any(|component| component.name.starts_with("Podman"))
+}
+
+fn users(info: &SystemInfo, is_podman: bool) -> Users {
+    let options = info.security_options.as_deref().unwrap_or_default();
+    let has = |name: &str| options.iter().any(|option| option.split(',').any(|part| part == name));
+    match (has("name=rootless"), has("name=userns")) {
+        (true, _) if is_podman => Users::RootlessPodman,
+        (true, _) => Users::Rootless,
+        (false, true) => Users::Remapped,
+        (false, false) => Users::Same,
+    }
+}
+
+impl Unreachable {
+    /// For people, with what they can do.
+    pub(super) fn into_unusable(self, endpoint: &Endpoint) -> Unusable {
+        let start = "start Docker (`systemctl start docker`, or Docker Desktop), or name another daemon by DOCKER_HOST";
+        let (reason, remedy) = match self {
+            Self::Silent => {
+                let seconds = LONGEST_GREETING.as_secs();
+                (format!("the Docker daemon at {endpoint} has not answered within {seconds} s"), "restart it".to_owned())
+            }
+            Self::TooOld(version) => (
+                format!("the Docker daemon at {endpoint} speaks version {version} of the API, which is too old"),
+                "update Docker to 20.10 or later".to_owned(),
+            ),
+            Self::NotLinux(system) => (
+                format!("the Docker daemon at {endpoint} runs containers of {system}"),
+                "switch it to Linux containers".to_owned(),
+            ),
+            Self::Failed(Error::SocketNotFoundError(path)) => {
+                (format!("there is no Docker daemon: {path} does not exist"), start.to_owned())
+            }
+            Self::Failed(error) => match kind(&error) {
+                Some(ErrorKind::ConnectionRefused | ErrorKind::NotFound) => {
+                    (format!("no Docker daemon answers at {endpoint}"), start.to_owned())
+                }
+                Some(ErrorKind::PermissionDenied) => (
+                    format!("the Docker daemon at {endpoint} does not let you in"),
+                    "`sudo usermod -aG docker $USER`, then log in again; or use rootless Docker".to_owned(),
+                ),
+                _ => (
+                    format!("the Docker daemon at {endpoint} does not answer as it should: {}", error_chain(&error)),
+                    "`docker info` says more".to_owned(),
+                ),
+            },
+        };
+        Unusable { reason, remedy }
+    }
+}
+
+/// What the system has said, where an error comes from that.
+fn kind(error: &(dyn StdError + 'static)) -> Option<ErrorKind> {
+    let mut source = Some(error);
+    let mut found = None;
+    while let Some(error) = source {
+        found = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind).or(found);
+        source = error.source();
+    }
+    found
+}
+
+/// The status of the answer, where the daemon has refused something.
+pub(super) fn status(error: &Error) -> Option<u16> {
+    match error {
+        Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
+        _ => None,
+    }
+}

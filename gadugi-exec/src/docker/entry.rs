@@ -1,0 +1,100 @@
+//! What a container executes: the command itself or, where there is a script, an input or a secret, a few lines of shell
+//! that lead to it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+
+use gadugi_core::{ExecRequest, Program};
+
+use super::fault::DockerFault;
+use super::files::{INPUT, INSIDE, SCRIPT};
+use super::settings::DockerSettings;
+
+/// How a container begins.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// The program and its arguments.
+    pub(super) argv: Vec<String>,
+    /// What has to be written to its standard input, which is closed then: the values of secrets, as shell text. They
+    /// stand nowhere else, in no file and in no description of the container.
+    pub(super) secrets: Option<String>,
+}
+
+impl Entry {
+    /// `nonce` marks the end of the secrets.
+    pub(super) fn of(settings: &DockerSettings, request: &ExecRequest, nonce: &str) -> Result<Self, DockerFault> {
+        let secrets = secrets(settings, request)?;
+        let argv = match &request.program {
+            Program::Argv(argv) if argv.is_empty() => return Err(DockerFault::NoCommand),
+            Program::Argv(argv) => argv.as_slice(),
+            Program::Script(_) => &[],
+            _ => return Err(DockerFault::NoCommand),
+        };
+        if secrets.is_empty() && request.stdin.is_none() && !argv.is_empty() {
+            return Ok(Self { argv: argv.to_vec(), secrets: None });
+        }
+        let mut shell = String::new();
+        if !secrets.is_empty() {
+            shell += &take_secrets(nonce);
+        }
+        let input = if request.stdin.is_some() { format!("{INSIDE}/{INPUT}") } else { "/dev/null".to_owned() };
+        write!(shell, "exec <{input}\n").unwrap_or_else(|_| unreachable!("cannot fail because it is memory"));
+        shell += &match argv {
+            [] => format!("{BASH} && exec bash -e {INSIDE}/{SCRIPT}\nexec sh -e {INSIDE}/{SCRIPT}\n"),
+            _ => "exec \"$@\"\n".to_owned(),
+        };
+        let begin = ["sh", "-c", &shell, "gadugi"].map(str::to_owned);
+        let secrets = (!secrets.is_empty()).then(|| give_secrets(&secrets, nonce));
+        Ok(Self { argv: begin.into_iter().chain(argv.iter().cloned()).collect(), secrets })
+    }
+}
+
+/// Whether there is a bash.
+const BASH: &str = "command -v bash >/dev/null 2>&1";
+
+/// The values of what the task calls secrets, and of what the configuration lets through: what is nobody's business.
+fn secrets(settings: &DockerSettings, request: &ExecRequest) -> Result<BTreeMap<String, OsString>, DockerFault> {
+    let mut secrets = BTreeMap::new();
+    for (name, value) in settings.let_through(&settings.passed) {
+        // Others cannot be set by a shell, and nobody has asked for just this one.
+        if let Some(name) = name.to_str().filter(|name| is_name(name) && !request.env.contains_key(*name)) {
+            secrets.insert(name.to_owned(), value.clone());
+        }
+    }
+    for name in &request.secrets {
+        if !is_name(name) {
+            return Err(DockerFault::VariableName { name: name.clone() });
+        }
+        let value = settings.environment.get(std::ffi::OsStr::new(name));
+        let value = value.ok_or_else(|| DockerFault::MissingSecret { name: name.clone() })?;
+        secrets.insert(name.clone(), value.clone());
+    }
+    Ok(secrets)
+}
+
+/// As in POSIX, 3.216 Name.
+fn is_name(name: &str) -> bool {
+    let is_letter = |byte: u8| byte == b'_' || byte.is_ascii_alphabetic();
+    name.bytes().next().is_some_and(is_letter) && name.bytes().all(|byte| is_letter(byte) || byte.is_ascii_digit())
+}
+
+/// Reads assignments up to the line that ends them. Without that line the input has ended early, since whoever was to
+/// write it is gone: nothing is begun then.
+fn take_secrets(nonce: &str) -> String {
+    format!(
+        "v= e=\n\
+         while IFS= read -r l; do [ \"$l\" = '# {nonce}' ] && e=1 && break; v=\"$v$l\n\"; done\n\
+         [ \"$e\" ] || {{ echo 'gadugi: the secrets have not arrived' >&2; exit 125; }}\n\
+         eval \"$v\"; unset v e l\n"
+    )
+}
+
+fn give_secrets(secrets: &BTreeMap<String, OsString>, nonce: &str) -> String {
+    let mut text = String::new();
+    for (name, value) in secrets {
+        let value = value.to_string_lossy().replace('\'', r"'\''");
+        text += &format!("export {name}='{value}'\n");
+    }
+    text + &format!("# {nonce}\n")
+}

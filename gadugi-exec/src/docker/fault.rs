@@ -1,0 +1,136 @@
+//! What goes wrong between a command and its container.
+
+use std::io;
+use std::path::PathBuf;
+
+use gadugi_core::Unusable;
+use thiserror::Error;
+
+use super::daemon::{Unreachable, status};
+use super::endpoint::Endpoint;
+
+/// Why a container could not be made, started, found, followed or removed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DockerFault {
+    /// The daemon cannot be used.
+    #[error("{} ({})", .0.reason, .0.remedy)]
+    Daemon(Unusable),
+    /// The daemon has refused something, or went away meanwhile.
+    #[error("cannot {action}")]
+    Request {
+        /// What it was asked for.
+        action: &'static str,
+        /// What it said.
+        #[source]
+        source: bollard::errors::Error,
+    },
+    /// A file could not be written or read.
+    #[error("cannot use {}", .path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A record of an earlier process cannot be read.
+    #[error("{} is {state}", .path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        state: &'static str,
+    },
+    /// A path cannot be shown to a container.
+    #[error("the path {} cannot be shown to a container: it is not UTF-8", .path.display())]
+    Path {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A mount would show the daemon's socket, and with it the machine.
+    #[error("{} cannot be shown to a container: the Docker daemon's socket is in it", .path.display())]
+    Socket {
+        /// What was to be shown.
+        path: PathBuf,
+    },
+    /// An image could not be built.
+    #[error("the build failed: {said}")]
+    Build {
+        /// What the builder said last.
+        said: String,
+    },
+    /// The task has no image.
+    #[error("no image is named for it")]
+    NoImage,
+    /// A secret is not set.
+    #[error("the variable `{name}`, which it needs, is not set")]
+    MissingSecret {
+        /// Its name.
+        name: String,
+    },
+    /// A variable has no name that a shell takes.
+    #[error("`{name}` is no name of a variable that a shell can set")]
+    VariableName {
+        /// The name.
+        name: String,
+    },
+    /// There is nothing to execute, or nothing that is known.
+    #[error("there is no command")]
+    NoCommand,
+    /// Another start of the same command has a container already.
+    #[error("it was started before, as container {id}")]
+    StartedBefore {
+        /// Its container.
+        id: String,
+    },
+    /// The container belongs to another daemon than the one that is asked.
+    #[error("it runs at another Docker daemon ({daemon}) than {endpoint}; name that one by DOCKER_HOST")]
+    OtherDaemon {
+        /// The other's id.
+        daemon: String,
+        /// The one that is asked.
+        endpoint: String,
+    },
+    /// The daemon went away and did not come back.
+    #[error("the Docker daemon at {endpoint} went away, and has not come back within {} s", .seconds)]
+    WentAway {
+        /// Where it was.
+        endpoint: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// The container was removed by somebody else while it was looked after.
+    #[error("its container was removed by somebody else")]
+    Removed,
+    /// The runtime that looked after it was shut down.
+    #[error("the runtime that followed it was shut down")]
+    ShutDown,
+}
+
+impl DockerFault {
+    /// A refused request.
+    pub(super) fn request(action: &'static str) -> impl Fn(bollard::errors::Error) -> Self {
+        move |source| Self::Request { action, source }
+    }
+
+    /// A file that is in the way.
+    pub(super) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, source }
+    }
+
+    /// The status of the daemon's answer.
+    pub(super) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Request { source, .. } => status(source),
+            _ => None,
+        }
+    }
+}
+
+impl Unreachable {
+    pub(super) fn into_fault(self, endpoint: &Endpoint) -> DockerFault {
+        DockerFault::Daemon(self.into_unusable(endpoint))
+    }
+}

@@ -1,0 +1,147 @@
+//! The files of one command in the folder of its attempt: what was started, how it ended, and what the container is
+//! shown of them.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use gadugi_core::{ExecRequest, Phase, Program};
+use serde::Serialize;
+
+use super::fault::DockerFault;
+use super::record::{ContainerRecord, EndRecord};
+use crate::sealed::{Content, Unsound, link, read, seal};
+
+/// Where the container sees what is shown of these files.
+pub(super) const INSIDE: &str = "/run/gadugi";
+
+/// In [`INSIDE`]: the script.
+pub(super) const SCRIPT: &str = "script.sh";
+/// In [`INSIDE`]: what the command reads.
+pub(super) const INPUT: &str = "stdin";
+
+/// Where the files of a command are.
+#[derive(Debug, Clone)]
+pub(super) struct CommandFiles {
+    folder: PathBuf,
+    phase: Phase,
+}
+
+impl CommandFiles {
+    pub(super) fn of(folder: &Path, phase: Phase) -> io::Result<Self> {
+        Ok(Self { folder: std::path::absolute(folder)?, phase })
+    }
+
+    fn named(&self, name: &str) -> PathBuf {
+        self.folder.join(if self.phase == Phase::Check { format!("check-{name}") } else { name.to_owned() })
+    }
+
+    /// The output.
+    pub(super) fn output(&self) -> PathBuf {
+        self.folder.join(self.phase.output_file())
+    }
+
+    /// The folder that the container is shown.
+    pub(super) fn shown(&self) -> PathBuf {
+        self.named("container")
+    }
+
+    fn container_path(&self) -> PathBuf {
+        self.named("container.json")
+    }
+
+    fn end_path(&self) -> PathBuf {
+        self.named("exit.json")
+    }
+
+    /// Writes what the container is shown. It may read it as whatever user it runs: nobody else comes into the folder
+    /// above. Says whether there is anything.
+    pub(super) fn show(&self, request: &ExecRequest) -> Result<bool, DockerFault> {
+        let script = match &request.program {
+            Program::Script(script) => Some((SCRIPT, script)),
+            _ => None,
+        };
+        let files: Vec<_> = script.into_iter().chain(request.stdin.as_ref().map(|text| (INPUT, text))).collect();
+        if files.is_empty() {
+            return Ok(false);
+        }
+        let shown = self.shown();
+        match DirBuilder::new().mode(0o755).create(&shown) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(DockerFault::file(shown)(error)),
+            _ => {}
+        }
+        for (name, text) in files {
+            let path = shown.join(name);
+            let mut options = OpenOptions::new();
+            let file = options.write(true).create(true).truncate(true).mode(0o644).open(&path);
+            file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(DockerFault::file(path))?;
+        }
+        Ok(true)
+    }
+
+    /// Removes what the container was shown. What cannot be removed harms nobody.
+    pub(super) fn hide(&self) {
+        fs::remove_dir_all(self.shown()).ok();
+    }
+
+    /// What was noted of a container before it was started; `None` where none was.
+    pub(super) fn container(&self) -> Result<Option<ContainerRecord>, DockerFault> {
+        sound(self.container_path())
+    }
+
+    /// Notes the container that is about to be started; `false` when another one was noted before.
+    pub(super) fn note_container(&self, record: &ContainerRecord) -> Result<bool, DockerFault> {
+        let path = self.container_path();
+        self.put(&path, record, false).map_err(DockerFault::file(&path))
+    }
+
+    /// Takes the note back, of a container that was never started and is gone.
+    pub(super) fn forget_container(&self) -> Result<(), DockerFault> {
+        let path = self.container_path();
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(DockerFault::file(path)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// How the command ended, where that is known.
+    pub(super) fn end(&self) -> Result<Option<EndRecord>, DockerFault> {
+        sound(self.end_path())
+    }
+
+    /// Keeps how the command ended, once; it is on the disk when this returns.
+    pub(super) fn keep_end(&self, record: &EndRecord) -> Result<(), DockerFault> {
+        let path = self.end_path();
+        let kept = self.put(&path, record, true).and_then(|_| File::open(&self.folder)?.sync_all());
+        kept.map_err(DockerFault::file(path))
+    }
+
+    /// Writes a record and links it to its name; says whether that was free.
+    fn put(&self, path: &Path, record: &impl Serialize, durably: bool) -> io::Result<bool> {
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(format!(".{}.tmp", super::new_nonce()));
+        let line = seal(record)?;
+        let mut options = OpenOptions::new();
+        let written = options.write(true).create_new(true).mode(0o600).open(&temporary).and_then(|mut file| {
+            file.write_all(line.as_bytes())?;
+            if durably {
+                file.sync_all()?;
+            }
+            link(Path::new(&temporary), path)
+        });
+        // What could not be made need not be removed.
+        fs::remove_file(&temporary).ok();
+        written
+    }
+}
+
+fn sound<T: serde::de::DeserializeOwned>(path: PathBuf) -> Result<Option<T>, DockerFault> {
+    match read(&path) {
+        Ok(Content::Absent) => Ok(None),
+        Ok(Content::Sound(record)) => Ok(Some(record)),
+        Ok(Content::Unsound(Unsound::Damaged)) => Err(DockerFault::Record { path, state: "damaged" }),
+        Ok(Content::Unsound(Unsound::TooNew)) => Err(DockerFault::Record { path, state: "of a newer version" }),
+        Err(source) => Err(DockerFault::File { path, source }),
+    }
+}

@@ -1,0 +1,180 @@
+//! Looks after a container until its end is kept, and removes it then.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::container::LogOutput;
+use bollard::errors::Error;
+use bollard::models::ContainerStatsResponse;
+use bollard::query_parameters::{LogsOptionsBuilder, StatsOptionsBuilder};
+use futures_util::{Stream, StreamExt};
+use gadugi_core::{ExecEnd, ExecUsage, crash_point};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::container::{Container, Exit, Life, life};
+use super::fault::DockerFault;
+use super::output::Output;
+use super::record::EndRecord;
+
+/// How long, after the end of a container, its last output may take to come.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// A container that has ended sooner has used too little to be worth the question.
+const FIRST_SAMPLE: Duration = Duration::from_millis(500);
+
+/// Output as it comes from the daemon.
+pub(super) type OutputStream = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
+
+/// What those who hold a task are told.
+pub(super) struct Told {
+    pub(super) ending: watch::Sender<Option<Result<ExecEnd, Arc<DockerFault>>>>,
+    pub(super) printed: watch::Sender<u64>,
+    pub(super) usage: watch::Sender<ExecUsage>,
+}
+
+/// Follows a container that runs. `attached` is its output from the first byte on; without it, the daemon's own log is
+/// read from its beginning.
+pub(super) async fn follow(container: Arc<Container>, attached: Option<OutputStream>, began: Instant, told: Told) {
+    let Told { ending, printed, usage } = told;
+    let mut output = Output::to(container.files.output(), container.shared.settings.output_cap, printed);
+    let sampler = tokio::spawn(sample(Arc::clone(&container), usage.clone()));
+    let ended = watch_over(&container, &mut output, attached).await;
+    sampler.abort();
+    let output = output.finish();
+    let ended = match ended {
+        Ok(Ended { exit, code, watched }) => {
+            crash_point("container-ended");
+            let took = exit.as_ref().filter(|_| !watched).and_then(Exit::took).unwrap_or_else(|| began.elapsed());
+            let status = match &exit {
+                Some(exit) => container.true_status(exit, watched).await,
+                None => super::record::Status::Code { code },
+            };
+            let record = EndRecord::new(&container.record, status, took, output).used(*usage.borrow());
+            conclude(&container, &record).await;
+            Ok(record.end())
+        }
+        Err(fault) => Err(Arc::new(fault)),
+    };
+    ending.send_replace(Some(ended));
+}
+
+/// The end of a container.
+struct Ended {
+    /// `None` where the code alone is known, and enough.
+    exit: Option<Exit>,
+    code: i32,
+    /// Whether somebody was looking all the time.
+    watched: bool,
+}
+
+/// Takes the output and waits for the end, also beyond the life of the daemon.
+async fn watch_over(
+    container: &Container,
+    output: &mut Output,
+    attached: Option<OutputStream>,
+) -> Result<Ended, DockerFault> {
+    let mut watched = attached.is_some();
+    let mut stream = attached.unwrap_or_else(|| logs(container, true));
+    loop {
+        match taking(output, &mut stream, container.exited()).await {
+            Ok(0) if watched => {
+                drain(output, &mut stream).await;
+                return Ok(Ended { exit: None, code: 0, watched });
+            }
+            Ok(code) if watched => {
+                drain(output, &mut stream).await;
+                let exit = match container.look().await? {
+                    Some(found) => match life(&found) {
+                        Some(Life::Exited(exit)) => Some(exit),
+                        _ => None,
+                    },
+                    None => None,
+                };
+                return Ok(Ended { exit, code: i32::try_from(code).unwrap_or(i32::MAX), watched });
+            }
+            // The daemon went away, or whoever started the container did: what was missed is asked for again.
+            _ => watched = false,
+        }
+        let found = container.found_again().await?;
+        output.rewind();
+        match life(&found) {
+            Some(Life::Exited(exit)) => {
+                drain(output, &mut logs(container, false)).await;
+                return Ok(Ended { exit: Some(exit), code: 0, watched });
+            }
+            _ => stream = logs(container, true),
+        }
+    }
+}
+
+/// Takes output until something else is done, or for ever.
+async fn taking<T>(output: &mut Output, stream: &mut OutputStream, done: impl Future<Output = T>) -> T {
+    let mut done = std::pin::pin!(done);
+    let mut is_open = true;
+    loop {
+        tokio::select! {
+            chunk = stream.next(), if is_open => match chunk {
+                Some(Ok(chunk)) => output.take(chunk),
+                Some(Err(_)) | None => is_open = false,
+            },
+            done = &mut done => return done,
+        }
+    }
+}
+
+/// Takes what is left of the output.
+async fn drain(output: &mut Output, stream: &mut OutputStream) {
+    while let Ok(Some(Ok(chunk))) = timeout(DRAIN, stream.next()).await {
+        output.take(chunk);
+    }
+}
+
+/// The output as the daemon has kept it.
+fn logs(container: &Container, follow: bool) -> OutputStream {
+    let client = container.client.clone();
+    let options = LogsOptionsBuilder::new().stdout(true).stderr(true).follow(follow).build();
+    Box::pin(client.logs(container.id(), Some(options)))
+}
+
+/// Keeps the end, and only then removes the container. Where it cannot be kept, the container stays, and with it
+/// the end.
+pub(super) async fn conclude(container: &Container, record: &EndRecord) {
+    let (files, record) = (container.files.clone(), record.clone());
+    let kept = tokio::task::spawn_blocking(move || {
+        files.keep_end(&record)?;
+        files.hide();
+        Ok::<_, DockerFault>(())
+    });
+    if matches!(kept.await, Ok(Ok(()))) {
+        crash_point("container-end-kept");
+        // One that stays is collected by its labels.
+        container.remove(true).await.ok();
+        crash_point("container-removed");
+    }
+}
+
+/// Asks what the container uses, as often as the daemon tells: once a second.
+async fn sample(container: Arc<Container>, usage: watch::Sender<ExecUsage>) {
+    sleep(FIRST_SAMPLE).await;
+    let options = StatsOptionsBuilder::new().stream(true).build();
+    let mut samples = std::pin::pin!(container.client.stats(container.id(), Some(options)));
+    while let Some(Ok(sample)) = samples.next().await {
+        usage.send_modify(|usage| *usage = later(*usage, &sample));
+    }
+}
+
+/// What a sample adds to what was known.
+fn later(before: ExecUsage, sample: &ContainerStatsResponse) -> ExecUsage {
+    let used = sample.cpu_stats.as_ref().and_then(|cpu| cpu.cpu_usage.as_ref()?.total_usage);
+    // A container that has just ended uses nothing, and says so.
+    let cpu = used.filter(|nanos| *nanos > 0).map(Duration::from_nanos);
+    let memory = sample.memory_stats.as_ref();
+    // Of cgroup v2 there is no peak; then the largest sample is one, without what is only cached.
+    let peak = memory.and_then(|memory| {
+        let cached = memory.stats.as_ref().and_then(|stats| stats.get("inactive_file").copied()).unwrap_or_default();
+        memory.max_usage.or_else(|| Some(memory.usage?.saturating_sub(cached)))
+    });
+    ExecUsage { cpu: cpu.max(before.cpu), peak_memory: peak.filter(|bytes| *bytes > 0).max(before.peak_memory) }
+}

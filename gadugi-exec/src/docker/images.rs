@@ -1,0 +1,136 @@
+//! Building and fetching images, both on request only.
+
+use std::path::{Path, PathBuf};
+
+use bollard::query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuilder};
+use futures_util::StreamExt;
+use tokio::task::spawn_blocking;
+
+use super::DockerExecutor;
+use super::fault::DockerFault;
+
+/// How far a fetch has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PullProgress {
+    /// Bytes that have come, over all layers that are known so far.
+    pub received: u64,
+    /// Bytes of these layers.
+    pub total: u64,
+}
+
+/// What an image is built from.
+#[derive(Debug, Clone)]
+pub struct BuildOptions {
+    /// The folder whose files the build sees, all of them.
+    pub context: PathBuf,
+    /// The Dockerfile, as a path in the context.
+    pub dockerfile: PathBuf,
+    /// The name that the image gets.
+    pub tag: String,
+    /// Whether the images that it builds on are looked for anew.
+    pub pull: bool,
+}
+
+impl DockerExecutor {
+    /// Whether the image is there.
+    ///
+    /// # Errors
+    /// [`DockerFault`] when the daemon does not tell.
+    pub async fn has_image(&self, image: &str) -> Result<bool, DockerFault> {
+        let daemon = self.shared.daemon().await.map_err(DockerFault::Daemon)?;
+        match daemon.client.inspect_image(image).await {
+            Ok(_) => Ok(true),
+            Err(error) if super::daemon::status(&error) == Some(404) => Ok(false),
+            Err(error) => Err(DockerFault::request("ask for the image")(error)),
+        }
+    }
+
+    /// Fetches an image from its registry, without logging in there. Dropping the future breaks it off; what has come
+    /// by then stays with the daemon.
+    ///
+    /// # Errors
+    /// [`DockerFault`] with what the daemon said.
+    pub async fn pull(&self, image: &str, mut progress: impl FnMut(PullProgress)) -> Result<(), DockerFault> {
+        let daemon = self.shared.daemon().await.map_err(DockerFault::Daemon)?;
+        let (name, tag) = name_and_tag(image);
+        let options = CreateImageOptionsBuilder::new().from_image(name).tag(tag).build();
+        let mut layers = std::collections::HashMap::new();
+        let mut steps = std::pin::pin!(daemon.client.create_image(Some(options), None, None));
+        while let Some(step) = steps.next().await {
+            let step = step.map_err(DockerFault::request("fetch the image"))?;
+            if let (Some(layer), Some(detail)) = (step.id, step.progress_detail) {
+                let amount = |bytes: Option<i64>| bytes.and_then(|bytes| u64::try_from(bytes).ok());
+                if let (Some(received), Some(total)) = (amount(detail.current), amount(detail.total)) {
+                    layers.insert(layer, (received, total));
+                }
+            }
+            let sum = layers.values().fold(PullProgress::default(), |sum, (received, total)| PullProgress {
+                received: sum.received + received,
+                total: sum.total + total,
+            });
+            progress(sum);
+        }
+        Ok(())
+    }
+
+    /// Builds an image, by the builder of the daemon itself (not BuildKit). `line` gets what the build prints.
+    ///
+    /// # Errors
+    /// [`DockerFault`] with what the build said.
+    pub async fn build(&self, options: BuildOptions, mut line: impl FnMut(&str)) -> Result<(), DockerFault> {
+        let daemon = self.shared.daemon().await.map_err(DockerFault::Daemon)?;
+        let dockerfile = options.dockerfile.to_string_lossy().into_owned();
+        let context = options.context.clone();
+        let packed = spawn_blocking(move || pack(&context).map_err(DockerFault::file(context)));
+        let packed = packed.await.unwrap_or(Err(DockerFault::ShutDown))?;
+        let request = BuildImageOptionsBuilder::new().dockerfile(&dockerfile).t(&options.tag).rm(true).forcerm(true);
+        let request = if options.pull { request.pull("true") } else { request };
+        let body = bollard::body_full(packed.into());
+        let mut steps = std::pin::pin!(daemon.client.build_image(request.build(), None, Some(body)));
+        while let Some(step) = steps.next().await {
+            let step = step.map_err(DockerFault::request("build the image"))?;
+            if let Some(text) = step.stream {
+                line(&text);
+            }
+            if let Some(error) = step.error_detail {
+                let said = error.message.unwrap_or_default();
+                return Err(DockerFault::Build { said });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An image's name without its tag, and its tag. A digest stays with the name.
+fn name_and_tag(image: &str) -> (&str, &str) {
+    if image.contains('@') {
+        return (image, "");
+    }
+    match image.rsplit_once(':') {
+        // A port is followed by a path.
+        Some((name, tag)) if !tag.contains('/') => (name, tag),
+        _ => (image, "latest"),
+    }
+}
+
+/// A folder as the archive that a build begins with.
+fn pack(folder: &Path) -> std::io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.follow_symlinks(false);
+    archive.append_dir_all(".", folder)?;
+    archive.into_inner()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_told_from_a_port_and_a_digest() {
+        assert_eq!(name_and_tag("debian"), ("debian", "latest"));
+        assert_eq!(name_and_tag("debian:12"), ("debian", "12"));
+        assert_eq!(name_and_tag("localhost:5000/a/b"), ("localhost:5000/a/b", "latest"));
+        assert_eq!(name_and_tag("localhost:5000/a/b:c"), ("localhost:5000/a/b", "c"));
+        assert_eq!(name_and_tag("debian@sha256:0123"), ("debian@sha256:0123", ""));
+    }
+}

@@ -1,0 +1,65 @@
+//! The labels by which containers are known, also to a process that has not started them.
+
+use std::collections::HashMap;
+
+use gadugi_core::{AttemptRef, ExecRequest, Phase, RunId};
+
+use super::settings::DockerSettings;
+
+/// The repository that a container works for, in the words of [`DockerSettings::repository`].
+pub(super) const REPOSITORY: &str = "gadugi.repo";
+pub(super) const RUN: &str = "gadugi.run";
+pub(super) const TASK: &str = "gadugi.task";
+pub(super) const ATTEMPT: &str = "gadugi.attempt";
+pub(super) const PHASE: &str = "gadugi.phase";
+/// One start, and no other.
+pub(super) const NONCE: &str = "gadugi.nonce";
+
+/// The labels of a container.
+pub(super) fn of(settings: &DockerSettings, request: &ExecRequest, nonce: &str) -> HashMap<String, String> {
+    let ExecRequest { run, attempt, phase, .. } = request;
+    let mut labels = of_command(run, attempt, *phase);
+    labels.extend([(REPOSITORY, settings.repository.clone()), (NONCE, nonce.to_owned())]);
+    labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The labels that tell which command it is.
+fn of_command(run: &RunId, attempt: &AttemptRef, phase: Phase) -> Vec<(&'static str, String)> {
+    vec![
+        (RUN, run.to_string()),
+        (TASK, attempt.task.to_string()),
+        (ATTEMPT, attempt.number.to_string()),
+        (PHASE, phase_name(phase).to_owned()),
+    ]
+}
+
+/// What the daemon is asked for to get the containers of one command, whichever start they come from.
+pub(super) fn filter(
+    settings: &DockerSettings,
+    run: &RunId,
+    attempt: &AttemptRef,
+    phase: Phase,
+) -> HashMap<String, Vec<String>> {
+    let labels = of_command(run, attempt, phase).into_iter().chain([(REPOSITORY, settings.repository.clone())]);
+    by_labels(labels.map(|(name, value)| format!("{name}={value}")))
+}
+
+/// A filter for the daemon's lists.
+pub(super) fn by_labels(labels: impl Iterator<Item = String>) -> HashMap<String, Vec<String>> {
+    HashMap::from([("label".to_owned(), labels.collect())])
+}
+
+fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Check => "check",
+        _ => "main",
+    }
+}
+
+/// The name of the container of a command: there can be one of it at a time, so that nothing is started twice.
+pub(super) fn name(settings: &DockerSettings, request: &ExecRequest) -> String {
+    let ExecRequest { run, attempt, phase, .. } = request;
+    let repository = crc32c::crc32c(settings.repository.as_bytes());
+    let check = if *phase == Phase::Check { "-check" } else { "" };
+    format!("gadugi-{repository:08x}-{run}-{}-{}{check}", attempt.task, attempt.number)
+}

@@ -1,0 +1,192 @@
+//! Runs commands in containers, by the API of a Docker daemon.
+//!
+//! A container is its own supervisor: the daemon and its shims keep it alive when the process that started it dies, and
+//! keep its end and its output until they are asked for. What else is needed to find a command again lies in the folder
+//! of its attempt, see [`DockerExecutor`].
+
+mod begin;
+mod body;
+mod collect;
+mod container;
+mod daemon;
+mod endpoint;
+mod entry;
+mod fault;
+mod files;
+mod follow;
+mod images;
+mod labels;
+mod output;
+mod programs;
+mod record;
+mod recovery;
+mod settings;
+mod task;
+mod terms;
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use gadugi_core::{
+    Capabilities, CommandRef, ExecError, ExecIdentity, ExecRequest, Executor, Program, Reattached, RunId, RunningTask,
+    TaskSpec, Unusable,
+};
+use tokio::sync::{OnceCell, Semaphore, oneshot};
+
+use self::daemon::Daemon;
+pub use self::endpoint::{Endpoint, EndpointError};
+pub use self::fault::DockerFault;
+pub use self::images::{BuildOptions, PullProgress};
+use self::programs::Programs;
+pub use self::settings::{Confinement, DockerSettings, HOME, Network, PASSED_VARIABLES, Seccomp, User};
+use self::task::DockerTask;
+
+/// Its name in the registry.
+const NAME: &str = "docker";
+
+/// Runs each command in a container of its own.
+///
+/// What is promised beyond [`Executor`]:
+/// - **Confinement.** As [`Confinement`] says. Of this machine a command sees its folder, writable and at its own path, and
+///   [`ExecRequest::mounts`]; a mount that would show it the daemon's socket is refused.
+/// - **Image.** [`Resources::image`](gadugi_core::Resources::image), which has to be there: nothing is fetched.
+/// - **Environment.** The image's own, what [`PASSED_VARIABLES`] lets through, the task's variables, `GADUGI_RUN`,
+///   `GADUGI_TASK`, `GADUGI_ATTEMPT`, and a [`HOME`] in memory. Secrets, and what [`DockerSettings::passed`] names, are
+///   written to the container's input when it begins, and stand in no description, no file and no argument.
+/// - **Shell.** A script, an input and a secret need a `sh` in the image. Everything else is executed as it is.
+/// - **Output.** Taken as it comes, byte for byte. What was printed while nobody listened is taken from the daemon's log,
+///   which ends every output with a newline.
+/// - **End.** The exit code is the daemon's: of a command that was ended by a signal it is 128 and the signal's number. When it
+///   is [kept](ExecRequest::files), in `exit.json`, the container is removed, and not before. An end that the daemon itself
+///   has caused, when it was begun again, is [unknown](gadugi_core::ExitStatus::Unknown), and so is one of which that cannot
+///   be told.
+/// - **Stop.** `SIGTERM` to the command's process group, and after the grace `SIGKILL` to all of the container. The daemon
+///   counts the grace too, so that a stop is finished without this process.
+/// - **Usage.** As the daemon told it last, which it does once a second; nothing of a command that was shorter.
+///
+/// Files in [`ExecRequest::files`], with `check-` before the names of a check's: `container.json`, written before a container is
+/// started; `exit.json`, written before it is removed; and the folder `container` with what it is shown of its script and its
+/// input, while it runs.
+///
+/// Everything has to be called within a Tokio runtime with I/O and time enabled.
+#[derive(Clone)]
+pub struct DockerExecutor {
+    shared: Arc<Shared>,
+}
+
+/// What all commands share.
+struct Shared {
+    settings: DockerSettings,
+    daemon: OnceCell<Arc<Daemon>>,
+    starts: Semaphore,
+    programs: Programs,
+}
+
+impl DockerExecutor {
+    /// Commands get their environment and their limits from `settings`. The daemon is not asked for anything yet.
+    #[must_use]
+    pub fn new(settings: DockerSettings) -> Self {
+        let starts = Semaphore::new(settings.starts_at_once.max(1));
+        Self { shared: Arc::new(Shared { settings, daemon: OnceCell::new(), starts, programs: Programs::default() }) }
+    }
+}
+
+impl std::fmt::Debug for DockerExecutor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DockerExecutor").field("settings", &self.shared.settings).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// The daemon, which is greeted once.
+    async fn daemon(&self) -> Result<Arc<Daemon>, Unusable> {
+        let greet = async { Daemon::greet(&self.settings.endpoint).await.map(Arc::new) };
+        let daemon = self.daemon.get_or_try_init(|| greet).await;
+        daemon.map(Arc::clone).map_err(|unreachable| unreachable.into_unusable(&self.settings.endpoint))
+    }
+}
+
+#[async_trait]
+impl Executor for DockerExecutor {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    async fn probe(&self) -> Result<(), Unusable> {
+        let daemon = self.shared.daemon().await?;
+        daemon.ping().await.map_err(|unreachable| unreachable.into_unusable(&self.shared.settings.endpoint))
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { isolates: true, limits_resources: true, images: true, mounts: true }
+    }
+
+    async fn accepts(&self, task: &TaskSpec) -> Result<(), Unusable> {
+        terms::check(&*self.shared.daemon().await?, task).await
+    }
+
+    fn terms(&self, task: &TaskSpec) -> Vec<(String, String)> {
+        terms::of(&self.shared.settings.confinement, task)
+    }
+
+    async fn start(&self, request: &ExecRequest) -> Result<Box<dyn RunningTask>, ExecError> {
+        let (sender, started) = oneshot::channel();
+        let (shared, owned) = (Arc::clone(&self.shared), request.clone());
+        // On a task of its own, which undoes what nobody waits for any more.
+        tokio::spawn(async move {
+            let started = begin::begin(shared, &owned).await.map(Unclaimed::new);
+            // One that is not taken is undone when it is dropped.
+            drop(sender.send(started));
+        });
+        let started = started.await.unwrap_or_else(|_| Err(begin::cannot_start(request, DockerFault::ShutDown)));
+        Ok(Box::new(started?.claim()))
+    }
+
+    async fn running(&self, command: &CommandRef) -> Result<Option<ExecIdentity>, ExecError> {
+        recovery::running(&self.shared, command).await
+    }
+
+    async fn reattach(&self, command: &CommandRef) -> Result<Reattached, ExecError> {
+        recovery::reattach(&self.shared, command).await
+    }
+
+    async fn collect(&self, runs: &BTreeMap<RunId, bool>) -> Result<Vec<String>, ExecError> {
+        collect::collect(&self.shared, runs).await
+    }
+}
+
+/// A command that was started and that nobody has taken yet. Dropping it ends it.
+struct Unclaimed(Option<DockerTask>);
+
+impl Unclaimed {
+    fn new(task: DockerTask) -> Self {
+        Self(Some(task))
+    }
+
+    fn claim(mut self) -> DockerTask {
+        self.0.take().expect("cannot fail because it is taken here only, and this is dropped then")
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let (Some(task), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(task.undo());
+        }
+    }
+}
+
+/// What messages call a command.
+fn name_of(request: &ExecRequest) -> String {
+    match &request.program {
+        Program::Argv(argv) => argv.first().cloned().unwrap_or_default(),
+        _ => files::SCRIPT.to_owned(),
+    }
+}
+
+/// Sixteen hexadecimal digits that nobody else has.
+fn new_nonce() -> String {
+    format!("{:016x}", RandomState::new().build_hasher().finish())
+}

@@ -1,0 +1,50 @@
+//! The output of a container, on its way to the log.
+
+use std::path::PathBuf;
+
+use bollard::container::LogOutput;
+use gadugi_core::OutputSummary;
+use tokio::sync::watch;
+
+use crate::subprocess::OutputCap;
+use crate::subprocess::capped_log::CappedLog;
+
+/// Takes output and counts it. What was taken before a connection broke is passed over when it comes again.
+pub(super) struct Output {
+    log: CappedLog,
+    printed: watch::Sender<u64>,
+    /// Bytes that were taken, over all connections.
+    taken: u64,
+    /// Bytes that come again.
+    to_skip: u64,
+}
+
+impl Output {
+    /// Into a file that is new, or begun anew.
+    pub(super) fn to(path: PathBuf, cap: OutputCap, printed: watch::Sender<u64>) -> Self {
+        Self { log: CappedLog::open(path, cap), printed, taken: 0, to_skip: 0 }
+    }
+
+    /// Everything comes again, from the first byte on.
+    pub(super) fn rewind(&mut self) {
+        self.to_skip = self.taken;
+    }
+
+    pub(super) fn take(&mut self, output: LogOutput) {
+        let bytes = output.into_bytes();
+        let again = bytes.len().min(usize::try_from(self.to_skip).unwrap_or(usize::MAX));
+        self.to_skip -= again as u64;
+        let new = &bytes[again..];
+        if !new.is_empty() {
+            self.log.write(new);
+            self.taken += new.len() as u64;
+            self.printed.send_replace(self.taken);
+        }
+    }
+
+    /// No more comes.
+    pub(super) fn finish(self) -> OutputSummary {
+        let kept = self.log.finish();
+        OutputSummary { bytes: self.taken, dropped: self.taken.saturating_sub(kept), leaked: false }
+    }
+}

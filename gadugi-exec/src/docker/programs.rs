@@ -1,0 +1,89 @@
+//! Whether the image of a task has the program that the task runs.
+//!
+//! The container's init finds that out too, but only when the container runs; then it is an exit code like others.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use bollard::query_parameters::ContainerArchiveInfoOptionsBuilder;
+use gadugi_core::{ExecError, ExecRequest, Program};
+
+use super::container::Container;
+use super::daemon::status;
+
+/// As in `execvp(3)`.
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
+
+/// An image, the `PATH` that counts, and a program.
+type Key = (String, Option<String>, String);
+
+/// What is known of images. An image that gets other content under its name while a run lasts is not looked at again.
+#[derive(Default)]
+pub(super) struct Programs {
+    known: Mutex<HashMap<Key, bool>>,
+}
+
+impl Programs {
+    /// # Errors
+    /// [`ExecError::NotFound`] when it is certain that there is no such program.
+    pub(super) async fn require(&self, container: &Container, request: &ExecRequest) -> Result<(), ExecError> {
+        let (program, image) = match (&request.program, &request.resources.image) {
+            (Program::Argv(argv), Some(image)) => match argv.first() {
+                Some(program) => (program.clone(), image.clone()),
+                None => return Ok(()),
+            },
+            // Of a script there is no telling, and that there is a shell is found out by the first one.
+            _ => ("sh".to_owned(), request.resources.image.clone().unwrap_or_default()),
+        };
+        let there = if program.contains('/') && request.folder.join(&program).starts_with(&request.folder) {
+            request.folder.join(&program).symlink_metadata().is_ok()
+        } else {
+            let key = (image, request.env.get("PATH").cloned(), program.clone());
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+            match known {
+                Some(there) => there,
+                None => {
+                    let there = is_there(container, &key, request).await;
+                    self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(key, there);
+                    there
+                }
+            }
+        };
+        if there { Ok(()) } else { Err(ExecError::NotFound { program }) }
+    }
+}
+
+/// Whether a container that was created has a program; also where that cannot be told.
+async fn is_there(container: &Container, (image, path, program): &Key, request: &ExecRequest) -> bool {
+    if program.contains('/') {
+        return has(container, &request.folder.join(program).to_string_lossy()).await;
+    }
+    let path = match path {
+        Some(path) => path.clone(),
+        None => {
+            let inspected = container.client.inspect_image(image).await;
+            let env = inspected.ok().and_then(|image| image.config?.env).unwrap_or_default();
+            let path = env.iter().find_map(|variable| variable.strip_prefix("PATH="));
+            // What an image does not say, the daemon sets to more than this; then nothing is certain.
+            match path {
+                Some(path) => path.to_owned(),
+                None => format!("{DEFAULT_PATH}:/usr/local/bin:/usr/local/sbin:/usr/sbin:/sbin"),
+            }
+        }
+    };
+    for folder in path.split(':').filter(|folder| folder.starts_with('/')) {
+        if has(container, &format!("{}/{program}", folder.trim_end_matches('/'))).await {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether there is such a file in a container; also where that cannot be told.
+async fn has(container: &Container, path: &str) -> bool {
+    let options = ContainerArchiveInfoOptionsBuilder::new().path(path).build();
+    match container.client.get_container_archive_info(container.id(), Some(options)).await {
+        Ok(_) => true,
+        Err(error) => status(&error) != Some(404),
+    }
+}

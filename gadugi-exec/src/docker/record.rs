@@ -1,0 +1,129 @@
+//! The records that are left of a command, and the token that names it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use gadugi_core::{ExecEnd, ExecUsage, ExitStatus, OutputSummary};
+use serde::{Deserialize, Serialize};
+
+/// What `container.json` says: the container that is started next, or was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ContainerRecord {
+    /// As the daemon names it.
+    pub(super) id: String,
+    /// Sixteen hexadecimal digits, also its label `gadugi.nonce`.
+    pub(super) nonce: String,
+    /// The daemon.
+    pub(super) daemon: String,
+}
+
+/// Names a command for other processes: `container 4f5e6a7b8c9d nonce 0123456789abcdef daemon PUO5:…`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Token {
+    /// The first twelve digits of the container's id, as people know it.
+    pub(super) id: String,
+    pub(super) nonce: String,
+    pub(super) daemon: String,
+}
+
+impl Token {
+    pub(super) fn of(record: &ContainerRecord) -> Self {
+        let id = record.id.get(..12).unwrap_or(&record.id).to_owned();
+        Self { id, nonce: record.nonce.clone(), daemon: record.daemon.clone() }
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "container {} nonce {} daemon {}", self.id, self.nonce, self.daemon)
+    }
+}
+
+impl FromStr for Token {
+    type Err = ();
+
+    fn from_str(token: &str) -> Result<Self, ()> {
+        let words: Vec<_> = token.split(' ').collect();
+        let ["container", id, "nonce", nonce, "daemon", daemon] = words.as_slice() else { return Err(()) };
+        let is_hex = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_hex(id) || !is_hex(nonce) {
+            return Err(());
+        }
+        Ok(Self { id: (*id).to_owned(), nonce: (*nonce).to_owned(), daemon: (*daemon).to_owned() })
+    }
+}
+
+/// What `exit.json` says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct EndRecord {
+    pub(super) nonce: String,
+    pub(super) container: String,
+    pub(super) status: Status,
+    pub(super) took_seconds: f64,
+    pub(super) output_bytes: u64,
+    pub(super) dropped_bytes: u64,
+    pub(super) cpu_seconds: Option<f64>,
+    pub(super) peak_memory_bytes: Option<u64>,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(super) enum Status {
+    /// As the daemon tells it. A signal is 128 and its number.
+    Code {
+        code: i32,
+    },
+    OutOfMemory,
+    Unknown,
+}
+
+impl EndRecord {
+    pub(super) fn new(container: &ContainerRecord, status: Status, took: Duration, output: OutputSummary) -> Self {
+        Self {
+            nonce: container.nonce.clone(),
+            container: container.id.clone(),
+            status,
+            took_seconds: took.as_secs_f64(),
+            output_bytes: output.bytes,
+            dropped_bytes: output.dropped,
+            cpu_seconds: None,
+            peak_memory_bytes: None,
+        }
+    }
+
+    pub(super) fn used(mut self, usage: ExecUsage) -> Self {
+        self.cpu_seconds = usage.cpu.map(|cpu| cpu.as_secs_f64());
+        self.peak_memory_bytes = usage.peak_memory;
+        self
+    }
+
+    pub(super) fn end(&self) -> ExecEnd {
+        let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let status = match self.status {
+            Status::Code { code } => ExitStatus::Code(code),
+            Status::OutOfMemory => ExitStatus::OutOfMemory,
+            Status::Unknown => ExitStatus::Unknown,
+        };
+        let mut end = ExecEnd::new(status, seconds(self.took_seconds));
+        end.output = OutputSummary { bytes: self.output_bytes, dropped: self.dropped_bytes, leaked: false };
+        end.usage = ExecUsage { cpu: self.cpu_seconds.map(seconds), peak_memory: self.peak_memory_bytes };
+        end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_read_as_it_was_written_and_no_other_is() {
+        let (id, nonce) = ("4f5e6a7b8c9d".to_owned(), "0123456789abcdef".to_owned());
+        let token = Token { id, nonce, daemon: "PUO5:XEKN".to_owned() };
+        assert_eq!(token.to_string().parse(), Ok(token));
+        for other in ["", "pid 4711 boot x start 1", "container x nonce y daemon z", "container 1 nonce 2 daemon 3 4"] {
+            assert_eq!(other.parse::<Token>(), Err(()), "{other}");
+        }
+    }
+}

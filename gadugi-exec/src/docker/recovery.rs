@@ -1,0 +1,203 @@
+//! Finds a command again by its container and by what lies in the folder of its attempt, whoever has started it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::query_parameters::ListContainersOptionsBuilder;
+use gadugi_core::{CommandRef, ExecError, ExecIdentity, Reattached, RunningTask};
+use jiff::Timestamp;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
+
+use super::container::{self, Container, Exit, Life, life, started};
+use super::fault::DockerFault;
+use super::files::CommandFiles;
+use super::record::{ContainerRecord, EndRecord, Status, Token};
+use super::task::{DockerTask, identity};
+use super::{NAME, Shared, labels};
+
+/// What the folder of an attempt tells of a command.
+struct Noted {
+    files: CommandFiles,
+    container: Option<ContainerRecord>,
+    end: Option<EndRecord>,
+}
+
+/// Until a daemon that was asked to start something has at least begun with it.
+const SETTLING: Duration = Duration::from_millis(200);
+
+/// How long a container is watched that is about to start or to go.
+const LONGEST_CHANGE: Duration = Duration::from_secs(60);
+
+pub(super) async fn running(shared: &Arc<Shared>, command: &CommandRef) -> Result<Option<ExecIdentity>, ExecError> {
+    let token = token_of(command)?;
+    let watch = |fault| watch_fault(command, fault);
+    let noted = noted(command).await.map_err(watch)?;
+    if noted.end.is_some() {
+        return Ok(None);
+    }
+    let Some(record) = record(&noted, token).map_err(watch)? else { return Ok(None) };
+    let container = connect(shared, record, noted.files).await.map_err(watch)?;
+    let found = container.look().await.map_err(watch)?;
+    let runs = found.is_some_and(|found| !matches!(life(&found), Some(Life::Exited(_) | Life::Created)));
+    Ok(runs.then(|| identity(&container.record)))
+}
+
+pub(super) async fn reattach(shared: &Arc<Shared>, command: &CommandRef) -> Result<Reattached, ExecError> {
+    let token = token_of(command)?;
+    let watch = |fault| watch_fault(command, fault);
+    let noted = noted(command).await.map_err(watch)?;
+    let record = record(&noted, token).map_err(watch)?;
+    if let Some(end) = &noted.end {
+        let record = record.unwrap_or_else(|| ContainerRecord {
+            id: end.container.clone(),
+            nonce: end.nonce.clone(),
+            daemon: String::new(),
+        });
+        if let Ok(container) = connect(shared, record.clone(), noted.files.clone()).await {
+            // It was kept, and then perhaps not removed.
+            container.remove(true).await.ok();
+        }
+        return Ok(Reattached::Found(Box::new(DockerTask::ended(&record, end.end()))));
+    }
+    let Some(record) = record else {
+        // It is noted before it is started, so nothing has begun. What was created is in nobody's way.
+        remove_unstarted(shared, command).await.ok();
+        return Ok(Reattached::NeverStarted);
+    };
+    let container = Arc::new(connect(shared, record, noted.files).await.map_err(watch)?);
+    find(container).await.map_err(watch)
+}
+
+/// What became of a container that was noted.
+async fn find(container: Arc<Container>) -> Result<Reattached, DockerFault> {
+    let begun = Instant::now();
+    let mut has_settled = false;
+    loop {
+        let Some(found) = container.look().await? else {
+            return Ok(Reattached::Gone { why: "its container was removed by somebody else".to_owned() });
+        };
+        match life(&found) {
+            Some(Life::Running) => {
+                // The daemon's clock says how long, and this process's goes on from there.
+                let ran = started(&found).and_then(|since| Duration::try_from(Timestamp::now().duration_since(since)).ok());
+                let now = Instant::now();
+                let began = ran.and_then(|ran| now.checked_sub(ran)).unwrap_or(now);
+                return Ok(Reattached::Found(Box::new(DockerTask::follow(container, None, began))));
+            }
+            Some(Life::Exited(exit)) => return Ok(ended(container, &exit).await),
+            // Whoever was about to start it may have asked for that with their last breath.
+            Some(Life::Created) if !has_settled => {
+                has_settled = true;
+                sleep(SETTLING).await;
+            }
+            // Without force: if it was started meanwhile, it stays.
+            Some(Life::Created) => match container.remove(false).await {
+                Ok(()) => {
+                    // It may have begun and ended between the question and the answer.
+                    if container.start_is_remembered(None).await {
+                        let why = "it ended before anybody was there to see it".to_owned();
+                        return Ok(Reattached::Gone { why });
+                    }
+                    container.files.forget_container()?;
+                    return Ok(Reattached::NeverStarted);
+                }
+                Err(fault) if fault.status() == Some(409) && begun.elapsed() < LONGEST_CHANGE => {}
+                Err(fault) => return Err(fault),
+            },
+            None if begun.elapsed() < LONGEST_CHANGE => sleep(SETTLING).await,
+            None => return Ok(Reattached::Gone { why: "the daemon removes its container".to_owned() }),
+        }
+    }
+}
+
+/// The end of a container that nobody was there to see.
+async fn ended(container: Arc<Container>, exit: &Exit) -> Reattached {
+    let began = exit.took().and_then(|took| Instant::now().checked_sub(took)).unwrap_or_else(Instant::now);
+    if container.true_status(exit, false).await == Status::Unknown {
+        // Its output is taken all the same, and its end is kept as what it is.
+        let task = DockerTask::follow(Arc::clone(&container), None, began);
+        drop(task.wait().await);
+        let why = "the Docker daemon was begun again while it ran, and has ended it".to_owned();
+        return Reattached::Gone { why };
+    }
+    Reattached::Found(Box::new(DockerTask::follow(container, None, began)))
+}
+
+/// Which container it is, by its identity and by its note.
+fn record(noted: &Noted, token: Option<Token>) -> Result<Option<ContainerRecord>, DockerFault> {
+    Ok(match (token, &noted.container) {
+        (Some(token), Some(noted)) if token.nonce == noted.nonce => Some(noted.clone()),
+        (Some(token), _) => Some(ContainerRecord { id: token.id, nonce: token.nonce, daemon: token.daemon }),
+        (None, Some(noted)) => Some(noted.clone()),
+        (None, None) => None,
+    })
+}
+
+async fn connect(
+    shared: &Arc<Shared>,
+    record: ContainerRecord,
+    files: CommandFiles,
+) -> Result<Container, DockerFault> {
+    let daemon = shared.daemon().await.map_err(DockerFault::Daemon)?;
+    // The one that was greeted may be gone by now.
+    daemon.ping().await.map_err(|unreachable| unreachable.into_fault(&shared.settings.endpoint))?;
+    if !record.daemon.is_empty() && record.daemon != daemon.id {
+        let endpoint = shared.settings.endpoint.to_string();
+        return Err(DockerFault::OtherDaemon { daemon: record.daemon, endpoint });
+    }
+    Ok(Container { shared: Arc::clone(shared), client: daemon.client.clone(), record, files })
+}
+
+async fn noted(command: &CommandRef) -> Result<Noted, DockerFault> {
+    let (folder, phase) = (command.files.clone(), command.phase);
+    let noted = spawn_blocking(move || {
+        let files = CommandFiles::of(&folder, phase).map_err(DockerFault::file(&folder))?;
+        let (container, end) = (files.container()?, files.end()?);
+        Ok(Noted { files, container, end })
+    });
+    noted.await.unwrap_or(Err(DockerFault::ShutDown))
+}
+
+/// Removes containers of a command that were created and never started.
+async fn remove_unstarted(shared: &Arc<Shared>, command: &CommandRef) -> Result<(), DockerFault> {
+    let daemon = shared.daemon().await.map_err(DockerFault::Daemon)?;
+    let filter = labels::filter(&shared.settings, &command.run, &command.attempt, command.phase);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
+    let listed = daemon.client.list_containers(Some(options)).await;
+    for id in listed.map_err(DockerFault::request("list its containers"))?.into_iter().filter_map(|found| found.id) {
+        container::remove(&daemon.client, &id, false).await?;
+    }
+    Ok(())
+}
+
+fn token_of(command: &CommandRef) -> Result<Option<Token>, ExecError> {
+    let Some(identity) = &command.identity else { return Ok(None) };
+    let foreign = || ExecError::Identity { executor: NAME.to_owned(), token: identity.token.clone() };
+    let token = Some(&identity.token).filter(|_| identity.executor == NAME).and_then(|token| token.parse().ok());
+    token.map(Some).ok_or_else(foreign)
+}
+
+fn watch_fault(command: &CommandRef, fault: DockerFault) -> ExecError {
+    let identity = command.identity.as_ref().map_or_else(|| command.attempt.to_string(), |known| known.token.clone());
+    ExecError::Watch { identity, source: Box::new(fault) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_note_completes_an_identity_and_another_note_does_not() {
+        let noted = |nonce: &str| Noted {
+            files: CommandFiles::of(std::path::Path::new("/nowhere"), gadugi_core::Phase::Main).expect("a path"),
+            container: Some(ContainerRecord { id: "ab".repeat(32), nonce: nonce.to_owned(), daemon: "D".to_owned() }),
+            end: None,
+        };
+        let token = || Some(Token { id: "cd".repeat(6), nonce: "01".to_owned(), daemon: "D".to_owned() });
+        let id = |noted, token| record(&noted, token).expect("a record").expect("a container").id;
+        assert_eq!(id(noted("01"), token()), "ab".repeat(32));
+        assert_eq!(id(noted("02"), token()), "cd".repeat(6));
+        assert_eq!(id(noted("02"), None), "ab".repeat(32));
+    }
+}

@@ -1,0 +1,176 @@
+//! The handle on a command in a container.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gadugi_core::{ExecEnd, ExecError, ExecIdentity, ExecUsage, RunningTask};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::NAME;
+use super::container::Container;
+use super::fault::DockerFault;
+use super::follow::{OutputStream, Told, follow};
+use super::record::{ContainerRecord, Token};
+
+/// How long a stop without grace waits for its effect.
+const LONGEST_KILL: Duration = Duration::from_secs(5);
+
+/// How long a stop waits for a daemon that refuses at once.
+const REFUSAL: Duration = Duration::from_millis(100);
+
+/// A handle on a container. Dropping it stops nothing.
+pub(super) struct DockerTask {
+    identity: ExecIdentity,
+    hold: Hold,
+    /// Whether it was asked to stop.
+    asked: AtomicBool,
+}
+
+enum Hold {
+    Running {
+        container: Arc<Container>,
+        began: Instant,
+        ending: watch::Receiver<Option<Result<ExecEnd, Arc<DockerFault>>>>,
+        printed: watch::Receiver<u64>,
+        usage: watch::Receiver<ExecUsage>,
+    },
+    Ended(ExecEnd),
+}
+
+impl DockerTask {
+    /// Follows a container that runs, or has run. `began` is when it did, on this process's clock.
+    pub(super) fn follow(container: Arc<Container>, attached: Option<OutputStream>, began: Instant) -> Self {
+        let (ending_sender, ending) = watch::channel(None);
+        let (printed_sender, printed) = watch::channel(0);
+        let (usage_sender, usage) = watch::channel(ExecUsage::default());
+        let told = Told { ending: ending_sender, printed: printed_sender, usage: usage_sender };
+        tokio::spawn(follow(Arc::clone(&container), attached, began, told));
+        let identity = identity(&container.record);
+        let hold = Hold::Running { container, began, ending, printed, usage };
+        Self { identity, hold, asked: AtomicBool::new(false) }
+    }
+
+    /// Stands for one whose end was kept.
+    pub(super) fn ended(record: &ContainerRecord, end: ExecEnd) -> Self {
+        Self { identity: identity(record), hold: Hold::Ended(end), asked: AtomicBool::new(false) }
+    }
+
+    fn end_so_far(&self) -> Option<ExecEnd> {
+        match &self.hold {
+            Hold::Running { ending, .. } => ending.borrow().as_ref().and_then(|end| end.as_ref().ok().copied()),
+            Hold::Ended(end) => Some(*end),
+        }
+    }
+
+    /// The container, while nothing is known of its end.
+    fn running(&self) -> Option<&Arc<Container>> {
+        match &self.hold {
+            Hold::Running { container, ending, .. } if ending.borrow().is_none() => Some(container),
+            _ => None,
+        }
+    }
+
+    fn lost(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ExecError {
+        ExecError::Watch { identity: self.identity.token.clone(), source: source.into() }
+    }
+
+    /// Ends it at once and removes it: nobody has wanted it.
+    pub(super) async fn undo(self) {
+        if let Hold::Running { container, .. } = &self.hold {
+            container.remove(true).await.ok();
+            container.files.forget_container().ok();
+        }
+    }
+}
+
+pub(super) fn identity(record: &ContainerRecord) -> ExecIdentity {
+    ExecIdentity { executor: NAME.to_owned(), token: Token::of(record).to_string() }
+}
+
+#[async_trait]
+impl RunningTask for DockerTask {
+    fn identity(&self) -> &ExecIdentity {
+        &self.identity
+    }
+
+    async fn wait(&self) -> Result<ExecEnd, ExecError> {
+        match &self.hold {
+            Hold::Ended(end) => Ok(*end),
+            Hold::Running { ending, .. } => {
+                let mut ending = ending.clone();
+                match ending.wait_for(Option::is_some).await.ok().and_then(|end| end.clone()) {
+                    Some(Ok(end)) => Ok(end),
+                    Some(Err(fault)) => Err(self.lost(fault)),
+                    None => Err(self.lost(DockerFault::ShutDown)),
+                }
+            }
+        }
+    }
+
+    /// The daemon does it, also when this process has ended meanwhile; it counts the grace in whole seconds, and this
+    /// process, while it lives, exactly.
+    async fn stop(&self, grace: Duration) -> Result<(), ExecError> {
+        let Some(container) = self.running().cloned() else { return Ok(()) };
+        if grace.is_zero() {
+            container.signal("SIGKILL").await.map_err(|fault| self.lost(fault))?;
+            // Who is told that it was killed finds nothing of it.
+            drop(timeout(LONGEST_KILL, self.wait()).await);
+            return Ok(());
+        }
+        if !self.asked.swap(true, Ordering::Relaxed) {
+            let seconds = i32::try_from(grace.as_secs_f64().ceil() as u64).unwrap_or(i32::MAX);
+            let stopped = Arc::clone(&container);
+            let mut stopping = tokio::spawn(async move { stopped.stop(seconds).await });
+            if let Ok(Ok(Err(fault))) = timeout(REFUSAL.min(grace), &mut stopping).await {
+                self.asked.store(false, Ordering::Relaxed);
+                return Err(self.lost(fault));
+            }
+        }
+        tokio::spawn(async move {
+            sleep(grace).await;
+            // The daemon does the same a moment later.
+            container.signal("SIGKILL").await.ok();
+        });
+        Ok(())
+    }
+
+    async fn suspend(&self) -> Result<bool, ExecError> {
+        match self.running() {
+            Some(container) => container.pause(true).await.map_err(|fault| self.lost(fault)),
+            None => Ok(false),
+        }
+    }
+
+    async fn resume(&self) -> Result<(), ExecError> {
+        match self.running() {
+            Some(container) => container.pause(false).await.map(drop).map_err(|fault| self.lost(fault)),
+            None => Ok(()),
+        }
+    }
+
+    fn elapsed(&self) -> Option<Duration> {
+        match (&self.hold, self.end_so_far()) {
+            (_, Some(end)) => Some(end.took),
+            (Hold::Running { began, .. }, None) => Some(began.elapsed()),
+            (Hold::Ended(_), None) => None,
+        }
+    }
+
+    /// What the daemon has told last, which it does once a second.
+    async fn usage(&self) -> ExecUsage {
+        match &self.hold {
+            Hold::Running { usage, .. } => *usage.borrow(),
+            Hold::Ended(end) => end.usage,
+        }
+    }
+
+    fn output(&self) -> Option<watch::Receiver<u64>> {
+        match &self.hold {
+            Hold::Running { printed, .. } => Some(printed.clone()),
+            Hold::Ended(end) => Some(watch::channel(end.output.bytes).1),
+        }
+    }
+}

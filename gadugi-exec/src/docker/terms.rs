@@ -1,0 +1,86 @@
+//! Under which terms a task runs, before it does.
+
+use gadugi_core::{TaskSpec, Unusable, error_chain};
+
+use super::daemon::{Daemon, status};
+use super::settings::{Confinement, HOME, Network, Seccomp, User};
+
+/// Whether the daemon can run the task: its image is there, and it has as many processors as are asked for.
+pub(super) async fn check(daemon: &Daemon, task: &TaskSpec) -> Result<(), Unusable> {
+    let Some(image) = &task.resources.image else {
+        return Err(Unusable {
+            reason: "no image is named for tasks".to_owned(),
+            remedy: "name one by `image = \"…\"` in gadugi.toml or by --image; `gadugi init --docker` and `gadugi image build` make one"
+                .to_owned(),
+        });
+    };
+    if let Some(cpus) = task.resources.cpus.filter(|cpus| daemon.processors > 0.0 && *cpus > daemon.processors) {
+        return Err(Unusable {
+            reason: format!("{}: it asks for {cpus} processors, and the daemon has {}", task.id, daemon.processors),
+            remedy: "ask for fewer by `cpus`".to_owned(),
+        });
+    }
+    match daemon.client.inspect_image(image).await {
+        Ok(_) => Ok(()),
+        Err(error) if status(&error) == Some(404) => Err(Unusable {
+            reason: format!("there is no image `{image}`"),
+            remedy: format!("build it: gadugi image build --tag {image}; or fetch it: gadugi image pull {image}, or run with --pull"),
+        }),
+        Err(error) => Err(Unusable {
+            reason: format!("cannot ask for the image `{image}`: {}", error_chain(&error)),
+            remedy: "`docker info` says more".to_owned(),
+        }),
+    }
+}
+
+/// All that holds for a task in a container, as names and values.
+pub(super) fn of(confinement: &Confinement, task: &TaskSpec) -> Vec<(String, String)> {
+    let resources = &task.resources;
+    let or_none = |value: Option<String>| value.unwrap_or_else(|| "no limit".to_owned());
+    let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    let mut kept = vec!["none".to_owned()];
+    if !confinement.cap_add.is_empty() {
+        kept = confinement.cap_add.clone();
+    }
+    let terms = [
+        ("image", resources.image.clone().unwrap_or_else(|| "none".to_owned())),
+        (
+            "user",
+            match confinement.user {
+                User::Owner => "the owner of the worktree".to_owned(),
+                User::Image => "as the image says".to_owned(),
+                User::Ids { uid, gid } => format!("{uid}:{gid}"),
+            },
+        ),
+        (
+            "network",
+            match confinement.network {
+                Network::Bridge => "bridge".to_owned(),
+                Network::None => "none".to_owned(),
+            },
+        ),
+        ("memory", or_none(resources.memory.or(confinement.memory).map(mebibytes))),
+        ("cpus", or_none(resources.cpus.or(confinement.cpus).map(|cpus| cpus.to_string()))),
+        ("pids", or_none(confinement.pids.map(|pids| pids.to_string()))),
+        ("capabilities", kept.join(", ")),
+        ("new privileges", yes(!confinement.no_new_privileges)),
+        (
+            "seccomp",
+            match &confinement.seccomp {
+                Seccomp::Default => "the daemon's profile".to_owned(),
+                Seccomp::Unconfined => "unconfined".to_owned(),
+                Seccomp::Profile(path) => path.display().to_string(),
+            },
+        ),
+        ("root file system", if confinement.read_only { "read-only" } else { "writable" }.to_owned()),
+        ("in memory", confinement.tmpfs.iter().map(String::as_str).chain([HOME]).collect::<Vec<_>>().join(", ")),
+        ("init", yes(confinement.init)),
+        ("docker.sock", "never".to_owned()),
+    ];
+    terms.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn mebibytes(bytes: u64) -> String {
+    let mebibytes = bytes as f64 / f64::from(1 << 20);
+    if bytes % (1 << 30) == 0 { format!("{} GiB", bytes >> 30) } else { format!("{mebibytes:.0} MiB") }
+}
