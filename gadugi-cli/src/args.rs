@@ -56,6 +56,8 @@ pub(crate) enum ColorChoice {
 pub(crate) enum Command {
     /// Writes a commented gadugi.toml
     Init(InitArgs),
+    /// Builds or fetches the container images of tasks
+    Image(ImageArgs),
     /// Says what works here, and how to mend what does not
     Doctor,
     /// Shows the tasks, their order and what overlaps; starts nothing
@@ -90,6 +92,42 @@ pub(crate) struct InitArgs {
     /// Replaces a file that is there
     #[arg(long)]
     pub(crate) force: bool,
+    /// Also writes .gadugi/Dockerfile, an image for tasks to begin with
+    #[arg(long)]
+    pub(crate) docker: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImageArgs {
+    #[command(subcommand)]
+    pub(crate) command: ImageCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageCommand {
+    /// Builds the image that tasks run in
+    Build(ImageBuildArgs),
+    /// Fetches an image from its registry
+    Pull(ImagePullArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImageBuildArgs {
+    /// The Dockerfile; its folder is what it can copy from [default: .gadugi/Dockerfile in the repository]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// The name of the image [default: the configured `image`]
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Option<String>,
+    /// Fetches newer versions of the images that it starts from
+    #[arg(long)]
+    pub(crate) pull: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImagePullArgs {
+    /// The image [default: the configured `image`]
+    pub(crate) image: Option<String>,
 }
 
 /// Which tasks, and with what settings; shared by `plan` and `run`.
@@ -161,6 +199,9 @@ pub(crate) struct RunArgs {
     pub(crate) tasks: TaskArgs,
     #[command(flatten)]
     pub(crate) driving: DrivingArgs,
+    /// Fetches images that are missing, before anything is made
+    #[arg(long)]
+    pub(crate) pull: bool,
 }
 
 /// How a run is driven; shared by `run` and `resume`.

@@ -56,6 +56,11 @@ impl Site {
         self.repository.work_tree()
     }
 
+    /// The name of the repository's folder, wherever among its work trees the user stands.
+    pub(crate) fn name(&self) -> String {
+        self.repository.name()
+    }
+
     /// The git folder that all work trees share.
     pub(crate) fn git_folder(&self) -> &Path {
         self.repository.common_dir()

@@ -5,6 +5,7 @@ mod background;
 mod clean;
 mod doctor;
 mod driving;
+mod image;
 mod init;
 mod logs;
 mod plan;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 
 use gadugi_core::Executor;
 
-use crate::args::{Command, Global};
+use crate::args::{Command, Global, ImageCommand};
 use crate::failure::{Code, Failure};
 use crate::surroundings::Surroundings;
 use crate::terminal::Terminal;
@@ -45,6 +46,10 @@ impl Context {
 pub(crate) async fn execute(context: &Context, command: Command) -> Result<Code, Failure> {
     match command {
         Command::Init(args) => init::init(context, &args),
+        Command::Image(args) => match args.command {
+            ImageCommand::Build(args) => image::build(context, &args).await,
+            ImageCommand::Pull(args) => image::pull(context, &args).await,
+        },
         Command::Doctor => doctor::doctor(context).await,
         Command::Plan(args) => plan::plan(context, &args).await,
         Command::Run(args) => run::run(context, &args).await,

@@ -7,6 +7,7 @@
 mod agent;
 mod branch_prefix;
 mod docker;
+mod dockerfile;
 pub(crate) mod document;
 pub(crate) mod fields;
 mod key_issue;
@@ -30,6 +31,7 @@ pub(crate) use agent::Placeholders;
 pub use agent::{AgentProfile, PromptMode};
 pub use branch_prefix::BranchPrefix;
 pub use docker::{DockerConfig, DockerLayer, DockerNetwork, DockerSeccomp, DockerUser};
+pub(crate) use dockerfile::{DOCKERFILE, DOCKERFILE_TEMPLATE, image_name};
 pub use key_issue::{KeyIssue, ValueIssue};
 pub(crate) use key_issue::{closest, did_you_mean};
 pub use keys::{AGENT_KEYS, CONFIG_KEYS, ConfigKey, DOCKER_KEYS};

@@ -16,6 +16,33 @@ fn init_writes_a_file_that_works_and_never_over_one_that_is_there() {
 }
 
 #[test]
+fn init_writes_a_dockerfile_too_or_nothing_at_all() {
+    let stand = Stand::new();
+    let (config, dockerfile) = ("gadugi.toml", ".gadugi/Dockerfile");
+    let path = |name: &str| stand.repo.path().join(name);
+    let text = |name: &str| std::fs::read_to_string(path(name)).expect(name);
+    let line = "image = \"gadugi/repo:latest\"";
+    stand.gadugi(&["init", "--docker"]).expect(0).says(&[config, dockerfile, "next: ", "gadugi image build"]);
+    assert!(text(config).lines().any(|written| written == line) && text(config).contains("`gadugi image build`"));
+    assert!(text(dockerfile).contains("\nFROM debian:bookworm-slim\n"));
+    stand.gadugi(&["plan", &stand.script("a", "true")]).expect(0);
+
+    stand.repo.write(config, "jobs = 2\n");
+    stand.repo.write(dockerfile, "FROM mine\n");
+    stand.gadugi(&["init", "--docker"]).expect(2).says(&[config, dockerfile, "--force", line]);
+    std::fs::remove_file(path(dockerfile)).expect("it goes");
+    stand.gadugi(&["init", "--docker"]).expect(2).says(&["gadugi.toml exists", "--force", line]);
+    assert_eq!((text(config).as_str(), path(dockerfile).exists()), ("jobs = 2\n", false));
+    std::fs::remove_file(path(config)).expect("it goes");
+    stand.repo.write(dockerfile, "FROM mine\n");
+    let answer = stand.gadugi(&["init", "--docker"]).expect(2).says(&["Dockerfile exists", "--force"]);
+    assert!(!answer.err.contains(line) && !path(config).exists());
+    assert_eq!(text(dockerfile), "FROM mine\n");
+    stand.gadugi(&["init", "--docker", "--force"]).expect(0);
+    assert!(text(config).contains(line) && text(dockerfile).contains("FROM debian"));
+}
+
+#[test]
 fn a_named_configuration_is_looked_for_from_the_folder_of_c() {
     let stand = Stand::new();
     stand.repo.write("other.toml", "jobs = 3\n");
