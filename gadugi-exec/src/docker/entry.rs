@@ -34,12 +34,13 @@ impl Entry {
         if secrets.is_empty() && request.stdin.is_none() && !argv.is_empty() {
             return Ok(Self { argv: argv.to_vec(), secrets: None });
         }
+        // Both outputs by one pipe, so that they stay in the order in which they are written.
         let mut shell = String::new();
         if !secrets.is_empty() {
             shell += &take_secrets(nonce);
         }
         let input = if request.stdin.is_some() { format!("{INSIDE}/{INPUT}") } else { "/dev/null".to_owned() };
-        write!(shell, "exec <{input}\n").unwrap_or_else(|_| unreachable!("cannot fail because it is memory"));
+        write!(shell, "exec <{input} 2>&1\n").unwrap_or_else(|_| unreachable!("cannot fail because it is memory"));
         shell += &match argv {
             [] => format!("{BASH} && exec bash -e {INSIDE}/{SCRIPT}\nexec sh -e {INSIDE}/{SCRIPT}\n"),
             _ => "exec \"$@\"\n".to_owned(),

@@ -56,7 +56,8 @@ const NAME: &str = "docker";
 ///   `GADUGI_TASK`, `GADUGI_ATTEMPT`, and a [`HOME`] in memory. Secrets, and what [`DockerSettings::passed`] names, are
 ///   written to the container's input when it begins, and stand in no description, no file and no argument.
 /// - **Shell.** A script, an input and a secret need a `sh` in the image. Everything else is executed as it is.
-/// - **Output.** Taken as it comes, byte for byte. What was printed while nobody listened is taken from the daemon's log,
+/// - **Output.** Taken as it comes, byte for byte; of a command that is executed without a shell in between, the two outputs are
+///   taken by two pipes, and what is written to both at one moment may change places. What was printed while nobody listened is taken from the daemon's log,
 ///   which ends every output with a newline.
 /// - **End.** The exit code is the daemon's: of a command that was ended by a signal it is 128 and the signal's number. When it
 ///   is [kept](ExecRequest::files), in `exit.json`, the container is removed, and not before. An end that the daemon itself

@@ -2,5 +2,6 @@
 //! and the contracts that plug-ins are held to.
 
 pub mod contract;
+pub mod docker;
 pub mod fakes;
 pub mod repo;

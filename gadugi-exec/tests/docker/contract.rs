@@ -1,0 +1,57 @@
+//! What every executor promises, and this one with the image that a test names.
+
+use std::fs;
+
+use async_trait::async_trait;
+use gadugi_core::{
+    Capabilities, CommandRef, ExecError, ExecIdentity, ExecRequest, Executor, Reattached, RunningTask, Unusable,
+};
+use gadugi_exec::docker::DockerExecutor;
+use gadugi_test_support::contract;
+
+use crate::scene::Scene;
+
+/// Gives every command the image.
+struct WithImage {
+    executor: DockerExecutor,
+    image: String,
+}
+
+#[async_trait]
+impl Executor for WithImage {
+    fn name(&self) -> &str {
+        self.executor.name()
+    }
+
+    async fn probe(&self) -> Result<(), Unusable> {
+        self.executor.probe().await
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.executor.capabilities()
+    }
+
+    async fn start(&self, request: &ExecRequest) -> Result<Box<dyn RunningTask>, ExecError> {
+        let mut request = request.clone();
+        request.resources.image = Some(self.image.clone());
+        self.executor.start(&request).await
+    }
+
+    async fn running(&self, command: &CommandRef) -> Result<Option<ExecIdentity>, ExecError> {
+        self.executor.running(command).await
+    }
+
+    async fn reattach(&self, command: &CommandRef) -> Result<Reattached, ExecError> {
+        self.executor.reattach(command).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_keeps_the_promises_of_every_executor_and_leaves_no_container() {
+    let Some(scene) = Scene::new() else { return };
+    let executor = WithImage { executor: scene.executor.clone(), image: scene.image.name().to_owned() };
+    let scratch = scene.root.path().join("scratch");
+    fs::create_dir(&scratch).expect("a folder");
+    contract::executor::holds(&executor, &scratch).await;
+    contract::executor::finds_again(&executor, &scratch).await;
+}

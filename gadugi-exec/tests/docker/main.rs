@@ -1,0 +1,4 @@
+//! The Docker executor, with a real daemon.
+
+mod contract;
+mod scene;
