@@ -264,6 +264,12 @@ impl Chosen {
         &self.reason
     }
 
+    /// The executor that runs a task.
+    pub(crate) fn of(&self, task: &TaskSpec) -> Option<&Arc<dyn Executor>> {
+        let Some(name) = &task.executor else { return Some(&self.default) };
+        std::iter::once(&self.default).chain(&self.others).find(|executor| executor.name() == name)
+    }
+
     /// What the user should know before the run: a fallback, and what a task asks for and does not get.
     pub(crate) fn warnings(&self) -> &[(WarningKind, String)] {
         &self.warnings

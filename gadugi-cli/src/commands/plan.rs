@@ -41,6 +41,11 @@ pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<Code, Fai
     let head = |at: usize, _: usize, cell: &str| terminal.toned(if at == 0 { Tone::Faint } else { Tone::Plain }, cell);
     terminal.result(&columns(&rows, head))?;
     terminal.result(&format!("\n{}", summary(&plan, &config, &base, chosen.name(), chosen.reason())))?;
+    if terminal.verbose {
+        let specs = plan.tasks().iter().map(|task| &task.spec);
+        let terms = specs.filter_map(|spec| Some((spec.id.as_str(), chosen.of(spec)?.terms(spec))));
+        terminal.result(&terms_text(terms))?;
+    }
     Ok(Code::Success)
 }
 
@@ -51,6 +56,26 @@ fn runs(action: &Action) -> String {
         (None, Program::Argv(argv)) => harmless(argv.first().map_or("", String::as_str)),
         _ => "script".to_owned(),
     }
+}
+
+/// What an executor says of a task, as names and values.
+type Terms = Vec<(String, String)>;
+
+/// Under which terms tasks run, for those that have any. Equal ones are said once, for all tasks that have them.
+fn terms_text<'a>(tasks: impl Iterator<Item = (&'a str, Terms)>) -> String {
+    let mut groups: Vec<(Vec<&str>, Terms)> = Vec::new();
+    for (id, terms) in tasks.filter(|(_, terms)| !terms.is_empty()) {
+        match groups.iter_mut().find(|(_, known)| *known == terms) {
+            Some((ids, _)) => ids.push(id),
+            None => groups.push((vec![id], terms)),
+        }
+    }
+    let group = |(ids, terms): &(Vec<&str>, Terms)| {
+        let row = |(name, value): &(String, String)| vec![format!("  {}", harmless(name)), harmless(value)];
+        let rows: Vec<_> = terms.iter().map(row).collect();
+        format!("\n{}:\n{}", ids.join(", "), columns(&rows, |_, _, cell| cell.to_owned()))
+    };
+    groups.iter().map(group).collect()
 }
 
 fn summary(plan: &Plan, config: &Config, base: &compose::Base, executor: &str, reason: &str) -> String {
@@ -83,4 +108,34 @@ fn summary(plan: &Plan, config: &Config, base: &compose::Base, executor: &str, r
         lines.push(format!("timeout: {}", short(timeout)));
     }
     lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_that_tasks_share_are_said_once() {
+        let terms = |terms: &[(&str, &str)]| {
+            terms.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>()
+        };
+        let small = terms(&[("image", "alpine"), ("memory", "1 GiB\u{1b}[2J")]);
+        let tasks = [
+            ("a", small.clone()),
+            ("b", Vec::new()),
+            ("c", terms(&[("image", "debian"), ("read-only", "no")])),
+            ("d", small),
+        ];
+        insta::assert_snapshot!(terms_text(tasks.into_iter()), @r"
+
+        a, d:
+          image   alpine
+          memory  1 GiB
+
+        c:
+          image      debian
+          read-only  no
+        ");
+        assert_eq!(terms_text([("b", Vec::new())].into_iter()), "");
+    }
 }
