@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use gadugi_core::{
-    AttemptRef, CommandRef, CommitId, Control, Event, ExecError, ExecIdentity, Executor, Executors, Moment, Phase,
-    Plan, RegistryError, Report, RunId, RunRecord, TaskId, TaskRecord, TaskSpec, WarningKind, Worktrees, error_chain,
+    AttemptRef, CommitId, Control, Event, Executor, Executors, Moment, Phase, Plan, RegistryError, Report, RunId,
+    RunRecord, TaskId, TaskRecord, TaskSpec, WarningKind, Worktrees, error_chain,
 };
 use gadugi_exec::shim::Containment;
 use gadugi_exec::{
@@ -217,12 +217,6 @@ pub(crate) fn supervision() -> (&'static str, Option<&'static str>) {
 /// One event as a line of JSON, as in the journal.
 pub(crate) fn event_line(event: &Event) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
     Ok(gadugi_registry::format::event_to_json(event)?)
-}
-
-/// The identity of a command, if it runs now, also where nobody has recorded one. An error says why that cannot be
-/// told, as for the command of an executor that is not ours.
-pub(crate) fn running(command: &CommandRef) -> Result<Option<ExecIdentity>, ExecError> {
-    gadugi_exec::running(command)
 }
 
 /// Now, on the machine's own clock; `None` where the system does not tell.

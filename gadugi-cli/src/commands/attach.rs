@@ -1,14 +1,15 @@
 //! `gadugi attach`: the view of a run that another process drives, or nobody.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use gadugi_core::{Event, EventSink, Report, RunRecord};
+use gadugi_core::{Event, EventSink, Executor, Report, RunRecord};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::interval;
+use tokio::time::{Instant, interval};
 
-use super::Context;
 use super::driving::code_of;
-use crate::activity::Activity;
+use super::{Context, tasks};
+use crate::activity::{ASK_AGAIN, Activity};
 use crate::args::AttachArgs;
 use crate::compose::Site;
 use crate::failure::{Code, Failure};
@@ -49,21 +50,33 @@ pub(super) async fn attach(context: &Context, args: &AttachArgs) -> Result<Code,
     let mut shown = Shown::begin(context, &site, &run.run().record, show_people, args.json)?;
     shown.take(&events);
     let mut told = false;
+    let (mut witnesses, mut last_asked) = (None, None);
     let mut ticks = interval(TICK);
     let end = loop {
         let seen = run.run();
         if seen.record.ended.is_some() {
             break End::Over;
         }
-        let running = if seen.driven { Some(Vec::new()) } else { running(&site, seen) };
-        let Some(running) = running else { break End::Still };
-        if !seen.driven && !told {
-            let tasks = running.join(", ");
-            shown.say(&format!(
-                "nobody drives run {id}, and its tasks go on ({tasks}); `gadugi resume {id}` takes it over"
-            ));
+        let is_due = last_asked.is_none_or(|last: Instant| last.elapsed() >= ASK_AGAIN);
+        if seen.driven {
+            (told, last_asked) = (false, None);
+        } else if is_due {
+            let executors = witnesses.get_or_insert_with(|| tasks::witnesses(context, &site));
+            let running = tokio::select! {
+                running = running(&site, executors, seen) => running,
+                () = heard(&mut interrupt) => break End::Interrupted,
+                () = heard(&mut terminate) => break End::Interrupted,
+            };
+            let Some(running) = running else { break End::Still };
+            last_asked = Some(Instant::now());
+            if !told {
+                let tasks = running.join(", ");
+                shown.say(&format!(
+                    "nobody drives run {id}, and its tasks go on ({tasks}); `gadugi resume {id}` takes it over"
+                ));
+                told = true;
+            }
         }
-        told = !seen.driven;
         tokio::select! {
             _ = ticks.tick() => {}
             () = heard(&mut interrupt) => break End::Interrupted,
@@ -104,16 +117,18 @@ pub(super) async fn attach(context: &Context, args: &AttachArgs) -> Result<Code,
 }
 
 /// The tasks whose commands still run, with their processes; what nobody can tell may run. `None` when none does.
-fn running(site: &Site, run: &LoadedRun) -> Option<Vec<String>> {
-    let running = run.record.tasks.iter().filter_map(|task| {
-        let process = match site.activity(&run.record, task) {
-            Activity::Runs { identity, .. } => process_name(&identity),
-            Activity::Unknown { why, .. } => format!("unknown: {why}"),
-            Activity::Still => return None,
-        };
-        Some(format!("{}: {process}", task.task.spec.id))
-    });
-    Some(running.collect()).filter(|running: &Vec<_>| !running.is_empty())
+async fn running(site: &Site, executors: &[Arc<dyn Executor>], run: &LoadedRun) -> Option<Vec<String>> {
+    let asked: Vec<_> =
+        run.record.tasks.iter().map(|task| (&task.task.spec.id, site.ask(executors, &run.record, task))).collect();
+    let mut running = Vec::new();
+    for (id, question) in asked {
+        match question.answer().await {
+            Activity::Runs { identity, .. } => running.push(format!("{id}: {}", process_name(&identity))),
+            Activity::Unknown { why, .. } => running.push(format!("{id}: unknown: {why}")),
+            Activity::Still => {}
+        }
+    }
+    Some(running).filter(|running| !running.is_empty())
 }
 
 async fn heard(signal: &mut Signal) {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gadugi_core::{
-    AttemptRecord, BranchFate, BranchRelease, Lease, Pruned, Registry, Release, ReleaseRequest, RunId, RunRecord,
-    WorktreeFate, Worktrees, error_chain,
+    AttemptRecord, BranchFate, BranchRelease, Executor, Lease, Pruned, Registry, Release, ReleaseRequest, RunId,
+    RunRecord, WorktreeFate, Worktrees, error_chain,
 };
 
 use self::owners::Owners;
@@ -26,6 +26,7 @@ pub(super) async fn clean(context: &Context, args: &CleanArgs) -> Result<Code, F
     let worktrees = site.worktrees(&context.surroundings, &config, &head.commit)?;
     // Before the runs are read, so that the run of each worktree that is there can be found.
     let there = worktrees.leases().await?;
+    let executors = compose::executors(context, &config, false);
     let runs = runs(context, &site).await?;
     let chosen = chosen(context, &site, args, &runs).await?;
     prune(context, worktrees.as_ref(), args.dry_run).await?;
@@ -49,7 +50,8 @@ pub(super) async fn clean(context: &Context, args: &CleanArgs) -> Result<Code, F
         let there = worktrees.leases().await?;
         let owners = Owners::new(runs.values().map(|run| &run.record), &there);
         for (lease, attempt) in places(record, &there).into_iter().filter(|(lease, _)| owners.still_has(lease)) {
-            if clean_place(context, &site, worktrees.as_ref(), lease, attempt, args).await? == Code::TaskFailed {
+            let activity = activity(&site, &executors, lease, attempt).await;
+            if clean_place(context, worktrees.as_ref(), lease, activity, args).await? == Code::TaskFailed {
                 code = Code::TaskFailed;
             }
         }
@@ -150,14 +152,13 @@ fn places<'a>(record: &'a RunRecord, there: &'a [Lease]) -> Vec<(&'a Lease, Opti
 
 async fn clean_place(
     context: &Context,
-    site: &Site,
     worktrees: &dyn Worktrees,
     lease: &Lease,
-    attempt: Option<&AttemptRecord>,
+    activity: Activity,
     args: &CleanArgs,
 ) -> Result<Code, Failure> {
     let path = lease.path.display();
-    match activity(site, lease, attempt) {
+    match activity {
         Activity::Still => {}
         Activity::Runs { identity, .. } => {
             let process = process_name(&identity);
@@ -184,11 +185,16 @@ async fn clean_place(
     }
 }
 
-/// What the attempt of a worktree does. Where a crash kept the attempt from being recorded, its files tell.
-fn activity(site: &Site, lease: &Lease, attempt: Option<&AttemptRecord>) -> Activity {
+/// What the attempt of a worktree does. Where a crash kept the attempt from being recorded, every executor is asked.
+async fn activity(
+    site: &Site,
+    executors: &[Arc<dyn Executor>],
+    lease: &Lease,
+    attempt: Option<&AttemptRecord>,
+) -> Activity {
     match attempt {
         Some(attempt) if attempt.ended.is_some() => Activity::Still,
-        _ => site.activity_of(&lease.run, &lease.attempt, attempt.map_or(&[], |attempt| &attempt.commands)),
+        _ => site.activity_of(executors, &lease.run, &lease.attempt, attempt).await,
     }
 }
 

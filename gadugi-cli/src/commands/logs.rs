@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use gadugi_core::{AttemptRecord, AttemptRef, Phase, TaskId};
-use tokio::time::interval;
+use gadugi_core::{AttemptRecord, AttemptRef, Executor, Phase, TaskId};
+use tokio::time::{Instant, interval};
 
-use super::Context;
+use super::{Context, tasks};
+use crate::activity::ASK_AGAIN;
 use crate::args::LogsArgs;
 use crate::compose::{self, Site};
 use crate::failure::{Code, Failure};
@@ -31,13 +33,22 @@ pub(super) async fn logs(context: &Context, args: &LogsArgs) -> Result<Code, Fai
     let mut lines = args.lines;
     let mut ticks = interval(TICK);
     let (mut told, mut unseen) = (false, false);
+    let (mut witnesses, mut last_asked) = (None, None);
     loop {
-        // What is known is read before the log, so that an attempt that is over has no more to say.
+        // What is known is read, and asked, before the log, so that an attempt that is over has no more to say.
         let attempts = attempts(run.run(), &task);
         let over = match asked {
             Some(asked) => attempts[asked].ended.is_some(),
             None => run.run().record.task(&task).is_some_and(|task| task.state.is_finished()),
         };
+        // Where nobody drives the run, the command itself tells whether more can come.
+        let mut can_come = true;
+        let is_due = last_asked.is_none_or(|last: Instant| last.elapsed() >= ASK_AGAIN);
+        if args.follow && !over && !run.run().driven && is_due {
+            let executors = witnesses.get_or_insert_with(|| tasks::witnesses(context, &site));
+            can_come = is_running(&site, executors, run.run(), &task).await;
+            last_asked = Some(Instant::now());
+        }
         for attempt in &attempts[at..] {
             let mut opened = match log.take() {
                 Some(log) => log,
@@ -59,8 +70,7 @@ pub(super) async fn logs(context: &Context, args: &LogsArgs) -> Result<Code, Fai
             break;
         }
         if !run.run().driven {
-            // Where nobody drives the run, the command itself tells whether more can come.
-            if !is_running(&site, run.run(), &task) {
+            if !can_come {
                 unseen = true;
                 break;
             }
@@ -85,8 +95,11 @@ pub(super) async fn logs(context: &Context, args: &LogsArgs) -> Result<Code, Fai
 }
 
 /// Whether a command of it runs; what nobody can tell may run.
-fn is_running(site: &Site, run: &LoadedRun, task: &TaskId) -> bool {
-    run.record.task(task).is_some_and(|task| site.activity(&run.record, task).may_run())
+async fn is_running(site: &Site, executors: &[Arc<dyn Executor>], run: &LoadedRun, task: &TaskId) -> bool {
+    match run.record.task(task) {
+        Some(task) => site.activity(executors, &run.record, task).await.may_run(),
+        None => false,
+    }
 }
 
 fn attempts<'a>(run: &'a LoadedRun, task: &TaskId) -> &'a [AttemptRecord] {

@@ -7,7 +7,7 @@ use gadugi_core::{AttemptRecord, Registry, RunId, RunRecord, TaskId, TaskRecord,
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, tasks};
 use crate::activity::Activity;
 use crate::args::PsArgs;
 use crate::compose::Site;
@@ -29,15 +29,16 @@ pub(super) async fn ps(context: &Context, args: &PsArgs) -> Result<Code, Failure
     for id in ids.iter().rev() {
         // One run that cannot be read must not hide the others.
         match site.load(id).await {
-            Ok(run) => runs.push(Seen::of(&site, run)?),
+            Ok(run) => runs.push(run),
             Err(failure) => context.terminal.say(&format!("warning: {}", failure.texts().0)),
         }
     }
-    let latest = runs.first().map(|seen| seen.run.record.header.run.clone());
+    let latest = runs.first().map(|run| run.record.header.run.clone());
     if !args.all && args.run.is_none() {
         // One that has broken off waits for somebody to go on with it or to end it, however old it is.
-        runs.retain(|seen| seen.run.record.ended.is_none());
+        runs.retain(|run| run.record.ended.is_none());
     }
+    let runs = see(context, &site, runs).await?;
     if args.json {
         let runs: Vec<_> = runs.iter().map(RunRow::from).collect();
         let json = serde_json::to_string_pretty(&runs).map_err(|error| Failure::registry(error.to_string()))?;
@@ -58,23 +59,40 @@ pub(super) async fn ps(context: &Context, args: &PsArgs) -> Result<Code, Failure
     Ok(Code::Success)
 }
 
-/// A run, beside which the processes are asked that it tells of.
+/// Looks what the runs do. All executors are asked at the same time, so that one that does not answer is waited for only
+/// once.
+async fn see(context: &Context, site: &Site, runs: Vec<LoadedRun>) -> Result<Vec<Seen>, Failure> {
+    let broken_off = |run: &LoadedRun| !run.driven && run.record.ended.is_none();
+    let executors = if runs.iter().any(broken_off) { tasks::witnesses(context, site) } else { Vec::new() };
+    let mut asked = Vec::new();
+    for run in runs {
+        let tasks = run.record.tasks.iter().filter(|_| broken_off(&run));
+        let question = |task: &TaskRecord| (task.task.spec.id.clone(), site.ask(&executors, &run.record, task));
+        let questions: Vec<_> = tasks.map(question).collect();
+        asked.push((run, questions));
+    }
+    let mut seen = Vec::new();
+    for (run, questions) in asked {
+        let suspended = run.driven && site.is_suspended(&run.record.header.run)?;
+        let mut activities = BTreeMap::new();
+        for (task, question) in questions {
+            activities.insert(task, question.answer().await);
+        }
+        seen.push(Seen { run, suspended, activities });
+    }
+    Ok(seen)
+}
+
+/// A run, beside which the executors are asked that it tells of.
 struct Seen {
     run: LoadedRun,
     /// Whether the process that drives it is suspended, and with it the run.
     suspended: bool,
-    /// What the tasks do, of a run that nobody drives.
+    /// What the tasks do, of a run that is not over and that nobody drives.
     activities: BTreeMap<TaskId, Activity>,
 }
 
 impl Seen {
-    fn of(site: &Site, run: LoadedRun) -> Result<Self, Failure> {
-        let suspended = run.driven && site.is_suspended(&run.record.header.run)?;
-        let undriven = run.record.tasks.iter().filter(|_| !run.driven);
-        let activities = undriven.map(|task| (task.task.spec.id.clone(), site.activity(&run.record, task))).collect();
-        Ok(Self { run, suspended, activities })
-    }
-
     fn activity(&self, task: &TaskRecord) -> Option<&Activity> {
         self.activities.get(&task.task.spec.id)
     }
@@ -84,7 +102,7 @@ impl Seen {
         self.run.driven || self.activities.values().any(|activity| matches!(activity, Activity::Runs { .. }))
     }
 
-    /// The state of a task. Where nobody drives the run, the process itself is asked.
+    /// The state of a task. Where nobody drives the run, its executor was asked.
     fn state(&self, task: &TaskRecord) -> &'static str {
         match &task.state {
             TaskState::Finished(outcome) => outcome.word(),

@@ -10,7 +10,7 @@ use tokio::time::interval;
 use super::driving::{Driving, Show};
 use super::resume::{Taken, take_over};
 use super::{Context, tasks};
-use crate::activity::Activity;
+use crate::activity::{Activity, Question};
 use crate::args::StopArgs;
 use crate::compose::{self, Site};
 use crate::config::Config;
@@ -32,6 +32,8 @@ pub(super) async fn stop(context: &Context, args: &StopArgs) -> Result<Code, Fai
     if run.run().driven {
         return ask_the_driver(context, &site, run, &tasks, args.now).await;
     }
+    let config = tasks::config_or_default(context, &site);
+    let executors = compose::executors(context, &config, false);
     if !tasks.is_empty() {
         let id = run.run().record.header.run.clone();
         // Whoever drives the run next records what is stopped now, and does not start what has not begun.
@@ -39,15 +41,16 @@ pub(super) async fn stop(context: &Context, args: &StopArgs) -> Result<Code, Fai
         if site.registry.is_driven(&id)? {
             return ask_the_driver(context, &site, run, &tasks, args.now).await;
         }
-        for task in concerned(run.run(), &tasks).filter(|task| !task.state.is_finished()) {
-            if !site.activity(&run.run().record, task).may_run() {
+        let open = concerned(run.run(), &tasks).filter(|task| !task.state.is_finished());
+        for (task, question) in ask_all(&site, &executors, run.run(), open) {
+            if !question.answer().await.may_run() {
                 let task = &task.task.spec.id;
                 context.terminal.say(&format!("{task}: does not run; `gadugi resume {id}` records it as stopped"));
             }
         }
-        return stop_what_is_left(context, &site, run.run(), &tasks, args.now).await;
+        return stop_what_is_left(context, &site, &executors, run.run(), &tasks, args.now).await;
     }
-    match end_the_run(context, &site, run.run(), args.now).await {
+    match end_the_run(context, &site, &config, run.run(), args.now).await {
         // Somebody else was faster.
         Err(failure) if failure.code == Code::Registry && site.registry.is_driven(&run.run().record.header.run)? => {
             context.terminal.detail(&failure.texts().0);
@@ -56,7 +59,7 @@ pub(super) async fn stop(context: &Context, args: &StopArgs) -> Result<Code, Fai
         Err(failure) => {
             // A run that cannot be taken over is not left running for that.
             failure.print(&context.terminal);
-            stop_what_is_left(context, &site, run.run(), &tasks, args.now).await?;
+            stop_what_is_left(context, &site, &executors, run.run(), &tasks, args.now).await?;
             Ok(Code::TaskFailed)
         }
         code => code,
@@ -85,6 +88,16 @@ async fn target(context: &Context, site: &Site, what: &[String]) -> Result<(RunI
 
 fn concerned<'a>(run: &'a LoadedRun, tasks: &'a [TaskId]) -> impl Iterator<Item = &'a TaskRecord> {
     run.record.tasks.iter().filter(|task| tasks.is_empty() || tasks.contains(&task.task.spec.id))
+}
+
+/// Asks what tasks do, about all of them at the same time.
+fn ask_all<'a>(
+    site: &Site,
+    executors: &[Arc<dyn Executor>],
+    run: &LoadedRun,
+    tasks: impl Iterator<Item = &'a TaskRecord>,
+) -> Vec<(&'a TaskRecord, Question)> {
+    tasks.map(|task| (task, site.ask(executors, &run.record, task))).collect()
 }
 
 /// Leaves a request for the process that drives the run, wakes it, and waits until the tasks are over.
@@ -142,14 +155,15 @@ fn wake(site: &Site, run: &RunId) -> Result<Option<Pid>, Failure> {
 
 /// Takes over a run that nobody drives, in order to end it: its tasks are stopped, their ends and what they made are
 /// kept, and nothing more is started.
-async fn end_the_run(context: &Context, site: &Arc<Site>, run: &LoadedRun, now: bool) -> Result<Code, Failure> {
-    // A mistake in the configuration must not keep tasks running.
-    let config = tasks::config(context, site, None).unwrap_or_else(|failure| {
-        context.terminal.say(&format!("warning: {}", failure.texts().0));
-        Config::default()
-    });
+async fn end_the_run(
+    context: &Context,
+    site: &Arc<Site>,
+    config: &Config,
+    run: &LoadedRun,
+    now: bool,
+) -> Result<Code, Failure> {
     let driving = Driving::begin(context, Arc::clone(site), Show::Nothing, false, None)?;
-    let record = match take_over(context, site, run, &config, driving, false, true).await? {
+    let record = match take_over(context, site, run, config, driving, false, true).await? {
         Taken::Over(record) => Some(*record),
         Taken::Ours { driving, run, record } => {
             driving.stop_at_once(now);
@@ -173,15 +187,15 @@ fn tell_outcomes<'a>(context: &Context, tasks: impl Iterator<Item = &'a TaskReco
 async fn stop_what_is_left(
     context: &Context,
     site: &Site,
+    executors: &[Arc<dyn Executor>],
     run: &LoadedRun,
     tasks: &[TaskId],
     now: bool,
 ) -> Result<Code, Failure> {
-    let executors = compose::executors(context, &Config::default(), false);
     let mut code = Code::Success;
-    for task in concerned(run, tasks) {
+    for (task, question) in ask_all(site, executors, run, concerned(run, tasks)) {
         let id = &task.task.spec.id;
-        let (command, identity) = match site.activity(&run.record, task) {
+        let (command, identity) = match question.answer().await {
             Activity::Still => continue,
             Activity::Runs { command, identity } => (command, identity),
             // Its own executor can tell.

@@ -1,12 +1,13 @@
 //! From the arguments to a configuration and a plan; shared by `plan` and `run`.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use gadugi_core::{KeepPolicy, Plan, RawPlan, TaskId};
+use gadugi_core::{Executor, KeepPolicy, Plan, RawPlan, TaskId};
 
 use super::Context;
 use crate::args::{Keep, TaskArgs};
-use crate::compose::Site;
+use crate::compose::{self, Site};
 use crate::config::{Config, ConfigFile, ConfigLayer, ConfigSources, QuantityError, TimeLimit};
 use crate::failure::Failure;
 use crate::input::{TaskInput, read_tasks};
@@ -20,6 +21,20 @@ pub(super) fn config(context: &Context, site: &Site, args: Option<&TaskArgs>) ->
     files.extend(user.iter().map(|path| ConfigFile { path, required: false }));
     let flags = args.map(layer).transpose()?.unwrap_or_default();
     Ok(Config::load(ConfigSources { files: &files, environment: &context.surroundings.env, flags })?)
+}
+
+/// The settings of this call, for a command that shows or stops what runs: a mistake in them, which is said, must not
+/// hinder that, and the defaults count.
+pub(super) fn config_or_default(context: &Context, site: &Site) -> Config {
+    config(context, site, None).unwrap_or_else(|failure| {
+        context.terminal.say(&format!("warning: {}", failure.texts().0));
+        Config::default()
+    })
+}
+
+/// Those who can tell what runs.
+pub(super) fn witnesses(context: &Context, site: &Site) -> Vec<Arc<dyn Executor>> {
+    compose::executors(context, &config_or_default(context, site), false)
 }
 
 fn layer(args: &TaskArgs) -> Result<ConfigLayer, Failure> {
