@@ -150,7 +150,7 @@ pub const DOCKER_KEYS: &[ConfigKey] = &[
         "cap_add",
         Some("[]"),
         "[\"NET_BIND_SERVICE\"]",
-        &["The capabilities that a container keeps; all others are taken from it."],
+        &["The capabilities that a container keeps, which are of use to root only; all others are taken from it."],
     ),
     key(
         "no_new_privileges",
