@@ -30,14 +30,8 @@ impl Beyond {
             .filter(|section| section.value("process").is_some())
             .filter_map(|section| section.header().subsection_name().map(BStr::to_owned))
             .collect();
-        let promised = config.plumbing().sections_by_name("remote").into_iter().flatten();
         let everywhere = config.boolean("worktree.useRelativePaths").unwrap_or(false)
-            || config.string("extensions.partialClone").is_some()
-            || promised.into_iter().any(|section| {
-                section
-                    .value("promisor")
-                    .is_some_and(|value| gix::config::Boolean::try_from(value.as_bstr()).map_or(true, |value| value.0))
-            })
+            || is_partial(repo)
             || has_post_checkout_hook(repo, repository)
             || global_files(repo).iter().any(|path| fs::read(path).is_ok_and(|text| names_one(&text, &processes)));
         Ok(Self { everywhere, processes, trees: HashMap::new() })
@@ -69,6 +63,18 @@ impl Beyond {
         }
         Ok(false)
     }
+}
+
+/// Whether git fetches objects only when they are needed.
+pub(crate) fn is_partial(repo: &gix::Repository) -> bool {
+    let config = repo.config_snapshot();
+    let mut remotes = config.plumbing().sections_by_name("remote").into_iter().flatten();
+    config.string("extensions.partialClone").is_some()
+        || remotes.any(|section| {
+            section
+                .value("promisor")
+                .is_some_and(|value| gix::config::Boolean::try_from(value.as_bstr()).map_or(true, |value| value.0))
+        })
 }
 
 /// Attribute files that hold for every commit.

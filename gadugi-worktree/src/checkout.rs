@@ -11,6 +11,7 @@ use crate::entry::Entry;
 use crate::error::GitError;
 use crate::hidden::Hidden;
 use crate::history::is_ancestor;
+use crate::private;
 use crate::status::Changes;
 use crate::worktrees::WorktreeSettings;
 
@@ -27,6 +28,10 @@ pub(crate) struct Checkout {
     pub(crate) on_branch: bool,
     /// The tip of the attempt's branch; `None` when it does not exist.
     pub(crate) tip: Option<ObjectId>,
+    /// What the task has begun in isolation and not finished.
+    begun_in_isolation: Option<&'static str>,
+    /// Whether it has submodules whose repositories lie in its private git folder.
+    has_private_modules: bool,
 }
 
 impl Checkout {
@@ -44,7 +49,9 @@ impl Checkout {
         let on_branch = repo.head_name()?.is_some_and(|name| name == branch::full_name(branch));
         let head = repo.head()?.try_into_peeled_id()?.map(gix::Id::detach);
         let tip = branch::tip(&repo, branch)?;
-        Ok(Self { entry, index, changes, hidden, head, on_branch, tip, repo })
+        let begun_in_isolation = private::operation(settings, lease);
+        let has_private_modules = private::has_modules(settings, lease);
+        Ok(Self { entry, index, changes, hidden, head, on_branch, tip, repo, begun_in_isolation, has_private_modules })
     }
 
     /// What would be lost, or disturbed, if the worktree were removed.
@@ -91,7 +98,7 @@ impl Checkout {
                 Some("a rebase")
             }
             None if self.entry.admin.join("sequencer").exists() => Some("a cherry-pick or revert"),
-            None => None,
+            None => self.begun_in_isolation,
         }
     }
 
@@ -107,7 +114,7 @@ impl Checkout {
                 found.push(path.to_string());
             }
         }
-        if found.is_empty() && self.entry.admin.join("modules").exists() {
+        if found.is_empty() && (self.has_private_modules || self.entry.admin.join("modules").exists()) {
             found.push("(one that is not checked out)".to_owned());
         }
         Ok(found)

@@ -110,9 +110,19 @@ impl Entry {
     /// # Errors
     /// [`GitError::Redirected`] when these lead to another repository or another work tree.
     pub(crate) fn open(&self, opener: &Opener, common_dir: &Path) -> Result<gix::Repository, GitError> {
+        self.open_with(opener, common_dir, &["core.safecrlf=false"])
+    }
+
+    /// As [`open`](Self::open), with other settings in place of the user's.
+    pub(crate) fn open_with(
+        &self,
+        opener: &Opener,
+        common_dir: &Path,
+        overrides: &[&str],
+    ) -> Result<gix::Repository, GitError> {
         let shared = fs::read(self.admin.join("commondir")).map_err(GitError::io("read", &self.admin))?;
         same(&self.admin.join(path_in(&shared)?), common_dir)?;
-        let repo = opener.open_git_dir(&self.admin, &["core.safecrlf=false"])?;
+        let repo = opener.open_git_dir(&self.admin, overrides)?;
         same(repo.common_dir(), common_dir)?;
         same(repo.workdir().unwrap_or(repo.git_dir()), &self.folder)?;
         Ok(repo)

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
-use gadugi_core::{BranchName, IdError};
+use gadugi_core::{BranchName, CommitId, IdError};
 use thiserror::Error;
 
 /// Why a step in the repository failed.
@@ -135,6 +135,98 @@ pub enum GitError {
     /// The command git could not be started.
     #[error("cannot start git")]
     Start(#[source] io::Error),
+    /// The repository fetches objects when they are needed, which cannot be done from within an isolated task.
+    #[error(
+        "it is a partial clone, and a task that is isolated cannot fetch what is missing; \
+             `git fetch --refetch --no-filter` makes it whole, or run the task without isolation"
+    )]
+    PartialClone,
+    /// Git cannot be told of a folder of this name.
+    #[error("git cannot borrow objects from {}, because of its name", .path.display())]
+    UnnameablePath {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Something in the private git folder of a task is not what git puts there.
+    #[error("{} is {what}, and git does not make it so", .path.display())]
+    NotGits {
+        /// Where.
+        path: PathBuf,
+        /// What it is, or is not.
+        what: &'static str,
+    },
+    /// There is more in the private git folder of a task than is taken over.
+    #[error("{} is more than {most} {of}, which is too much to take over", .path.display())]
+    TooMuch {
+        /// Where the limit was passed.
+        path: PathBuf,
+        /// The limit.
+        most: u64,
+        /// What is counted.
+        of: &'static str,
+    },
+    /// What a task has named so can be kept under no name.
+    #[error("nothing can be kept under the name `{name}`")]
+    NoReference {
+        /// The name.
+        name: String,
+    },
+    /// The task has replaced commits that its branch began with.
+    #[error("the branch `{branch}` does not contain its start {base} any more; its commits are kept as `{kept}`")]
+    Rewritten {
+        /// The branch.
+        branch: BranchName,
+        /// Where it began.
+        base: CommitId,
+        /// The reference that keeps the commits.
+        kept: String,
+    },
+    /// The branch went another way here than in isolation.
+    #[error(
+        "the branch `{branch}` was moved here while the task worked on it in isolation; its commits are kept as `{kept}`"
+    )]
+    Diverged {
+        /// The branch.
+        branch: BranchName,
+        /// The reference that keeps the commits.
+        kept: String,
+    },
+    /// The branch was deleted here while the task worked on it in isolation.
+    #[error("the branch `{branch}` does not exist here any more; its commits are kept as `{kept}`")]
+    BranchGone {
+        /// The branch.
+        branch: BranchName,
+        /// The reference that keeps the commits.
+        kept: String,
+    },
+    /// Tasks cannot be isolated on this system.
+    #[error("tasks cannot be isolated on this system")]
+    NoIsolation,
+    /// A command of git that was to take over commits could not be followed.
+    #[error("cannot follow `git {command}`")]
+    Watch {
+        /// The command.
+        command: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A command of git that was to take over commits did not come to an end.
+    #[error("`git {command}` took too long")]
+    TookTooLong {
+        /// The command.
+        command: String,
+    },
+    /// A command of git that was to take over commits failed.
+    #[error("`git {command}` failed ({status}): {}", .stderr.trim())]
+    Plumbing {
+        /// The command.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it printed last, without control characters.
+        stderr: String,
+    },
     /// The command git failed.
     #[error("`git worktree add` failed ({status}): {}", .stderr.trim())]
     Command {

@@ -3,6 +3,8 @@
 //! - [`Repository`] finds the repository of a folder and answers what a run asks of it before it starts.
 //! - [`GitWorktrees`] makes a worktree and a branch for each attempt, commits what it leaves uncommitted, and
 //!   removes the worktree again when nothing would be lost.
+//! - A task that sees nothing else of the machine gets a git folder of its own; what it commits there is taken over as
+//!   something that a stranger has sent.
 //!
 //! What the crate relies on, and holds by tests:
 //!
@@ -35,6 +37,11 @@ mod marker;
 mod names;
 mod open;
 mod place;
+#[cfg(unix)]
+mod private;
+#[cfg(not(unix))]
+#[path = "private_elsewhere.rs"]
+mod private;
 mod prune;
 mod references;
 mod release;

@@ -10,6 +10,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::entry::real;
 use crate::error::GitError;
 
 /// What our lock files begin with; the path of the lock file follows.
@@ -46,6 +47,15 @@ impl From<GitError> for NotTaken {
     fn from(error: GitError) -> Self {
         Self::Failed(error)
     }
+}
+
+/// Takes the lock of the index of a worktree that was opened by git's own files of it. Nobody is waited for.
+pub(crate) fn lock_index(repo: &gix::Repository) -> Result<LockFile, GitError> {
+    let lock = LockFile::acquire(&real(repo.common_dir()), &repo.index_path(), Duration::ZERO);
+    lock.map_err(|error| match error {
+        NotTaken::Held { lock } => GitError::IndexLocked { lock },
+        NotTaken::Failed(error) => error,
+    })
 }
 
 impl LockFile {
@@ -245,13 +255,13 @@ fn remove(file: &Path) -> Result<(), GitError> {
 
 /// Whether a path leads to this very file.
 #[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> bool {
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let id = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
     matches!((file.metadata(), path.symlink_metadata()), (Ok(a), Ok(b)) if id(&a) == id(&b))
 }
 
 #[cfg(not(unix))]
-fn is_at(_: &File, path: &Path) -> bool {
+pub(crate) fn is_at(_: &File, path: &Path) -> bool {
     path.exists()
 }

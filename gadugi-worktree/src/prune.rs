@@ -14,6 +14,7 @@ use crate::error::GitError;
 use crate::half_made;
 use crate::ids::to_object;
 use crate::keepers::{Keepers, is_lost_with};
+use crate::private;
 use crate::worktrees::WorktreeSettings;
 
 /// Removes entries of ours whose folder is gone, worktrees of ours that were never finished, git's locks that killed
@@ -22,7 +23,7 @@ use crate::worktrees::WorktreeSettings;
 /// ours now.
 pub(crate) fn prune(settings: &WorktreeSettings, dry_run: bool) -> Result<Vec<Pruned>, GitError> {
     let repo = settings.repository.open(&[])?;
-    let cleared = half_made::clear(settings, &repo, dry_run)?;
+    let mut cleared = half_made::clear(settings, &repo, dry_run)?;
     let known: Vec<PathBuf> = cleared.half_made.iter().map(|half_made| half_made.folder.clone()).collect();
     let mut pruned: Vec<Pruned> = known.iter().cloned().map(|path| Pruned::HalfMade { path }).collect();
     for entry in Entry::all(settings.repository.common_dir())? {
@@ -48,6 +49,9 @@ pub(crate) fn prune(settings: &WorktreeSettings, dry_run: bool) -> Result<Vec<Pr
         }
         // That it stays would do no harm.
         remove_if_empty(&settings.folder).ok();
+        if let Err(error) = private::clear(settings) {
+            cleared.error.get_or_insert(error);
+        }
     }
     cleared.error.map_or(Ok(pruned), Err)
 }

@@ -17,6 +17,7 @@ use crate::error::GitError;
 use crate::hidden::Hidden;
 use crate::history::is_ancestor;
 use crate::keepers::{Keepers, is_lost_with};
+use crate::private;
 use crate::references;
 use crate::save::save;
 use crate::secrets::looks_like_a_secret;
@@ -32,12 +33,16 @@ pub(crate) fn release(
 ) -> Result<Release, GitError> {
     let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
     let mut dropped = Vec::new();
+    let is_apart = !request.dry_run && !take_over(settings, lease, branch, request, &mut dropped)?;
     let worktree = match lease.path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => clear_absent(settings, lease, request.dry_run)?,
         Err(error) => return Err(GitError::io("look at", &lease.path)(error)),
         Ok(_) if is_of_another(settings, lease)? => WorktreeFate::Absent,
-        Ok(_) => remove(settings, lease, branch, request, &mut dropped)?,
+        Ok(_) => remove(settings, lease, branch, request, is_apart, &mut dropped)?,
     };
+    if !request.dry_run && !matches!(worktree, WorktreeFate::Kept(_)) {
+        private::remove(settings, lease)?;
+    }
     let repo = settings.repository.open(&[])?;
     let own = Entry::of_lease(settings.repository.common_dir(), lease)?;
     let keepers = Keepers::without(own.as_ref(), &settings.repository, &repo)?;
@@ -63,6 +68,36 @@ pub(crate) fn release(
         remove_if_empty(&settings.folder).ok();
     }
     Ok(Release { worktree, branch, dropped })
+}
+
+/// Takes over what was committed in isolation. Answers whether the branch has what was committed to it; if not, it is kept by
+/// another reference. What is discarded need not be whole: then what cannot be taken over is named.
+fn take_over(
+    settings: &WorktreeSettings,
+    lease: &Lease,
+    branch: &BranchName,
+    request: ReleaseRequest,
+    dropped: &mut Vec<String>,
+) -> Result<bool, GitError> {
+    match private::import(settings, lease, branch) {
+        Ok(imported) => Ok(imported.apart.is_none()),
+        Err(error) if request.discard => {
+            dropped.push(format!(".git: what was committed in isolation ({})", chain(&error)));
+            Ok(true)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// An error with its sources, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text = format!("{text}: {source}");
+        next = source.source();
+    }
+    text.replace('\n', " ")
 }
 
 /// Whether git's list has a worktree in the folder of a lease that was made for another attempt, or not by us.
@@ -94,10 +129,15 @@ fn remove(
     lease: &Lease,
     branch: &BranchName,
     request: ReleaseRequest,
+    is_apart: bool,
     dropped: &mut Vec<String>,
 ) -> Result<WorktreeFate, GitError> {
     let mut checkout = Checkout::look(settings, lease, branch)?;
     let mut reasons = checkout.reasons_to_keep()?;
+    if is_apart && !reasons.contains(&KeepReason::HeadElsewhere) {
+        // Where its files come from is the `HEAD` that the task knows.
+        reasons.push(KeepReason::HeadElsewhere);
+    }
     if request.discard {
         // Whoever has locked it wants it to stay.
         reasons.retain(|reason| matches!(reason, KeepReason::Locked { .. }));

@@ -1,18 +1,18 @@
 //! Collecting what an attempt has made.
 
 use std::io;
-use std::time::Duration;
 
 use gadugi_core::{BranchName, Lease, SnapshotRequest, Work, crash_point};
 use gix::ObjectId;
 
 use crate::branch;
 use crate::checkout::Checkout;
-use crate::entry::{Entry, real};
+use crate::entry::Entry;
 use crate::error::GitError;
 use crate::history::{commits_beyond, files_between, is_ancestor};
 use crate::ids::{to_commit, to_object};
-use crate::lock_file::{LockFile, NotTaken};
+use crate::lock_file::lock_index;
+use crate::private;
 use crate::save::{Saved, save};
 use crate::worktrees::WorktreeSettings;
 
@@ -47,7 +47,7 @@ pub(crate) fn snapshot(settings: &WorktreeSettings, lease: &Lease, request: Snap
         files: files_between(repo, base, tip)?,
         uncommitted,
         left_out,
-        kept_refs: Vec::new(),
+        kept_refs: private::kept_refs(repo, lease)?,
     })
 }
 
@@ -69,7 +69,7 @@ fn on_branch(settings: &WorktreeSettings, lease: &Lease, branch: &BranchName) ->
         files: files_between(&repo, base, tip)?,
         uncommitted: 0,
         left_out: Vec::new(),
-        kept_refs: Vec::new(),
+        kept_refs: private::kept_refs(&repo, lease)?,
     })
 }
 
@@ -88,11 +88,7 @@ fn commit(
     lease: &Lease,
 ) -> Result<ObjectId, GitError> {
     let repo = &checkout.repo;
-    let lock = LockFile::acquire(&real(repo.common_dir()), &repo.index_path(), Duration::ZERO);
-    let lock = lock.map_err(|error| match error {
-        NotTaken::Held { lock } => GitError::IndexLocked { lock },
-        NotTaken::Failed(error) => error,
-    })?;
+    let lock = lock_index(repo)?;
     // The index is written before the branch moves, so that a full disk leaves both as they were. After a crash
     // between the two the next snapshot finds the work on the branch, and takes no more than the index from it.
     let mut content = Vec::new();

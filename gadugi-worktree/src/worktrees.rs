@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use gadugi_core::{
-    BranchName, CommitId, IdError, Lease, Pruned, Release, ReleaseRequest, SnapshotRequest, Work, WorktreeError,
+    BranchName, CommitId, IdError, Lease, Mount, Pruned, Release, ReleaseRequest, SnapshotRequest, Work, WorktreeError,
     WorktreeRequest, Worktrees,
 };
 
@@ -14,6 +14,7 @@ use crate::error::GitError;
 use crate::leases;
 use crate::lock::RepositoryLock;
 use crate::open::Identity;
+use crate::private;
 use crate::prune;
 use crate::release;
 use crate::repository::Repository;
@@ -106,6 +107,26 @@ impl Worktrees for GitWorktrees {
         self.run(move |shared| {
             let made = shared.alone(|settings, lock| create::create(settings, lock, &requests));
             made.unwrap_or_else(|error| create::refuse(&shared.settings, &requests, error))
+        })
+        .await
+    }
+
+    async fn isolate(&self, lease: &Lease) -> Result<Vec<Mount>, WorktreeError> {
+        let lease = lease.clone();
+        self.run(move |shared| {
+            private::isolate(&shared.settings, &lease)
+                .map_err(|source| WorktreeError::Isolate { path: lease.path, source: source.into() })
+        })
+        .await
+    }
+
+    async fn import(&self, lease: &Lease) -> Result<(), WorktreeError> {
+        let lease = lease.clone();
+        self.run(move |shared| {
+            let Some(branch) = &lease.branch else { return Ok(()) };
+            let imported = private::import(&shared.settings, &lease, branch);
+            let whole = imported.and_then(|imported| imported.apart.map_or(Ok(()), Err));
+            whole.map_err(|source| WorktreeError::Import { path: lease.path.clone(), source: source.into() })
         })
         .await
     }

@@ -21,13 +21,24 @@ pub(crate) fn run(repository: &Path, step: &str, point: &str) -> ExitStatus {
     process.wait().expect("the process ends")
 }
 
+/// Runs a step in a process of its own that finds no other programs; says how it ended.
+pub(crate) fn run_without_programs(repository: &Path, step: &str) -> ExitStatus {
+    let mut process = command(repository, step, "none").env("PATH", "").spawn().expect("this program can be started");
+    let _stdin = process.stdin.take();
+    process.wait().expect("the process ends")
+}
+
 /// Starts a step in a process of its own, which ends at the latest with the test.
 pub(crate) fn start(repository: &Path, step: &str, point: &str) -> Child {
+    command(repository, step, point).spawn().expect("this program can be started")
+}
+
+fn command(repository: &Path, step: &str, point: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
     command.args(["--exact", "process::a_process_that_others_watch", "--ignored", "--nocapture", "-q"]);
     command.env(REPOSITORY, repository).env(STEP, step).env(POINT, point);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    command.spawn().expect("this program can be started")
+    command
 }
 
 /// Reads what a process prints, up to a line that ends so, and no further.
@@ -98,6 +109,16 @@ async fn work(worktrees: &GitWorktrees, step: &str) {
         "snapshot" => {
             for lease in leases(worktrees, tasks).await {
                 worktrees.snapshot(&lease, SnapshotRequest { commit: true }).await.expect("a snapshot");
+            }
+        }
+        "isolate" => {
+            for lease in leases(worktrees, tasks).await {
+                worktrees.isolate(&lease).await.expect("what it has to see");
+            }
+        }
+        "import" => {
+            for lease in leases(worktrees, tasks).await {
+                worktrees.import(&lease).await.expect("an import");
             }
         }
         "release" => {

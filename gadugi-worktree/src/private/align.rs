@@ -1,0 +1,95 @@
+//! `HEAD` and index of a worktree, as they have to be once the commits that were made in isolation are here.
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use gadugi_core::BranchName;
+use gix::ObjectId;
+use gix::index::entry::{Flags, Stage, Stat, stat};
+
+use crate::entry::{Entry, HeadAt, head_in, real};
+use crate::error::GitError;
+use crate::lock_file::{LockFile, NotTaken, lock_index};
+use crate::worktrees::WorktreeSettings;
+
+/// A new index that is not in its place yet. Nobody else writes one meanwhile.
+pub(super) struct NewIndex {
+    lock: LockFile,
+}
+
+impl NewIndex {
+    /// Writes the index of a worktree whose files were checked out from this commit. What was known of files that the commit
+    /// has unchanged stays known, so that they need not be read again.
+    pub(super) fn write(settings: &WorktreeSettings, entry: &Entry, commit: ObjectId) -> Result<Self, GitError> {
+        let repo = entry.open(&settings.repository.opener, settings.repository.common_dir())?;
+        let lock = lock_index(&repo)?;
+        let mut index = repo.index_from_tree(&repo.find_commit(commit)?.tree_id()?)?;
+        let before = match repo.open_index() {
+            Ok(before) => before,
+            // One that cannot be read is as good as none.
+            Err(_) => gix::index::File::from_state(gix::index::State::new(repo.object_hash()), repo.index_path()),
+        };
+        let is_sparse = repo.config_snapshot().boolean("core.sparseCheckout").unwrap_or(false);
+        // By the second only, all files would seem to be as new as the index.
+        let precise = stat::Options { use_nsec: true, check_stat: true, ..stat::Options::default() };
+        for (file, path) in index.entries_mut_with_paths() {
+            let known = before.entry_by_path_and_stage(path, Stage::Unconflicted);
+            let same = known.filter(|known| known.id == file.id && known.mode == file.mode);
+            // What was written at the same moment as the index may have been written once more since.
+            if let Some(known) = same.filter(|known| !known.stat.is_racy(before.timestamp(), precise)) {
+                file.stat = known.stat;
+            }
+            let was_left_out = known.is_some_and(|known| known.flags.contains(Flags::SKIP_WORKTREE));
+            if is_sparse && (was_left_out || same.is_none()) {
+                let on_disk = entry.folder.join(gix::path::from_bstr(path)?);
+                if on_disk.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+                    // The first says that there are flags of the second kind.
+                    file.flags.insert(Flags::EXTENDED | Flags::SKIP_WORKTREE);
+                    file.stat = Stat::default();
+                }
+            }
+        }
+        let mut content = Vec::new();
+        index.write_to(&mut content, gix::index::write::Options::default())?;
+        lock.write(&content)?;
+        Ok(Self { lock })
+    }
+
+    pub(super) fn put_in_place(self) -> Result<(), GitError> {
+        self.lock.put_in_place()
+    }
+}
+
+/// Whether the `HEAD` of a worktree is there.
+pub(super) fn is_head_at(entry: &Entry, wanted: &HeadAt) -> bool {
+    head_in(&entry.admin).as_ref() == Some(wanted)
+}
+
+/// Moves the `HEAD` of a worktree.
+pub(super) fn set_head(settings: &WorktreeSettings, entry: &Entry, wanted: &HeadAt) -> Result<(), GitError> {
+    if is_head_at(entry, wanted) {
+        return Ok(());
+    }
+    let head = entry.admin.join("HEAD");
+    let lock = LockFile::acquire(&real(settings.repository.common_dir()), &head, Duration::from_millis(100));
+    let lock = lock.map_err(|error| match error {
+        NotTaken::Held { lock } => GitError::ReferenceLocked { lock },
+        NotTaken::Failed(error) => error,
+    })?;
+    let text = match wanted {
+        HeadAt::Branch(name) => format!("ref: {name}\n"),
+        HeadAt::Commit(id) => format!("{id}\n"),
+    };
+    lock.replace(text.as_bytes())
+}
+
+/// The branch of an attempt as what `HEAD` is on.
+pub(super) fn on(branch: &BranchName) -> HeadAt {
+    HeadAt::Branch(branch.full())
+}
+
+/// Whether the worktree itself is there.
+pub(super) fn has_folder(entry: &Entry) -> bool {
+    fs::symlink_metadata(&entry.folder).is_ok_and(|metadata| metadata.is_dir())
+}

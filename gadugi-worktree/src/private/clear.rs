@@ -1,0 +1,45 @@
+//! Clearing away private git folders that nobody needs any more, and what crashes have left of others.
+
+use gadugi_core::Lease;
+
+use crate::aside;
+use crate::entry::Entry;
+use crate::error::GitError;
+use crate::marker::Marker;
+use crate::private::place::{Place, clear_parents};
+use crate::private::take_over::take_over;
+use crate::worktrees::WorktreeSettings;
+
+/// Removes what was half made or half removed, quarantines, and the private git folders of worktrees that are gone. What was
+/// committed in these is imported first; if that fails they stay. The caller holds the repository's lock.
+pub(crate) fn clear(settings: &WorktreeSettings) -> Result<(), GitError> {
+    for folder in Place::half_made(settings)? {
+        aside::delete(&folder)?;
+        clear_parents(&folder)?;
+    }
+    let markers: Vec<Marker> = Entry::all(settings.repository.common_dir())?.iter().filter_map(Entry::marker).collect();
+    let mut failure = None;
+    for (place, run, attempt) in Place::all(settings)? {
+        // Whoever holds it sees to the rest.
+        let Some(held) = place.try_lock()? else { continue };
+        aside::delete(&place.quarantine())?;
+        let note = Marker::read(place.folder());
+        let (branch, base) = note.map(|note| (note.branch, note.start)).unzip();
+        let lease = Lease { run, attempt, path: place.git_file(), branch, base };
+        if markers.iter().any(|marker| marker.is_of(&lease)) {
+            continue;
+        }
+        let imported = match &lease.branch {
+            Some(branch) => take_over(settings, &place, &lease, branch),
+            None => Err(GitError::NoBranch),
+        };
+        match imported {
+            // What continues no branch is kept by other references.
+            Ok(_) => place.remove(held)?,
+            Err(error) => {
+                failure.get_or_insert(error);
+            }
+        }
+    }
+    failure.map_or(Ok(()), Err)
+}

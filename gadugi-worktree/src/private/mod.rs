@@ -1,0 +1,67 @@
+//! The git folder of its own that a task gets where it sees nothing else of the machine, and the way of its commits from
+//! there into the repository.
+//!
+//! - [`isolate`] makes it (`seal`, `config`) and tells what the task has to see besides (`mounts`). It borrows the objects
+//!   of the repository, which the task can read and not write.
+//! - [`import`] takes over what was committed there (`take_over`): references are read by a parser of our own (`refs`,
+//!   `folder`), objects are copied into a quarantine and go from there as a pack that git checks (`quarantine`, `transfer`,
+//!   `git`), what is on other branches gets references of its own (`kept`), and the worktree's `HEAD` and index follow
+//!   (`align`).
+//! - `clear` removes what crashes have left.
+//!
+//! A task may have put anything into its git folder. So that folder is never opened as a repository, git is never run in it,
+//! and nothing that it says of other folders, programs or indexes is believed.
+
+mod align;
+mod clear;
+mod config;
+mod folder;
+mod git;
+mod kept;
+mod mounts;
+mod operation;
+mod place;
+mod quarantine;
+mod refs;
+mod seal;
+mod take_over;
+mod transfer;
+
+use gadugi_core::{BranchName, Lease, Mount};
+
+use crate::error::GitError;
+use crate::worktrees::WorktreeSettings;
+
+pub(crate) use clear::clear;
+pub(crate) use kept::names as kept_refs;
+pub(crate) use operation::{has_modules, operation};
+use place::Place;
+pub(crate) use take_over::Imported;
+
+/// Makes the private git folder of a lease, unless it is there, and tells what its commands have to see.
+pub(crate) fn isolate(settings: &WorktreeSettings, lease: &Lease) -> Result<Vec<Mount>, GitError> {
+    let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
+    let place = Place::of(settings, lease);
+    if !place.is_there()? {
+        seal::make(settings, lease, branch, &place)?;
+    }
+    mounts::mounts(settings, lease, &place)
+}
+
+/// Brings what was committed in the private git folder of a lease into the repository. Nothing happens where there is none.
+pub(crate) fn import(settings: &WorktreeSettings, lease: &Lease, branch: &BranchName) -> Result<Imported, GitError> {
+    let place = Place::of(settings, lease);
+    match place.lock()? {
+        Some(_held) => take_over::take_over(settings, &place, lease, branch),
+        None => Ok(Imported::default()),
+    }
+}
+
+/// Removes the private git folder of a lease. The caller has imported what is in it.
+pub(crate) fn remove(settings: &WorktreeSettings, lease: &Lease) -> Result<(), GitError> {
+    let place = Place::of(settings, lease);
+    match place.lock()? {
+        Some(held) => place.remove(held),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,235 @@
+//! Where the private git folder of an attempt lies, and what of ours lies beside it, out of the reach of the task.
+
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use gadugi_core::{AttemptNo, AttemptRef, Lease, RunId, TaskId};
+
+use crate::aside;
+use crate::entry::remove_if_empty;
+use crate::error::GitError;
+use crate::lock_file::is_at;
+use crate::worktrees::WorktreeSettings;
+
+/// What the names of folders begin with that are being made. No attempt's name begins so.
+const NEW: &str = ".new-";
+
+/// `<state>/git/<run>/<task>/<attempt>/`.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    folder: PathBuf,
+}
+
+/// The right to change what lies in a place. It ends when this is dropped, or with the process.
+pub(super) struct Held(#[expect(dead_code, reason = "held, not used")] File);
+
+impl Place {
+    pub(super) fn of(settings: &WorktreeSettings, lease: &Lease) -> Self {
+        let AttemptRef { task, number } = &lease.attempt;
+        let folder = root(settings).join(lease.run.as_str()).join(task.as_str()).join(number.to_string());
+        Self { folder }
+    }
+
+    /// All that are there, with the attempts that they were made for.
+    pub(super) fn all(settings: &WorktreeSettings) -> Result<Vec<(Self, RunId, AttemptRef)>, GitError> {
+        let mut found = Vec::new();
+        for (run, runs) in names(&root(settings))? {
+            let Ok(run) = run.parse::<RunId>() else { continue };
+            for (task, tasks) in names(&runs)? {
+                let Ok(task) = task.parse::<TaskId>() else { continue };
+                for (number, folder) in names(&tasks)? {
+                    let Some(number) = number.parse().ok().and_then(AttemptNo::new) else { continue };
+                    found.push((Self { folder }, run.clone(), AttemptRef { task: task.clone(), number }));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// What making, or removing, a place has left when it was cut short.
+    pub(super) fn half_made(settings: &WorktreeSettings) -> Result<Vec<PathBuf>, GitError> {
+        let mut found = Vec::new();
+        for (_, run) in names(&root(settings))? {
+            for (_, task) in names(&run)? {
+                found.extend(aside::leftovers(&task)?);
+                let new = names(&task)?.into_iter().filter(|(name, _)| name.starts_with(NEW));
+                for (_, folder) in new {
+                    // Whoever makes it holds its lock.
+                    let lock = File::open(folder.join(LOCK));
+                    if lock.is_err() || lock.is_ok_and(|file| file.try_lock().is_ok()) {
+                        found.push(folder);
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The git folder that the task sees.
+    pub(super) fn git(&self) -> PathBuf {
+        self.folder.join("git")
+    }
+
+    /// What the task sees in place of `.git` in its worktree.
+    pub(super) fn git_file(&self) -> PathBuf {
+        self.folder.join("gitfile")
+    }
+
+    /// The folder of the note that says for what this was made, as in a worktree's entry of git's list.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where objects of the task are looked at.
+    pub(super) fn quarantine(&self) -> PathBuf {
+        self.folder.join("quarantine")
+    }
+
+    /// Whether the git folder was made.
+    pub(super) fn is_there(&self) -> Result<bool, GitError> {
+        match self.folder.symlink_metadata() {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(GitError::io("look at", &self.folder)(error)),
+        }
+    }
+
+    /// Makes the place at once: `fill` gets a folder of another name, which takes its place in the end. If somebody else was
+    /// faster, his counts.
+    pub(super) fn make(&self, fill: impl Fn(&Path) -> Result<(), GitError>) -> Result<(), GitError> {
+        let (parent, name) = (self.folder.parent(), self.folder.file_name());
+        let (Some(parent), Some(name)) = (parent, name) else { return Ok(()) };
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let made = new_folder(parent, &name.to_string_lossy()).and_then(|(new, _lock)| {
+                let made = fill(&new).and_then(|()| match fs::rename(&new, &self.folder) {
+                    Err(_) if self.is_there()? => aside::delete(&new),
+                    other => other.map_err(GitError::io("rename", &new)),
+                });
+                made.inspect_err(|_| drop(aside::delete(&new)))
+            });
+            match made {
+                // Folders that are empty, or whose lock was not held yet, were cleared away meanwhile.
+                Err(GitError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound && attempts < 3 => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Waits for the right to change what is there; `None` when the place does not exist (any more).
+    pub(super) fn lock(&self) -> Result<Option<Held>, GitError> {
+        self.held(|file| file.lock().map(|()| true))
+    }
+
+    /// As [`lock`](Self::lock), but `None` also when somebody else has it.
+    pub(super) fn try_lock(&self) -> Result<Option<Held>, GitError> {
+        self.held(|file| match file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        })
+    }
+
+    fn held(&self, take: impl Fn(&File) -> io::Result<bool>) -> Result<Option<Held>, GitError> {
+        let path = self.folder.join(LOCK);
+        loop {
+            let file = match File::options().create(true).truncate(false).write(true).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                other => other.map_err(GitError::io("open", &path))?,
+            };
+            if !take(&file).map_err(GitError::io("lock", &path))? {
+                return Ok(None);
+            }
+            // The place may have been removed, and made again, while this waited.
+            if is_at(&file, &path) {
+                return Ok(Some(Held(file)));
+            }
+        }
+    }
+
+    /// Notes that an import has begun, until [`end_import`](Self::end_import).
+    pub(super) fn begin_import(&self) -> Result<(), GitError> {
+        let note = self.importing();
+        fs::write(&note, "").map_err(GitError::io("write", &note))
+    }
+
+    /// Whether an import has begun that did not come to its end.
+    pub(super) fn is_importing(&self) -> bool {
+        self.importing().symlink_metadata().is_ok()
+    }
+
+    pub(super) fn end_import(&self) -> Result<(), GitError> {
+        let note = self.importing();
+        match fs::remove_file(&note) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(GitError::io("remove", &note)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn importing(&self) -> PathBuf {
+        self.folder.join("importing")
+    }
+
+    /// Removes everything, and the folders above that become empty by it.
+    pub(super) fn remove(&self, held: Held) -> Result<(), GitError> {
+        let aside = aside::put_aside(&self.folder)?;
+        drop(held);
+        aside::delete(&aside)?;
+        clear_parents(&self.folder)
+    }
+}
+
+/// Removes the folders above one that is gone, where they are empty.
+pub(super) fn clear_parents(folder: &Path) -> Result<(), GitError> {
+    folder.ancestors().skip(1).take(3).try_for_each(remove_if_empty)
+}
+
+/// Makes a folder that nobody else may look into, and those above it that are missing.
+pub(super) fn create_private(folder: &Path) -> Result<(), GitError> {
+    let made = DirBuilder::new().mode(0o700).recursive(true).create(folder);
+    made.map_err(GitError::io("create", folder))
+}
+
+const LOCK: &str = "lock";
+
+fn root(settings: &WorktreeSettings) -> PathBuf {
+    settings.state.join("git")
+}
+
+fn new_folder(parent: &Path, name: &str) -> Result<(PathBuf, File), GitError> {
+    create_private(parent)?;
+    for number in 1_u32.. {
+        let new = parent.join(format!("{NEW}{name}-{}-{number}", std::process::id()));
+        match DirBuilder::new().mode(0o700).create(&new) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            other => other.map_err(GitError::io("create", &new))?,
+        }
+        let path = new.join(LOCK);
+        let file = File::options().create_new(true).write(true).open(&path).map_err(GitError::io("create", &path))?;
+        file.lock().map_err(GitError::io("lock", &path))?;
+        return Ok((new, file));
+    }
+    unreachable!("cannot happen because a folder has fewer than four thousand million entries")
+}
+
+/// What is in a folder of ours that may not exist, by names that are text.
+fn names(folder: &Path) -> Result<Vec<(String, PathBuf)>, GitError> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        other => other.map_err(GitError::io("list", folder))?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(GitError::io("list", folder))?;
+        if let Ok(name) = entry.file_name().into_string() {
+            found.push((name, entry.path()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}

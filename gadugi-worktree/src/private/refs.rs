@@ -1,0 +1,279 @@
+//! The references of a private git folder, by a parser that believes nothing.
+
+use std::collections::BTreeMap;
+
+use gix::ObjectId;
+use gix::bstr::{BStr, BString, ByteSlice};
+use gix::hash::Kind;
+
+use crate::error::GitError;
+use crate::private::folder::Folder;
+
+/// A file with one reference has two lines at most.
+const LONGEST: u64 = 4096;
+/// `packed-refs`, and the log of the stash.
+const MOST_BYTES: u64 = 8 * 1024 * 1024;
+const MOST_REFERENCES: u64 = 10_000;
+const MOST_STASHED: usize = 1000;
+/// Names with more parts are in nobody's use.
+const DEEPEST: usize = 32;
+/// As in git.
+const MOST_LINKS: usize = 5;
+
+const BRANCHES: &[u8] = b"refs/heads/";
+const STASH: &[u8] = b"refs/stash";
+
+/// What a task has committed, as far as references tell.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) head: At,
+    /// By their full names, also those that no branch can have.
+    pub(super) branches: BTreeMap<BString, ObjectId>,
+    /// The last one first.
+    pub(super) stash: Vec<ObjectId>,
+}
+
+/// Where `HEAD` is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum At {
+    /// On this reference, which need not exist.
+    Reference(BString),
+    Commit(ObjectId),
+}
+
+impl Found {
+    /// The commit that `HEAD` leads to; `None` on a branch without commits.
+    pub(super) fn head_commit(&self) -> Option<ObjectId> {
+        match &self.head {
+            At::Commit(id) => Some(*id),
+            At::Reference(name) => self.branches.get(name).copied(),
+        }
+    }
+}
+
+/// Reads the references of a git folder.
+pub(super) fn read(git: &Folder, kind: Kind) -> Result<Found, GitError> {
+    let no_reference = |path| GitError::NotGits { path, what: "no reference" };
+    let mut found = BTreeMap::new();
+    if let Some(packed) = git.read("packed-refs", MOST_BYTES)? {
+        found = parse_packed(&packed, kind).ok_or_else(|| no_reference(git.path().join("packed-refs")))?;
+    }
+    let head = git.read("HEAD", LONGEST)?.and_then(|text| parse(&text, kind));
+    let head = head.ok_or_else(|| no_reference(git.path().join("HEAD")))?;
+    if let Some(refs) = git.folder("refs")? {
+        if let Some(heads) = refs.folder("heads")? {
+            loose(&heads, BRANCHES.as_bstr(), kind, 0, &mut found)?;
+        }
+        if let Some(text) = refs.read("stash", LONGEST)? {
+            let stash = parse(&text, kind).ok_or_else(|| no_reference(refs.path().join("stash")))?;
+            found.insert(STASH.into(), stash);
+        }
+    }
+    if found.len() as u64 > MOST_REFERENCES {
+        return Err(GitError::TooMuch { path: git.path().to_owned(), most: MOST_REFERENCES, of: "references" });
+    }
+    let stash = found.remove(STASH.as_bstr()).and_then(|at| resolve(&at, &found));
+    let stash = match stash {
+        Some(last) => stashed(git, last, kind)?,
+        None => Vec::new(),
+    };
+    // One that leads to another branch, as `HEAD` may, has nothing of its own, unless the other does not exist.
+    let branches = found.iter().filter_map(|(name, at)| Some((name.clone(), resolve(at, &found)?))).collect();
+    let head = match head {
+        At::Reference(name) => At::Reference(last_name(name, &found)),
+        commit => commit,
+    };
+    Ok(Found { head, branches, stash })
+}
+
+/// Reads those that have a file each.
+fn loose(
+    folder: &Folder,
+    prefix: &BStr,
+    kind: Kind,
+    depth: usize,
+    found: &mut BTreeMap<BString, At>,
+) -> Result<(), GitError> {
+    for name in folder.names(MOST_REFERENCES)? {
+        let mut full = prefix.to_owned();
+        full.extend_from_slice(name.as_encoded_bytes());
+        if folder.kind(&name)?.is_some_and(|kind| kind.is_dir()) {
+            let below = folder.folder(&name)?;
+            full.push(b'/');
+            match below {
+                Some(below) if depth < DEEPEST => loose(&below, full.as_bstr(), kind, depth + 1, found)?,
+                Some(below) => {
+                    let most = DEEPEST as u64;
+                    return Err(GitError::TooMuch {
+                        path: below.path().to_owned(),
+                        most,
+                        of: "folders in one another",
+                    });
+                }
+                None => {}
+            }
+        // What git was writing when it was killed.
+        } else if !full.ends_with(b".lock")
+            && let Some(text) = folder.read(&name, LONGEST)?
+        {
+            let no_reference = || GitError::NotGits { path: folder.path().join(&name), what: "no reference" };
+            found.insert(full, parse(&text, kind).ok_or_else(no_reference)?);
+        }
+        if found.len() as u64 > MOST_REFERENCES {
+            let path = folder.path().to_owned();
+            return Err(GitError::TooMuch { path, most: MOST_REFERENCES, of: "references" });
+        }
+    }
+    Ok(())
+}
+
+/// What stands in the file of a reference.
+fn parse(text: &[u8], kind: Kind) -> Option<At> {
+    let line = text.lines().next()?;
+    match line.strip_prefix(b"ref:") {
+        Some(name) => Some(At::Reference(name.trim().into())),
+        None => id(line.trim_end(), kind).map(At::Commit),
+    }
+}
+
+fn id(hex: &[u8], kind: Kind) -> Option<ObjectId> {
+    let is_id = hex.len() == kind.len_in_hex() && hex.iter().all(u8::is_ascii_hexdigit);
+    ObjectId::from_hex(hex).ok().filter(|id| is_id && !id.is_null())
+}
+
+/// Branches and the stash among the packed references.
+fn parse_packed(text: &[u8], kind: Kind) -> Option<BTreeMap<BString, At>> {
+    let mut found = BTreeMap::new();
+    // What a tag leads to stands in a line of its own, with this at its beginning.
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with(b"#") && !line.starts_with(b"^")) {
+        let (hex, name) = line.split_once_str(b" ")?;
+        let id = id(hex, kind)?;
+        if name == STASH || (name.starts_with(BRANCHES) && name.len() > BRANCHES.len()) {
+            found.insert(name.into(), At::Commit(id));
+        }
+    }
+    Some(found)
+}
+
+/// The name that a chain of references ends at, as far as it is followed.
+fn last_name(mut name: BString, references: &BTreeMap<BString, At>) -> BString {
+    for _ in 0..MOST_LINKS {
+        match references.get(&name) {
+            Some(At::Reference(next)) => name.clone_from(next),
+            _ => break,
+        }
+    }
+    name
+}
+
+/// The commit that a chain of references ends at; `None` when it ends nowhere.
+fn resolve(at: &At, references: &BTreeMap<BString, At>) -> Option<ObjectId> {
+    match at {
+        At::Commit(id) => Some(*id),
+        At::Reference(name) => match references.get(&last_name(name.clone(), references))? {
+            At::Commit(id) => Some(*id),
+            At::Reference(_) => None,
+        },
+    }
+}
+
+/// All entries of the stash, whose last one is known. The others stand only in its log.
+fn stashed(git: &Folder, last: ObjectId, kind: Kind) -> Result<Vec<ObjectId>, GitError> {
+    let logs = git.folder("logs")?.map(|logs| logs.folder("refs")).transpose()?.flatten();
+    let log = logs.map(|logs| logs.read("stash", MOST_BYTES)).transpose()?.flatten().unwrap_or_default();
+    let mut stash = vec![last];
+    for line in log.lines().rev() {
+        let Some(id) = line.fields().nth(1).and_then(|hex| id(hex, kind)) else { continue };
+        if !stash.contains(&id) {
+            stash.push(id);
+        }
+        if stash.len() > MOST_STASHED {
+            let (path, most) = (git.path().join("logs/refs/stash"), MOST_STASHED as u64);
+            return Err(GitError::TooMuch { path, most, of: "entries" });
+        }
+    }
+    Ok(stash)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+    fn read_files(files: &[(&str, &str)]) -> Result<Found, GitError> {
+        let root = tempfile::tempdir().expect("a folder");
+        for (name, text) in files {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            fs::write(path, text).expect("a file");
+        }
+        read(&Folder::open(root.path()).expect("a folder"), Kind::Sha1)
+    }
+
+    fn object(hex: &str) -> ObjectId {
+        ObjectId::from_hex(hex.as_bytes()).expect("an id")
+    }
+
+    #[test]
+    fn files_count_more_than_packed_references_and_only_branches_and_the_stash_count_at_all() {
+        let packed = format!("# pack-refs\n{A} refs/heads/a\n{A} refs/heads/b/c\n{A} refs/tags/t\n^{B}\n");
+        let log = format!("{A} {B} X <x> 1 +0000\tone\n{B} {A} X <x> 2 +0000\ttwo\n");
+        let found = read_files(&[
+            ("HEAD", "ref: refs/heads/link\n"),
+            ("packed-refs", &packed),
+            ("refs/heads/a", &format!("{B}\n")),
+            ("refs/heads/link", "ref: refs/heads/a"),
+            ("refs/heads/half.lock", ""),
+            ("refs/tags/x", "broken"),
+            ("refs/stash", &format!("{A}\n")),
+            ("logs/refs/stash", &log),
+        ])
+        .expect("references");
+        assert_eq!(found.head, At::Reference("refs/heads/a".into()));
+        assert_eq!(found.head_commit(), Some(object(B)));
+        let branches = [("refs/heads/a", B), ("refs/heads/b/c", A), ("refs/heads/link", B)];
+        assert_eq!(found.branches, branches.map(|(name, hex)| (name.into(), object(hex))).into());
+        assert_eq!(found.stash, [object(A), object(B)]);
+    }
+
+    #[test]
+    fn references_in_a_circle_lead_nowhere() {
+        let circle =
+            [("HEAD", "ref: refs/heads/a"), ("refs/heads/a", "ref: refs/heads/b"), ("refs/heads/b", "ref: HEAD")];
+        let found = read_files(&circle).expect("references");
+        assert_eq!((found.head_commit(), found.branches), (None, BTreeMap::new()));
+        let circle = [("HEAD", "ref: refs/heads/a"), ("refs/heads/a", "ref: refs/heads/a")];
+        assert_eq!(read_files(&circle).expect("references").head_commit(), None);
+    }
+
+    #[test]
+    fn what_is_no_reference_is_an_error() {
+        let long = "a".repeat(5000);
+        for text in ["", "\n", "aaaa", "g".repeat(40).as_str(), &format!("{A}{A}"), &"0".repeat(40), &long, "\0"] {
+            assert!(read_files(&[("HEAD", text)]).is_err(), "{text}");
+            assert!(read_files(&[("HEAD", A), ("refs/heads/a", text)]).is_err(), "{text}");
+            assert!(read_files(&[("HEAD", A), ("packed-refs", &format!("{text} refs/heads/a\n"))]).is_err(), "{text}");
+        }
+        assert!(read_files(&[]).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_bytes_are_in_the_files_of_references_reading_ends(
+            head in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80),
+            packed in "([0-9a-f]{0,41} ?(refs/heads/)?[a-z./ ]{0,9}\n?){0,5}",
+        ) {
+            let root = tempfile::tempdir().expect("a folder");
+            fs::write(root.path().join("HEAD"), head).expect("a file");
+            fs::write(root.path().join("packed-refs"), packed).expect("a file");
+            let read = read(&Folder::open(root.path()).expect("a folder"), Kind::Sha1);
+            if let Ok(found) = read {
+                proptest::prop_assert!(found.branches.keys().all(|name| name.starts_with(BRANCHES)));
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Private git folders on systems where tasks cannot be isolated: there are none.
+
+use gadugi_core::{BranchName, Lease, Mount};
+
+use crate::error::GitError;
+use crate::worktrees::WorktreeSettings;
+
+#[derive(Debug, Default)]
+pub(crate) struct Imported {
+    pub(crate) apart: Option<GitError>,
+}
+
+pub(crate) fn isolate(_: &WorktreeSettings, _: &Lease) -> Result<Vec<Mount>, GitError> {
+    Err(GitError::NoIsolation)
+}
+
+pub(crate) fn import(_: &WorktreeSettings, _: &Lease, _: &BranchName) -> Result<Imported, GitError> {
+    Ok(Imported::default())
+}
+
+pub(crate) fn remove(_: &WorktreeSettings, _: &Lease) -> Result<(), GitError> {
+    Ok(())
+}
+
+pub(crate) fn clear(_: &WorktreeSettings) -> Result<(), GitError> {
+    Ok(())
+}
+
+pub(crate) fn kept_refs(_: &gix::Repository, _: &Lease) -> Result<Vec<String>, GitError> {
+    Ok(Vec::new())
+}
+
+pub(crate) fn operation(_: &WorktreeSettings, _: &Lease) -> Option<&'static str> {
+    None
+}
+
+pub(crate) fn has_modules(_: &WorktreeSettings, _: &Lease) -> bool {
+    false
+}

@@ -1,0 +1,111 @@
+//! A task that knows nothing but its worktree and its private git folder, played on this machine.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use gadugi_core::{Lease, Mount, WorktreeError, Worktrees};
+use gadugi_test_support::repo::Fingerprint;
+
+use crate::ground::{Ground, RUN, branch, write};
+
+/// An isolated lease.
+pub(crate) struct Isolated {
+    pub(crate) lease: Lease,
+    /// Its private git folder.
+    pub(crate) git: PathBuf,
+    pub(crate) mounts: Vec<Mount>,
+}
+
+impl Isolated {
+    /// Makes a worktree for a task and isolates it.
+    pub(crate) async fn new(ground: &Ground, task: &str) -> Self {
+        let lease = ground.create(task).await;
+        Self::of(ground, lease).await
+    }
+
+    pub(crate) async fn of(ground: &Ground, lease: Lease) -> Self {
+        let mounts = ground.worktrees.isolate(&lease).await.expect("what it has to see");
+        Self { git: mounts[0].source.clone(), mounts, lease }
+    }
+
+    /// Runs git as the task does.
+    pub(crate) fn git(&self, ground: &Ground, args: &[&str]) -> String {
+        let output = self.try_git(ground, args);
+        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
+    pub(crate) fn try_git(&self, ground: &Ground, args: &[&str]) -> Output {
+        let mut command = ground.repo.git_command(&self.lease.path);
+        command.arg("--git-dir").arg(&self.git).arg("--work-tree").arg(&self.lease.path);
+        command.args(args).output().expect("git can be started")
+    }
+
+    /// Writes a file and commits it; gives the commit.
+    pub(crate) fn commit(&self, ground: &Ground, path: &str, text: &str) -> String {
+        write(&self.lease, path, text);
+        self.git(ground, &["add", "--", path]);
+        self.git(ground, &["commit", "-q", "-m", &format!("Write {path}")]);
+        self.git(ground, &["rev-parse", "HEAD"])
+    }
+
+    pub(crate) fn write(&self, path: &str, text: impl AsRef<[u8]>) {
+        let path = self.git.join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    }
+
+    pub(crate) async fn import(&self, ground: &Ground) -> Result<(), WorktreeError> {
+        ground.worktrees.import(&self.lease).await
+    }
+
+    /// The commit that the task's branch is at in the repository.
+    pub(crate) fn tip(&self, ground: &Ground) -> String {
+        ground.repo.git(&["rev-parse", branch(&self.lease)])
+    }
+
+    pub(crate) fn base(&self) -> &str {
+        self.lease.base.as_ref().expect("a base").as_str()
+    }
+
+    /// Where what is not on its branch is kept.
+    pub(crate) fn kept(&self, name: &str) -> String {
+        format!("refs/gadugi/kept/{RUN}/{}/1/{name}", self.lease.attempt.task)
+    }
+
+    /// Whether anything is left in its place but what was made by `isolate`.
+    pub(crate) fn assert_nothing_begun(&self) {
+        let place = self.git.parent().expect("a place");
+        for name in ["importing", "quarantine"] {
+            assert!(!place.join(name).exists(), "{name} was left");
+        }
+    }
+}
+
+/// What no task may change: all that is the user's, and every reference but those that it is given.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Untouched {
+    users: Fingerprint,
+    references: Vec<String>,
+}
+
+impl Untouched {
+    pub(crate) fn of(ground: &Ground, lease: &Lease) -> Self {
+        let own = [format!("refs/heads/{} ", branch(lease)), "refs/gadugi/kept/".to_owned()];
+        let references = ground.repo.git(&["for-each-ref", "--format=%(refname) %(objectname)"]);
+        let others = references.lines().filter(|line| !own.iter().any(|own| line.starts_with(own)));
+        Self { users: ground.repo.fingerprint(), references: others.map(str::to_owned).collect() }
+    }
+}
+
+/// References that keep what tasks have committed in isolation.
+pub(crate) fn kept(ground: &Ground) -> Vec<String> {
+    let list = ground.repo.git(&["for-each-ref", "--format=%(refname)", "refs/gadugi/kept"]);
+    list.lines().map(str::to_owned).collect()
+}
+
+/// The folder of all private git folders.
+pub(crate) fn all_private(repository: &Path) -> PathBuf {
+    repository.join(".git/gadugi/git")
+}
