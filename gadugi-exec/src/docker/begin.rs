@@ -33,7 +33,8 @@ pub(super) async fn begin(shared: Arc<Shared>, request: &ExecRequest) -> Result<
     let nonce = new_nonce();
     let entry = Entry::of(&shared.settings, request, &nonce).map_err(fault)?;
     refuse_socket(&shared, request).map_err(fault)?;
-    let files = CommandFiles::of(&request.files, request.phase).map_err(DockerFault::file(&request.files)).map_err(fault)?;
+    let files =
+        CommandFiles::of(&request.files, request.phase).map_err(DockerFault::file(&request.files)).map_err(fault)?;
     if let Some(earlier) = files.container().map_err(fault)? {
         return Err(fault(DockerFault::StartedBefore { id: earlier.id }));
     }

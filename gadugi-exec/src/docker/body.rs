@@ -100,10 +100,7 @@ impl Parts<'_> {
             log_config: self.log_config(),
             // It is removed when its end is kept, and not before.
             auto_remove: Some(false),
-            restart_policy: Some(RestartPolicy {
-                name: Some(RestartPolicyNameEnum::NO),
-                maximum_retry_count: None,
-            }),
+            restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
             ..HostConfig::default()
         })
     }
@@ -181,7 +178,7 @@ impl Parts<'_> {
 fn security(confinement: &Confinement) -> Result<Vec<String>, DockerFault> {
     let mut options = Vec::new();
     if confinement.no_new_privileges {
-        options.push("no-new-privileges:true".to_owned());
+        options.push("no-new-privileges".to_owned());
     }
     match &confinement.seccomp {
         Seccomp::Default => {}

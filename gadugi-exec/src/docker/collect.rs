@@ -15,10 +15,7 @@ use super::{NAME, Shared, container, labels};
 /// old, in seconds, it does not (as in Nomad's reconciler of dangling containers).
 const GRACE: i64 = 300;
 
-pub(super) async fn collect(
-    shared: &Arc<Shared>,
-    runs: &BTreeMap<RunId, bool>,
-) -> Result<Vec<String>, ExecError> {
+pub(super) async fn collect(shared: &Arc<Shared>, runs: &BTreeMap<RunId, bool>) -> Result<Vec<String>, ExecError> {
     let fault = |fault| ExecError::Watch { identity: format!("the containers of {NAME}"), source: Box::new(fault) };
     let daemon = shared.daemon().await.map_err(|unusable| fault(DockerFault::Daemon(unusable)))?;
     let filter = labels::by_labels([format!("{}={}", labels::REPOSITORY, shared.settings.repository)].into_iter());
@@ -35,11 +32,7 @@ pub(super) async fn collect(
     Ok(removed)
 }
 
-fn is_left(
-    found: &ContainerSummary,
-    repository: &str,
-    runs: &BTreeMap<RunId, bool>,
-) -> bool {
+fn is_left(found: &ContainerSummary, repository: &str, runs: &BTreeMap<RunId, bool>) -> bool {
     let label = |name| found.labels.as_ref().and_then(|labels| labels.get(name)).map(String::as_str);
     // The daemon was asked for no others; that is not left to it alone.
     if label(labels::REPOSITORY) != Some(repository) || label(labels::NONCE).is_none() {

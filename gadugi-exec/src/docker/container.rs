@@ -151,10 +151,12 @@ impl Container {
 
     /// Whether the daemon remembers that it started the container: then it is still the same one.
     pub(super) async fn start_is_remembered(&self, since: Option<Timestamp>) -> bool {
-        let (since, now) = (since.map_or(0, |since| since.as_second() - 1), Timestamp::now().as_second());
+        let since = since.map_or(0, |since| since.as_second() - 1);
+        let now = Timestamp::now();
+        let now = format!("{}.{:09}", now.as_second(), now.subsec_nanosecond());
         let filters = [("container", self.id()), ("event", "start"), ("type", "container")];
         let filters = filters.map(|(name, value)| (name.to_owned(), vec![value.to_owned()]));
-        let options = EventsOptionsBuilder::new().since(&since.to_string()).until(&now.to_string());
+        let options = EventsOptionsBuilder::new().since(&since.to_string()).until(&now);
         let options = options.filters(&filters.into()).build();
         let recall = async {
             let mut events = std::pin::pin!(self.client.events(Some(options)));
@@ -182,7 +184,9 @@ pub(super) async fn remove(client: &Docker, id: &str, by_force: bool) -> Result<
     let options = RemoveContainerOptionsBuilder::new().v(true).force(by_force).build();
     match client.remove_container(id, Some(options)).await {
         Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
-        Err(Error::DockerResponseServerError { status_code: 409, message }) if message.contains("already in progress") => {
+        Err(Error::DockerResponseServerError { status_code: 409, message })
+            if message.contains("already in progress") =>
+        {
             Ok(())
         }
         Err(error) => Err(DockerFault::request("remove its container")(error)),

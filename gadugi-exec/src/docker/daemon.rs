@@ -115,7 +115,10 @@ impl Unreachable {
         let (reason, remedy) = match self {
             Self::Silent => {
                 let seconds = LONGEST_GREETING.as_secs();
-                (format!("the Docker daemon at {endpoint} has not answered within {seconds} s"), "restart it".to_owned())
+                (
+                    format!("the Docker daemon at {endpoint} has not answered within {seconds} s"),
+                    "restart it".to_owned(),
+                )
             }
             Self::TooOld(version) => (
                 format!("the Docker daemon at {endpoint} speaks version {version} of the API, which is too old"),

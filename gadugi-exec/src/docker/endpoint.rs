@@ -179,7 +179,9 @@ impl Endpoint {
     /// Prepares a connection. Except for a socket, nothing is looked at yet.
     pub(super) fn connect(&self) -> Result<Docker, bollard::errors::Error> {
         match &self.address {
-            Address::Unix(path) => Docker::connect_with_unix(&path.to_string_lossy(), LONGEST_ANSWER, API_DEFAULT_VERSION),
+            Address::Unix(path) => {
+                Docker::connect_with_unix(&path.to_string_lossy(), LONGEST_ANSWER, API_DEFAULT_VERSION)
+            }
             Address::Http(host) => {
                 Docker::connect_with_http(&format!("http://{host}"), LONGEST_ANSWER, API_DEFAULT_VERSION)
             }
@@ -279,7 +281,8 @@ mod tests {
         let id: String = Sha256::digest(b"far").iter().map(|byte| format!("{byte:02x}")).collect();
         let meta = docker.join("contexts/meta").join(&id);
         fs::create_dir_all(&meta).expect("a folder");
-        let json = r#"{"Name":"far","Metadata":{},"Endpoints":{"docker":{"Host":"ssh://u@far","SkipTLSVerify":false}}}"#;
+        let json =
+            r#"{"Name":"far","Metadata":{},"Endpoints":{"docker":{"Host":"ssh://u@far","SkipTLSVerify":false}}}"#;
         fs::write(meta.join("meta.json"), json).expect("a file");
         fs::write(docker.join("config.json"), r#"{"auths":{},"currentContext":"far"}"#).expect("a file");
         let home = Some(home.path());

@@ -99,3 +99,70 @@ fn give_secrets(secrets: &BTreeMap<String, OsString>, nonce: &str) -> String {
     }
     text + &format!("# {nonce}\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::path::PathBuf;
+    use std::process::{Command, Output, Stdio};
+
+    use gadugi_core::{AttemptNo, AttemptRef, Phase, Resources};
+
+    use super::*;
+    use crate::docker::Endpoint;
+
+    const VALUE: &str = "it's \"quoted\" $HOME `id` \\ # 0123\n\n# end\n ";
+
+    fn entry(program: Program, secrets: &[&str]) -> Result<Entry, DockerFault> {
+        let environment = [("API_KEY".into(), VALUE.into()), ("PASSED".into(), "too".into())];
+        let mut settings = DockerSettings::new(Endpoint::default(), "here", environment);
+        settings.passed = vec!["PASS*".to_owned()];
+        let request = ExecRequest {
+            run: "20261122-083355-k7q".parse().expect("a valid id"),
+            attempt: AttemptRef { task: "a".parse().expect("a valid id"), number: AttemptNo::FIRST },
+            phase: Phase::Main,
+            program,
+            stdin: None,
+            folder: PathBuf::from("/"),
+            env: BTreeMap::new(),
+            secrets: secrets.iter().map(|&name| name.to_owned()).collect(),
+            files: PathBuf::from("/nowhere"),
+            resources: Resources::default(),
+            mounts: Vec::new(),
+        };
+        Entry::of(&settings, &request, "0123")
+    }
+
+    fn run(argv: &[String], input: &[u8]) -> Output {
+        let mut command = Command::new(&argv[0]);
+        command.args(&argv[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("a shell");
+        // One that has given up does not read on.
+        child.stdin.take().expect("it is piped").write_all(input).ok();
+        child.wait_with_output().expect("it ends")
+    }
+
+    #[test]
+    fn a_command_begins_with_its_secrets_as_they_are_or_not_at_all() {
+        let shell =
+            Program::Argv(vec!["sh".into(), "-c".into(), "printf '%s|%s' \"$API_KEY\" \"$PASSED\"; cat".into()]);
+        let Entry { argv, secrets } = entry(shell, &["API_KEY"]).expect("it can be begun");
+        assert!(argv.iter().all(|argument| !argument.contains("quoted")), "{argv:?}");
+        let secrets = secrets.expect("there are some");
+        let whole = run(&argv, secrets.as_bytes());
+        assert_eq!(String::from_utf8_lossy(&whole.stdout), format!("{VALUE}|too"));
+        // The last byte is the end of the line that ends them.
+        for length in 0..secrets.len() - 1 {
+            let cut = run(&argv, &secrets.as_bytes()[..length]);
+            assert_eq!((cut.status.code(), cut.stdout.as_slice()), (Some(125), &b""[..]), "cut at {length}");
+        }
+    }
+
+    #[test]
+    fn a_script_begins_with_a_shell_and_nothing_with_nothing() {
+        let Entry { argv, .. } = entry(Program::Script("true".to_owned()), &[]).expect("it can be begun");
+        assert_eq!(argv[0], "sh");
+        assert!(matches!(entry(Program::Argv(Vec::new()), &[]), Err(DockerFault::NoCommand)));
+        assert!(matches!(entry(Program::Script("true".to_owned()), &["NONE"]), Err(DockerFault::MissingSecret { .. })));
+    }
+}

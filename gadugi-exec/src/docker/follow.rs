@@ -38,7 +38,9 @@ pub(super) struct Told {
 /// read from its beginning.
 pub(super) async fn follow(container: Arc<Container>, attached: Option<OutputStream>, began: Instant, told: Told) {
     let Told { ending, printed, usage } = told;
-    let mut output = Output::to(container.files.output(), container.shared.settings.output_cap, printed);
+    let (log, cap) = (container.files.output(), container.shared.settings.output_cap);
+    let begin = if attached.is_some() { Output::to } else { Output::again_to };
+    let mut output = begin(log, cap, printed);
     let sampler = tokio::spawn(sample(Arc::clone(&container), usage.clone()));
     let ended = watch_over(&container, &mut output, attached).await;
     sampler.abort();

@@ -20,9 +20,17 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Into a file that is new, or begun anew.
+    /// Into a file that is new.
     pub(super) fn to(path: PathBuf, cap: OutputCap, printed: watch::Sender<u64>) -> Self {
         Self { log: CappedLog::open(path, cap), printed, taken: 0, to_skip: 0 }
+    }
+
+    /// Into the file of an earlier process, which has taken as much as is in it. Everything comes again, from the first
+    /// byte on.
+    pub(super) fn again_to(path: PathBuf, cap: OutputCap, printed: watch::Sender<u64>) -> Self {
+        let (log, taken) = CappedLog::resume(path, cap);
+        printed.send_replace(taken);
+        Self { log, printed, taken, to_skip: taken }
     }
 
     /// Everything comes again, from the first byte on.

@@ -80,7 +80,8 @@ async fn find(container: Arc<Container>) -> Result<Reattached, DockerFault> {
         match life(&found) {
             Some(Life::Running) => {
                 // The daemon's clock says how long, and this process's goes on from there.
-                let ran = started(&found).and_then(|since| Duration::try_from(Timestamp::now().duration_since(since)).ok());
+                let ran =
+                    started(&found).and_then(|since| Duration::try_from(Timestamp::now().duration_since(since)).ok());
                 let now = Instant::now();
                 let began = ran.and_then(|ran| now.checked_sub(ran)).unwrap_or(now);
                 return Ok(Reattached::Found(Box::new(DockerTask::follow(container, None, began))));
@@ -134,11 +135,7 @@ fn record(noted: &Noted, token: Option<Token>) -> Result<Option<ContainerRecord>
     })
 }
 
-async fn connect(
-    shared: &Arc<Shared>,
-    record: ContainerRecord,
-    files: CommandFiles,
-) -> Result<Container, DockerFault> {
+async fn connect(shared: &Arc<Shared>, record: ContainerRecord, files: CommandFiles) -> Result<Container, DockerFault> {
     let daemon = shared.daemon().await.map_err(DockerFault::Daemon)?;
     // The one that was greeted may be gone by now.
     daemon.ping().await.map_err(|unreachable| unreachable.into_fault(&shared.settings.endpoint))?;

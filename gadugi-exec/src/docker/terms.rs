@@ -24,7 +24,9 @@ pub(super) async fn check(daemon: &Daemon, task: &TaskSpec) -> Result<(), Unusab
         Ok(_) => Ok(()),
         Err(error) if status(&error) == Some(404) => Err(Unusable {
             reason: format!("there is no image `{image}`"),
-            remedy: format!("build it: gadugi image build --tag {image}; or fetch it: gadugi image pull {image}, or run with --pull"),
+            remedy: format!(
+                "build it: gadugi image build --tag {image}; or fetch it: gadugi image pull {image}, or run with --pull"
+            ),
         }),
         Err(error) => Err(Unusable {
             reason: format!("cannot ask for the image `{image}`: {}", error_chain(&error)),

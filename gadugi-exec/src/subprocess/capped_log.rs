@@ -38,6 +38,23 @@ impl CappedLog {
         Self { path, cap, file, kept: 0, tail: None }
     }
 
+    /// Appends to the log of a process that has ended, and says how much it had taken: what is in the file. Where that
+    /// is more than the head, which it was and which not cannot be told, and the log begins anew.
+    #[cfg(feature = "docker")]
+    pub(crate) fn resume(path: PathBuf, cap: OutputCap) -> (Self, u64) {
+        let mut log = Self::open(path, cap);
+        let tail = tail_of(&log.path);
+        let length = log.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |metadata| metadata.len());
+        let is_whole = length <= cap.head && tail.symlink_metadata().is_err();
+        if is_whole {
+            log.kept = length;
+        } else if log.file.as_ref().is_some_and(|file| file.set_len(0).is_err()) {
+            log.file = None;
+        }
+        let kept = log.kept;
+        (log, kept)
+    }
+
     /// Takes the next bytes of the output.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         let Some(file) = &mut self.file else { return };
@@ -77,9 +94,7 @@ impl CappedLog {
 
 impl Tail {
     fn create(log: &Path, cap: u64) -> io::Result<Self> {
-        let mut path = log.as_os_str().to_owned();
-        path.push(".tail");
-        let path = PathBuf::from(path);
+        let path = tail_of(log);
         let file = open_regular(OpenOptions::new().read(true).write(true).create(true), &path)?;
         file.set_len(0)?;
         Ok(Self { path, file, cap, taken: 0 })
@@ -123,6 +138,13 @@ impl Tail {
         }
         Ok(())
     }
+}
+
+/// The file of a log's tail.
+fn tail_of(log: &Path) -> PathBuf {
+    let mut path = log.as_os_str().to_owned();
+    path.push(".tail");
+    path.into()
 }
 
 /// A command may have put a pipe there, which would be waited for, or a link to somewhere else.
@@ -178,6 +200,25 @@ mod tests {
         for size in 1..output.len() {
             let pieces: Vec<&[u8]> = output.chunks(size).collect();
             assert_eq!(log_of(cap, &pieces), expected, "pieces of {size}");
+        }
+    }
+
+    #[cfg(feature = "docker")]
+    #[test]
+    fn a_log_that_is_whole_is_gone_on_with_and_one_that_is_not_begins_anew() {
+        let cap = OutputCap { head: 6, tail: 2 };
+        for (before, taken, expected) in [
+            ("abc", 3, "abcdef\n[gadugi: 1 bytes of output left out here]\nhi"),
+            ("abc\n[gadugi: 9 bytes of output left out here]\n", 0, "defghi"),
+        ] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("output.log");
+            fs::write(&path, before).expect("a log");
+            let (mut log, found) = CappedLog::resume(path.clone(), cap);
+            assert_eq!(found, taken);
+            log.write(b"defghi");
+            log.finish();
+            assert_eq!(fs::read_to_string(path).expect("the log"), expected);
         }
     }
 

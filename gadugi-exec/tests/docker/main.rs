@@ -1,4 +1,12 @@
 //! The Docker executor, with a real daemon.
 
+mod adoption;
+mod answers;
+mod collecting;
+mod confinement;
 mod contract;
+mod daemons;
+mod images;
+mod running;
 mod scene;
+mod secrets;

@@ -110,8 +110,11 @@ impl Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        // Also after a test that has failed.
-        for container in self.containers() {
+        // Also after a test that has failed, and where its daemon is away.
+        let label = format!("label=gadugi.repo={}", self.root.path().display());
+        let listed = self.docker.command().args(["ps", "-aq", "--filter", &label]).output();
+        for container in listed.iter().flat_map(|listed| listed.stdout.split(|byte| *byte == b'\n')) {
+            let container = String::from_utf8_lossy(container).into_owned();
             self.docker.command().args(["rm", "-fv", &container]).output().ok();
         }
     }

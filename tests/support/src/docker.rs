@@ -15,9 +15,9 @@ const SKIPPED: &str = "skipped: no Docker daemon answers here (GADUGI_TEST_DOCKE
 
 /// Programs that tests run in containers. Those that a machine does not have are left out.
 const TOOLS: &[&str] = &[
-    "bash", "cat", "chmod", "cp", "date", "dd", "echo", "env", "false", "find", "git", "grep", "head", "id", "kill", "ln",
-    "ls", "mkdir", "mkfifo", "mv", "nproc", "od", "printf", "pwd", "readlink", "rm", "sed", "seq", "setsid", "sh", "sleep",
-    "sort", "stat", "tail", "test", "timeout", "touch", "tr", "true", "uname", "wc", "yes",
+    "bash", "cat", "chmod", "cp", "date", "dd", "echo", "env", "false", "find", "git", "grep", "head", "id", "kill",
+    "ln", "ls", "mkdir", "mkfifo", "mv", "nproc", "od", "printf", "pwd", "readlink", "rm", "sed", "seq", "setsid",
+    "sh", "sleep", "sort", "stat", "tail", "test", "timeout", "touch", "tr", "true", "uname", "wc", "yes",
 ];
 
 /// A daemon, asked by the `docker` command, which is not what is tested.
@@ -101,7 +101,10 @@ pub struct ToolsImage {
 
 impl ToolsImage {
     fn of(docker: &Docker) -> Self {
-        let at = docker.host.as_deref().map_or(0, |host| host.bytes().fold(1_u32, |sum, byte| sum * 31 % 65_521 + u32::from(byte)));
+        let at = docker
+            .host
+            .as_deref()
+            .map_or(0, |host| host.bytes().fold(1_u32, |sum, byte| sum * 31 % 65_521 + u32::from(byte)));
         let name = format!("gadugi-test/tools:{at}");
         // In the folder of the build: not in that of a test, which may end sooner than others that use the image.
         let program = std::env::current_exe().expect("a test knows its program");
@@ -225,7 +228,10 @@ impl PrivateDaemon {
     pub fn begin(&mut self) {
         let path = |name: &str| self.folder.path().join(name);
         let log = File::options().create(true).append(true).open(path("log")).expect("a log");
-        fs::remove_file(path("dockerd.pid")).ok();
+        // Its containerd dies with it. Until that is reaped, dockerd would take it for one that lives.
+        for stale in ["dockerd.pid", "exec/containerd/containerd.pid"] {
+            fs::remove_file(path(stale)).ok();
+        }
         let mut command = Command::new("dockerd");
         command.arg("--config-file").arg(path("daemon.json"));
         command.arg("--data-root").arg(path("data")).arg("--exec-root").arg(path("exec"));
