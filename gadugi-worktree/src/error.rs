@@ -155,6 +155,12 @@ pub enum GitError {
         /// What it is, or is not.
         what: &'static str,
     },
+    /// A branch of a task leads to something else than a commit.
+    #[error("a branch leads to {id}, which is no commit")]
+    NotACommit {
+        /// What it leads to.
+        id: String,
+    },
     /// There is more in the private git folder of a task than is taken over.
     #[error("{} is more than {most} {of}, which is too much to take over", .path.display())]
     TooMuch {

@@ -4,8 +4,8 @@
 //! - [`isolate`] makes it (`seal`, `config`) and tells what the task has to see besides (`mounts`). It borrows the objects
 //!   of the repository, which the task can read and not write.
 //! - [`import`] takes over what was committed there (`take_over`): references are read by a parser of our own (`refs`,
-//!   `folder`), objects are copied into a quarantine and go from there as a pack that git checks (`quarantine`, `transfer`,
-//!   `git`), what is on other branches gets references of its own (`kept`), and the worktree's `HEAD` and index follow
+//!   `folder`), objects are copied into a quarantine and go from there as a pack that git checks (`bare`, `quarantine`,
+//!   `transfer`, `git`), what is on other branches gets references of its own (`kept`), and the worktree's `HEAD` and index follow
 //!   (`align`).
 //! - `clear` removes what crashes have left.
 //!
@@ -13,6 +13,7 @@
 //! and nothing that it says of other folders, programs or indexes is believed.
 
 mod align;
+mod bare;
 mod clear;
 mod config;
 mod folder;

@@ -13,8 +13,8 @@ use crate::private::folder::Folder;
 const LONGEST: u64 = 4096;
 /// `packed-refs`, and the log of the stash.
 const MOST_BYTES: u64 = 8 * 1024 * 1024;
-const MOST_REFERENCES: u64 = 10_000;
-const MOST_STASHED: usize = 1000;
+const MOST_REFERENCES: u64 = 1000;
+const MOST_STASHED: usize = 100;
 /// Names with more parts are in nobody's use.
 const DEEPEST: usize = 32;
 /// As in git.

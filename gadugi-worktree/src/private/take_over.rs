@@ -5,7 +5,6 @@
 //! first to the last that it has begun, so that the next import goes through all of them again.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use gadugi_core::{BranchName, CommitId, Lease, crash_point};
 use gix::ObjectId;
@@ -19,12 +18,10 @@ use crate::ids::to_object;
 use crate::marker::Marker;
 use crate::private::align::{NewIndex, has_folder, is_head_at, on, set_head};
 use crate::private::folder::Folder;
-use crate::private::git::LIMIT;
 use crate::private::kept::Kept;
 use crate::private::place::Place;
-use crate::private::quarantine::Quarantine;
 use crate::private::refs::{self, At, Found};
-use crate::private::transfer;
+use crate::private::transfer::Transfer;
 use crate::worktrees::WorktreeSettings;
 
 /// What became of an import that brought everything here.
@@ -155,24 +152,30 @@ impl Import<'_> {
         let tips: BTreeSet<ObjectId> =
             self.tips().into_iter().map(|(_, id)| id).filter(|id| !known.contains(id)).collect();
         let (there, absent): (Vec<_>, Vec<_>) = tips.into_iter().partition(|id| self.repo.has_object(id));
+        there.iter().try_for_each(|id| self.is_commit(*id))?;
         let beyond = beyond(&self.repo, &there, &known)?;
         let unreached = there.into_iter().filter(|id| beyond.contains(id));
         Ok(absent.into_iter().chain(unreached).collect())
     }
 
-    /// Brings the objects of these commits into the repository, and makes sure that they are there in full.
+    /// Brings these commits into the repository with all that they need.
     fn fetch(&self, news: &[ObjectId]) -> Result<(), GitError> {
-        let deadline = Instant::now() + LIMIT;
-        let common_dir = self.settings.repository.common_dir();
-        let kind = self.repo.object_hash();
-        let mut quarantine = Quarantine::make(self.place.quarantine(), common_dir, kind, deadline)?;
-        let known = self.known();
-        if news.iter().any(|id| !self.repo.has_object(id)) {
-            quarantine.take(&self.git)?;
-            crash_point("import-quarantined");
-            transfer::transfer(&quarantine, common_dir, news, &known, deadline)?;
-        }
-        transfer::check(&quarantine, common_dir, news, &known, deadline)
+        let is_absent = news.iter().any(|id| !self.repo.has_object(id));
+        let transfer = Transfer {
+            common_dir: self.settings.repository.common_dir(),
+            quarantine: self.place.quarantine(),
+            kind: self.repo.object_hash(),
+            tips: news,
+            known: &self.known(),
+        };
+        transfer.run(is_absent.then_some(&self.git))?;
+        news.iter().try_for_each(|id| self.is_commit(*id))
+    }
+
+    /// That a reference leads to a commit, which is here.
+    fn is_commit(&self, id: ObjectId) -> Result<(), GitError> {
+        let is_commit = self.repo.find_header(id)?.kind() == gix::objs::Kind::Commit;
+        if is_commit { Ok(()) } else { Err(GitError::NotACommit { id: id.to_string() }) }
     }
 
     fn fate(&self) -> Result<Fate, GitError> {

@@ -1,68 +1,144 @@
-//! The way of objects from a quarantine into the repository: as a pack that git makes there, and takes in here as it takes in
-//! what it fetches from a stranger.
+//! The way of objects from a task into the repository.
+//!
+//! They are copied into a first repository of our own. From there git packs what is needed, and takes it into a second one
+//! as it takes in what it fetches from a stranger. When everything is there in full, the files of the second are moved to
+//! the user's objects: nothing that was not checked ever lies there, not even unused.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Instant;
 
+use gadugi_core::crash_point;
 use gix::ObjectId;
+use gix::hash::Kind;
 
+use crate::aside;
 use crate::error::GitError;
-use crate::private::git::{Git, finish};
-use crate::private::quarantine::{MOST_BYTES, Quarantine};
+use crate::private::bare::Bare;
+use crate::private::folder::Folder;
+use crate::private::git::{LIMIT, finish};
+use crate::private::quarantine::{self, MOST_BYTES};
+use crate::private::seal::objects_of;
 
 /// Packs with fewer objects are taken apart, as by `git fetch`.
 const FEW: u32 = 100;
 
-/// Brings what these commits need into the repository. Nothing refers to it then.
-pub(super) fn transfer(
-    quarantine: &Quarantine,
-    common_dir: &Path,
-    tips: &[ObjectId],
-    known: &[ObjectId],
-    deadline: Instant,
-) -> Result<(), GitError> {
-    let input = quarantine.file_with(&revisions(tips, known))?;
-    // What the repository has, for whatever reason, is not packed.
-    let args = ["pack-objects", "--revs", "--stdout", "--thin", "--local", "--delta-base-offset", "-q"];
-    let mut packing = quarantine.git().start(&args, input.into(), Stdio::piped())?;
-    let Some(mut pack) = packing.stdout() else { return finish([packing]) };
-    let header = packing.first_bytes(&mut pack, 12)?;
-    let (Some(version), Some(count)) = (number(&header, 4), number(&header, 8)) else {
-        drop(pack);
-        return finish([packing]);
-    };
-    let header = format!("--pack_header={version},{count}");
-    let most = format!("--max-input-size={MOST_BYTES}");
-    let git = Git::new(common_dir, deadline);
-    let taking: &[&str] = if count < FEW {
-        &["unpack-objects", "-q", "--strict", &header, &most]
-    } else {
-        &["index-pack", "--stdin", "--fix-thin", "--strict", &header, &most]
-    };
-    let taking = git.start(taking, pack.into(), Stdio::null())?;
-    finish([packing, taking])
+/// Commits that are to come into the repository.
+pub(super) struct Transfer<'a> {
+    pub(super) common_dir: &'a Path,
+    /// Where our own repositories are made.
+    pub(super) quarantine: PathBuf,
+    pub(super) kind: Kind,
+    pub(super) tips: &'a [ObjectId],
+    /// Commits that are there with all that they need.
+    pub(super) known: &'a [ObjectId],
 }
 
-/// Makes sure that the repository has everything that can be reached from these commits and not from those which it is
-/// known to have in full.
-pub(super) fn check(
-    quarantine: &Quarantine,
-    common_dir: &Path,
-    tips: &[ObjectId],
-    known: &[ObjectId],
-    deadline: Instant,
-) -> Result<(), GitError> {
-    let input = quarantine.file_with(&revisions(tips, known))?;
-    Git::new(common_dir, deadline).run(&["rev-list", "--objects", "--quiet", "--stdin"], input.into())
-}
+impl Transfer<'_> {
+    /// Brings the commits, with all that they need, from a task's git folder; nothing refers to them then. Without a folder it
+    /// is only made sure that all of it is there.
+    pub(super) fn run(self, git: Option<&Folder>) -> Result<(), GitError> {
+        let done = self.transfer(git);
+        // Left by an error or not: what stays is deleted by the next import, or by prune.
+        let deleted = aside::delete(&self.quarantine);
+        done.and(deleted)
+    }
 
-fn revisions(tips: &[ObjectId], known: &[ObjectId]) -> String {
-    let tips = tips.iter().map(|id| format!("{id}\n"));
-    tips.chain(known.iter().map(|id| format!("^{id}\n"))).collect()
+    fn transfer(&self, git: Option<&Folder>) -> Result<(), GitError> {
+        aside::delete(&self.quarantine)?;
+        let deadline = Instant::now() + LIMIT;
+        let make = |name: &str| Bare::make(self.quarantine.join(name), self.common_dir, self.kind, deadline);
+        let checked = make("checked")?;
+        if let Some(git) = git {
+            let unchecked = make("unchecked")?;
+            quarantine::copy(git, &unchecked)?;
+            crash_point("import-quarantined");
+            self.pack(&unchecked, &checked)?;
+        }
+        let input = checked.file_with(&self.revisions())?;
+        checked.git().run(&["rev-list", "--objects", "--quiet", "--stdin"], input.into())?;
+        move_objects(&checked.objects(), &objects_of(self.common_dir))
+    }
+
+    fn pack(&self, from: &Bare, to: &Bare) -> Result<(), GitError> {
+        let input = from.file_with(&self.revisions())?;
+        // What the user's repository has, for whatever reason, is not packed.
+        let args = ["pack-objects", "--revs", "--stdout", "--thin", "--local", "--delta-base-offset", "-q"];
+        let mut packing = from.git().start(&args, input.into(), Stdio::piped())?;
+        let Some(mut pack) = packing.stdout() else { return finish([packing]) };
+        let header = packing.first_bytes(&mut pack, 12)?;
+        let (Some(version), Some(count)) = (number(&header, 4), number(&header, 8)) else {
+            drop(pack);
+            return finish([packing]);
+        };
+        let header = format!("--pack_header={version},{count}");
+        let most = format!("--max-input-size={MOST_BYTES}");
+        let args: &[&str] = if count < FEW {
+            &["unpack-objects", "-q", "--strict", &header, &most]
+        } else {
+            &["index-pack", "--stdin", "--fix-thin", "--strict", &header, &most]
+        };
+        let taking = to.git().start(args, pack.into(), Stdio::null())?;
+        finish([packing, taking])
+    }
+
+    fn revisions(&self) -> String {
+        let tips = self.tips.iter().map(|id| format!("{id}\n"));
+        tips.chain(self.known.iter().map(|id| format!("^{id}\n"))).collect()
+    }
 }
 
 /// A number in the header of a pack.
 fn number(header: &[u8], at: usize) -> Option<u32> {
     header.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes)
+}
+
+/// Moves the files of objects from one folder of them to another. The index of a pack, by which git sees it, comes last.
+fn move_objects(from: &Path, to: &Path) -> Result<(), GitError> {
+    let is_index = |path: &PathBuf| path.extension() == Some(OsStr::new("idx"));
+    for folder in list(from)? {
+        let name = folder.file_name().unwrap_or_default();
+        if name != "pack" && name.len() != 2 {
+            continue;
+        }
+        let mut files = list(&folder)?;
+        files.sort_by_key(is_index);
+        let to = to.join(name);
+        if !files.is_empty() {
+            fs::create_dir_all(&to).map_err(GitError::io("create", &to))?;
+        }
+        for file in files {
+            move_file(&file, &to.join(file.file_name().unwrap_or_default()))?;
+        }
+    }
+    Ok(())
+}
+
+fn move_file(from: &Path, to: &Path) -> Result<(), GitError> {
+    // A file of this name holds the same, and may be in use.
+    if to.exists() {
+        return Ok(());
+    }
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            // Git takes a name that begins so for one that was left, and removes it some day.
+            let name = to.file_name().unwrap_or_default().to_string_lossy();
+            let near = to.with_file_name(format!("tmp_obj_{}_{name}", std::process::id()));
+            fs::copy(from, &near).map_err(GitError::io("copy", from))?;
+            fs::rename(&near, to).map_err(GitError::io("rename", &near))
+        }
+        other => other.map_err(GitError::io("rename", from)),
+    }
+}
+
+fn list(folder: &Path) -> Result<Vec<PathBuf>, GitError> {
+    let failed = || GitError::io("list", folder);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed())? {
+        found.push(entry.map_err(failed())?.path());
+    }
+    Ok(found)
 }

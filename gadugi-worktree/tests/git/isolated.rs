@@ -74,12 +74,16 @@ impl Isolated {
         format!("refs/gadugi/kept/{RUN}/{}/1/{name}", self.lease.attempt.task)
     }
 
-    /// Whether anything is left in its place but what was made by `isolate`.
+    /// That nothing is left in its place but what was made by `isolate`.
     pub(crate) fn assert_nothing_begun(&self) {
+        self.assert_nothing_begun_but_a_failed_import(false);
+    }
+
+    /// The same, but for the note that an import has not come to its end.
+    pub(crate) fn assert_nothing_begun_but_a_failed_import(&self, failed: bool) {
         let place = self.git.parent().expect("a place");
-        for name in ["importing", "quarantine"] {
-            assert!(!place.join(name).exists(), "{name} was left");
-        }
+        assert!(!place.join("quarantine").exists(), "a quarantine was left");
+        assert!(failed || !place.join("importing").exists(), "an import is said to be under way");
     }
 }
 

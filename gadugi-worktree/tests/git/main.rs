@@ -5,6 +5,7 @@ mod aside;
 mod create;
 mod discover;
 mod ground;
+mod hostile;
 mod import;
 mod isolate;
 mod isolated;

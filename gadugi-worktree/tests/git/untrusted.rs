@@ -8,7 +8,7 @@ use gadugi_core::{KeepReason, Lease, SnapshotRequest, WorktreeFate, Worktrees};
 use crate::ground::{DISCARD, Ground, KEEP, branch, chain, write};
 
 /// A program that leaves a trace when it is run.
-fn canary(ground: &Ground) -> (String, PathBuf) {
+pub(crate) fn canary(ground: &Ground) -> (String, PathBuf) {
     let trace = ground.repo.root().join("canary-sang");
     let program = ground.repo.root().join("canary");
     fs::write(&program, format!("#!/bin/sh\ntouch '{}'\ncat\n", trace.display())).expect("a program");
@@ -16,13 +16,13 @@ fn canary(ground: &Ground) -> (String, PathBuf) {
     (program.to_string_lossy().into_owned(), trace)
 }
 
-fn make_executable(path: &Path) {
+pub(crate) fn make_executable(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("permissions");
 }
 
 /// Makes a repository in a folder whose configuration runs the canary as often as it can.
-fn trap(ground: &Ground, folder: &Path, program: &str) {
+pub(crate) fn trap(ground: &Ground, folder: &Path, program: &str) {
     fs::create_dir_all(folder).expect("a folder");
     ground.repo.git_in(folder, &["init", "-q"]);
     ground.repo.git_in(folder, &["commit", "-q", "--allow-empty", "-m", "Begin"]);
