@@ -22,7 +22,7 @@ pub(crate) fn clear(settings: &WorktreeSettings) -> Result<(), GitError> {
     for (place, run, attempt) in Place::all(settings)? {
         // Whoever holds it sees to the rest.
         let Some(held) = place.try_lock()? else { continue };
-        aside::delete(&place.quarantine())?;
+        place.clear_quarantine()?;
         let note = Marker::read(place.folder());
         let (branch, base) = note.map(|note| (note.branch, note.start)).unzip();
         let lease = Lease { run, attempt, path: place.git_file(), branch, base };

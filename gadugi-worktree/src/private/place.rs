@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use gadugi_core::{AttemptNo, AttemptRef, Lease, RunId, TaskId};
 
@@ -82,8 +83,24 @@ impl Place {
         &self.folder
     }
 
-    /// Where objects of the task are looked at.
-    pub(super) fn quarantine(&self) -> PathBuf {
+    /// Where objects of the task are looked at. Each call gives another folder: git goes on in its own for a while when the
+    /// process that has started it is killed.
+    pub(super) fn new_quarantine(&self) -> PathBuf {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.quarantine().join(format!("{}-{}", std::process::id(), now.as_nanos()))
+    }
+
+    /// Removes all of them.
+    pub(super) fn clear_quarantine(&self) -> Result<(), GitError> {
+        let quarantine = self.quarantine();
+        if quarantine.symlink_metadata().is_ok() {
+            // Under another name, nothing can be added to it.
+            aside::put_aside(&quarantine)?;
+        }
+        aside::leftovers(&self.folder)?.iter().try_for_each(|leftover| aside::delete(leftover))
+    }
+
+    fn quarantine(&self) -> PathBuf {
         self.folder.join("quarantine")
     }
 

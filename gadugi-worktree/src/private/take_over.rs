@@ -163,12 +163,15 @@ impl Import<'_> {
         let is_absent = news.iter().any(|id| !self.repo.has_object(id));
         let transfer = Transfer {
             common_dir: self.settings.repository.common_dir(),
-            quarantine: self.place.quarantine(),
+            quarantine: self.place.new_quarantine(),
             kind: self.repo.object_hash(),
             tips: news,
             known: &self.known(),
         };
-        transfer.run(is_absent.then_some(&self.git))?;
+        self.place.clear_quarantine()?;
+        let fetched = transfer.run(is_absent.then_some(&self.git));
+        let cleared = self.place.clear_quarantine();
+        fetched.and(cleared)?;
         news.iter().try_for_each(|id| self.is_commit(*id))
     }
 

@@ -15,7 +15,6 @@ use gadugi_core::crash_point;
 use gix::ObjectId;
 use gix::hash::Kind;
 
-use crate::aside;
 use crate::error::GitError;
 use crate::private::bare::Bare;
 use crate::private::folder::Folder;
@@ -40,15 +39,7 @@ pub(super) struct Transfer<'a> {
 impl Transfer<'_> {
     /// Brings the commits, with all that they need, from a task's git folder; nothing refers to them then. Without a folder it
     /// is only made sure that all of it is there.
-    pub(super) fn run(self, git: Option<&Folder>) -> Result<(), GitError> {
-        let done = self.transfer(git);
-        // Left by an error or not: what stays is deleted by the next import, or by prune.
-        let deleted = aside::delete(&self.quarantine);
-        done.and(deleted)
-    }
-
-    fn transfer(&self, git: Option<&Folder>) -> Result<(), GitError> {
-        aside::delete(&self.quarantine)?;
+    pub(super) fn run(&self, git: Option<&Folder>) -> Result<(), GitError> {
         let deadline = Instant::now() + LIMIT;
         let make = |name: &str| Bare::make(self.quarantine.join(name), self.common_dir, self.kind, deadline);
         let checked = make("checked")?;

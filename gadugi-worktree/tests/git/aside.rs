@@ -14,7 +14,7 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 /// Whether permissions mean nothing to this process, as for root.
-fn is_above_permissions() -> bool {
+pub(crate) fn is_above_permissions() -> bool {
     let folder = tempfile::tempdir().expect("a folder");
     set_mode(folder.path(), 0o555);
     let is_above = fs::write(folder.path().join("file"), "").is_ok();
@@ -23,7 +23,7 @@ fn is_above_permissions() -> bool {
 }
 
 /// Runs one test of this program again, as a process that permissions bind.
-fn run_without_privileges(test: &str) {
+pub(crate) fn run_without_privileges(test: &str) {
     let program = std::env::current_exe().expect("the path of this program");
     let mut command = Command::new("setpriv");
     command.args(["--inh-caps=-all", "--bounding-set=-all"]).arg(program).args(["--exact", test]);

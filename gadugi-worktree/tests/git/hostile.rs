@@ -7,6 +7,7 @@ use std::process::Stdio;
 
 use gadugi_core::{WorktreeFate, Worktrees};
 
+use crate::aside::{is_above_permissions, run_without_privileges};
 use crate::ground::{DISCARD, Ground, KEEP, branch, chain, write};
 use crate::isolated::{Isolated, Untouched, all_private, kept};
 use crate::untrusted::{canary, make_executable, trap};
@@ -508,12 +509,29 @@ async fn what_the_user_has_configured_does_not_run_either() {
 #[tokio::test]
 async fn folders_that_cannot_be_looked_into_go_with_the_rest() {
     use std::os::unix::fs::PermissionsExt;
+    if is_above_permissions() {
+        return run_without_privileges("hostile::folders_that_cannot_be_looked_into_go_with_the_rest");
+    }
     let attack = Attack::new().await;
     let folder = attack.task.git.join("closed/deep/er");
     fs::create_dir_all(&folder).expect("a folder");
     fs::write(folder.join("file"), "").expect("a file");
     for folder in ["closed/deep/er", "closed/deep", "closed"] {
-        fs::set_permissions(attack.task.git.join(folder), fs::Permissions::from_mode(0)).expect("permissions");
+        fs::set_permissions(attack.task.git.join(folder), fs::Permissions::from_mode(0o000)).expect("permissions");
     }
     attack.assert_arrives().await;
+}
+
+#[tokio::test]
+async fn objects_that_cannot_be_read_are_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    if is_above_permissions() {
+        return run_without_privileges("hostile::objects_that_cannot_be_read_are_refused");
+    }
+    for closed in ["objects", "refs/heads", "HEAD"] {
+        let attack = Attack::new().await;
+        let closed = attack.task.git.join(closed);
+        fs::set_permissions(closed, fs::Permissions::from_mode(0o000)).expect("permissions");
+        attack.assert_refused().await;
+    }
 }

@@ -14,7 +14,7 @@ use crate::process;
 const COMMIT: SnapshotRequest = SnapshotRequest { commit: true };
 
 /// Lets another process do a step, and die at a point of it.
-fn kill_at(ground: &Ground, step: &str, point: &str) {
+pub(crate) fn kill_at(ground: &Ground, step: &str, point: &str) {
     let status = process::run(ground.repo.path(), step, point);
     assert_eq!(status.signal(), Some(9), "{step} did not come to {point}");
 }
@@ -36,8 +36,10 @@ pub(crate) fn assert_clean(ground: &Ground) {
     files_below(&git, &mut found);
     let is_left = |path: &&String| {
         let below = path.strip_prefix(&git.display().to_string()).unwrap_or(path);
-        let is_ours = ["/gadugi/making", "/gadugi/locks/", "/gadugi/removed"].iter().any(|own| below.starts_with(own));
-        path.ends_with(".lock") || is_ours || path.ends_with("/packed-refs.new")
+        let is_ours = ["/gadugi/making", "/gadugi/locks/", "/gadugi/removed", "/quarantine", "/.new-"]
+            .iter()
+            .any(|own| below.starts_with(own));
+        path.ends_with(".lock") || is_ours || path.ends_with("/packed-refs.new") || path.contains("/.gadugi-removed-")
     };
     assert_eq!(found.iter().filter(is_left).collect::<Vec<_>>(), Vec::<&String>::new());
     let mut aside = Vec::new();

@@ -9,6 +9,7 @@ mod hostile;
 mod import;
 mod isolate;
 mod isolated;
+mod isolated_killed;
 mod killed;
 mod like_git;
 mod needs;
