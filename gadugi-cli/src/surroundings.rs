@@ -53,6 +53,13 @@ impl Surroundings {
         if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
     }
 
+    /// Names this machine among others: its id (machine-id(5)), else its host's name.
+    pub(crate) fn machine(&self) -> String {
+        let id = std::fs::read_to_string("/etc/machine-id").ok().map(|id| id.trim().to_owned());
+        id.filter(|id| !id.is_empty())
+            .unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
+    }
+
     fn folder_of(&self, variable: &str) -> Option<&Path> {
         let value = self.env.get(OsStr::new(variable)).map(Path::new);
         value.filter(|path| path.is_absolute())

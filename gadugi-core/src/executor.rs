@@ -1,6 +1,6 @@
 //! The trait that runs a command somewhere, and what comes back from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -249,8 +249,8 @@ pub trait Executor: Send + Sync {
         Capabilities::default()
     }
 
-    /// Whether it can run this task now, for example because the task's image is there. Asked before a run begins, of
-    /// an executor that has answered its [`probe`](Executor::probe).
+    /// Whether it can run this task now, for example because the task's image is there. Asked before a run begins, and
+    /// before its [`probe`](Executor::probe), so that what a task lacks is found without asking anybody.
     ///
     /// # Errors
     /// [`Unusable`] with the reason and the remedy.
@@ -284,6 +284,14 @@ pub trait Executor: Send + Sync {
             command.identity.as_ref().map_or_else(|| command.attempt.to_string(), |known| known.token.clone());
         let source = format!("the executor `{}` does not tell what runs", self.name());
         Err(ExecError::Watch { identity, source: source.into() })
+    }
+
+    /// The runs of which [`collect`](Executor::collect) may find something left.
+    ///
+    /// # Errors
+    /// [`ExecError::Watch`] when it cannot be told what there is.
+    async fn left_by(&self) -> Result<BTreeSet<RunId>, ExecError> {
+        Ok(BTreeSet::new())
     }
 
     /// Removes what commands of runs have left behind that are over, such as a container whose starter died and that nobody

@@ -46,7 +46,8 @@ pub struct Choice {
     pub executor: Arc<dyn Executor>,
     /// Why this one, in a few words for the user.
     pub reason: String,
-    /// Whether an executor that isolates is registered and was passed over because it cannot be used.
+    /// Whether an executor that isolates is registered and was passed over because it cannot be used. One that runs images
+    /// is not meant where no task names one.
     pub fell_back: bool,
 }
 
@@ -108,28 +109,38 @@ pub async fn choose(
 
 async fn automatic(available: &[Arc<dyn Executor>], tasks: &[&TaskSpec]) -> Result<Choice, PolicyError> {
     let mut refusals = Vec::new();
+    let mut fell_back = false;
     for executor in available.iter().filter(|executor| executor.capabilities().isolates) {
+        // Where nobody has said what a container is to be made of, none was expected.
+        let is_unwanted =
+            executor.capabilities().images && !tasks.is_empty() && tasks.iter().all(|task| task.resources.image.is_none());
+        if is_unwanted {
+            refusals.push(format!("`{}` needs an image, and none is named", executor.name()));
+            continue;
+        }
         match fits(&**executor, tasks).await {
             Ok(()) => {
                 let reason = "the first that isolates tasks and can be used".to_owned();
                 return Ok(Choice { executor: Arc::clone(executor), reason, fell_back: false });
             }
-            Err(refusal) => refusals.push(format!("`{}` cannot be used: {}", executor.name(), refusal.reason)),
+            Err(refusal) => {
+                fell_back = true;
+                refusals.push(format!("`{}` cannot be used: {}", executor.name(), refusal.reason));
+            }
         }
     }
     let executor = usable(UNISOLATED, available, tasks).await?;
-    let fell_back = !refusals.is_empty();
-    let reason = if fell_back { refusals.join("; ") } else { "no container executor in this build".to_owned() };
+    let nothing_refused = refusals.is_empty();
+    let reason = if nothing_refused { "no container executor in this build".to_owned() } else { refusals.join("; ") };
     Ok(Choice { executor, reason, fell_back })
 }
 
 /// Whether it can be used, and for all of these tasks.
 async fn fits(executor: &dyn Executor, tasks: &[&TaskSpec]) -> Result<(), Unusable> {
-    executor.probe().await?;
     for task in tasks {
         executor.accepts(task).await?;
     }
-    Ok(())
+    executor.probe().await
 }
 
 async fn usable(

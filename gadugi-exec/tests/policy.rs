@@ -39,7 +39,7 @@ impl Executor for Fake {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { isolates: self.isolates, ..Capabilities::default() }
+        Capabilities { isolates: self.isolates, images: self.lacks.is_some(), ..Capabilities::default() }
     }
 
     async fn start(&self, _: &ExecRequest) -> Result<Box<dyn RunningTask>, ExecError> {
@@ -119,6 +119,10 @@ async fn one_that_does_not_accept_a_task_is_passed_over_by_auto_and_an_error_by_
     let choice = choose(&ExecutorPolicy::Auto, &available, &[&there, &missing]).await.expect("there is another");
     assert_eq!((choice.executor.name(), choice.fell_back), ("subprocess", true));
     assert_eq!(choice.reason, "`docker` cannot be used: there is no image rust:1");
+    let unnamed = TaskSpec::new("a".parse().expect("an id"), Program::Script("true".to_owned()));
+    let choice = choose(&ExecutorPolicy::Auto, &available, &[&unnamed]).await.expect("there is another");
+    assert_eq!((choice.executor.name(), choice.fell_back), ("subprocess", false), "no container was expected");
+    assert_eq!(choice.reason, "`docker` needs an image, and none is named");
     let docker = ExecutorPolicy::Named("docker".to_owned());
     let error = choose(&docker, &available, &[&missing]).await.expect_err("it is never replaced");
     assert!(matches!(error, PolicyError::Unusable { source, .. } if source.remedy == "build it"));

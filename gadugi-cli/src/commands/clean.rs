@@ -26,10 +26,13 @@ pub(super) async fn clean(context: &Context, args: &CleanArgs) -> Result<Code, F
     let worktrees = site.worktrees(&context.surroundings, &config, &head.commit)?;
     // Before the runs are read, so that the run of each worktree that is there can be found.
     let there = worktrees.leases().await?;
-    let executors = compose::executors(context, &config, false);
+    let executors = compose::executors(context, Some(&site), &config, false);
     let runs = runs(context, &site).await?;
     let chosen = chosen(context, &site, args, &runs).await?;
     prune(context, worktrees.as_ref(), args.dry_run).await?;
+    if !args.dry_run {
+        collect(context, &site, &executors).await?;
+    }
     let mut code = Code::Success;
     for id in &chosen {
         // Nobody may begin to drive it or to clean it meanwhile, and what was read of it may have changed.
@@ -225,6 +228,20 @@ fn said(lease: &Lease, release: &Release, dry_run: bool) -> Vec<String> {
         BranchRelease::Kept(reason) => lines.push(format!("kept     {branch}: {reason}")),
     }
     lines
+}
+
+/// Removes what runs that are over have left with their executors. One that is not there may hold nothing, or be asked
+/// another time.
+async fn collect(context: &Context, site: &Site, executors: &[Arc<dyn Executor>]) -> Result<(), Failure> {
+    match compose::collect(site, executors).await {
+        Ok(removed) => {
+            for what in removed {
+                context.terminal.result(&format!("{} {what}\n", self::removed(false)))?;
+            }
+        }
+        Err(failure) => context.terminal.detail(&failure.texts().0),
+    }
+    Ok(())
 }
 
 /// Clears away what crashes left, and the entries of worktrees that somebody else has removed.

@@ -44,13 +44,13 @@ pub(super) async fn doctor(context: &Context) -> Result<Code, Failure> {
                 Config::default()
             });
             findings.extend(places(context, &site, &config));
-            findings.extend(executors(context, &config).await);
+            findings.extend(executors(context, Some(&site), &config).await);
             findings.extend(agents(context, &config));
         }
         Err(failure) => {
             let (text, remedy) = failure.texts();
             findings.push(finding("repository", Health::Bad, text, remedy));
-            findings.extend(executors(context, &Config::default()).await);
+            findings.extend(executors(context, None, &Config::default()).await);
         }
     }
     print(context, &findings)?;
@@ -117,8 +117,8 @@ fn disk(folder: &Path) -> Finding {
     }
 }
 
-async fn executors(context: &Context, config: &Config) -> Vec<Finding> {
-    let executors = compose::executors(context, config, false);
+async fn executors(context: &Context, site: Option<&Site>, config: &Config) -> Vec<Finding> {
+    let executors = compose::executors(context, site, config, false);
     let mut findings = Vec::new();
     for executor in &executors {
         let subject = format!("executor {}", executor.name());

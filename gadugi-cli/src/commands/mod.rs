@@ -5,6 +5,10 @@ mod background;
 mod clean;
 mod doctor;
 mod driving;
+#[cfg(feature = "docker")]
+mod image;
+#[cfg(not(feature = "docker"))]
+#[path = "no_image.rs"]
 mod image;
 mod init;
 mod logs;

@@ -19,7 +19,7 @@ pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<Code, Fai
     let config = tasks::config(context, &site, Some(&args.tasks))?;
     let mut plan = tasks::plan(context, &config, &args.tasks)?;
     let base = site.base(&config)?;
-    let chosen = compose::choose_executor(context, &config, &mut plan, false).await?;
+    let chosen = compose::choose_executor(context, &site, &config, &mut plan, false).await?;
     let order = start_order(&plan, &site.registry.earlier_durations()?);
     let terminal = &context.terminal;
     let header = ["#", "TASK", "NEEDS", "RUNS", "EXECUTOR", "TITLE"].map(str::to_owned).to_vec();

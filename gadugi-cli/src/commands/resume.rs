@@ -7,7 +7,7 @@ use gadugi_core::{Registry, RegistryError, Report, Run, RunRecord, error_chain};
 
 use super::background::{self, Place};
 use super::driving::{Driving, Show, code_of, keep_reports};
-use super::run::prune;
+use super::run::{collect, prune};
 use super::{Context, tasks};
 use crate::args::ResumeArgs;
 use crate::compose::{self, Site};
@@ -48,7 +48,7 @@ pub(super) enum Taken {
 /// Takes over a run. Nothing is changed before it is known that everything is there to go on with it.
 pub(super) async fn take_over(
     context: &Context,
-    site: &Site,
+    site: &Arc<Site>,
     seen: &LoadedRun,
     config: &Config,
     mut driving: Driving,
@@ -56,7 +56,7 @@ pub(super) async fn take_over(
     to_stop: bool,
 ) -> Result<Taken, Failure> {
     let id = &seen.record.header.run;
-    let chosen = compose::recorded_executor(context, config, &seen.record, die_with_parent).await?;
+    let chosen = compose::recorded_executor(context, site, config, &seen.record, die_with_parent).await?;
     let base = match &seen.record.header.base {
         Some(base) => base.clone(),
         None => site.base(config)?.commit,
@@ -82,6 +82,8 @@ pub(super) async fn take_over(
     if !to_stop {
         driving.unless_interrupted(prune(Arc::clone(&worktrees), context.terminal.clone())).await;
     }
+    let executors = chosen.those_that_run(&record.header.plan);
+    tokio::spawn(collect(Arc::clone(site), executors, context.terminal.clone()));
     let reason = chosen.reason().to_owned();
     let run = Run::resume(history, compose::moment(), chosen.into_executors(), worktrees, log).map_err(broken)?;
     Ok(Taken::Ours { driving, run: Box::new(run.reason(reason)), record: Box::new(record) })

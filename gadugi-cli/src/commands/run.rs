@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use gadugi_core::{Registry, RegistryError, Run, RunHeader, RunId, RunLog, RunRecord, Worktrees, error_chain};
+use gadugi_core::{
+    Executor, Registry, RegistryError, Run, RunHeader, RunId, RunLog, RunRecord, Worktrees, error_chain,
+};
 use jiff::Timestamp;
 
 use super::background::{self, Place};
 use super::driving::{Driving, Show};
-use super::{Context, tasks};
+use super::{Context, image, tasks};
 use crate::args::RunArgs;
 use crate::compose::{self, Site};
 use crate::failure::{Code, Failure};
@@ -23,8 +25,11 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Code, Failu
     let config = tasks::config(context, &site, Some(&args.tasks))?;
     let mut plan = tasks::plan(context, &config, &args.tasks)?;
     let base = site.base(&config)?;
+    if args.pull {
+        image::fetch_missing(context, &site, &config, &plan).await?;
+    }
     let die_with_parent = args.driving.die_with_parent;
-    let chosen = compose::choose_executor(context, &config, &mut plan, die_with_parent).await?;
+    let chosen = compose::choose_executor(context, &site, &config, &mut plan, die_with_parent).await?;
     let worktrees = site.worktrees(&context.surroundings, &config, &base.commit)?;
     warn_of_uncommitted(context, &site);
     let (base, base_name, moment) = (Some(base.commit), Some(base.name), compose::moment());
@@ -38,6 +43,7 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Code, Failu
     driving.takes(&header.run, &format!("run {}: {} task{plural}", header.run, header.plan.tasks().len()))?;
     // What a crash left half made would only be in the way. It may have to wait for another gadugi.
     let prune = tokio::spawn(prune(Arc::clone(&worktrees), terminal.clone()));
+    let collect = tokio::spawn(collect(Arc::clone(&site), chosen.those_that_run(&header.plan), terminal.clone()));
     let warnings = chosen.warnings().to_vec();
     let reason = chosen.reason().to_owned();
     let record = RunRecord::new(header.clone());
@@ -45,6 +51,7 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Code, Failu
     let run = warnings.into_iter().fold(run, |run, (kind, message)| run.warning(kind, message));
     let code = driving.report(run, record, estimates).await;
     prune.abort();
+    collect.abort();
     code
 }
 
@@ -52,6 +59,14 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Code, Failu
 pub(super) async fn prune(worktrees: Arc<dyn Worktrees>, terminal: Terminal) {
     if let Err(error) = worktrees.prune(false).await {
         terminal.detail(&error_chain(&error));
+    }
+}
+
+/// Clears away what runs that are over have left with the executors of this one; never a reason not to go on.
+pub(super) async fn collect(site: Arc<Site>, executors: Vec<Arc<dyn Executor>>, terminal: Terminal) {
+    match compose::collect(&site, &executors).await {
+        Ok(removed) => removed.iter().for_each(|what| terminal.detail(&format!("removed {what}"))),
+        Err(failure) => terminal.detail(&failure.texts().0),
     }
 }
 

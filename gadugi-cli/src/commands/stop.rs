@@ -33,7 +33,7 @@ pub(super) async fn stop(context: &Context, args: &StopArgs) -> Result<Code, Fai
         return ask_the_driver(context, &site, run, &tasks, args.now).await;
     }
     let config = tasks::config_or_default(context, &site);
-    let executors = compose::executors(context, &config, false);
+    let executors = compose::executors(context, Some(&site), &config, false);
     if !tasks.is_empty() {
         let id = run.run().record.header.run.clone();
         // Whoever drives the run next records what is stopped now, and does not start what has not begun.

@@ -34,7 +34,7 @@ pub(super) fn config_or_default(context: &Context, site: &Site) -> Config {
 
 /// Those who can tell what runs.
 pub(super) fn witnesses(context: &Context, site: &Site) -> Vec<Arc<dyn Executor>> {
-    compose::executors(context, &config_or_default(context, site), false)
+    compose::executors(context, Some(site), &config_or_default(context, site), false)
 }
 
 fn layer(args: &TaskArgs) -> Result<ConfigLayer, Failure> {

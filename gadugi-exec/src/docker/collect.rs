@@ -1,6 +1,6 @@
 //! Containers that nobody will ask for any more: their process died before it could remove them, and their run is over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bollard::models::ContainerSummary;
@@ -8,6 +8,7 @@ use bollard::query_parameters::ListContainersOptionsBuilder;
 use gadugi_core::{ExecError, RunId};
 use jiff::Timestamp;
 
+use super::daemon::Daemon;
 use super::fault::DockerFault;
 use super::{NAME, Shared, container, labels};
 
@@ -15,13 +16,14 @@ use super::{NAME, Shared, container, labels};
 /// old, in seconds, it does not (as in Nomad's reconciler of dangling containers).
 const GRACE: i64 = 300;
 
+/// The runs whose containers are there.
+pub(super) async fn left_by(shared: &Arc<Shared>) -> Result<BTreeSet<RunId>, ExecError> {
+    let (_, listed) = list(shared).await.map_err(fault)?;
+    Ok(listed.iter().filter_map(|found| label(found, labels::RUN)?.parse().ok()).collect())
+}
+
 pub(super) async fn collect(shared: &Arc<Shared>, runs: &BTreeMap<RunId, bool>) -> Result<Vec<String>, ExecError> {
-    let fault = |fault| ExecError::Watch { identity: format!("the containers of {NAME}"), source: Box::new(fault) };
-    let daemon = shared.daemon().await.map_err(|unusable| fault(DockerFault::Daemon(unusable)))?;
-    let filter = labels::by_labels([format!("{}={}", labels::REPOSITORY, shared.settings.repository)].into_iter());
-    let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
-    let listed = daemon.client.list_containers(Some(options)).await;
-    let listed = listed.map_err(DockerFault::request("list its containers")).map_err(fault)?;
+    let (daemon, listed) = list(shared).await.map_err(fault)?;
     let mut removed = Vec::new();
     for found in listed.iter().filter(|found| is_left(found, &shared.settings.repository, runs)) {
         let Some(id) = &found.id else { continue };
@@ -32,13 +34,29 @@ pub(super) async fn collect(shared: &Arc<Shared>, runs: &BTreeMap<RunId, bool>) 
     Ok(removed)
 }
 
+/// All containers of the repository.
+async fn list(shared: &Arc<Shared>) -> Result<(Arc<Daemon>, Vec<ContainerSummary>), DockerFault> {
+    let daemon = shared.daemon().await.map_err(DockerFault::Daemon)?;
+    let filter = labels::by_labels([format!("{}={}", labels::REPOSITORY, shared.settings.repository)].into_iter());
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
+    let listed = daemon.client.list_containers(Some(options)).await;
+    Ok((daemon, listed.map_err(DockerFault::request("list its containers"))?))
+}
+
+fn fault(fault: DockerFault) -> ExecError {
+    ExecError::Watch { identity: format!("the containers of {NAME}"), source: Box::new(fault) }
+}
+
+fn label<'a>(found: &'a ContainerSummary, name: &str) -> Option<&'a str> {
+    found.labels.as_ref()?.get(name).map(String::as_str)
+}
+
 fn is_left(found: &ContainerSummary, repository: &str, runs: &BTreeMap<RunId, bool>) -> bool {
-    let label = |name| found.labels.as_ref().and_then(|labels| labels.get(name)).map(String::as_str);
     // The daemon was asked for no others; that is not left to it alone.
-    if label(labels::REPOSITORY) != Some(repository) || label(labels::NONCE).is_none() {
+    if label(found, labels::REPOSITORY) != Some(repository) || label(found, labels::NONCE).is_none() {
         return false;
     }
-    let Some(run) = label(labels::RUN).and_then(|run| run.parse().ok()) else { return false };
+    let Some(run) = label(found, labels::RUN).and_then(|run| run.parse().ok()) else { return false };
     let age = || Timestamp::now().as_second() - found.created.unwrap_or(i64::MAX);
     runs.get(&run).copied().unwrap_or_else(|| age() > GRACE)
 }

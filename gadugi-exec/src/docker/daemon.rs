@@ -52,11 +52,16 @@ pub(super) enum Unreachable {
     Silent,
     TooOld(String),
     NotLinux(String),
+    /// It is not known where it is.
+    Nowhere(String),
 }
 
 impl Daemon {
     /// Gets into contact, and agrees on a version of the API.
     pub(super) async fn greet(endpoint: &Endpoint) -> Result<Self, Unreachable> {
+        if let Some(why) = endpoint.unknown() {
+            return Err(Unreachable::Nowhere(why.to_owned()));
+        }
         let client = endpoint.connect().map_err(Unreachable::Failed)?;
         let client = in_time(client.negotiate_version()).await?;
         let version = client.client_version();
@@ -124,6 +129,7 @@ impl Unreachable {
                 format!("the Docker daemon at {endpoint} speaks version {version} of the API, which is too old"),
                 "update Docker to 20.10 or later".to_owned(),
             ),
+            Self::Nowhere(why) => (why, "correct it, or name the daemon by DOCKER_HOST".to_owned()),
             Self::NotLinux(system) => (
                 format!("the Docker daemon at {endpoint} runs containers of {system}"),
                 "switch it to Linux containers".to_owned(),

@@ -29,8 +29,13 @@ pub struct Endpoint {
 enum Address {
     Unix(PathBuf),
     Http(String),
-    Tls { host: String, certificates: Certificates },
+    Tls {
+        host: String,
+        certificates: Certificates,
+    },
     Ssh(String),
+    /// It is not known where it is, for this reason.
+    Nowhere(String),
 }
 
 /// The files by which client and daemon know each other.
@@ -167,6 +172,20 @@ impl Endpoint {
         Ok(Self { address, named_by })
     }
 
+    /// No daemon, since it is not known where it is: whatever needs it is told why.
+    #[must_use]
+    pub fn nowhere(error: &EndpointError) -> Self {
+        Self { address: Address::Nowhere(gadugi_core::error_chain(error)), named_by: None }
+    }
+
+    /// Why it is not known where the daemon is, where it is not.
+    pub(super) fn unknown(&self) -> Option<&str> {
+        match &self.address {
+            Address::Nowhere(why) => Some(why),
+            _ => None,
+        }
+    }
+
     /// The path of its socket, if it is one of this machine.
     #[must_use]
     pub fn socket(&self) -> Option<&Path> {
@@ -189,6 +208,7 @@ impl Endpoint {
                 Docker::connect_with_ssl(&format!("https://{host}"), key, cert, ca, LONGEST_ANSWER, API_DEFAULT_VERSION)
             }
             Address::Ssh(address) => Docker::connect_with_ssh(address, LONGEST_ANSWER, API_DEFAULT_VERSION, None),
+            Address::Nowhere(_) => Err(bollard::errors::Error::UnsupportedURISchemeError { uri: self.to_string() }),
         }
     }
 }
@@ -206,6 +226,7 @@ impl fmt::Display for Endpoint {
             Address::Unix(path) => write!(f, "unix://{}", path.display()),
             Address::Http(host) | Address::Tls { host, .. } => write!(f, "tcp://{host}"),
             Address::Ssh(address) => f.write_str(address),
+            Address::Nowhere(_) => f.write_str("nowhere"),
         }?;
         f.write_str(&by(&self.named_by))
     }

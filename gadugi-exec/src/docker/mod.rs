@@ -24,7 +24,7 @@ mod settings;
 mod task;
 mod terms;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
@@ -125,7 +125,8 @@ impl Executor for DockerExecutor {
     }
 
     async fn accepts(&self, task: &TaskSpec) -> Result<(), Unusable> {
-        terms::check(&*self.shared.daemon().await?, task).await
+        let image = terms::image(task)?;
+        terms::check(&*self.shared.daemon().await?, task, image).await
     }
 
     fn terms(&self, task: &TaskSpec) -> Vec<(String, String)> {
@@ -151,6 +152,10 @@ impl Executor for DockerExecutor {
 
     async fn reattach(&self, command: &CommandRef) -> Result<Reattached, ExecError> {
         recovery::reattach(&self.shared, command).await
+    }
+
+    async fn left_by(&self) -> Result<BTreeSet<RunId>, ExecError> {
+        collect::left_by(&self.shared).await
     }
 
     async fn collect(&self, runs: &BTreeMap<RunId, bool>) -> Result<Vec<String>, ExecError> {

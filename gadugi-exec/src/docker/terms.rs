@@ -5,8 +5,8 @@ use gadugi_core::{TaskSpec, Unusable, error_chain};
 use super::daemon::{Daemon, status};
 use super::settings::{Confinement, HOME, Network, Seccomp, User};
 
-/// Whether the daemon can run the task: its image is there, and it has as many processors as are asked for.
-pub(super) async fn check(daemon: &Daemon, task: &TaskSpec) -> Result<(), Unusable> {
+/// The image of the task. Whether it has one is known without the daemon.
+pub(super) fn image(task: &TaskSpec) -> Result<&str, Unusable> {
     let Some(image) = &task.resources.image else {
         return Err(Unusable {
             reason: "no image is named for tasks".to_owned(),
@@ -14,6 +14,11 @@ pub(super) async fn check(daemon: &Daemon, task: &TaskSpec) -> Result<(), Unusab
                 .to_owned(),
         });
     };
+    Ok(image)
+}
+
+/// Whether the daemon can run the task: its image is there, and it has as many processors as are asked for.
+pub(super) async fn check(daemon: &Daemon, task: &TaskSpec, image: &str) -> Result<(), Unusable> {
     if let Some(cpus) = task.resources.cpus.filter(|cpus| daemon.processors > 0.0 && *cpus > daemon.processors) {
         return Err(Unusable {
             reason: format!("{}: it asks for {cpus} processors, and the daemon has {}", task.id, daemon.processors),

@@ -130,7 +130,8 @@ fn only_one_file_of_the_command_line_names_a_concrete_adapter() {
         CONCRETE.iter().any(|adapter| text.contains(adapter))
     };
     let files: Vec<_> = rust_files(source.as_std_path()).into_iter().filter(names_one).collect();
-    assert_eq!(files, [source.join("compose.rs").into_std_path_buf()]);
+    let (compose, files) = (source.join("compose"), files);
+    assert!(!files.is_empty() && files.iter().all(|file| file.starts_with(&compose)), "{files:?}");
 }
 
 #[test]

@@ -15,9 +15,10 @@ const SKIPPED: &str = "skipped: no Docker daemon answers here (GADUGI_TEST_DOCKE
 
 /// Programs that tests run in containers. Those that a machine does not have are left out.
 const TOOLS: &[&str] = &[
-    "bash", "cat", "chmod", "cp", "date", "dd", "echo", "env", "false", "find", "git", "grep", "head", "id", "kill",
-    "ln", "ls", "mkdir", "mkfifo", "mv", "nproc", "od", "printf", "pwd", "readlink", "rm", "sed", "seq", "setsid",
-    "sh", "sleep", "sort", "stat", "tail", "test", "timeout", "touch", "tr", "true", "uname", "wc", "yes",
+    "awk", "basename", "bash", "cat", "chmod", "cp", "cut", "date", "dd", "echo", "env", "false", "find", "git",
+    "grep", "head", "id", "kill", "ln", "ls", "mkdir", "mkfifo", "mv", "nproc", "od", "printf", "pwd", "readlink",
+    "rm", "sed", "seq", "setsid", "sh", "sleep", "sort", "stat", "tail", "test", "timeout", "touch", "tr", "true",
+    "uname", "uniq", "wc", "yes",
 ];
 
 /// A daemon, asked by the `docker` command, which is not what is tested.
@@ -232,7 +233,9 @@ impl PrivateDaemon {
         for stale in ["dockerd.pid", "exec/containerd/containerd.pid"] {
             fs::remove_file(path(stale)).ok();
         }
-        let mut command = Command::new("dockerd");
+        // In a network of its own: without a bridge, it would remove that of the machine's own daemon.
+        let mut command = Command::new("unshare");
+        command.args(["--net", "dockerd"]);
         command.arg("--config-file").arg(path("daemon.json"));
         command.arg("--data-root").arg(path("data")).arg("--exec-root").arg(path("exec"));
         command.arg("--pidfile").arg(path("dockerd.pid")).arg("-H").arg(format!("unix://{}", self.socket().display()));

@@ -1,26 +1,27 @@
-//! Puts the adapters together. The only file of this crate that names a concrete one.
+//! Puts the adapters together. The only room of this crate that names concrete ones.
+
+#[cfg(feature = "docker")]
+pub(crate) mod docker;
+mod executors;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use gadugi_core::{
-    AttemptRef, CommitId, Control, Event, Executor, Executors, Moment, Phase, Plan, RegistryError, Report, RunId,
-    RunRecord, TaskId, TaskRecord, TaskSpec, WarningKind, Worktrees, error_chain,
+    AttemptRef, CommitId, Control, Event, Moment, Phase, RegistryError, Report, RunId, TaskId, Worktrees, error_chain,
 };
 use gadugi_exec::shim::Containment;
-use gadugi_exec::{
-    ExecutorPolicy, OutputCap, PolicyError, ShimProgram, SubprocessExecutor, SubprocessSettings, choose,
-};
 use gadugi_registry::{FindError, FsRegistry, JournalFollower, StopRequest, render};
 use gadugi_worktree::{BaseError, GitWorktrees, Head, OpenError, Repository, WorktreeSettings, check_worktrees_folder};
 
-use crate::commands::Context;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::surroundings::Surroundings;
 use crate::terminal::Terminal;
 use crate::view::AttemptFolder;
+
+pub(crate) use self::executors::{choose_executor, collect, executors, recorded_executor};
 
 /// The registry that commands read and write.
 pub(crate) type Journals = FsRegistry;
@@ -229,136 +230,6 @@ pub(crate) fn become_shim_if_requested() {
     gadugi_exec::shim::main_if_requested();
 }
 
-/// The executors of this call: our own and those of the embedding program.
-pub(crate) fn executors(context: &Context, config: &Config, die_with_parent: bool) -> Vec<Arc<dyn Executor>> {
-    let mut settings = SubprocessSettings::new(context.surroundings.env.clone());
-    settings.passed.extend(config.env.iter().cloned());
-    let tail = OutputCap::default().tail.min(config.output_cap / 2);
-    settings.output_cap = OutputCap { head: config.output_cap - tail, tail };
-    settings.shim = Some(ShimProgram::this_program());
-    settings.die_with_parent = die_with_parent;
-    let own: Arc<dyn Executor> = Arc::new(SubprocessExecutor::new(settings));
-    context.executors.iter().cloned().chain([own]).collect()
-}
-
-/// The executor that runs the tasks that name none, and all that tasks do name.
-pub(crate) struct Chosen {
-    default: Arc<dyn Executor>,
-    others: Vec<Arc<dyn Executor>>,
-    reason: String,
-    warnings: Vec<(WarningKind, String)>,
-}
-
-impl Chosen {
-    pub(crate) fn name(&self) -> &str {
-        self.default.name()
-    }
-
-    pub(crate) fn reason(&self) -> &str {
-        &self.reason
-    }
-
-    /// The executor that runs a task.
-    pub(crate) fn of(&self, task: &TaskSpec) -> Option<&Arc<dyn Executor>> {
-        let Some(name) = &task.executor else { return Some(&self.default) };
-        std::iter::once(&self.default).chain(&self.others).find(|executor| executor.name() == name)
-    }
-
-    /// What the user should know before the run: a fallback, and what a task asks for and does not get.
-    pub(crate) fn warnings(&self) -> &[(WarningKind, String)] {
-        &self.warnings
-    }
-
-    pub(crate) fn into_executors(self) -> Executors {
-        self.others.into_iter().fold(Executors::new(self.default), Executors::with)
-    }
-}
-
-/// Chooses by the configured policy, and probes every executor that a task asks for. A task that leaves the choice to
-/// `auto` gets the name of what is chosen for it.
-pub(crate) async fn choose_executor(
-    context: &Context,
-    config: &Config,
-    plan: &mut Plan,
-    die_with_parent: bool,
-) -> Result<Chosen, Failure> {
-    let Ok(policy) = config.executor.parse::<ExecutorPolicy>();
-    choose_by(&policy, executors(context, config, die_with_parent), plan, config).await
-}
-
-/// The executors of a run that has begun before. Its tasks get the one again that was chosen then, never
-/// another: what began in a container is not repeated on this machine.
-pub(crate) async fn recorded_executor(
-    context: &Context,
-    config: &Config,
-    record: &RunRecord,
-    die_with_parent: bool,
-) -> Result<Chosen, Failure> {
-    let chosen = record.executor.as_ref().map(|(name, _)| name).or(record.header.executor.as_ref());
-    // A damaged journal may have lost the choice and not what came of it.
-    let of_task = |task: &TaskRecord| Some(task.last().filter(|_| task.task.spec.executor.is_none())?.executor.clone());
-    let policy = match chosen.cloned().or_else(|| record.tasks.iter().find_map(of_task)) {
-        Some(name) => ExecutorPolicy::Named(name),
-        // Nothing has begun.
-        None => config.executor.parse().unwrap_or_else(|never| match never {}),
-    };
-    let mut plan = record.header.plan.clone();
-    let chosen = choose_by(&policy, executors(context, config, die_with_parent), &mut plan, config).await;
-    chosen.map_err(|failure| failure.about(format!("run {} cannot be resumed", record.header.run)))
-}
-
-async fn choose_by(
-    policy: &ExecutorPolicy,
-    available: Vec<Arc<dyn Executor>>,
-    plan: &mut Plan,
-    config: &Config,
-) -> Result<Chosen, Failure> {
-    let undecided: Vec<&TaskSpec> =
-        plan.tasks().iter().map(|task| &task.spec).filter(|spec| spec.executor.is_none()).collect();
-    let choice = choose(policy, &available, &undecided).await.map_err(no_executor)?;
-    let mut warnings = Vec::new();
-    if choice.fell_back {
-        warnings.push((WarningKind::Fallback, format!("tasks run by {}: {}", choice.executor.name(), choice.reason)));
-    }
-    for position in 0..plan.tasks().len() {
-        let spec = &plan.tasks()[position].spec;
-        let (executor, is_left_to_us) = match &spec.executor {
-            None => (Arc::clone(&choice.executor), false),
-            Some(name) => {
-                let Ok(policy) = name.parse::<ExecutorPolicy>();
-                let choice = choose(&policy, &available, &[spec]).await.map_err(no_executor)?;
-                if choice.fell_back {
-                    let message = format!("{} runs by {}: {}", spec.id, choice.executor.name(), choice.reason);
-                    warnings.push((WarningKind::Fallback, message));
-                }
-                (choice.executor, policy == ExecutorPolicy::Auto)
-            }
-        };
-        warnings.extend(not_held(spec, &*executor, config).map(|message| (WarningKind::NotHeld, message)));
-        if is_left_to_us {
-            plan.set_executor(position, executor.name().to_owned());
-        }
-    }
-    let others = available.into_iter().filter(|executor| executor.name() != choice.executor.name()).collect();
-    Ok(Chosen { default: choice.executor, others, reason: choice.reason, warnings })
-}
-
-/// What a task asks for and its executor does not hold. The image of the configuration, or of its agent there, is one
-/// for those tasks that come into containers.
-fn not_held(task: &TaskSpec, executor: &dyn Executor, config: &Config) -> Option<String> {
-    let (resources, can) = (&task.resources, executor.capabilities());
-    let profile = task.action.agent.as_ref().and_then(|agent| config.agents.get(agent));
-    let configured = profile.and_then(|profile| profile.image.as_ref()).or(config.image.as_ref());
-    let asked = [
-        ("image", resources.image.is_some() && resources.image.as_ref() != configured && !can.images),
-        ("memory", resources.memory.is_some() && !can.limits_resources),
-        ("cpus", resources.cpus.is_some() && !can.limits_resources),
-    ];
-    let ignored: Vec<_> = asked.iter().filter(|(_, ignored)| *ignored).map(|(name, _)| *name).collect();
-    let what = ignored.join(", ");
-    (!ignored.is_empty()).then(|| format!("{}: the executor {} does not hold its {what}", task.id, executor.name()))
-}
-
 /// Hands on the requests to stop that other processes have left for a run.
 /// There are none before the run has its id.
 pub(crate) fn stop_requests(
@@ -401,12 +272,4 @@ fn no_repository(error: OpenError) -> Failure {
 
 fn no_base(error: BaseError) -> Failure {
     Failure::usage(error.to_string()).hint("`git branch --all` and `git tag` list what there is")
-}
-
-fn no_executor(error: PolicyError) -> Failure {
-    let hint = match &error {
-        PolicyError::Unusable { source, .. } => source.remedy.clone(),
-        _ => "`--executor auto` takes what is there; `gadugi doctor` says why".to_owned(),
-    };
-    Failure::environment(error_chain(&error)).hint(hint)
 }

@@ -1,0 +1,25 @@
+//! What `gadugi image` and `run --pull` are in a build without Docker.
+
+use gadugi_core::Plan;
+
+use super::Context;
+use crate::args::{ImageBuildArgs, ImagePullArgs};
+use crate::compose::Site;
+use crate::config::Config;
+use crate::failure::{Code, Failure};
+
+pub(super) async fn build(_: &Context, _: &ImageBuildArgs) -> Result<Code, Failure> {
+    Err(no_docker())
+}
+
+pub(super) async fn pull(_: &Context, _: &ImagePullArgs) -> Result<Code, Failure> {
+    Err(no_docker())
+}
+
+pub(super) async fn fetch_missing(_: &Context, _: &Site, _: &Config, _: &Plan) -> Result<(), Failure> {
+    Err(no_docker())
+}
+
+fn no_docker() -> Failure {
+    Failure::environment("this build has no Docker").hint("build gadugi with its feature `docker`")
+}
