@@ -31,14 +31,14 @@ pub struct WorktreeSettings {
     pub folder: PathBuf,
     /// What the names of the branches begin with; the task's id follows.
     pub branch_prefix: String,
-    /// The folder of the lock; it is made when it is needed.
+    /// The folder of the lock, and of the git folders that isolated tasks get; it is made when it is needed.
     pub state: PathBuf,
     /// Who commits, where the user's git configuration does not say it.
     pub identity: Identity,
 }
 
 impl WorktreeSettings {
-    /// Branches `gadugi/<task>`, and the lock in the folder `gadugi` of the common git folder.
+    /// Branches `gadugi/<task>`, and the state in the folder `gadugi` of the common git folder.
     #[must_use]
     pub fn new(repository: Repository, base: CommitId, folder: impl Into<PathBuf>) -> Self {
         let state = repository.common_dir().join("gadugi");

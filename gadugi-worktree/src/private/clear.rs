@@ -2,21 +2,17 @@
 
 use gadugi_core::Lease;
 
-use crate::aside;
 use crate::entry::Entry;
 use crate::error::GitError;
 use crate::marker::Marker;
-use crate::private::place::{Place, clear_parents};
+use crate::private::place::Place;
 use crate::private::take_over::take_over;
 use crate::worktrees::WorktreeSettings;
 
 /// Removes what was half made or half removed, quarantines, and the private git folders of worktrees that are gone. What was
 /// committed in these is imported first; if that fails they stay. The caller holds the repository's lock.
 pub(crate) fn clear(settings: &WorktreeSettings) -> Result<(), GitError> {
-    for folder in Place::half_made(settings)? {
-        aside::delete(&folder)?;
-        clear_parents(&folder)?;
-    }
+    Place::clear_half_made(settings)?;
     let markers: Vec<Marker> = Entry::all(settings.repository.common_dir())?.iter().filter_map(Entry::marker).collect();
     let mut failure = None;
     for (place, run, attempt) in Place::all(settings)? {

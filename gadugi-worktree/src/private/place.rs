@@ -49,23 +49,25 @@ impl Place {
         Ok(found)
     }
 
-    /// What making, or removing, a place has left when it was cut short.
-    pub(super) fn half_made(settings: &WorktreeSettings) -> Result<Vec<PathBuf>, GitError> {
-        let mut found = Vec::new();
+    /// Removes what making, or removing, places has left when it was cut short.
+    pub(super) fn clear_half_made(settings: &WorktreeSettings) -> Result<(), GitError> {
         for (_, run) in names(&root(settings))? {
             for (_, task) in names(&run)? {
-                found.extend(aside::leftovers(&task)?);
-                let new = names(&task)?.into_iter().filter(|(name, _)| name.starts_with(NEW));
-                for (_, folder) in new {
-                    // Whoever makes it holds its lock.
-                    let lock = File::open(folder.join(LOCK));
+                for (_, new) in names(&task)?.into_iter().filter(|(name, _)| name.starts_with(NEW)) {
+                    // Whoever makes it holds its lock. Under another name, it does not become a place any more.
+                    let lock = File::open(new.join(LOCK));
                     if lock.is_err() || lock.is_ok_and(|file| file.try_lock().is_ok()) {
-                        found.push(folder);
+                        aside::put_aside(&new).map(drop).or_else(unless_gone)?;
                     }
+                }
+                let leftovers = aside::leftovers(&task)?;
+                leftovers.iter().try_for_each(|leftover| aside::delete(leftover))?;
+                for folder in [&task, &run, &root(settings)] {
+                    remove_if_empty(folder)?;
                 }
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// The git folder that the task sees.
@@ -195,13 +197,16 @@ impl Place {
         let aside = aside::put_aside(&self.folder)?;
         drop(held);
         aside::delete(&aside)?;
-        clear_parents(&self.folder)
+        self.folder.ancestors().skip(1).take(3).try_for_each(remove_if_empty)
     }
 }
 
-/// Removes the folders above one that is gone, where they are empty.
-pub(super) fn clear_parents(folder: &Path) -> Result<(), GitError> {
-    folder.ancestors().skip(1).take(3).try_for_each(remove_if_empty)
+/// Lets an error pass for nothing that says only that something is gone already.
+fn unless_gone(error: GitError) -> Result<(), GitError> {
+    match error {
+        GitError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => Err(other),
+    }
 }
 
 /// Makes a folder that nobody else may look into, and those above it that are missing.

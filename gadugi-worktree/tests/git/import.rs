@@ -368,3 +368,36 @@ async fn eight_imports_at_once_and_several_of_one_all_succeed() {
     assert!(!all_private(ground.repo.path()).exists());
     ground.assert_sound();
 }
+
+#[tokio::test]
+async fn a_task_may_be_called_like_a_device_of_windows_and_its_branches_too() {
+    let ground = Ground::new();
+    let task = Isolated::new(&ground, "con").await;
+    let tip = task.commit(&ground, "a.txt", "a");
+    task.git(&ground, &["checkout", "-q", "-b", "aux/nul"]);
+    task.commit(&ground, "b.txt", "b");
+    for _ in 0..2 {
+        task.import(&ground).await.expect("an import");
+        assert_eq!((task.tip(&ground), kept(&ground)), (tip.clone(), vec![task.kept("aux/nul")]));
+        assert_eq!(ground.count(&task.lease).await.kept_refs, [task.kept("aux/nul")]);
+    }
+    ground.assert_sound();
+}
+
+#[tokio::test]
+async fn an_amended_commit_that_was_not_imported_yet_is_as_good_as_any_other() {
+    let ground = Ground::new();
+    let task = Isolated::new(&ground, "a").await;
+    task.commit(&ground, "a.txt", "a");
+    task.git(&ground, &["commit", "-q", "--amend", "-m", "Better"]);
+    task.import(&ground).await.expect("an import");
+    let imported = task.tip(&ground);
+    // Once it is here, it stays.
+    task.git(&ground, &["commit", "-q", "--amend", "-m", "Best"]);
+    let error = chain(&task.import(&ground).await.expect_err("it was taken over already"));
+    assert!(error.contains(&task.kept("gadugi/a")), "{error}");
+    assert_eq!(task.tip(&ground), imported);
+    task.git(&ground, &["reset", "-q", "--soft", &imported]);
+    task.import(&ground).await.expect("an import");
+    ground.assert_sound();
+}
