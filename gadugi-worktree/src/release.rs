@@ -4,6 +4,7 @@ use std::io;
 
 use gadugi_core::{
     BranchFate, BranchName, BranchRelease, KeepReason, Lease, Release, ReleaseRequest, WorktreeFate, crash_point,
+    error_chain,
 };
 use gix::ObjectId;
 use gix::bstr::ByteSlice;
@@ -82,22 +83,11 @@ fn take_over(
     match private::import(settings, lease, branch) {
         Ok(imported) => Ok(imported.apart.is_none()),
         Err(error) if request.discard => {
-            dropped.push(format!(".git: what was committed in isolation ({})", chain(&error)));
+            dropped.push(format!(".git: what was committed in isolation ({})", error_chain(&error)));
             Ok(true)
         }
         Err(error) => Err(error),
     }
-}
-
-/// An error with its sources, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text.replace('\n', " ")
 }
 
 /// Whether git's list has a worktree in the folder of a lease that was made for another attempt, or not by us.

@@ -22,7 +22,7 @@ const MOST_WORDS: usize = 4096;
 #[cfg(target_os = "linux")]
 const MOST_MEMORY: u64 = 2 * 1024 * 1024 * 1024;
 
-const SETTINGS: [&str; 13] = [
+const SETTINGS: [&str; 11] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.bigFileThreshold=16m",
@@ -35,8 +35,6 @@ const SETTINGS: [&str; 13] = [
     "pack.window=0",
     "pack.useBitmaps=false",
     "protocol.allow=never",
-    "transfer.fsckObjects=true",
-    "advice.graftFileDeprecated=false",
 ];
 
 /// Runs git in one repository, which is ours or the user's.

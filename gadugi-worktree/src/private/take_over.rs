@@ -160,7 +160,6 @@ impl Import<'_> {
 
     /// Brings these commits into the repository with all that they need.
     fn fetch(&self, news: &[ObjectId]) -> Result<(), GitError> {
-        let is_absent = news.iter().any(|id| !self.repo.has_object(id));
         let transfer = Transfer {
             common_dir: self.settings.repository.common_dir(),
             quarantine: self.place.new_quarantine(),
@@ -169,7 +168,7 @@ impl Import<'_> {
             known: &self.known(),
         };
         self.place.clear_quarantine()?;
-        let fetched = transfer.run(is_absent.then_some(&self.git));
+        let fetched = transfer.run(&self.git);
         let cleared = self.place.clear_quarantine();
         fetched.and(cleared)?;
         news.iter().try_for_each(|id| self.is_commit(*id))

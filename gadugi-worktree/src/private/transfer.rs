@@ -37,18 +37,15 @@ pub(super) struct Transfer<'a> {
 }
 
 impl Transfer<'_> {
-    /// Brings the commits, with all that they need, from a task's git folder; nothing refers to them then. Without a folder it
-    /// is only made sure that all of it is there.
-    pub(super) fn run(&self, git: Option<&Folder>) -> Result<(), GitError> {
+    /// Brings the commits, with all that they need, from a task's git folder; nothing refers to them then. What was brought by
+    /// one that was cut short may have holes, so that it does not matter whether the commits themselves are there.
+    pub(super) fn run(&self, git: &Folder) -> Result<(), GitError> {
         let deadline = Instant::now() + LIMIT;
         let make = |name: &str| Bare::make(self.quarantine.join(name), self.common_dir, self.kind, deadline);
-        let checked = make("checked")?;
-        if let Some(git) = git {
-            let unchecked = make("unchecked")?;
-            quarantine::copy(git, &unchecked)?;
-            crash_point("import-quarantined");
-            self.pack(&unchecked, &checked)?;
-        }
+        let (unchecked, checked) = (make("unchecked")?, make("checked")?);
+        quarantine::copy(git, &unchecked)?;
+        crash_point("import-quarantined");
+        self.pack(&unchecked, &checked)?;
         let input = checked.file_with(&self.revisions())?;
         checked.git().run(&["rev-list", "--objects", "--quiet", "--stdin"], input.into())?;
         move_objects(&checked.objects(), &objects_of(self.common_dir))
@@ -103,6 +100,7 @@ fn move_objects(from: &Path, to: &Path) -> Result<(), GitError> {
         }
         for file in files {
             move_file(&file, &to.join(file.file_name().unwrap_or_default()))?;
+            crash_point("import-object-moved");
         }
     }
     Ok(())
