@@ -33,13 +33,19 @@ impl Folder {
         }
     }
 
+    /// Where it is, for messages.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
+    /// Where something in it is, for messages: what a terminal would obey is left out of the name.
+    pub(super) fn at(&self, name: impl AsRef<OsStr>) -> PathBuf {
+        self.path.join(name.as_ref().to_string_lossy().replace(char::is_control, "?"))
+    }
+
     /// The folder of this name; `None` when there is nothing.
     pub(super) fn folder(&self, name: impl AsRef<OsStr>) -> Result<Option<Self>, GitError> {
-        let path = self.path.join(name.as_ref());
+        let path = self.at(name.as_ref());
         match rustix::fs::openat(&self.fd, name.as_ref(), FOLDER, Mode::empty()) {
             Ok(fd) => Ok(Some(Self { fd, path })),
             Err(Errno::NOENT) => Ok(None),
@@ -52,13 +58,13 @@ impl Folder {
         match rustix::fs::statat(&self.fd, name.as_ref(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
             Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(GitError::io("look at", &self.path.join(name.as_ref()))(error.into())),
+            Err(error) => Err(GitError::io("look at", &self.at(name.as_ref()))(error.into())),
         }
     }
 
     /// The file of this name, with its size; `None` when there is nothing.
     pub(super) fn file(&self, name: impl AsRef<OsStr>) -> Result<Option<(File, u64)>, GitError> {
-        let path = self.path.join(name.as_ref());
+        let path = self.at(name.as_ref());
         let no_file = || GitError::NotGits { path: path.clone(), what: "no file" };
         match self.kind(name.as_ref())? {
             None => return Ok(None),
@@ -77,7 +83,7 @@ impl Folder {
 
     /// What is in the file of this name, up to `most` bytes; `None` when there is nothing.
     pub(super) fn read(&self, name: impl AsRef<OsStr>, most: u64) -> Result<Option<Vec<u8>>, GitError> {
-        let path = self.path.join(name.as_ref());
+        let path = self.at(name.as_ref());
         let Some((file, size)) = self.file(name)? else { return Ok(None) };
         let mut content = Vec::new();
         if size <= most {
@@ -148,5 +154,8 @@ mod tests {
         assert!(folder.folder("gone").expect("there is none").is_none());
         assert_eq!(folder.names(5).expect("a list").len(), 5);
         assert!(matches!(folder.names(4), Err(GitError::TooMuch { .. })));
+        fs::create_dir(path.join("\u{1b}[31m")).expect("a folder");
+        let error = folder.read("\u{1b}[31m", 4).expect_err("it is a folder").to_string();
+        assert!(error.contains("/?[31m is no file"), "{error}");
     }
 }

@@ -58,7 +58,7 @@ impl Copying<'_> {
                 self.admit(&from, &name, size)?;
                 let path = to.join(&name);
                 let mut copy = File::create_new(&path).map_err(GitError::io("create", &path))?;
-                io::copy(&mut file.take(size), &mut copy).map_err(GitError::io("copy", &from.path().join(&name)))?;
+                io::copy(&mut file.take(size), &mut copy).map_err(GitError::io("copy", &from.at(&name)))?;
             }
         }
         Ok(())
@@ -79,7 +79,7 @@ impl Copying<'_> {
         self.files += 1;
         self.bytes = self.bytes.saturating_add(size);
         if self.bytes > MOST_BYTES {
-            return Err(GitError::TooMuch { path: folder.path().join(name), most: MOST_BYTES, of: "bytes of objects" });
+            return Err(GitError::TooMuch { path: folder.at(name), most: MOST_BYTES, of: "bytes of objects" });
         }
         if self.to.is_late() {
             return Err(GitError::TookTooLong { command: "index-pack".into() });

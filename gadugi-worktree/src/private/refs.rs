@@ -56,16 +56,16 @@ pub(super) fn read(git: &Folder, kind: Kind) -> Result<Found, GitError> {
     let no_reference = |path| GitError::NotGits { path, what: "no reference" };
     let mut found = BTreeMap::new();
     if let Some(packed) = git.read("packed-refs", MOST_BYTES)? {
-        found = parse_packed(&packed, kind).ok_or_else(|| no_reference(git.path().join("packed-refs")))?;
+        found = parse_packed(&packed, kind).ok_or_else(|| no_reference(git.at("packed-refs")))?;
     }
     let head = git.read("HEAD", LONGEST)?.and_then(|text| parse(&text, kind));
-    let head = head.ok_or_else(|| no_reference(git.path().join("HEAD")))?;
+    let head = head.ok_or_else(|| no_reference(git.at("HEAD")))?;
     if let Some(refs) = git.folder("refs")? {
         if let Some(heads) = refs.folder("heads")? {
             loose(&heads, BRANCHES.as_bstr(), kind, 0, &mut found)?;
         }
         if let Some(text) = refs.read("stash", LONGEST)? {
-            let stash = parse(&text, kind).ok_or_else(|| no_reference(refs.path().join("stash")))?;
+            let stash = parse(&text, kind).ok_or_else(|| no_reference(refs.at("stash")))?;
             found.insert(STASH.into(), stash);
         }
     }
@@ -116,7 +116,7 @@ fn loose(
         } else if !full.ends_with(b".lock")
             && let Some(text) = folder.read(&name, LONGEST)?
         {
-            let no_reference = || GitError::NotGits { path: folder.path().join(&name), what: "no reference" };
+            let no_reference = || GitError::NotGits { path: folder.at(&name), what: "no reference" };
             found.insert(full, parse(&text, kind).ok_or_else(no_reference)?);
         }
         if found.len() as u64 > MOST_REFERENCES {
@@ -188,7 +188,7 @@ fn stashed(git: &Folder, last: ObjectId, kind: Kind) -> Result<Vec<ObjectId>, Gi
             stash.push(id);
         }
         if stash.len() > MOST_STASHED {
-            let (path, most) = (git.path().join("logs/refs/stash"), MOST_STASHED as u64);
+            let (path, most) = (git.at("logs/refs/stash"), MOST_STASHED as u64);
             return Err(GitError::TooMuch { path, most, of: "entries" });
         }
     }
