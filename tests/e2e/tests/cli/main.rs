@@ -4,6 +4,8 @@ mod attaching;
 mod bad_input;
 mod cleaning;
 mod commands;
+#[cfg(target_os = "linux")]
+mod docker;
 mod hostile_tasks;
 #[cfg(target_os = "linux")]
 mod limits;

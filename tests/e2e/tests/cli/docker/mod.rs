@@ -1,0 +1,13 @@
+//! Runs in containers: real containers, real git, and the command line from the outside.
+
+mod absent;
+mod dock;
+mod git_inside;
+mod hostile;
+mod images;
+mod killed;
+mod leftovers;
+mod main_job;
+mod outcomes;
+mod secrets;
+mod stopping;

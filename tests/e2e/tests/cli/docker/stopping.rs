@@ -1,0 +1,100 @@
+//! Ctrl-C and `gadugi stop` of tasks in containers, and those that go on without a terminal.
+
+use rustix::process::Signal;
+
+use super::dock::{Dock, until};
+use crate::stand::Going;
+
+/// What a task has made when it is stopped.
+const HALF: &str = "echo half > half.txt\necho begun\n: > .signs/half";
+
+fn slow(dock: &Dock, name: &str) -> String {
+    dock.signed(name, "", &format!("{HALF}\nsleep 600"))
+}
+
+/// One that does not listen.
+fn deaf(dock: &Dock, name: &str) -> String {
+    dock.signed(name, "grace: 1h\n", &format!("trap '' TERM\n{HALF}\nwhile :; do sleep 0.05; done"))
+}
+
+fn half_made(dock: &Dock, task: &str) {
+    let sign = dock.worktrees().join(task).join(".signs/half");
+    until("a task is half done", || sign.exists());
+}
+
+#[track_caller]
+fn assert_stopped(dock: &Dock, tasks: &[&str]) {
+    dock.assert_clean();
+    for task in tasks {
+        assert_eq!(std::fs::read_to_string(dock.worktrees().join(task).join("half.txt")).expect("it stays"), "half\n");
+        assert_eq!(dock.outcomes()[*task], "cancelled", "{task}");
+    }
+}
+
+#[test]
+fn ctrl_c_stops_containers_and_keeps_the_work() {
+    let Some(dock) = Dock::new() else { return };
+    let run = Going::start(dock.command(&["run", &slow(&dock, "a"), &slow(&dock, "b")]));
+    half_made(&dock, "a");
+    half_made(&dock, "b");
+    run.signal(Signal::INT);
+    run.end().expect(130);
+    assert_stopped(&dock, &["a", "b"]);
+}
+
+#[test]
+fn a_second_ctrl_c_kills_a_container_that_does_not_listen() {
+    let Some(dock) = Dock::new() else { return };
+    let mut run = Going::start(dock.command(&["run", &deaf(&dock, "a")]));
+    half_made(&dock, "a");
+    run.signal(Signal::INT);
+    run.until("once more kills");
+    run.signal(Signal::INT);
+    run.end().expect(130);
+    assert_stopped(&dock, &["a"]);
+}
+
+#[test]
+fn stop_ends_one_container_or_all_of_a_run() {
+    let Some(dock) = Dock::new() else { return };
+    let run = Going::start(dock.command(&["run", &slow(&dock, "a"), &slow(&dock, "b")]));
+    half_made(&dock, "a");
+    half_made(&dock, "b");
+    dock.gadugi(&["stop", "a"]).expect(0);
+    assert_eq!(dock.containers().len(), 1, "stop returns when the task is over");
+    dock.gadugi(&["stop"]).expect(0);
+    run.end().expect(130);
+    assert_stopped(&dock, &["a", "b"]);
+}
+
+#[test]
+fn stop_ends_containers_of_a_run_that_nobody_drives() {
+    let Some(dock) = Dock::new() else { return };
+    let files = [slow(&dock, "a"), deaf(&dock, "b"), dock.scripted("c", "needs: [a]\n", "true")];
+    dock.killed(Going::start(dock.command(&["run", &files[0], &files[1], &files[2]])), &["a", "b"]);
+    half_made(&dock, "a");
+    half_made(&dock, "b");
+    dock.gadugi(&["clean", "--all", "--discard"]).expect(0).says(&["is not over", "left alone"]);
+    assert_eq!(dock.containers().len(), 2, "what nobody drives is nobody's to clean");
+    dock.gadugi(&["stop", "--now", "a"]).expect(0).says(&["a: stopped", "gadugi resume"]);
+    dock.gadugi(&["stop", "--now"]).expect(0).says(&["a: cancelled", "b: cancelled", "c: cancelled"]);
+    assert_stopped(&dock, &["a", "b"]);
+    dock.gadugi(&["resume"]).expect(130).says(&["it was stopped"]);
+}
+
+#[test]
+fn a_run_in_containers_goes_on_in_the_background_and_can_be_looked_at() {
+    let Some(dock) = Dock::new() else { return };
+    let file = dock.gated("a", "", "echo 'and on'");
+    let answer = dock.gadugi(&["run", "--detach", &file]).expect(0).says(&["gadugi attach"]);
+    dock.begun("a");
+    let mut attach = Going::start(dock.command(&["attach", answer.out.trim_end()]));
+    attach.until("started");
+    let mut logs = Going::start(dock.command(&["logs", "-f", "a"]));
+    dock.open("a");
+    assert_eq!(logs.next_line(), "and on\n");
+    logs.end().expect(0);
+    attach.end().expect(0);
+    assert_eq!(dock.outcomes()["a"], "succeeded");
+    dock.assert_clean();
+}
