@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use gadugi_core::{KeepReason, Lease, Release, WorktreeFate, Worktrees};
+use gadugi_core::{KeepReason, Lease, WorktreeFate, Worktrees};
 use gadugi_worktree::GitWorktrees;
 
-use crate::ground::{DELETE, DISCARD, Ground, KEEP, branch, chain, worktrees_of, write};
+use crate::ground::{Ground, KEEP, branch, chain, worktrees_of, write};
 use crate::isolated::{Isolated, Untouched, all_private, kept};
 use crate::process;
 
@@ -174,48 +174,6 @@ async fn packed_references_and_packed_objects_are_taken_over() {
     assert!(kept(&ground).is_empty());
 }
 
-async fn assert_apart(ground: &Ground, task: &Isolated, tip: &str, says: &str) {
-    let (here, name) = (task.tip(ground), task.kept("gadugi/a"));
-    for _ in 0..2 {
-        let error = chain(&task.import(ground).await.expect_err("it cannot be on the branch"));
-        assert!(error.contains(says) && error.contains(&name), "{error}");
-        assert_eq!((task.tip(ground), kept(ground)), (here.clone(), vec![name.clone()]));
-        assert_eq!(ground.repo.git(&["rev-parse", &name]), tip);
-        task.assert_nothing_begun();
-    }
-    let release = ground.release(&task.lease, DELETE).await;
-    let WorktreeFate::Kept(reasons) = release.worktree else { panic!("{release:?}") };
-    assert!(reasons.contains(&KeepReason::HeadElsewhere), "{reasons:?}");
-    let release = ground.release(&task.lease, DISCARD).await;
-    assert_eq!((release.worktree, release.dropped), (WorktreeFate::Removed, vec![]));
-    assert_eq!(ground.repo.git(&["rev-parse", &name]), tip);
-    assert!(!all_private(ground.repo.path()).exists());
-    ground.assert_sound();
-}
-
-#[tokio::test]
-async fn a_branch_whose_start_was_rewritten_is_kept_apart_and_stays_here_as_it_is() {
-    let ground = Ground::new();
-    ground.repo.commit_file("second.txt", "second");
-    let ground = Ground::on(ground.repo);
-    let task = Isolated::new(&ground, "a").await;
-    write(&task.lease, "a.txt", "a");
-    task.git(&ground, &["add", "."]);
-    task.git(&ground, &["commit", "-q", "--amend", "-m", "Amended"]);
-    let tip = task.git(&ground, &["rev-parse", "HEAD"]);
-    assert_apart(&ground, &task, &tip, "does not contain its start").await;
-}
-
-#[tokio::test]
-async fn a_branch_that_was_moved_here_meanwhile_is_not_moved_again() {
-    let ground = Ground::new();
-    let task = Isolated::new(&ground, "a").await;
-    let tip = task.commit(&ground, "a.txt", "a");
-    let other = ground.repo.git(&["commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "Of somebody else"]);
-    ground.repo.git(&["update-ref", "refs/heads/gadugi/a", &other]);
-    assert_apart(&ground, &task, &tip, "was moved here").await;
-}
-
 #[tokio::test]
 async fn a_task_that_has_deleted_its_branch_has_nothing_for_it() {
     let ground = Ground::new();
@@ -229,109 +187,6 @@ async fn a_task_that_has_deleted_its_branch_has_nothing_for_it() {
     assert_eq!(ground.repo.git(&["rev-parse", &task.kept("new")]), tip);
     assert_eq!(task.tip(&ground), task.base());
     ground.assert_sound();
-}
-
-#[tokio::test]
-async fn a_release_imports_first_and_a_dry_one_changes_nothing() {
-    let ground = Ground::new();
-    let task = Isolated::new(&ground, "a").await;
-    let tip = task.commit(&ground, "a.txt", "a");
-    let dry = gadugi_core::ReleaseRequest { dry_run: true, ..KEEP };
-    ground.release(&task.lease, dry).await;
-    assert_eq!(task.tip(&ground), task.base());
-    assert!(task.git.exists());
-    assert_eq!(ground.release(&task.lease, KEEP).await.worktree, WorktreeFate::Removed);
-    assert_eq!(task.tip(&ground), tip);
-    assert!(!all_private(ground.repo.path()).exists());
-    ground.assert_sound();
-}
-
-#[tokio::test]
-async fn a_release_after_the_folder_was_removed_by_hand_imports_too() {
-    let ground = Ground::new();
-    let task = Isolated::new(&ground, "a").await;
-    let tip = task.commit(&ground, "a.txt", "a");
-    fs::remove_dir_all(&task.lease.path).expect("the folder goes");
-    assert_eq!(ground.release(&task.lease, KEEP).await.worktree, WorktreeFate::Absent);
-    assert_eq!(task.tip(&ground), tip);
-    assert!(!all_private(ground.repo.path()).exists());
-}
-
-#[tokio::test]
-async fn what_cannot_be_imported_keeps_the_worktree_until_it_is_discarded_by_name() {
-    let ground = Ground::new();
-    let task = Isolated::new(&ground, "a").await;
-    task.commit(&ground, "a.txt", "a");
-    fs::remove_dir_all(task.git.join("objects")).expect("the objects go");
-    let error = chain(&task.import(&ground).await.expect_err("nothing is there"));
-    assert!(error.contains("git pack-objects"), "{error}");
-    ground.worktrees.release(&task.lease, DELETE).await.expect_err("it is not imported");
-    assert!(task.lease.path.join("a.txt").exists() && task.git.exists());
-    let Release { worktree, dropped, .. } = ground.release(&task.lease, DISCARD).await;
-    assert_eq!(worktree, WorktreeFate::Removed);
-    assert!(matches!(&dropped[..], [one] if one.starts_with(".git: ")), "{dropped:?}");
-    assert!(!all_private(ground.repo.path()).exists());
-    let trash = ground.repo.git(&["for-each-ref", "--format=%(refname)", "refs/gadugi/trash"]);
-    assert!(ground.repo.git(&["show", &format!("{trash}:a.txt")]).contains('a'));
-}
-
-#[tokio::test]
-async fn an_operation_that_is_not_finished_in_isolation_keeps_the_worktree_and_is_not_committed() {
-    let ground = Ground::new();
-    let task = Isolated::new(&ground, "a").await;
-    task.commit(&ground, "a.txt", "ours");
-    task.git(&ground, &["checkout", "-q", "-b", "topic", task.base()]);
-    task.commit(&ground, "a.txt", "theirs");
-    task.git(&ground, &["checkout", "-q", "gadugi/a"]);
-    assert!(!task.try_git(&ground, &["merge", "-q", "topic"]).status.success());
-    task.import(&ground).await.expect("an import");
-    let work = ground.commit(&task.lease).await;
-    assert_eq!((work.commits, work.uncommitted), (1, 1));
-    let WorktreeFate::Kept(reasons) = ground.release(&task.lease, KEEP).await.worktree else { panic!("it is kept") };
-    assert!(reasons.contains(&KeepReason::OperationInProgress { operation: "a merge".into() }), "{reasons:?}");
-}
-
-#[tokio::test]
-async fn private_folders_of_worktrees_that_are_gone_are_pruned_and_what_is_in_them_is_kept() {
-    let ground = Ground::new();
-    let (idle, busy, live) = (
-        Isolated::new(&ground, "idle").await,
-        Isolated::new(&ground, "busy").await,
-        Isolated::new(&ground, "live").await,
-    );
-    let tip = busy.commit(&ground, "b.txt", "b");
-    busy.git(&ground, &["checkout", "-q", "-b", "topic"]);
-    let topic = busy.commit(&ground, "c.txt", "c");
-    live.commit(&ground, "d.txt", "d");
-    for task in [&idle, &busy] {
-        ground.repo.git(&["worktree", "remove", "--force", &task.lease.path.to_string_lossy()]);
-    }
-    let half = all_private(ground.repo.path()).join("20261122-083355-k7q/other/.new-1-7-1/git");
-    fs::create_dir_all(&half).expect("a half-made folder");
-    fs::create_dir_all(live.git.join("../quarantine/objects")).expect("a quarantine");
-    ground.worktrees.prune(true).await.expect("a list");
-    assert!(half.exists() && busy.git.exists());
-    ground.worktrees.prune(false).await.expect("a list");
-    assert!(!half.join("../..").exists() && !idle.git.exists() && !busy.git.exists() && live.git.exists());
-    live.assert_nothing_begun();
-    assert_eq!(busy.tip(&ground), tip);
-    assert_eq!(ground.repo.git(&["rev-parse", &busy.kept("topic")]), topic);
-    assert_eq!(live.tip(&ground), live.base());
-    ground.assert_sound();
-}
-
-#[tokio::test]
-async fn prune_leaves_what_it_cannot_import() {
-    let ground = Ground::new();
-    let task = Isolated::new(&ground, "a").await;
-    task.commit(&ground, "a.txt", "a");
-    fs::remove_dir_all(task.git.join("objects")).expect("the objects go");
-    ground.repo.git(&["worktree", "remove", "--force", &task.lease.path.to_string_lossy()]);
-    ground.worktrees.prune(false).await.expect_err("it cannot be imported");
-    assert!(task.git.exists());
-    let release = ground.release(&task.lease, DISCARD).await;
-    assert_eq!((release.worktree, release.dropped.len()), (WorktreeFate::Absent, 1));
-    assert!(!task.git.exists());
 }
 
 async fn import(worktrees: GitWorktrees, lease: Lease) {

@@ -2,14 +2,17 @@
 
 mod again;
 mod aside;
+mod attack;
 mod create;
 mod discover;
 mod ground;
 mod hostile;
+mod hostile_objects;
 mod import;
 mod isolate;
 mod isolated;
 mod isolated_killed;
+mod isolated_release;
 mod killed;
 mod like_git;
 mod needs;
