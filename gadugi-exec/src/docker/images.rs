@@ -88,7 +88,11 @@ impl DockerExecutor {
         let body = bollard::body_full(packed.into());
         let mut steps = std::pin::pin!(daemon.client.build_image(request.build(), None, Some(body)));
         while let Some(step) = steps.next().await {
-            let step = step.map_err(DockerFault::request("build the image"))?;
+            let step = step.map_err(|error| match error {
+                // What the build itself has said, and not how that came here.
+                bollard::errors::Error::DockerStreamError { error: said } => DockerFault::Build { said },
+                error => DockerFault::request("build the image")(error),
+            })?;
             if let Some(text) = step.stream {
                 line(&text);
             }
