@@ -111,22 +111,23 @@ impl Container {
         }
     }
 
-    /// Sends a signal to its first process. One that has ended hears nothing, and that is no error.
-    pub(super) async fn signal(&self, name: &str) -> Result<(), DockerFault> {
+    /// Sends a signal to its first process. One that has ended hears nothing; `false` says so.
+    pub(super) async fn signal(&self, name: &str) -> Result<bool, DockerFault> {
         let options = KillContainerOptionsBuilder::new().signal(name).build();
         match self.client.kill_container(self.id(), Some(options)).await {
             Err(error) if !is_over(&error) => Err(DockerFault::request("signal its container")(error)),
-            _ => Ok(()),
+            signalled => Ok(signalled.is_ok()),
         }
     }
 
     /// Lets the daemon stop it: SIGTERM, so many seconds, SIGKILL. It goes on with that when this process has ended.
-    pub(super) async fn stop(&self, seconds: i32) -> Result<(), DockerFault> {
+    /// `false` says that it had ended before.
+    pub(super) async fn stop(&self, seconds: i32) -> Result<bool, DockerFault> {
         let client = self.client.clone().with_timeout(FOREVER);
         let options = StopContainerOptionsBuilder::new().t(seconds).build();
         match client.stop_container(self.id(), Some(options)).await {
             Err(error) if !is_over(&error) => Err(DockerFault::request("stop its container")(error)),
-            _ => Ok(()),
+            stopped => Ok(stopped.is_ok()),
         }
     }
 

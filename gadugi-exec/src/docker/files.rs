@@ -55,6 +55,10 @@ impl CommandFiles {
         self.named("exit.json")
     }
 
+    fn stop_path(&self) -> PathBuf {
+        self.named("stop")
+    }
+
     /// Writes what the container is shown. It may read it as whatever user it runs: nobody else comes into the folder
     /// above. Says whether there is anything.
     pub(super) fn show(&self, request: &ExecRequest) -> Result<bool, DockerFault> {
@@ -103,6 +107,24 @@ impl CommandFiles {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(DockerFault::file(path)(error)),
             _ => Ok(()),
         }
+    }
+
+    /// Notes that the command is asked to stop; `false` when that was noted before. It outlives whoever asks.
+    pub(super) fn note_stop(&self) -> io::Result<bool> {
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.stop_path()) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            noted => noted.map(|_| true),
+        }
+    }
+
+    /// Takes the note back, of a stop that came too late.
+    pub(super) fn forget_stop(&self) {
+        fs::remove_file(self.stop_path()).ok();
+    }
+
+    /// Whether the command was asked to stop.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop_path().exists()
     }
 
     /// How the command ended, where that is known.

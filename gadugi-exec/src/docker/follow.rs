@@ -54,6 +54,7 @@ pub(super) async fn follow(container: Arc<Container>, attached: Option<OutputStr
                 None => super::record::Status::Code { code },
             };
             let record = EndRecord::new(&container.record, status, took, output).used(*usage.borrow());
+            let record = record.stopped(container.files.is_stopped());
             conclude(&container, &record).await;
             Ok(record.end())
         }

@@ -65,6 +65,9 @@ pub(super) struct EndRecord {
     pub(super) dropped_bytes: u64,
     pub(super) cpu_seconds: Option<f64>,
     pub(super) peak_memory_bytes: Option<u64>,
+    /// Whether it was asked to stop before.
+    #[serde(default)]
+    pub(super) stopped: bool,
 }
 
 /// How a command ended.
@@ -90,7 +93,13 @@ impl EndRecord {
             dropped_bytes: output.dropped,
             cpu_seconds: None,
             peak_memory_bytes: None,
+            stopped: false,
         }
+    }
+
+    pub(super) fn stopped(mut self, stopped: bool) -> Self {
+        self.stopped = stopped;
+        self
     }
 
     pub(super) fn used(mut self, usage: ExecUsage) -> Self {
@@ -108,6 +117,7 @@ impl EndRecord {
         };
         let mut end = ExecEnd::new(status, seconds(self.took_seconds));
         end.output = OutputSummary { bytes: self.output_bytes, dropped: self.dropped_bytes, leaked: false };
+        end.stopped = self.stopped;
         end.usage = ExecUsage { cpu: self.cpu_seconds.map(seconds), peak_memory: self.peak_memory_bytes };
         end
     }

@@ -114,8 +114,14 @@ impl RunningTask for DockerTask {
     /// process, while it lives, exactly.
     async fn stop(&self, grace: Duration) -> Result<(), ExecError> {
         let Some(container) = self.running().cloned() else { return Ok(()) };
+        // Whoever keeps its end, perhaps another process, knows by this where that comes from. It is stopped in any case.
+        let is_first = container.files.note_stop().unwrap_or(false);
         if grace.is_zero() {
-            container.signal("SIGKILL").await.map_err(|fault| self.lost(fault))?;
+            let heard = container.signal("SIGKILL").await;
+            if is_first && !matches!(heard, Ok(true)) {
+                container.files.forget_stop();
+            }
+            heard.map_err(|fault| self.lost(fault))?;
             // Who is told that it was killed finds nothing of it.
             drop(timeout(LONGEST_KILL, self.wait()).await);
             return Ok(());
@@ -123,7 +129,13 @@ impl RunningTask for DockerTask {
         if !self.asked.swap(true, Ordering::Relaxed) {
             let seconds = i32::try_from(grace.as_secs_f64().ceil() as u64).unwrap_or(i32::MAX);
             let stopped = Arc::clone(&container);
-            let mut stopping = tokio::spawn(async move { stopped.stop(seconds).await });
+            let mut stopping = tokio::spawn(async move {
+                let heard = stopped.stop(seconds).await;
+                if is_first && !matches!(heard, Ok(true)) {
+                    stopped.files.forget_stop();
+                }
+                heard
+            });
             if let Ok(Ok(Err(fault))) = timeout(REFUSAL.min(grace), &mut stopping).await {
                 self.asked.store(false, Ordering::Relaxed);
                 return Err(self.lost(fault));
