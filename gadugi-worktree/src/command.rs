@@ -29,6 +29,21 @@ const OF_ANOTHER_REPOSITORY: [&str; 13] = [
     "GIT_WORK_TREE",
 ];
 
+/// Git, which hears of no other repository by its environment, and of no other configuration than these sources. It
+/// finds itself and its own parts where this process does.
+pub(crate) fn git(sources: ConfigSources) -> Command {
+    let mut command = Command::new("git");
+    for name in OF_ANOTHER_REPOSITORY {
+        command.env_remove(name);
+    }
+    if sources == ConfigSources::RepositoryOnly {
+        command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
+        command.env_remove("GIT_CONFIG_COUNT").env_remove("GIT_CONFIG_PARAMETERS");
+    }
+    command.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
+    command
+}
+
 /// Runs `git worktree add` with a new branch. Blocks. When it fails, part of the worktree may be there. It stays
 /// locked as one that is in the making, also after its hooks have run. Git goes on when this process is killed, and holds
 /// the lock for as long.
@@ -40,17 +55,7 @@ pub(crate) fn add_worktree(
     branch: &BranchName,
     start: ObjectId,
 ) -> Result<(), GitError> {
-    let mut command = Command::new("git");
-    for name in OF_ANOTHER_REPOSITORY {
-        command.env_remove(name);
-    }
-    if sources == ConfigSources::RepositoryOnly {
-        command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
-        command.env_remove("GIT_CONFIG_COUNT").env_remove("GIT_CONFIG_PARAMETERS");
-    }
-    let output = command
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .env("LC_ALL", "C")
+    let output = git(sources)
         .stdin(lock.share()?)
         // The folder that this process is in may be gone. Named so, git does not ask again whose repository it is: a
         // user who trusts its work tree would have to name the folder of its files too.

@@ -11,7 +11,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::command::git;
 use crate::error::GitError;
+use crate::open::ConfigSources;
 
 /// How long one import may take.
 pub(super) const LIMIT: Duration = Duration::from_secs(10 * 60);
@@ -50,13 +52,12 @@ impl Git {
 
     /// Starts a subcommand.
     pub(super) fn start(&self, args: &[&str], stdin: Stdio, stdout: Stdio) -> Result<Running, GitError> {
-        let mut command = Command::new("git");
-        command.env_clear();
-        // Where git and its own parts are found is the one thing that is taken from whoever started this process.
-        command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-        command.env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0").env("GIT_OPTIONAL_LOCKS", "0");
-        command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
-        command.env("GIT_ATTR_NOSYSTEM", "1").env("GIT_NO_REPLACE_OBJECTS", "1").env("GIT_NO_LAZY_FETCH", "1");
+        let mut command = git(ConfigSources::RepositoryOnly);
+        command
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            .env("GIT_ATTR_NOSYSTEM", "1")
+            .env("GIT_NO_REPLACE_OBJECTS", "1")
+            .env("GIT_NO_LAZY_FETCH", "1");
         for setting in SETTINGS {
             command.args(["-c", setting]);
         }

@@ -25,4 +25,6 @@ pub(crate) enum Name {
     Overhead,
     /// A thousand tasks without worktrees: time and memory
     Thousand,
+    /// A container for each task, beside `docker run --rm`
+    Containers,
 }

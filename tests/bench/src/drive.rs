@@ -7,7 +7,7 @@ use clap::{Parser, ValueEnum};
 use gadugi_core::error_chain;
 
 use crate::args::{Args, Name};
-use crate::bench::{Effort, overhead, speedup, thousand};
+use crate::bench::{Effort, containers, overhead, speedup, thousand};
 use crate::error::BenchError;
 use crate::{machine, scratch};
 
@@ -32,6 +32,7 @@ fn drive(args: &Args, out: &mut dyn Write) -> Result<(), BenchError> {
             Name::Speedup => speedup::measure(&effort, out)?,
             Name::Overhead => overhead::measure(&effort, out)?,
             Name::Thousand => thousand::measure(&effort, out)?,
+            Name::Containers => containers::measure(&effort, out)?,
         }
         writeln!(out, "load average after it: {}\n", machine::load())?;
     }

@@ -32,6 +32,8 @@ pub(crate) enum BenchError {
     Worktree(#[from] WorktreeError),
     #[error("a worktree was not removed")]
     WorktreeKept,
+    #[error("the Docker daemon failed")]
+    Docker(#[from] bollard::errors::Error),
     #[error("the registry failed")]
     Registry(#[from] RegistryError),
     #[error("the run failed")]

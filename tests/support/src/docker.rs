@@ -102,14 +102,12 @@ pub struct ToolsImage {
 
 impl ToolsImage {
     fn of(docker: &Docker) -> Self {
-        let at = docker
-            .host
-            .as_deref()
-            .map_or(0, |host| host.bytes().fold(1_u32, |sum, byte| sum * 31 % 65_521 + u32::from(byte)));
-        let name = format!("gadugi-test/tools:{at}");
         // In the folder of the build: not in that of a test, which may end sooner than others that use the image.
         let program = std::env::current_exe().expect("a test knows its program");
         let folder = program.parent().and_then(Path::parent).expect("a test lies in the folder of the build");
+        let place = format!("{} {}", docker.host.as_deref().unwrap_or_default(), folder.display());
+        let at = place.bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
+        let name = format!("gadugi-test/tools:{at}");
         let open = |name: String| File::options().create(true).append(true).open(folder.join(name)).expect("a lock");
         let lock = open(format!("gadugi-test-image-{at}.lock"));
         let making = open(format!("gadugi-test-image-{at}-making.lock"));
