@@ -10,3 +10,4 @@ mod images;
 mod running;
 mod scene;
 mod secrets;
+mod transports;
