@@ -26,7 +26,8 @@ mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use gadugi_core::{
@@ -34,8 +35,9 @@ use gadugi_core::{
     TaskSpec, Unusable,
 };
 use tokio::sync::{OnceCell, Semaphore, oneshot};
+use tokio::time::Instant;
 
-use self::daemon::Daemon;
+use self::daemon::{Daemon, Unreachable};
 pub use self::endpoint::{Endpoint, EndpointError};
 pub use self::fault::DockerFault;
 pub use self::images::{BuildOptions, PullProgress};
@@ -45,6 +47,9 @@ use self::task::DockerTask;
 
 /// Its name in the registry.
 const NAME: &str = "docker";
+
+/// How long one that does not answer is not asked again, so that it is waited for once, however many tasks are asked about.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Runs each command in a container of its own.
 ///
@@ -81,6 +86,8 @@ pub struct DockerExecutor {
 struct Shared {
     settings: DockerSettings,
     daemon: OnceCell<Arc<Daemon>>,
+    /// When it was last waited for in vain.
+    silent: Mutex<Option<Instant>>,
     starts: Semaphore,
     programs: Programs,
 }
@@ -90,7 +97,8 @@ impl DockerExecutor {
     #[must_use]
     pub fn new(settings: DockerSettings) -> Self {
         let starts = Semaphore::new(settings.starts_at_once.max(1));
-        Self { shared: Arc::new(Shared { settings, daemon: OnceCell::new(), starts, programs: Programs::default() }) }
+        let (daemon, silent) = (OnceCell::new(), Mutex::new(None));
+        Self { shared: Arc::new(Shared { settings, daemon, silent, starts, programs: Programs::default() }) }
     }
 }
 
@@ -103,8 +111,18 @@ impl std::fmt::Debug for DockerExecutor {
 impl Shared {
     /// The daemon, which is greeted once.
     async fn daemon(&self) -> Result<Arc<Daemon>, Unusable> {
-        let greet = async { Daemon::greet(&self.settings.endpoint).await.map(Arc::new) };
-        let daemon = self.daemon.get_or_try_init(|| greet).await;
+        let greet = || async {
+            let silent = *self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+            if silent.is_some_and(|silent| silent.elapsed() < SILENCE) {
+                return Err(Unreachable::Silent);
+            }
+            let greeted = Daemon::greet(&self.settings.endpoint).await;
+            if matches!(greeted, Err(Unreachable::Silent)) {
+                *self.silent.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            }
+            greeted.map(Arc::new)
+        };
+        let daemon = self.daemon.get_or_try_init(greet).await;
         daemon.map(Arc::clone).map_err(|unreachable| unreachable.into_unusable(&self.settings.endpoint))
     }
 }
