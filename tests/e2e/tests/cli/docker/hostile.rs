@@ -73,9 +73,11 @@ fn nothing_that_a_task_leaves_in_its_git_folder_or_its_worktree_runs_on_the_host
         &format!("{env}retries: 1\nretry_delay: 0s\nretry_from: previous\n"),
         &format!("[ \"$GADUGI_ATTEMPT\" = 1 ] || exit 8\n{}\nexit 7", traps("twice")),
     );
-    let later = dock.scripted("later", "needs: [once]\n", "git log --format=%s > log.txt\ncat text.md");
+    // And one that begins with a merge by gadugi of what is trapped and something else.
+    let other = dock.scripted("other", "", "echo other > other.md");
+    let later = dock.scripted("later", "needs: [once, other]\n", "cat text.md other.md > both.md");
     let before = dock.repo.fingerprint();
-    let answer = dock.gadugi(&["run", &once, &twice, &later]);
+    let answer = dock.gadugi(&["run", &once, &twice, &other, &later]);
     assert_eq!(answer.code, Some(1), "{}\n{}", answer.out, answer.err);
     let unharmed = |after: &str| {
         let sprung = std::fs::read_to_string(&canary).unwrap_or_default();
@@ -109,8 +111,12 @@ fn nothing_that_a_task_leaves_in_its_git_folder_or_its_worktree_runs_on_the_host
     assert!(subjects.contains("With a repository in it"), "{subjects}");
     assert_eq!(dock.repo.git(&["show", "gadugi/once:text.md"]), "text");
     assert_eq!(dock.repo.git(&["tag"]), "", "tags of a task stay with it");
-    let detached = dock.repo.git(&["log", "--all", "--format=%s"]);
-    assert!(!detached.is_empty());
+    assert_eq!(dock.repo.git(&["show", "gadugi/later:both.md"]), "text\nother");
+    // They are no blanks: a git that looks for a repository where the task has been does run them.
+    let nested = dock.worktrees().join("twice/nested");
+    dock.repo.try_git_in(&nested, &["status"]);
+    assert!(canary.exists(), "the traps do not work");
+    std::fs::remove_file(&canary).expect("it is there");
     dock.gadugi(&["clean", "--all"]);
     unharmed("gadugi clean");
     dock.gadugi(&["clean", "--all", "--discard"]);

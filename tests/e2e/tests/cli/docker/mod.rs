@@ -10,4 +10,5 @@ mod leftovers;
 mod main_job;
 mod outcomes;
 mod secrets;
+mod slow_daemon;
 mod stopping;
