@@ -143,8 +143,8 @@ impl Parts<'_> {
         let common = "rw,exec,nosuid,nodev";
         let shared = self.settings.confinement.tmpfs.iter().map(|path| (path.clone(), format!("{common},mode=1777")));
         let home = match user {
-            Some(Owner { uid, gid }) => format!("{common},mode=0700,uid={uid},gid={gid}"),
-            None => format!("{common},mode=1777"),
+            Some(Owner { uid, gid }) if !self.daemon.is_podman => format!("{common},mode=0700,uid={uid},gid={gid}"),
+            _ => format!("{common},mode=1777"),
         };
         shared.chain([(HOME.to_owned(), home)]).collect()
     }

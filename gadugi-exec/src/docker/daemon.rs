@@ -28,6 +28,8 @@ pub(super) struct Daemon {
     pub(super) processors: f64,
     /// How the users in containers are others outside.
     pub(super) users: Users,
+    /// Whether it is Podman, whose folders in memory have no owners.
+    pub(super) is_podman: bool,
     /// Whether it can keep output byte for byte that nobody reads at once.
     pub(super) exact_logs: bool,
 }
@@ -78,6 +80,7 @@ impl Daemon {
         let id = if is_podman { info.name.as_ref().map(|name| format!("podman-{name}")) } else { info.id.clone() };
         Ok(Self {
             users: users(&info, is_podman),
+            is_podman,
             exact_logs: logs.is_some_and(|drivers| drivers.iter().any(|driver| driver == "local")),
             id: id.unwrap_or_default().replace(char::is_whitespace, "-"),
             processors: info.ncpu.unwrap_or_default() as f64,
