@@ -2,6 +2,9 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+
+use gadugi_core::{Executor, Program, TaskSpec};
 
 use super::{Context, tasks};
 use crate::compose::{self, Site};
@@ -127,6 +130,7 @@ async fn executors(context: &Context, site: Option<&Site>, config: &Config) -> V
             Err(unusable) => finding(&subject, Health::Limited, unusable.reason, unusable.remedy),
         });
     }
+    findings.extend(image(config, &executors).await);
     let (supervision, better) = compose::supervision();
     let health = if better.is_some() { Health::Limited } else { Health::Good };
     findings.push(finding("supervision", health, supervision, better.unwrap_or_default()));
@@ -135,6 +139,19 @@ async fn executors(context: &Context, site: Option<&Site>, config: &Config) -> V
         findings.push(finding("isolation", Health::Limited, text, "run only tasks that you would run yourself"));
     }
     findings
+}
+
+/// Whether the configured image is there, where it is of use.
+async fn image(config: &Config, executors: &[Arc<dyn Executor>]) -> Option<Finding> {
+    let image = config.image.as_ref()?;
+    let executor = executors.iter().find(|executor| executor.capabilities().images)?;
+    executor.probe().await.ok()?;
+    let mut task = TaskSpec::new("doctor".parse().ok()?, Program::Script(String::new()));
+    task.resources.image = Some(image.clone());
+    Some(match executor.accepts(&task).await {
+        Ok(()) => finding("image", Health::Good, format!("{image} is there"), ""),
+        Err(unusable) => finding("image", Health::Limited, unusable.reason, unusable.remedy),
+    })
 }
 
 fn agents(context: &Context, config: &Config) -> Vec<Finding> {

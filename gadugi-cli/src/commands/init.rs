@@ -14,13 +14,18 @@ pub(super) fn init(context: &Context, args: &InitArgs) -> Result<Code, Failure> 
     let site = Site::open(&context.surroundings)?;
     let config = site.config_file(context.named_config().as_deref());
     let image = args.docker.then(|| image_name(&site.name()));
-    let mut files = vec![(config.clone(), template(image.as_deref()))];
+    let mut files = Vec::new();
+    // Whoever has settings already wants the Dockerfile beside them.
+    let keeps_config = args.docker && !args.force && is_there(&config);
+    if !keeps_config {
+        files.push((config.clone(), template(image.as_deref())));
+    }
     if args.docker {
         files.push((site.work_tree().join(DOCKERFILE), DOCKERFILE_TEMPLATE.to_owned()));
     }
     if !args.force {
         let there: Vec<PathBuf> = files.iter().map(|(path, _)| path).filter(|path| is_there(path)).cloned().collect();
-        if let Some(failure) = exist(&there, &config, image.as_deref()) {
+        if let Some(failure) = exist(&there) {
             return Err(failure);
         }
     }
@@ -30,6 +35,10 @@ pub(super) fn init(context: &Context, args: &InitArgs) -> Result<Code, Failure> 
         context.terminal.say(&format!("wrote {}", path.display()));
     }
     if let Some(image) = image {
+        if keeps_config {
+            let config = config.display();
+            context.terminal.say(&format!("kept {config}: unless it names an image, add at its top: image = \"{image}\""));
+        }
         context.terminal.say(&format!("next: look at {DOCKERFILE}, then `gadugi image build` makes the image {image}"));
     }
     Ok(Code::Success)
@@ -41,17 +50,14 @@ fn is_there(path: &Path) -> bool {
 }
 
 /// Why nothing is written, if files are there that would be replaced.
-fn exist(there: &[PathBuf], config: &Path, image: Option<&str>) -> Option<Failure> {
+fn exist(there: &[PathBuf]) -> Option<Failure> {
     let names: Vec<String> = there.iter().map(|path| path.display().to_string()).collect();
     let (exist, it) = match names.len() {
         0 => return None,
         1 => ("exists", "it"),
         _ => ("exist", "them"),
     };
-    let mut hint = format!("--force replaces {it}");
-    if let Some(image) = image.filter(|_| there.iter().any(|path| path == config)) {
-        hint.push_str(&format!("\nto keep it, add this line at its top by hand: image = \"{image}\""));
-    }
+    let hint = format!("--force replaces {it}");
     Some(Failure::usage(format!("{} {exist}; nothing was written", names.join(" and "))).hint(hint))
 }
 

@@ -16,7 +16,7 @@ fn init_writes_a_file_that_works_and_never_over_one_that_is_there() {
 }
 
 #[test]
-fn init_writes_a_dockerfile_too_or_nothing_at_all() {
+fn init_writes_a_dockerfile_too_and_over_nothing_that_is_there() {
     let stand = Stand::new();
     let (config, dockerfile) = ("gadugi.toml", ".gadugi/Dockerfile");
     let path = |name: &str| stand.repo.path().join(name);
@@ -29,10 +29,10 @@ fn init_writes_a_dockerfile_too_or_nothing_at_all() {
 
     stand.repo.write(config, "jobs = 2\n");
     stand.repo.write(dockerfile, "FROM mine\n");
-    stand.gadugi(&["init", "--docker"]).expect(2).says(&[config, dockerfile, "--force", line]);
+    stand.gadugi(&["init", "--docker"]).expect(2).says(&[dockerfile, "--force"]);
     std::fs::remove_file(path(dockerfile)).expect("it goes");
-    stand.gadugi(&["init", "--docker"]).expect(2).says(&["gadugi.toml exists", "--force", line]);
-    assert_eq!((text(config).as_str(), path(dockerfile).exists()), ("jobs = 2\n", false));
+    stand.gadugi(&["init", "--docker"]).expect(0).says(&["kept ", "gadugi.toml", line, dockerfile]);
+    assert_eq!((text(config).as_str(), path(dockerfile).exists()), ("jobs = 2\n", true));
     std::fs::remove_file(path(config)).expect("it goes");
     stand.repo.write(dockerfile, "FROM mine\n");
     let answer = stand.gadugi(&["init", "--docker"]).expect(2).says(&["Dockerfile exists", "--force"]);
