@@ -69,3 +69,22 @@ fn a_later_run_removes_what_an_earlier_one_has_left() {
     later.end().expect(0);
     dock.assert_clean();
 }
+
+#[test]
+fn clean_takes_what_a_failed_task_has_left_only_once_it_is_kept_elsewhere() {
+    let Some(dock) = Dock::new() else { return };
+    let script = "echo one > one.txt\ngit add .\ngit commit -q -m One\necho two > two.txt\nexit 3";
+    dock.gadugi(&["run", &dock.scripted("a", "", script)]).expect(1);
+    let private = dock.repo.path().join(".git/gadugi/git");
+    let tip = dock.repo.git(&["rev-parse", "gadugi/a"]);
+    assert_eq!(dock.repo.git(&["log", "--format=%s", "main..gadugi/a"]), "One", "commits are taken over in any case");
+    let kept = dock.gadugi(&["clean"]).expect(0).out;
+    assert!(kept.contains("uncommitted"), "{kept}");
+    assert_eq!(std::fs::read_to_string(dock.worktrees().join("a/two.txt")).expect("it stays"), "two\n");
+    let status = dock.repo.git_in(&dock.worktrees().join("a"), &["status", "--porcelain"]);
+    assert_eq!(status, "?? two.txt", "the worktree goes on where the task has left it");
+    dock.gadugi(&["clean", "--discard"]).expect(0);
+    assert!(!dock.worktrees().join("a").exists() && !private.exists(), "all of it goes at once");
+    assert!(dock.repo.git(&["log", "--all", "--format=%H"]).contains(&tip), "and its commits stay for a while");
+    dock.assert_clean();
+}

@@ -108,3 +108,36 @@ fn a_task_of_another_executor_runs_beside_those_in_containers() {
     assert_eq!([executor(0), executor(1)], ["subprocess", "docker"]);
     dock.assert_clean();
 }
+
+#[test]
+fn an_agent_reads_its_prompt_in_a_container_of_its_own_image() {
+    let Some(docker) = Docker::of_machine() else { return };
+    let tools = docker.tools();
+    let agent =
+        format!("[agents.scribe]\nimage = \"{}\"\ncommand = [\"sh\", \"-c\", \"cat > prompt.txt\"]\n", tools.name());
+    let config = format!("[docker]\nnetwork = \"none\"\n{agent}");
+    let dock = Dock::at(docker, TestRepo::new(), &config);
+    dock.repo.write("gadugi.toml", format!("agent = \"scribe\"\nimage = \"gadugi-test/missing:1\"\n{config}"));
+    dock.gadugi(&["run", "--executor", "docker", "-t", "Grüße, \"quoted\" & $HOME"]).expect(0);
+    let branch = dock.repo.git(&["for-each-ref", "--format=%(refname:short)", "refs/heads/gadugi"]);
+    assert_eq!(dock.repo.git(&["show", &format!("{branch}:prompt.txt")]), "Grüße, \"quoted\" & $HOME");
+    dock.assert_clean();
+}
+
+#[test]
+fn containers_work_from_linked_worktrees_and_in_paths_with_spaces() {
+    let Some(docker) = Docker::of_machine() else { return };
+    let dock = Dock::at(docker, TestRepo::init("my project ü", &[]), "[docker]\nnetwork = \"none\"\n");
+    let linked = dock.repo.root().join("a linked one");
+    dock.repo.git(&["worktree", "add", "-q", "-b", "linked", linked.to_str().expect("UTF-8")]);
+    let file =
+        dock.scripted("a", "", "echo a > a.txt\ngit add .\ngit commit -q -m A\n[ -z \"$(git status --porcelain)\" ]");
+    for folder in [dock.repo.path(), &linked] {
+        let answer: Answer = dock.command_in(folder, &["run", &file]).output().expect("gadugi starts").into();
+        answer.expect(0);
+    }
+    for branch in ["gadugi/a", "gadugi/a-2"] {
+        assert_eq!(dock.repo.git(&["log", "-1", "--format=%s", branch]), "A");
+    }
+    dock.assert_clean();
+}

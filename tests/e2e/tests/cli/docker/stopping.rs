@@ -127,3 +127,21 @@ fn a_run_in_containers_goes_on_in_the_background_and_can_be_looked_at() {
     assert_eq!(dock.outcomes()["a"], "succeeded");
     dock.assert_clean();
 }
+
+#[test]
+fn containers_stand_still_while_gadugi_is_suspended() {
+    let Some(dock) = Dock::new() else { return };
+    let run = Going::start(dock.command(&["run", &dock.gated("a", "", "true")]));
+    dock.begun("a");
+    let container = dock.containers().remove(0);
+    let state = || dock.docker.run(&["inspect", "--format", "{{.State.Status}}", &container]);
+    run.signal(Signal::TSTP);
+    until("it stands still", || state() == "paused");
+    run.signal(Signal::CONT);
+    until("it goes on", || state() == "running");
+    dock.open("a");
+    run.end().expect(0);
+    let kinds = dock.of_run("journal.jsonl");
+    assert!(kinds.contains("run_suspended") && kinds.contains("run_continued"), "{kinds}");
+    dock.assert_clean();
+}
