@@ -19,6 +19,7 @@ use super::entry::Entry;
 use super::fault::DockerFault;
 use super::files::CommandFiles;
 use super::record::ContainerRecord;
+use super::settings::Network;
 use super::task::DockerTask;
 use super::{Shared, labels, name_of, new_nonce};
 
@@ -38,7 +39,8 @@ pub(super) async fn begin(shared: Arc<Shared>, request: &ExecRequest) -> Result<
     if let Some(earlier) = files.container().map_err(fault)? {
         return Err(fault(DockerFault::StartedBefore { id: earlier.id }));
     }
-    let (owner, has_shown) = prepare(&files, request).await.map_err(fault)?;
+    let has_no_network = shared.settings.confinement.network == Network::None;
+    let (owner, has_shown) = prepare(&files, request, has_no_network).await.map_err(fault)?;
     let shown = has_shown.then(|| files.shown());
     let parts = Parts {
         settings: &shared.settings,
@@ -48,6 +50,7 @@ pub(super) async fn begin(shared: Arc<Shared>, request: &ExecRequest) -> Result<
         image: &image,
         owner,
         shown: shown.as_deref(),
+        hosts: has_no_network.then(|| files.hosts()),
         nonce: &nonce,
     };
     let started = match parts.body() {
@@ -109,6 +112,8 @@ async fn run(
     let began = Instant::now();
     crash_point("container-started");
     if let Some(secrets) = &entry.secrets {
+        // Until then it has begun nothing, and whoever comes later may start it anew.
+        container.files.note_handover().map_err(fault)?;
         let hand_over = async {
             attached.input.write_all(secrets.as_bytes()).await?;
             attached.input.flush().await?;
@@ -148,11 +153,15 @@ async fn create(
 }
 
 /// Writes what the container is shown, and finds out for whom it works.
-async fn prepare(files: &CommandFiles, request: &ExecRequest) -> Result<(Owner, bool), DockerFault> {
+async fn prepare(
+    files: &CommandFiles,
+    request: &ExecRequest,
+    has_no_network: bool,
+) -> Result<(Owner, bool), DockerFault> {
     let (files, request) = (files.clone(), request.clone());
     let prepared = spawn_blocking(move || {
         let folder = std::fs::metadata(&request.folder).map_err(DockerFault::file(&request.folder))?;
-        let has_shown = files.show(&request)?;
+        let has_shown = files.show(&request, has_no_network)?;
         Ok((Owner { uid: folder.uid(), gid: folder.gid() }, has_shown))
     });
     prepared.await.unwrap_or(Err(DockerFault::ShutDown))

@@ -21,6 +21,11 @@ pub(super) const SCRIPT: &str = "script.sh";
 /// In [`INSIDE`]: what the command reads.
 pub(super) const INPUT: &str = "stdin";
 
+/// In the same folder: the names of hosts, for a container that the daemon gives no network.
+const HOSTS: &str = "hosts";
+/// As Docker writes them for a container without a network.
+const LOOPBACK: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+
 /// Where the files of a command are.
 #[derive(Debug, Clone)]
 pub(super) struct CommandFiles {
@@ -55,18 +60,29 @@ impl CommandFiles {
         self.named("exit.json")
     }
 
+    fn handover_path(&self) -> PathBuf {
+        self.named("handover")
+    }
+
     fn stop_path(&self) -> PathBuf {
         self.named("stop")
     }
 
+    /// The names of hosts that the container is shown, if it is.
+    pub(super) fn hosts(&self) -> PathBuf {
+        self.shown().join(HOSTS)
+    }
+
     /// Writes what the container is shown. It may read it as whatever user it runs: nobody else comes into the folder
     /// above. Says whether there is anything.
-    pub(super) fn show(&self, request: &ExecRequest) -> Result<bool, DockerFault> {
+    pub(super) fn show(&self, request: &ExecRequest, with_hosts: bool) -> Result<bool, DockerFault> {
         let script = match &request.program {
-            Program::Script(script) => Some((SCRIPT, script)),
+            Program::Script(script) => Some((SCRIPT, script.as_str())),
             _ => None,
         };
-        let files: Vec<_> = script.into_iter().chain(request.stdin.as_ref().map(|text| (INPUT, text))).collect();
+        let input = request.stdin.as_ref().map(|text| (INPUT, text.as_str()));
+        let hosts = with_hosts.then_some((HOSTS, LOOPBACK));
+        let files: Vec<_> = [script, input, hosts].into_iter().flatten().collect();
         if files.is_empty() {
             return Ok(false);
         }
@@ -107,6 +123,17 @@ impl CommandFiles {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(DockerFault::file(path)(error)),
             _ => Ok(()),
         }
+    }
+
+    /// Notes that the command is about to get its secrets, and may begin.
+    pub(super) fn note_handover(&self) -> Result<(), DockerFault> {
+        let path = self.handover_path();
+        fs::write(&path, "").map_err(DockerFault::file(path))
+    }
+
+    /// Whether the command may have got its secrets.
+    pub(super) fn is_handed_over(&self) -> bool {
+        self.handover_path().exists()
     }
 
     /// Notes that the command is asked to stop; `false` when that was noted before. It outlives whoever asks.

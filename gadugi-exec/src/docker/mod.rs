@@ -73,8 +73,8 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// - **Usage.** As the daemon told it last, which it does once a second; nothing of a command that was shorter.
 ///
 /// Files in [`ExecRequest::files`], with `check-` before the names of a check's: `container.json`, written before a container is
-/// started; `stop`, written before it is asked to stop; `exit.json`, written before it is removed; and the folder `container`
-/// with what it is shown of its script and its input, while it runs.
+/// started; `handover`, written before it gets its secrets; `stop`, written before it is asked to stop; `exit.json`, written
+/// before it is removed; and the folder `container` with what it is shown of its script and its input, while it runs.
 ///
 /// Everything has to be called within a Tokio runtime with I/O and time enabled.
 #[derive(Clone)]

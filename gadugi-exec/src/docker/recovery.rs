@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use gadugi_core::{CommandRef, ExecError, ExecIdentity, Reattached, RunningTask};
 use jiff::Timestamp;
@@ -66,11 +67,11 @@ pub(super) async fn reattach(shared: &Arc<Shared>, command: &CommandRef) -> Resu
         return Ok(Reattached::NeverStarted);
     };
     let container = Arc::new(connect(shared, record, noted.files).await.map_err(watch)?);
-    find(container).await.map_err(watch)
+    find(container, command.identity.is_some()).await.map_err(watch)
 }
 
-/// What became of a container that was noted.
-async fn find(container: Arc<Container>) -> Result<Reattached, DockerFault> {
+/// What became of a container that was noted. `has_begun` where its start was recorded, which comes after everything else.
+async fn find(container: Arc<Container>, has_begun: bool) -> Result<Reattached, DockerFault> {
     let begun = Instant::now();
     let mut has_settled = false;
     loop {
@@ -78,6 +79,12 @@ async fn find(container: Arc<Container>) -> Result<Reattached, DockerFault> {
             return Ok(Reattached::Gone { why: "its container was removed by somebody else".to_owned() });
         };
         match life(&found) {
+            // Whoever was to give it its secrets has died before. It waits for them, or has just given that up.
+            Some(Life::Running | Life::Exited(_)) if !has_begun && waits_in_vain(&container, &found) => {
+                container.remove(true).await?;
+                container.files.forget_container()?;
+                return Ok(Reattached::NeverStarted);
+            }
             Some(Life::Running) => {
                 // The daemon's clock says how long, and this process's goes on from there.
                 let ran =
@@ -110,6 +117,12 @@ async fn find(container: Arc<Container>) -> Result<Reattached, DockerFault> {
             None => return Ok(Reattached::Gone { why: "the daemon removes its container".to_owned() }),
         }
     }
+}
+
+/// Whether a container was to get secrets before it begins, and cannot have got any.
+fn waits_in_vain(container: &Container, found: &ContainerInspectResponse) -> bool {
+    let gets_secrets = found.config.as_ref().and_then(|config| config.open_stdin) == Some(true);
+    gets_secrets && !container.files.is_handed_over()
 }
 
 /// The end of a container that nobody was there to see.
