@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::dock::Dock;
-use crate::stand::Going;
+use crate::stand::{Answer, Going};
 
 #[test]
 fn a_killed_gadugi_leaves_containers_that_resume_takes_over_with_their_true_ends() {
@@ -108,6 +108,21 @@ fn a_kill_while_a_container_is_started_or_its_commits_are_taken_over_changes_not
     for point in ["container-noted", "import-others-kept"] {
         assert_undisturbed_after(point, &undisturbed);
     }
+}
+
+#[test]
+fn a_kill_before_a_container_has_its_secrets_is_not_a_failure_of_the_task() {
+    let Some(dock) = Dock::new() else { return };
+    let file = dock.signed("a", "secrets: [TOKEN]\n", "echo \"$TOKEN\" | wc -c > length.txt");
+    let mut run = dock.command(&["run", &file]);
+    let run = run.env("TOKEN", "12345").env("GADUGI_CRASH_AT", "container-started").output().expect("it starts");
+    assert_eq!(run.status.code(), None, "{}", String::from_utf8_lossy(&run.stderr));
+    dock.gadugi(&["resume"]).expect(2).says(&["TOKEN"]);
+    let resumed: Answer = dock.command(&["resume"]).env("TOKEN", "12345").output().expect("it starts").into();
+    resumed.expect(0);
+    assert_eq!(dock.repo.git(&["show", "gadugi/a:length.txt"]), "6");
+    assert_eq!(dock.starts("a"), 1);
+    dock.assert_clean();
 }
 
 mod heavy {

@@ -84,6 +84,27 @@ fn a_container_that_is_just_being_started_is_not_left_by_a_second_ctrl_c() {
 }
 
 #[test]
+#[ignore = "fails: the scheduler gives up a start without waiting until it is undone, and gadugi ends"]
+fn a_container_whose_time_is_up_before_its_start_is_known_is_not_left() {
+    let Some(dock) = Dock::new() else { return };
+    let daemon = SlowDaemon::at(dock.repo.root().join("slow.sock"));
+    let mut command = dock.command(&["run", &dock.signed("a", "timeout: 1s\n", "sleep 600")]);
+    command.env("DOCKER_HOST", format!("unix://{}", daemon.socket.display()));
+    let mut run = Going::start(command);
+    until("the daemon is asked", || daemon.is_asked());
+    dock.begun("a");
+    let asked = Instant::now();
+    while !run.has_ended() && asked.elapsed() < Duration::from_secs(5) {
+        std::thread::yield_now();
+    }
+    daemon.let_go();
+    run.end().expect(1);
+    assert_eq!(dock.outcomes()["a"], "timed_out");
+    assert_eq!(dock.containers(), Vec::<String>::new(), "what has timed out goes on");
+    dock.assert_clean();
+}
+
+#[test]
 fn stop_ends_one_container_or_all_of_a_run() {
     let Some(dock) = Dock::new() else { return };
     let run = Going::start(dock.command(&["run", &slow(&dock, "a"), &slow(&dock, "b")]));
