@@ -112,8 +112,9 @@ async fn automatic(available: &[Arc<dyn Executor>], tasks: &[&TaskSpec]) -> Resu
     let mut fell_back = false;
     for executor in available.iter().filter(|executor| executor.capabilities().isolates) {
         // Where nobody has said what a container is to be made of, none was expected.
-        let is_unwanted =
-            executor.capabilities().images && !tasks.is_empty() && tasks.iter().all(|task| task.resources.image.is_none());
+        let is_unwanted = executor.capabilities().images
+            && !tasks.is_empty()
+            && tasks.iter().all(|task| task.resources.image.is_none());
         if is_unwanted {
             refusals.push(format!("`{}` needs an image, and none is named", executor.name()));
             continue;

@@ -72,7 +72,7 @@ async fn start(
     files: &CommandFiles,
     nonce: String,
 ) -> Result<DockerTask, ExecError> {
-    let turn = shared.starts.acquire().await;
+    let turn = daemon.starts.acquire().await;
     let id = create(shared, daemon, request, body).await.map_err(|fault| cannot_start(request, fault))?;
     crash_point("container-created");
     let record = ContainerRecord { id, nonce, daemon: daemon.id.clone() };

@@ -1,7 +1,7 @@
 //! The description of a container, as the daemon wants it.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType, RestartPolicy,
@@ -36,6 +36,8 @@ pub(super) struct Parts<'a> {
     pub(super) owner: Owner,
     /// The folder that the container is to see as [`INSIDE`].
     pub(super) shown: Option<&'a Path>,
+    /// The names of hosts, for a container without a network.
+    pub(super) hosts: Option<PathBuf>,
     pub(super) nonce: &'a str,
 }
 
@@ -49,6 +51,9 @@ impl Parts<'_> {
             image: Some(self.image.to_owned()),
             hostname: Some(hostname(self.request.attempt.task.as_str())),
             user: self.user(),
+            // Without it the daemon would start a process of its own in each container's network, to put nothing there. There
+            // is a loopback either way.
+            network_disabled: Some(self.settings.confinement.network == Network::None),
             working_dir: Some(utf8(&self.request.folder)?),
             env: Some(self.environment()),
             labels: Some(labels::of(self.settings, self.request, self.nonce)),
@@ -134,6 +139,9 @@ impl Parts<'_> {
         }
         if let Some(shown) = self.shown {
             mounts.push(mount(shown, INSIDE.to_owned(), false)?);
+        }
+        if let Some(hosts) = &self.hosts {
+            mounts.push(mount(hosts, "/etc/hosts".to_owned(), false)?);
         }
         Ok(mounts)
     }

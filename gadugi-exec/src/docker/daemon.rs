@@ -3,18 +3,23 @@
 use std::error::Error as StdError;
 use std::future::Future;
 use std::io::ErrorKind;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{SystemInfo, SystemVersion};
 use gadugi_core::{Unusable, error_chain};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::endpoint::Endpoint;
 
 /// The oldest version of the API that has all that is needed here: Docker 20.10.
 const OLDEST_API: (usize, usize) = (1, 41);
+
+/// More containers are not started at once, however large the daemon's machine is: what they wait for then is the disk.
+const MOST_STARTS: usize = 8;
 
 /// How long a daemon may take to say that it is there.
 const LONGEST_GREETING: Duration = Duration::from_secs(5);
@@ -26,6 +31,8 @@ pub(super) struct Daemon {
     pub(super) id: String,
     /// How many processors it has for containers; 0 where it does not say.
     pub(super) processors: f64,
+    /// Who may create and start a container now.
+    pub(super) starts: Semaphore,
     /// How the users in containers are others outside.
     pub(super) users: Users,
     /// Whether it is Podman, whose folders in memory have no owners.
@@ -60,7 +67,7 @@ pub(super) enum Unreachable {
 
 impl Daemon {
     /// Gets into contact, and agrees on a version of the API.
-    pub(super) async fn greet(endpoint: &Endpoint) -> Result<Self, Unreachable> {
+    pub(super) async fn greet(endpoint: &Endpoint, starts_at_once: Option<NonZeroUsize>) -> Result<Self, Unreachable> {
         if let Some(why) = endpoint.unknown() {
             return Err(Unreachable::Nowhere(why.to_owned()));
         }
@@ -83,6 +90,7 @@ impl Daemon {
             is_podman,
             exact_logs: logs.is_some_and(|drivers| drivers.iter().any(|driver| driver == "local")),
             id: id.unwrap_or_default().replace(char::is_whitespace, "-"),
+            starts: Semaphore::new(starts_at_once.map_or_else(|| useful_starts(info.ncpu), NonZeroUsize::get)),
             processors: info.ncpu.unwrap_or_default() as f64,
             client,
         })
@@ -92,6 +100,11 @@ impl Daemon {
     pub(super) async fn ping(&self) -> Result<(), Unreachable> {
         in_time(self.client.ping()).await.map(drop)
     }
+}
+
+/// Starts keep the processors of the daemon busy, and nothing else.
+fn useful_starts(processors: Option<i64>) -> usize {
+    usize::try_from(processors.unwrap_or_default()).unwrap_or_default().clamp(2, MOST_STARTS)
 }
 
 async fn in_time<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, Unreachable> {

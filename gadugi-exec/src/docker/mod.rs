@@ -34,7 +34,7 @@ use gadugi_core::{
     Capabilities, CommandRef, ExecError, ExecIdentity, ExecRequest, Executor, Program, Reattached, RunId, RunningTask,
     TaskSpec, Unusable,
 };
-use tokio::sync::{OnceCell, Semaphore, oneshot};
+use tokio::sync::{OnceCell, oneshot};
 use tokio::time::Instant;
 
 use self::daemon::{Daemon, Unreachable};
@@ -88,7 +88,6 @@ struct Shared {
     daemon: OnceCell<Arc<Daemon>>,
     /// When it was last waited for in vain.
     silent: Mutex<Option<Instant>>,
-    starts: Semaphore,
     programs: Programs,
 }
 
@@ -96,9 +95,8 @@ impl DockerExecutor {
     /// Commands get their environment and their limits from `settings`. The daemon is not asked for anything yet.
     #[must_use]
     pub fn new(settings: DockerSettings) -> Self {
-        let starts = Semaphore::new(settings.starts_at_once.max(1));
         let (daemon, silent) = (OnceCell::new(), Mutex::new(None));
-        Self { shared: Arc::new(Shared { settings, daemon, silent, starts, programs: Programs::default() }) }
+        Self { shared: Arc::new(Shared { settings, daemon, silent, programs: Programs::default() }) }
     }
 }
 
@@ -116,7 +114,7 @@ impl Shared {
             if silent.is_some_and(|silent| silent.elapsed() < SILENCE) {
                 return Err(Unreachable::Silent);
             }
-            let greeted = Daemon::greet(&self.settings.endpoint).await;
+            let greeted = Daemon::greet(&self.settings.endpoint, self.settings.starts_at_once).await;
             if matches!(greeted, Err(Unreachable::Silent)) {
                 *self.silent.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             }
@@ -144,6 +142,7 @@ impl Executor for DockerExecutor {
 
     async fn accepts(&self, task: &TaskSpec) -> Result<(), Unusable> {
         let image = terms::image(task)?;
+        terms::check_limits(&self.shared.settings.confinement, task)?;
         terms::check(&*self.shared.daemon().await?, task, image).await
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,14 +35,15 @@ pub struct DockerSettings {
     pub output_cap: OutputCap,
     /// How commands are kept from the machine and from each other.
     pub confinement: Confinement,
-    /// How many containers are created and started at once. More than a few gain nothing, and make each start slower.
-    pub starts_at_once: usize,
+    /// How many containers are created and started at once; `None` for as many as the daemon has processors, at most
+    /// eight. More gain nothing, and make each start slower.
+    pub starts_at_once: Option<NonZeroUsize>,
     /// How long a daemon that has gone away is waited for, before its commands are given up as lost.
     pub patience: Duration,
 }
 
 impl DockerSettings {
-    /// The usual confinement, the default cap of output, eight starts at once, and five minutes of patience.
+    /// The usual confinement, the default cap of output, as many starts at once as are of use, and five minutes of patience.
     #[must_use]
     pub fn new(
         endpoint: Endpoint,
@@ -55,7 +57,7 @@ impl DockerSettings {
             passed: Vec::new(),
             output_cap: OutputCap::default(),
             confinement: Confinement::default(),
-            starts_at_once: 8,
+            starts_at_once: None,
             patience: Duration::from_secs(300),
         }
     }

@@ -17,6 +17,31 @@ pub(super) fn image(task: &TaskSpec) -> Result<&str, Unusable> {
     Ok(image)
 }
 
+/// The least memory that a container can have (docker-run(1), `--memory`).
+const LEAST_MEMORY: u64 = 6 << 20;
+
+/// The least share of a processor.
+const LEAST_CPUS: f64 = 0.01;
+
+/// Whether what is asked for makes sense, whatever the daemon: limits that it would refuse, and a profile that is there.
+pub(super) fn check_limits(confinement: &Confinement, task: &TaskSpec) -> Result<(), Unusable> {
+    let refuse = |reason: String, remedy: &str| Err(Unusable { reason, remedy: remedy.to_owned() });
+    if let Some(memory) = task.resources.memory.or(confinement.memory).filter(|memory| *memory < LEAST_MEMORY) {
+        let reason = format!("{}: no container can have as little memory as {memory} bytes", task.id);
+        return refuse(reason, "give it 6 MiB or more by `memory`");
+    }
+    if let Some(cpus) = task.resources.cpus.or(confinement.cpus).filter(|cpus| *cpus < LEAST_CPUS) {
+        let reason = format!("{}: no container can have as little as {cpus} of a processor", task.id);
+        return refuse(reason, "give it 0.01 or more by `cpus`");
+    }
+    match &confinement.seccomp {
+        Seccomp::Profile(path) if !path.is_file() => {
+            refuse(format!("there is no seccomp profile {}", path.display()), "correct `seccomp` in gadugi.toml")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether the daemon can run the task: its image is there, and it has as many processors as are asked for.
 pub(super) async fn check(daemon: &Daemon, task: &TaskSpec, image: &str) -> Result<(), Unusable> {
     if let Some(cpus) = task.resources.cpus.filter(|cpus| daemon.processors > 0.0 && *cpus > daemon.processors) {

@@ -101,6 +101,18 @@ async fn what_is_confined_by_default_can_be_set_by_name() {
 }
 
 #[tokio::test]
+async fn without_a_network_there_is_the_containers_own_loopback_and_its_name() {
+    let Some(scene) = Scene::new() else { return };
+    let host = std::fs::read_link("/proc/self/ns/net").expect("a namespace");
+    let script = "grep -c : /proc/net/dev; cat /sys/class/net/lo/flags; grep localhost /etc/hosts | head -n 1; cat /etc/hostname\n\
+                  readlink /proc/self/ns/net";
+    let said = scene.said(script).await;
+    let (said, namespace) = said.trim_end().rsplit_once('\n').expect("lines");
+    assert_eq!(said, "1\n0x9\n127.0.0.1\tlocalhost\nfix-login");
+    assert_ne!(namespace, host.to_string_lossy());
+}
+
+#[tokio::test]
 async fn a_mount_with_the_daemons_socket_in_it_is_refused() {
     let Some(scene) = Scene::new() else { return };
     for source in ["/var/run/docker.sock", "/var/run", "/"] {

@@ -22,6 +22,9 @@ async fn a_task_is_accepted_if_its_image_is_there_and_nothing_is_fetched() {
     assert!(missing.remedy.contains("gadugi image pull gadugi-test/none:1"), "{}", missing.remedy);
     let unnamed = scene.executor.accepts(&task(None)).await.expect_err("none is named");
     assert_eq!(unnamed.reason, "no image is named for tasks");
+    let mut modest = task(Some(scene.image.name()));
+    modest.resources.memory = Some(1 << 20);
+    assert!(scene.executor.accepts(&modest).await.expect_err("it is too little").reason.contains("as little memory"));
     let mut greedy = task(Some(scene.image.name()));
     greedy.resources.cpus = Some(10_000.0);
     assert!(scene.executor.accepts(&greedy).await.expect_err("there are fewer").reason.contains("10000 processors"));
