@@ -40,7 +40,7 @@ impl Entry {
             shell += &take_secrets(nonce);
         }
         let input = if request.stdin.is_some() { format!("{INSIDE}/{INPUT}") } else { "/dev/null".to_owned() };
-        write!(shell, "exec <{input} 2>&1\n").unwrap_or_else(|_| unreachable!("cannot fail because it is memory"));
+        writeln!(shell, "exec <{input} 2>&1").unwrap_or_else(|_| unreachable!("cannot fail because it is memory"));
         shell += &match argv {
             [] => format!("{BASH} && exec bash -e {INSIDE}/{SCRIPT}\nexec sh -e {INSIDE}/{SCRIPT}\n"),
             _ => "exec \"$@\"\n".to_owned(),

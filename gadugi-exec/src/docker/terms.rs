@@ -114,5 +114,5 @@ pub(super) fn of(confinement: &Confinement, task: &TaskSpec) -> Vec<(String, Str
 
 fn mebibytes(bytes: u64) -> String {
     let mebibytes = bytes as f64 / f64::from(1 << 20);
-    if bytes % (1 << 30) == 0 { format!("{} GiB", bytes >> 30) } else { format!("{mebibytes:.0} MiB") }
+    if bytes.is_multiple_of(1 << 30) { format!("{} GiB", bytes >> 30) } else { format!("{mebibytes:.0} MiB") }
 }

@@ -43,6 +43,6 @@ async fn containers_of_runs_that_are_over_go_and_others_stay() {
     let mut expected = kept.to_vec();
     expected.sort();
     assert_eq!(left, expected, "{ended} is gone");
-    assert_eq!(scene.docker.containers(&format!("gadugi.repo={repository}-other")), [foreign.clone()]);
+    assert_eq!(scene.docker.containers(&format!("gadugi.repo={repository}-other")), std::slice::from_ref(&foreign));
     scene.docker.run(&["rm", "-f", &foreign]);
 }
