@@ -146,14 +146,19 @@ impl Import<'_> {
         known.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Commits that references of the task lead to and that cannot be reached from anything that is known.
+    /// Commits that references of the task lead to and that cannot be reached from anything that is known. Of an import that
+    /// was cut short some objects may be here without those that they need: then all count as new.
     fn news(&self) -> Result<Vec<ObjectId>, GitError> {
         let known = self.known();
         let tips: BTreeSet<ObjectId> =
             self.tips().into_iter().map(|(_, id)| id).filter(|id| !known.contains(id)).collect();
-        let (there, absent): (Vec<_>, Vec<_>) = tips.into_iter().partition(|id| self.repo.has_object(id));
+        if self.place.is_importing() {
+            return Ok(tips.into_iter().collect());
+        }
+        let (there, absent): (Vec<_>, Vec<_>) = tips.iter().partition(|id| self.repo.has_object(**id));
         there.iter().try_for_each(|id| self.is_commit(*id))?;
-        let beyond = beyond(&self.repo, &there, &known)?;
+        // It may have been the import of another attempt that has made the same commits.
+        let Ok(beyond) = beyond(&self.repo, &there, &known) else { return Ok(tips.into_iter().collect()) };
         let unreached = there.into_iter().filter(|id| beyond.contains(id));
         Ok(absent.into_iter().chain(unreached).collect())
     }

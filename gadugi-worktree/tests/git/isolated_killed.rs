@@ -5,12 +5,19 @@ use std::time::Duration;
 
 use gadugi_core::{WorktreeFate, Worktrees};
 
-use crate::ground::{Ground, KEEP, write};
+use crate::ground::{Ground, KEEP, chain, write};
 use crate::isolated::{Isolated, Untouched, all_private, kept};
 use crate::killed::{assert_clean, kill_at};
 use crate::process;
 
-const POINTS: [&str; 4] = ["import-quarantined", "import-objects-taken", "import-others-kept", "import-branch-moved"];
+const POINTS: [&str; 6] = [
+    "import-quarantined",
+    "import-object-moved",
+    "import-object-moved:3",
+    "import-objects-taken",
+    "import-others-kept",
+    "import-branch-moved",
+];
 
 #[tokio::test]
 async fn a_place_whose_isolation_is_killed_is_isolated_by_the_next_one() {
@@ -73,7 +80,7 @@ async fn a_killed_import_is_repeated_with_the_same_result_at_whatever_step() {
         for prune in [false, true] {
             let ground = Ground::new();
             // With many objects they come in a pack, which is two or three files.
-            let task = busy(&ground, if point == "import-object-moved:3" { 20 } else { 120 }).await;
+            let task = busy(&ground, if point == "import-object-moved:3" { 0 } else { 120 }).await;
             let before = Untouched::of(&ground, &task.lease);
             kill_at(&ground, "import a", point);
             if prune {
@@ -88,6 +95,27 @@ async fn a_killed_import_is_repeated_with_the_same_result_at_whatever_step() {
             assert_clean(&ground);
             assert!(!all_private(ground.repo.path()).exists());
         }
+    }
+}
+
+#[tokio::test]
+async fn an_import_that_is_killed_between_two_objects_is_repeated_whichever_came_first() {
+    for number in 1..=12 {
+        let ground = Ground::new();
+        let task = Isolated::new(&ground, "a").await;
+        for file in 0..4 {
+            task.commit(&ground, &format!("{file}.txt"), &format!("{file}"));
+        }
+        let point = format!("import-object-moved:{number}");
+        kill_at(&ground, "import a", &point);
+        if number % 2 == 0 {
+            ground.worktrees.prune(false).await.expect("a list");
+        }
+        task.import(&ground).await.unwrap_or_else(|error| panic!("{point}: {}", chain(&error)));
+        assert_eq!(task.tip(&ground), task.git(&ground, &["rev-parse", "HEAD"]), "{point}");
+        assert_eq!(ground.git(&task.lease, &["status", "--porcelain", "--branch"]), "## gadugi/a", "{point}");
+        task.assert_nothing_begun();
+        ground.assert_sound();
     }
 }
 
