@@ -51,6 +51,7 @@ mod secrets;
 mod snapshot;
 mod start;
 mod status;
+mod trash;
 mod worktrees;
 
 pub use error::GitError;

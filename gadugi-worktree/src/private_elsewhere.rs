@@ -1,5 +1,7 @@
 //! Private git folders on systems where tasks cannot be isolated: there are none.
 
+use std::path::PathBuf;
+
 use gadugi_core::{BranchName, Lease, Mount};
 
 use crate::error::GitError;
@@ -20,6 +22,10 @@ pub(crate) fn import(_: &WorktreeSettings, _: &Lease, _: &BranchName) -> Result<
 
 pub(crate) fn remove(_: &WorktreeSettings, _: &Lease) -> Result<(), GitError> {
     Ok(())
+}
+
+pub(crate) fn discard(_: &WorktreeSettings, _: &Lease) -> Result<Option<PathBuf>, GitError> {
+    Ok(None)
 }
 
 pub(crate) fn clear(_: &WorktreeSettings) -> Result<(), GitError> {

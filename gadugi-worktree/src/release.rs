@@ -25,24 +25,39 @@ use crate::secrets::looks_like_a_secret;
 use crate::snapshot::message;
 use crate::worktrees::WorktreeSettings;
 
-/// Removes a worktree that holds nothing of its own, and its branch where nothing is lost with it. The caller holds
-/// the repository's lock.
+/// Removes a worktree that holds nothing of its own, and its branch where nothing is lost with it. The caller has taken over
+/// what was committed in isolation, and holds the repository's lock.
 pub(crate) fn release(
     settings: &WorktreeSettings,
     lease: &Lease,
     request: ReleaseRequest,
+    mut taken: Taken,
 ) -> Result<Release, GitError> {
     let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
     let mut dropped = Vec::new();
-    let is_apart = !request.dry_run && !take_over(settings, lease, branch, request, &mut dropped)?;
+    if !request.dry_run && taken == Taken::default() {
+        // What has come since; nothing is to be done in most cases.
+        taken = take_over(settings, lease, request)?;
+    }
     let worktree = match lease.path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => clear_absent(settings, lease, request.dry_run)?,
         Err(error) => return Err(GitError::io("look at", &lease.path)(error)),
         Ok(_) if is_of_another(settings, lease)? => WorktreeFate::Absent,
-        Ok(_) => remove(settings, lease, branch, request, is_apart, &mut dropped)?,
+        Ok(_) => remove(settings, lease, branch, request, &taken, &mut dropped)?,
     };
     if !request.dry_run && !matches!(worktree, WorktreeFate::Kept(_)) {
-        private::remove(settings, lease)?;
+        match &taken.failure {
+            None => private::remove(settings, lease)?,
+            Some(why) => {
+                let kept = private::discard(settings, lease)?;
+                dropped.extend(kept.map(|folder| {
+                    format!(
+                        ".git: what was committed in isolation ({why}); it stays at {} for 14 days",
+                        folder.display()
+                    )
+                }));
+            }
+        }
     }
     let repo = settings.repository.open(&[])?;
     let own = Entry::of_lease(settings.repository.common_dir(), lease)?;
@@ -71,21 +86,26 @@ pub(crate) fn release(
     Ok(Release { worktree, branch, dropped })
 }
 
-/// Takes over what was committed in isolation. Answers whether the branch has what was committed to it; if not, it is kept by
-/// another reference. What is discarded need not be whole: then what cannot be taken over is named.
-fn take_over(
+/// What became of what was committed in isolation.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// Whether the branch has not what was committed to it; then it is kept by another reference.
+    is_apart: bool,
+    /// Why it could not be taken over, which only what is discarded may be.
+    failure: Option<String>,
+}
+
+/// Takes over what was committed in isolation. It may take long, and nobody who makes worktrees has to wait for it: the
+/// repository's lock need not be held.
+pub(crate) fn take_over(
     settings: &WorktreeSettings,
     lease: &Lease,
-    branch: &BranchName,
     request: ReleaseRequest,
-    dropped: &mut Vec<String>,
-) -> Result<bool, GitError> {
+) -> Result<Taken, GitError> {
+    let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
     match private::import(settings, lease, branch) {
-        Ok(imported) => Ok(imported.apart.is_none()),
-        Err(error) if request.discard => {
-            dropped.push(format!(".git: what was committed in isolation ({})", error_chain(&error)));
-            Ok(true)
-        }
+        Ok(imported) => Ok(Taken { is_apart: imported.apart.is_some(), failure: None }),
+        Err(error) if request.discard => Ok(Taken { is_apart: false, failure: Some(error_chain(&error)) }),
         Err(error) => Err(error),
     }
 }
@@ -119,12 +139,12 @@ fn remove(
     lease: &Lease,
     branch: &BranchName,
     request: ReleaseRequest,
-    is_apart: bool,
+    taken: &Taken,
     dropped: &mut Vec<String>,
 ) -> Result<WorktreeFate, GitError> {
     let mut checkout = Checkout::look(settings, lease, branch)?;
     let mut reasons = checkout.reasons_to_keep()?;
-    if is_apart && !reasons.contains(&KeepReason::HeadElsewhere) {
+    if taken.is_apart && !reasons.contains(&KeepReason::HeadElsewhere) {
         // Where its files come from is the `HEAD` that the task knows.
         reasons.push(KeepReason::HeadElsewhere);
     }

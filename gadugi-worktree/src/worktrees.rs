@@ -16,7 +16,7 @@ use crate::lock::RepositoryLock;
 use crate::open::Identity;
 use crate::private;
 use crate::prune;
-use crate::release;
+use crate::release::{self, Taken};
 use crate::repository::Repository;
 use crate::snapshot;
 
@@ -143,11 +143,12 @@ impl Worktrees for GitWorktrees {
     async fn release(&self, lease: &Lease, request: ReleaseRequest) -> Result<Release, WorktreeError> {
         let lease = lease.clone();
         self.run(move |shared| {
-            let release = |settings: &_| release::release(settings, &lease, request);
+            let release = |settings: &_, taken| release::release(settings, &lease, request, taken);
             let released = if request.dry_run {
-                release(&shared.settings)
+                release(&shared.settings, Taken::default())
             } else {
-                shared.alone(|settings, _| release(settings)).and_then(|done| done)
+                release::take_over(&shared.settings, &lease, request)
+                    .and_then(|taken| shared.alone(|settings, _| release(settings, taken))?)
             };
             released.map_err(|source| WorktreeError::Release { path: lease.path.clone(), source: source.into() })
         })

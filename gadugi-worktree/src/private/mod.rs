@@ -28,6 +28,8 @@ mod seal;
 mod take_over;
 mod transfer;
 
+use std::path::PathBuf;
+
 use gadugi_core::{BranchName, Lease, Mount};
 
 use crate::error::GitError;
@@ -64,5 +66,14 @@ pub(crate) fn remove(settings: &WorktreeSettings, lease: &Lease) -> Result<(), G
     match place.lock()? {
         Some(held) => place.remove(held),
         None => Ok(()),
+    }
+}
+
+/// Moves the private git folder of a lease into the trash, and tells where it is now.
+pub(crate) fn discard(settings: &WorktreeSettings, lease: &Lease) -> Result<Option<PathBuf>, GitError> {
+    let place = Place::of(settings, lease);
+    match place.lock()? {
+        Some(held) => place.discard(settings, lease, held).map(Some),
+        None => Ok(None),
     }
 }

@@ -12,6 +12,7 @@ use crate::aside;
 use crate::entry::remove_if_empty;
 use crate::error::GitError;
 use crate::lock_file::is_at;
+use crate::trash;
 use crate::worktrees::WorktreeSettings;
 
 /// What the names of folders begin with that are being made. No attempt's name begins so.
@@ -197,6 +198,20 @@ impl Place {
         let aside = aside::put_aside(&self.folder)?;
         drop(held);
         aside::delete(&aside)?;
+        self.remove_empty_above()
+    }
+
+    /// Moves everything into the trash, and gives its new path.
+    pub(super) fn discard(&self, settings: &WorktreeSettings, lease: &Lease, held: Held) -> Result<PathBuf, GitError> {
+        self.clear_quarantine()?;
+        let AttemptRef { task, number } = &lease.attempt;
+        let path = trash::put(settings, &self.folder, &format!("{}-{task}-{number}", lease.run))?;
+        drop(held);
+        self.remove_empty_above()?;
+        Ok(path)
+    }
+
+    fn remove_empty_above(&self) -> Result<(), GitError> {
         self.folder.ancestors().skip(1).take(3).try_for_each(remove_if_empty)
     }
 }

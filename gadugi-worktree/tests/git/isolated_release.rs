@@ -1,10 +1,12 @@
 //! Places with commits that were made in isolation are given back, and cleared away, without losing any.
 
-use std::fs;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use gadugi_core::{KeepReason, Release, WorktreeFate, Worktrees};
 
-use crate::ground::{DELETE, DISCARD, Ground, KEEP, chain, write};
+use crate::ground::{DELETE, DISCARD, Ground, KEEP, RUN, chain, write};
 use crate::isolated::{Isolated, all_private, kept};
 
 async fn assert_apart(ground: &Ground, task: &Isolated, tip: &str, says: &str) {
@@ -87,10 +89,47 @@ async fn what_cannot_be_imported_keeps_the_worktree_until_it_is_discarded_by_nam
     assert!(task.lease.path.join("a.txt").exists() && task.git.exists());
     let Release { worktree, dropped, .. } = ground.release(&task.lease, DISCARD).await;
     assert_eq!(worktree, WorktreeFate::Removed);
-    assert!(matches!(&dropped[..], [one] if one.starts_with(".git: ")), "{dropped:?}");
+    let place = in_trash(&ground, "a");
+    assert!(
+        matches!(&dropped[..], [one] if one.starts_with(".git: ") && one.contains(&*place.to_string_lossy())),
+        "{dropped:?}"
+    );
+    assert!(place.join("git/refs/heads/gadugi/a").exists());
     assert!(!all_private(ground.repo.path()).exists());
     let trash = ground.repo.git(&["for-each-ref", "--format=%(refname)", "refs/gadugi/trash"]);
     assert!(ground.repo.git(&["show", &format!("{trash}:a.txt")]).contains('a'));
+}
+
+/// Where the private folder of a task is that was discarded.
+fn in_trash(ground: &Ground, task: &str) -> PathBuf {
+    ground.repo.path().join(".git/gadugi/trash").join(format!("{RUN}-{task}-1"))
+}
+
+#[tokio::test]
+async fn commits_whose_import_fails_only_now_are_discarded_for_fourteen_days_and_not_for_good() {
+    let ground = Ground::new();
+    let task = Isolated::new(&ground, "a").await;
+    let tip = task.commit(&ground, "a.txt", "a");
+    write(&task.lease, "a.txt", "changed");
+    let lock = ground.git(&task.lease, &["rev-parse", "--path-format=absolute", "--git-path", "index.lock"]);
+    fs::write(&lock, "").expect("a lock");
+    let release = ground.release(&task.lease, DISCARD).await;
+    assert_eq!((release.worktree, release.dropped.len()), (WorktreeFate::Removed, 1));
+    let place = in_trash(&ground, "a");
+    ground.repo.git(&["fetch", "-q", &place.join("git").to_string_lossy(), "gadugi/a"]);
+    assert_eq!(ground.repo.git(&["rev-parse", "FETCH_HEAD"]), tip);
+    let lies_since = |hours: u64| {
+        let since = SystemTime::now() - Duration::from_secs(hours * 60 * 60);
+        File::open(&place).and_then(|file| file.set_modified(since)).expect("a time");
+    };
+    for (hours, stays) in [(0, true), (14 * 24 - 1, true), (14 * 24 + 1, false)] {
+        lies_since(hours);
+        ground.worktrees.prune(true).await.expect("a list");
+        assert!(place.exists());
+        ground.worktrees.prune(false).await.expect("a list");
+        assert_eq!(place.exists(), stays, "{hours}");
+    }
+    assert!(!place.parent().expect("a folder").exists());
 }
 
 #[tokio::test]
