@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gadugi_core::{
-    AttemptRecord, BranchFate, BranchRelease, Executor, Lease, Pruned, Registry, Release, ReleaseRequest, RunId,
-    RunRecord, WorktreeFate, Worktrees, error_chain,
+    AttemptRecord, BranchFate, BranchRelease, Executor, Lease, Outcome, Pruned, Registry, Release, ReleaseRequest,
+    RunId, RunRecord, WorktreeFate, Worktrees, error_chain,
 };
 
 use self::owners::Owners;
@@ -196,7 +196,10 @@ async fn activity(
     attempt: Option<&AttemptRecord>,
 ) -> Activity {
     match attempt {
-        Some(attempt) if attempt.ended.is_some() => Activity::Still,
+        // Of one that is lost something may still run.
+        Some(AttemptRecord { ended: Some((outcome, _)), .. }) if !matches!(outcome, Outcome::Lost { .. }) => {
+            Activity::Still
+        }
         _ => site.activity_of(executors, &lease.run, &lease.attempt, attempt).await,
     }
 }
@@ -239,7 +242,7 @@ async fn collect(context: &Context, site: &Site, executors: &[Arc<dyn Executor>]
                 context.terminal.result(&format!("{} {what}\n", self::removed(false)))?;
             }
         }
-        Err(failure) => context.terminal.detail(&failure.texts().0),
+        Err(failure) => context.terminal.say(&format!("warning: {}", failure.texts().0)),
     }
     Ok(())
 }

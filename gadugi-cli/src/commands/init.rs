@@ -37,7 +37,9 @@ pub(super) fn init(context: &Context, args: &InitArgs) -> Result<Code, Failure> 
     if let Some(image) = image {
         if keeps_config {
             let config = config.display();
-            context.terminal.say(&format!("kept {config}: unless it names an image, add at its top: image = \"{image}\""));
+            context
+                .terminal
+                .say(&format!("kept {config}: unless it names an image, add at its top: image = \"{image}\""));
         }
         context.terminal.say(&format!("next: look at {DOCKERFILE}, then `gadugi image build` makes the image {image}"));
     }

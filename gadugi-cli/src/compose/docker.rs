@@ -33,7 +33,7 @@ pub(crate) fn executor(context: &Context, site: Option<&Site>, config: &Config) 
 fn endpoint(surroundings: &Surroundings, config: &DockerConfig) -> Endpoint {
     let home = surroundings.env.get(OsStr::new("HOME")).map(PathBuf::from);
     let found = match &config.host {
-        Some(host) => Endpoint::at(host),
+        Some(host) => Endpoint::named(host, &surroundings.env, home.as_deref()),
         None => Endpoint::of_environment(&surroundings.env, home.as_deref()),
     };
     found.unwrap_or_else(|error| Endpoint::nowhere(&error))

@@ -113,7 +113,8 @@ pub(crate) async fn choose_executor(
     die_with_parent: bool,
 ) -> Result<Chosen, Failure> {
     let Ok(policy) = config.executor.parse::<ExecutorPolicy>();
-    choose_by(&policy, executors(context, Some(site), config, die_with_parent), plan, config, die_with_parent).await
+    let available = executors(context, Some(site), config, die_with_parent);
+    choose_by(&policy, available, plan, config, die_with_parent, &|_| true).await
 }
 
 /// The executors of a run that has begun before. Its tasks get the one again that was chosen then, never
@@ -134,9 +135,10 @@ pub(crate) async fn recorded_executor(
         None => config.executor.parse().unwrap_or_else(|never| match never {}),
     };
     let mut plan = record.header.plan.clone();
-    let chosen =
-        choose_by(&policy, executors(context, Some(site), config, die_with_parent), &mut plan, config, die_with_parent)
-            .await;
+    // What has ended needs no image any more.
+    let may_start = |position: usize| !record.tasks[position].state.is_finished();
+    let available = executors(context, Some(site), config, die_with_parent);
+    let chosen = choose_by(&policy, available, &mut plan, config, die_with_parent, &may_start).await;
     chosen.map_err(|failure| failure.about(format!("run {} cannot be resumed", record.header.run)))
 }
 
@@ -146,9 +148,11 @@ async fn choose_by(
     plan: &mut Plan,
     config: &Config,
     die_with_parent: bool,
+    may_start: &(dyn Fn(usize) -> bool + Sync),
 ) -> Result<Chosen, Failure> {
+    let to_start = (0..plan.tasks().len()).filter(|position| may_start(*position));
     let undecided: Vec<&TaskSpec> =
-        plan.tasks().iter().map(|task| &task.spec).filter(|spec| spec.executor.is_none()).collect();
+        to_start.map(|position| &plan.tasks()[position].spec).filter(|spec| spec.executor.is_none()).collect();
     let choice = choose(policy, &available, &undecided).await.map_err(no_executor)?;
     let mut warnings = Vec::new();
     if choice.fell_back {
@@ -160,7 +164,8 @@ async fn choose_by(
             None => (Arc::clone(&choice.executor), false),
             Some(name) => {
                 let Ok(policy) = name.parse::<ExecutorPolicy>();
-                let choice = choose(&policy, &available, &[spec]).await.map_err(no_executor)?;
+                let asked = if may_start(position) { &[spec][..] } else { &[] };
+                let choice = choose(&policy, &available, asked).await.map_err(no_executor)?;
                 if choice.fell_back {
                     let message = format!("{} runs by {}: {}", spec.id, choice.executor.name(), choice.reason);
                     warnings.push((WarningKind::Fallback, message));

@@ -28,6 +28,9 @@ use crate::worktrees::{
 /// How long a stop is held up by a record that does not come to disk.
 const LONGEST_WAIT_FOR_RECORD: Duration = Duration::from_secs(1);
 
+/// How long a start that was given up is waited for.
+const LONGEST_UNDO: Duration = Duration::from_secs(10);
+
 /// What an attempt tells the dispatcher.
 pub(super) enum Message {
     /// A step, with the way back for the ticket of its record.
@@ -288,14 +291,18 @@ impl Attempt {
         };
         let asked = Instant::now();
         let timeout = self.spec.limits.timeout.and_then(|timeout| asked.checked_add(timeout));
+        let executor = Arc::clone(&self.executor);
+        let mut start = executor.start(&request);
         let started = tokio::select! {
             biased;
-            started = self.executor.start(&request) => started,
+            started = &mut start => started,
             // A start that hangs, for example in a file system, is given up, and leaves nothing running.
             () = stopped_after(self.stop.clone(), self.spec.limits.grace) => {
+                give_up(start).await;
                 return Err(Verdict::Outcome(Outcome::Cancelled));
             }
             () = at(self.deadline.or(timeout)) => {
+                give_up(start).await;
                 return Err(Verdict::Outcome(Outcome::TimedOut(Clock::Wall)));
             }
         };
@@ -523,12 +530,27 @@ impl Attempt {
     }
 }
 
+/// Ends what a start that nobody wants any more brings forth, before anything else happens where it runs. One that takes too
+/// long is dropped, and undone by its executor.
+async fn give_up(start: impl Future<Output = Result<Box<dyn RunningTask>, ExecError>>) {
+    let undo = async {
+        if let Ok(running) = start.await
+            && running.stop(Duration::ZERO).await.is_ok()
+        {
+            // How it ended does not matter.
+            drop(running.wait().await);
+        }
+    };
+    drop(timeout(LONGEST_UNDO, undo).await);
+}
+
 /// Whether the worktree of an attempt that ended so is given back.
 pub(super) fn is_released(keep: KeepPolicy, outcome: &Outcome) -> bool {
     match keep {
         KeepPolicy::Failed => outcome.success(),
         KeepPolicy::Always => false,
-        KeepPolicy::Never => true,
+        // Of one that is lost something may still run there.
+        KeepPolicy::Never => !matches!(outcome, Outcome::Lost { .. }),
     }
 }
 

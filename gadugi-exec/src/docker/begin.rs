@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bollard::container::AttachContainerResults;
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{AttachContainerOptionsBuilder, CreateContainerOptionsBuilder};
 use gadugi_core::{ExecError, ExecRequest, crash_point};
@@ -18,6 +19,7 @@ use super::daemon::Daemon;
 use super::entry::Entry;
 use super::fault::DockerFault;
 use super::files::CommandFiles;
+use super::follow::OutputStream;
 use super::record::ContainerRecord;
 use super::settings::Network;
 use super::task::DockerTask;
@@ -27,7 +29,11 @@ use super::{Shared, labels, name_of, new_nonce};
 const LONGEST_HANDOVER: Duration = Duration::from_secs(60);
 
 /// Creates and starts the container of a command. After an error nothing of it is left.
-pub(super) async fn begin(shared: Arc<Shared>, request: &ExecRequest) -> Result<DockerTask, ExecError> {
+pub(super) async fn begin(
+    shared: Arc<Shared>,
+    request: &ExecRequest,
+    is_wanted: &(dyn Fn() -> bool + Send + Sync),
+) -> Result<DockerTask, ExecError> {
     let fault = |fault| cannot_start(request, fault);
     let daemon = shared.daemon().await.map_err(|unusable| fault(DockerFault::Daemon(unusable)))?;
     let image = request.resources.image.clone().ok_or_else(|| fault(DockerFault::NoImage))?;
@@ -54,7 +60,7 @@ pub(super) async fn begin(shared: Arc<Shared>, request: &ExecRequest) -> Result<
         nonce: &nonce,
     };
     let started = match parts.body() {
-        Ok(body) => start(&shared, &daemon, request, body, &entry, &files, nonce).await,
+        Ok(body) => start(&shared, &daemon, request, body, &entry, &files, nonce, is_wanted).await,
         Err(fault) => Err(cannot_start(request, fault)),
     };
     if started.is_err() {
@@ -63,57 +69,95 @@ pub(super) async fn begin(shared: Arc<Shared>, request: &ExecRequest) -> Result<
     started
 }
 
+#[expect(clippy::too_many_arguments, reason = "each is one thing that a container begins with")]
 async fn start(
     shared: &Arc<Shared>,
-    daemon: &Daemon,
+    daemon: &Arc<Daemon>,
     request: &ExecRequest,
     body: ContainerCreateBody,
     entry: &Entry,
     files: &CommandFiles,
     nonce: String,
+    is_wanted: &(dyn Fn() -> bool + Send + Sync),
 ) -> Result<DockerTask, ExecError> {
+    let given_up = || cannot_start(request, DockerFault::GivenUp);
     let turn = daemon.starts.acquire().await;
+    if !is_wanted() {
+        return Err(given_up());
+    }
     let id = create(shared, daemon, request, body).await.map_err(|fault| cannot_start(request, fault))?;
     crash_point("container-created");
-    let record = ContainerRecord { id, nonce, daemon: daemon.id.clone() };
-    let (client, files) = (daemon.client.clone(), files.clone());
-    let container = Arc::new(Container { shared: Arc::clone(shared), client, record, files });
-    let started = run(&container, request, entry).await;
-    drop(turn);
-    match started {
-        Ok((attached, began)) => Ok(DockerTask::follow(container, Some(attached), began)),
+    let record = ContainerRecord {
+        instance: daemon.instance(),
+        live_restore: daemon.live_restore,
+        ..ContainerRecord::named(id, nonce, daemon.id.clone())
+    };
+    let (daemon, client, files) = (Arc::clone(daemon), daemon.client.clone(), files.clone());
+    let container = Arc::new(Container { shared: Arc::clone(shared), daemon, client, record, files });
+    let prepared = match prepare_start(&container, request, entry).await {
+        Ok(_) if !is_wanted() => Err(given_up()),
+        prepared => prepared,
+    };
+    let started = match prepared {
+        Ok(attached) => run(&container, request, entry, attached).await,
         Err(error) => {
-            // One that stays is collected by its labels: it was not started, or has not begun anything.
+            // Nothing was noted, or asked for. One that stays is collected by its labels.
             container.remove(true).await.ok();
-            container.files.forget_container().ok();
             Err(error)
         }
-    }
+    };
+    drop(turn);
+    started.map(|(attached, began)| DockerTask::follow(container, Some(attached), began))
 }
 
-/// Starts a container that was created, with somebody listening from the first byte on.
-async fn run(
+/// Makes sure that a container can be started, and listens to it from the first byte on.
+async fn prepare_start(
     container: &Arc<Container>,
     request: &ExecRequest,
     entry: &Entry,
-) -> Result<(super::follow::OutputStream, Instant), ExecError> {
-    let fault = |fault| cannot_start(request, fault);
+) -> Result<AttachContainerResults, ExecError> {
     container.shared.programs.require(container, request).await?;
     let options = AttachContainerOptionsBuilder::new().stdout(true).stderr(true).stream(true);
     let options = options.stdin(entry.secrets.is_some()).build();
     let attached = container.client.attach_container(container.id(), Some(options)).await;
-    let mut attached = attached.map_err(DockerFault::request("listen to its container")).map_err(fault)?;
-    if !container.files.note_container(&container.record).map_err(fault)? {
-        return Err(fault(DockerFault::StartedBefore { id: "that another process has started".to_owned() }));
+    attached.map_err(DockerFault::request("listen to its container")).map_err(|fault| cannot_start(request, fault))
+}
+
+/// Starts a container that was created. After an error it is not there any more, or was not started by this.
+async fn run(
+    container: &Arc<Container>,
+    request: &ExecRequest,
+    entry: &Entry,
+    mut attached: AttachContainerResults,
+) -> Result<(OutputStream, Instant), ExecError> {
+    let fault = |fault| cannot_start(request, fault);
+    let noted = container.files.note_container(&container.record);
+    if !matches!(noted, Ok(true)) {
+        container.remove(true).await.ok();
+        let taken = DockerFault::StartedBefore { id: "that another process has started".to_owned() };
+        return Err(fault(noted.err().unwrap_or(taken)));
     }
     crash_point("container-noted");
-    let started = container.client.start_container(container.id(), None).await;
-    started.map_err(DockerFault::request("start its container")).map_err(|fault| not_started(request, fault))?;
-    let began = Instant::now();
+    let asked = Instant::now();
+    if let Err(error) = container.client.start_container(container.id(), None).await {
+        let refused = DockerFault::request("start its container")(error);
+        if !has_started_all_the_same(container, &refused).await {
+            // While it cannot be removed it stays noted.
+            if container.remove(true).await.is_ok() {
+                container.files.forget_container().ok();
+            }
+            return Err(not_started(request, refused));
+        }
+    }
     crash_point("container-started");
     if let Some(secrets) = &entry.secrets {
         // Until then it has begun nothing, and whoever comes later may start it anew.
-        container.files.note_handover().map_err(fault)?;
+        if let Err(error) = container.files.note_handover() {
+            if container.remove(true).await.is_ok() {
+                container.files.forget_container().ok();
+            }
+            return Err(fault(error));
+        }
         let hand_over = async {
             attached.input.write_all(secrets.as_bytes()).await?;
             attached.input.flush().await?;
@@ -122,7 +166,19 @@ async fn run(
         // A container that gets none, or not all, ends by itself and says so.
         drop(timeout(LONGEST_HANDOVER, hand_over).await);
     }
-    Ok((attached.output, began))
+    Ok((attached.output, asked))
+}
+
+/// Whether a container runs, or has run, though the daemon's answer to its start was lost. Where that cannot be found out it
+/// counts as started, and whoever follows it says that nobody knows.
+async fn has_started_all_the_same(container: &Container, refused: &DockerFault) -> bool {
+    if refused.status().is_some() {
+        return false;
+    }
+    match container.found_again().await {
+        Ok(found) => !matches!(container::life(&found), Some(container::Life::Created)),
+        Err(fault) => !matches!(fault, DockerFault::Removed),
+    }
 }
 
 /// Creates the container. The name is there once, so that nothing is begun twice; one that was never started is in nobody's

@@ -113,7 +113,11 @@ impl Parts<'_> {
     /// The default, and never more than there are, which the daemon refuses.
     fn default_cpus(&self) -> Option<f64> {
         let there = Some(self.daemon.processors).filter(|there| *there > 0.0);
-        self.settings.confinement.cpus.map(|cpus| there.map_or(cpus, |there| cpus.min(there)))
+        self.settings
+            .confinement
+            .cpus
+            .filter(|_| self.daemon.holds_cpus)
+            .map(|cpus| there.map_or(cpus, |there| cpus.min(there)))
     }
 
     /// As whom it runs, in its own numbers; `None` as the image says.

@@ -24,14 +24,21 @@ pub(super) async fn left_by(shared: &Arc<Shared>) -> Result<BTreeSet<RunId>, Exe
 
 pub(super) async fn collect(shared: &Arc<Shared>, runs: &BTreeMap<RunId, bool>) -> Result<Vec<String>, ExecError> {
     let (daemon, listed) = list(shared).await.map_err(fault)?;
-    let mut removed = Vec::new();
+    let (mut removed, mut failed) = (Vec::new(), None);
     for found in listed.iter().filter(|found| is_left(found, &shared.settings.repository, runs)) {
         let Some(id) = &found.id else { continue };
-        container::remove(&daemon.client, id, true).await.map_err(fault)?;
+        // One that cannot be removed hinders no other.
+        if let Err(error) = container::remove(&daemon.client, id, true).await {
+            failed.get_or_insert(error);
+            continue;
+        }
         let name = found.names.iter().flatten().next().map_or(id.as_str(), |name| name.trim_start_matches('/'));
         removed.push(format!("container {name} ({})", found.status.as_deref().unwrap_or("unknown")));
     }
-    Ok(removed)
+    match failed {
+        Some(error) if removed.is_empty() => Err(fault(error)),
+        _ => Ok(removed),
+    }
 }
 
 /// All containers of the repository.

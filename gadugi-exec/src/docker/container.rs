@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Shared;
-use super::daemon::status;
+use super::daemon::{Daemon, status};
 use super::fault::DockerFault;
 use super::files::CommandFiles;
 use super::labels;
@@ -28,12 +28,16 @@ const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// How often a container is looked at of which nothing is heard.
+const LOOKED_AFTER: Duration = Duration::from_secs(15);
+
 /// How long the daemon may take to tell of past events.
 const LONGEST_RECALL: Duration = Duration::from_secs(5);
 
 /// A container of a command.
 pub(super) struct Container {
     pub(super) shared: Arc<Shared>,
+    pub(super) daemon: Arc<Daemon>,
     pub(super) client: Docker,
     pub(super) record: ContainerRecord,
     pub(super) files: CommandFiles,
@@ -103,8 +107,7 @@ impl Container {
                 Ok(Ok(Some(_)) | Err(_)) | Err(_) => {}
             }
             if begun.elapsed() > self.shared.settings.patience {
-                let endpoint = self.shared.settings.endpoint.to_string();
-                return Err(DockerFault::WentAway { endpoint, seconds: self.shared.settings.patience.as_secs() });
+                return Err(self.went_away());
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -166,16 +169,62 @@ impl Container {
         timeout(LONGEST_RECALL, recall).await.unwrap_or(false)
     }
 
-    /// How it ended. What a daemon has ended that was itself begun again looks like an end by a signal, and says
-    /// nothing about the command.
+    /// How it ended. What a daemon has ended that was itself ended, or begun again, looks like an end of the command's own,
+    /// also a good one, and says nothing about it.
     pub(super) async fn true_status(&self, exit: &Exit, watched: bool) -> Status {
         let code = i32::try_from(exit.code).unwrap_or(i32::MAX);
-        match code {
-            0 => Status::Code { code },
-            _ if exit.out_of_memory => Status::OutOfMemory,
-            // 128 + SIGKILL, 128 + SIGTERM, and what a daemon calls an end that it has not seen.
-            137 | 143 | 255 if !watched && !self.start_is_remembered(exit.started).await => Status::Unknown,
-            _ => Status::Code { code },
+        if !watched && !self.is_true(exit).await {
+            return Status::Unknown;
+        }
+        if code != 0 && exit.out_of_memory { Status::OutOfMemory } else { Status::Code { code } }
+    }
+
+    /// Whether the daemon that started it is the one that tells of its end, or one that ends nothing when it begins.
+    async fn is_true(&self, exit: &Exit) -> bool {
+        if self.record.live_restore && self.daemon.live_restore {
+            return true;
+        }
+        let is_same = self.record.instance.is_some() && self.daemon.ask_instance().await == self.record.instance;
+        is_same || self.start_is_remembered(exit.started).await
+    }
+
+    /// Whether the daemon is there and does not just end, by which it would end its containers too.
+    pub(super) async fn is_daemon_well(&self) -> bool {
+        self.daemon.ping().await.is_ok()
+    }
+
+    /// Returns when it cannot be followed any more, though nothing says so: when the daemon has been silent for too long, or
+    /// tells of an end of which nobody was told.
+    pub(super) async fn in_trouble(&self) -> DockerFault {
+        let mut answered = Instant::now();
+        loop {
+            sleep(LOOKED_AFTER).await;
+            match timeout(LONGEST_RECALL, self.look()).await {
+                Ok(Ok(Some(found))) if matches!(life(&found), Some(Life::Running)) => answered = Instant::now(),
+                Ok(Ok(None)) => return DockerFault::Removed,
+                Ok(Ok(Some(found))) if life(&found).is_some() => {
+                    sleep(LOOKED_AFTER).await;
+                    return DockerFault::Untold;
+                }
+                _ if answered.elapsed() > self.shared.settings.patience => return self.went_away(),
+                _ => {}
+            }
+        }
+    }
+
+    fn went_away(&self) -> DockerFault {
+        let endpoint = self.shared.settings.endpoint.to_string();
+        DockerFault::WentAway { endpoint, seconds: self.shared.settings.patience.as_secs() }
+    }
+
+    /// Kills it, however often that has to be asked for, until it has ended, is gone, or nobody answers any more.
+    pub(super) async fn kill_for_sure(&self) {
+        let begun = Instant::now();
+        while begun.elapsed() < self.shared.settings.patience {
+            if matches!(timeout(LONGEST_RECALL, self.signal("SIGKILL")).await, Ok(Ok(_))) {
+                return;
+            }
+            sleep(LONGEST_PAUSE).await;
         }
     }
 }

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::future::Future;
 use std::io::ErrorKind;
 use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -33,6 +34,12 @@ pub(super) struct Daemon {
     pub(super) processors: f64,
     /// Who may create and start a container now.
     pub(super) starts: Semaphore,
+    /// Whether its containers go on when it ends, so that it does not end them when it begins again.
+    pub(super) live_restore: bool,
+    /// Whether it can hold a limit of processors.
+    pub(super) holds_cpus: bool,
+    /// What it was called from its beginning to its end, as far as that is known; see [`instance`](Self::instance).
+    instance: Mutex<Option<String>>,
     /// How the users in containers are others outside.
     pub(super) users: Users,
     /// Whether it is Podman, whose folders in memory have no owners.
@@ -92,8 +99,24 @@ impl Daemon {
             id: id.unwrap_or_default().replace(char::is_whitespace, "-"),
             starts: Semaphore::new(starts_at_once.map_or_else(|| useful_starts(info.ncpu), NonZeroUsize::get)),
             processors: info.ncpu.unwrap_or_default() as f64,
+            live_restore: info.live_restore_enabled == Some(true),
+            holds_cpus: info.cpu_cfs_quota != Some(false),
+            instance: Mutex::new(instance(&client).await),
             client,
         })
+    }
+
+    /// What tells this daemon from the same one before or after it was begun again: the network `bridge`, which each makes for
+    /// itself at its beginning, and keeps then. `None` where there is none.
+    pub(super) fn instance(&self) -> Option<String> {
+        self.instance.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks again, since it may have been begun again.
+    pub(super) async fn ask_instance(&self) -> Option<String> {
+        let now = instance(&self.client).await;
+        self.instance.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&now);
+        now
     }
 
     /// Asks whether it is still there.
@@ -105,6 +128,11 @@ impl Daemon {
 /// Starts keep the processors of the daemon busy, and nothing else.
 fn useful_starts(processors: Option<i64>) -> usize {
     usize::try_from(processors.unwrap_or_default()).unwrap_or_default().clamp(2, MOST_STARTS)
+}
+
+async fn instance(client: &Docker) -> Option<String> {
+    let bridge = in_time(client.inspect_network("bridge", None)).await.ok()?;
+    bridge.id.filter(|id| !id.is_empty())
 }
 
 async fn in_time<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, Unreachable> {

@@ -80,6 +80,14 @@ pub enum EndpointError {
         /// As it was asked for.
         name: String,
     },
+    /// The context has some of the files of TLS, and not all.
+    #[error("the Docker context `{name}` needs ca.pem, cert.pem and key.pem in {}", .folder.display())]
+    Certificates {
+        /// The context.
+        name: String,
+        /// Where they are looked for.
+        folder: PathBuf,
+    },
     /// The context wants the daemon's certificate unchecked, which is not done here.
     #[error("the Docker context `{name}` does not check the daemon's certificate, and that is not done here")]
     Unchecked {
@@ -140,6 +148,21 @@ impl Endpoint {
             None => current_context(&folder.join("config.json"))?,
         };
         if context.is_empty() || context == "default" { Ok(Self::default()) } else { of_context(&folder, context) }
+    }
+
+    /// At an address that the user names, with the certificates that the environment names for a `tcp://` one.
+    ///
+    /// # Errors
+    /// [`EndpointError::Address`].
+    pub fn named(
+        address: &str,
+        environment: &BTreeMap<OsString, OsString>,
+        home: Option<&Path>,
+    ) -> Result<Self, EndpointError> {
+        let mut environment = environment.clone();
+        environment.insert("DOCKER_HOST".into(), address.into());
+        let endpoint = Self::of_environment(&environment, home)?;
+        Ok(Self { named_by: None, ..endpoint })
     }
 
     /// At an address: `unix:///path`, `tcp://host:port` (without TLS), `ssh://user@host`.
@@ -260,7 +283,13 @@ fn of_context(folder: &Path, name: String) -> Result<Endpoint, EndpointError> {
     if endpoint.skip_tls_verify {
         return Err(EndpointError::Unchecked { name });
     }
-    let certificates = tls.join("ca.pem").is_file().then(|| Certificates::within(&tls));
+    // With some of them only, it would be talked to without any.
+    let is_there = |name: &str| tls.join(name).is_file();
+    let certificates = match ["ca.pem", "cert.pem", "key.pem"].map(is_there) {
+        [true, true, true] => Some(Certificates::within(&tls)),
+        [false, false, false] => None,
+        _ => return Err(EndpointError::Certificates { name, folder: tls }),
+    };
     Endpoint::parse(&endpoint.host, certificates, Some(format!("context {name}")))
 }
 

@@ -2,7 +2,6 @@
 //! that lead to it.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fmt::Write as _;
 
 use gadugi_core::{ExecRequest, Program};
@@ -55,12 +54,15 @@ impl Entry {
 const BASH: &str = "command -v bash >/dev/null 2>&1";
 
 /// The values of what the task calls secrets, and of what the configuration lets through: what is nobody's business.
-fn secrets(settings: &DockerSettings, request: &ExecRequest) -> Result<BTreeMap<String, OsString>, DockerFault> {
+fn secrets(settings: &DockerSettings, request: &ExecRequest) -> Result<BTreeMap<String, String>, DockerFault> {
     let mut secrets = BTreeMap::new();
     for (name, value) in settings.let_through(&settings.passed) {
         // Others cannot be set by a shell, and nobody has asked for just this one.
-        if let Some(name) = name.to_str().filter(|name| is_name(name) && !request.env.contains_key(*name)) {
-            secrets.insert(name.to_owned(), value.clone());
+        if let (Some(name), Some(value)) = (name.to_str(), value.to_str())
+            && is_name(name)
+            && !request.env.contains_key(name)
+        {
+            secrets.insert(name.to_owned(), value.to_owned());
         }
     }
     for name in &request.secrets {
@@ -69,7 +71,8 @@ fn secrets(settings: &DockerSettings, request: &ExecRequest) -> Result<BTreeMap<
         }
         let value = settings.environment.get(std::ffi::OsStr::new(name));
         let value = value.ok_or_else(|| DockerFault::MissingSecret { name: name.clone() })?;
-        secrets.insert(name.clone(), value.clone());
+        let value = value.to_str().ok_or_else(|| DockerFault::SecretNotText { name: name.clone() })?;
+        secrets.insert(name.clone(), value.to_owned());
     }
     Ok(secrets)
 }
@@ -84,17 +87,18 @@ fn is_name(name: &str) -> bool {
 /// write it is gone: nothing is begun then.
 fn take_secrets(nonce: &str) -> String {
     format!(
-        "v= e=\n\
-         while IFS= read -r l; do [ \"$l\" = '# {nonce}' ] && e=1 && break; v=\"$v$l\n\"; done\n\
-         [ \"$e\" ] || {{ echo 'gadugi: the secrets have not arrived' >&2; exit 125; }}\n\
-         eval \"$v\"; unset v e l\n"
+        "gadugi_v= gadugi_e=\n\
+         while IFS= read -r gadugi_l; do\n\
+         [ \"$gadugi_l\" = '# {nonce}' ] && gadugi_e=1 && break; gadugi_v=\"$gadugi_v$gadugi_l\n\"; done\n\
+         [ \"$gadugi_e\" ] || {{ echo 'gadugi: the secrets have not arrived' >&2; exit 125; }}\n\
+         eval \"$gadugi_v\"; unset gadugi_v gadugi_e gadugi_l\n"
     )
 }
 
-fn give_secrets(secrets: &BTreeMap<String, OsString>, nonce: &str) -> String {
+fn give_secrets(secrets: &BTreeMap<String, String>, nonce: &str) -> String {
     let mut text = String::new();
     for (name, value) in secrets {
-        let value = value.to_string_lossy().replace('\'', r"'\''");
+        let value = value.replace('\'', r"'\''");
         text += &format!("export {name}='{value}'\n");
     }
     text + &format!("# {nonce}\n")

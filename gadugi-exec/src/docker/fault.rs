@@ -103,6 +103,26 @@ pub enum DockerFault {
     /// The container was removed by somebody else while it was looked after.
     #[error("its container was removed by somebody else")]
     Removed,
+    /// The connection that was to tell of its end is dead.
+    #[error("nobody has told of the end of its container")]
+    Untold,
+    /// Nobody waits for it any more.
+    #[error("its start was given up")]
+    GivenUp,
+    /// A secret cannot be given to a shell.
+    #[error("the value of the variable `{name}` is not UTF-8")]
+    SecretNotText {
+        /// The variable.
+        name: String,
+    },
+    /// The folder of an image is too large to be sent to the daemon.
+    #[error("{} holds more than {limit} MiB: put the Dockerfile into a folder with what it copies, or use `docker build`", .path.display())]
+    LargeContext {
+        /// The folder.
+        path: PathBuf,
+        /// How much is sent at the most.
+        limit: u64,
+    },
     /// The runtime that looked after it was shut down.
     #[error("the runtime that followed it was shut down")]
     ShutDown,

@@ -113,7 +113,8 @@ impl CommandFiles {
     /// Notes the container that is about to be started; `false` when another one was noted before.
     pub(super) fn note_container(&self, record: &ContainerRecord) -> Result<bool, DockerFault> {
         let path = self.container_path();
-        self.put(&path, record, false).map_err(DockerFault::file(&path))
+        let noted = self.put(&path, record, true);
+        noted.map_err(DockerFault::file(&path))
     }
 
     /// Takes the note back, of a container that was never started and is gone.

@@ -81,34 +81,49 @@ async fn watch_over(
     let mut watched = attached.is_some();
     let mut stream = attached.unwrap_or_else(|| logs(container, true));
     loop {
-        match taking(output, &mut stream, container.exited()).await {
-            Ok(0) if watched => {
-                drain(output, &mut stream).await;
-                return Ok(Ended { exit: None, code: 0, watched });
+        let code = taking(output, &mut stream, ended(container)).await;
+        // Whoever was connected to one daemon from the start to the end, which lives on, has its word for how that was.
+        if let Ok(code) = code
+            && watched
+            && container.is_daemon_well().await
+        {
+            drain(output, &mut stream).await;
+            match (code, container.look().await) {
+                (0, _) => return Ok(Ended { exit: None, code: 0, watched }),
+                (_, Ok(Some(found))) if let Some(Life::Exited(exit)) = life(&found) => {
+                    return Ok(Ended { exit: Some(exit), code: 0, watched });
+                }
+                // It is removed by somebody, who has ended it first.
+                (_, Ok(_)) => return Err(DockerFault::Removed),
+                (_, Err(_)) => {}
             }
-            Ok(code) if watched => {
-                drain(output, &mut stream).await;
-                let exit = match container.look().await? {
-                    Some(found) => match life(&found) {
-                        Some(Life::Exited(exit)) => Some(exit),
-                        _ => None,
-                    },
-                    None => None,
-                };
-                return Ok(Ended { exit, code: i32::try_from(code).unwrap_or(i32::MAX), watched });
-            }
-            // The daemon went away, or whoever started the container did: what was missed is asked for again.
-            _ => watched = false,
         }
+        if let Err(fault @ (DockerFault::Removed | DockerFault::WentAway { .. })) = code {
+            return Err(fault);
+        }
+        // The daemon went away, or whoever started the container did: what was missed is asked for again.
+        watched = false;
         let found = container.found_again().await?;
-        output.rewind();
         match life(&found) {
             Some(Life::Exited(exit)) => {
+                output.rewind(u64::MAX);
                 drain(output, &mut logs(container, false)).await;
                 return Ok(Ended { exit: Some(exit), code: 0, watched });
             }
-            _ => stream = logs(container, true),
+            Some(Life::Created) => return Err(DockerFault::Removed),
+            _ => {
+                output.rewind(kept(container).await);
+                stream = logs(container, true);
+            }
         }
+    }
+}
+
+/// Waits for the end of a container; an error when it cannot be waited for any more.
+async fn ended(container: &Container) -> Result<i64, DockerFault> {
+    tokio::select! {
+        ended = container.exited() => ended,
+        fault = container.in_trouble() => Err(fault),
     }
 }
 
@@ -139,6 +154,16 @@ fn logs(container: &Container, follow: bool) -> OutputStream {
     let client = container.client.clone();
     let options = LogsOptionsBuilder::new().stdout(true).stderr(true).follow(follow).build();
     Box::pin(client.logs(container.id(), Some(options)))
+}
+
+/// How much of the output the daemon has kept.
+async fn kept(container: &Container) -> u64 {
+    let mut kept = 0;
+    let mut stream = logs(container, false);
+    while let Ok(Some(Ok(chunk))) = timeout(DRAIN, stream.next()).await {
+        kept += chunk.into_bytes().len() as u64;
+    }
+    kept
 }
 
 /// Keeps the end, and only then removes the container. Where it cannot be kept, the container stays, and with it

@@ -81,7 +81,7 @@ impl DockerExecutor {
         let daemon = self.shared.daemon().await.map_err(DockerFault::Daemon)?;
         let dockerfile = options.dockerfile.to_string_lossy().into_owned();
         let context = options.context.clone();
-        let packed = spawn_blocking(move || pack(&context).map_err(DockerFault::file(context)));
+        let packed = spawn_blocking(move || pack(&context));
         let packed = packed.await.unwrap_or(Err(DockerFault::ShutDown))?;
         let request = BuildImageOptionsBuilder::new().dockerfile(&dockerfile).t(&options.tag).rm(true).forcerm(true);
         let request = if options.pull { request.pull("true") } else { request };
@@ -117,12 +117,38 @@ fn name_and_tag(image: &str) -> (&str, &str) {
     }
 }
 
-/// A folder as the archive that a build begins with.
-fn pack(folder: &Path) -> std::io::Result<Vec<u8>> {
+/// So many bytes of a folder are sent to the daemon, which are held in memory until then.
+const LARGEST_CONTEXT: u64 = 256 << 20;
+
+/// A folder as the archive that a build begins with; without what git keeps in it.
+fn pack(folder: &Path) -> Result<Vec<u8>, DockerFault> {
     let mut archive = tar::Builder::new(Vec::new());
     archive.follow_symlinks(false);
-    archive.append_dir_all(".", folder)?;
-    archive.into_inner()
+    let (mut folders, mut bytes) = (vec![PathBuf::new()], 0);
+    while let Some(inner) = folders.pop() {
+        let path = folder.join(&inner);
+        for entry in std::fs::read_dir(&path).map_err(DockerFault::file(&path))? {
+            let entry = entry.map_err(DockerFault::file(&path))?;
+            let (name, path) = (inner.join(entry.file_name()), entry.path());
+            let metadata = entry.metadata().map_err(DockerFault::file(&path))?;
+            if entry.file_name() == ".git" {
+                continue;
+            }
+            if metadata.is_dir() {
+                archive.append_dir(&name, &path).map_err(DockerFault::file(&path))?;
+                folders.push(name);
+                continue;
+            }
+            bytes += metadata.len();
+            if bytes > LARGEST_CONTEXT {
+                return Err(DockerFault::LargeContext { path: folder.to_owned(), limit: LARGEST_CONTEXT >> 20 });
+            }
+            if metadata.is_file() || metadata.is_symlink() {
+                archive.append_path_with_name(&path, &name).map_err(DockerFault::file(&path))?;
+            }
+        }
+    }
+    archive.into_inner().map_err(DockerFault::file(folder))
 }
 
 #[cfg(test)]

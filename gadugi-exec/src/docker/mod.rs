@@ -155,7 +155,8 @@ impl Executor for DockerExecutor {
         let (shared, owned) = (Arc::clone(&self.shared), request.clone());
         // On a task of its own, which undoes what nobody waits for any more.
         tokio::spawn(async move {
-            let started = begin::begin(shared, &owned).await.map(Unclaimed::new);
+            let is_wanted = || !sender.is_closed();
+            let started = begin::begin(shared, &owned, &is_wanted).await.map(Unclaimed::new);
             // One that is not taken is undone when it is dropped.
             drop(sender.send(started));
         });

@@ -33,9 +33,10 @@ impl Output {
         Self { log, printed, taken, to_skip: taken }
     }
 
-    /// Everything comes again, from the first byte on.
-    pub(super) fn rewind(&mut self) {
-        self.to_skip = self.taken;
+    /// Everything comes again that the daemon has kept, which is so much: where that is less than was taken, its beginning was
+    /// given up, and what is left was taken too.
+    pub(super) fn rewind(&mut self, kept: u64) {
+        self.to_skip = self.taken.min(kept);
     }
 
     pub(super) fn take(&mut self, output: LogOutput) {

@@ -16,6 +16,19 @@ pub(super) struct ContainerRecord {
     pub(super) nonce: String,
     /// The daemon.
     pub(super) daemon: String,
+    /// What the daemon was called from its beginning to its end, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) instance: Option<String>,
+    /// Whether the daemon's containers went on when it ended.
+    #[serde(default)]
+    pub(super) live_restore: bool,
+}
+
+impl ContainerRecord {
+    /// A container of which no more is known.
+    pub(super) fn named(id: String, nonce: String, daemon: String) -> Self {
+        Self { id, nonce, daemon, instance: None, live_restore: false }
+    }
 }
 
 /// Names a command for other processes: `container 4f5e6a7b8c9d nonce 0123456789abcdef daemon PUO5:…`.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::models::ContainerInspectResponse;
+use bollard::models::ContainerSummaryStateEnum;
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use gadugi_core::{CommandRef, ExecError, ExecIdentity, Reattached, RunningTask};
 use jiff::Timestamp;
@@ -50,11 +51,8 @@ pub(super) async fn reattach(shared: &Arc<Shared>, command: &CommandRef) -> Resu
     let noted = noted(command).await.map_err(watch)?;
     let record = record(&noted, token).map_err(watch)?;
     if let Some(end) = &noted.end {
-        let record = record.unwrap_or_else(|| ContainerRecord {
-            id: end.container.clone(),
-            nonce: end.nonce.clone(),
-            daemon: String::new(),
-        });
+        let named = || ContainerRecord::named(end.container.clone(), end.nonce.clone(), String::new());
+        let record = record.unwrap_or_else(named);
         if let Ok(container) = connect(shared, record.clone(), noted.files.clone()).await {
             // It was kept, and then perhaps not removed.
             container.remove(true).await.ok();
@@ -62,9 +60,12 @@ pub(super) async fn reattach(shared: &Arc<Shared>, command: &CommandRef) -> Resu
         return Ok(Reattached::Found(Box::new(DockerTask::ended(&record, end.end()))));
     }
     let Some(record) = record else {
-        // It is noted before it is started, so nothing has begun. What was created is in nobody's way.
-        remove_unstarted(shared, command).await.ok();
-        return Ok(Reattached::NeverStarted);
+        // It is noted before it is started, so nothing has begun. What was created is in nobody's way, and what cannot be
+        // looked for now is removed another time.
+        return Ok(match remove_unstarted(shared, command).await {
+            Ok(Some(id)) => Reattached::Gone { why: format!("its container {id} was started without a note of it") },
+            _ => Reattached::NeverStarted,
+        });
     };
     let container = Arc::new(connect(shared, record, noted.files).await.map_err(watch)?);
     find(container, command.identity.is_some()).await.map_err(watch)
@@ -142,7 +143,7 @@ async fn ended(container: Arc<Container>, exit: &Exit) -> Reattached {
 fn record(noted: &Noted, token: Option<Token>) -> Result<Option<ContainerRecord>, DockerFault> {
     Ok(match (token, &noted.container) {
         (Some(token), Some(noted)) if token.nonce == noted.nonce => Some(noted.clone()),
-        (Some(token), _) => Some(ContainerRecord { id: token.id, nonce: token.nonce, daemon: token.daemon }),
+        (Some(token), _) => Some(ContainerRecord::named(token.id, token.nonce, token.daemon)),
         (None, Some(noted)) => Some(noted.clone()),
         (None, None) => None,
     })
@@ -156,7 +157,8 @@ async fn connect(shared: &Arc<Shared>, record: ContainerRecord, files: CommandFi
         let endpoint = shared.settings.endpoint.to_string();
         return Err(DockerFault::OtherDaemon { daemon: record.daemon, endpoint });
     }
-    Ok(Container { shared: Arc::clone(shared), client: daemon.client.clone(), record, files })
+    let client = daemon.client.clone();
+    Ok(Container { shared: Arc::clone(shared), daemon, client, record, files })
 }
 
 async fn noted(command: &CommandRef) -> Result<Noted, DockerFault> {
@@ -169,16 +171,20 @@ async fn noted(command: &CommandRef) -> Result<Noted, DockerFault> {
     noted.await.unwrap_or(Err(DockerFault::ShutDown))
 }
 
-/// Removes containers of a command that were created and never started.
-async fn remove_unstarted(shared: &Arc<Shared>, command: &CommandRef) -> Result<(), DockerFault> {
+/// Removes containers of a command that were created and never started. Gives one that was, against all that is promised.
+async fn remove_unstarted(shared: &Arc<Shared>, command: &CommandRef) -> Result<Option<String>, DockerFault> {
     let daemon = shared.daemon().await.map_err(DockerFault::Daemon)?;
     let filter = labels::filter(&shared.settings, &command.run, &command.attempt, command.phase);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
     let listed = daemon.client.list_containers(Some(options)).await;
-    for id in listed.map_err(DockerFault::request("list its containers"))?.into_iter().filter_map(|found| found.id) {
+    for found in listed.map_err(DockerFault::request("list its containers"))? {
+        let Some(id) = found.id else { continue };
+        if found.state != Some(ContainerSummaryStateEnum::CREATED) {
+            return Ok(Some(id));
+        }
         container::remove(&daemon.client, &id, false).await?;
     }
-    Ok(())
+    Ok(None)
 }
 
 fn token_of(command: &CommandRef) -> Result<Option<Token>, ExecError> {
@@ -201,7 +207,7 @@ mod tests {
     fn the_note_completes_an_identity_and_another_note_does_not() {
         let noted = |nonce: &str| Noted {
             files: CommandFiles::of(std::path::Path::new("/nowhere"), gadugi_core::Phase::Main).expect("a path"),
-            container: Some(ContainerRecord { id: "ab".repeat(32), nonce: nonce.to_owned(), daemon: "D".to_owned() }),
+            container: Some(ContainerRecord::named("ab".repeat(32), nonce.to_owned(), "D".to_owned())),
             end: None,
         };
         let token = || Some(Token { id: "cd".repeat(6), nonce: "01".to_owned(), daemon: "D".to_owned() });

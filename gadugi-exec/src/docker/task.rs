@@ -77,10 +77,11 @@ impl DockerTask {
         ExecError::Watch { identity: self.identity.token.clone(), source: source.into() }
     }
 
-    /// Ends it at once and removes it: nobody has wanted it.
+    /// Ends it at once and removes it: nobody has wanted it. While it cannot be removed it stays noted.
     pub(super) async fn undo(self) {
-        if let Hold::Running { container, .. } = &self.hold {
-            container.remove(true).await.ok();
+        if let Hold::Running { container, .. } = &self.hold
+            && container.remove(true).await.is_ok()
+        {
             container.files.forget_container().ok();
         }
     }
@@ -143,8 +144,8 @@ impl RunningTask for DockerTask {
         }
         tokio::spawn(async move {
             sleep(grace).await;
-            // The daemon does the same a moment later.
-            container.signal("SIGKILL").await.ok();
+            // The daemon does the same a moment later, if it can.
+            container.kill_for_sure().await;
         });
         Ok(())
     }

@@ -44,6 +44,12 @@ pub(super) fn check_limits(confinement: &Confinement, task: &TaskSpec) -> Result
 
 /// Whether the daemon can run the task: its image is there, and it has as many processors as are asked for.
 pub(super) async fn check(daemon: &Daemon, task: &TaskSpec, image: &str) -> Result<(), Unusable> {
+    if task.resources.cpus.is_some() && !daemon.holds_cpus {
+        return Err(Unusable {
+            reason: format!("{}: it asks for `cpus`, and the daemon's kernel cannot limit them", task.id),
+            remedy: "leave out `cpus`".to_owned(),
+        });
+    }
     if let Some(cpus) = task.resources.cpus.filter(|cpus| daemon.processors > 0.0 && *cpus > daemon.processors) {
         return Err(Unusable {
             reason: format!("{}: it asks for {cpus} processors, and the daemon has {}", task.id, daemon.processors),

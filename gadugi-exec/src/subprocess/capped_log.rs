@@ -20,6 +20,8 @@ pub(crate) struct CappedLog {
     /// Bytes of the output in `file`.
     kept: u64,
     tail: Option<Tail>,
+    /// Whether what is in the file goes with the next bytes.
+    begins_anew: bool,
 }
 
 /// The last bytes of a stream, in a file of at most `cap` bytes.
@@ -35,11 +37,11 @@ impl CappedLog {
     /// Appends to the file at `path`.
     pub(crate) fn open(path: PathBuf, cap: OutputCap) -> Self {
         let file = open_regular(OpenOptions::new().append(true).create(true), &path).ok();
-        Self { path, cap, file, kept: 0, tail: None }
+        Self { path, cap, file, kept: 0, tail: None, begins_anew: false }
     }
 
     /// Appends to the log of a process that has ended, and says how much it had taken: what is in the file. Where that
-    /// is more than the head, which it was and which not cannot be told, and the log begins anew.
+    /// is more than the head, which it was and which not cannot be told, and the log begins anew with the first bytes.
     #[cfg(feature = "docker")]
     pub(crate) fn resume(path: PathBuf, cap: OutputCap) -> (Self, u64) {
         let mut log = Self::open(path, cap);
@@ -48,9 +50,8 @@ impl CappedLog {
         let is_whole = length <= cap.head && tail.symlink_metadata().is_err();
         if is_whole {
             log.kept = length;
-        } else if log.file.as_ref().is_some_and(|file| file.set_len(0).is_err()) {
-            log.file = None;
         }
+        log.begins_anew = !is_whole;
         let kept = log.kept;
         (log, kept)
     }
@@ -58,6 +59,9 @@ impl CappedLog {
     /// Takes the next bytes of the output.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         let Some(file) = &mut self.file else { return };
+        if std::mem::take(&mut self.begins_anew) && file.set_len(0).is_err() {
+            return self.give_up();
+        }
         let room = usize::try_from(self.cap.head - self.kept).unwrap_or(usize::MAX);
         let (head, rest) = bytes.split_at(bytes.len().min(room));
         if write_counted(file, head, &mut self.kept).and_then(|()| self.write_tail(rest)).is_err() {

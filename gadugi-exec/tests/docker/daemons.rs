@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use gadugi_core::{Executor, ExitStatus, Reattached};
+use gadugi_core::{ExecRequest, Executor, ExitStatus, Reattached};
 use gadugi_exec::docker::{DockerExecutor, Endpoint};
 use gadugi_test_support::docker::PrivateDaemon;
 
@@ -48,30 +48,86 @@ async fn a_command_that_ends_while_its_daemon_is_away_has_its_true_end() {
     assert_eq!(task.wait().await.expect("its end is seen").status, ExitStatus::Code(9));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_daemon_ends_when_it_begins_again_is_unknown_and_no_failure_of_the_command() {
-    let Some(mut daemon) = PrivateDaemon::start(&[]) else { return };
-    let scene = scene_at(&daemon);
-    let (followed, left) = (scene.script("echo one; sleep 1000"), scene.script("echo one; sleep 1000"));
-    let task = scene.start(&followed).await;
-    printed(&*task, 4).await;
-    let other = scene.start(&left).await;
-    printed(&*other, 4).await;
-    let identity = other.identity().clone();
-    daemon.kill();
-    daemon.begin();
-    assert_eq!(task.wait().await.expect("it was seen to end").status, ExitStatus::Unknown);
-    drop(other);
-    // The other one as a process finds it that comes later: how it ended may have been kept by now, as unknown.
+/// What follows a command of an executor that knows nothing of it.
+async fn found_later(daemon: &PrivateDaemon, scene: &Scene, request: &ExecRequest) -> ExitStatus {
     let mut settings = settings(scene.root.path(), &[]);
     settings.endpoint = Endpoint::at(&format!("unix://{}", daemon.socket().display())).expect("an address");
-    match DockerExecutor::new(settings).reattach(&command(&left, Some(&identity))).await {
-        Ok(Reattached::Gone { .. }) => {}
-        Ok(Reattached::Found(found)) => {
-            assert_eq!(found.wait().await.expect("its end is known").status, ExitStatus::Unknown);
-        }
-        other => panic!("nobody knows how it ended, and not: {other:?}"),
+    match DockerExecutor::new(settings).reattach(&command(request, None)).await {
+        Ok(Reattached::Gone { .. }) => ExitStatus::Unknown,
+        Ok(Reattached::Found(found)) => found.wait().await.expect("its end is known").status,
+        other => panic!("it was started, and not: {other:?}"),
     }
+}
+
+/// Lets a daemon end commands that make the best of it, while one of each kind is followed and one is not.
+async fn assert_that_nobody_knows(again: impl Fn(&mut PrivateDaemon)) {
+    let Some(mut daemon) = PrivateDaemon::start(&[]) else { return };
+    let scene = scene_at(&daemon);
+    let scripts = ["trap 'exit 0' TERM", "trap 'exit 3' TERM", "true"];
+    let request = |trap: &str| scene.script(&format!("{trap}; echo ready; while :; do sleep 0.05 || :; done"));
+    let followed: Vec<_> = scripts.iter().map(|trap| request(trap)).collect();
+    let mut tasks = Vec::new();
+    for request in &followed {
+        tasks.push(scene.start(request).await);
+        printed(&**tasks.last().expect("it was started"), 6).await;
+    }
+    let left = request("trap 'exit 0' TERM");
+    start_and_die(&daemon, &scene, &left);
+    again(&mut daemon);
+    for (task, trap) in tasks.iter().zip(scripts) {
+        let end = tokio::time::timeout(Duration::from_secs(60), task.wait()).await.expect("it ends");
+        assert_eq!(end.expect("it was seen to end").status, ExitStatus::Unknown, "{trap}");
+    }
+    assert_eq!(found_later(&daemon, &scene, &left).await, ExitStatus::Unknown);
+}
+
+/// Starts a command by a process that has died meanwhile.
+fn start_and_die(daemon: &PrivateDaemon, scene: &Scene, request: &ExecRequest) {
+    let mut settings = settings(scene.root.path(), &[]);
+    settings.endpoint = Endpoint::at(&format!("unix://{}", daemon.socket().display())).expect("an address");
+    let request = request.clone();
+    let driver = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let task = DockerExecutor::new(settings).start(&request).await.expect("it starts");
+            printed(&*task, 6).await;
+        });
+        runtime.shutdown_background();
+    });
+    driver.join().expect("it does not panic");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_daemon_ends_when_it_begins_again_is_unknown_and_no_end_of_the_command() {
+    assert_that_nobody_knows(|daemon| {
+        daemon.kill();
+        daemon.begin();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_daemon_ends_when_it_is_ended_is_unknown_and_no_end_of_the_command() {
+    assert_that_nobody_knows(|daemon| {
+        daemon.terminate();
+        daemon.begin();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_ended_while_nobody_looked_and_its_daemon_lived_has_its_true_end() {
+    let Some(daemon) = PrivateDaemon::start(&[]) else { return };
+    let scene = scene_at(&daemon);
+    let request = scene.script("echo ready; sleep 0.2; exit 143");
+    start_and_die(&daemon, &scene, &request);
+    // More than the daemon keeps in mind.
+    let noise = scene.docker.run(&["create", "--network=none", scene.image.name(), "true"]);
+    for number in 0..300 {
+        scene.docker.run(&["rename", &noise, &format!("noise-{number}")]);
+    }
+    scene.docker.run(&["rm", &noise]);
+    assert_eq!(found_later(&daemon, &scene, &request).await, ExitStatus::Code(143));
 }
 
 #[tokio::test(flavor = "multi_thread")]

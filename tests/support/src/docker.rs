@@ -231,13 +231,13 @@ impl PrivateDaemon {
         for stale in ["dockerd.pid", "exec/containerd/containerd.pid"] {
             fs::remove_file(path(stale)).ok();
         }
-        // In a network of its own: without a bridge, it would remove that of the machine's own daemon.
+        // In a network of its own: it makes its bridge anew, and would remove that of the machine's own daemon.
         let mut command = Command::new("unshare");
         command.args(["--net", "dockerd"]);
         command.arg("--config-file").arg(path("daemon.json"));
         command.arg("--data-root").arg(path("data")).arg("--exec-root").arg(path("exec"));
         command.arg("--pidfile").arg(path("dockerd.pid")).arg("-H").arg(format!("unix://{}", self.socket().display()));
-        command.args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--log-level=warn"]);
+        command.args(["--ip-forward=false", "--iptables=false", "--ip6tables=false", "--log-level=warn"]);
         command.args(&self.arguments).stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
         self.process = Some(command.spawn().expect("dockerd can be started"));
         let begun = Instant::now();
