@@ -59,7 +59,6 @@ fn a_second_ctrl_c_kills_a_container_that_does_not_listen() {
 }
 
 #[test]
-#[ignore = "fails: the scheduler gives up a start without waiting until it is undone, and gadugi ends"]
 fn a_container_that_is_just_being_started_is_not_left_by_a_second_ctrl_c() {
     let Some(dock) = Dock::new() else { return };
     let daemon = SlowDaemon::at(dock.repo.root().join("slow.sock"));
@@ -84,7 +83,6 @@ fn a_container_that_is_just_being_started_is_not_left_by_a_second_ctrl_c() {
 }
 
 #[test]
-#[ignore = "fails: the scheduler gives up a start without waiting until it is undone, and gadugi ends"]
 fn a_container_whose_time_is_up_before_its_start_is_known_is_not_left() {
     let Some(dock) = Dock::new() else { return };
     let daemon = SlowDaemon::at(dock.repo.root().join("slow.sock"));
