@@ -10,6 +10,7 @@ use crate::worktrees::WorktreeSettings;
 #[derive(Debug, Default)]
 pub(crate) struct Imported {
     pub(crate) apart: Option<GitError>,
+    pub(crate) left: u64,
 }
 
 pub(crate) fn isolate(_: &WorktreeSettings, _: &Lease) -> Result<Vec<Mount>, GitError> {

@@ -91,6 +91,8 @@ pub(crate) fn release(
 pub(crate) struct Taken {
     /// Whether the branch has not what was committed to it; then it is kept by another reference.
     is_apart: bool,
+    /// How many files were staged only, and could not be taken over.
+    left: u64,
     /// Why it could not be taken over, which only what is discarded may be.
     failure: Option<String>,
 }
@@ -104,8 +106,8 @@ pub(crate) fn take_over(
 ) -> Result<Taken, GitError> {
     let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
     match private::import(settings, lease, branch) {
-        Ok(imported) => Ok(Taken { is_apart: imported.apart.is_some(), failure: None }),
-        Err(error) if request.discard => Ok(Taken { is_apart: false, failure: Some(error_chain(&error)) }),
+        Ok(imported) => Ok(Taken { is_apart: imported.apart.is_some(), left: imported.left, failure: None }),
+        Err(error) if request.discard => Ok(Taken { failure: Some(error_chain(&error)), ..Taken::default() }),
         Err(error) => Err(error),
     }
 }
@@ -147,6 +149,9 @@ fn remove(
     if taken.is_apart && !reasons.contains(&KeepReason::HeadElsewhere) {
         // Where its files come from is the `HEAD` that the task knows.
         reasons.push(KeepReason::HeadElsewhere);
+    }
+    if taken.left > 0 && !reasons.iter().any(|reason| matches!(reason, KeepReason::Uncommitted { .. })) {
+        reasons.push(KeepReason::Uncommitted { files: taken.left });
     }
     if request.discard {
         // Whoever has locked it wants it to stay.

@@ -1,16 +1,20 @@
 //! `HEAD` and index of a worktree, as they have to be once the commits that were made in isolation are here.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::time::Duration;
 
 use gadugi_core::BranchName;
 use gix::ObjectId;
+use gix::bstr::{BStr, BString, ByteSlice};
+use gix::index::State;
 use gix::index::entry::{Flags, Stage, Stat, stat};
 
 use crate::entry::{Entry, HeadAt, head_in, real};
 use crate::error::GitError;
 use crate::lock_file::{LockFile, NotTaken, lock_index};
+use crate::private::staged::{File, folders};
 use crate::worktrees::WorktreeSettings;
 
 /// A new index that is not in its place yet. Nobody else writes one meanwhile.
@@ -19,9 +23,16 @@ pub(super) struct NewIndex {
 }
 
 impl NewIndex {
-    /// Writes the index of a worktree whose files were checked out from this commit. What was known of files that the commit
-    /// has unchanged stays known, so that they need not be read again.
-    pub(super) fn write(settings: &WorktreeSettings, entry: &Entry, commit: ObjectId) -> Result<Self, GitError> {
+    /// Writes the index of a worktree whose files were checked out from this commit, and where these were staged then. What
+    /// was known of files that the commit has unchanged stays known, so that they need not be read again. Of what was staged
+    /// before, that stays which is still as it was.
+    pub(super) fn write(
+        settings: &WorktreeSettings,
+        entry: &Entry,
+        commit: ObjectId,
+        staged: &BTreeMap<BString, File>,
+        staged_before: &BTreeMap<BString, File>,
+    ) -> Result<Self, GitError> {
         let repo = entry.open(&settings.repository.opener, settings.repository.common_dir())?;
         let lock = lock_index(&repo)?;
         let mut index = repo.index_from_tree(&repo.find_commit(commit)?.tree_id()?)?;
@@ -30,6 +41,10 @@ impl NewIndex {
             // One that cannot be read is as good as none.
             Err(_) => gix::index::File::from_state(gix::index::State::new(repo.object_hash()), repo.index_path()),
         };
+        let mut staged = staged.clone();
+        staged
+            .extend(staged_before.iter().filter(|(path, file)| has(&before, path, file)).map(|(p, f)| (p.clone(), *f)));
+        stage(&mut index, &staged);
         let is_sparse = repo.config_snapshot().boolean("core.sparseCheckout").unwrap_or(false);
         // By the second only, all files would seem to be as new as the index.
         let precise = stat::Options { use_nsec: true, check_stat: true, ..stat::Options::default() };
@@ -59,6 +74,32 @@ impl NewIndex {
     pub(super) fn put_in_place(self) -> Result<(), GitError> {
         self.lock.put_in_place()
     }
+}
+
+/// Whether a file is in an index, as it was staged.
+pub(super) fn has(index: &State, path: &BString, file: &File) -> bool {
+    let entry = index.entry_by_path_and_stage(path.as_bstr(), Stage::Unconflicted);
+    entry.is_some_and(|entry| entry.id == file.id && entry.mode == file.mode)
+}
+
+/// Puts files into an index, in the place of what is in their way.
+fn stage(index: &mut State, files: &BTreeMap<BString, File>) {
+    if files.is_empty() {
+        return;
+    }
+    let is_folder = |path: &BStr| {
+        let mut below = path.to_owned();
+        below.push(b'/');
+        files.range(below.clone()..).next().is_some_and(|(path, _)| path.starts_with(&below))
+    };
+    index.remove_entries(|_, path, _| {
+        files.contains_key(path) || folders(path).any(|folder| files.contains_key(folder)) || is_folder(path)
+    });
+    for (path, file) in files {
+        index.dangerously_push_entry(Stat::default(), file.id, Flags::empty(), file.mode, path.as_bstr());
+    }
+    index.sort_entries();
+    index.remove_tree();
 }
 
 /// Whether the `HEAD` of a worktree is there.

@@ -30,7 +30,8 @@ pub(crate) fn clear(settings: &WorktreeSettings) -> Result<(), GitError> {
             None => Err(GitError::NoBranch),
         };
         match imported {
-            // What continues no branch is kept by other references.
+            // What continues no branch is kept by other references, and what nothing can keep is at least kept for a while.
+            Ok(imported) if imported.left > 0 => drop(place.discard(settings, &lease, held)?),
             Ok(_) => place.remove(held)?,
             Err(error) => {
                 failure.get_or_insert(error);

@@ -22,6 +22,8 @@ pub(super) fn text(repo: &gix::Repository, worktree: &Path) -> Result<BString, G
     line(&mut text, "bare", "false");
     line(&mut text, "worktree", gix::path::into_bstr(worktree)?.as_bstr());
     line(&mut text, "logAllRefUpdates", "true");
+    // What it stages is read from one file.
+    line(&mut text, "splitIndex", "false");
     for name in SWITCHES {
         if let Some(value) = config.boolean(format!("core.{name}").as_str()) {
             line(&mut text, name, if value { "true" } else { "false" });

@@ -6,11 +6,11 @@
 //! - [`import`] takes over what was committed there (`take_over`): references are read by a parser of our own (`refs`,
 //!   `folder`), objects are copied into a quarantine and go from there as a pack that git checks (`bare`, `quarantine`,
 //!   `transfer`, `git`), what is on other branches gets references of its own (`kept`), and the worktree's `HEAD` and index follow
-//!   (`align`).
+//!   (`align`), also with what is only staged (`staged`).
 //! - `clear` removes what crashes have left.
 //!
 //! A task may have put anything into its git folder. So that folder is never opened as a repository, git is never run in it,
-//! and nothing that it says of other folders, programs or indexes is believed.
+//! and nothing that it says of other folders, programs or indexes of packs is believed.
 
 mod align;
 mod bare;
@@ -25,6 +25,7 @@ mod place;
 mod quarantine;
 mod refs;
 mod seal;
+mod staged;
 mod take_over;
 mod transfer;
 

@@ -193,6 +193,11 @@ impl Place {
         self.folder.join("importing")
     }
 
+    /// The note of what was taken from the task's index.
+    pub(super) fn staged(&self) -> PathBuf {
+        self.folder.join("staged")
+    }
+
     /// Removes everything, and the folders above that become empty by it.
     pub(super) fn remove(&self, held: Held) -> Result<(), GitError> {
         let aside = aside::put_aside(&self.folder)?;

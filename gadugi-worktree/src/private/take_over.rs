@@ -4,7 +4,8 @@
 //! what is not for the branch; then the branch; then the worktree's `HEAD` and index. A note beside the folder says from the
 //! first to the last that it has begun, so that the next import goes through all of them again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 
 use gadugi_core::{BranchName, CommitId, Lease, crash_point};
 use gix::ObjectId;
@@ -16,11 +17,12 @@ use crate::error::GitError;
 use crate::history::is_ancestor;
 use crate::ids::to_object;
 use crate::marker::Marker;
-use crate::private::align::{NewIndex, has_folder, is_head_at, on, set_head};
+use crate::private::align::{NewIndex, has, has_folder, is_head_at, on, set_head};
 use crate::private::folder::Folder;
 use crate::private::kept::Kept;
 use crate::private::place::Place;
 use crate::private::refs::{self, At, Found};
+use crate::private::staged::{File, Staged, Taken};
 use crate::private::transfer::Transfer;
 use crate::worktrees::WorktreeSettings;
 
@@ -29,6 +31,8 @@ use crate::worktrees::WorktreeSettings;
 pub(crate) struct Imported {
     /// Why the commits of the task's branch are not on its branch here. They are kept by a reference that this names.
     pub(crate) apart: Option<GitError>,
+    /// How many files were staged, not committed, and could not be taken over.
+    pub(crate) left: u64,
 }
 
 /// Takes over what was committed. The caller holds the place.
@@ -48,7 +52,11 @@ pub(super) fn take_over(
     let entry = Entry::of_lease(settings.repository.common_dir(), lease)?.filter(has_folder);
     let kept = Kept::of(&repo, lease)?;
     let here = branch::tip(&repo, branch)?;
-    Import { settings, place, branch, git, repo, found, base, entry, kept, here }.run()
+    let index = entry.as_ref().map(|entry| fs::read(entry.admin.join("index"))).transpose().unwrap_or_default();
+    let staged = Staged::read(&git, repo.object_hash(), index.as_deref());
+    let taken = Taken::read(place)?;
+    let import = Import { settings, place, branch, git, repo, found, base, entry, kept, here, staged, taken };
+    import.run()
 }
 
 struct Import<'a> {
@@ -64,6 +72,8 @@ struct Import<'a> {
     kept: Kept,
     /// The tip of the branch in the repository.
     here: Option<ObjectId>,
+    staged: Staged,
+    taken: Taken,
 }
 
 /// What is to become of the branch.
@@ -88,30 +98,39 @@ impl Import<'_> {
         let is_head_elsewhere =
             self.wanted_head().zip(self.entry.as_ref()).is_some_and(|(head, entry)| !is_head_at(entry, &head));
         let is_at_tip = self.found.branches.get(&self.full_name()).is_none_or(|tip| Some(*tip) == self.here);
-        if news.is_empty() && is_at_tip && !is_head_elsewhere && !was_cut_short {
-            return Ok(Imported::default());
+        let candidates = self.candidates()?;
+        let is_done = news.is_empty() && is_at_tip && !is_head_elsewhere && !was_cut_short;
+        if is_done && self.only_staged(&candidates)?.is_empty() {
+            return Ok(Imported { apart: None, left: self.staged.unread });
         }
         self.place.begin_import()?;
-        if !news.is_empty() {
-            self.fetch(&news)?;
+        if self.fetch_with(&news, &candidates)? {
             crash_point("import-objects-taken");
         }
+        let mut staged = self.only_staged(&candidates)?;
+        let all = staged.len();
+        staged.retain(|_, file| self.is_blob(file.id));
+        let mut left = self.staged.unread + (all - staged.len()) as u64;
         let fate = self.fate()?;
         self.keep_others(&fate)?;
         crash_point("import-others-kept");
         let apart = match fate {
-            Fate::Apart(tip, why) => Some(self.keep_apart(tip, why)?),
-            Fate::MovesTo(tip) => {
-                self.bring_in_line(Some(tip))?;
-                None
+            Fate::Apart(tip, why) => {
+                left += staged.len() as u64;
+                Some(self.keep_apart(tip, why)?)
             }
-            Fate::Stays => {
-                self.bring_in_line(None)?;
+            Fate::MovesTo(_) | Fate::Stays => {
+                let to = if let Fate::MovesTo(tip) = fate { Some(tip) } else { None };
+                if self.bring_in_line(to, &staged)? {
+                    self.taken.add(self.place, &staged)?;
+                } else {
+                    left += staged.len() as u64;
+                }
                 None
             }
         };
         self.place.end_import()?;
-        Ok(Imported { apart })
+        Ok(Imported { apart, left })
     }
 
     fn full_name(&self) -> BString {
@@ -163,13 +182,72 @@ impl Import<'_> {
         Ok(absent.into_iter().chain(unreached).collect())
     }
 
-    /// Brings these commits into the repository with all that they need.
-    fn fetch(&self, news: &[ObjectId]) -> Result<(), GitError> {
+    /// Files of the task's index that were not taken from it before, and are not in that of the worktree.
+    fn candidates(&self) -> Result<BTreeMap<BString, File>, GitError> {
+        let index = match &self.entry {
+            Some(entry) => {
+                let repo = entry.open(&self.settings.repository.opener, self.settings.repository.common_dir())?;
+                // One that cannot be read has nothing.
+                repo.open_index().ok()
+            }
+            None => None,
+        };
+        let is_new = |path: &BString, file: &File| {
+            !self.taken.contains(path.as_bstr(), file) && !index.as_ref().is_some_and(|index| has(index, path, file))
+        };
+        let files = self.staged.files.iter().filter(|(path, file)| is_new(path, file));
+        Ok(files.map(|(path, file)| (path.clone(), *file)).collect())
+    }
+
+    /// Those of them that neither the commit that the task is on has nor the branch.
+    fn only_staged(&self, candidates: &BTreeMap<BString, File>) -> Result<BTreeMap<BString, File>, GitError> {
+        let mut staged = candidates.clone();
+        if staged.is_empty() {
+            return Ok(staged);
+        }
+        let commits: BTreeSet<ObjectId> = self.found.head_commit().into_iter().chain(self.here).collect();
+        for commit in commits.into_iter().filter(|id| self.repo.has_object(id)) {
+            let tree = self.repo.find_commit(commit)?.tree()?;
+            let mut committed = Vec::new();
+            for (path, file) in &staged {
+                let mode = file.mode.to_tree_entry_mode().map(|mode| mode.kind());
+                let entry = tree.lookup_entry(path.split_str("/"))?;
+                if entry.is_some_and(|entry| entry.object_id() == file.id && Some(entry.mode().kind()) == mode) {
+                    committed.push(path.clone());
+                }
+            }
+            staged.retain(|path, _| !committed.contains(path));
+        }
+        Ok(staged)
+    }
+
+    fn is_blob(&self, id: ObjectId) -> bool {
+        self.repo.find_header(id).is_ok_and(|header| header.kind() == gix::objs::Kind::Blob)
+    }
+
+    /// Brings these commits, and what was staged, into the repository. Answers whether there was anything to bring. That what
+    /// was staged cannot be brought does not hinder the commits.
+    fn fetch_with(&self, news: &[ObjectId], staged: &BTreeMap<BString, File>) -> Result<bool, GitError> {
+        let absent: BTreeSet<ObjectId> =
+            staged.values().map(|file| file.id).filter(|id| !self.repo.has_object(id)).collect();
+        if news.is_empty() && absent.is_empty() {
+            return Ok(false);
+        }
+        match self.fetch(news, &absent) {
+            Err(_) if !absent.is_empty() && news.is_empty() => {}
+            Err(_) if !absent.is_empty() => self.fetch(news, &BTreeSet::new())?,
+            other => other?,
+        }
+        Ok(true)
+    }
+
+    /// Brings these commits into the repository with all that they need, and these blobs.
+    fn fetch(&self, news: &[ObjectId], blobs: &BTreeSet<ObjectId>) -> Result<(), GitError> {
         let transfer = Transfer {
             common_dir: self.settings.repository.common_dir(),
             quarantine: self.place.new_quarantine(),
             kind: self.repo.object_hash(),
-            tips: news,
+            tips: &news.iter().chain(blobs).copied().collect::<Vec<_>>(),
             known: &self.known(),
         };
         self.place.clear_quarantine()?;
@@ -238,28 +316,33 @@ impl Import<'_> {
         }
     }
 
-    /// Moves the branch, and lets the worktree follow.
-    fn bring_in_line(&self, to: Option<ObjectId>) -> Result<(), GitError> {
+    /// Moves the branch, and lets the worktree follow, where these files are staged then. Answers whether it has an index.
+    fn bring_in_line(&self, to: Option<ObjectId>, staged: &BTreeMap<BString, File>) -> Result<bool, GitError> {
         let head = self.wanted_head();
         let tip = to.or(self.here);
         let commit = match &head {
             Some(HeadAt::Commit(id)) => Some(*id),
             _ => tip,
         };
+        let before = self.staged.files.iter().filter(|(path, file)| self.taken.contains(path.as_bstr(), file));
+        let before: BTreeMap<BString, File> = before.map(|(path, file)| (path.clone(), *file)).collect();
         // The index is written before the branch moves, so that a full disk leaves both as they were.
         let index = match (&self.entry, commit) {
-            (Some(entry), Some(commit)) if head.is_some() => Some(NewIndex::write(self.settings, entry, commit)?),
+            (Some(entry), Some(commit)) if head.is_some() => {
+                Some(NewIndex::write(self.settings, entry, commit, staged, &before)?)
+            }
             _ => None,
         };
         if let (Some(from), Some(to)) = (self.here, to) {
             branch::advance(&self.repo, self.branch, from, to, "gadugi: import what was committed in isolation")?;
             crash_point("import-branch-moved");
         }
+        let has_index = index.is_some();
         index.map_or(Ok(()), NewIndex::put_in_place)?;
-        match (&self.entry, &head) {
-            (Some(entry), Some(head)) => set_head(self.settings, entry, head),
-            _ => Ok(()),
+        if let (Some(entry), Some(head)) = (&self.entry, &head) {
+            set_head(self.settings, entry, head)?;
         }
+        Ok(has_index)
     }
 }
 
