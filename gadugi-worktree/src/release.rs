@@ -46,17 +46,16 @@ pub(crate) fn release(
         Ok(_) => remove(settings, lease, branch, request, &taken, &mut dropped)?,
     };
     if !request.dry_run && !matches!(worktree, WorktreeFate::Kept(_)) {
-        match &taken.failure {
-            None => private::remove(settings, lease)?,
-            Some(why) => {
-                let kept = private::discard(settings, lease)?;
-                dropped.extend(kept.map(|folder| {
-                    format!(
-                        ".git: what was committed in isolation ({why}); it stays at {} for 14 days",
-                        folder.display()
-                    )
-                }));
-            }
+        let what = match &taken.failure {
+            Some(why) => Some(format!("what was committed in isolation ({why})")),
+            None if taken.left > 0 => Some("what was staged in isolation".to_owned()),
+            None => None,
+        };
+        if let Some(what) = what {
+            let folder = private::discard(settings, lease)?;
+            dropped.extend(folder.map(|folder| format!(".git: {what}; it stays at {} for 14 days", folder.display())));
+        } else {
+            private::remove(settings, lease)?;
         }
     }
     let repo = settings.repository.open(&[])?;

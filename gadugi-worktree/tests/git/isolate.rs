@@ -93,6 +93,7 @@ async fn its_configuration_says_who_commits_and_how_files_are_read_and_nothing_e
         "core.logallrefupdates=true",
         "core.repositoryformatversion=0",
         "core.safecrlf=warn",
+        "core.splitindex=false",
         &worktree,
         "user.email=a@example.com",
         "user.name=A \"quoted\" # name",

@@ -13,6 +13,7 @@ mod isolate;
 mod isolated;
 mod isolated_killed;
 mod isolated_release;
+mod isolated_staged;
 mod killed;
 mod like_git;
 mod needs;

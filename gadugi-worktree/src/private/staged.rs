@@ -1,0 +1,177 @@
+//! What a task has staged in its private git folder: the entries of its index, by nothing but their names and objects.
+//!
+//! What is not committed is collected from the worktree; only what is ignored, and was staged in spite of it, is known to
+//! the index alone. So the index of the worktree gets what this one has more than its `HEAD`, as if it had been staged there.
+//! What was taken once is noted beside the folder: what becomes of it then, is decided in the worktree.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use gix::ObjectId;
+use gix::bstr::{BStr, BString, ByteSlice};
+use gix::hash::Kind;
+use gix::index::State;
+use gix::index::decode::Options;
+use gix::index::entry::{Flags, Mode, Stage};
+use gix::validate::path::component;
+
+use crate::error::GitError;
+use crate::private::folder::Folder;
+use crate::private::place::Place;
+
+/// An index of two million files.
+const MOST_BYTES: u64 = 256 * 1024 * 1024;
+
+/// A file as it was staged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct File {
+    pub(super) id: ObjectId,
+    pub(super) mode: Mode,
+}
+
+/// All files of an index, by their paths.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Staged {
+    pub(super) files: BTreeMap<BString, File>,
+    /// How many are in it that cannot be taken over; one where nobody knows.
+    pub(super) unread: u64,
+}
+
+impl Staged {
+    /// Reads the index of a task's git folder. `sealed` is the one that it was made with, as far as that is still there: an
+    /// index that shares most of itself with another file, which git never writes there, is understood only if it is that.
+    pub(super) fn read(git: &Folder, kind: Kind, sealed: Option<&[u8]>) -> Self {
+        let unknown = Self { unread: 1, ..Self::default() };
+        let bytes = match git.read("index", MOST_BYTES) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Self::default(),
+            Err(_) => return unknown,
+        };
+        if sealed == Some(bytes.as_slice()) {
+            return Self::default();
+        }
+        // Whatever is in it, it is not to hinder the import of what is committed.
+        catch_unwind(AssertUnwindSafe(|| Self::parse(&bytes, kind))).ok().flatten().unwrap_or(unknown)
+    }
+
+    fn parse(bytes: &[u8], kind: Kind) -> Option<Self> {
+        let most = usize::try_from(MOST_BYTES * 4).ok();
+        let options = Options { thread_limit: Some(1), alloc_limit_bytes: most, ..Options::default() };
+        let (index, _) = State::from_bytes(bytes, State::new(kind).timestamp(), kind, options).ok()?;
+        if index.link().is_some() {
+            return None;
+        }
+        let mut found = Self::default();
+        for entry in index.entries() {
+            let is_file = matches!(entry.mode, Mode::FILE | Mode::FILE_EXECUTABLE | Mode::SYMLINK);
+            // Conflicts are of an operation that is not finished, and submodules and folders hold nothing of their own.
+            if !is_file || entry.stage() != Stage::Unconflicted || entry.flags.contains(Flags::INTENT_TO_ADD) {
+                continue;
+            }
+            let path = entry.path(&index);
+            if is_usable(path, entry.mode) && !entry.id.is_null() {
+                found.files.insert(path.to_owned(), File { id: entry.id, mode: entry.mode });
+            } else {
+                found.unread += 1;
+            }
+        }
+        let below_files: Vec<BString> = found
+            .files
+            .keys()
+            .filter(|path| folders(path.as_bstr()).any(|folder| found.files.contains_key(folder)))
+            .cloned()
+            .collect();
+        for path in below_files {
+            found.files.remove(&path);
+            found.unread += 1;
+        }
+        Some(found)
+    }
+}
+
+/// The folders that a path lies in.
+pub(super) fn folders(path: &BStr) -> impl Iterator<Item = &BStr> {
+    path.find_iter(b"/").map(|end| path[..end].as_bstr())
+}
+
+/// Whether git would check out a file of this path.
+fn is_usable(path: &BStr, mode: Mode) -> bool {
+    let options = component::Options { protect_windows: false, protect_hfs: true, protect_ntfs: true };
+    let mode = (mode == Mode::SYMLINK).then_some(component::Mode::Symlink);
+    !path.contains(&0)
+        && path.split_str("/").all(|name| gix::validate::path::component(name.into(), mode, options).is_ok())
+}
+
+/// What was taken from the index before.
+#[derive(Debug, Default)]
+pub(super) struct Taken(BTreeSet<BString>);
+
+impl Taken {
+    /// Reads the note of it.
+    pub(super) fn read(place: &Place) -> Result<Self, GitError> {
+        let note = place.staged();
+        match fs::read(&note) {
+            Ok(text) => Ok(Self(text.split_str("\0").filter(|line| !line.is_empty()).map(BString::from).collect())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(GitError::io("read", &note)(error)),
+        }
+    }
+
+    pub(super) fn contains(&self, path: &BStr, file: &File) -> bool {
+        self.0.contains(&line(path, file))
+    }
+
+    /// Notes that these were taken too.
+    pub(super) fn add(&mut self, place: &Place, files: &BTreeMap<BString, File>) -> Result<(), GitError> {
+        let before = self.0.len();
+        self.0.extend(files.iter().map(|(path, file)| line(path.as_bstr(), file)));
+        if self.0.len() == before {
+            return Ok(());
+        }
+        let (note, new) = (place.staged(), place.staged().with_extension("new"));
+        let text: Vec<&[u8]> = self.0.iter().flat_map(|line| [line.as_slice(), b"\0"]).collect();
+        fs::write(&new, text.concat()).map_err(GitError::io("write", &new))?;
+        fs::rename(&new, &note).map_err(GitError::io("write", &note))
+    }
+}
+
+fn line(path: &BStr, file: &File) -> BString {
+    format!("{:o} {} {path}", file.mode.bits(), file.id).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn paths_that_git_would_not_check_out_are_not_taken() {
+        for path in ["a", "a/b.txt", "aux.c", "gitmodules", ".gitmodules", "a b", "\u{e4}", "..."] {
+            assert!(is_usable(path.into(), Mode::FILE), "{path}");
+        }
+        let others =
+            ["", "/a", "a/", "a//b", ".", "a/../b", "..", ".git", "a/.GIT/b", "git~1", ".g\u{200c}it/config", "a\0b"];
+        for path in others {
+            assert!(!is_usable(path.into(), Mode::FILE), "{path}");
+        }
+        assert!(!is_usable(".gitmodules".into(), Mode::SYMLINK));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_bytes_are_in_the_index_reading_it_ends(
+            count in 0_u32..4,
+            rest in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300),
+        ) {
+            let root = tempfile::tempdir().expect("a folder");
+            let head = [b"DIRC".as_slice(), &[0, 0, 0, 2], &count.to_be_bytes()].concat();
+            fs::write(root.path().join("index"), [head, rest].concat()).expect("a file");
+            let folder = Folder::open(root.path()).expect("a folder");
+            let staged = Staged::read(&folder, Kind::Sha1, None);
+            proptest::prop_assert!(staged.files.len() <= count as usize);
+        }
+    }
+}
