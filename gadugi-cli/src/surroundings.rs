@@ -54,6 +54,7 @@ impl Surroundings {
     }
 
     /// Names this machine among others: its id (machine-id(5)), else its host's name.
+    #[cfg(feature = "docker")]
     pub(crate) fn machine(&self) -> String {
         let id = std::fs::read_to_string("/etc/machine-id").ok().map(|id| id.trim().to_owned());
         id.filter(|id| !id.is_empty())

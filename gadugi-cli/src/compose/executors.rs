@@ -28,6 +28,8 @@ pub(crate) fn executors(
     settings.die_with_parent = die_with_parent;
     let subprocess: Arc<dyn Executor> = Arc::new(SubprocessExecutor::new(settings));
     let mut all = context.executors.clone();
+    #[cfg(not(feature = "docker"))]
+    let _ = site;
     #[cfg(feature = "docker")]
     all.push(Arc::new(super::docker::executor(context, site, config)));
     all.push(subprocess);
