@@ -1,6 +1,8 @@
 //! The references of a private git folder, by a parser that believes nothing.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 use gix::ObjectId;
 use gix::bstr::{BStr, BString, ByteSlice};
@@ -20,6 +22,10 @@ const DEEPEST: usize = 32;
 /// As in git.
 const MOST_LINKS: usize = 5;
 
+/// How many places in the log of `HEAD` are looked at, and how many worktrees in the worktree.
+const MOST_EXTRAS: usize = 100;
+
+const TAGS: &[u8] = b"refs/tags/";
 const BRANCHES: &[u8] = b"refs/heads/";
 const STASH: &[u8] = b"refs/stash";
 
@@ -31,6 +37,11 @@ pub(super) struct Found {
     pub(super) branches: BTreeMap<BString, ObjectId>,
     /// The last one first.
     pub(super) stash: Vec<ObjectId>,
+    /// What nothing else need lead to, with a name for each, those that say most about it first: tags, `HEAD`s of worktrees
+    /// that the task has made, and where branches were before they were moved back. They may lead to anything, or nowhere.
+    pub(super) extras: Vec<(BString, ObjectId)>,
+    /// Whether there are more of these than are looked at.
+    pub(super) has_more: bool,
 }
 
 /// Where `HEAD` is.
@@ -54,9 +65,18 @@ impl Found {
 /// Reads the references of a git folder.
 pub(super) fn read(git: &Folder, kind: Kind) -> Result<Found, GitError> {
     let no_reference = |path| GitError::NotGits { path, what: "no reference" };
-    let mut found = BTreeMap::new();
+    let (mut found, mut tags) = (BTreeMap::new(), BTreeMap::new());
+    let mut others = BTreeMap::new();
     if let Some(packed) = git.read("packed-refs", MOST_BYTES)? {
-        found = parse_packed(&packed, kind).ok_or_else(|| no_reference(git.at("packed-refs")))?;
+        let all = parse_packed(&packed, kind).ok_or_else(|| no_reference(git.at("packed-refs")))?;
+        for (name, at) in all {
+            let kept = match &name {
+                name if *name == STASH || is_below(name, BRANCHES) => &mut found,
+                name if is_below(name, TAGS) => &mut tags,
+                _ => &mut others,
+            };
+            kept.insert(name, at);
+        }
     }
     let head = git.read("HEAD", LONGEST)?.and_then(|text| parse(&text, kind));
     let head = head.ok_or_else(|| no_reference(git.at("HEAD")))?;
@@ -68,6 +88,12 @@ pub(super) fn read(git: &Folder, kind: Kind) -> Result<Found, GitError> {
             let stash = parse(&text, kind).ok_or_else(|| no_reference(refs.at("stash")))?;
             found.insert(STASH.into(), stash);
         }
+    }
+    if let At::Reference(name) = &head
+        && !is_below(name, BRANCHES)
+        && let Some(at) = read_at(git, name.as_bstr(), kind).or_else(|| others.remove(name))
+    {
+        found.insert(name.clone(), at);
     }
     if found.len() as u64 > MOST_REFERENCES {
         return Err(GitError::TooMuch { path: git.path().to_owned(), most: MOST_REFERENCES, of: "references" });
@@ -83,7 +109,107 @@ pub(super) fn read(git: &Folder, kind: Kind) -> Result<Found, GitError> {
         At::Reference(name) => At::Reference(last_name(name, &found)),
         commit => commit,
     };
-    Ok(Found { head, branches, stash })
+    let (extras, has_more) = extras(git, kind, tags);
+    Ok(Found { head, branches, stash, extras, has_more })
+}
+
+/// Whether a reference is of a kind.
+fn is_below(name: &BString, prefix: &[u8]) -> bool {
+    name.starts_with(prefix) && name.len() > prefix.len()
+}
+
+/// What stands in the file of a reference of any name; `None` where nothing can be read.
+fn read_at(git: &Folder, name: &BStr, kind: Kind) -> Option<At> {
+    let mut names: Vec<_> = name.strip_prefix(b"refs/")?.split_str("/").map(OsStr::from_bytes).collect();
+    let last = names.pop()?;
+    let is_plain = |name: &&OsStr| !matches!(name.as_bytes(), b"" | b"." | b"..");
+    if names.len() > DEEPEST || !names.iter().all(is_plain) || !is_plain(&last) {
+        return None;
+    }
+    let mut folder = git.folder("refs").ok()??;
+    for name in names {
+        folder = folder.folder(name).ok()??;
+    }
+    folder.read(last, LONGEST).ok()?.and_then(|text| parse(&text, kind))
+}
+
+/// Finds what only tags, worktrees and logs lead to. What cannot be read of these is passed over: the branches count.
+fn extras(git: &Folder, kind: Kind, mut tags: BTreeMap<BString, At>) -> (Vec<(BString, ObjectId)>, bool) {
+    if let Ok(Some(refs)) = git.folder("refs")
+        && let Ok(Some(folder)) = refs.folder("tags")
+    {
+        tags_below(&folder, TAGS.as_bstr(), kind, 0, &mut tags);
+    }
+    let mut found = Vec::new();
+    let commit = |at: At| if let At::Commit(id) = at { Some(id) } else { None };
+    for (name, id) in tags.into_iter().filter_map(|(name, at)| Some((name, commit(at)?))) {
+        found.push((name.strip_prefix(b"refs/").unwrap_or(&name).into(), id));
+    }
+    let mut has_more = found.len() as u64 > MOST_REFERENCES;
+    found.truncate(usize::try_from(MOST_REFERENCES).unwrap_or(usize::MAX));
+    if let Ok(Some(worktrees)) = git.folder("worktrees") {
+        let names = worktrees.names(MOST_REFERENCES).unwrap_or_default();
+        has_more |= names.len() > MOST_EXTRAS;
+        for name in names.iter().take(MOST_EXTRAS) {
+            let head = worktrees.folder(name).ok().flatten().and_then(|folder| folder.read("HEAD", LONGEST).ok()?);
+            if let Some(id) = head.and_then(|text| commit(parse(&text, kind)?)) {
+                found.push(([b"worktrees/", name.as_encoded_bytes()].concat().into(), id));
+            }
+        }
+    }
+    if let Some(id) = git.read("ORIG_HEAD", LONGEST).ok().flatten().and_then(|text| commit(parse(&text, kind)?)) {
+        found.push(("ORIG_HEAD".into(), id));
+    }
+    let logs = git.folder("logs").ok().flatten();
+    if let Some(Ok(Some(log))) = logs.map(|logs| logs.read("HEAD", MOST_BYTES)) {
+        found.extend(left_behind(&log, kind));
+    }
+    (found, has_more)
+}
+
+/// Reads tags that have a file each.
+fn tags_below(folder: &Folder, prefix: &BStr, kind: Kind, depth: usize, found: &mut BTreeMap<BString, At>) {
+    for name in folder.names(MOST_REFERENCES * 10).unwrap_or_default() {
+        let mut full = prefix.to_owned();
+        full.extend_from_slice(name.as_encoded_bytes());
+        if let Ok(Some(below)) = folder.folder(&name) {
+            full.push(b'/');
+            if depth < DEEPEST {
+                tags_below(&below, full.as_bstr(), kind, depth + 1, found);
+            }
+        } else if let Ok(Some(text)) = folder.read(&name, LONGEST)
+            && let Some(at) = parse(&text, kind)
+        {
+            found.insert(full, at);
+        }
+        if found.len() as u64 > MOST_REFERENCES {
+            return;
+        }
+    }
+}
+
+/// Where `HEAD` was before it was moved to what need not contain that: by `git reset`, and from a commit without a branch.
+/// The last one first. What was amended or rebased lives on in what took its place, and would be in every log.
+fn left_behind(log: &[u8], kind: Kind) -> Vec<(BString, ObjectId)> {
+    let mut found: Vec<(BString, ObjectId)> = Vec::new();
+    for line in log.lines().rev() {
+        let Some((start, message)) = line.split_once_str(b"\t") else { continue };
+        let Some(old) = start.split_str(" ").next().and_then(|hex| id(hex, kind)) else { continue };
+        let from = message.strip_prefix(b"checkout: moving from ");
+        let is_detached = from.is_some_and(|from| from.starts_with(old.to_string().as_bytes()));
+        let name = match message {
+            _ if message.starts_with(b"reset: ") => "reset",
+            _ if is_detached => "detached",
+            _ => continue,
+        };
+        if !found.iter().any(|(_, id)| *id == old) {
+            found.push((name.into(), old));
+        }
+        if found.len() == MOST_EXTRAS {
+            break;
+        }
+    }
+    found
 }
 
 /// Reads those that have a file each.
@@ -141,16 +267,14 @@ fn id(hex: &[u8], kind: Kind) -> Option<ObjectId> {
     ObjectId::from_hex(hex).ok().filter(|id| is_id && !id.is_null())
 }
 
-/// Branches and the stash among the packed references.
+/// The packed references.
 fn parse_packed(text: &[u8], kind: Kind) -> Option<BTreeMap<BString, At>> {
     let mut found = BTreeMap::new();
     // What a tag leads to stands in a line of its own, with this at its beginning.
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with(b"#") && !line.starts_with(b"^")) {
         let (hex, name) = line.split_once_str(b" ")?;
         let id = id(hex, kind)?;
-        if name == STASH || (name.starts_with(BRANCHES) && name.len() > BRANCHES.len()) {
-            found.insert(name.into(), At::Commit(id));
-        }
+        found.insert(name.into(), At::Commit(id));
     }
     Some(found)
 }
@@ -219,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn files_count_more_than_packed_references_and_only_branches_and_the_stash_count_at_all() {
+    fn files_count_more_than_packed_references_and_branches_and_the_stash_more_than_the_rest() {
         let packed = format!("# pack-refs\n{A} refs/heads/a\n{A} refs/heads/b/c\n{A} refs/tags/t\n^{B}\n");
         let log = format!("{A} {B} X <x> 1 +0000\tone\n{B} {A} X <x> 2 +0000\ttwo\n");
         let found = read_files(&[
@@ -238,6 +362,32 @@ mod tests {
         let branches = [("refs/heads/a", B), ("refs/heads/b/c", A), ("refs/heads/link", B)];
         assert_eq!(found.branches, branches.map(|(name, hex)| (name.into(), object(hex))).into());
         assert_eq!(found.stash, [object(A), object(B)]);
+        assert_eq!((found.extras, found.has_more), (vec![("tags/t".into(), object(A))], false));
+    }
+
+    #[test]
+    fn of_a_log_only_that_counts_which_was_left_behind() {
+        let c = "c".repeat(40);
+        let log = [
+            format!("{A} {B} X <x> 1 +0000\tcommit: one"),
+            format!("{B} {A} X <x> 2 +0000\tcommit (amend): one"),
+            format!("{B} {A} X <x> 2 +0000\tcheckout: moving from topic to main"),
+            format!("{A} {B} X <x> 2 +0000\tcheckout: moving from {A} to main"),
+            format!("{c} {B} X <x> 2 +0000\treset: moving to HEAD~1"),
+            "reset: nothing\n\n\t\n".to_owned(),
+        ];
+        let found = read_files(&[
+            ("HEAD", "ref: refs/foo/x"),
+            ("refs/foo/x", A),
+            ("logs/HEAD", &log.join("\n")),
+            ("ORIG_HEAD", B),
+            ("worktrees/one/HEAD", A),
+            ("worktrees/two/HEAD", "ref: refs/heads/two"),
+        ]);
+        let found = found.expect("references");
+        let names = [("worktrees/one", A), ("ORIG_HEAD", B), ("reset", c.as_str()), ("detached", A)];
+        assert_eq!(found.extras, names.map(|(name, hex)| (name.into(), object(hex))));
+        assert_eq!(found.head_commit(), Some(object(A)));
     }
 
     #[test]
@@ -272,7 +422,7 @@ mod tests {
             fs::write(root.path().join("packed-refs"), packed).expect("a file");
             let read = read(&Folder::open(root.path()).expect("a folder"), Kind::Sha1);
             if let Ok(found) = read {
-                proptest::prop_assert!(found.branches.keys().all(|name| name.starts_with(BRANCHES)));
+                proptest::prop_assert!(found.branches.keys().all(|name| name.starts_with(BRANCHES) || found.head == At::Reference(name.clone())));
             }
         }
     }

@@ -99,20 +99,27 @@ impl Import<'_> {
             self.wanted_head().zip(self.entry.as_ref()).is_some_and(|(head, entry)| !is_head_at(entry, &head));
         let is_at_tip = self.found.branches.get(&self.full_name()).is_none_or(|tip| Some(*tip) == self.here);
         let candidates = self.candidates()?;
-        let is_done = news.is_empty() && is_at_tip && !is_head_elsewhere && !was_cut_short;
+        let extras = self.new_extras();
+        let is_done = news.is_empty() && extras.is_empty() && is_at_tip && !is_head_elsewhere && !was_cut_short;
         if is_done && self.only_staged(&candidates)?.is_empty() {
-            return Ok(Imported { apart: None, left: self.staged.unread });
+            return Ok(Imported { apart: None, left: self.staged.unread + u64::from(self.found.has_more) });
         }
         self.place.begin_import()?;
-        if self.fetch_with(&news, &candidates)? {
+        let brought = self.fetch_with(&news, &extras, &candidates)?;
+        if brought.is_some() {
             crash_point("import-objects-taken");
         }
         let mut staged = self.only_staged(&candidates)?;
         let all = staged.len();
         staged.retain(|_, file| self.is_blob(file.id));
-        let mut left = self.staged.unread + (all - staged.len()) as u64;
+        let mut left = self.staged.unread + (all - staged.len()) as u64 + u64::from(self.found.has_more);
         let fate = self.fate()?;
         self.keep_others(&fate)?;
+        match brought {
+            Some(Ok(brought)) => self.keep_extras(&fate, &extras, &brought)?,
+            Some(Err(_)) => left += extras.len() as u64,
+            None => {}
+        }
         crash_point("import-others-kept");
         let apart = match fate {
             Fate::Apart(tip, why) => {
@@ -225,36 +232,69 @@ impl Import<'_> {
         self.repo.find_header(id).is_ok_and(|header| header.kind() == gix::objs::Kind::Blob)
     }
 
-    /// Brings these commits, and what was staged, into the repository. Answers whether there was anything to bring. That what
-    /// was staged cannot be brought does not hinder the commits.
-    fn fetch_with(&self, news: &[ObjectId], staged: &BTreeMap<BString, File>) -> Result<bool, GitError> {
-        let absent: BTreeSet<ObjectId> =
-            staged.values().map(|file| file.id).filter(|id| !self.repo.has_object(id)).collect();
-        if news.is_empty() && absent.is_empty() {
-            return Ok(false);
-        }
-        match self.fetch(news, &absent) {
-            Err(_) if !absent.is_empty() && news.is_empty() => {}
-            Err(_) if !absent.is_empty() => self.fetch(news, &BTreeSet::new())?,
-            other => other?,
-        }
-        Ok(true)
+    /// What else the task's references lead to, and may not be here, or may be here and kept by nothing.
+    fn new_extras(&self) -> Vec<ObjectId> {
+        let known: BTreeSet<ObjectId> = self.known().into_iter().collect();
+        let is_new = |id: &ObjectId| match self.commit_of(*id) {
+            _ if self.place.is_importing() => true,
+            Some(commit) if known.contains(&commit) => false,
+            Some(commit) => beyond(&self.repo, &[commit], &self.known()).map_or(true, |beyond| !beyond.is_empty()),
+            // A tag of something else than a commit is here already.
+            None => !self.repo.has_object(id),
+        };
+        let ids: BTreeSet<ObjectId> = self.found.extras.iter().map(|(_, id)| *id).collect();
+        ids.into_iter().filter(|id| !known.contains(id)).filter(is_new).collect()
     }
 
-    /// Brings these commits into the repository with all that they need, and these blobs.
-    fn fetch(&self, news: &[ObjectId], blobs: &BTreeSet<ObjectId>) -> Result<(), GitError> {
+    /// The commit that an object which is here is, or is a tag of.
+    fn commit_of(&self, id: ObjectId) -> Option<ObjectId> {
+        let object = self.repo.try_find_object(id).ok()??;
+        object.peel_to_kind(gix::object::Kind::Commit).ok().map(|commit| commit.id)
+    }
+
+    /// Brings these commits, and what was staged, into the repository; `None` where there was nothing to bring. Answers which of
+    /// the others came, or why none could: that does not hinder the commits.
+    fn fetch_with(
+        &self,
+        news: &[ObjectId],
+        extras: &[ObjectId],
+        staged: &BTreeMap<BString, File>,
+    ) -> Result<Option<Result<Vec<ObjectId>, GitError>>, GitError> {
+        let absent = staged.values().map(|file| file.id).filter(|id| !self.repo.has_object(id));
+        let optional: BTreeSet<ObjectId> = extras.iter().copied().chain(absent).collect();
+        let optional: Vec<ObjectId> = optional.into_iter().collect();
+        if news.is_empty() && optional.is_empty() {
+            return Ok(None);
+        }
+        match self.fetch(news, &optional) {
+            Err(error) if !optional.is_empty() => {
+                if !news.is_empty() {
+                    self.fetch(news, &[])?;
+                }
+                Ok(Some(Err(error)))
+            }
+            other => other.map(|brought| Some(Ok(brought))),
+        }
+    }
+
+    /// Brings these commits into the repository with all that they need, and those of the other objects that are whole. Answers
+    /// which.
+    fn fetch(&self, news: &[ObjectId], optional: &[ObjectId]) -> Result<Vec<ObjectId>, GitError> {
         let transfer = Transfer {
             common_dir: self.settings.repository.common_dir(),
             quarantine: self.place.new_quarantine(),
             kind: self.repo.object_hash(),
-            tips: &news.iter().chain(blobs).copied().collect::<Vec<_>>(),
+            tips: news,
+            optional,
             known: &self.known(),
         };
         self.place.clear_quarantine()?;
         let fetched = transfer.run(&self.git);
         let cleared = self.place.clear_quarantine();
-        fetched.and(cleared)?;
-        news.iter().try_for_each(|id| self.is_commit(*id))
+        let brought = fetched?;
+        cleared?;
+        news.iter().try_for_each(|id| self.is_commit(*id))?;
+        Ok(brought)
     }
 
     /// That a reference leads to a commit, which is here.
@@ -293,6 +333,23 @@ impl Import<'_> {
         for (name, id) in others {
             if beyond.contains(&id) {
                 self.kept.keep(&self.repo, name.as_bstr(), id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives references to those of the others that came, as far as nothing else leads to them.
+    fn keep_extras(&mut self, fate: &Fate, extras: &[ObjectId], brought: &[ObjectId]) -> Result<(), GitError> {
+        let wanted: BTreeSet<ObjectId> = extras.iter().copied().filter(|id| brought.contains(id)).collect();
+        for (name, id) in self.found.extras.clone() {
+            let Some(commit) = self.commit_of(id).filter(|_| wanted.contains(&id)) else { continue };
+            let mut known = self.known();
+            known.extend(match fate {
+                Fate::MovesTo(tip) | Fate::Apart(tip, _) => Some(*tip),
+                Fate::Stays => None,
+            });
+            if beyond(&self.repo, &[commit], &known)?.contains(&commit) {
+                self.kept.keep(&self.repo, name.as_bstr(), commit)?;
             }
         }
         Ok(())

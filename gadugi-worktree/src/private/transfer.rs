@@ -32,27 +32,60 @@ pub(super) struct Transfer<'a> {
     pub(super) quarantine: PathBuf,
     pub(super) kind: Kind,
     pub(super) tips: &'a [ObjectId],
+    /// Objects that are to come with them, those of them that are whole.
+    pub(super) optional: &'a [ObjectId],
     /// Commits that are there with all that they need.
     pub(super) known: &'a [ObjectId],
 }
 
 impl Transfer<'_> {
     /// Brings the commits, with all that they need, from a task's git folder; nothing refers to them then. What was brought by
-    /// one that was cut short may have holes, so that it does not matter whether the commits themselves are there.
-    pub(super) fn run(&self, git: &Folder) -> Result<(), GitError> {
+    /// one that was cut short may have holes, so that it does not matter whether the commits themselves are there. Answers
+    /// which of the other objects came with them.
+    pub(super) fn run(&self, git: &Folder) -> Result<Vec<ObjectId>, GitError> {
         let deadline = Instant::now() + LIMIT;
         let make = |name: &str| Bare::make(self.quarantine.join(name), self.common_dir, self.kind, deadline);
         let (unchecked, checked) = (make("unchecked")?, make("checked")?);
         quarantine::copy(git, &unchecked)?;
         crash_point("import-quarantined");
-        self.pack(&unchecked, &checked)?;
-        let input = checked.file_with(&self.revisions())?;
-        checked.git().run(&["rev-list", "--objects", "--quiet", "--stdin"], input.into())?;
-        move_objects(&checked.objects(), &objects_of(self.common_dir))
+        let mut optional = Vec::new();
+        self.whole(&unchecked, self.optional, &mut optional)?;
+        let all = [self.tips, &optional].concat();
+        if all.is_empty() {
+            return Ok(optional);
+        }
+        self.pack(&unchecked, &checked, &all)?;
+        self.connect(&checked, &all)?;
+        move_objects(&checked.objects(), &objects_of(self.common_dir))?;
+        Ok(optional)
     }
 
-    fn pack(&self, from: &Bare, to: &Bare) -> Result<(), GitError> {
-        let input = from.file_with(&self.revisions())?;
+    /// Finds those of some objects that are there with all that they need.
+    fn whole(&self, repo: &Bare, ids: &[ObjectId], found: &mut Vec<ObjectId>) -> Result<(), GitError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        match self.connect(repo, ids) {
+            Ok(()) => found.extend_from_slice(ids),
+            Err(GitError::Plumbing { .. }) if ids.len() > 1 => {
+                let (first, second) = ids.split_at(ids.len() / 2);
+                self.whole(repo, first, found)?;
+                self.whole(repo, second, found)?;
+            }
+            Err(GitError::Plumbing { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Whether everything is there that these objects need.
+    fn connect(&self, repo: &Bare, ids: &[ObjectId]) -> Result<(), GitError> {
+        let input = repo.file_with(&self.revisions(ids))?;
+        repo.git().run(&["rev-list", "--objects", "--quiet", "--stdin"], input.into())
+    }
+
+    fn pack(&self, from: &Bare, to: &Bare, ids: &[ObjectId]) -> Result<(), GitError> {
+        let input = from.file_with(&self.revisions(ids))?;
         // What the user's repository has, for whatever reason, is not packed.
         let args = ["pack-objects", "--revs", "--stdout", "--thin", "--local", "--delta-base-offset", "-q"];
         let mut packing = from.git().start(&args, input.into(), Stdio::piped())?;
@@ -73,8 +106,8 @@ impl Transfer<'_> {
         finish([packing, taking])
     }
 
-    fn revisions(&self) -> String {
-        let tips = self.tips.iter().map(|id| format!("{id}\n"));
+    fn revisions(&self, ids: &[ObjectId]) -> String {
+        let tips = ids.iter().map(|id| format!("{id}\n"));
         tips.chain(self.known.iter().map(|id| format!("^{id}\n"))).collect()
     }
 }

@@ -11,6 +11,7 @@ mod hostile_objects;
 mod import;
 mod isolate;
 mod isolated;
+mod isolated_extras;
 mod isolated_killed;
 mod isolated_release;
 mod isolated_staged;
