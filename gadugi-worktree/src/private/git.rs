@@ -24,13 +24,10 @@ const MOST_WORDS: usize = 4096;
 #[cfg(target_os = "linux")]
 const MOST_MEMORY: u64 = 2 * 1024 * 1024 * 1024;
 
-const SETTINGS: [&str; 11] = [
+const SETTINGS: [&str; 9] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.bigFileThreshold=16m",
-    // What a branch is moved to is to survive a loss of power.
-    "core.fsync=objects",
-    "core.fsyncMethod=batch",
     "gc.auto=0",
     "maintenance.auto=false",
     "pack.threads=2",

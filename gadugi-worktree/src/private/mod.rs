@@ -5,7 +5,7 @@
 //!   of the repository, which the task can read and not write.
 //! - [`import`] takes over what was committed there (`take_over`): references are read by a parser of our own (`refs`,
 //!   `folder`), objects are copied into a quarantine and go from there as a pack that git checks (`bare`, `quarantine`,
-//!   `transfer`, `git`), what is on other branches gets references of its own (`kept`), and the worktree's `HEAD` and index follow
+//!   `transfer`, `git`, `settle`), what is on other branches gets references of its own (`kept`), and the worktree's `HEAD` and index follow
 //!   (`align`), also with what is only staged (`staged`).
 //! - `clear` removes what crashes have left.
 //!
@@ -25,6 +25,7 @@ mod place;
 mod quarantine;
 mod refs;
 mod seal;
+mod settle;
 mod staged;
 mod take_over;
 mod transfer;

@@ -10,6 +10,7 @@ use std::fs;
 use gadugi_core::{BranchName, CommitId, Lease, crash_point};
 use gix::ObjectId;
 use gix::bstr::{BString, ByteSlice};
+use gix::config::tree::Core;
 
 use crate::branch;
 use crate::entry::{Entry, HeadAt};
@@ -280,7 +281,12 @@ impl Import<'_> {
     /// Brings these commits into the repository with all that they need, and those of the other objects that are whole. Answers
     /// which.
     fn fetch(&self, news: &[ObjectId], optional: &[ObjectId]) -> Result<Vec<ObjectId>, GitError> {
+        let shared = match self.repo.config_snapshot().string("core.sharedRepository") {
+            Some(value) => Core::SHARED_REPOSITORY.try_into_shared_repository(Some(value.as_bstr()))?,
+            None => 0,
+        };
         let transfer = Transfer {
+            shared,
             common_dir: self.settings.repository.common_dir(),
             quarantine: self.place.new_quarantine(),
             kind: self.repo.object_hash(),

@@ -4,9 +4,6 @@
 //! as it takes in what it fetches from a stranger. When everything is there in full, the files of the second are moved to
 //! the user's objects: nothing that was not checked ever lies there, not even unused.
 
-use std::ffi::OsStr;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Instant;
@@ -21,6 +18,7 @@ use crate::private::folder::Folder;
 use crate::private::git::{LIMIT, finish};
 use crate::private::quarantine::{self, MOST_BYTES};
 use crate::private::seal::objects_of;
+use crate::private::settle::move_objects;
 
 /// Packs with fewer objects are taken apart, as by `git fetch`.
 const FEW: u32 = 100;
@@ -31,6 +29,8 @@ pub(super) struct Transfer<'a> {
     /// Where our own repositories are made.
     pub(super) quarantine: PathBuf,
     pub(super) kind: Kind,
+    /// `core.sharedRepository`, as git keeps it in memory.
+    pub(super) shared: i32,
     pub(super) tips: &'a [ObjectId],
     /// Objects that are to come with them, those of them that are whole.
     pub(super) optional: &'a [ObjectId],
@@ -56,7 +56,7 @@ impl Transfer<'_> {
         }
         self.pack(&unchecked, &checked, &all)?;
         self.connect(&checked, &all)?;
-        move_objects(&checked.objects(), &objects_of(self.common_dir))?;
+        move_objects(&checked.objects(), &objects_of(self.common_dir), self.kind, self.shared)?;
         Ok(optional)
     }
 
@@ -115,52 +115,4 @@ impl Transfer<'_> {
 /// A number in the header of a pack.
 fn number(header: &[u8], at: usize) -> Option<u32> {
     header.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes)
-}
-
-/// Moves the files of objects from one folder of them to another. The index of a pack, by which git sees it, comes last.
-fn move_objects(from: &Path, to: &Path) -> Result<(), GitError> {
-    let is_index = |path: &PathBuf| path.extension() == Some(OsStr::new("idx"));
-    for folder in list(from)? {
-        let name = folder.file_name().unwrap_or_default();
-        if name != "pack" && name.len() != 2 {
-            continue;
-        }
-        let mut files = list(&folder)?;
-        files.sort_by_key(is_index);
-        let to = to.join(name);
-        if !files.is_empty() {
-            fs::create_dir_all(&to).map_err(GitError::io("create", &to))?;
-        }
-        for file in files {
-            move_file(&file, &to.join(file.file_name().unwrap_or_default()))?;
-            crash_point("import-object-moved");
-        }
-    }
-    Ok(())
-}
-
-fn move_file(from: &Path, to: &Path) -> Result<(), GitError> {
-    // A file of this name holds the same, and may be in use.
-    if to.exists() {
-        return Ok(());
-    }
-    match fs::rename(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            // Git takes a name that begins so for one that was left, and removes it some day.
-            let name = to.file_name().unwrap_or_default().to_string_lossy();
-            let near = to.with_file_name(format!("tmp_obj_{}_{name}", std::process::id()));
-            fs::copy(from, &near).map_err(GitError::io("copy", from))?;
-            fs::rename(&near, to).map_err(GitError::io("rename", &near))
-        }
-        other => other.map_err(GitError::io("rename", from)),
-    }
-}
-
-fn list(folder: &Path) -> Result<Vec<PathBuf>, GitError> {
-    let failed = || GitError::io("list", folder);
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed())? {
-        found.push(entry.map_err(failed())?.path());
-    }
-    Ok(found)
 }

@@ -225,6 +225,31 @@ async fn eight_imports_at_once_and_several_of_one_all_succeed() {
 }
 
 #[tokio::test]
+async fn in_a_shared_repository_new_objects_have_the_permissions_that_git_gives_them() {
+    use std::os::unix::fs::PermissionsExt;
+    for shared in ["umask", "group", "all", "0640"] {
+        let ground = Ground::new();
+        ground.repo.git(&["config", "core.sharedRepository", shared]);
+        let task = Isolated::new(&ground, "a").await;
+        let tip = task.commit(&ground, "a.txt", "a");
+        task.import(&ground).await.expect("an import");
+        let mode = |path: std::path::PathBuf| fs::metadata(path).expect("it is there").permissions().mode() & 0o7777;
+        let modes = |id: &str| {
+            let folder = ground.repo.path().join(".git/objects").join(&id[..2]);
+            (mode(folder.clone()), mode(folder.join(&id[2..])))
+        };
+        // A folder that is not there yet, as that of the commit most likely was not.
+        let mut git = (0, 0);
+        for number in 0..20 {
+            let by_git = ground.repo.git(&["commit-tree", "HEAD^{tree}", "-m", &format!("{number}")]);
+            git = git.max(modes(&by_git));
+        }
+        assert_eq!(modes(&tip), git, "{shared}");
+        ground.assert_sound();
+    }
+}
+
+#[tokio::test]
 async fn a_task_may_be_called_like_a_device_of_windows_and_its_branches_too() {
     let ground = Ground::new();
     let task = Isolated::new(&ground, "con").await;
