@@ -14,13 +14,12 @@ use crate::error::GitError;
 use crate::half_made;
 use crate::ids::to_object;
 use crate::keepers::{Keepers, is_lost_with};
-use crate::private;
 use crate::trash;
 use crate::worktrees::WorktreeSettings;
 
 /// Removes entries of ours whose folder is gone, worktrees of ours that were never finished, git's locks that killed
-/// processes of ours left, what remains of folders that were to be deleted, and what was in the trash for long enough. Worktrees that somebody has locked stay,
-/// and those whose `HEAD` alone keeps a commit. The caller holds the repository's lock, so nobody is making a worktree of
+/// processes of ours left, what remains of folders that were to be deleted, and what was in the trash for long enough.
+/// Worktrees that somebody has locked stay, and those whose `HEAD` alone keeps a commit. The caller holds the repository's lock, so nobody is making a worktree of
 /// ours now.
 pub(crate) fn prune(settings: &WorktreeSettings, dry_run: bool) -> Result<Vec<Pruned>, GitError> {
     let repo = settings.repository.open(&[])?;
@@ -50,10 +49,8 @@ pub(crate) fn prune(settings: &WorktreeSettings, dry_run: bool) -> Result<Vec<Pr
         }
         // That it stays would do no harm.
         remove_if_empty(&settings.folder).ok();
-        for rest in [private::clear(settings), trash::clear(settings)] {
-            if let Err(error) = rest {
-                cleared.error.get_or_insert(error);
-            }
+        if let Err(error) = trash::clear(settings) {
+            cleared.error.get_or_insert(error);
         }
     }
     cleared.error.map_or(Ok(pruned), Err)

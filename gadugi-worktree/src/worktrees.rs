@@ -167,6 +167,12 @@ impl Worktrees for GitWorktrees {
     async fn prune(&self, dry_run: bool) -> Result<Vec<Pruned>, WorktreeError> {
         self.run(move |shared| {
             let pruned = shared.alone(|settings, _| prune::prune(settings, dry_run)).and_then(|done| done);
+            let pruned = pruned.and_then(|pruned| {
+                if !dry_run {
+                    private::clear(&shared.settings)?;
+                }
+                Ok(pruned)
+            });
             pruned.map_err(|source| WorktreeError::Repository {
                 path: shared.settings.repository.common_dir().to_owned(),
                 source: source.into(),

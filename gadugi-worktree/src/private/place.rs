@@ -4,7 +4,7 @@ use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use gadugi_core::{AttemptNo, AttemptRef, Lease, RunId, TaskId};
 
@@ -193,6 +193,20 @@ impl Place {
         self.folder.join("importing")
     }
 
+    /// Notes that what is there could not be imported.
+    pub(super) fn note_failure(&self, state: &str) -> Result<(), GitError> {
+        let note = self.folder.join("failed");
+        fs::write(&note, state).map_err(GitError::io("write", &note))
+    }
+
+    /// Whether just this could not be imported a short while ago.
+    pub(super) fn has_failed(&self, state: &str) -> bool {
+        let note = self.folder.join("failed");
+        let age =
+            note.metadata().and_then(|metadata| metadata.modified()).map(|time| time.elapsed().unwrap_or_default());
+        age.is_ok_and(|age| age < PAUSE) && fs::read_to_string(&note).is_ok_and(|noted| noted == state)
+    }
+
     /// The note of what was taken from the task's index.
     pub(super) fn staged(&self) -> PathBuf {
         self.folder.join("staged")
@@ -234,6 +248,9 @@ pub(super) fn create_private(folder: &Path) -> Result<(), GitError> {
     let made = DirBuilder::new().mode(0o700).recursive(true).create(folder);
     made.map_err(GitError::io("create", folder))
 }
+
+/// How long an import that has failed is not tried again by those who only clear up. What hindered it may pass.
+const PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 
 const LOCK: &str = "lock";
 
