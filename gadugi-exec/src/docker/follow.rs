@@ -22,7 +22,7 @@ use super::record::EndRecord;
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// A container that has ended sooner has used too little to be worth the question.
-const FIRST_SAMPLE: Duration = Duration::from_millis(500);
+const FIRST_SAMPLE: Duration = Duration::from_secs(1);
 
 /// Output as it comes from the daemon.
 pub(super) type OutputStream = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
@@ -88,14 +88,14 @@ async fn watch_over(
             && container.is_daemon_well().await
         {
             drain(output, &mut stream).await;
-            match (code, container.look().await) {
-                (0, _) => return Ok(Ended { exit: None, code: 0, watched }),
-                (_, Ok(Some(found))) if let Some(Life::Exited(exit)) = life(&found) => {
-                    return Ok(Ended { exit: Some(exit), code: 0, watched });
-                }
+            if code == 0 {
+                return Ok(Ended { exit: None, code: 0, watched });
+            }
+            match container.look().await.map(|found| found.as_ref().and_then(life)) {
+                Ok(Some(Life::Exited(exit))) => return Ok(Ended { exit: Some(exit), code: 0, watched }),
                 // It is removed by somebody, who has ended it first.
-                (_, Ok(_)) => return Err(DockerFault::Removed),
-                (_, Err(_)) => {}
+                Ok(_) => return Err(DockerFault::Removed),
+                Err(_) => {}
             }
         }
         if let Err(fault @ (DockerFault::Removed | DockerFault::WentAway { .. })) = code {
