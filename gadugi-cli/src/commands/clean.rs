@@ -222,8 +222,15 @@ fn said(lease: &Lease, release: &Release, dry_run: bool) -> Vec<String> {
             lines.push(format!("kept     {path}: {}", reasons.join(", ")));
         }
     }
-    if !release.dropped.is_empty() {
-        lines.push(format!("{removed} for good: {} (of {})", release.dropped.join(", "), lease.attempt.task));
+    // What could not be taken over of an isolated task goes to the trash, and says so.
+    let (aside, gone): (Vec<_>, Vec<_>) = release.dropped.iter().partition(|what| what.starts_with(".git: "));
+    let task = &lease.attempt.task;
+    let names = |dropped: &[&String]| dropped.iter().map(|what| what.as_str()).collect::<Vec<_>>().join(", ");
+    if !gone.is_empty() {
+        lines.push(format!("{removed} for good: {} (of {task})", names(&gone)));
+    }
+    if !aside.is_empty() {
+        lines.push(format!("{removed} {} (of {task})", names(&aside)));
     }
     match &release.branch {
         BranchRelease::Deleted { tip } => lines.push(format!("{removed} {branch} (was {})", tip.short())),
