@@ -28,6 +28,9 @@ const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// The code of an end that the daemon has not seen.
+const UNSEEN: i64 = 255;
+
 /// How often a container is looked at of which nothing is heard.
 const LOOKED_AFTER: Duration = Duration::from_secs(15);
 
@@ -182,7 +185,9 @@ impl Container {
     /// Whether the daemon that started it is the one that tells of its end, or one that ends nothing when it begins.
     async fn is_true(&self, exit: &Exit) -> bool {
         if self.record.live_restore && self.daemon.live_restore {
-            return true;
+            // Its network goes on with its containers. What it cannot tell of a container that it finds ended, not even
+            // whether that has begun, it calls 255.
+            return exit.code != UNSEEN || self.start_is_remembered(exit.started).await;
         }
         let is_same = self.record.instance.is_some() && self.daemon.ask_instance().await == self.record.instance;
         is_same || self.start_is_remembered(exit.started).await

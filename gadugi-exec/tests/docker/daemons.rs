@@ -53,7 +53,7 @@ async fn found_later(daemon: &PrivateDaemon, scene: &Scene, request: &ExecReques
     let mut settings = settings(scene.root.path(), &[]);
     settings.endpoint = Endpoint::at(&format!("unix://{}", daemon.socket().display())).expect("an address");
     match DockerExecutor::new(settings).reattach(&command(request, None)).await {
-        Ok(Reattached::Gone { .. }) => ExitStatus::Unknown,
+        Ok(Reattached::Gone { .. } | Reattached::NeverStarted) => ExitStatus::Unknown,
         Ok(Reattached::Found(found)) => found.wait().await.expect("its end is known").status,
         other => panic!("it was started, and not: {other:?}"),
     }
@@ -147,4 +147,41 @@ async fn a_daemon_that_does_not_come_back_loses_its_commands() {
     let refused = scene.executor.start(&scene.script("true")).await;
     assert!(refused.is_err(), "nothing is started elsewhere");
     daemon.begin();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_dies_at_any_moment_of_a_start_begins_nothing_twice_and_loses_nothing() {
+    let Some(mut daemon) = PrivateDaemon::start(&["--live-restore"]) else { return };
+    let scene = scene_at(&daemon);
+    // Once, so that what is asked only once is known.
+    assert!(scene.end_of(&scene.script("true")).await.status.success());
+    for millis in [0, 3, 10, 25, 50, 90, 140, 200, 300] {
+        let mut request = scene.script("echo begun >> \"$COUNT\"; exit 5");
+        let count = scene.folder().join(format!("count-{millis}"));
+        request.env.insert("COUNT".to_owned(), count.display().to_string());
+        let executor = scene.executor.clone();
+        let asked = request.clone();
+        let starting = tokio::spawn(async move { executor.start(&asked).await });
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        daemon.kill();
+        daemon.begin();
+        let begun = || fs::read_to_string(&count).unwrap_or_default().lines().count();
+        match starting.await.expect("it does not panic") {
+            Ok(task) => {
+                let end = task.wait().await.expect("its end is seen");
+                assert!(matches!(end.status, ExitStatus::Code(5) | ExitStatus::Unknown), "{millis} ms: {end:?}");
+                assert_eq!(begun(), 1, "{millis} ms");
+            }
+            Err(_) => {
+                let later = found_later(&daemon, &scene, &request).await;
+                assert!(later == ExitStatus::Unknown || later == ExitStatus::Code(5), "{millis} ms: {later:?}");
+                assert!(begun() <= 1, "{millis} ms");
+            }
+        }
+    }
+    let left = scene.containers();
+    for container in &left {
+        let state = daemon.docker().run(&["inspect", "--format", "{{.State.Status}}", container]);
+        assert_eq!(state, "created", "what is left was never started, and is collected by its labels");
+    }
 }
