@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 
 use crate::aside::{is_above_permissions, run_without_privileges};
 use crate::attack::{Attack, pipe};
@@ -167,8 +168,12 @@ async fn objects_that_cannot_be_read_are_refused() {
     }
     for closed in ["objects", "refs/heads", "HEAD"] {
         let attack = Attack::new().await;
-        let closed = attack.task.git.join(closed);
-        fs::set_permissions(closed, fs::Permissions::from_mode(0o000)).expect("permissions");
+        let close = |git: &Path, mode| fs::set_permissions(git.join(closed), fs::Permissions::from_mode(mode));
+        close(&attack.task.git, 0o000).expect("permissions");
         attack.assert_refused().await;
+        // It lies in the trash now, and the test has to get it out of there.
+        for place in fs::read_dir(attack.ground.repo.path().join(".git/gadugi/trash")).expect("a folder") {
+            close(&place.expect("an entry").path().join("git"), 0o700).expect("permissions");
+        }
     }
 }

@@ -270,6 +270,30 @@ impl PrivateDaemon {
     }
 }
 
+impl PrivateDaemon {
+    /// Kills the supervisors of containers of which a daemon that was killed never knew, and what they have begun.
+    fn kill_what_is_left(&self) {
+        let exec = self.folder.path().join("exec").to_string_lossy().into_owned();
+        let listed = Command::new("ps").args(["-eo", "pid=,ppid=,args="]).output();
+        let listed = listed.map(|listed| String::from_utf8_lossy(&listed.stdout).into_owned()).unwrap_or_default();
+        let processes: Vec<(&str, &str, &str)> = listed
+            .lines()
+            .filter_map(|line| {
+                let (pid, rest) = line.trim_start().split_once(' ')?;
+                let (parent, arguments) = rest.trim_start().split_once(' ')?;
+                Some((pid, parent, arguments))
+            })
+            .collect();
+        let is_shim = |arguments: &str| arguments.contains("containerd-shim") && arguments.contains(&exec);
+        let shims: Vec<_> =
+            processes.iter().filter(|(.., arguments)| is_shim(arguments)).map(|(pid, ..)| *pid).collect();
+        let children = processes.iter().filter(|(_, parent, _)| shims.contains(parent)).map(|(pid, ..)| *pid);
+        for pid in children.chain(shims.iter().copied()) {
+            Command::new("kill").args(["-KILL", pid]).status().ok();
+        }
+    }
+}
+
 impl Drop for PrivateDaemon {
     fn drop(&mut self) {
         if self.process.is_none() {
@@ -280,6 +304,7 @@ impl Drop for PrivateDaemon {
             self.docker().try_run(&["rm", "-f", container]).ok();
         }
         self.terminate();
+        self.kill_what_is_left();
         // Its own containerd ends with it, and takes a moment.
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let folder = self.folder.path().to_string_lossy().into_owned();
