@@ -89,6 +89,8 @@ pub enum WarningKind {
     Interruption,
     /// Something of the registry was damaged, and was mended as far as it could be.
     Damage,
+    /// A worktree was not made in the usual way, or lacks something that it should have.
+    Worktree,
 }
 
 impl fmt::Display for WarningKind {
@@ -105,6 +107,7 @@ impl fmt::Display for WarningKind {
             Self::NotHeld => "not held",
             Self::Interruption => "interruption",
             Self::Damage => "damage",
+            Self::Worktree => "worktree",
         })
     }
 }

@@ -45,6 +45,21 @@ pub struct Lease {
     pub base: Option<CommitId>,
 }
 
+/// A place that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// The place.
+    pub lease: Lease,
+    /// What the user should know of how it was made, in a sentence each. It changes no result.
+    pub warnings: Vec<String>,
+}
+
+impl From<Lease> for Made {
+    fn from(lease: Lease) -> Self {
+        Self { lease, warnings: Vec::new() }
+    }
+}
+
 /// How the work of an attempt is collected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnapshotRequest {
@@ -295,7 +310,7 @@ pub enum WorktreeError {
 pub trait Worktrees: Send + Sync {
     /// Makes a place for each request, in bulk, so that an implementation can share work among them. The
     /// answers are in the order of the requests; one that fails does not hinder the others.
-    async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Lease, WorktreeError>>;
+    async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Made, WorktreeError>>;
 
     /// Prepares the place for commands that see nothing else of this machine: git is to work there, and nothing that they
     /// do may reach what all places share. Tells what such a command has to see besides the place itself. Asked before
@@ -369,7 +384,7 @@ impl InPlace {
 
 #[async_trait]
 impl Worktrees for InPlace {
-    async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Lease, WorktreeError>> {
+    async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Made, WorktreeError>> {
         let lease = |request: WorktreeRequest| Lease {
             run: request.run,
             attempt: request.attempt,
@@ -377,7 +392,7 @@ impl Worktrees for InPlace {
             branch: None,
             base: None,
         };
-        requests.into_iter().map(|request| Ok(lease(request))).collect()
+        requests.into_iter().map(|request| Ok(lease(request).into())).collect()
     }
 
     async fn snapshot(&self, _: &Lease, _: SnapshotRequest) -> Result<Work, WorktreeError> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use gadugi_core::{BranchName, Lease, WorktreeError, WorktreeRequest, crash_point};
+use gadugi_core::{BranchName, Lease, Made, WorktreeError, WorktreeRequest, crash_point};
 use gix::ObjectId;
 use gix::refs::Target;
 use gix::refs::transaction::{PreviousValue, RefEdit};
@@ -38,7 +38,7 @@ pub(crate) fn create(
     settings: &WorktreeSettings,
     lock: &RepositoryLock,
     requests: &[WorktreeRequest],
-) -> Vec<Result<Lease, WorktreeError>> {
+) -> Vec<Result<Made, WorktreeError>> {
     // One worktree is written by as many threads as git would use; of several, each gets one.
     let overrides: &[&str] = if requests.len() > 1 { &["checkout.workers=1"] } else { &[] };
     let made = Batch::open(settings, lock, overrides).and_then(|batch| batch.create(requests));
@@ -50,7 +50,7 @@ pub(crate) fn refuse(
     settings: &WorktreeSettings,
     requests: &[WorktreeRequest],
     error: GitError,
-) -> Vec<Result<Lease, WorktreeError>> {
+) -> Vec<Result<Made, WorktreeError>> {
     let error = Arc::new(error);
     let refusal = |_| {
         let path = settings.repository.common_dir().to_owned();
@@ -116,7 +116,7 @@ impl<'a> Batch<'a> {
         Ok(Self { settings, lock, beyond: Beyond::of(&repo, &settings.repository)?, repo, left })
     }
 
-    fn create(mut self, requests: &[WorktreeRequest]) -> Result<Vec<Result<Lease, WorktreeError>>, GitError> {
+    fn create(mut self, requests: &[WorktreeRequest]) -> Result<Vec<Result<Made, WorktreeError>>, GitError> {
         let folder_is_new = !self.settings.folder.exists();
         let mut made = self.plan(requests)?;
         let mut lacking_files = Vec::new();
@@ -148,7 +148,7 @@ impl<'a> Batch<'a> {
             // It was made for these worktrees only; that it stays would do no harm.
             remove_if_empty(&self.settings.folder).ok();
         }
-        Ok(made.into_iter().zip(requests).map(|(made, request)| Ok(made?.lease(request))).collect())
+        Ok(made.into_iter().zip(requests).map(|(made, request)| Ok(made?.lease(request).into())).collect())
     }
 
     /// Finds where each request starts, and a name that is free, and records what is to be made.

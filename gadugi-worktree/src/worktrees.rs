@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use gadugi_core::{
-    BranchName, CommitId, IdError, Lease, Mount, Pruned, Release, ReleaseRequest, SnapshotRequest, Work, WorktreeError,
+    BranchName, CommitId, IdError, Lease, Made, Mount, Pruned, Release, ReleaseRequest, SnapshotRequest, Work, WorktreeError,
     WorktreeRequest, Worktrees,
 };
 
@@ -103,7 +103,7 @@ impl Shared {
 
 #[async_trait]
 impl Worktrees for GitWorktrees {
-    async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Lease, WorktreeError>> {
+    async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Made, WorktreeError>> {
         self.run(move |shared| {
             let made = shared.alone(|settings, lock| create::create(settings, lock, &requests));
             made.unwrap_or_else(|error| create::refuse(&shared.settings, &requests, error))

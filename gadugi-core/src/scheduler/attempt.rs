@@ -22,7 +22,7 @@ use crate::scheduler::settings::KeepPolicy;
 use crate::state::{Clock, Failure, Outcome};
 use crate::task::{Program, RetryFrom, TaskSpec};
 use crate::worktrees::{
-    BranchFate, Lease, ReleaseRequest, SnapshotRequest, Work, WorktreeError, WorktreeFate, Worktrees,
+    BranchFate, Lease, Made, ReleaseRequest, SnapshotRequest, Work, WorktreeError, WorktreeFate, Worktrees,
 };
 
 /// How long a stop is held up by a record that does not come to disk.
@@ -87,7 +87,7 @@ pub(super) struct Attempt {
     pub(super) files: PathBuf,
     pub(super) executor: Arc<dyn Executor>,
     pub(super) worktrees: Arc<dyn Worktrees>,
-    pub(super) place: oneshot::Receiver<Result<(Lease, Duration), NoPlace>>,
+    pub(super) place: oneshot::Receiver<Result<(Made, Duration), NoPlace>>,
     /// `None` for an attempt that this driver has begun.
     pub(super) begun: Option<Begun>,
     /// False once a step of it could not be recorded.
@@ -117,20 +117,23 @@ impl Attempt {
     /// Goes all the way. Every attempt that was intended ends here, exactly once, unless the registry fails.
     pub(super) async fn make(mut self) {
         let place = match self.begun.as_mut().and_then(|begun| begun.lease.take()) {
-            Some((lease, recorded)) => Some(Ok(Ok((lease, None, recorded)))),
+            Some((lease, recorded)) => Some(Ok(Ok((lease.into(), None, recorded)))),
             None => tokio::select! {
                 biased;
-                place = &mut self.place => Some(place.map(|place| place.map(|(lease, took)| (lease, Some(took), false)))),
+                place = &mut self.place => Some(place.map(|place| place.map(|(made, took)| (made, Some(took), false)))),
                 // Making it may have to wait for another process. What is made in the end is found by its mark.
                 () = stopped_after(self.stop.clone(), self.spec.limits.grace) => None,
             },
         };
         let (lease, verdict) = match place {
             None => (None, Verdict::Outcome(Outcome::Cancelled)),
-            Some(Ok(Ok((lease, took, recorded)))) => {
+            Some(Ok(Ok((Made { lease, warnings }, took, recorded)))) => {
                 let ready = EventKind::WorktreeReady { lease: lease.clone(), took };
                 let recorded = recorded || self.record(ready).await;
                 crash_point("worktree-ready");
+                for message in warnings {
+                    self.warn(WarningKind::Worktree, message).await;
+                }
                 let verdict = if recorded { self.run_commands(&lease).await } else { Verdict::Abandoned };
                 (Some(lease), verdict)
             }

@@ -25,7 +25,7 @@ use crate::scheduler::control::{ControlReceiver, Order};
 use crate::scheduler::order::StartOrder;
 use crate::state::{IllegalTransition, Outcome, TaskState};
 use crate::task::{LONGEST_RETRY_DELAY, RetryFrom, TaskSpec};
-use crate::worktrees::{Lease, NeededTip, WorktreeRequest, Worktrees};
+use crate::worktrees::{Lease, Made, NeededTip, WorktreeRequest, Worktrees};
 
 /// An attempt that is under way.
 struct Live {
@@ -299,7 +299,7 @@ impl Dispatcher {
         position: usize,
         attempt: AttemptRef,
         executor: Arc<dyn Executor>,
-        place: oneshot::Receiver<Result<(Lease, Duration), NoPlace>>,
+        place: oneshot::Receiver<Result<(Made, Duration), NoPlace>>,
         stop: watch::Receiver<StopLevel>,
         begun: Option<Begun>,
     ) -> Attempt {
@@ -560,7 +560,7 @@ async fn due(at: Option<Instant>) {
 }
 
 /// The way to an attempt that waits for its worktree.
-pub(super) type PlaceSender = oneshot::Sender<Result<(Lease, Duration), NoPlace>>;
+pub(super) type PlaceSender = oneshot::Sender<Result<(Made, Duration), NoPlace>>;
 
 /// Asks for the worktrees of a batch, once the intents are on disk, and hands them out.
 pub(super) async fn make_places(worktrees: Arc<dyn Worktrees>, batch: Vec<(WorktreeRequest, Ticket, PlaceSender)>) {
@@ -580,7 +580,7 @@ pub(super) async fn make_places(worktrees: Arc<dyn Worktrees>, batch: Vec<(Workt
     let places = if requests.is_empty() { Vec::new() } else { worktrees.create(requests).await };
     let took = asked.elapsed();
     for (place, sender) in places.into_iter().zip(senders) {
-        drop(sender.send(place.map(|lease| (lease, took)).map_err(NoPlace::Worktree)));
+        drop(sender.send(place.map(|made| (made, took)).map_err(NoPlace::Worktree)));
     }
 }
 

@@ -103,6 +103,7 @@ pub(crate) enum WarningForm {
     DroppedOutput,
     LeftOut,
     NotHeld,
+    Worktree,
     Interruption,
     Damage,
 }
@@ -121,6 +122,7 @@ impl TryFrom<&WarningKind> for WarningForm {
             WarningKind::DroppedOutput => Ok(Self::DroppedOutput),
             WarningKind::LeftOut => Ok(Self::LeftOut),
             WarningKind::NotHeld => Ok(Self::NotHeld),
+            WarningKind::Worktree => Ok(Self::Worktree),
             WarningKind::Interruption => Ok(Self::Interruption),
             WarningKind::Damage => Ok(Self::Damage),
             _ => no_format("this kind of warning"),
@@ -140,6 +142,7 @@ impl From<WarningForm> for WarningKind {
             WarningForm::DroppedOutput => Self::DroppedOutput,
             WarningForm::LeftOut => Self::LeftOut,
             WarningForm::NotHeld => Self::NotHeld,
+            WarningForm::Worktree => Self::Worktree,
             WarningForm::Interruption => Self::Interruption,
             WarningForm::Damage => Self::Damage,
         }

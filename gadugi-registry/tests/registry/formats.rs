@@ -329,6 +329,7 @@ fn any_warning() -> impl Strategy<Value = WarningKind> {
         Just(WarningKind::DroppedOutput),
         Just(WarningKind::LeftOut),
         Just(WarningKind::NotHeld),
+        Just(WarningKind::Worktree),
         Just(WarningKind::Interruption),
         Just(WarningKind::Damage)
     ]

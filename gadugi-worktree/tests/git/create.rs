@@ -71,7 +71,7 @@ async fn a_second_attempt_gets_a_worktree_beside_the_first() {
 async fn two_requests_of_one_name_in_one_batch_get_different_numbers() {
     let ground = Ground::new();
     let made = ground.worktrees.create(vec![request("fix"), request("fix")]).await;
-    let branches: Vec<_> = made.iter().map(|lease| branch(lease.as_ref().expect("a worktree"))).collect();
+    let branches: Vec<_> = made.iter().map(|made| branch(&made.as_ref().expect("a worktree").lease)).collect();
     assert_eq!(branches, ["gadugi/fix", "gadugi/fix-2"]);
 }
 
@@ -128,7 +128,7 @@ async fn the_prefix_of_branches_can_be_chosen_and_must_be_valid() {
     assert!(GitWorktrees::new(settings.clone()).is_err());
     settings.branch_prefix = "agents/run-".into();
     let worktrees = GitWorktrees::new(settings).expect("a valid prefix");
-    let lease = worktrees.create(vec![request("a")]).await.remove(0).expect("a worktree");
+    let lease = worktrees.create(vec![request("a")]).await.remove(0).expect("a worktree").lease;
     assert_eq!(branch(&lease), "agents/run-a");
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gadugi_core::{
-    AttemptNo, AttemptRef, BranchFate, CommitId, Lease, NeededTip, Release, ReleaseRequest, SnapshotRequest, Work,
+    AttemptNo, AttemptRef, BranchFate, CommitId, Lease, Made, NeededTip, Release, ReleaseRequest, SnapshotRequest, Work,
     WorktreeError, WorktreeRequest, Worktrees,
 };
 use gadugi_test_support::repo::TestRepo;
@@ -44,6 +44,10 @@ impl Ground {
     }
 
     pub(crate) async fn try_create(&self, request: WorktreeRequest) -> Result<Lease, WorktreeError> {
+        self.make(request).await.map(|made| made.lease)
+    }
+
+    pub(crate) async fn make(&self, request: WorktreeRequest) -> Result<Made, WorktreeError> {
         self.worktrees.create(vec![request]).await.pop().expect("an answer for each request")
     }
 

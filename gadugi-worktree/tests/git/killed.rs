@@ -68,7 +68,7 @@ async fn assert_makes_nothing_that_stays(ground: &Ground, point: &str) {
     kill_at(ground, "create a b", point);
     let made = worktrees_of(ground.repo.path()).create(vec![request("a"), request("b")]).await;
     for (lease, task) in made.into_iter().zip(["a", "b"]) {
-        let lease = lease.expect("a worktree");
+        let lease = lease.expect("a worktree").lease;
         assert_eq!((lease.path.clone(), branch(&lease)), (ground.folder().join(task), &*format!("gadugi/{task}")));
         assert_eq!(ground.git(&lease, &["status", "--porcelain", "--branch"]), format!("## gadugi/{task}"));
         assert_eq!(ground.release(&lease, DELETE).await.worktree, WorktreeFate::Removed);

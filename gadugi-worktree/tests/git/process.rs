@@ -139,7 +139,7 @@ async fn work(worktrees: &GitWorktrees, step: &str) {
 
 async fn create(worktrees: &GitWorktrees, tasks: &str) -> Vec<Lease> {
     let made = worktrees.create(tasks.split(' ').map(request).collect()).await;
-    made.into_iter().map(|lease| lease.expect("a worktree")).collect()
+    made.into_iter().map(|made| made.expect("a worktree").lease).collect()
 }
 
 async fn leases(worktrees: &GitWorktrees, tasks: &str) -> Vec<Lease> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 
-use gadugi_core::{Lease, WorktreeError, WorktreeFate, Worktrees};
+use gadugi_core::{Lease, Made, WorktreeError, WorktreeFate, Worktrees};
 use gadugi_worktree::GitWorktrees;
 use tokio::task::JoinSet;
 
@@ -24,7 +24,7 @@ async fn sixteen_creations_at_once_all_succeed() {
             (0..16).map(|number| {
                 let worktrees = ground.worktrees.clone();
                 async move {
-                    worktrees.create(vec![request(&format!("task-{number}"))]).await.remove(0).expect("a worktree")
+                    worktrees.create(vec![request(&format!("task-{number}"))]).await.remove(0).expect("a worktree").lease
                 }
             }),
         )
@@ -56,8 +56,8 @@ async fn a_batch_of_sixteen_succeeds() {
     ground.repo.many_files(300);
     let ground = Ground::on(ground.repo);
     let requests = (0..16).map(|number| request(&format!("task-{number}"))).collect();
-    let leases: Result<Vec<Lease>, WorktreeError> = ground.worktrees.create(requests).await.into_iter().collect();
-    for (number, lease) in leases.expect("all worktrees").iter().enumerate() {
+    let made: Result<Vec<Made>, WorktreeError> = ground.worktrees.create(requests).await.into_iter().collect();
+    for (number, Made { lease, .. }) in made.expect("all worktrees").iter().enumerate() {
         assert_eq!(branch(lease), format!("gadugi/task-{number}"));
         assert_eq!(ground.git(lease, &["status", "--porcelain"]), "");
     }
@@ -73,7 +73,7 @@ async fn runs_that_know_nothing_of_each_other_all_succeed_in_one_repository() {
         let worktrees = runs[number % runs.len()].clone();
         let task = format!("task-{}", number / runs.len());
         async move {
-            let lease = worktrees.create(vec![request(&task)]).await.remove(0).expect("a worktree");
+            let lease = worktrees.create(vec![request(&task)]).await.remove(0).expect("a worktree").lease;
             if number.is_multiple_of(3) {
                 worktrees.release(&lease, KEEP).await.expect("a release");
             }

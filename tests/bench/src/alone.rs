@@ -83,7 +83,7 @@ async fn worktree(
     let leases = worktrees.create(vec![request]).await;
     times.create.push(begun.elapsed().as_secs_f64());
     for lease in leases {
-        let lease = lease?;
+        let lease = lease?.lease;
         let begun = Instant::now();
         worktrees.snapshot(&lease, SnapshotRequest { commit: true }).await?;
         times.snapshot.push(begun.elapsed().as_secs_f64());

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gadugi_core::{
     AttemptRef, BranchRelease, CommandRef, CommitId, Event, ExecEnd, ExecError, ExecIdentity, ExecRequest, ExecUsage,
-    Executor, ExitStatus, Lease, OutputSummary, Phase, Pruned, Reattached, RegistryError, Release, ReleaseRequest,
+    Executor, ExitStatus, Lease, Made, OutputSummary, Phase, Pruned, Reattached, RegistryError, Release, ReleaseRequest,
     RunId, RunLog, RunningTask, SnapshotRequest, TaskId, Ticket, Work, WorktreeError, WorktreeFate, WorktreeRequest,
     Worktrees,
 };
@@ -292,7 +292,7 @@ fn as_played<T>(error: impl Fn(Box<dyn std::error::Error + Send + Sync>) -> T) -
 
 #[async_trait]
 impl Worktrees for FakeWorktrees {
-    async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Lease, WorktreeError>> {
+    async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Made, WorktreeError>> {
         locked(&self.calls).push(WorktreeCall::Create(requests.clone()));
         if requests.iter().any(|request| self.broken(&request.attempt) == Some(BrokenWorktree::Hangs)) {
             std::future::pending::<()>().await;
@@ -311,7 +311,7 @@ impl Worktrees for FakeWorktrees {
                 _ => {
                     let lease = lease(run, attempt);
                     locked(&self.made).push(lease.clone());
-                    Ok(lease)
+                    Ok(lease.into())
                 }
             }
         };
