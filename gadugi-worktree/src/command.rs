@@ -44,6 +44,15 @@ pub(crate) fn git(sources: ConfigSources) -> Command {
     command
 }
 
+/// Git in a repository, whose folder of git's own files this is.
+pub(crate) fn in_repository(sources: ConfigSources, common_dir: &Path) -> Command {
+    let mut command = git(sources);
+    // The folder that this process is in may be gone. Named so, git does not ask again whose repository it is: a user who
+    // trusts its work tree would have to name the folder of its files too.
+    command.current_dir(common_dir).arg("--git-dir").arg(common_dir);
+    command
+}
+
 /// Runs `git worktree add` with a new branch. Blocks. When it fails, part of the worktree may be there. It stays
 /// locked as one that is in the making, also after its hooks have run. Git goes on when this process is killed, and holds
 /// the lock for as long.
@@ -55,13 +64,8 @@ pub(crate) fn add_worktree(
     branch: &BranchName,
     start: ObjectId,
 ) -> Result<(), GitError> {
-    let output = git(sources)
+    let output = in_repository(sources, common_dir)
         .stdin(lock.share()?)
-        // The folder that this process is in may be gone. Named so, git does not ask again whose repository it is: a
-        // user who trusts its work tree would have to name the folder of its files too.
-        .current_dir(common_dir)
-        .arg("--git-dir")
-        .arg(common_dir)
         .args(["worktree", "add", "-q", "--no-track", "--lock", "--reason", IN_THE_MAKING])
         .args(["-b", branch.as_str(), "--"])
         .arg(folder)

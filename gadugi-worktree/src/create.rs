@@ -1,11 +1,12 @@
 //! Making worktrees, in bulk.
 //!
-//! What is to be made is recorded first (see [`making`]). Branches and git's entries are made one after the other; then the files are written by several threads at
-//! once, each with whole worktrees.
+//! What is to be made is recorded first (see [`making`]). Branches and git's entries are made one after the other; then the
+//! files of all that start from one tree are written together (see [`bulk`](crate::bulk)).
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use gadugi_core::{BranchName, Lease, Made, WorktreeError, WorktreeRequest, crash_point};
 use gix::ObjectId;
@@ -14,8 +15,9 @@ use gix::refs::transaction::{PreviousValue, RefEdit};
 use gix::worktree::add::{Head, PrepareCheckout};
 
 use crate::aside;
-use crate::beyond_gix::Beyond;
 use crate::branch;
+use crate::bulk::{Source, Target as Unwritten};
+use crate::by_git::{Way, Ways};
 use crate::command;
 use crate::entry::{Entry, remove_if_empty};
 use crate::error::GitError;
@@ -28,9 +30,6 @@ use crate::names;
 use crate::start::{NoStart, start};
 use crate::worktrees::WorktreeSettings;
 
-/// They share one disk, and the machine with the tasks that run already.
-const MOST_THREADS: usize = 4;
-
 static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// Makes the worktrees of these requests. The caller holds the repository's lock.
@@ -39,9 +38,7 @@ pub(crate) fn create(
     lock: &RepositoryLock,
     requests: &[WorktreeRequest],
 ) -> Vec<Result<Made, WorktreeError>> {
-    // One worktree is written by as many threads as git would use; of several, each gets one.
-    let overrides: &[&str] = if requests.len() > 1 { &["checkout.workers=1"] } else { &[] };
-    let made = Batch::open(settings, lock, overrides).and_then(|batch| batch.create(requests));
+    let made = Batch::open(settings, lock).and_then(|batch| batch.create(requests));
     made.unwrap_or_else(|error| refuse(settings, requests, error))
 }
 
@@ -64,17 +61,31 @@ struct Planned {
     branch: BranchName,
     folder: PathBuf,
     start: ObjectId,
+    warnings: Vec<String>,
+}
+
+/// A worktree that is registered.
+enum Registered {
+    /// It has no files yet.
+    Unwritten(Arc<Source>, PrepareCheckout),
+    /// Git has made it in full, for this reason.
+    ByGit(Arc<str>),
 }
 
 impl Planned {
-    fn lease(self, request: &WorktreeRequest) -> Lease {
-        Lease {
+    fn made(self, request: &WorktreeRequest) -> Made {
+        let lease = Lease {
             run: request.run.clone(),
             attempt: request.attempt.clone(),
             path: self.folder,
             branch: Some(self.branch),
             base: Some(to_commit(self.start)),
-        }
+        };
+        Made { lease, warnings: self.warnings }
+    }
+
+    fn was_made_by_git(&mut self, why: &str) {
+        self.warnings.push(format!("git itself made the worktree {}, since {why}", self.folder.display()));
     }
 
     fn marker(&self, request: &WorktreeRequest) -> Marker {
@@ -102,35 +113,37 @@ struct Batch<'a> {
     settings: &'a WorktreeSettings,
     lock: &'a RepositoryLock,
     repo: gix::Repository,
-    beyond: Beyond,
+    ways: Ways,
     /// What earlier processes have begun and what could not be undone.
     left: Vec<Making>,
 }
 
 impl<'a> Batch<'a> {
-    fn open(settings: &'a WorktreeSettings, lock: &'a RepositoryLock, overrides: &[&str]) -> Result<Self, GitError> {
-        let mut repo = settings.repository.open(overrides)?;
+    fn open(settings: &'a WorktreeSettings, lock: &'a RepositoryLock) -> Result<Self, GitError> {
+        let mut repo = settings.repository.open(&[])?;
         repo.object_cache_size_if_unset(4 * 1024 * 1024);
         // What could not be undone is in nobody's way, and prune says why.
         let left = half_made::clear(settings, &repo, false)?.left;
-        Ok(Self { settings, lock, beyond: Beyond::of(&repo, &settings.repository)?, repo, left })
+        Ok(Self { settings, lock, ways: Ways::of(&repo, &settings.repository)?, repo, left })
     }
 
     fn create(mut self, requests: &[WorktreeRequest]) -> Result<Vec<Result<Made, WorktreeError>>, GitError> {
         let folder_is_new = !self.settings.folder.exists();
         let mut made = self.plan(requests)?;
-        let mut lacking_files = Vec::new();
+        let mut unwritten = Vec::new();
         for (at, request) in requests.iter().enumerate() {
-            if let Ok(planned) = &made[at] {
+            if let Ok(planned) = &mut made[at] {
                 match self.register(planned, request) {
-                    Ok(checkout) => lacking_files.extend(checkout.map(|checkout| (at, checkout))),
+                    Ok(Registered::Unwritten(source, checkout)) => unwritten.push((at, source, checkout)),
+                    Ok(Registered::ByGit(why)) => planned.was_made_by_git(&why),
                     Err(error) => made[at] = Err(failure(request, &planned.folder)(error)),
                 }
             }
         }
-        for (at, written) in write_files(lacking_files) {
-            if let (Ok(planned), Err(error)) = (&made[at], written) {
-                let error = self.undo(planned, error);
+        for (at, written) in self.write_files(unwritten) {
+            if let (Ok(planned), Err(error)) = (&mut made[at], written)
+                && let Err(error) = self.try_otherwise(planned, &requests[at], error)
+            {
                 made[at] = Err(failure(&requests[at], &planned.folder)(error));
             }
         }
@@ -148,7 +161,7 @@ impl<'a> Batch<'a> {
             // It was made for these worktrees only; that it stays would do no harm.
             remove_if_empty(&self.settings.folder).ok();
         }
-        Ok(made.into_iter().zip(requests).map(|(made, request)| Ok(made?.lease(request).into())).collect())
+        Ok(made.into_iter().zip(requests).map(|(made, request)| Ok(made?.made(request))).collect())
     }
 
     /// Finds where each request starts, and a name that is free, and records what is to be made.
@@ -163,7 +176,7 @@ impl<'a> Batch<'a> {
             let plan = || {
                 let start = start(&self.repo, base, request)?;
                 let (branch, folder) = names::free(&self.repo, &entries, folder, branch_prefix, task, &taken)?;
-                Ok::<_, NoStart>(Planned { branch, folder, start })
+                Ok::<_, NoStart>(Planned { branch, folder, start, warnings: Vec::new() })
             };
             let planned = plan().map_err(|none| none.into_error(failure(request, &folder.join(task.as_str()))));
             if let Ok(planned) = &planned {
@@ -178,12 +191,50 @@ impl<'a> Batch<'a> {
     }
 
     /// Gives a request its branch and its entry in git's list; where git makes the worktree, also its files.
-    fn register(&mut self, planned: &Planned, request: &WorktreeRequest) -> Result<Option<PrepareCheckout>, GitError> {
-        if self.beyond.gix(&self.repo, planned.start)? {
-            self.add_by_git(planned, request).map(|()| None)
-        } else {
-            self.prepare(planned, request).map(Some)
+    fn register(&mut self, planned: &Planned, request: &WorktreeRequest) -> Result<Registered, GitError> {
+        match self.ways.way(&self.repo, planned.start)? {
+            Way::ByGit(why) => self.add_by_git(planned, request).map(|()| Registered::ByGit(why)),
+            Way::InBulk(source) => {
+                self.prepare(planned, request).map(|checkout| Registered::Unwritten(source, checkout))
+            }
         }
+    }
+
+    /// Writes the files of worktrees. The answers are in no order; one that failed has no entry any more.
+    fn write_files(
+        &self,
+        mut worktrees: Vec<(usize, Arc<Source>, PrepareCheckout)>,
+    ) -> Vec<(usize, Result<(), GitError>)> {
+        let repository = &self.settings.repository;
+        let git = || command::in_repository(repository.opener.sources, repository.common_dir());
+        let mut results = Vec::with_capacity(worktrees.len());
+        while let Some((_, source, _)) = worktrees.first() {
+            let source = Arc::clone(source);
+            let (same, others): (Vec<_>, Vec<_>) =
+                worktrees.into_iter().partition(|(_, other, _)| Arc::ptr_eq(&source, other));
+            worktrees = others;
+            let targets: Vec<_> = same.iter().map(|(_, _, checkout)| target(checkout)).collect();
+            let written = source.write(&self.repo, &git, &targets).unwrap_or_else(|error| {
+                let error = Arc::new(error);
+                targets.iter().map(|_| Err(Arc::clone(&error).into())).collect()
+            });
+            for ((at, _, checkout), written) in same.into_iter().zip(written) {
+                results.push((at, written.and_then(|()| Ok(drop(checkout.persist()?)))));
+            }
+        }
+        results
+    }
+
+    /// Removes what there is of a worktree whose files could not be written. Where its file system takes the names of two files
+    /// for one, git makes it, as it makes all worktrees there.
+    fn try_otherwise(&self, planned: &mut Planned, request: &WorktreeRequest, error: GitError) -> Result<(), GitError> {
+        let error = self.undo(planned, error);
+        if !matches!(&error, GitError::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists) {
+            return Err(error);
+        }
+        self.add_by_git(planned, request)?;
+        planned.was_made_by_git("two of its files have one name on this file system");
+        Ok(())
     }
 
     fn prepare(&self, planned: &Planned, request: &WorktreeRequest) -> Result<PrepareCheckout, GitError> {
@@ -207,7 +258,7 @@ impl<'a> Batch<'a> {
     fn add_by_git(&self, planned: &Planned, request: &WorktreeRequest) -> Result<(), GitError> {
         let add = || {
             let repository = &self.settings.repository;
-            let Planned { branch, folder, start } = planned;
+            let Planned { branch, folder, start, .. } = planned;
             let sources = repository.opener.sources;
             command::add_worktree(self.lock, repository.common_dir(), sources, folder, branch, *start)?;
             let entry = Entry::of(repository.common_dir(), folder)?;
@@ -243,36 +294,9 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Writes the files of worktrees, several at a time. The answers are in no order.
-fn write_files(worktrees: Vec<(usize, PrepareCheckout)>) -> Vec<(usize, Result<(), GitError>)> {
-    let threads = worktrees.len().min(MOST_THREADS);
-    let waiting = Mutex::new(worktrees.into_iter());
-    let written = Mutex::new(Vec::new());
-    let work = || {
-        loop {
-            let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some((at, checkout)) = next else { break };
-            let result = check_out(checkout);
-            written.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(work);
-        }
-        work();
-    });
-    written.into_inner().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn check_out(checkout: PrepareCheckout) -> Result<(), GitError> {
-    let (_, outcome) = checkout.checkout(gix::progress::Discard, &NEVER)?;
-    let unwritten = outcome.errors.iter().map(|record| &record.path).chain(&outcome.delayed_paths_unprocessed);
-    let mut unwritten = unwritten.map(ToString::to_string);
-    match unwritten.next() {
-        None => Ok(()),
-        Some(first) => Err(GitError::Incomplete { count: unwritten.count() + 1, first }),
-    }
+fn target(checkout: &PrepareCheckout) -> Unwritten<'_> {
+    let repo = checkout.repo();
+    Unwritten { folder: repo.workdir().unwrap_or(repo.git_dir()), git_dir: repo.git_dir() }
 }
 
 fn failure(request: &WorktreeRequest, folder: &Path) -> impl FnOnce(GitError) -> WorktreeError {

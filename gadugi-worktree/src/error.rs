@@ -4,6 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::Arc;
 
 use gadugi_core::{BranchName, CommitId, IdError};
 use thiserror::Error;
@@ -103,14 +104,24 @@ pub enum GitError {
     /// The log of a reference needs a name and an address.
     #[error("git knows no committer for the log of a reference")]
     NoCommitter,
-    /// The work tree could not be written in full.
-    #[error("{} files were not written, among them {first}", .count)]
-    Incomplete {
-        /// How many.
-        count: usize,
-        /// One of them.
-        first: String,
+    /// The content of a file cannot be read from the repository.
+    #[error("cannot read what is in {path}")]
+    Content {
+        /// Its path in the repository.
+        path: String,
+        /// Why.
+        #[source]
+        source: gix::Error,
     },
+    /// A filter would have to run for a file, and git was not asked to do it: the configuration has changed a moment ago.
+    #[error("{path} needs a filter")]
+    Filtered {
+        /// Its path in the repository.
+        path: String,
+    },
+    /// What several have failed for.
+    #[error(transparent)]
+    Shared(#[from] Arc<GitError>),
     /// A worktree could not be made, and neither could all of it be removed again.
     #[error("it was begun, and its remains could not be removed ({cleanup})")]
     LeftBehind {

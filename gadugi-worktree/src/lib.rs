@@ -17,8 +17,13 @@
 //!   one undoes or repeats the rest; see `tests/git/killed.rs`.
 
 mod aside;
-mod beyond_gix;
 mod branch;
+#[cfg(unix)]
+mod bulk;
+#[cfg(not(unix))]
+#[path = "bulk_elsewhere.rs"]
+mod bulk;
+mod by_git;
 mod checkout;
 mod command;
 mod create;

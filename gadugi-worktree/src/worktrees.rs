@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use gadugi_core::{
-    BranchName, CommitId, IdError, Lease, Made, Mount, Pruned, Release, ReleaseRequest, SnapshotRequest, Work, WorktreeError,
-    WorktreeRequest, Worktrees,
+    BranchName, CommitId, IdError, Lease, Made, Mount, Pruned, Release, ReleaseRequest, SnapshotRequest, Work,
+    WorktreeError, WorktreeRequest, Worktrees,
 };
 
 use crate::create;

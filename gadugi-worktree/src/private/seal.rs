@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use gadugi_core::{BranchName, Lease, crash_point};
 
-use crate::beyond_gix::is_partial;
 use crate::branch;
+use crate::by_git::is_partial;
 use crate::entry::{Entry, real};
 use crate::error::GitError;
 use crate::ids::to_commit;

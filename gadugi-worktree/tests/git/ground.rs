@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gadugi_core::{
-    AttemptNo, AttemptRef, BranchFate, CommitId, Lease, Made, NeededTip, Release, ReleaseRequest, SnapshotRequest, Work,
-    WorktreeError, WorktreeRequest, Worktrees,
+    AttemptNo, AttemptRef, BranchFate, CommitId, Lease, Made, NeededTip, Release, ReleaseRequest, SnapshotRequest,
+    Work, WorktreeError, WorktreeRequest, Worktrees,
 };
 use gadugi_test_support::repo::TestRepo;
 use gadugi_worktree::{ConfigSources, GitWorktrees, Repository, WorktreeSettings};

@@ -193,7 +193,13 @@ async fn prune_leaves_what_it_cannot_import() {
         fs::remove_file(&importing).expect("an import has begun");
         let since = SystemTime::now() - Duration::from_secs(hours * 60 * 60);
         File::options().write(true).open(&note).and_then(|file| file.set_modified(since)).expect("a time");
-        ground.worktrees.prune(false).await.expect("a list");
+        // A process that another test has just begun may hold the place's lock for a moment; then the place is passed over.
+        for _ in 0..100 {
+            ground.worktrees.prune(false).await.expect("a list");
+            if importing.exists() || !tries {
+                break;
+            }
+        }
         assert_eq!(importing.exists(), tries);
         fs::write(&importing, "").expect("a note");
     }

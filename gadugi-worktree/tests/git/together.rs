@@ -20,14 +20,12 @@ async fn sixteen_creations_at_once_all_succeed() {
     let ground = Ground::on(ground.repo);
     let before = ground.repo.fingerprint();
     let leases: Vec<Lease> =
-        all(
-            (0..16).map(|number| {
-                let worktrees = ground.worktrees.clone();
-                async move {
-                    worktrees.create(vec![request(&format!("task-{number}"))]).await.remove(0).expect("a worktree").lease
-                }
-            }),
-        )
+        all((0..16).map(|number| {
+            let worktrees = ground.worktrees.clone();
+            async move {
+                worktrees.create(vec![request(&format!("task-{number}"))]).await.remove(0).expect("a worktree").lease
+            }
+        }))
         .await;
     assert_eq!(ground.listed().len(), 16);
     for lease in &leases {
