@@ -2,6 +2,8 @@
 
 use clap::{Parser, ValueEnum};
 
+use crate::bench::worktrees::Case;
+
 /// Measures what Gadugi costs, beside what a shell costs for the same.
 #[derive(Debug, Parser)]
 #[command(name = "gadugi-bench")]
@@ -15,6 +17,12 @@ pub(crate) struct Args {
     /// Takes few and short tasks: shows that the benchmarks run, and their figures mean nothing
     #[arg(long)]
     pub(crate) small: bool,
+    /// Only this case of `worktrees`; may be given several times
+    #[arg(long = "case", value_name = "CASE")]
+    pub(crate) cases: Vec<Case>,
+    /// Said by the program to itself: its mounts are seen by nobody else
+    #[arg(long, hide = true)]
+    pub(crate) private_mounts: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -27,4 +35,6 @@ pub(crate) enum Name {
     Thousand,
     /// A container for each task, beside `docker run --rm`
     Containers,
+    /// Making and removing many worktrees, beside git
+    Worktrees,
 }

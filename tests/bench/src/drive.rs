@@ -7,7 +7,8 @@ use clap::{Parser, ValueEnum};
 use gadugi_core::error_chain;
 
 use crate::args::{Args, Name};
-use crate::bench::{Effort, containers, overhead, speedup, thousand};
+use crate::bench::{Effort, containers, overhead, speedup, thousand, worktrees};
+use crate::disk::{self, Disks};
 use crate::error::BenchError;
 use crate::{machine, scratch};
 
@@ -25,6 +26,10 @@ pub(crate) fn main() -> ExitCode {
 fn drive(args: &Args, out: &mut dyn Write) -> Result<(), BenchError> {
     let effort = Effort { rounds: args.rounds.into(), small: args.small };
     let names = if args.names.is_empty() { Name::value_variants() } else { &args.names };
+    let mounts = names.contains(&Name::Worktrees);
+    if mounts && !args.private_mounts && disk::can_have_private_mounts() {
+        return Err(disk::start_again_with_private_mounts());
+    }
     let _scratch = scratch::make()?;
     machine::write(out)?;
     for name in names {
@@ -33,6 +38,7 @@ fn drive(args: &Args, out: &mut dyn Write) -> Result<(), BenchError> {
             Name::Overhead => overhead::measure(&effort, out)?,
             Name::Thousand => thousand::measure(&effort, out)?,
             Name::Containers => containers::measure(&effort, out)?,
+            Name::Worktrees => worktrees::measure(&effort, &args.cases, &Disks::find(args.private_mounts)?, out)?,
         }
         writeln!(out, "load average after it: {}\n", machine::load())?;
     }

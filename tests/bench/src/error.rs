@@ -32,6 +32,8 @@ pub(crate) enum BenchError {
     Worktree(#[from] WorktreeError),
     #[error("a worktree was not removed")]
     WorktreeKept,
+    #[error("a worktree is not what was committed; git status says:\n{status}")]
+    Dirty { status: String },
     #[error("the Docker daemon failed")]
     Docker(#[from] bollard::errors::Error),
     #[error("the registry failed")]

@@ -11,6 +11,10 @@ pub(crate) enum Job {
     Run(RunJob),
     /// Each adapter by itself, one task after the other; answered by [`AloneFigures`].
     Alone(AloneJob),
+    /// Worktrees, all by one call; answered by [`CreateFigures`].
+    Create(CreateJob),
+    /// Gives all worktrees of the repository in this folder back; answered by their number.
+    Release(PathBuf),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -57,6 +61,21 @@ pub(crate) struct AloneJob {
     pub(crate) repository: PathBuf,
     /// The folder of the registry, and of the attempts' files.
     pub(crate) state: PathBuf,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CreateJob {
+    pub(crate) repository: PathBuf,
+    pub(crate) worktrees: usize,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CreateFigures {
+    /// Of the call alone, in seconds.
+    pub(crate) call: f64,
+    /// The most memory that the process had had before the call, in bytes, and at its end.
+    pub(crate) memory_before: Option<u64>,
+    pub(crate) memory_peak: Option<u64>,
 }
 
 /// The figures of a run, by the names that they have in the report.

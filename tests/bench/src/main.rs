@@ -7,6 +7,9 @@
 mod alone;
 mod args;
 mod bench;
+mod bulk;
+mod content;
+mod disk;
 mod drive;
 mod error;
 mod job;

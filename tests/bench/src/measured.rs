@@ -9,7 +9,7 @@ use tokio::runtime::Builder;
 
 use crate::error::BenchError;
 use crate::job::{Job, Runtime};
-use crate::{alone, library};
+use crate::{alone, bulk, library};
 
 pub(crate) fn main() -> ExitCode {
     match work() {
@@ -28,6 +28,8 @@ fn work() -> Result<(), BenchError> {
     match job {
         Job::Run(job) => answer(&start(job.runtime)?.block_on(library::run(&job))?),
         Job::Alone(job) => answer(&start(Runtime::TwoThreads)?.block_on(alone::measure(&job))?),
+        Job::Create(job) => answer(&start(Runtime::TwoThreads)?.block_on(bulk::create(&job))?),
+        Job::Release(repository) => answer(&start(Runtime::TwoThreads)?.block_on(bulk::release(&repository))?),
     }
 }
 

@@ -18,6 +18,11 @@ impl Table {
         self.rows.push(cells.into());
     }
 
+    /// Whether it has no row but its head.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.len() <= 2
+    }
+
     /// Writes it with columns of even width, and an empty line after it.
     pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);

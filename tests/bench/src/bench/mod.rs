@@ -5,6 +5,7 @@ pub(crate) mod containers;
 pub(crate) mod overhead;
 pub(crate) mod speedup;
 pub(crate) mod thousand;
+pub(crate) mod worktrees;
 
 use std::process::Command;
 
