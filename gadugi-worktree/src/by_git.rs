@@ -116,6 +116,8 @@ fn everywhere(repo: &gix::Repository, repository: &Repository) -> Option<&'stati
         Some("worktree.useRelativePaths is set")
     } else if is_partial(repo) {
         Some("the repository is a partial clone")
+    } else if is_shared(repo) {
+        Some("core.sharedRepository is set")
     } else if has_post_checkout_hook(repo, repository) {
         Some("there is a post-checkout hook")
     } else {
@@ -150,6 +152,14 @@ pub(crate) fn is_partial(repo: &gix::Repository) -> bool {
                 .value("promisor")
                 .is_some_and(|value| gix::config::Boolean::try_from(value.as_bstr()).map_or(true, |value| value.0))
         })
+}
+
+/// Whether git gives its own files, and the folders of worktrees, to others than the umask does.
+fn is_shared(repo: &gix::Repository) -> bool {
+    let value = repo.config_snapshot().string("core.sharedRepository");
+    value.is_some_and(|value| {
+        !matches!(value.to_ascii_lowercase().as_slice(), b"umask" | b"false" | b"no" | b"off" | b"0")
+    })
 }
 
 /// Whether git runs something in a new worktree. A relative folder of hooks is one in each worktree; the new one has

@@ -67,7 +67,7 @@ struct Planned {
 /// A worktree that is registered.
 enum Registered {
     /// It has no files yet.
-    Unwritten(Arc<Source>, PrepareCheckout),
+    Unwritten(Arc<Source>, Box<PrepareCheckout>),
     /// Git has made it in full, for this reason.
     ByGit(Arc<str>),
 }
@@ -195,7 +195,7 @@ impl<'a> Batch<'a> {
         match self.ways.way(&self.repo, planned.start)? {
             Way::ByGit(why) => self.add_by_git(planned, request).map(|()| Registered::ByGit(why)),
             Way::InBulk(source) => {
-                self.prepare(planned, request).map(|checkout| Registered::Unwritten(source, checkout))
+                self.prepare(planned, request).map(|checkout| Registered::Unwritten(source, checkout.into()))
             }
         }
     }
@@ -203,7 +203,7 @@ impl<'a> Batch<'a> {
     /// Writes the files of worktrees. The answers are in no order; one that failed has no entry any more.
     fn write_files(
         &self,
-        mut worktrees: Vec<(usize, Arc<Source>, PrepareCheckout)>,
+        mut worktrees: Vec<(usize, Arc<Source>, Box<PrepareCheckout>)>,
     ) -> Vec<(usize, Result<(), GitError>)> {
         let repository = &self.settings.repository;
         let git = || command::in_repository(repository.opener.sources, repository.common_dir());
@@ -219,7 +219,7 @@ impl<'a> Batch<'a> {
                 targets.iter().map(|_| Err(Arc::clone(&error).into())).collect()
             });
             for ((at, _, checkout), written) in same.into_iter().zip(written) {
-                results.push((at, written.and_then(|()| Ok(drop(checkout.persist()?)))));
+                results.push((at, written.and_then(|()| checkout.persist().map(drop).map_err(Into::into))));
             }
         }
         results

@@ -132,7 +132,6 @@ impl How {
 
 /// What an index notes of a file; of each number it keeps the lowest 32 bits.
 fn stat_of(stat: &rustix::fs::Stat) -> Stat {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "that is how an index keeps them")]
     let numbers = [
         stat.st_ctime as u32,
         stat.st_ctime_nsec as u32,

@@ -102,7 +102,7 @@ impl Source {
 
     fn write_portion(&self, portion: &Portion, how: &How, works: &mut [Work<'_>]) {
         // Each thread has whole worktrees, unless some would soon have none left.
-        let parts = if works.len() % threads() == 0 || works.len() >= 4 * threads() { 1 } else { threads() };
+        let parts = if works.len().is_multiple_of(threads()) || works.len() >= 4 * threads() { 1 } else { threads() };
         let length = portion.range.len().div_ceil(parts);
         let units = works.iter_mut().flat_map(|Work { target, stats, failure }| {
             let parts = stats[portion.range.clone()].chunks_mut(length).enumerate();

@@ -10,7 +10,7 @@ use gadugi_test_support::repo::TestRepo;
 use crate::ground::{Ground, KEEP, branch, chain, request, write};
 
 /// Everything in a folder but `.git`: kind and permissions, and the content or where it leads.
-fn listing(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+pub(crate) fn listing(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
     use std::os::unix::fs::PermissionsExt;
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];

@@ -1,8 +1,10 @@
 //! `GitWorktrees` on real repositories, checked with real git.
 
 mod again;
+mod any_tree;
 mod aside;
 mod attack;
+mod bulk;
 mod create;
 mod discover;
 mod ground;

@@ -1,0 +1,148 @@
+//! Worktrees that are written together: what is shared, what is not, and what git is called for.
+
+use std::fs;
+
+use gadugi_core::{Made, WorktreeError, WorktreeRequest, Worktrees};
+use gadugi_test_support::repo::TestRepo;
+
+use crate::ground::{Ground, chain, commit_id, request};
+
+async fn make(ground: &Ground, requests: Vec<WorktreeRequest>) -> Vec<Made> {
+    let made: Result<Vec<Made>, WorktreeError> = ground.worktrees.create(requests).await.into_iter().collect();
+    made.expect("all worktrees")
+}
+
+/// Why git made the worktree of a task, by the warning.
+async fn why_git(ground: &Ground) -> Option<String> {
+    let made = ground.make(request("a")).await.expect("a worktree");
+    assert_eq!(ground.git(&made.lease, &["status", "--porcelain"]), "");
+    let [warning] = &made.warnings[..] else { return None };
+    let (what, why) = warning.split_once(", since ").expect("a reason");
+    assert_eq!(what, format!("git itself made the worktree {}", made.lease.path.display()));
+    Some(why.to_owned())
+}
+
+#[tokio::test]
+async fn requests_with_different_starts_get_the_files_of_their_own() {
+    let repo = TestRepo::new();
+    let commits: Vec<String> = (0..3).map(|number| repo.commit_file("a.txt", format!("{number}\n"))).collect();
+    let ground = Ground::on(repo);
+    let requests = (0..7).map(|number| {
+        let from = Some(commit_id(&commits[number % 3]));
+        WorktreeRequest { from, ..request(&format!("task-{number}")) }
+    });
+    let made = make(&ground, requests.collect()).await;
+    for (number, Made { lease, warnings }) in made.iter().enumerate() {
+        assert_eq!(fs::read_to_string(lease.path.join("a.txt")).expect("a file"), format!("{}\n", number % 3));
+        assert_eq!(ground.git(lease, &["status", "--porcelain"]), "");
+        assert!(warnings.is_empty());
+    }
+    ground.assert_sound();
+}
+
+#[tokio::test]
+async fn large_files_come_through_whole_and_with_their_permissions() {
+    use std::os::unix::fs::PermissionsExt;
+    let repo = TestRepo::new();
+    // Above what is held in memory; the second one is empty of anything that repeats at the size of a buffer.
+    let large: Vec<u8> = (0..9_000_001_u32).map(|number| (number / 7 % 251) as u8).collect();
+    repo.write("deep/in/large.bin", &large);
+    fs::set_permissions(repo.path().join("deep/in/large.bin"), fs::Permissions::from_mode(0o755)).expect("permissions");
+    repo.write("deep/small.txt", "small\n");
+    repo.git(&["add", "."]);
+    repo.git(&["commit", "-q", "-m", "Begin"]);
+    let ground = Ground::on(repo);
+    for Made { lease, .. } in make(&ground, ["a", "b", "c"].map(request).into()).await {
+        let path = lease.path.join("deep/in/large.bin");
+        assert!(fs::read(&path).expect("a file") == large);
+        assert_eq!(path.metadata().expect("metadata").permissions().mode() & 0o111, 0o111);
+        assert_eq!(ground.git(&lease, &["status", "--porcelain"]), "");
+        assert_eq!(ground.git(&lease, &["diff", "--stat", "main"]), "");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_named_and_hinders_only_those_that_have_it() {
+    let repo = TestRepo::new();
+    let before = repo.commit_file("a.txt", "whole\n");
+    repo.commit_file("folder/b.txt", "broken\n");
+    let blob = repo.git(&["rev-parse", "HEAD:folder/b.txt"]);
+    fs::remove_file(repo.path().join(".git/objects").join(&blob[..2]).join(&blob[2..])).expect("the blob goes");
+    let ground = Ground::on(repo);
+    let whole = WorktreeRequest { from: Some(commit_id(&before)), ..request("whole") };
+    let made = ground.worktrees.create(vec![request("a"), whole, request("b")]).await;
+    let [Err(first), Ok(whole), Err(second)] = &made[..] else { panic!("{made:?}") };
+    for error in [first, second] {
+        assert!(chain(error).contains("cannot read what is in folder/b.txt"), "{}", chain(error));
+    }
+    assert_eq!(ground.listed(), std::slice::from_ref(&whole.lease.path));
+    assert_eq!(ground.branches(), ["gadugi/whole", "main"]);
+}
+
+#[tokio::test]
+async fn git_is_not_called_for_what_needs_no_filter() {
+    let repo = TestRepo::new();
+    repo.write(".gitattributes", "* text=auto\n*.bat text eol=crlf\n*.png filter=lfs -text\n");
+    repo.write("a.bat", "one\n");
+    repo.write("a.png", "version https://git-lfs.github.com/spec/v1\n");
+    repo.git(&["add", "."]);
+    repo.git(&["commit", "-q", "-m", "Begin"]);
+    assert_eq!(why_git(&Ground::on(repo)).await, None);
+}
+
+#[tokio::test]
+async fn the_reason_why_git_made_a_worktree_is_told() {
+    let filtered = |repo: &TestRepo| {
+        repo.git(&["config", "filter.lfs.smudge", "cat"]);
+        repo.commit_file("sub/.gitattributes", "*.png filter=lfs -text\n");
+    };
+    let ident = |repo: &TestRepo| drop(repo.commit_file(".gitattributes", "*.c ident\n"));
+    let everywhere = |repo: &TestRepo| {
+        repo.commit_file("a.txt", "a\n");
+        repo.write(".git/info/attributes", "*.c working-tree-encoding=UTF-16\n");
+    };
+    let shared = |repo: &TestRepo| {
+        repo.commit_file("a.txt", "a\n");
+        repo.git(&["config", "core.sharedRepository", "all"]);
+    };
+    let deep = |repo: &TestRepo| drop(repo.commit_file(&format!("{}a.txt", "d/".repeat(130)), "a\n"));
+    type Case<'a> = (&'a dyn Fn(&TestRepo), &'a str);
+    let cases: [Case<'_>; 5] = [
+        (&filtered, "the filter `lfs` is configured"),
+        (&ident, "the attribute `ident` is set"),
+        (&everywhere, "the attribute `working-tree-encoding` is set"),
+        (&shared, "core.sharedRepository is set"),
+        (&deep, "it has folders that lie deeper than 128"),
+    ];
+    for (prepare, why) in cases {
+        let repo = TestRepo::new();
+        prepare(&repo);
+        assert_eq!(why_git(&Ground::on(repo)).await.as_deref(), Some(why));
+    }
+}
+
+mod heavy {
+    use super::*;
+
+    #[tokio::test]
+    #[ignore = "heavy: writes four worktrees of 100 MB"]
+    async fn a_tree_that_is_not_held_at_once_comes_through_whole() {
+        let repo = TestRepo::new();
+        for number in 0..20_u8 {
+            let text: Vec<u8> = (0..5_000_000_u32).map(|at| (at / 11 % 241) as u8 ^ number).collect();
+            repo.write(&format!("{}/large-{number}.bin", number % 3), text);
+            repo.write(&format!("{}/small-{number}.txt", number % 3), format!("{number}\n"));
+        }
+        repo.git(&["add", "."]);
+        repo.git(&["commit", "-q", "-m", "Begin"]);
+        let ground = Ground::on(repo);
+        for Made { lease, warnings } in make(&ground, ["a", "b", "c", "d"].map(request).into()).await {
+            assert!(warnings.is_empty());
+            assert_eq!(ground.git(&lease, &["status", "--porcelain"]), "");
+            for path in ground.git(&lease, &["ls-files"]).lines() {
+                let (ours, its) = (lease.path.join(path), ground.repo.path().join(path));
+                assert!(fs::read(ours).expect("a file") == fs::read(its).expect("a file"), "{path}");
+            }
+        }
+    }
+}
