@@ -47,6 +47,6 @@ pub use state::{Clock, Failure, IllegalTransition, Outcome, TaskState};
 pub use task::{Action, LONGEST_RETRY_DELAY, Limits, Program, Resources, RetryFrom, SourceLocation, TaskSpec};
 pub use touches::TouchPattern;
 pub use worktrees::{
-    BranchFate, BranchRelease, InPlace, KeepReason, Lease, Made, NeededTip, Pruned, Release, ReleaseRequest, SnapshotRequest,
-    Work, WorktreeError, WorktreeFate, WorktreeRequest, Worktrees,
+    BranchFate, BranchRelease, InPlace, KeepReason, Lease, Made, NeededTip, Pruned, Release, ReleaseRequest,
+    SnapshotRequest, Work, WorktreeError, WorktreeFate, WorktreeRequest, Worktrees,
 };

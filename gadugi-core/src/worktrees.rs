@@ -234,7 +234,7 @@ pub enum WorktreeError {
     /// The branches of the needed tasks cannot be merged.
     #[error("the branches of {} do not merge: {}", .tasks.iter().map(TaskId::as_str).collect::<Vec<_>>().join(" and "), .files.join(", "))]
     Conflict {
-        /// The tasks whose branches were merged: those merged so far, then the one that failed.
+        /// The two tasks whose branches do not merge; more where only several together do not.
         tasks: Vec<TaskId>,
         /// The files in conflict, as paths in the repository.
         files: Vec<String>,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use gadugi_core::{CommitId, TaskId, WorktreeError, WorktreeRequest};
+use gadugi_core::{CommitId, NeededTip, TaskId, WorktreeError, WorktreeRequest};
 use gix::ObjectId;
 use gix::bstr::BStr;
 use gix::merge::blob::builtin_driver::text::Labels;
@@ -46,46 +46,72 @@ pub(crate) fn start(repo: &gix::Repository, base: &CommitId, request: &WorktreeR
         return Ok(to_object(from));
     }
     let Some((first, others)) = request.needs.split_first() else { return Ok(to_object(base)) };
-    let mut merged = vec![first.task.clone()];
     let mut tip = to_object(&first.tip);
-    for need in others {
-        merged.push(need.task.clone());
+    for (merged, need) in (1..).zip(others) {
         let theirs = to_object(&need.tip);
         if is_ancestor(repo, theirs, tip)? {
             continue;
         }
-        tip = if is_ancestor(repo, tip, theirs)? { theirs } else { merge(repo, tip, theirs, &merged, request)? };
+        let merged = &request.needs[..merged];
+        tip = if is_ancestor(repo, tip, theirs)? { theirs } else { merge(repo, tip, merged, need, request)? };
     }
     Ok(tip)
 }
 
+/// Merges what a task has made into a commit that has all of `merged`.
 fn merge(
     repo: &gix::Repository,
     ours: ObjectId,
-    theirs: ObjectId,
-    tasks: &[TaskId],
+    merged: &[NeededTip],
+    need: &NeededTip,
     request: &WorktreeRequest,
 ) -> Result<ObjectId, NoStart> {
-    let (theirs_task, ours_tasks) = tasks.split_last().expect("cannot fail because two branches are merged");
-    let ours_name = names(ours_tasks);
+    let theirs = to_object(&need.tip);
+    let mut outcome = merge_in_memory(repo, ours, theirs, &names(merged), &need.task)?;
+    let files = files_in_conflict(&outcome);
+    if !files.is_empty() {
+        return Err(NoStart::Conflict { tasks: in_conflict(repo, merged, need)?, files });
+    }
+    let tree = outcome.tree_merge.tree.write()?;
+    let (task, names) = (&request.attempt.task, names(&[merged, std::slice::from_ref(need)].concat()));
+    let message = format!("gadugi: merge {names} for {task}\n\nGadugi-Run: {}\nGadugi-Task: {task}\n", request.run);
+    Ok(repo.new_commit(message, tree, [ours, theirs])?.id)
+}
+
+/// The tasks whose branches do not merge: the last one, and the first of the others with which it is in conflict. Where it
+/// is so only with several together, all of them.
+fn in_conflict(repo: &gix::Repository, merged: &[NeededTip], need: &NeededTip) -> Result<Vec<TaskId>, GitError> {
+    for other in merged {
+        let (ours, theirs) = (to_object(&other.tip), to_object(&need.tip));
+        if !files_in_conflict(&merge_in_memory(repo, ours, theirs, other.task.as_str(), &need.task)?).is_empty() {
+            return Ok(vec![other.task.clone(), need.task.clone()]);
+        }
+    }
+    Ok(merged.iter().chain([need]).map(|need| need.task.clone()).collect())
+}
+
+fn merge_in_memory<'a>(
+    repo: &'a gix::Repository,
+    ours: ObjectId,
+    theirs: ObjectId,
+    ours_name: &str,
+    theirs_task: &TaskId,
+) -> Result<gix::merge::commit::Outcome<'a>, GitError> {
     let labels = Labels {
         ancestor: Some("base".into()),
-        current: Some(BStr::new(&ours_name)),
+        current: Some(BStr::new(ours_name)),
         other: Some(theirs_task.as_str().into()),
     };
     let options = repo.tree_merge_options()?.into();
-    let mut outcome = repo.merge_commits(ours, theirs, labels, options)?;
+    Ok(repo.merge_commits(ours, theirs, labels, options)?)
+}
+
+/// None when the merge is clean.
+fn files_in_conflict(outcome: &gix::merge::commit::Outcome<'_>) -> Vec<String> {
     let unresolved = TreatAsUnresolved::git();
-    if outcome.tree_merge.has_unresolved_conflicts(unresolved) {
-        let conflicts = outcome.tree_merge.conflicts.iter().filter(|conflict| conflict.is_unresolved(unresolved));
-        let files: BTreeSet<String> = conflicts.map(file).collect();
-        return Err(NoStart::Conflict { tasks: tasks.to_vec(), files: files.into_iter().collect() });
-    }
-    let tree = outcome.tree_merge.tree.write()?;
-    let task = &request.attempt.task;
-    let message =
-        format!("gadugi: merge {} for {task}\n\nGadugi-Run: {}\nGadugi-Task: {task}\n", names(tasks), request.run);
-    Ok(repo.new_commit(message, tree, [ours, theirs])?.id)
+    let conflicts = outcome.tree_merge.conflicts.iter().filter(|conflict| conflict.is_unresolved(unresolved));
+    let files: BTreeSet<String> = conflicts.map(file).collect();
+    files.into_iter().collect()
 }
 
 /// The path where both sides meet.
@@ -94,11 +120,12 @@ fn file(conflict: &Conflict) -> String {
     ours.location().to_string()
 }
 
-fn names(tasks: &[TaskId]) -> String {
-    match tasks.split_last() {
-        Some((last, [])) => last.to_string(),
+fn names(needs: &[NeededTip]) -> String {
+    match needs.split_last() {
+        Some((last, [])) => last.task.to_string(),
         Some((last, rest)) => {
-            format!("{} and {last}", rest.iter().map(TaskId::as_str).collect::<Vec<_>>().join(", "))
+            let rest: Vec<_> = rest.iter().map(|need| need.task.as_str()).collect();
+            format!("{} and {}", rest.join(", "), last.task)
         }
         None => String::new(),
     }

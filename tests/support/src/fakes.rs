@@ -10,9 +10,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gadugi_core::{
     AttemptRef, BranchRelease, CommandRef, CommitId, Event, ExecEnd, ExecError, ExecIdentity, ExecRequest, ExecUsage,
-    Executor, ExitStatus, Lease, Made, OutputSummary, Phase, Pruned, Reattached, RegistryError, Release, ReleaseRequest,
-    RunId, RunLog, RunningTask, SnapshotRequest, TaskId, Ticket, Work, WorktreeError, WorktreeFate, WorktreeRequest,
-    Worktrees,
+    Executor, ExitStatus, Lease, Made, OutputSummary, Phase, Pruned, Reattached, RegistryError, Release,
+    ReleaseRequest, RunId, RunLog, RunningTask, SnapshotRequest, TaskId, Ticket, Work, WorktreeError, WorktreeFate,
+    WorktreeRequest, Worktrees,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
