@@ -121,6 +121,31 @@ async fn the_reason_why_git_made_a_worktree_is_told() {
     }
 }
 
+/// A stand-in for a file system that takes `README` and `readme` for one file: a tree, which git does not make, that has
+/// one name twice.
+#[tokio::test]
+async fn files_that_meet_at_one_name_are_left_to_git() {
+    let repo = TestRepo::new();
+    repo.commit_file("a.txt", "a\n");
+    let blob = repo.git(&["rev-parse", "HEAD:a.txt"]);
+    let mut tree = Vec::new();
+    for _ in 0..2 {
+        tree.extend_from_slice(b"100644 twice\0");
+        tree.extend((0..20).map(|at| u8::from_str_radix(&blob[2 * at..2 * at + 2], 16).expect("hex digits")));
+    }
+    repo.write("tree", tree);
+    let tree = repo.git(&["hash-object", "-t", "tree", "-w", "--literally", "tree"]);
+    let commit = repo.git(&["commit-tree", "-m", "Twice", &tree]);
+    let ground = Ground::on(repo);
+    let twice = WorktreeRequest { from: Some(commit_id(&commit)), ..request("twice") };
+    let made = make(&ground, vec![request("a"), twice]).await;
+    assert_eq!(made[0].warnings, [""; 0]);
+    let [warning] = &made[1].warnings[..] else { panic!("{made:?}") };
+    assert!(warning.ends_with(", since two of its files have one name on this file system"), "{warning}");
+    assert_eq!(fs::read_to_string(made[1].lease.path.join("twice")).expect("a file"), "a\n");
+    assert_eq!(ground.listed().len(), 2);
+}
+
 mod heavy {
     use super::*;
 
