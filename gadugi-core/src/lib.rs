@@ -13,6 +13,7 @@
 //!
 //! This crate never prints, never exits and never reads the environment.
 
+mod agent;
 mod crash_point;
 mod error_chain;
 mod event;
@@ -28,6 +29,9 @@ mod task;
 mod touches;
 mod worktrees;
 
+pub use agent::{
+    AgentError, AgentErrorClass, AgentReport, OutputFormat, OutputFormats, OutputReader, RateLimit, Tokens,
+};
 #[cfg(any(debug_assertions, feature = "crash-points"))]
 pub use crash_point::arm_crash_point;
 pub use crash_point::crash_point;

@@ -11,6 +11,7 @@
 //! handed in by [`SubprocessSettings`]. The process of a shim, which [`shim::main_if_requested`] makes of its
 //! caller, does exit.
 
+pub mod agent_output;
 #[cfg(all(feature = "docker", unix))]
 pub mod docker;
 mod policy;

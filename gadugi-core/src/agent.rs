@@ -1,0 +1,148 @@
+//! What a coding agent tells of its own work, and the trait that reads it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// What an agent has told of its work so far. Everything stands as the agent said it; what it did not say is `None`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AgentReport {
+    /// By which the agent finds the conversation again.
+    pub session: Option<String>,
+    /// The model that answered it, or the first of several.
+    pub model: Option<String>,
+    /// How often the model was asked.
+    pub turns: Option<u64>,
+    /// What it was charged for.
+    pub tokens: Option<Tokens>,
+    /// In US dollars.
+    pub cost_usd: Option<f64>,
+    /// The tool that it used last and for what, on one line.
+    pub last_tool: Option<String>,
+    /// What it said last.
+    pub last_message: Option<String>,
+    /// That its requests are refused for now. Gone again as soon as one is answered.
+    pub limit: Option<RateLimit>,
+    /// How it ended, once it has said so. Its process may go on for a while.
+    pub end: Option<Result<(), AgentError>>,
+}
+
+/// Tokens, as the agent counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tokens {
+    /// That were sent to the model, whether it had them cached or not.
+    pub input: u64,
+    /// Those of [`input`](Self::input) that it had cached.
+    pub cached: u64,
+    /// That it answered with.
+    pub output: u64,
+}
+
+impl Tokens {
+    /// All that were sent and answered.
+    #[must_use]
+    pub fn total(self) -> u64 {
+        self.input.saturating_add(self.output)
+    }
+
+    /// These and others.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            input: self.input.saturating_add(other.input),
+            cached: self.cached.saturating_add(other.cached),
+            output: self.output.saturating_add(other.output),
+        }
+    }
+}
+
+/// The vendor takes no requests for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateLimit {
+    /// When it will again, where it says so.
+    pub until: Option<Timestamp>,
+    /// For how long the agent waits before it asks again, where it says so.
+    pub pause: Option<Duration>,
+    /// How often in a row the agent was refused.
+    pub refusals: u32,
+}
+
+/// What kept an agent from its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AgentErrorClass {
+    /// Too many requests, or too much used (HTTP 429).
+    RateLimit,
+    /// The vendor has too much to do (HTTP 503 and 529).
+    Overloaded,
+    /// No key, or a wrong one (HTTP 401 and 403).
+    Authentication,
+    /// Something else.
+    Other,
+}
+
+impl AgentErrorClass {
+    /// The class of a status of HTTP.
+    #[must_use]
+    pub fn of_status(status: u16) -> Self {
+        match status {
+            429 => Self::RateLimit,
+            503 | 529 => Self::Overloaded,
+            401 | 403 => Self::Authentication,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether it passes by itself.
+    #[must_use]
+    pub fn passes(self) -> bool {
+        matches!(self, Self::RateLimit | Self::Overloaded)
+    }
+}
+
+impl fmt::Display for AgentErrorClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RateLimit => "rate limit",
+            Self::Overloaded => "overloaded",
+            Self::Authentication => "authentication",
+            Self::Other => "agent error",
+        })
+    }
+}
+
+/// Why an agent says that it has failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentError {
+    /// What kind of failure.
+    pub class: AgentErrorClass,
+    /// In the agent's words.
+    pub message: String,
+}
+
+/// Reads what agents of one kind print. Third parties add their own by name.
+pub trait OutputFormat: Send + Sync {
+    /// The name by which profiles ask for it.
+    fn name(&self) -> &str;
+
+    /// A reader for one command.
+    fn reader(&self) -> Box<dyn OutputReader>;
+}
+
+/// Reads the output of one command, line by line.
+///
+/// It never fails: what it does not understand it passes over, since agents print new things with every version, and a
+/// line may be cut short. The log keeps all of it in any case.
+pub trait OutputReader: Send {
+    /// Takes the next line, without its line break. It may hold any bytes.
+    fn read(&mut self, line: &[u8]);
+
+    /// What the lines so far have told.
+    fn report(&self) -> &AgentReport;
+}
+
+/// Output formats, by their names.
+pub type OutputFormats = BTreeMap<String, Arc<dyn OutputFormat>>;

@@ -1,0 +1,127 @@
+//! `claude -p --output-format stream-json --verbose`: a JSON object on each line.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use gadugi_core::{AgentError, AgentErrorClass, AgentReport, OutputReader, RateLimit, Tokens};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::words;
+
+#[derive(Default)]
+pub(super) struct Reader {
+    report: AgentReport,
+    /// What each message of the model was charged. A message comes in several lines, each with the same figures.
+    messages: BTreeMap<String, Tokens>,
+}
+
+impl OutputReader for Reader {
+    fn read(&mut self, line: &[u8]) {
+        let Ok(line) = serde_json::from_slice::<Value>(line) else { return };
+        if let Some(session) = text(&line["session_id"]) {
+            self.report.session = Some(session);
+        }
+        match line["type"].as_str() {
+            Some("system") => self.system(&line),
+            Some("assistant") => self.assistant(&line),
+            Some("result") => self.result(&line),
+            _ => {}
+        }
+    }
+
+    fn report(&self) -> &AgentReport {
+        &self.report
+    }
+}
+
+impl Reader {
+    fn system(&mut self, line: &Value) {
+        match line["subtype"].as_str() {
+            Some("init") => self.report.model = text(&line["model"]).or(self.report.model.take()),
+            Some("api_retry") if line["error_status"].as_u64().is_some_and(|status| class(status).passes()) => {
+                self.refused(None, line["retry_delay_ms"].as_u64().map(Duration::from_millis));
+            }
+            _ => {}
+        }
+    }
+
+    fn assistant(&mut self, line: &Value) {
+        let message = &line["message"];
+        for part in message["content"].as_array().into_iter().flatten() {
+            match part["type"].as_str() {
+                Some("text") => self.report.last_message = text(&part["text"]).or(self.report.last_message.take()),
+                Some("tool_use") => {
+                    self.report.last_tool = part["name"].as_str().map(|name| words::tool(name, &part["input"]));
+                }
+                _ => {}
+            }
+        }
+        // What the agent itself says in the model's place, when a request failed, was answered by nobody.
+        if line["is_api_error_message"].as_bool() == Some(true) {
+            return;
+        }
+        self.report.limit = None;
+        if let (Some(id), Some(tokens)) = (message["id"].as_str(), tokens(&message["usage"])) {
+            self.messages.insert(id.to_owned(), tokens);
+            self.report.tokens = self.messages.values().copied().reduce(Tokens::plus);
+        }
+    }
+
+    /// The last line of a call. A request that was refused has the subtype `success` too; `is_error` tells.
+    fn result(&mut self, line: &Value) {
+        self.report.turns = line["num_turns"].as_u64().or(self.report.turns);
+        self.report.cost_usd = line["total_cost_usd"].as_f64().or(self.report.cost_usd);
+        self.report.tokens = tokens(&line["usage"]).or(self.report.tokens);
+        let model = line["modelUsage"].as_object().and_then(|models| models.keys().next());
+        self.report.model = self.report.model.take().or(model.cloned());
+        self.report.last_message = text(&line["result"]).or(self.report.last_message.take());
+        if line["is_error"].as_bool() != Some(true) {
+            self.report.limit = None;
+            self.report.end = Some(Ok(()));
+            return;
+        }
+        let subtype = text(&line["subtype"]).filter(|subtype| subtype != "success");
+        let message = text(&line["result"]).or(subtype).unwrap_or_else(|| "it gave no reason".to_owned());
+        let used_up = used_up(&message);
+        let class = match line["api_error_status"].as_u64() {
+            _ if used_up.is_some() => AgentErrorClass::RateLimit,
+            Some(status) => class(status),
+            None => AgentErrorClass::Other,
+        };
+        if class.passes() {
+            self.refused(used_up, None);
+        }
+        self.report.end = Some(Err(AgentError { class, message: words::one_line(&message) }));
+    }
+
+    fn refused(&mut self, until: Option<Timestamp>, pause: Option<Duration>) {
+        let refusals = self.report.limit.as_ref().map_or(0, |limit| limit.refusals).saturating_add(1);
+        self.report.limit = Some(RateLimit { until, pause, refusals });
+    }
+}
+
+fn class(status: u64) -> AgentErrorClass {
+    u16::try_from(status).map_or(AgentErrorClass::Other, AgentErrorClass::of_status)
+}
+
+/// When a subscription that is used up can be used again: `…usage limit reached|1763900000`, in seconds of Unix. Earlier
+/// versions print it so; what the present one prints was not seen.
+fn used_up(message: &str) -> Option<Timestamp> {
+    let (words, seconds) = message.rsplit_once('|')?;
+    let seconds = seconds.trim().parse().ok()?;
+    if words.contains("limit reached") { Timestamp::from_second(seconds).ok() } else { None }
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// What stands in a cache, and what is put there, was sent as well.
+fn tokens(usage: &Value) -> Option<Tokens> {
+    let figure = |name: &str| usage[name].as_u64();
+    let (input, output) = (figure("input_tokens")?, figure("output_tokens")?);
+    let cached = figure("cache_read_input_tokens").unwrap_or_default();
+    let written = figure("cache_creation_input_tokens").unwrap_or_default();
+    Some(Tokens { input: input.saturating_add(cached).saturating_add(written), cached, output })
+}

@@ -1,0 +1,23 @@
+//! Output without a format: what it says last is its last line.
+
+use gadugi_core::{AgentReport, OutputReader};
+
+use super::words::one_line;
+
+#[derive(Default)]
+pub(super) struct Reader {
+    report: AgentReport,
+}
+
+impl OutputReader for Reader {
+    fn read(&mut self, line: &[u8]) {
+        let line = one_line(&String::from_utf8_lossy(line));
+        if !line.is_empty() {
+            self.report.last_message = Some(line);
+        }
+    }
+
+    fn report(&self) -> &AgentReport {
+        &self.report
+    }
+}

@@ -1,0 +1,198 @@
+//! What is read out of real output of agents, whole, cut short, damaged, and in pieces.
+
+use std::time::Duration;
+
+use gadugi_core::{AgentError, AgentErrorClass, AgentReport, OutputReader, RateLimit, Tokens};
+use gadugi_exec::agent_output::{Lines, formats};
+use proptest::prelude::*;
+
+const STREAMS: [(&str, &[u8]); 5] = [
+    ("claude-stream-json", include_bytes!("streams/claude-ok.jsonl")),
+    ("claude-stream-json", include_bytes!("streams/claude-401.jsonl")),
+    ("claude-stream-json", include_bytes!("streams/claude-429.jsonl")),
+    ("codex-json", include_bytes!("streams/codex-ok.jsonl")),
+    ("codex-json", include_bytes!("streams/codex-401.jsonl")),
+];
+
+fn reader(format: &str) -> Box<dyn OutputReader> {
+    formats()[format].reader()
+}
+
+/// What output tells that comes in these pieces.
+fn read<'a>(format: &str, pieces: impl IntoIterator<Item = &'a [u8]>) -> AgentReport {
+    let (mut reader, mut lines) = (reader(format), Lines::default());
+    for piece in pieces {
+        lines.feed(piece, |line| reader.read(line));
+    }
+    lines.finish(|line| reader.read(line));
+    reader.report().clone()
+}
+
+fn report(format: &str, output: &str) -> AgentReport {
+    read(format, [output.as_bytes()])
+}
+
+#[test]
+fn claude_that_succeeds_tells_everything() {
+    assert_eq!(
+        read("claude-stream-json", [STREAMS[0].1]),
+        AgentReport {
+            session: Some("405ef7ef-1339-49e3-98e2-4e087b71501c".to_owned()),
+            model: Some("claude-opus-5-5".to_owned()),
+            turns: Some(2),
+            tokens: Some(Tokens { input: 200, cached: 0, output: 40 }),
+            cost_usd: Some(0.0016),
+            last_tool: Some("Bash: echo stdin-works > stdin.txt".to_owned()),
+            last_message: Some("Task finished.".to_owned()),
+            limit: None,
+            end: Some(Ok(())),
+        }
+    );
+}
+
+#[test]
+fn a_refused_request_of_claude_is_no_success_though_its_subtype_says_so() {
+    let report = read("claude-stream-json", [STREAMS[2].1]);
+    let message = "API Error: Request rejected (429) · mock refuses with 429".to_owned();
+    assert_eq!(report.end, Some(Err(AgentError { class: AgentErrorClass::RateLimit, message })));
+    assert_eq!(report.limit, Some(RateLimit { until: None, pause: None, refusals: 1 }));
+    assert_eq!(report.cost_usd, Some(0.0));
+}
+
+#[test]
+fn claude_without_a_key_that_works_goes_on_trying_and_that_is_no_rate_limit() {
+    let report = read("claude-stream-json", [STREAMS[1].1]);
+    assert_eq!((report.limit, report.end), (None, None));
+    assert_eq!(report.model.as_deref(), Some("claude-opus-5-5"));
+}
+
+#[test]
+fn codex_that_succeeds_tells_tokens_and_no_cost() {
+    assert_eq!(
+        read("codex-json", [STREAMS[3].1]),
+        AgentReport {
+            session: Some("01a20259-b650-78b3-a3b7-9ee2cf720e04".to_owned()),
+            turns: Some(1),
+            tokens: Some(Tokens { input: 200, cached: 0, output: 40 }),
+            last_tool: Some("command_execution: /bin/bash -lc 'echo stdin-works > stdin2.txt'".to_owned()),
+            last_message: Some("Task finished.".to_owned()),
+            end: Some(Ok(())),
+            ..AgentReport::default()
+        }
+    );
+}
+
+#[test]
+fn codex_without_a_key_says_so_and_its_warnings_are_none_of_its_messages() {
+    let report = read("codex-json", [STREAMS[4].1]);
+    let message =
+        "unexpected status 401 Unauthorized: mock refuses with 401, url: http://127.0.0.1:8080/v1/responses".to_owned();
+    assert_eq!(report.end, Some(Err(AgentError { class: AgentErrorClass::Authentication, message })));
+    assert_eq!((report.limit, report.last_message), (None, None));
+}
+
+#[test]
+fn refusals_in_a_row_are_counted_until_one_request_is_answered() {
+    let retry = r#"{"type":"system","subtype":"api_retry","error_status":529,"retry_delay_ms":1500}"#;
+    let answer =
+        r#"{"type":"assistant","message":{"id":"m","content":[],"usage":{"input_tokens":1,"output_tokens":2}}}"#;
+    let limited = report("claude-stream-json", &format!("{retry}\n{retry}"));
+    let pause = Some(Duration::from_millis(1500));
+    assert_eq!(limited.limit, Some(RateLimit { until: None, pause, refusals: 2 }));
+    assert_eq!(report("claude-stream-json", &format!("{retry}\n{answer}\n")).limit, None);
+    let error = r#"{"type":"error","message":"Reconnecting... 1/5 (unexpected status 429 Too Many Requests: slow)"}"#;
+    let limited = report("codex-json", &format!("{error}\n{error}\n{error}\n"));
+    assert_eq!(limited.limit, Some(RateLimit { until: None, pause: None, refusals: 3 }));
+    let item = r#"{"type":"item.completed","item":{"type":"agent_message","text":"Here."}}"#;
+    assert_eq!(report("codex-json", &format!("{error}\n{item}\n")).limit, None);
+}
+
+#[test]
+fn a_subscription_that_is_used_up_tells_until_when() {
+    let line =
+        r#"{"type":"result","subtype":"success","is_error":true,"result":"Claude AI usage limit reached|1763900000"}"#;
+    let report = report("claude-stream-json", line);
+    let until = report.limit.and_then(|limit| limit.until).expect("a time");
+    assert_eq!(until.as_second(), 1_763_900_000);
+    assert!(matches!(report.end, Some(Err(error)) if error.class == AgentErrorClass::RateLimit));
+}
+
+#[test]
+fn a_message_that_comes_in_several_lines_is_charged_once() {
+    let line = |id: &str, cached: u64| {
+        format!(
+            r#"{{"type":"assistant","message":{{"id":"{id}","content":[{{"type":"text","text":"{id}"}}],"usage":{{"input_tokens":10,"output_tokens":3,"cache_read_input_tokens":{cached},"cache_creation_input_tokens":5}}}}}}"#
+        )
+    };
+    let report = report("claude-stream-json", &[line("a", 0), line("a", 0), line("b", 100)].join("\n"));
+    assert_eq!(report.tokens, Some(Tokens { input: 130, cached: 100, output: 6 }));
+    assert_eq!(report.tokens.map(Tokens::total), Some(136));
+    assert_eq!(report.last_message.as_deref(), Some("b"));
+}
+
+#[test]
+fn the_last_line_of_plain_text_is_the_last_message() {
+    assert_eq!(report("text", "first\n\n  second \n\n").last_message.as_deref(), Some("second"));
+    assert_eq!(report("text", "").last_message, None);
+}
+
+#[test]
+fn a_line_that_never_ends_is_passed_over_and_the_next_one_read() {
+    let (mut lines, mut seen) = (Lines::default(), Vec::new());
+    for _ in 0..20 {
+        lines.feed(&vec![b'x'; 1 << 20], |line| seen.push(line.to_vec()));
+    }
+    lines.feed(b"\nnext\nlast", |line| seen.push(line.to_vec()));
+    lines.finish(|line| seen.push(line.to_vec()));
+    assert_eq!(seen, [&b"next"[..], b"last"]);
+}
+
+#[test]
+fn a_stream_that_is_cut_anywhere_tells_what_its_whole_lines_told() {
+    for (format, stream) in STREAMS {
+        let mut whole_lines = Vec::new();
+        for end in 0..=stream.len() {
+            if stream[..end].ends_with(b"\n") {
+                whole_lines = stream[..end].to_vec();
+            }
+            // The rest of the line is no JSON, unless only its line break is missing.
+            let is_whole = stream.get(end) == Some(&b'\n') || end == stream.len();
+            if !is_whole {
+                assert_eq!(read(format, [&stream[..end]]), read(format, [&whole_lines[..]]), "{format} at {end}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn it_does_not_matter_in_which_pieces_output_comes(which in 0..STREAMS.len(), cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..9)) {
+        let (format, stream) = STREAMS[which];
+        let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).chain([0, stream.len()]).collect();
+        at.sort_unstable();
+        let pieces = at.windows(2).map(|pair| &stream[pair[0]..pair[1]]);
+        prop_assert_eq!(read(format, pieces), read(format, [stream]));
+    }
+
+    #[test]
+    fn no_damage_stops_a_reader(which in 0..STREAMS.len(), damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..30)) {
+        let (_, stream) = STREAMS[which];
+        let mut stream = stream.to_vec();
+        for (at, byte) in damage {
+            let at = at.index(stream.len());
+            stream[at] = byte;
+        }
+        for format in formats().keys() {
+            read(format, [&stream[..]]);
+        }
+    }
+
+    #[test]
+    fn a_reader_takes_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+        for format in formats().keys() {
+            read(format, [&bytes[..]]);
+        }
+    }
+}
