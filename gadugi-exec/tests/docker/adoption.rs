@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gadugi_core::{ExecError, ExecRequest, Executor, ExitStatus, Reattached, RunningTask};
 use gadugi_exec::docker::{DockerExecutor, Endpoint};
+use gadugi_test_support::small_disk::SmallDisk;
 
 use crate::scene::{RUN, Scene, chain, command, log, printed, settings};
 
@@ -176,28 +177,11 @@ async fn a_damaged_record_says_nothing_and_is_told() {
     assert!(chain(&error).contains("container.json is damaged"), "{}", chain(&error));
 }
 
-/// A small disk in the place of a folder, as long as this lives; `None` where only root may mount.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    fn over(folder: &std::path::Path) -> Option<Self> {
-        let mount =
-            std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "none"]).arg(folder).output();
-        mount.is_ok_and(|mount| mount.status.success()).then(|| Self(folder.to_owned()))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        std::process::Command::new("umount").arg("--lazy").arg(&self.0).status().ok();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_that_a_full_disk_cannot_take_stays_with_the_container() {
     let Some(scene) = Scene::new() else { return };
     let request = scene.script("echo one; while ! [ -e go ]; do sleep 0.01; done; exit 9");
-    let Some(_disk) = SmallDisk::over(&request.files) else { return };
+    let Some(_disk) = SmallDisk::over(&request.files, "size=64k") else { return };
     let task = scene.start(&request).await;
     printed(&*task, 4).await;
     let filler = request.files.join("filler");
@@ -216,7 +200,7 @@ async fn an_end_that_a_full_disk_cannot_take_stays_with_the_container() {
 async fn nothing_is_started_that_a_full_disk_cannot_note() {
     let Some(scene) = Scene::new() else { return };
     let request = scene.argv(&["touch", "begun"]);
-    let Some(_disk) = SmallDisk::over(&request.files) else { return };
+    let Some(_disk) = SmallDisk::over(&request.files, "size=64k") else { return };
     fs::write(request.files.join("filler"), vec![0; 1 << 20]).expect_err("it is larger than the disk");
     let error = scene.executor.start(&request).await.err().expect("it cannot be noted");
     assert!(chain(&error).contains("No space left"), "{}", chain(&error));

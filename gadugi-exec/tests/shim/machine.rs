@@ -1,40 +1,18 @@
 //! What the machine does to a shim: a full disk, and many commands.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 
 use gadugi_core::{ExecRequest, Executor, ExitStatus};
+use gadugi_test_support::small_disk::SmallDisk;
 use tokio::task::JoinSet;
 
 use crate::supervised::{found, names, scene};
 
-/// A file system of 64 KiB; only root can make one.
-struct FullDisk(PathBuf);
-
-impl FullDisk {
-    fn mount(at: PathBuf) -> Option<Self> {
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "none"]).arg(&at).output();
-        mounted.is_ok_and(|mounted| mounted.status.success()).then_some(Self(at))
-    }
-}
-
-impl Drop for FullDisk {
-    fn drop(&mut self) {
-        // Lazily: another test may have forked while a file of it was open here.
-        let unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status();
-        assert!(unmounted.is_ok_and(|status| status.success()));
-    }
-}
-
 #[tokio::test]
 async fn a_full_disk_keeps_no_end_from_being_recorded() {
     let scene = scene();
-    let Some(disk) = FullDisk::mount(scene.files()) else {
-        println!("skipped: only root can mount a disk to fill");
-        return;
-    };
+    let Some(_disk) = SmallDisk::over(&scene.files(), "size=64k") else { return };
     let request = scene.script("head -c 200000 /dev/zero; exit 3");
     let end = scene.run(&request).await;
     assert_eq!(end.status, ExitStatus::Code(3));
@@ -45,16 +23,12 @@ async fn a_full_disk_keeps_no_end_from_being_recorded() {
     fs::remove_file(scene.files().join("more")).ok();
     assert_eq!(names(&scene.files()), ["exit.json", "output.log", "proc.json", "script.sh"]);
     assert_eq!(found(&scene, &request).await.wait().await.expect("its end is known"), end);
-    drop(disk);
 }
 
 #[tokio::test]
 async fn on_a_disk_that_is_full_before_nothing_is_started() {
     let scene = scene();
-    let Some(disk) = FullDisk::mount(scene.files()) else {
-        println!("skipped: only root can mount a disk to fill");
-        return;
-    };
+    let Some(_disk) = SmallDisk::over(&scene.files(), "size=64k") else { return };
     let request = scene.argv(&["touch", "made"]);
     fs::write(scene.files().join("full"), vec![0; 1 << 20]).expect_err("it is larger than the disk");
     let error = scene.executor.start(&request).await.err().expect("its end could not be recorded");
@@ -62,7 +36,6 @@ async fn on_a_disk_that_is_full_before_nothing_is_started() {
     assert_eq!(source, "cannot set space aside for the record of its end");
     assert!(!scene.folder().join("made").exists());
     assert_eq!(names(&scene.files()), ["full"]);
-    drop(disk);
 }
 
 #[tokio::test(flavor = "multi_thread")]

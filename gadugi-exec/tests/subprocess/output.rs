@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
-use std::process::Command;
 
 use gadugi_core::ExitStatus;
 use gadugi_exec::{OutputCap, SubprocessSettings};
+use gadugi_test_support::small_disk::SmallDisk;
 
 use crate::scene::{Scene, printed, settings};
 
@@ -52,32 +51,12 @@ async fn a_log_folder_that_goes_away_changes_no_result() {
     assert_eq!((end.output.bytes, end.output.dropped), (13, 7));
 }
 
-/// A file system of 256 KiB; only root can make one.
-struct FullDisk(PathBuf);
-
-impl FullDisk {
-    fn mount(at: PathBuf) -> Option<Self> {
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "none"]).arg(&at).output();
-        mounted.is_ok_and(|mounted| mounted.status.success()).then_some(Self(at))
-    }
-}
-
-impl Drop for FullDisk {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "the test leaves no mount behind");
-    }
-}
-
 #[tokio::test]
 async fn a_disk_that_fills_up_changes_no_result_and_what_is_missing_is_counted() {
     let caps = [OutputCap { head: 1 << 20, tail: 0 }, OutputCap { head: 64 << 10, tail: 1 << 20 }];
     for output_cap in caps {
         let scene = Scene::with(SubprocessSettings { output_cap, ..settings() });
-        let Some(_disk) = FullDisk::mount(scene.files()) else {
-            println!("skipped: only root can mount a small file system");
-            return;
-        };
+        let Some(_disk) = SmallDisk::over(&scene.files(), "size=256k") else { return };
         let end = scene.run(&scene.argv(&["seq", "1", "100000"])).await;
         assert!(end.status.success());
         assert_eq!(end.output.bytes, 588_895);

@@ -5,3 +5,4 @@ pub mod contract;
 pub mod docker;
 pub mod fakes;
 pub mod repo;
+pub mod small_disk;
