@@ -202,6 +202,9 @@ pub(crate) struct RunArgs {
     /// Fetches images that are missing, before anything is made
     #[arg(long)]
     pub(crate) pull: bool,
+    /// Begins also where the worktrees do not fit on their disk
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// How a run is driven; shared by `run` and `resume`.

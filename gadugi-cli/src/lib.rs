@@ -20,6 +20,7 @@ mod failure;
 pub mod input;
 mod runs;
 mod signals;
+mod size_text;
 mod surroundings;
 mod table;
 mod terminal;

@@ -46,7 +46,9 @@ pub use plan::{Plan, PlanError, PlanIssue, PlannedTask, RawPlan, RawTask};
 pub use record::{AttemptRecord, CommandRecord, Interruption, Place, RunRecord, TaskRecord, Warning};
 pub use registry::{EventSink, Registry, RegistryError, RunHeader, RunHistory, RunListing, RunLog, Ticket};
 pub use report::{Performance, Report, Totals};
-pub use scheduler::{Control, ControlReceiver, KeepPolicy, Run, RunError, RunSettings, control, start_order};
+pub use scheduler::{
+    Control, ControlReceiver, KeepPolicy, Run, RunError, RunSettings, control, first_started, start_order,
+};
 pub use state::{Clock, Failure, IllegalTransition, Outcome, TaskState};
 pub use task::{Action, LONGEST_RETRY_DELAY, Limits, Program, Resources, RetryFrom, SourceLocation, TaskSpec};
 pub use touches::TouchPattern;

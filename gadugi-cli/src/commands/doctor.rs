@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gadugi_core::{Executor, Program, TaskSpec};
 
-use super::{Context, tasks};
+use super::{Context, room, tasks};
 use crate::compose::{self, Site};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
@@ -82,9 +82,8 @@ fn places(context: &Context, site: &Site, config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     match site.worktrees_folder(&context.surroundings, config) {
         Ok(folder) => {
-            let existing = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
             findings.push(finding("worktrees", Health::Good, folder.display().to_string(), ""));
-            findings.push(disk(existing));
+            findings.push(disk(context, site, config));
         }
         Err(failure) => {
             let (text, remedy) = failure.texts();
@@ -103,20 +102,21 @@ fn places(context: &Context, site: &Site, config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// Under this many bytes the disk is worth a warning.
-const LITTLE_ROOM: u64 = 1 << 30;
-
-fn disk(folder: &Path) -> Finding {
-    match rustix::fs::statvfs(folder) {
-        Ok(stat) => {
-            let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-            let text = format!("{:.1} GiB free for worktrees", free as f64 / (1u64 << 30) as f64);
-            let health = if free < LITTLE_ROOM { Health::Limited } else { Health::Good };
-            let remedy =
-                if free < LITTLE_ROOM { "make room, or name another folder by `worktrees = \"…\"`" } else { "" };
-            finding("disk", health, text, remedy)
+/// Whether as many worktrees of the base fit as there are jobs.
+fn disk(context: &Context, site: &Site, config: &Config) -> Finding {
+    let room = site.base(config).and_then(|base| site.room(&context.surroundings, config, &base.commit));
+    let room = match room {
+        Ok(Ok(room)) => room,
+        Ok(Err(unknown)) => return finding("disk", Health::Limited, unknown, ""),
+        Err(failure) => {
+            let (text, remedy) = failure.texts();
+            return finding("disk", Health::Limited, text, remedy);
         }
-        Err(error) => finding("disk", Health::Limited, format!("the free space is not known: {error}"), ""),
+    };
+    let text = format!("{} free for worktrees, each {}", room.free(), room.each());
+    match room.shortage(config.jobs.get() as u64) {
+        None => finding("disk", Health::Good, text, ""),
+        Some(shortage) => finding("disk", Health::Limited, format!("{text}: {shortage}"), room::OTHER_PLACE),
     }
 }
 

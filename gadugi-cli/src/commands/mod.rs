@@ -17,6 +17,7 @@ mod printed;
 mod ps;
 mod report;
 mod resume;
+mod room;
 mod run;
 mod stop;
 mod tasks;

@@ -2,6 +2,7 @@
 
 use gadugi_core::{Action, Plan, Program, start_order};
 
+use super::room::{self, Crowd};
 use super::{Context, tasks};
 use crate::args::PlanArgs;
 use crate::compose::{self, Site};
@@ -20,7 +21,8 @@ pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<Code, Fai
     let mut plan = tasks::plan(context, &config, &args.tasks)?;
     let base = site.base(&config)?;
     let chosen = compose::choose_executor(context, &site, &config, &mut plan, false).await?;
-    let order = start_order(&plan, &site.registry.earlier_durations()?);
+    let durations = site.registry.earlier_durations()?;
+    let order = start_order(&plan, &durations);
     let terminal = &context.terminal;
     let header = ["#", "TASK", "NEEDS", "RUNS", "EXECUTOR", "TITLE"].map(str::to_owned).to_vec();
     let row = |(n, &at): (usize, &usize)| {
@@ -41,6 +43,11 @@ pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<Code, Fai
     let head = |at: usize, _: usize, cell: &str| terminal.toned(if at == 0 { Tone::Faint } else { Tone::Plain }, cell);
     terminal.result(&columns(&rows, head))?;
     terminal.result(&format!("\n{}", summary(&plan, &config, &base, chosen.name(), chosen.reason())))?;
+    if let Some(room) = room::look(context, &site, &config, &base.commit)? {
+        let crowd = Crowd::of(&plan, &config, &durations);
+        terminal.result(&room::line(&room, crowd))?;
+        room::warn(context, &room, crowd, &config);
+    }
     if terminal.verbose {
         let specs = plan.tasks().iter().map(|task| &task.spec);
         let terms = specs.filter_map(|spec| Some((spec.id.as_str(), chosen.of(spec)?.terms(spec))));

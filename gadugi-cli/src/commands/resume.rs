@@ -8,7 +8,7 @@ use gadugi_core::{Registry, RegistryError, Report, Run, RunRecord, error_chain};
 use super::background::{self, Place};
 use super::driving::{Driving, Show, code_of, keep_reports};
 use super::run::{collect, prune};
-use super::{Context, tasks};
+use super::{Context, room, tasks};
 use crate::args::ResumeArgs;
 use crate::compose::{self, Site};
 use crate::config::Config;
@@ -77,6 +77,9 @@ pub(super) async fn take_over(
     }
     let over = record.tasks.iter().filter(|task| task.state.is_finished()).count();
     driving.takes(id, &format!("run {id}: resumed, {over} of {} tasks over", record.tasks.len()))?;
+    if !to_stop && let Ok(Some(room)) = room::look(context, site, config, &base) {
+        room::warn_of_rest(context, &room, &record);
+    }
     // What the driver left half made when it ended is cleared away before worktrees are looked for.
     // That may have to wait for another gadugi, as stopping must not.
     if !to_stop {

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::background::{self, Place};
 use super::driving::{Driving, Show};
+use super::room::{self, Crowd};
 use super::{Context, image, tasks};
 use crate::args::RunArgs;
 use crate::compose::{self, Site};
@@ -25,6 +26,10 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Code, Failu
     let config = tasks::config(context, &site, Some(&args.tasks))?;
     let mut plan = tasks::plan(context, &config, &args.tasks)?;
     let base = site.base(&config)?;
+    let estimates = site.registry.earlier_durations()?;
+    if let Some(room) = room::look(context, &site, &config, &base.commit)? {
+        room::check(context, &room, Crowd::of(&plan, &config, &estimates), &config, args.force)?;
+    }
     if args.pull {
         image::fetch_missing(context, &site, &config, &plan).await?;
     }
@@ -35,7 +40,6 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Code, Failu
     let (base, base_name, moment) = (Some(base.commit), Some(base.name), compose::moment());
     let executor = Some(chosen.name().to_owned());
     let mut header = RunHeader { base, base_name, moment, executor, ..RunHeader::new(plan, config.run_settings()) };
-    let estimates = site.registry.earlier_durations()?;
     let show = Show::asked_for(&args.driving);
     let mut driving = Driving::begin(context, Arc::clone(&site), show, die_with_parent, background)?;
     let log = create_run(&site, &mut header).await?;

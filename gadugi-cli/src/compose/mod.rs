@@ -3,6 +3,7 @@
 #[cfg(feature = "docker")]
 pub(crate) mod docker;
 mod executors;
+mod room;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use crate::terminal::Terminal;
 use crate::view::AttemptFolder;
 
 pub(crate) use self::executors::{choose_executor, collect, executors, recorded_executor};
+pub(crate) use self::room::Room;
 
 /// The registry that commands read and write.
 pub(crate) type Journals = FsRegistry;

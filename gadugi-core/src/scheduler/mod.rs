@@ -21,7 +21,7 @@ use thiserror::Error;
 use self::beginning::{Beginning, Resumption};
 pub use self::control::{Control, ControlReceiver, control};
 use self::dispatcher::Dispatcher;
-pub use self::order::start_order;
+pub use self::order::{first_started, start_order};
 pub use self::settings::{KeepPolicy, RunSettings};
 use crate::event::{Moment, WarningKind};
 use crate::executor::{ExecError, Executors};

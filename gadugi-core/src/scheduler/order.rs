@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::id::TaskId;
 use crate::plan::Plan;
+use crate::scheduler::settings::RunSettings;
 
 /// The order in which the tasks of a plan are started with one job, given how long tasks took before.
 /// With more jobs they are started in the same order, as far as what they need allows it.
@@ -19,6 +20,13 @@ pub fn start_order(plan: &Plan, estimates: &HashMap<TaskId, Duration>) -> Vec<us
         is_started[next] = true;
         started.push(next);
     }
+}
+
+/// The tasks of a plan that are started at its beginning, all at once.
+#[must_use]
+pub fn first_started(plan: &Plan, estimates: &HashMap<TaskId, Duration>, settings: &RunSettings) -> Vec<usize> {
+    let order = StartOrder::new(plan, estimates, settings.allow_overlap);
+    order.pick(settings.jobs.get(), |at| plan.needs(at).is_empty(), |_| false)
 }
 
 /// The order in which tasks that are ready are started, and which of them cannot run at once.

@@ -279,9 +279,15 @@ async fn tasks_that_touch_the_same_files_take_turns() {
     let record = stage.drive().await;
     assert_eq!(record.peak_parallelism, 2);
     assert_eq!(started(&stage), [id("a"), id("c"), id("b")]);
+    let first = |stage: &Stage| {
+        let plan = plan(stage.tasks.clone()).expect("a plan");
+        gadugi_core::first_started(&plan, &std::collections::HashMap::new(), &stage.settings)
+    };
+    assert_eq!(first(&stage), [0, 2]);
     let mut free = stage;
     free.log = FakeLog::default();
     free.settings.allow_overlap = true;
+    assert_eq!(first(&free), [0, 1, 2]);
     assert_eq!(free.drive().await.peak_parallelism, 3);
 }
 

@@ -24,5 +24,7 @@ mod process;
 mod prune;
 mod release;
 mod snapshot;
+#[cfg(unix)]
+mod space;
 mod together;
 mod untrusted;

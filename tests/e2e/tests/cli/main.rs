@@ -13,6 +13,8 @@ mod main_job;
 mod readers;
 mod repositories;
 mod resuming;
+#[cfg(target_os = "linux")]
+mod room;
 mod stand;
 mod stopping;
 #[cfg(target_os = "linux")]

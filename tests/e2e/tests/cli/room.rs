@@ -1,0 +1,137 @@
+//! Runs whose worktrees do not fit on their disk.
+
+use std::fs;
+use std::path::PathBuf;
+
+use gadugi_test_support::small_disk::SmallDisk;
+
+use crate::stand::{Answer, Stand};
+
+/// A repository of ten files of 40 KB, whose worktrees lie on a disk with these options, and tasks `a` to `d`.
+struct Tight {
+    stand: Stand,
+    disk: SmallDisk,
+    tasks: Vec<String>,
+}
+
+impl Tight {
+    fn new(options: &str) -> Option<Self> {
+        let disk = SmallDisk::new(options)?;
+        let stand = Stand::new();
+        for number in 0..10 {
+            stand.repo.write(&format!("folder-{number}/file"), format!("{number:07}\n").repeat(5_000));
+        }
+        stand.repo.write("gadugi.toml", format!("worktrees = \"{}\"\n", disk.path().join("trees").display()));
+        stand.repo.git(&["add", "."]);
+        stand.repo.git(&["commit", "-q", "-m", "Ten"]);
+        let tasks = ["a", "b", "c", "d"].map(|name| stand.script(name, "true")).to_vec();
+        Some(Self { stand, disk, tasks })
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.disk.path().join("trees")
+    }
+
+    fn gadugi(&self, args: &[&str]) -> Answer {
+        let tasks = self.tasks.iter().map(String::as_str);
+        self.stand.gadugi(&args.iter().copied().chain(tasks).collect::<Vec<_>>())
+    }
+
+    #[track_caller]
+    fn assert_nothing_was_made(&self) {
+        assert!(!self.folder().exists(), "a folder was made");
+        let references = self.stand.repo.git(&["for-each-ref", "--format=%(refname)"]);
+        assert_eq!(references, "refs/heads/main");
+        assert!(!self.stand.repo.path().join(".git/gadugi/runs").exists(), "a run was made");
+        assert!(!self.stand.repo.path().join(".git/worktrees").exists(), "an entry was made");
+    }
+}
+
+#[test]
+fn worktrees_that_do_not_fit_are_refused_before_anything_is_made() {
+    let Some(tight) = Tight::new("size=1300k") else { return };
+    let folder = tight.folder();
+    let answer = tight.gadugi(&["run"]).expect(3);
+    let folder = folder.to_str().expect("UTF-8");
+    answer.says(&[
+        &format!("error: there is too little room in {folder}: 4 worktrees take 1.8 MiB, and 1.3 MiB are free"),
+        "hint: --jobs 2 fits",
+        "`worktrees = \"…\"`",
+        "`gadugi clean`",
+        "--force",
+    ]);
+    tight.assert_nothing_was_made();
+    let detached = tight.gadugi(&["run", "--detach"]).expect(3).says(&["too little room"]);
+    assert_eq!(detached.out, "");
+    tight.assert_nothing_was_made();
+    // While two are removed, the next two are made: whether that fits depends on who is faster.
+    let answer = tight.gadugi(&["run", "--jobs", "2"]);
+    assert!(matches!(answer.code, Some(0 | 1)), "it was begun: {}", answer.err);
+    answer.says(&["warning: there may be too little room", "those of tasks that fail are kept"]);
+    tight.stand.assert_sound();
+}
+
+#[test]
+fn force_begins_all_the_same_and_what_does_not_fit_fails_by_itself() {
+    let Some(tight) = Tight::new("size=1300k") else { return };
+    let answer = tight.gadugi(&["run", "--force"]).expect(1);
+    assert!(answer.err.contains("warning: there is too little room in"), "{}", answer.err);
+    let outcomes = tight.stand.outcomes();
+    let succeeded = outcomes.values().filter(|outcome| *outcome == "succeeded").count();
+    assert!(succeeded > 0 && succeeded < 4, "{outcomes:?}");
+    tight.stand.assert_sound();
+}
+
+#[test]
+fn a_disk_that_has_bytes_and_no_room_for_files_is_refused_too() {
+    let Some(tight) = Tight::new("size=64m,nr_inodes=60") else { return };
+    let answer = tight.gadugi(&["run"]).expect(3);
+    answer.says(&["4 worktrees take 96 files and folders, and the disk has room for 59", "--jobs 2 fits"]);
+    tight.assert_nothing_was_made();
+}
+
+#[test]
+fn worktrees_that_all_stay_have_to_fit_together() {
+    let Some(tight) = Tight::new("size=1300k") else { return };
+    let answer = tight.gadugi(&["run", "--jobs", "1", "--keep", "always"]).expect(3);
+    answer.says(&["4 worktrees take 1.8 MiB", "--keep failed"]);
+    tight.assert_nothing_was_made();
+    let never = tight.gadugi(&["run", "--jobs", "1", "--keep", "never"]).expect(0);
+    assert!(!never.err.contains("too little room"), "{}", never.err);
+}
+
+#[test]
+fn tasks_that_run_one_after_the_other_need_room_for_one() {
+    let Some(tight) = Tight::new("size=1000k") else { return };
+    let first = tight.stand.script("first", "true");
+    let second = tight.stand.task("second.md", "---\nneeds: [first]\nrun: 'true'\n---\n");
+    let third = tight.stand.task("third.md", "---\nneeds: [second]\nrun: 'true'\n---\n");
+    tight.stand.gadugi(&["run", &first, &second, &third]).expect(0);
+}
+
+#[test]
+fn plan_and_doctor_tell_what_worktrees_take_and_what_is_free() {
+    let Some(tight) = Tight::new("size=1300k") else { return };
+    let plan = tight.gadugi(&["plan"]).expect(0);
+    let line = plan.out.lines().find(|line| line.starts_with("worktrees: ")).expect("a line");
+    let folder = tight.folder();
+    let expected = format!("worktrees: 456.0 KiB each, 4 at first 1.8 MiB; 1.3 MiB free in {}", folder.display());
+    assert_eq!(line, expected);
+    plan.says(&["warning: there is too little room"]);
+    let doctor = tight.stand.gadugi(&["doctor"]).expect(0).out;
+    let line = doctor.lines().find(|line| line.contains(" disk ")).expect("a line");
+    assert!(line.starts_with("note") && line.contains("1.3 MiB free for worktrees, each 456.0 KiB: 4 worktrees take"));
+    tight.assert_nothing_was_made();
+}
+
+#[test]
+fn a_run_that_is_resumed_is_warned_of_and_not_refused() {
+    let Some(tight) = Tight::new("size=1300k") else { return };
+    let mut run = tight.stand.command(&["run", "-j2", &tight.tasks[0], &tight.tasks[1]]);
+    let run: Answer = run.env("GADUGI_CRASH_AT", "run-started").output().expect("it starts").into();
+    assert_eq!(run.code, None, "it was killed");
+    fs::write(tight.disk.path().join("filler"), vec![0; 600_000]).expect("there is room for it");
+    let answer = tight.stand.gadugi(&["resume"]).expect(1);
+    answer.says(&["warning: there may be too little room", "2 worktrees take 912.0 KiB"]);
+    tight.stand.assert_sound();
+}
