@@ -1,9 +1,11 @@
 //! A repository of its own for each round, and the command line that works on it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -14,6 +16,8 @@ pub(crate) const FAKETASK: &str = "faketask";
 /// What all rounds share: one executable, under the names of its parts.
 pub(crate) struct Ground {
     pub(crate) folder: PathBuf,
+    /// A repository with the files of this project, once somebody has asked for it.
+    project: Mutex<Option<PathBuf>>,
 }
 
 impl Ground {
@@ -24,7 +28,46 @@ impl Ground {
         fs::create_dir(folder.join("home"))?;
         fs::copy(std::env::current_exe()?, bin.join(GADUGI))?;
         std::os::unix::fs::symlink(GADUGI, bin.join(FAKETASK))?;
-        Ok(Self { folder })
+        Ok(Self { folder, project: Mutex::new(None) })
+    }
+
+    /// A bare repository with the commits of this project, or, where there are none as in a source archive, with its files.
+    fn project(&self) -> io::Result<PathBuf> {
+        let mut project = self.project.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(project) = &*project {
+            return Ok(project.clone());
+        }
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+        let path = self.folder.join("project.git");
+        let (from, to) = (source.display().to_string(), path.display().to_string());
+        let clone = ["clone", "-q", "--bare", "--no-local", &from, &to];
+        // Git refuses to clone one that belongs to somebody else.
+        if !source.join(".git").exists() || self.git(&self.folder, &clone).is_err() {
+            self.git(&self.folder, &["init", "-q", "--bare", "-b", "main", &to])?;
+            let place = ["--git-dir", &to, "--work-tree", &from];
+            let who = ["-c", "user.name=A. Tester", "-c", "user.email=tester@example.org"];
+            self.git(&source, &[&place[..], &["add", "-A"]].concat())?;
+            self.git(&source, &[&place[..], &who, &["commit", "-q", "-m", "All"]].concat())?;
+        }
+        Ok(project.insert(path).clone())
+    }
+
+    fn hermetic(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LANG", "C.UTF-8");
+        command.env("HOME", self.folder.join("home")).env("GIT_CONFIG_NOSYSTEM", "1").stdin(Stdio::null());
+        command
+    }
+
+    /// What git prints, without the last line break. It does not refresh an index by the way.
+    fn git(&self, folder: &Path, args: &[&str]) -> io::Result<String> {
+        let mut git = self.hermetic("git");
+        let output = git.args(args).current_dir(folder).env("GIT_OPTIONAL_LOCKS", "0").output()?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(io::Error::other(format!("git {args:?}: {}: {said}", output.status)));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
     }
 
     fn bin(&self, name: &str) -> PathBuf {
@@ -60,17 +103,32 @@ impl<'a> Arena<'a> {
         let arena = Self { ground, folder: ground.folder.join(name) };
         let repo = arena.repo();
         fs::create_dir_all(&repo)?;
-        fs::write(arena.task_files_folder()?.join("readme"), "")?;
         arena.git(&["init", "-q", "-b", "main"])?;
-        for (key, value) in [("user.name", "A. Tester"), ("user.email", "tester@example.org"), ("gc.auto", "0")] {
-            arena.git(&["config", key, value])?;
-        }
+        arena.prepare()?;
         fs::write(repo.join("README.md"), "# A project\n")?;
-        fs::write(repo.join("untracked.txt"), "the user's own\n")?;
         arena.git(&["add", "README.md"])?;
         arena.git(&["commit", "-q", "-m", "First"])?;
         arena.git(&["commit", "-q", "--allow-empty", "-m", "Second"])?;
         Ok(arena)
+    }
+
+    /// A clone of this project's own repository, with everything that [`new`](Arena::new) has beside the commits.
+    pub(crate) fn of_this_project(ground: &'a Ground, name: &str) -> io::Result<Self> {
+        let arena = Self { ground, folder: ground.folder.join(name) };
+        fs::create_dir_all(&arena.folder)?;
+        let (project, repo) = (ground.project()?.display().to_string(), arena.repo().display().to_string());
+        ground.git(&arena.folder, &["clone", "-q", "--no-local", &project, &repo])?;
+        arena.git(&["switch", "-q", "-C", "main"])?;
+        arena.prepare()?;
+        Ok(arena)
+    }
+
+    fn prepare(&self) -> io::Result<()> {
+        fs::write(self.task_files_folder()?.join("readme"), "")?;
+        for (key, value) in [("user.name", "A. Tester"), ("user.email", "tester@example.org"), ("gc.auto", "0")] {
+            self.git(&["config", key, value])?;
+        }
+        fs::write(self.repo().join("untracked.txt"), "the user's own\n")
     }
 
     pub(crate) fn repo(&self) -> PathBuf {
@@ -105,27 +163,14 @@ impl<'a> Arena<'a> {
         }
     }
 
-    fn hermetic(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new(program);
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LANG", "C.UTF-8");
-        command.env("HOME", self.ground.folder.join("home")).env("GIT_CONFIG_NOSYSTEM", "1").stdin(Stdio::null());
-        command.env("TMPDIR", &self.folder).current_dir(self.repo());
-        command
-    }
-
-    /// What git prints, without the last line break.
+    /// What git prints in the repository, without the last line break.
     pub(crate) fn git(&self, args: &[&str]) -> io::Result<String> {
-        let output = self.hermetic("git").args(args).output()?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(io::Error::other(format!("git {args:?}: {}: {said}", output.status)));
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+        self.ground.git(&self.repo(), args)
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.hermetic(self.ground.bin(GADUGI));
-        command.args(args);
+        let mut command = self.ground.hermetic(self.ground.bin(GADUGI));
+        command.env("TMPDIR", &self.folder).current_dir(self.repo()).args(args);
         command
     }
 

@@ -8,6 +8,7 @@
 mod arena;
 mod args;
 mod case;
+mod cleaned;
 mod drive;
 mod oracle;
 mod plan;

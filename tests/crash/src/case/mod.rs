@@ -5,6 +5,7 @@ mod escapes;
 mod flips;
 mod leaders;
 mod random;
+mod real_repository;
 mod shims;
 mod two_drivers;
 
@@ -39,9 +40,10 @@ pub(crate) struct Round<'a> {
 }
 
 /// All cases.
-pub(crate) const CASES: [Case; 7] = [
+pub(crate) const CASES: [Case; 8] = [
     Case { name: "crash-points", rounds: crash_points::rounds, round: crash_points::round },
     Case { name: "orchestrator-at-random", rounds: |length| length.of(8, 240), round: random::round },
+    Case { name: "real-repository", rounds: |length| length.of(2, 100), round: real_repository::round },
     Case { name: "shim", rounds: |length| length.of(3, 100), round: shims::round },
     Case { name: "task", rounds: |length| length.of(3, 105), round: leaders::round },
     Case { name: "escapes", rounds: |length| length.of(2, 20), round: escapes::round },

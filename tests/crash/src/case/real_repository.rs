@@ -1,0 +1,87 @@
+//! Many tasks on this project's own repository: `gadugi` dies at any time, in the run, while it resumes it and while it
+//! cleans up, and in the end nothing is lost and nothing is left.
+
+use std::io;
+use std::process::Child;
+use std::time::Duration;
+
+use super::{Round, bring_to_its_end, kill_child, wait_at_random};
+use crate::arena::Arena;
+use crate::cleaned;
+use crate::oracle::{Harm, Mine, Oracle};
+use crate::plan::{LEFT, many};
+use crate::report::Tally;
+
+/// Most runs take longer.
+const RUN: Duration = Duration::from_millis(1300);
+/// So do most of those that clean.
+const CLEAN: Duration = Duration::from_millis(150);
+
+pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
+    let mut random = round.random();
+    let arena = Arena::of_this_project(round.ground, &round.name)?;
+    let expected = many(&arena, &mut random)?;
+    let mine = Mine::of(&arena)?;
+    let mut tally = Tally { rounds: 1, ..Tally::default() };
+    let mut is_over = !dies(arena.begin_run()?, RUN, &mut random, &mut tally)?;
+    for _ in 0..random.usize(0..4) {
+        if !is_over {
+            is_over = !dies(arena.begin(&["resume"])?, RUN, &mut random, &mut tally)?;
+        }
+    }
+    if !is_over || arena.report().is_ok_and(|report| report["ended"] != true) {
+        bring_to_its_end(&arena, &mut tally)?;
+    }
+    let oracle = Oracle { arena: &arena, mine: &mine, expected: &expected, harm: Harm::None };
+    let mut broken = oracle.broken()?;
+    broken.extend(left_out(&arena, &mut tally)?);
+    for discard in [&["clean", "--all"][..], &["clean", "--all", "--discard"]] {
+        if random.bool() {
+            let clean = arena.begin(discard)?;
+            let killed = dies(clean, CLEAN, &mut random, &mut tally)?;
+            tally.count("killed while it cleaned", killed.into());
+        }
+        let answer = arena.gadugi(discard)?;
+        broken.extend(cleaned::broken(&arena, &answer)?);
+        broken.extend(oracle.broken()?);
+    }
+    let left = cleaned::left(&arena)?;
+    if left > 0 {
+        broken.push(format!("{left} folders and entries are left of what was discarded"));
+    }
+    tally.count("commits", arena.lines("commits")?.len());
+    tally.count("tasks", expected.len());
+    tally.broken.extend(broken.into_iter().map(|sentence| format!("{}: {sentence}", round.name)));
+    if tally.broken.is_empty() || !round.keep {
+        arena.remove()?;
+    }
+    Ok(tally)
+}
+
+/// Kills `gadugi` after a random while; says whether it was still there.
+fn dies(mut child: Child, most: Duration, random: &mut fastrand::Rng, tally: &mut Tally) -> io::Result<bool> {
+    wait_at_random(random, most);
+    let killed = kill_child(&mut child)?;
+    tally.kills += usize::from(killed);
+    Ok(killed)
+}
+
+/// What tasks that succeeded left uncommitted is on their branches.
+fn left_out(arena: &Arena<'_>, tally: &mut Tally) -> io::Result<Vec<String>> {
+    let (file, prefix) = LEFT;
+    let report = arena.report()?;
+    let mut broken = Vec::new();
+    for task in report["tasks"].as_array().into_iter().flatten() {
+        let id = task["id"].as_str().unwrap_or_default();
+        if !id.starts_with(prefix) {
+            continue;
+        }
+        let last = task["attempts"].as_array().and_then(|attempts| attempts.last());
+        let branch = last.and_then(|last| last["worktree"]["branch"].as_str()).unwrap_or_default();
+        match arena.git(&["cat-file", "-p", &format!("{branch}:{file}")]) {
+            Ok(text) if text == id => tally.count("files saved", 1),
+            _ => broken.push(format!("a lost file: {file} of {id} is not on `{branch}`")),
+        }
+    }
+    Ok(broken)
+}
