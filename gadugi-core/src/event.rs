@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::executor::{ExecEnd, ExecIdentity};
 use crate::id::{AttemptRef, TaskId};
 use crate::state::{Clock, Outcome};
-use crate::worktrees::{KeepReason, Lease, Work};
+use crate::worktrees::{KeepReason, Lease, Seeded, Work};
 
 /// One step of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +34,8 @@ pub struct Moment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
+    /// The one that prepares the worktree.
+    Setup,
     /// The task's own.
     Main,
     /// The one that decides whether it has succeeded.
@@ -41,10 +43,34 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All of them, in the order in which they run.
+    pub const ALL: [Self; 3] = [Self::Setup, Self::Main, Self::Check];
+
+    /// One word for scripts and labels.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Setup => "setup",
+            Self::Main => "main",
+            Self::Check => "check",
+        }
+    }
+
+    /// What executors put before the names of their own files of this command, in the attempt's folder.
+    #[must_use]
+    pub fn file_prefix(self) -> &'static str {
+        match self {
+            Self::Setup => "setup-",
+            Self::Main => "",
+            Self::Check => "check-",
+        }
+    }
+
     /// The file that its output goes to, in the attempt's folder of the registry.
     #[must_use]
     pub fn output_file(self) -> &'static str {
         match self {
+            Self::Setup => "setup.log",
             Self::Main => "output.log",
             Self::Check => "check.log",
         }
@@ -145,6 +171,8 @@ pub enum EventKind {
     WorktreeReady {
         /// What was made.
         lease: Lease,
+        /// What was copied into it, if anything was.
+        seeded: Option<Seeded>,
         /// From the request to the lease; `None` for one that was found after its maker had ended.
         took: Option<Duration>,
     },

@@ -50,9 +50,9 @@ pub use scheduler::{
     Control, ControlReceiver, KeepPolicy, Run, RunError, RunSettings, control, first_started, start_order,
 };
 pub use state::{Clock, Failure, IllegalTransition, Outcome, TaskState};
-pub use task::{Action, LONGEST_RETRY_DELAY, Limits, Program, Resources, RetryFrom, SourceLocation, TaskSpec};
+pub use task::{Action, LONGEST_RETRY_DELAY, Limits, Program, Resources, RetryFrom, Setup, SourceLocation, TaskSpec};
 pub use touches::TouchPattern;
 pub use worktrees::{
-    BranchFate, BranchRelease, InPlace, KeepReason, Lease, Made, NeededTip, Pruned, Release, ReleaseRequest,
+    BranchFate, BranchRelease, InPlace, KeepReason, Lease, Made, NeededTip, Pruned, Release, ReleaseRequest, Seeded,
     SnapshotRequest, Work, WorktreeError, WorktreeFate, WorktreeRequest, Worktrees,
 };

@@ -12,7 +12,7 @@ use crate::id::{AttemptNo, TaskId};
 use crate::plan::PlannedTask;
 use crate::registry::RunHeader;
 use crate::state::{IllegalTransition, Outcome, TaskState};
-use crate::worktrees::{KeepReason, Lease, Work};
+use crate::worktrees::{KeepReason, Lease, Seeded, Work};
 
 /// A command of an attempt.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +53,8 @@ pub struct AttemptRecord {
     pub lease: Option<Lease>,
     /// How long the worktree took, from the request to the lease.
     pub worktree_took: Option<Duration>,
+    /// What was copied into the worktree.
+    pub seeded: Option<Seeded>,
     /// What has become of the worktree.
     pub place: Place,
     /// Its commands, in order.
@@ -297,6 +299,7 @@ impl TaskRecord {
                 intended: at,
                 lease: None,
                 worktree_took: None,
+                seeded: None,
                 place: Place::InUse,
                 commands: Vec::new(),
                 stopped: None,
@@ -310,8 +313,9 @@ impl TaskRecord {
         let Some(number) = kind.attempt().map(|attempt| attempt.number) else { return };
         let Some(attempt) = self.attempts.iter_mut().rfind(|attempt| attempt.number == number) else { return };
         match kind {
-            EventKind::WorktreeReady { lease, took } => {
+            EventKind::WorktreeReady { lease, seeded, took } => {
                 attempt.lease = Some(lease.clone());
+                attempt.seeded = *seeded;
                 attempt.worktree_took = *took;
             }
             EventKind::CommandStarted { phase, identity, took, .. } => attempt.commands.push(CommandRecord {
@@ -352,9 +356,21 @@ impl TaskRecord {
 }
 
 impl AttemptRecord {
-    /// The time of its commands that have ended, measured by the executor; zero when none has.
+    /// The time of its own command and its check, as far as they have ended, measured by the executor; zero when
+    /// neither has. What prepares the worktree does not count.
     #[must_use]
     pub fn command_time(&self) -> Duration {
-        self.commands.iter().filter_map(|command| command.end).map(|end| end.took).sum()
+        self.time_of(|phase| phase != Phase::Setup)
+    }
+
+    /// The time that the command took which prepares the worktree, measured by the executor; zero when none has ended.
+    #[must_use]
+    pub fn setup_time(&self) -> Duration {
+        self.time_of(|phase| phase == Phase::Setup)
+    }
+
+    fn time_of(&self, counts: impl Fn(Phase) -> bool) -> Duration {
+        let ended = self.commands.iter().filter(|command| counts(command.phase)).filter_map(|command| command.end);
+        ended.map(|end| end.took).sum()
     }
 }

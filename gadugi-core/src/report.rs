@@ -42,13 +42,16 @@ pub struct Performance {
     pub worktree_time: Duration,
     /// The sum of the times that executors took to start commands, as far as they were measured.
     pub spawn_time: Duration,
-    /// `(worktree_time + spawn_time) / (worktree_time + spawn_time + task_time)`; `None` when nothing ran.
+    /// The sum of [`AttemptRecord::setup_time`](crate::AttemptRecord::setup_time) over all attempts.
+    pub setup_time: Duration,
+    /// What went before the tasks themselves, `worktree_time + spawn_time + setup_time`, as a share of that and `task_time`
+    /// together; `None` when nothing ran.
     pub setup_share: Option<f64>,
     /// The sum, over all tasks that ran, of the wall-clock time from the moment when all needs had
     /// succeeded to the first attempt.
     pub queue_wait: Duration,
-    /// The chain of tasks that need one another whose command times add up to the most, and that sum:
-    /// the run cannot be shorter with any number of jobs.
+    /// The chain of tasks that need one another whose command times, with what prepares their worktrees, add up to the
+    /// most, and that sum: the run cannot be shorter with any number of jobs.
     pub critical_path: (Vec<TaskId>, Duration),
     /// The most attempts that were under way at once.
     pub peak_parallelism: usize,
@@ -138,13 +141,18 @@ fn performance(record: &RunRecord) -> Performance {
     let attempts = || record.tasks.iter().flat_map(|task| &task.attempts);
     let task_time: Duration = attempts().map(|attempt| attempt.command_time()).sum();
     let worktree_time: Duration = attempts().filter_map(|attempt| attempt.worktree_took).sum();
-    let spawn_time = attempts().flat_map(|attempt| &attempt.commands).filter_map(|command| command.spawn).sum();
+    let setup_time: Duration = attempts().map(|attempt| attempt.setup_time()).sum();
+    let spawn_time: Duration =
+        attempts().flat_map(|attempt| &attempt.commands).filter_map(|command| command.spawn).sum();
     let wall = record.ended.and_then(|(wall, _)| wall);
     let ratio = |part: Duration, whole: Duration| {
         (!part.is_zero() && !whole.is_zero()).then(|| part.as_secs_f64() / whole.as_secs_f64())
     };
+    let before = worktree_time + spawn_time + setup_time;
     let plan = &record.header.plan;
-    let time_of = |at: usize| -> Duration { record.tasks[at].attempts.iter().map(|a| a.command_time()).sum() };
+    let time_of = |at: usize| -> Duration {
+        record.tasks[at].attempts.iter().map(|attempt| attempt.command_time() + attempt.setup_time()).sum()
+    };
     let path = plan.critical_path(|at| time_of(at).as_secs_f64());
     Performance {
         wall,
@@ -152,7 +160,8 @@ fn performance(record: &RunRecord) -> Performance {
         speedup: wall.and_then(|wall| ratio(task_time, wall)),
         worktree_time,
         spawn_time,
-        setup_share: ratio(worktree_time + spawn_time, worktree_time + spawn_time + task_time),
+        setup_time,
+        setup_share: ratio(before, before + task_time),
         queue_wait: (0..record.tasks.len()).map(|at| queue_wait(record, at)).sum(),
         critical_path: (
             path.iter().map(|at| record.tasks[*at].task.spec.id.clone()).collect(),

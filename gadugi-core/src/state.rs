@@ -16,12 +16,16 @@ pub enum Clock {
     Wall,
     /// Since its last output.
     Idle,
+    /// Since the start of the command that prepares the worktree.
+    Setup,
 }
 
 /// What failed in a failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failure {
+    /// The command that prepares its worktree did not end well; its own was not started.
+    Setup(ExitStatus),
     /// Its command exited with this code, which is not 0.
     ExitCode(i32),
     /// This signal ended its command.
@@ -92,7 +96,14 @@ impl Outcome {
         match self {
             Self::TimedOut(_) => true,
             Self::Failed(failure) => {
-                matches!(failure, Failure::ExitCode(_) | Failure::Signal(_) | Failure::OutOfMemory | Failure::Check(_))
+                matches!(
+                    failure,
+                    Failure::Setup(_)
+                        | Failure::ExitCode(_)
+                        | Failure::Signal(_)
+                        | Failure::OutOfMemory
+                        | Failure::Check(_)
+                )
             }
             _ => false,
         }
@@ -118,6 +129,7 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Succeeded | Self::Cancelled => f.write_str(self.word()),
+            Self::Failed(Failure::Setup(status)) => write!(f, "failed (setup: {status})"),
             Self::Failed(Failure::ExitCode(code)) => write!(f, "failed (exit code {code})"),
             Self::Failed(Failure::Signal(signal)) => write!(f, "failed (signal {signal})"),
             Self::Failed(Failure::OutOfMemory) => f.write_str("failed (out of memory)"),
@@ -127,6 +139,7 @@ impl fmt::Display for Outcome {
             ) => write!(f, "failed ({message})"),
             Self::TimedOut(Clock::Wall) => f.write_str("timed out"),
             Self::TimedOut(Clock::Idle) => f.write_str("timed out (no output)"),
+            Self::TimedOut(Clock::Setup) => f.write_str("timed out (setup)"),
             Self::Conflict { tasks, files } => {
                 let tasks: Vec<_> = tasks.iter().map(TaskId::as_str).collect();
                 write!(f, "conflict ({} in {})", tasks.join(" and "), files.join(", "))

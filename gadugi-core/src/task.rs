@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::event::Phase;
 use crate::id::TaskId;
 use crate::touches::TouchPattern;
 
@@ -51,10 +52,19 @@ pub struct Action {
     pub agent: Option<String>,
 }
 
+/// What is run in a new worktree before the task's command, in the same place and environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setup {
+    /// A shell script, run by `bash -e` where bash is, else by `sh -e`.
+    pub script: String,
+    /// How long it may take; `None` for no limit.
+    pub timeout: Option<Duration>,
+}
+
 /// The clocks that bound one attempt. All of them stand still while the machine sleeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The wall clock of an attempt, from the start of its command; `None` for no limit.
+    /// The wall clock of an attempt, from the start of its own command, without its [`Setup`]; `None` for no limit.
     pub timeout: Option<Duration>,
     /// How long an attempt may print nothing; `None` for no limit.
     pub idle_timeout: Option<Duration>,
@@ -106,6 +116,8 @@ pub struct TaskSpec {
     pub source: SourceLocation,
     /// What it runs.
     pub action: Action,
+    /// What prepares its worktree.
+    pub setup: Option<Setup>,
     /// A shell script that decides, after the command has ended well, whether the task has succeeded.
     pub check: Option<String>,
     /// What it is going to change. Two tasks whose patterns overlap never run at once.
@@ -141,6 +153,7 @@ impl TaskSpec {
             id,
             source: SourceLocation::default(),
             action: Action { program, stdin: None, agent: None },
+            setup: None,
             check: None,
             touches: Vec::new(),
             executor: None,
@@ -153,5 +166,14 @@ impl TaskSpec {
             priority: 0,
             resources: Resources::default(),
         }
+    }
+
+    /// The commands of an attempt at it, in order.
+    pub fn phases(&self) -> impl Iterator<Item = Phase> {
+        Phase::ALL.into_iter().filter(|phase| match phase {
+            Phase::Setup => self.setup.is_some(),
+            Phase::Main => true,
+            Phase::Check => self.check.is_some(),
+        })
     }
 }

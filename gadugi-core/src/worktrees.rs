@@ -45,18 +45,29 @@ pub struct Lease {
     pub base: Option<CommitId>,
 }
 
+/// What was copied into a new place from where the user works: files that git ignores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seeded {
+    /// How many files.
+    pub files: u64,
+    /// How many bytes they hold.
+    pub bytes: u64,
+}
+
 /// A place that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
     /// The place.
     pub lease: Lease,
+    /// What was copied into it besides what it starts from, if anything was.
+    pub seeded: Option<Seeded>,
     /// What the user should know of how it was made, in a sentence each. It changes no result.
     pub warnings: Vec<String>,
 }
 
 impl From<Lease> for Made {
     fn from(lease: Lease) -> Self {
-        Self { lease, warnings: Vec::new() }
+        Self { lease, seeded: None, warnings: Vec::new() }
     }
 }
 

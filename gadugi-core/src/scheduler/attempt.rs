@@ -1,13 +1,12 @@
 //! One attempt, from its worktree to its outcome. It runs as a task of its own and tells the dispatcher
 //! every step; it decides nothing about other tasks.
 
-use std::future::pending;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::crash_point::crash_point;
 use crate::error_chain::error_chain;
@@ -19,6 +18,7 @@ use crate::id::{AttemptRef, RunId};
 use crate::record::CommandRecord;
 use crate::registry::{RegistryError, Ticket};
 use crate::scheduler::settings::KeepPolicy;
+use crate::scheduler::waiting::{asked_to_stop, at, give_up, printed, stopped_after};
 use crate::state::{Clock, Failure, Outcome};
 use crate::task::{Program, RetryFrom, TaskSpec};
 use crate::worktrees::{
@@ -27,9 +27,6 @@ use crate::worktrees::{
 
 /// How long a stop is held up by a record that does not come to disk.
 const LONGEST_WAIT_FOR_RECORD: Duration = Duration::from_secs(1);
-
-/// How long a start that was given up is waited for.
-const LONGEST_UNDO: Duration = Duration::from_secs(10);
 
 /// What an attempt tells the dispatcher.
 pub(super) enum Message {
@@ -92,7 +89,8 @@ pub(super) struct Attempt {
     pub(super) begun: Option<Begun>,
     /// False once a step of it could not be recorded.
     pub(super) may_start: bool,
-    /// When its commands together have run for too long; known from the first of them on.
+    /// When its commands together, or the one that prepares its worktree, have run for too long; known from the first of
+    /// them on.
     pub(super) deadline: Option<Instant>,
     pub(super) stop: watch::Receiver<StopLevel>,
     pub(super) suspended: watch::Receiver<bool>,
@@ -127,8 +125,8 @@ impl Attempt {
         };
         let (lease, verdict) = match place {
             None => (None, Verdict::Outcome(Outcome::Cancelled)),
-            Some(Ok(Ok((Made { lease, warnings }, took, recorded)))) => {
-                let ready = EventKind::WorktreeReady { lease: lease.clone(), took };
+            Some(Ok(Ok((Made { lease, seeded, warnings }, took, recorded)))) => {
+                let ready = EventKind::WorktreeReady { lease: lease.clone(), seeded, took };
                 let recorded = recorded || self.record(ready).await;
                 crash_point("worktree-ready");
                 for message in warnings {
@@ -168,6 +166,17 @@ impl Attempt {
 
     async fn run_commands(&mut self, lease: &Lease) -> Verdict {
         let spec = Arc::clone(&self.spec);
+        if let Some(setup) = spec.setup.as_ref().filter(|_| !self.has_begun(Phase::Main)) {
+            let script = Program::Script(setup.script.clone());
+            match self.run_command(lease, Phase::Setup, &script, None).await {
+                Ok(ExitStatus::Code(0)) => {}
+                Ok(ExitStatus::Unknown) => return Verdict::Outcome(lost("the exit code of its setup is not known")),
+                Ok(status) => return Verdict::Outcome(Outcome::Failed(Failure::Setup(status))),
+                Err(verdict) => return verdict,
+            }
+            // It has a clock of its own.
+            self.deadline = None;
+        }
         let main = self.run_command(lease, Phase::Main, &spec.action.program, spec.action.stdin.as_ref());
         match (main.await, &spec.check) {
             (Ok(ExitStatus::Code(0)), None) => Verdict::Outcome(Outcome::Succeeded),
@@ -190,6 +199,11 @@ impl Attempt {
         }
     }
 
+    /// Whether an earlier driver has recorded the start of that command, so that those before it had ended well.
+    fn has_begun(&self, phase: Phase) -> bool {
+        self.begun.iter().flat_map(|begun| &begun.commands).any(|command| command.phase == phase)
+    }
+
     /// Runs one command to its end. `Err` when something else than its exit decides the outcome.
     async fn run_command(
         &mut self,
@@ -201,7 +215,7 @@ impl Attempt {
         let (end, stopped) = match self.find_or_start(lease, phase, program, stdin).await? {
             Command::Ended(end) => (end, self.begun.as_ref().and_then(|begun| begun.stopped)),
             Command::Running(running) => {
-                let (end, stopped) = self.watch(&*running).await;
+                let (end, stopped) = self.watch(phase, &*running).await;
                 crash_point("command-ended");
                 let end = end.map_err(|why| Verdict::Outcome(lost(&why)))?;
                 let ended = EventKind::CommandEnded { attempt: self.attempt.clone(), phase, end };
@@ -244,7 +258,7 @@ impl Attempt {
                     }
                     self.let_go_on(&*running).await;
                     let suspended = self.begun.as_ref().map(|begun| begun.suspended).unwrap_or_default();
-                    self.begin_clock(running.elapsed().unwrap_or_default().saturating_sub(suspended));
+                    self.begin_clock(phase, running.elapsed().unwrap_or_default().saturating_sub(suspended));
                     return Ok(Command::Running(running));
                 }
                 Ok(Reattached::NeverStarted) if restarted => {
@@ -293,7 +307,7 @@ impl Attempt {
             mounts,
         };
         let asked = Instant::now();
-        let timeout = self.spec.limits.timeout.and_then(|timeout| asked.checked_add(timeout));
+        let timeout = self.timeout(phase).and_then(|timeout| asked.checked_add(timeout));
         let executor = Arc::clone(&self.executor);
         let mut start = executor.start(&request);
         let started = tokio::select! {
@@ -306,7 +320,7 @@ impl Attempt {
             }
             () = at(self.deadline.or(timeout)) => {
                 give_up(start).await;
-                return Err(Verdict::Outcome(Outcome::TimedOut(Clock::Wall)));
+                return Err(Verdict::Outcome(Outcome::TimedOut(wall_clock(phase))));
             }
         };
         let running = match started {
@@ -319,7 +333,7 @@ impl Attempt {
         crash_point("command-started");
         self.tell_of_start(phase, &*running, Some(asked.elapsed())).await;
         crash_point("start-recorded");
-        self.begin_clock(Duration::ZERO);
+        self.begin_clock(phase, Duration::ZERO);
         Ok(Command::Running(running))
     }
 
@@ -344,18 +358,32 @@ impl Attempt {
         self.note(EventKind::CommandStarted { attempt, phase, identity, took }).await;
     }
 
+    /// How long a command may take, together with those before it that share its clock.
+    fn timeout(&self, phase: Phase) -> Option<Duration> {
+        match (phase, &self.spec.setup) {
+            (Phase::Setup, Some(setup)) => setup.timeout,
+            _ => self.spec.limits.timeout,
+        }
+    }
+
     /// Begins the clock of the attempt's commands, unless an earlier one has.
-    fn begin_clock(&mut self, elapsed: Duration) {
+    fn begin_clock(&mut self, phase: Phase, elapsed: Duration) {
         if self.deadline.is_none() {
-            let ended = self.begun.iter().flat_map(|begun| &begun.commands).filter_map(|command| command.end);
+            let shares_clock = |command: &&CommandRecord| wall_clock(command.phase) == wall_clock(phase);
+            let before = self.begun.iter().flat_map(|begun| &begun.commands).filter(shares_clock);
+            let ended = before.filter_map(|command| command.end);
             let spent = elapsed + ended.map(|end| end.took).sum::<Duration>();
-            let left = self.spec.limits.timeout.map(|timeout| timeout.saturating_sub(spent));
+            let left = self.timeout(phase).map(|timeout| timeout.saturating_sub(spent));
             self.deadline = left.and_then(|left| Instant::now().checked_add(left));
         }
     }
 
     /// Waits for the end of a command, and stops it when a clock runs out or somebody asks for it.
-    async fn watch(&mut self, running: &dyn RunningTask) -> (Result<ExecEnd, String>, Option<StopReason>) {
+    async fn watch(
+        &mut self,
+        phase: Phase,
+        running: &dyn RunningTask,
+    ) -> (Result<ExecEnd, String>, Option<StopReason>) {
         let limits = self.spec.limits;
         let mut output = running.output().filter(|_| limits.idle_timeout.is_some());
         let idle_deadline = || limits.idle_timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -405,7 +433,7 @@ impl Attempt {
                     }
                     continue;
                 }
-                () = at(self.deadline), if runs => (StopReason::TimedOut(Clock::Wall), limits.grace),
+                () = at(self.deadline), if runs => (StopReason::TimedOut(wall_clock(phase)), limits.grace),
                 open = printed(&mut output) => {
                     output = output.filter(|_| open);
                     idle = idle_deadline();
@@ -533,20 +561,6 @@ impl Attempt {
     }
 }
 
-/// Ends what a start that nobody wants any more brings forth, before anything else happens where it runs. One that takes too
-/// long is dropped, and undone by its executor.
-async fn give_up(start: impl Future<Output = Result<Box<dyn RunningTask>, ExecError>>) {
-    let undo = async {
-        if let Ok(running) = start.await
-            && running.stop(Duration::ZERO).await.is_ok()
-        {
-            // How it ended does not matter.
-            drop(running.wait().await);
-        }
-    };
-    drop(timeout(LONGEST_UNDO, undo).await);
-}
-
 /// Whether the worktree of an attempt that ended so is given back.
 pub(super) fn is_released(keep: KeepPolicy, outcome: &Outcome) -> bool {
     match keep {
@@ -557,36 +571,14 @@ pub(super) fn is_released(keep: KeepPolicy, outcome: &Outcome) -> bool {
     }
 }
 
+/// The clock that bounds a command, however much it prints.
+fn wall_clock(phase: Phase) -> Clock {
+    match phase {
+        Phase::Setup => Clock::Setup,
+        Phase::Main | Phase::Check => Clock::Wall,
+    }
+}
+
 fn lost(why: &str) -> Outcome {
     Outcome::Lost { why: why.to_owned() }
-}
-
-/// Waits until it is asked to stop.
-async fn asked_to_stop(stop: &mut watch::Receiver<StopLevel>) {
-    if stop.wait_for(|level| *level > StopLevel::Not).await.is_err() {
-        pending().await
-    }
-}
-
-/// Waits until it was asked to stop and the grace is over, or until it is asked to stop without.
-async fn stopped_after(mut stop: watch::Receiver<StopLevel>, grace: Duration) {
-    asked_to_stop(&mut stop).await;
-    let now = stop.wait_for(|level| *level == StopLevel::Now);
-    // What is over first does not matter.
-    drop(timeout(grace, now).await);
-}
-
-/// Waits for the next output; says whether more can come. Never ready where none is listened to.
-async fn printed(output: &mut Option<watch::Receiver<u64>>) -> bool {
-    match output {
-        Some(output) => output.changed().await.is_ok(),
-        None => pending().await,
-    }
-}
-
-async fn at(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => sleep_until(instant).await,
-        None => pending().await,
-    }
 }

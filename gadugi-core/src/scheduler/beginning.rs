@@ -15,6 +15,7 @@ use crate::scheduler::RunError;
 use crate::scheduler::attempt::{Begun, StopLevel, is_released};
 use crate::scheduler::dispatcher::{Dispatcher, make_places};
 use crate::state::{Outcome, TaskState};
+use crate::task::TaskSpec;
 use crate::worktrees::Lease;
 
 /// What is told, and done, before anything is started.
@@ -81,15 +82,15 @@ impl Dispatcher {
             );
             if let Some(record) = task.last().filter(|_| is_open) {
                 let attempt = AttemptRef { task: task.task.spec.id.clone(), number: record.number };
-                let has_check = task.task.spec.check.is_some();
                 let executor = self.executor_of(&attempt, record)?;
-                let last = match last_phase(record, has_check) {
+                let last = match last_phase(record, &task.task.spec) {
                     Some(phase) => Some((phase, reattach(&*executor, self.command(record, &attempt, phase)).await?)),
                     None => None,
                 };
                 let found = places.iter().find(|lease| lease.run == self.record.header.run && lease.attempt == attempt);
                 // One that is gone before anything has begun in it is made anew.
-                let unused = matches!(last, Some((Phase::Main, Ok(Reattached::NeverStarted))));
+                let first = task.task.spec.phases().next();
+                let unused = matches!(last, Some((last, Ok(Reattached::NeverStarted))) if Some(last) == first);
                 let is_there = |lease: &Lease| lease.branch.is_none() || found.is_some() || !unused;
                 let recorded = record.lease.clone().filter(is_there).map(|lease| (lease, true));
                 let lease = recorded.or_else(|| Some((found?.clone(), false)));
@@ -214,12 +215,17 @@ async fn reattach(executor: &dyn Executor, command: CommandRef) -> Result<Result
 }
 
 /// The command that an attempt has begun last, or may have begun; `None` when it is through with them.
-fn last_phase(record: &AttemptRecord, has_check: bool) -> Option<Phase> {
-    let of = |phase| record.commands.iter().rfind(|command| command.phase == phase);
-    match (of(Phase::Main).map(|main| main.end), of(Phase::Check).map(|check| check.end)) {
-        (_, Some(None)) => Some(Phase::Check),
-        (_, Some(Some(_))) => None,
-        (None | Some(None), None) => Some(Phase::Main),
-        (Some(Some(end)), None) => (end.status.success() && has_check).then_some(Phase::Check),
-    }
+fn last_phase(record: &AttemptRecord, spec: &TaskSpec) -> Option<Phase> {
+    let phases: Vec<Phase> = spec.phases().collect();
+    let of = |phase: Phase| record.commands.iter().rfind(|command| command.phase == phase);
+    let begun = phases.iter().enumerate().rev().find_map(|(at, phase)| Some((at, of(*phase)?)));
+    let next = match begun {
+        None => 0,
+        Some((at, command)) => match command.end {
+            None => at,
+            Some(end) if end.status.success() => at + 1,
+            Some(_) => return None,
+        },
+    };
+    phases.get(next).copied()
 }

@@ -10,6 +10,7 @@ mod control;
 mod dispatcher;
 mod order;
 mod settings;
+mod waiting;
 
 use std::collections::HashMap;
 use std::fmt;

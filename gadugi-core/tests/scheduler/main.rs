@@ -3,4 +3,5 @@
 mod edges;
 mod properties;
 mod resuming;
+mod setup;
 mod stage;

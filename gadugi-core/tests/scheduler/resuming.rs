@@ -9,7 +9,7 @@ use gadugi_core::{
 };
 use gadugi_test_support::fakes::{FakeLog, Play, WorktreeCall};
 
-use crate::stage::{SECOND, Stage, id, outcome, task};
+use crate::stage::{SECOND, Stage, id, outcome, set_up, task};
 
 fn ends(seconds: u32, code: i32) -> Play {
     Play::Ends(SECOND * seconds, ExitStatus::Code(code))
@@ -17,7 +17,7 @@ fn ends(seconds: u32, code: i32) -> Play {
 
 /// Something of everything: needs, a check, a retry, a failure that skips others, a clock that runs out.
 fn stage() -> Stage {
-    let names = ["a", "retried", "checked", "late"].map(|name| task(name, &[]));
+    let names = ["a", "retried", "checked", "late", "set-up", "unset"].map(|name| task(name, &[]));
     let needing = [task("b", &["a"]), task("broken", &["a"]), task("skipped", &["broken"])];
     Stage::new(names.into_iter().chain(needing).collect())
         .jobs(3)
@@ -30,6 +30,11 @@ fn stage() -> Stage {
         .plays_at("retried", 2, ends(2, 0))
         .spec("checked", |spec| spec.check = Some("true".to_owned()))
         .plays("checked", ends(4, 0))
+        .spec("set-up", |spec| spec.setup = Some(set_up()))
+        .plays_setup("set-up", ends(2, 0))
+        .plays("set-up", ends(3, 0))
+        .spec("unset", |spec| spec.setup = Some(set_up()))
+        .plays_setup("unset", ends(2, 4))
 }
 
 /// Drives until the log hangs, goes on for a while without it, and dies.
@@ -317,7 +322,8 @@ async fn a_worktree_that_is_gone_before_anything_began_in_it_is_made_anew() {
     let stage = Stage::new(vec![task("a", &[])]);
     let run = stage.header().run;
     let mut kinds = intended("a");
-    kinds.push(EventKind::WorktreeReady { lease: gadugi_test_support::fakes::lease(run, first("a")), took: None });
+    let lease = gadugi_test_support::fakes::lease(run, first("a"));
+    kinds.push(EventKind::WorktreeReady { lease, seeded: None, took: None });
     let stage = left(stage, kinds);
     assert_eq!(outcome(&drive_on(&stage).await, "a"), Outcome::Succeeded);
     assert!(matches!(stage.worktrees.calls().first(), Some(WorktreeCall::Create(requests)) if requests.len() == 1));

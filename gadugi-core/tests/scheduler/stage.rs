@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gadugi_core::{
     Control, EventKind, Executors, Moment, Outcome, Phase, Plan, PlanError, Program, RawPlan, RawTask, Run, RunError,
-    RunHeader, RunHistory, RunRecord, RunSettings, SourceLocation, TaskId, TaskSpec, control,
+    RunHeader, RunHistory, RunRecord, RunSettings, Setup, SourceLocation, TaskId, TaskSpec, control,
 };
 use gadugi_test_support::fakes::{FakeExecutor, FakeLog, FakeWorktrees, Play};
 
@@ -21,6 +21,11 @@ pub(crate) fn task(name: &str, needs: &[&str]) -> RawTask {
 
 pub(crate) fn plan(tasks: Vec<RawTask>) -> Result<Plan, PlanError> {
     Plan::try_from(RawPlan { tasks })
+}
+
+/// Something that prepares worktrees, for as long as it takes.
+pub(crate) fn set_up() -> Setup {
+    Setup { script: "npm ci".to_owned(), timeout: None }
 }
 
 pub(crate) struct Stage {
@@ -53,6 +58,11 @@ impl Stage {
 
     pub(crate) fn plays_at(self, name: &str, attempt: u32, play: Play) -> Self {
         self.executor.play(&id(name), attempt, Phase::Main, play);
+        self
+    }
+
+    pub(crate) fn plays_setup(self, name: &str, play: Play) -> Self {
+        self.executor.play(&id(name), 1, Phase::Setup, play);
         self
     }
 
