@@ -39,7 +39,7 @@ impl CommandFiles {
     }
 
     fn named(&self, name: &str) -> PathBuf {
-        self.folder.join(if self.phase == Phase::Check { format!("check-{name}") } else { name.to_owned() })
+        self.folder.join(format!("{}{name}", self.phase.file_prefix()))
     }
 
     /// The output.

@@ -29,7 +29,7 @@ fn of_command(run: &RunId, attempt: &AttemptRef, phase: Phase) -> Vec<(&'static 
         (RUN, run.to_string()),
         (TASK, attempt.task.to_string()),
         (ATTEMPT, attempt.number.to_string()),
-        (PHASE, phase_name(phase).to_owned()),
+        (PHASE, phase.word().to_owned()),
     ]
 }
 
@@ -49,17 +49,10 @@ pub(super) fn by_labels(labels: impl Iterator<Item = String>) -> HashMap<String,
     HashMap::from([("label".to_owned(), labels.collect())])
 }
 
-fn phase_name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Check => "check",
-        _ => "main",
-    }
-}
-
 /// The name of the container of a command: there can be one of it at a time, so that nothing is started twice.
 pub(super) fn name(settings: &DockerSettings, request: &ExecRequest) -> String {
     let ExecRequest { run, attempt, phase, .. } = request;
     let repository = crc32c::crc32c(settings.repository.as_bytes());
-    let check = if *phase == Phase::Check { "-check" } else { "" };
-    format!("gadugi-{repository:08x}-{run}-{}-{}{check}", attempt.task, attempt.number)
+    let name = format!("gadugi-{repository:08x}-{run}-{}-{}", attempt.task, attempt.number);
+    if *phase == Phase::Main { name } else { format!("{name}-{}", phase.word()) }
 }

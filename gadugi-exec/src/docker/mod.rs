@@ -72,7 +72,7 @@ const SILENCE: Duration = Duration::from_secs(2);
 ///   counts the grace too, so that a stop is finished without this process.
 /// - **Usage.** As the daemon told it last, which it does once a second; nothing of a command that was shorter.
 ///
-/// Files in [`ExecRequest::files`], with `check-` before the names of a check's: `container.json`, written before a container is
+/// Files in [`ExecRequest::files`], with `check-` or `setup-` before the names of a check's: `container.json`, written before a container is
 /// started; `handover`, written before it gets its secrets; `stop`, written before it is asked to stop; `exit.json`, written
 /// before it is removed; and the folder `container` with what it is shown of its script and its input, while it runs.
 ///

@@ -22,17 +22,13 @@ const RESERVED: u64 = 4096;
 #[derive(Debug, Clone)]
 pub(crate) struct CommandFiles {
     folder: PathBuf,
-    /// Before the names of the files of a check.
+    /// Before the names of the files of each command but the task's own.
     prefix: &'static str,
 }
 
 impl CommandFiles {
-    pub(crate) fn new(folder: PathBuf, check: bool) -> Self {
-        Self { folder, prefix: if check { "check-" } else { "" } }
-    }
-
     pub(crate) fn of(folder: PathBuf, phase: Phase) -> Self {
-        Self::new(folder, phase == Phase::Check)
+        Self { folder, prefix: phase.file_prefix() }
     }
 
     pub(crate) fn folder(&self) -> &Path {

@@ -54,7 +54,7 @@ fn live() -> io::Result<()> {
     let starter = spec.die_with_parent.then(|| OwnedFd::from(starter));
     // By its own working folder it finds its files also when somebody gives the repository another name.
     process::chdir(spec.files.path())?;
-    Shim { signals, starter, status, files: CommandFiles::new(PathBuf::from("."), spec.check), spec }.start()
+    Shim { signals, starter, status, files: CommandFiles::of(PathBuf::from("."), spec.phase), spec }.start()
 }
 
 /// The file itself, closed on exec, so that the place can be given to the command.

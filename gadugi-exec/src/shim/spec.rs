@@ -10,13 +10,14 @@ use std::io::{self, BufRead, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use gadugi_core::Phase;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::record::{FailedStep, ProcessId};
 
 /// The version of this protocol. A shim of another version refuses to begin.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// Longer than any command can be.
 const LONGEST: u64 = 64 << 20;
@@ -28,9 +29,10 @@ pub(crate) struct Spec {
     pub(crate) run: String,
     pub(crate) task: String,
     pub(crate) attempt: u32,
-    /// Of the whole attempt, and whether the check is meant.
+    /// Of the whole attempt, and which of its commands is meant.
     pub(crate) files: Text,
-    pub(crate) check: bool,
+    #[serde(with = "phase_word")]
+    pub(crate) phase: Phase,
     /// Which start of this command it is, from 1 on.
     pub(crate) generation: u32,
     pub(crate) nonce: String,
@@ -107,6 +109,22 @@ impl From<&OsStr> for Text {
 impl From<&Path> for Text {
     fn from(path: &Path) -> Self {
         path.as_os_str().into()
+    }
+}
+
+mod phase_word {
+    use gadugi_core::Phase;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(phase: &Phase, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(phase.word())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Phase, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        let found = Phase::ALL.into_iter().find(|phase| phase.word() == word);
+        found.ok_or_else(|| D::Error::custom("this is no command of an attempt"))
     }
 }
 

@@ -92,6 +92,7 @@ pub(super) fn name_of(request: &ExecRequest) -> String {
 
 fn script_file(phase: Phase) -> &'static str {
     match phase {
+        Phase::Setup => "setup.sh",
         Phase::Check => "check.sh",
         _ => "script.sh",
     }

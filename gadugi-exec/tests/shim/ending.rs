@@ -166,16 +166,19 @@ async fn an_end_of_another_command_is_not_taken_for_this_one() {
 }
 
 #[tokio::test]
-async fn a_check_has_records_of_its_own() {
+async fn each_command_of_an_attempt_has_records_of_its_own() {
     let scene = scene();
     let main = scene.script("exit 3");
     let check = ExecRequest { phase: gadugi_core::Phase::Check, ..scene.script("exit 4") };
+    let setup = ExecRequest { phase: gadugi_core::Phase::Setup, ..scene.script("exit 5") };
     assert_eq!(scene.run(&main).await.status, ExitStatus::Code(3));
     assert_eq!(scene.run(&check).await.status, ExitStatus::Code(4));
-    let expected = ["check-exit.json", "check-proc.json", "check.sh", "exit.json", "proc.json", "script.sh"];
+    assert_eq!(scene.run(&setup).await.status, ExitStatus::Code(5));
+    let files = ["check-exit.json", "check-proc.json", "check.sh", "exit.json", "proc.json", "script.sh"];
+    let expected = [&files[..], &["setup-exit.json", "setup-proc.json", "setup.sh"]].concat();
     let left: Vec<String> = names(&scene.files()).into_iter().filter(|name| !name.ends_with(".log")).collect();
     assert_eq!(left, expected);
-    for (request, code) in [(&main, 3), (&check, 4)] {
+    for (request, code) in [(&main, 3), (&check, 4), (&setup, 5)] {
         let task: Box<dyn RunningTask> = crate::supervised::found(&scene, request).await;
         assert_eq!(task.wait().await.expect("its end is known").status, ExitStatus::Code(code));
     }

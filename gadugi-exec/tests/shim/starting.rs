@@ -71,8 +71,8 @@ async fn after_a_start_that_was_made_void_the_command_can_be_started() {
 fn ask_shim(scene: &Scene, generation: u32, program: &str) -> String {
     let (files, folder) = (scene.files(), scene.folder());
     let spec = format!(
-        "{{\"v\":1,\"run\":\"20261122-083355-k7q\",\"task\":\"fix-login\",\"attempt\":1,\"files\":{files:?},\
-         \"check\":false,\"generation\":{generation},\"nonce\":\"00000000000000aa\",\"program\":{program:?},\
+        "{{\"v\":2,\"run\":\"20261122-083355-k7q\",\"task\":\"fix-login\",\"attempt\":1,\"files\":{files:?},\
+         \"phase\":\"main\",\"generation\":{generation},\"nonce\":\"00000000000000aa\",\"program\":{program:?},\
          \"argv\":[\"touch\",\"made\"],\"env\":[],\"folder\":{folder:?},\"stdin\":null,\"log\":{:?},\
          \"head_bytes\":100,\"tail_bytes\":100,\"grace_ms\":0,\"drain_ms\":0,\"die_with_parent\":false,\
          \"cgroups\":true}}",

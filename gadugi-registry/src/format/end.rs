@@ -9,6 +9,7 @@ use super::{FormatError, no_format};
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum PhaseForm {
+    Setup,
     Main,
     Check,
 }
@@ -18,6 +19,7 @@ impl TryFrom<Phase> for PhaseForm {
 
     fn try_from(phase: Phase) -> Result<Self, FormatError> {
         match phase {
+            Phase::Setup => Ok(Self::Setup),
             Phase::Main => Ok(Self::Main),
             Phase::Check => Ok(Self::Check),
             _ => no_format("this phase"),
@@ -28,6 +30,7 @@ impl TryFrom<Phase> for PhaseForm {
 impl From<PhaseForm> for Phase {
     fn from(form: PhaseForm) -> Self {
         match form {
+            PhaseForm::Setup => Self::Setup,
             PhaseForm::Main => Self::Main,
             PhaseForm::Check => Self::Check,
         }
@@ -39,6 +42,7 @@ impl From<PhaseForm> for Phase {
 pub(crate) enum ClockForm {
     Wall,
     Idle,
+    Setup,
 }
 
 impl TryFrom<Clock> for ClockForm {
@@ -48,6 +52,7 @@ impl TryFrom<Clock> for ClockForm {
         match clock {
             Clock::Wall => Ok(Self::Wall),
             Clock::Idle => Ok(Self::Idle),
+            Clock::Setup => Ok(Self::Setup),
             _ => no_format("this clock"),
         }
     }
@@ -58,6 +63,7 @@ impl From<ClockForm> for Clock {
         match form {
             ClockForm::Wall => Self::Wall,
             ClockForm::Idle => Self::Idle,
+            ClockForm::Setup => Self::Setup,
         }
     }
 }
@@ -173,6 +179,7 @@ impl From<EndForm> for ExecEnd {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum FailureForm {
+    Setup { status: ExitForm },
     ExitCode { code: i32 },
     Signal { signal: i32 },
     OutOfMemory,
@@ -187,6 +194,7 @@ impl TryFrom<&Failure> for FailureForm {
 
     fn try_from(failure: &Failure) -> Result<Self, FormatError> {
         match failure {
+            Failure::Setup(status) => Ok(Self::Setup { status: (*status).try_into()? }),
             Failure::ExitCode(code) => Ok(Self::ExitCode { code: *code }),
             Failure::Signal(signal) => Ok(Self::Signal { signal: *signal }),
             Failure::OutOfMemory => Ok(Self::OutOfMemory),
@@ -202,6 +210,7 @@ impl TryFrom<&Failure> for FailureForm {
 impl From<FailureForm> for Failure {
     fn from(form: FailureForm) -> Self {
         match form {
+            FailureForm::Setup { status } => Self::Setup(status.into()),
             FailureForm::ExitCode { code } => Self::ExitCode(code),
             FailureForm::Signal { signal } => Self::Signal(signal),
             FailureForm::OutOfMemory => Self::OutOfMemory,

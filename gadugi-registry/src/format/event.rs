@@ -4,7 +4,7 @@ use gadugi_core::{AttemptRef, EventKind, ExecIdentity, Moment, TaskId, WarningKi
 use serde::{Deserialize, Serialize};
 
 use super::end::{EndForm, OutcomeForm, PhaseForm, StopReasonForm};
-use super::place::{KeepReasonForm, LeaseForm, WorkForm};
+use super::place::{KeepReasonForm, LeaseForm, SeededForm, WorkForm};
 use super::scalar::{Number, Seconds, Text, from_texts, texts};
 use super::{FormatError, no_format};
 
@@ -31,6 +31,8 @@ pub(crate) enum EventForm {
         #[serde(flatten)]
         lease: LeaseForm,
         took_seconds: Option<Seconds>,
+        #[serde(flatten)]
+        seeded: Option<SeededForm>,
     },
     CommandStarted {
         task: Text<TaskId>,
@@ -169,9 +171,11 @@ impl TryFrom<&EventKind> for EventForm {
             EventKind::AttemptIntended { attempt, executor } => {
                 Self::AttemptIntended { task: task(attempt), attempt: number(attempt), executor: executor.clone() }
             }
-            EventKind::WorktreeReady { lease, took } => {
-                Self::WorktreeReady { lease: lease.into(), took_seconds: took.map(Seconds) }
-            }
+            EventKind::WorktreeReady { lease, seeded, took } => Self::WorktreeReady {
+                lease: lease.into(),
+                took_seconds: took.map(Seconds),
+                seeded: seeded.map(SeededForm::from),
+            },
             EventKind::CommandStarted { attempt, phase, identity, took } => Self::CommandStarted {
                 task: task(attempt),
                 attempt: number(attempt),
@@ -233,9 +237,11 @@ impl From<EventForm> for EventKind {
             EventForm::AttemptIntended { task, attempt, executor } => {
                 Self::AttemptIntended { attempt: whose(task, attempt), executor }
             }
-            EventForm::WorktreeReady { lease, took_seconds } => {
-                Self::WorktreeReady { lease: lease.into(), took: took_seconds.map(|took| took.0) }
-            }
+            EventForm::WorktreeReady { lease, took_seconds, seeded } => Self::WorktreeReady {
+                lease: lease.into(),
+                seeded: seeded.map(Into::into),
+                took: took_seconds.map(|took| took.0),
+            },
             EventForm::CommandStarted { task, attempt, phase, executor, token, took_seconds } => Self::CommandStarted {
                 attempt: whose(task, attempt),
                 phase: phase.into(),

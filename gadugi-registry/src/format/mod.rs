@@ -20,7 +20,7 @@ use thiserror::Error;
 
 pub(crate) use end::{EndForm, OutcomeForm, PhaseForm};
 pub(crate) use line::{Line, decode, decode_line, encode, encode_after};
-pub(crate) use place::WorkForm;
+pub(crate) use place::{SeededForm, WorkForm};
 pub(crate) use run::{KeepPolicyForm, StoredRun, run_from_json, run_to_json};
 pub(crate) use scalar::{PathForm, Seconds, Text, from_texts, texts};
 pub(crate) use versioned::{from_json, to_json};

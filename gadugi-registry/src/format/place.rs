@@ -1,6 +1,6 @@
 //! How worktrees, and what was made in them, look in JSON.
 
-use gadugi_core::{AttemptRef, BranchName, CommitId, KeepReason, Lease, RunId, TaskId, Work};
+use gadugi_core::{AttemptRef, BranchName, CommitId, KeepReason, Lease, RunId, Seeded, TaskId, Work};
 use serde::{Deserialize, Serialize};
 
 use super::scalar::{Number, PathForm, Text};
@@ -15,6 +15,25 @@ pub(crate) struct LeaseForm {
     pub(crate) path: PathForm,
     pub(crate) branch: Option<Text<BranchName>>,
     pub(crate) base: Option<Text<CommitId>>,
+}
+
+/// The members that describe what was copied into a worktree; left out where nothing was.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct SeededForm {
+    pub(crate) seeded_files: u64,
+    pub(crate) seeded_bytes: u64,
+}
+
+impl From<Seeded> for SeededForm {
+    fn from(seeded: Seeded) -> Self {
+        Self { seeded_files: seeded.files, seeded_bytes: seeded.bytes }
+    }
+}
+
+impl From<SeededForm> for Seeded {
+    fn from(form: SeededForm) -> Self {
+        Self { files: form.seeded_files, bytes: form.seeded_bytes }
+    }
 }
 
 impl From<&Lease> for LeaseForm {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gadugi_core::{
-    Action, Limits, PlannedTask, Program, RawTask, Resources, RetryFrom, SourceLocation, TaskId, TaskSpec, TouchPattern,
+    Action, Limits, PlannedTask, Program, RawTask, Resources, RetryFrom, Setup, SourceLocation, TaskId, TaskSpec,
+    TouchPattern,
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,9 @@ pub(crate) struct TaskForm {
     program: ProgramForm,
     stdin: Option<String>,
     agent: Option<String>,
+    /// Left out where nothing prepares the worktree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    setup: Option<SetupForm>,
     check: Option<String>,
     touches: Vec<Text<TouchPattern>>,
     executor: Option<String>,
@@ -61,6 +65,12 @@ fn one_second() -> Seconds {
 }
 
 #[derive(Serialize, Deserialize)]
+struct SetupForm {
+    script: String,
+    timeout_seconds: Option<Seconds>,
+}
+
+#[derive(Serialize, Deserialize)]
 struct LimitsForm {
     timeout_seconds: Option<Seconds>,
     idle_timeout_seconds: Option<Seconds>,
@@ -91,6 +101,10 @@ impl TryFrom<&PlannedTask> for TaskForm {
             },
             stdin: spec.action.stdin.clone(),
             agent: spec.action.agent.clone(),
+            setup: spec
+                .setup
+                .as_ref()
+                .map(|setup| SetupForm { script: setup.script.clone(), timeout_seconds: setup.timeout.map(Seconds) }),
             check: spec.check.clone(),
             touches: texts(&spec.touches),
             executor: spec.executor.clone(),
@@ -135,6 +149,9 @@ impl From<TaskForm> for RawTask {
                     stdin: form.stdin,
                     agent: form.agent,
                 },
+                setup: form
+                    .setup
+                    .map(|form| Setup { script: form.script, timeout: form.timeout_seconds.map(|timeout| timeout.0) }),
                 check: form.check,
                 touches: from_texts(form.touches),
                 executor: form.executor,

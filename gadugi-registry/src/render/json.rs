@@ -7,8 +7,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::LogPath;
-use super::words::{attempt_ref, open_commands, state, task_time};
-use crate::format::{EndForm, KeepPolicyForm, OutcomeForm, PathForm, PhaseForm, Seconds, Text, WorkForm, texts};
+use super::words::{attempt_ref, open_commands, setup_time, state, task_time};
+use crate::format::{
+    EndForm, KeepPolicyForm, OutcomeForm, PathForm, PhaseForm, Seconds, SeededForm, Text, WorkForm, texts,
+};
 use crate::unseen::escape_in_json;
 
 const SCHEMA: &str = "gadugi.report/1";
@@ -86,6 +88,7 @@ struct PerformanceForm {
     speedup: Option<f64>,
     worktree_seconds_sum: Option<Seconds>,
     spawn_seconds_sum: Option<Seconds>,
+    setup_seconds_sum: Option<Seconds>,
     setup_share: Option<f64>,
     queue_wait_seconds_sum: Option<Seconds>,
     critical_path_seconds: Option<Seconds>,
@@ -135,6 +138,8 @@ struct WorktreeForm {
     took_seconds: Option<Seconds>,
     place: &'static str,
     kept_because: Vec<String>,
+    #[serde(flatten)]
+    seeded: Option<SeededForm>,
 }
 
 #[derive(Serialize)]
@@ -216,6 +221,7 @@ fn performance(report: &Report) -> PerformanceForm {
     let any_ended = tasks.iter().any(|task| task_time(task).is_some());
     let any_worktree = attempts().any(|attempt| attempt.worktree_took.is_some());
     let any_command = attempts().any(|attempt| !attempt.commands.is_empty());
+    let any_setup = attempts().any(|attempt| setup_time(attempt).is_some());
     let (path, path_time) = &figures.critical_path;
     PerformanceForm {
         wall_seconds: figures.wall.map(Seconds),
@@ -224,6 +230,7 @@ fn performance(report: &Report) -> PerformanceForm {
         speedup: figures.speedup,
         worktree_seconds_sum: any_worktree.then_some(Seconds(figures.worktree_time)),
         spawn_seconds_sum: any_command.then_some(Seconds(figures.spawn_time)),
+        setup_seconds_sum: any_setup.then_some(Seconds(figures.setup_time)),
         setup_share: figures.setup_share,
         queue_wait_seconds_sum: attempts().next().map(|_| Seconds(figures.queue_wait)),
         critical_path_seconds: any_ended.then_some(Seconds(*path_time)),
@@ -289,5 +296,6 @@ fn worktree_form(attempt: &AttemptRecord) -> Option<WorktreeForm> {
         took_seconds: attempt.worktree_took.map(Seconds),
         place,
         kept_because,
+        seeded: attempt.seeded.map(SeededForm::from),
     })
 }

@@ -1,16 +1,16 @@
 //! The report for CI servers.
 
-use gadugi_core::{AttemptRecord, Failure, Outcome, Phase, Report, TaskRecord};
+use gadugi_core::{AttemptRecord, Clock, Failure, Outcome, Phase, Report, TaskRecord};
 use quick_junit::{NonSuccessKind, Report as JUnit, TestCase, TestCaseStatus, TestRerun, TestSuite};
 
 use super::LogTail;
 use super::escape::xml;
-use super::words::{attempt_ref, attempt_time, command, open, state};
+use super::words::{attempt_ref, attempt_time, open, state};
 
 /// A report as JUnit XML: the run is a test suite, a task is a test case.
 ///
 /// - A task that did not succeed by its own doing (its command, its check, a clock, a conflict) is a
-///   failure. One that something else kept from a result (no worktree, no start, no snapshot, cancelled
+///   failure. One that something else kept from a result (no worktree, its setup, no start, no snapshot, cancelled
 ///   while it ran, lost, not over) is an error. One that never began is skipped.
 /// - Earlier attempts at a task that then succeeded are flaky runs of it; those at one that did not are
 ///   reruns.
@@ -102,7 +102,7 @@ fn rerun(task: &TaskRecord, attempt: &AttemptRecord, tail: LogTail<'_>) -> TestR
 fn kind(outcome: &Outcome) -> NonSuccessKind {
     match outcome {
         Outcome::Failed(Failure::ExitCode(_) | Failure::Signal(_) | Failure::OutOfMemory | Failure::Check(_))
-        | Outcome::TimedOut(_)
+        | Outcome::TimedOut(Clock::Wall | Clock::Idle)
         | Outcome::Conflict { .. } => NonSuccessKind::Failure,
         _ => NonSuccessKind::Error,
     }
@@ -110,6 +110,6 @@ fn kind(outcome: &Outcome) -> NonSuccessKind {
 
 /// The end of the output of the attempt's last command.
 fn output(task: &TaskRecord, attempt: &AttemptRecord, tail: LogTail<'_>) -> Option<String> {
-    let phase = if command(attempt, Phase::Check).is_some() { Phase::Check } else { Phase::Main };
+    let phase = attempt.commands.last().map_or(Phase::Main, |command| command.phase);
     tail(&attempt_ref(task, attempt), phase).map(|bytes| xml(&bytes)).filter(|text| !text.is_empty())
 }

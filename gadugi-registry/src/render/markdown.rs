@@ -7,7 +7,8 @@ use gadugi_core::{AttemptRecord, CommitId, Outcome, Phase, Place, Report, TaskRe
 use super::LogPath;
 use super::escape::{block, code, code_cell, inline, shell};
 use super::words::{
-    UNKNOWN, attempt_ref, attempt_time, command, count, duration, open, open_commands, state, task_time, totals,
+    UNKNOWN, attempt_ref, attempt_time, command, count, duration, open, open_commands, setup_time, state, task_time,
+    totals,
 };
 
 /// What a cell holds where there is nothing to know.
@@ -95,7 +96,7 @@ fn table(out: &mut Paragraphs, report: &Report) {
             branch(task).map_or(NONE.to_owned(), |branch| code_cell(&branch)),
             figure(has_worktree, work.map(|work| work.commits.to_string())),
             figure(has_worktree, work.map(|work| work.files.to_string())),
-            figure(has_commands(task), task_time(task).map(duration)),
+            figure(has_begun(task), task_time(task).map(duration)),
             last.map_or(NONE.to_owned(), |last| inline(&last.executor)),
         ];
         rows += &format!("| {} |\n", cells.join(" | "));
@@ -110,6 +111,12 @@ fn figure(measurable: bool, value: Option<String>) -> String {
 
 fn has_commands(task: &TaskRecord) -> bool {
     task.attempts.iter().any(|attempt| !attempt.commands.is_empty())
+}
+
+/// Whether the task itself was started, and not only what prepares its worktree.
+fn has_begun(task: &TaskRecord) -> bool {
+    let mut commands = task.attempts.iter().flat_map(|attempt| &attempt.commands);
+    commands.any(|command| command.phase != Phase::Setup)
 }
 
 fn branch(task: &TaskRecord) -> Option<String> {
@@ -132,12 +139,19 @@ fn section(out: &mut Paragraphs, report: &Report, task: &TaskRecord, log: LogPat
         facts.push(format!("Needs: {}", needs.join(", ")));
     }
     if let Some(last) = task.last() {
+        if spec.setup.is_some() {
+            facts.push(format!("Setup: {}", verdict(last, Phase::Setup)));
+        }
         if spec.check.is_some() {
-            facts.push(format!("Check: {}", check(last)));
+            facts.push(format!("Check: {}", verdict(last, Phase::Check)));
         }
         facts.extend(place(last));
     }
     out.list(&facts);
+    if let Some(setup) = &spec.setup {
+        out.add("The setup:");
+        out.add(&block("sh", &setup.script));
+    }
     if let Some(script) = &spec.check {
         out.add("The check:");
         out.add(&block("sh", script));
@@ -147,11 +161,13 @@ fn section(out: &mut Paragraphs, report: &Report, task: &TaskRecord, log: LogPat
     }
 }
 
-fn check(attempt: &AttemptRecord) -> String {
-    match command(attempt, Phase::Check) {
+/// How a command ended that decides whether the attempt goes on.
+fn verdict(attempt: &AttemptRecord, phase: Phase) -> String {
+    match command(attempt, phase) {
         None => "not run".to_owned(),
         Some(command) => match command.end {
             None => UNKNOWN.to_owned(),
+            Some(end) if end.status.success() && phase == Phase::Setup => duration(end.took),
             Some(end) if end.status.success() => "passed".to_owned(),
             Some(end) => format!("failed ({})", end.status),
         },
@@ -178,6 +194,9 @@ fn place(attempt: &AttemptRecord) -> Vec<String> {
             format!("Worktree: {path}, kept: {}", reasons.join(", "))
         }
     });
+    if let Some(seeded) = attempt.seeded {
+        facts.push(format!("Seeded: {} of {}", count(seeded.files, "file"), count(seeded.bytes, "byte")));
+    }
     if let Some(work) = attempt.work.as_ref().filter(|work| !work.left_out.is_empty()) {
         let files: Vec<String> = work.left_out.iter().map(|file| code(file)).collect();
         facts.push(format!("Left out of the commit, since they look like secrets: {}", files.join(", ")));
@@ -198,13 +217,18 @@ fn attempts(task: &TaskRecord, log: LogPath<'_>) -> String {
         };
         let time = match attempt_time(attempt) {
             Some(time) => format!(", {}", duration(time)),
-            None if attempt.commands.is_empty() => String::new(),
+            None if attempt.commands.iter().all(|command| command.phase == Phase::Setup) => String::new(),
             None => format!(", time {UNKNOWN}"),
         };
-        list += &format!("- Attempt {}: {outcome}{time}, {}\n", attempt.number, inline(&attempt.executor));
+        let setup = setup_time(attempt).map(|time| format!(", setup {}", duration(time))).unwrap_or_default();
+        list += &format!("- Attempt {}: {outcome}{time}{setup}, {}\n", attempt.number, inline(&attempt.executor));
         for command in &attempt.commands {
             let Some(path) = log(&attempt_ref(task, attempt), command.phase) else { continue };
-            let what = if command.phase == Phase::Check { "log of the check" } else { "log" };
+            let what = match command.phase {
+                Phase::Setup => "log of the setup",
+                Phase::Check => "log of the check",
+                _ => "log",
+            };
             let output = match command.end.map(|end| end.output) {
                 None => format!("length {UNKNOWN}"),
                 Some(output) => {
@@ -246,8 +270,10 @@ fn performance(out: &mut Paragraphs, report: &Report) {
             format!("{} ({})", duration(*path_time), names.join(" → "))
         }
     };
+    let has_setups =
+        report.record.tasks.iter().flat_map(|task| &task.attempts).any(|attempt| setup_time(attempt).is_some());
     let began = report.record.tasks.iter().any(|task| !task.attempts.is_empty());
-    let rows = [
+    let mut rows = vec![
         ("Wall time", figures.wall.map_or_else(|| UNKNOWN.to_owned(), duration)),
         ("Sum of task times", sum),
         (
@@ -255,13 +281,16 @@ fn performance(out: &mut Paragraphs, report: &Report) {
             figures.speedup.map_or_else(unknown, |s| format!("{s:.2}")),
         ),
         (
-            "Set-up share: (worktrees + starts) / (worktrees + starts + task times)",
+            "Set-up share: (worktrees + starts + setups) / (worktrees + starts + setups + task times)",
             figures.setup_share.map_or_else(unknown, |share| format!("{:.1} %", share * 100.0)),
         ),
         ("Queue wait, summed over the tasks", if began { duration(figures.queue_wait) } else { UNKNOWN.to_owned() }),
         ("Critical path", path),
         ("Peak parallelism", figures.peak_parallelism.to_string()),
     ];
+    if has_setups {
+        rows.insert(2, ("Sum of setup times, which are no task times", duration(figures.setup_time)));
+    }
     out.add("## Performance");
     let rows: String = rows.iter().map(|(name, value)| format!("| {name} | {value} |\n")).collect();
     out.add(&format!("| Figure | Value |\n| --- | ---: |\n{rows}"));

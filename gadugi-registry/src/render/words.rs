@@ -63,12 +63,19 @@ pub(super) fn state(report: &Report, task: &TaskRecord) -> &'static str {
     }
 }
 
-/// The measured time of an attempt's commands; `None` when the end of none is known.
+/// The measured time of an attempt's own command and its check; `None` when the end of neither is known.
 pub(super) fn attempt_time(attempt: &AttemptRecord) -> Option<Duration> {
-    attempt.commands.iter().any(|command| command.end.is_some()).then(|| attempt.command_time())
+    let mut own = attempt.commands.iter().filter(|command| command.phase != Phase::Setup);
+    own.any(|command| command.end.is_some()).then(|| attempt.command_time())
 }
 
-/// The measured time of all attempts at a task; `None` when the end of no command is known.
+/// The measured time of what prepared an attempt's worktree; `None` when no end of it is known.
+pub(super) fn setup_time(attempt: &AttemptRecord) -> Option<Duration> {
+    let setup = command(attempt, Phase::Setup)?;
+    setup.end.map(|_| attempt.setup_time())
+}
+
+/// The measured time of all attempts at a task; `None` when the end of none of their own commands is known.
 pub(super) fn task_time(task: &TaskRecord) -> Option<Duration> {
     let times: Vec<Duration> = task.attempts.iter().filter_map(attempt_time).collect();
     (!times.is_empty()).then(|| times.iter().sum())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use gadugi_core::{
     AttemptNo, AttemptRef, Clock, Event, EventKind, ExecEnd, ExecIdentity, ExecUsage, ExitStatus, Failure, KeepReason,
     Lease, Moment, Outcome, OutputSummary, Phase, RawTask, Registry, RegistryError, RetryFrom, RunHeader, RunHistory,
-    StopReason, TaskId, WarningKind, Work,
+    Seeded, Setup, StopReason, TaskId, WarningKind, Work,
 };
 use gadugi_registry::FsRegistry;
 use gadugi_registry::format::event_to_json;
@@ -238,15 +238,16 @@ fn any_exit() -> impl Strategy<Value = ExitStatus> {
 }
 
 fn any_phase() -> impl Strategy<Value = Phase> {
-    prop_oneof![Just(Phase::Main), Just(Phase::Check)]
+    proptest::sample::select(&Phase::ALL[..])
 }
 
 fn any_clock() -> impl Strategy<Value = Clock> {
-    prop_oneof![Just(Clock::Wall), Just(Clock::Idle)]
+    prop_oneof![Just(Clock::Wall), Just(Clock::Idle), Just(Clock::Setup)]
 }
 
 fn any_outcome() -> impl Strategy<Value = Outcome> {
     let failure = prop_oneof![
+        any_exit().prop_map(Failure::Setup),
         any::<i32>().prop_map(Failure::ExitCode),
         any::<i32>().prop_map(Failure::Signal),
         Just(Failure::OutOfMemory),
@@ -292,6 +293,10 @@ fn any_lease() -> impl Strategy<Value = Lease> {
         branch,
         base,
     })
+}
+
+fn any_seeded() -> impl Strategy<Value = Seeded> {
+    (any::<u64>(), any::<u64>()).prop_map(|(files, bytes)| Seeded { files, bytes })
 }
 
 fn any_work() -> impl Strategy<Value = Work> {
@@ -347,7 +352,8 @@ fn any_kind() -> impl Strategy<Value = EventKind> {
             .prop_map(|(executor, reason)| EventKind::ExecutorChosen { executor, reason }),
         (any_attempt(), any::<String>())
             .prop_map(|(attempt, executor)| EventKind::AttemptIntended { attempt, executor }),
-        (any_lease(), any_duration()).prop_map(|(lease, took)| EventKind::WorktreeReady { lease, took: Some(took) }),
+        (any_lease(), option::of(any_seeded()), any_duration())
+            .prop_map(|(lease, seeded, took)| EventKind::WorktreeReady { lease, seeded, took: Some(took) }),
         (any_attempt(), any_phase(), identity, any_duration()).prop_map(|(attempt, phase, identity, took)| {
             EventKind::CommandStarted { attempt, phase, identity, took: Some(took).filter(|took| !took.is_zero()) }
         }),
@@ -397,10 +403,12 @@ fn any_header() -> impl Strategy<Value = RunHeader> {
     let place = (any_path(), any::<usize>(), option::of(any_commit()), option::of(any::<String>()));
     let cpus = option::of(any::<f64>().prop_filter("JSON has no other numbers", |cpus| cpus.is_finite()));
     let retry = (any::<bool>(), any_duration());
-    (texts, limits, rest, place, cpus, 1..=9_usize, option::of(any_moment()), retry).prop_map(|parts| {
-        let (texts, limits, rest, place, cpus, jobs, moment, (previous, retry_delay)) = parts;
+    let setup = option::of((any::<String>(), option::of(any_duration())));
+    (texts, limits, rest, place, cpus, 1..=9_usize, option::of(any_moment()), retry, setup).prop_map(|parts| {
+        let (texts, limits, rest, place, cpus, jobs, moment, (previous, retry_delay), setup) = parts;
         let mut task: RawTask = raw("any", &["needed"]);
         (task.spec.title, task.spec.action.stdin, task.spec.check, task.spec.executor) = texts;
+        task.spec.setup = setup.map(|(script, timeout)| Setup { script, timeout });
         (task.spec.limits.timeout, task.spec.limits.idle_timeout, task.spec.limits.grace) = limits;
         (task.spec.env, task.spec.secrets, task.spec.priority) = rest;
         task.spec.resources.cpus = cpus;

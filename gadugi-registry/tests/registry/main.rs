@@ -12,3 +12,4 @@ mod reports;
 mod resuming;
 mod sample;
 mod schema;
+mod setups;

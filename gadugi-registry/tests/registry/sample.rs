@@ -8,7 +8,8 @@ use std::time::Duration;
 use gadugi_core::{
     AttemptNo, AttemptRef, Clock, Event, EventKind, ExecEnd, ExecIdentity, ExecUsage, ExitStatus, Failure, KeepReason,
     Lease, Limits, Moment, Outcome, OutputSummary, Phase, Plan, Program, RawPlan, RawTask, Registry, Resources,
-    RetryFrom, RunHeader, RunId, RunLog, RunSettings, SourceLocation, StopReason, TaskId, TaskSpec, WarningKind, Work,
+    RetryFrom, RunHeader, RunId, RunLog, RunSettings, Setup, SourceLocation, StopReason, TaskId, TaskSpec, WarningKind,
+    Work,
 };
 use gadugi_registry::FsRegistry;
 use jiff::{SignedDuration, Timestamp};
@@ -69,6 +70,7 @@ pub(crate) fn full_header() -> RunHeader {
     full.spec.action.program = Program::Argv(vec!["cargo".into(), "test".into(), "a b\"c".into()]);
     full.spec.action.stdin = Some("# Fix it\n\nPlease.\n".into());
     full.spec.action.agent = Some("claude".into());
+    full.spec.setup = Some(Setup { script: "npm ci\n".into(), timeout: Some(Duration::from_secs(600)) });
     full.spec.check = Some("cargo test -p auth\n".into());
     full.spec.touches = vec!["src/auth/**".parse().expect("a pattern")];
     full.spec.executor = Some("docker".into());
@@ -119,7 +121,7 @@ impl Story {
             branch: Some(format!("gadugi/{}", attempt.task).parse().expect("a branch")),
             base: Some("0123456789abcdef0123456789abcdef01234567".parse().expect("a commit")),
         };
-        self.then(EventKind::WorktreeReady { lease, took: Some(Duration::from_millis(60)) })
+        self.then(EventKind::WorktreeReady { lease, seeded: None, took: Some(Duration::from_millis(60)) })
     }
 
     pub(crate) fn started(&mut self, attempt: &AttemptRef, phase: Phase) -> &mut Self {

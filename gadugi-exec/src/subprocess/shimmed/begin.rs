@@ -11,7 +11,7 @@ use std::path::{PathBuf, absolute};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use gadugi_core::{CommandRef, ExecError, ExecRequest, Phase, crash_point};
+use gadugi_core::{CommandRef, ExecError, ExecRequest, crash_point};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::unix::AsyncFd;
@@ -91,7 +91,8 @@ pub(crate) fn begin(
     }
 
     let mut made = Made::default();
-    let prompt = request.stdin.as_ref().map(|text| (files.join(prompt_file(request.phase)), text));
+    let prompt =
+        request.stdin.as_ref().map(|text| (files.join(format!("{}prompt.md", request.phase.file_prefix())), text));
     let progress = places.progress(&nonce);
     let prepared = invocation.write_script().and_then(|()| {
         made.0.extend(invocation.script.iter().map(|(path, _)| path.clone()));
@@ -118,7 +119,7 @@ pub(crate) fn begin(
         task: request.attempt.task.as_str().to_owned(),
         attempt: request.attempt.number.get(),
         files: Text::from(&*files),
-        check: request.phase == Phase::Check,
+        phase: request.phase,
         generation,
         nonce: nonce.clone(),
         program: Text::from(&*invocation.file),
@@ -223,13 +224,6 @@ fn next_generation(places: &CommandFiles) -> Result<u32, StartFault> {
 
 pub(super) fn new_nonce() -> String {
     format!("{:016x}", RandomState::new().build_hasher().finish())
-}
-
-fn prompt_file(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Check => "check-prompt.md",
-        _ => "prompt.md",
-    }
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -25,7 +25,7 @@ pub async fn holds(executor: &dyn Executor, scratch: &Path) {
     within_a_minute(exit_codes_come_through(promise("exit-codes"))).await;
     within_a_minute(all_output_is_in_the_file_at_the_end(promise("output"))).await;
     within_a_minute(output_arrives_while_the_command_runs(promise("output-while-running"))).await;
-    within_a_minute(the_check_has_a_log_of_its_own(promise("check"))).await;
+    within_a_minute(each_command_has_a_log_of_its_own(promise("phases"))).await;
     within_a_minute(a_log_that_cannot_be_written_changes_no_result(promise("no-log"))).await;
     within_a_minute(input_reaches_the_command(promise("input"))).await;
     within_a_minute(the_command_sees_its_variables_and_its_folder(promise("env"))).await;
@@ -158,13 +158,15 @@ async fn output_arrives_while_the_command_runs(promise: Promise<'_>) {
     assert_eq!(log(&request), b"first\nsecond\n");
 }
 
-async fn the_check_has_a_log_of_its_own(promise: Promise<'_>) {
-    let main = promise.script("echo main");
-    let check = ExecRequest { phase: Phase::Check, program: Program::Script("echo check".to_owned()), ..main.clone() };
-    promise.end_of(&main).await;
-    promise.end_of(&check).await;
-    assert_eq!(log(&main), b"main\n");
-    assert_eq!(log(&check), b"check\n");
+async fn each_command_has_a_log_of_its_own(promise: Promise<'_>) {
+    let of = |phase: Phase| ExecRequest { phase, ..promise.script(&format!("echo {}", phase.word())) };
+    let requests = Phase::ALL.map(of);
+    for request in &requests {
+        promise.end_of(request).await;
+    }
+    for request in &requests {
+        assert_eq!(log(request), format!("{}\n", request.phase.word()).as_bytes());
+    }
 }
 
 async fn a_log_that_cannot_be_written_changes_no_result(promise: Promise<'_>) {
