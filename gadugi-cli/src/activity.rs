@@ -132,7 +132,7 @@ impl Site {
                 identity: recorded.map(|command| command.identity.clone()),
             })
         };
-        let commands = [Phase::Main, Phase::Check].into_iter().filter_map(command).collect();
+        let commands = Phase::ALL.into_iter().filter_map(command).collect();
         Question::ask(executors, commands, recorded.map(|recorded| recorded.executor.as_str()))
     }
 

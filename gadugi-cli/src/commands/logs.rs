@@ -117,18 +117,16 @@ fn position(run: &LoadedRun, task: &TaskId, number: u32) -> Result<usize, Failur
 /// The logs of one attempt, as far as they were printed.
 struct AttemptLog {
     folder: PathBuf,
-    printed: [u64; 2],
+    printed: [u64; Phase::ALL.len()],
 }
 
-const PHASES: [Phase; 2] = [Phase::Main, Phase::Check];
-
 impl AttemptLog {
-    /// Begins with the last lines of both logs together, where some are asked for, else at its beginning.
+    /// Begins with the last lines of all logs together, where some are asked for, else at its beginning.
     fn open(folder: PathBuf, lines: Option<usize>) -> Result<Self, Failure> {
-        let mut printed = [0; 2];
+        let mut printed = [0; Phase::ALL.len()];
         if let Some(mut left) = lines {
             // From the end: the check's lines come last.
-            for (phase, printed) in PHASES.into_iter().zip(&mut printed).rev() {
+            for (phase, printed) in Phase::ALL.into_iter().zip(&mut printed).rev() {
                 let path = folder.join(phase.output_file());
                 let unreadable = |error: io::Error| unreadable(&path, &error);
                 let Some(mut file) = open(&path).map_err(unreadable)? else { continue };
@@ -140,9 +138,9 @@ impl AttemptLog {
         Ok(Self { folder, printed })
     }
 
-    /// Prints what has come since. The check's log follows the command's.
+    /// Prints what has come since: the log of the setup, then the command's, then the check's.
     fn print(&mut self, printer: &mut Printer<'_>) -> Result<(), Failure> {
-        for (phase, printed) in PHASES.into_iter().zip(&mut self.printed) {
+        for (phase, printed) in Phase::ALL.into_iter().zip(&mut self.printed) {
             let path = self.folder.join(phase.output_file());
             let unreadable = |error: io::Error| unreadable(&path, &error);
             let Some(mut file) = open(&path).map_err(unreadable)? else { continue };

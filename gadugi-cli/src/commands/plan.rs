@@ -1,6 +1,6 @@
 //! `gadugi plan`: the tasks, their order and what overlaps.
 
-use gadugi_core::{Action, Plan, Program, start_order};
+use gadugi_core::{Action, Plan, Program, Setup, start_order};
 
 use super::room::{self, Crowd};
 use super::{Context, tasks};
@@ -114,7 +114,27 @@ fn summary(plan: &Plan, config: &Config, base: &compose::Base, executor: &str, r
     if let Some(timeout) = config.timeout {
         lines.push(format!("timeout: {}", short(timeout)));
     }
+    lines.extend(setups(plan));
     lines.join("\n") + "\n"
+}
+
+/// What prepares the worktrees of tasks. Equal setups are said once, for all tasks that have them.
+fn setups(plan: &Plan) -> Vec<String> {
+    let mut groups: Vec<(&Setup, Vec<&str>)> = Vec::new();
+    for spec in plan.tasks().iter().map(|task| &task.spec) {
+        let Some(setup) = &spec.setup else { continue };
+        match groups.iter_mut().find(|(known, _)| *known == setup) {
+            Some((_, ids)) => ids.push(spec.id.as_str()),
+            None => groups.push((setup, vec![spec.id.as_str()])),
+        }
+    }
+    let text = |(setup, ids): (&Setup, Vec<&str>)| {
+        let whose = if ids.len() == plan.tasks().len() { String::new() } else { format!(" of {}", ids.join(", ")) };
+        let (first, more) = setup.script.split_once('\n').map_or((&*setup.script, ""), |(first, _)| (first, " …"));
+        let limit = setup.timeout.map(|timeout| format!(" (at most {})", short(timeout))).unwrap_or_default();
+        format!("setup{whose}: {}{more}{limit}", harmless(first))
+    };
+    groups.into_iter().map(text).collect()
 }
 
 #[cfg(test)]

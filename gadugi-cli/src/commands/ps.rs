@@ -16,7 +16,7 @@ use crate::runs::{LoadedRun, process_name};
 use crate::table::columns;
 use crate::terminal::Tone;
 use crate::time_text::short;
-use crate::view::tone_of;
+use crate::view::{is_set_up, tone_of};
 
 pub(super) async fn ps(context: &Context, args: &PsArgs) -> Result<Code, Failure> {
     let site = Site::open(&context.surroundings)?;
@@ -175,11 +175,12 @@ impl Seen {
             }
             _ => String::new(),
         };
+        let setup = if is_set_up(task) { " (setup)" } else { "" };
         let last = task.last();
         let cell = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         vec![
             task.task.spec.id.to_string(),
-            format!("{}{blocked}", self.state(task)),
+            format!("{}{blocked}{setup}", self.state(task)),
             cell(last.map(|attempt| attempt.number.to_string())),
             cell(last.map(|attempt| attempt.executor.clone())),
             cell(self.process(task)),
@@ -199,7 +200,7 @@ impl Seen {
             Some(_) if self.process(task).is_none() => return None,
             Some(command) => between(command.started, Timestamp::now()),
         };
-        Some(attempt.command_time() + running)
+        Some(attempt.setup_time() + attempt.command_time() + running)
     }
 
     /// Its process, while it runs.

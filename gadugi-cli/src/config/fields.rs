@@ -235,6 +235,21 @@ impl<'a, 'n> Fields<'a, 'n> {
         Some(items.iter().filter_map(|item| self.text_of(key, item, example)).collect())
     }
 
+    /// A shell script, as a text or as a list of its lines; an empty one stands for none.
+    pub(crate) fn script(&mut self, key: &str, example: &'static str) -> Option<String> {
+        let node = self.node(key)?;
+        let lines = match &node.value {
+            Value::List(items) => items.iter().filter_map(|item| self.text_of(key, item, example)).collect(),
+            Value::Text(_) => vec![self.text_of(key, node, example)?],
+            _ => {
+                self.wrong_type(key, node, "a text or a list of texts", example);
+                return None;
+            }
+        };
+        let lines: Vec<String> = lines.into_iter().map(|line: Located<String>| line.value).collect();
+        Some(lines.join("\n").trim().to_owned())
+    }
+
     /// A list of names of variables.
     pub(crate) fn variables(&mut self, key: &str, example: &'static str) -> Option<Vec<Located<String>>> {
         let mut names = self.texts(key, example)?;

@@ -101,6 +101,25 @@ pub const CONFIG_KEYS: &[ConfigKey] = &[
     ),
     key("branch_prefix", Some("\"gadugi/\""), "\"bots/\"", &["What the names of the tasks' branches begin with."]),
     key(
+        "seed",
+        Some("[]"),
+        "[\".env\", \"node_modules/\"]",
+        &[
+            "Which files of yours, of those that git ignores, are copied into each worktree: patterns as in a .gitignore.",
+            "Those in a file .worktreeinclude beside this one are copied in any case.",
+        ],
+    ),
+    key(
+        "setup",
+        None,
+        "\"npm ci\"",
+        &[
+            "A shell script, or a list of its lines, that is run in each new worktree before the task's command. A task's own",
+            "`setup:` takes its place.",
+        ],
+    ),
+    key("setup_timeout", Some("\"10m\""), "\"1h\"", &["How long that may take; it does not count for `timeout`."]),
+    key(
         "env",
         Some("[]"),
         "[\"CARGO_*\", \"JAVA_HOME\"]",

@@ -60,6 +60,12 @@ pub struct ConfigLayer {
     pub worktrees: Option<PathBuf>,
     /// What the names of the tasks' branches begin with.
     pub branch_prefix: Option<BranchPrefix>,
+    /// Patterns of files that git ignores and that are copied into each worktree.
+    pub seed: Option<Vec<String>>,
+    /// The script that prepares a worktree; an empty one stands for none.
+    pub setup: Option<String>,
+    /// How long that may take.
+    pub setup_timeout: Option<TimeLimit>,
     /// Names of variables that every task gets, where they are set; `*` at the end stands for any rest.
     pub env: Option<Vec<String>>,
     /// How many bytes of a command's output are kept.
@@ -94,6 +100,9 @@ impl ConfigLayer {
             allow_overlap: self.allow_overlap.or(earlier.allow_overlap),
             worktrees: self.worktrees.or(earlier.worktrees),
             branch_prefix: self.branch_prefix.or(earlier.branch_prefix),
+            seed: self.seed.or(earlier.seed),
+            setup: self.setup.or(earlier.setup),
+            setup_timeout: self.setup_timeout.or(earlier.setup_timeout),
             env: self.env.or(earlier.env),
             output_cap: self.output_cap.or(earlier.output_cap),
             docker: self.docker.over(earlier.docker),
@@ -171,6 +180,11 @@ impl ConfigLayer {
             branch_prefix: fields.parsed("branch_prefix", "\"gadugi/\"", |text| {
                 text.parse().map_err(|error| ValueIssue::Name { error, example: "gadugi/".into() })
             }),
+            seed: fields
+                .texts("seed", "[\".env\"]")
+                .map(|patterns| patterns.into_iter().map(|pattern| pattern.value).collect()),
+            setup: fields.script("setup", "\"npm ci\""),
+            setup_timeout: fields.quantity("setup_timeout", "\"10m\"", from_text),
             env: fields
                 .variable_patterns("env", "[\"CARGO_HOME\"]")
                 .map(|names| names.into_iter().map(|name| name.value).collect()),
@@ -192,7 +206,7 @@ fn node_of_variable(key: &str, text: &str) -> Node {
     let value = match key {
         "fail_fast" | "allow_overlap" if matches!(text, "true" | "1") => Value::Switch(true),
         "fail_fast" | "allow_overlap" if matches!(text, "false" | "0") => Value::Switch(false),
-        "env" => {
+        "env" | "seed" => {
             let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
             let node = |name: &str| Node { line: 0, value: Value::Text(name.to_owned()), bare: None };
             Value::List(names.map(node).collect())

@@ -48,6 +48,9 @@ pub type Environment = BTreeMap<OsString, OsString>;
 /// How long the first further attempt waits, unless somebody says otherwise.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
+/// How long the setup of a worktree may take, unless somebody says otherwise.
+const SETUP_TIMEOUT: Duration = Duration::from_secs(600);
+
 /// A configuration file.
 #[derive(Debug, Clone, Copy)]
 pub struct ConfigFile<'a> {
@@ -104,6 +107,13 @@ pub struct Config {
     pub worktrees: Option<PathBuf>,
     /// What the names of the tasks' branches begin with; `gadugi/` by default.
     pub branch_prefix: BranchPrefix,
+    /// Patterns, in the syntax of `.gitignore`, of files that git ignores and that are copied into each worktree, besides
+    /// those in `.worktreeinclude`. None by default.
+    pub seed: Vec<String>,
+    /// The script that prepares the worktrees of tasks that do not say it themselves; none by default.
+    pub setup: Option<String>,
+    /// How long that may take; 10 minutes by default.
+    pub setup_timeout: Option<Duration>,
     /// Names of variables that every task gets, where they are set; `*` at the end stands for any rest. None by
     /// default.
     pub env: Vec<String>,
@@ -142,6 +152,9 @@ impl From<ConfigLayer> for Config {
             allow_overlap: layer.allow_overlap.unwrap_or(run.allow_overlap),
             worktrees: layer.worktrees,
             branch_prefix: layer.branch_prefix.unwrap_or_default(),
+            seed: layer.seed.unwrap_or_default(),
+            setup: layer.setup.filter(|script| !script.is_empty()),
+            setup_timeout: layer.setup_timeout.map_or(Some(SETUP_TIMEOUT), TimeLimit::duration),
             env: layer.env.unwrap_or_default(),
             output_cap: layer.output_cap.unwrap_or(64 << 20),
             docker: layer.docker.into(),

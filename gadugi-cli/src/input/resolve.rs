@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use gadugi_core::{Action, Limits, Program, RawTask, Resources, SourceLocation, TaskId, TaskSpec};
+use gadugi_core::{Action, Limits, Program, RawTask, Resources, Setup, SourceLocation, TaskId, TaskSpec};
 
 use crate::config::{AgentProfile, Config, Environment, Placeholders, PromptMode, TimeLimit, closest};
 use crate::input::draft::{Draft, Names, Prompt, Work};
@@ -117,6 +117,11 @@ impl Resolver<'_> {
             title,
             source: draft.at,
             action: action?,
+            setup: draft
+                .setup
+                .or_else(|| config.setup.clone())
+                .filter(|script| !script.is_empty())
+                .map(|script| Setup { script, timeout: limit(draft.setup_timeout, config.setup_timeout) }),
             check: draft.check,
             touches: draft.touches,
             executor: draft.executor,

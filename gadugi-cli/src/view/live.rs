@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
 use super::log_tail::LogTail;
-use super::plain::line;
+use super::plain::{is_set_up, line};
 use super::{AttemptFolder, Message, Scene};
 use crate::terminal::Terminal;
 use crate::time_text::short;
@@ -96,8 +96,14 @@ impl Screen {
     fn add_row(&mut self, attempt: &AttemptRef, since: Timestamp) {
         let bar = self.bars.insert_before(&self.total, ProgressBar::new_spinner());
         bar.set_style(style("{spinner} {wide_msg}"));
-        let tail = LogTail::new((self.folder)(attempt).join(Phase::Main.output_file()));
+        let command = self.record.task(&attempt.task).and_then(|task| task.last()?.commands.last());
+        let phase = command.map_or(Phase::Main, |command| command.phase);
+        let tail = self.tail(attempt, phase);
         self.rows.push(Row { bar, attempt: attempt.clone(), since: instant_of(since), tail });
+    }
+
+    fn tail(&self, attempt: &AttemptRef, phase: Phase) -> LogTail {
+        LogTail::new((self.folder)(attempt).join(phase.output_file()))
     }
 
     /// Takes an event in; says whether it made sense.
@@ -115,7 +121,15 @@ impl Screen {
                     self.bars.remove(&row.bar);
                 }
             }
-            EventKind::CommandStarted { .. } if !self.terminal.verbose => return true,
+            EventKind::CommandStarted { attempt, phase, .. } => {
+                let tail = self.tail(attempt, *phase);
+                if let Some(row) = self.rows.iter_mut().find(|row| row.attempt == *attempt) {
+                    row.tail = tail;
+                }
+                if !self.terminal.verbose {
+                    return true;
+                }
+            }
             _ => {}
         }
         if let Some((subject, text, tone)) = line(&self.record, &event.kind, self.terminal.verbose, self.drives) {
@@ -135,7 +149,8 @@ impl Screen {
     fn draw(&mut self) {
         let width = self.rows.iter().map(|row| row.attempt.task.as_str().len()).max().unwrap_or(0);
         for row in &mut self.rows {
-            let state = self.record.task(&row.attempt.task).map_or("", |task| task.state.word());
+            let task = self.record.task(&row.attempt.task);
+            let state = task.map_or("", |task| if is_set_up(task) { "setup" } else { task.state.word() });
             let (task, elapsed) = (&row.attempt.task, short(row.since.elapsed()));
             row.bar.set_message(format!("{task:<width$}  {state:<10} {elapsed:>6}  {}", row.tail.line()));
             row.bar.tick();

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use gadugi_core::{AttemptRef, Event, EventSink, RunRecord, TaskId};
 
-pub(crate) use self::plain::tone_of;
+pub(crate) use self::plain::{is_set_up, tone_of};
 use crate::failure::Failure;
 use crate::terminal::Terminal;
 

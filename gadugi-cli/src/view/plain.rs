@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::Receiver;
 
-use gadugi_core::{EventKind, Outcome, Phase, RunRecord, StopReason};
+use gadugi_core::{EventKind, Outcome, Phase, RunRecord, Seeded, StopReason, TaskRecord, TaskState};
 
 use super::{Message, Scene};
 use crate::terminal::{Terminal, Tone, harmless};
@@ -20,6 +20,27 @@ pub(super) fn show(terminal: &Terminal, scene: Scene, messages: &Receiver<Messag
             terminal.say(&format!("{time}  {subject:<width$}  {}", terminal.toned_err(tone, &text)));
         }
     }
+}
+
+/// How much was copied, as in `12 files (3.4 MiB)`.
+pub(crate) fn seed_text(seeded: Seeded) -> String {
+    let plural = if seeded.files == 1 { "" } else { "s" };
+    format!("{} file{plural} ({})", seeded.files, bytes(seeded.bytes))
+}
+
+fn bytes(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    let power = (bytes.max(1).ilog2() / 10).min(4);
+    match power {
+        0 => format!("{bytes} byte{}", if bytes == 1 { "" } else { "s" }),
+        power => format!("{:.1} {}", bytes as f64 / f64::from(1024).powi(power as i32), units[power as usize - 1]),
+    }
+}
+
+/// Whether what runs of a task prepares its worktree.
+pub(crate) fn is_set_up(task: &TaskRecord) -> bool {
+    let command = task.last().and_then(|last| last.commands.last());
+    command.is_some_and(|command| command.phase == Phase::Setup) && matches!(task.state, TaskState::Running { .. })
 }
 
 /// The colour of an outcome.
@@ -40,10 +61,12 @@ pub(super) fn line(
 ) -> Option<(String, String, Tone)> {
     let task = || kind.task().map(ToString::to_string).unwrap_or_default();
     let (text, tone) = match kind {
-        EventKind::WorktreeReady { lease, took } if verbose => {
+        EventKind::WorktreeReady { lease, seeded, took } if verbose => {
             let took = took.map(|took| format!(" in {}", short(took))).unwrap_or_default();
-            (format!("worktree {}{took}", lease.path.display()), Tone::Faint)
+            let seeded = seeded.map(|seeded| format!(", seeded with {}", seed_text(seeded))).unwrap_or_default();
+            (format!("worktree {}{took}{seeded}", lease.path.display()), Tone::Faint)
         }
+        EventKind::CommandStarted { phase: Phase::Setup, .. } => ("setting up".to_owned(), Tone::Plain),
         EventKind::CommandStarted { attempt, phase: Phase::Main, identity, .. } => {
             let again = if attempt.number.get() > 1 { format!(" (attempt {})", attempt.number) } else { String::new() };
             let detail = if verbose { format!(", {}", identity.token) } else { String::new() };
@@ -58,10 +81,17 @@ pub(super) fn line(
             ("left a process behind that holds its output".to_owned(), Tone::Notice)
         }
         EventKind::TaskFinished { task, outcome } => {
-            let time = record.task(task)?.attempts.iter().map(|attempt| attempt.command_time()).sum();
-            let ran = record.task(task)?.attempts.iter().any(|attempt| !attempt.commands.is_empty());
-            let time = if ran { format!(" after {}", short(time)) } else { String::new() };
-            (format!("{outcome}{time}"), tone_of(outcome))
+            let attempts = || record.task(task).into_iter().flat_map(|task| &task.attempts);
+            let ran = |phases: fn(Phase) -> bool| {
+                attempts().flat_map(|attempt| &attempt.commands).any(|command| phases(command.phase))
+            };
+            let time = attempts().map(|attempt| attempt.command_time()).sum();
+            let time =
+                if ran(|phase| phase != Phase::Setup) { format!(" after {}", short(time)) } else { String::new() };
+            let setup = attempts().map(|attempt| attempt.setup_time()).sum();
+            let setup =
+                if ran(|phase| phase == Phase::Setup) { format!(", setup {}", short(setup)) } else { String::new() };
+            (format!("{outcome}{time}{setup}"), tone_of(outcome))
         }
         EventKind::WorktreeKept { reasons, .. } => {
             let reasons: Vec<_> = reasons.iter().map(ToString::to_string).collect();

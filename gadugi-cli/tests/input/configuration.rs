@@ -20,6 +20,7 @@ fn without_any_source_there_are_defaults() {
     assert_eq!((config.timeout, config.idle_timeout, config.grace), (None, None, Duration::from_secs(10)));
     assert_eq!((config.keep, config.branch_prefix.as_str()), (KeepPolicy::Failed, "gadugi/"));
     assert_eq!(config.output_cap, 64 * 1024 * 1024);
+    assert_eq!((config.setup, config.setup_timeout), (None, Some(Duration::from_secs(600))));
 }
 
 #[test]
@@ -42,6 +43,9 @@ fn a_file_sets_every_key() {
         allow_overlap = true
         worktrees = "../trees"
         branch_prefix = "bots/"
+        seed = [".env", "!.env.production"]
+        setup = ["npm ci", "npm run build"]
+        setup_timeout = "5m"
         env = ["CARGO_HOME"]
         output_cap = "1GiB"
 
@@ -83,6 +87,9 @@ fn a_file_sets_every_key() {
     assert_eq!(config.keep, KeepPolicy::Always);
     assert_eq!(config.worktrees.as_deref(), Some(folder.path().join("../trees").as_path()));
     assert_eq!(config.branch_prefix.as_str(), "bots/");
+    assert_eq!(config.seed, [".env", "!.env.production"]);
+    assert_eq!(config.setup.as_deref(), Some("npm ci\nnpm run build"));
+    assert_eq!(config.setup_timeout, Some(Duration::from_secs(300)));
     assert_eq!(config.env, ["CARGO_HOME"]);
     assert_eq!(config.output_cap, 1 << 30);
     let docker = DockerConfig {
@@ -107,6 +114,29 @@ fn a_file_sets_every_key() {
     assert_eq!(config.agents["codex"].prompt, PromptMode::Argument);
     let settings = config.run_settings();
     assert_eq!((settings.jobs.get(), settings.fail_fast, settings.keep), (8, true, KeepPolicy::Always));
+}
+
+#[test]
+fn a_setup_is_a_text_or_a_list_of_lines_and_an_empty_one_is_none() {
+    let with = |text: &str, variable: Option<&str>| {
+        let mut folder = Folder::with("gadugi.toml", text);
+        variable.into_iter().for_each(|value| folder.set("GADUGI_SETUP", value));
+        folder.load().expect("a valid configuration").setup
+    };
+    assert_eq!(with("setup = \"\\nnpm ci\\n\"", None).as_deref(), Some("npm ci"));
+    assert_eq!(with("setup = 'npm ci'", Some("make deps")).as_deref(), Some("make deps"));
+    for none in ["", "setup = []", "setup = ' '", "setup = [' ', ' ']"] {
+        assert_eq!(with(none, None), None, "{none}");
+    }
+    let folder = Folder::with("gadugi.toml", "setup = 5\nseed = 'x'\nsetup_timeout = '5'\n");
+    assert_snapshot!(folder.config_errors(), @r#"
+    error: gadugi.toml:1: `setup` must be a text or a list of texts, not the number 5
+     hint: write for example "npm ci"
+    error: gadugi.toml:2: `seed` must be a list of texts, not the text `x`
+     hint: write for example [".env"]
+    error: gadugi.toml:3: `setup_timeout`: `5` has no unit of time
+     hint: write `5s` for seconds or `5m` for minutes
+    "#);
 }
 
 #[test]
@@ -271,7 +301,7 @@ command = ["x", "{prompt}"]
     error: gadugi.toml:2: unknown key `idle-timeout` (did you mean `idle_timeout`?)
      hint: write `idle_timeout`, or remove it
     error: gadugi.toml:3: unknown key `colour`
-     hint: the keys are jobs, executor, agent, image, base, timeout, idle_timeout, grace, retries, retry_delay, retry_from, fail_fast, keep, allow_overlap, worktrees, branch_prefix, env, output_cap, docker, agents
+     hint: the keys are jobs, executor, agent, image, base, timeout, idle_timeout, grace, retries, retry_delay, retry_from, fail_fast, keep, allow_overlap, worktrees, branch_prefix, seed, setup, setup_timeout, env, output_cap, docker, agents
     error: gadugi.toml:4: `jobs` must be a whole number from 1 on, not the number 0
      hint: write for example 4
     error: gadugi.toml:5: `retries` must be a whole number from 0 on, not the number -1

@@ -50,7 +50,7 @@ fn the_page_on_configuration_lists_every_key_with_its_default_and_variable() {
 fn the_examples_on_configuration_are_valid() {
     let page = page("configuration.md");
     let examples = blocks(&page, "toml");
-    assert_eq!(examples.len(), 3);
+    assert_eq!(examples.len(), 4);
     for example in examples {
         assert_ne!(Folder::configured(example).config, Config::default());
     }

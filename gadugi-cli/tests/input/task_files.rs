@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use gadugi_core::{Plan, Program, RetryFrom};
+use gadugi_core::{Plan, Program, RetryFrom, Setup};
 use insta::{assert_debug_snapshot, assert_snapshot};
 
 use crate::fixture::Folder;
@@ -33,6 +33,8 @@ touches: ["src/auth/**", tests]
 run: |
   cargo fmt
   echo done
+setup: make deps
+setup_timeout: 5m
 check: cargo test -p auth
 executor: docker
 image: rust:1.90
@@ -76,6 +78,14 @@ Documentation.
                 stdin: None,
                 agent: None,
             },
+            setup: Some(
+                Setup {
+                    script: "make deps",
+                    timeout: Some(
+                        300s,
+                    ),
+                },
+            ),
             check: Some(
                 "cargo test -p auth",
             ),
@@ -335,7 +345,7 @@ Unrelated: x
     error: tasks/login.md:17: `check`: the text is empty
      hint: write something, or remove the key
     error: tasks/login.md:19: unknown key `Unrelated`
-     hint: the keys are id, title, needs, touches, run, command, agent, check, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, memory, cpus, env, secrets, priority
+     hint: the keys are id, title, needs, touches, run, command, agent, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, memory, cpus, env, secrets, priority
     "#);
 }
 
@@ -464,4 +474,23 @@ fn a_need_must_not_be_one_of_several_files_of_a_name() {
     ");
     folder.write("own.md", "---\nid: fix\nrun: x\n---\n");
     assert_eq!(folder.ids(&["**/*.md"]), ["fix", "x-fix", "y-fix", "z"]);
+}
+
+#[test]
+fn the_setup_of_a_task_takes_the_place_of_that_of_the_configuration() {
+    let folder = Folder::configured("setup = 'npm ci'\nsetup_timeout = '5m'\n");
+    let setup = |keys: &str| {
+        folder.write("a.md", format!("---\nrun: make\n{keys}---\n"));
+        folder.task("a.md").spec.setup
+    };
+    let of = |script: &str, minutes: Option<u64>| {
+        Some(Setup { script: script.to_owned(), timeout: minutes.map(|minutes| Duration::from_secs(60 * minutes)) })
+    };
+    assert_eq!(setup(""), of("npm ci", Some(5)));
+    assert_eq!(setup("setup_timeout: none\n"), of("npm ci", None));
+    assert_eq!(setup("setup: make deps\nsetup_timeout: 1m\n"), of("make deps", Some(1)));
+    assert_eq!(setup("setup: [make deps, make more]\n"), of("make deps\nmake more", Some(5)));
+    assert_eq!(setup("setup: |\n  cd sub\n  make\n"), of("cd sub\nmake", Some(5)));
+    assert_eq!(setup("setup: \"\"\n"), None);
+    assert_eq!(setup("setup: []\n"), None);
 }
