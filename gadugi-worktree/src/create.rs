@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use gadugi_core::{BranchName, Lease, Made, WorktreeError, WorktreeRequest, crash_point};
+use gadugi_core::{BranchName, Lease, Made, Seeded, WorktreeError, WorktreeRequest, crash_point};
 use gix::ObjectId;
 use gix::refs::Target;
 use gix::refs::transaction::{PreviousValue, RefEdit};
@@ -27,6 +27,7 @@ use crate::lock::RepositoryLock;
 use crate::making::{self, Making};
 use crate::marker::Marker;
 use crate::names;
+use crate::seed;
 use crate::start::{NoStart, start};
 use crate::worktrees::WorktreeSettings;
 
@@ -61,6 +62,8 @@ struct Planned {
     branch: BranchName,
     folder: PathBuf,
     start: ObjectId,
+    /// What was copied into it.
+    seeded: Option<Seeded>,
     warnings: Vec<String>,
 }
 
@@ -81,7 +84,7 @@ impl Planned {
             branch: Some(self.branch),
             base: Some(to_commit(self.start)),
         };
-        Made { lease, warnings: self.warnings }
+        Made { lease, seeded: self.seeded, warnings: self.warnings }
     }
 
     fn was_made_by_git(&mut self, why: &str) {
@@ -147,6 +150,7 @@ impl<'a> Batch<'a> {
                 made[at] = Err(failure(&requests[at], &planned.folder)(error));
             }
         }
+        self.seed(&mut made, requests);
         for (made, request) in made.iter_mut().zip(requests) {
             if let Ok(planned) = made {
                 crash_point("worktree-files-written");
@@ -164,6 +168,27 @@ impl<'a> Batch<'a> {
         Ok(made.into_iter().zip(requests).map(|(made, request)| Ok(made?.made(request))).collect())
     }
 
+    /// Copies into the worktrees that have their files what else belongs there, and notes what that was, and of what it was not.
+    fn seed(&self, made: &mut [Result<Planned, WorktreeError>], requests: &[WorktreeRequest]) {
+        let folders: Vec<PathBuf> = made.iter().flatten().map(|planned| planned.folder.clone()).collect();
+        let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
+        let mut sown = seed::sow(self.settings, &folders).into_iter();
+        for (made, request) in made.iter_mut().zip(requests) {
+            let Ok(planned) = made else { continue };
+            match sown.next() {
+                Some(Ok((seeded, warnings))) => {
+                    planned.seeded = seeded;
+                    planned.warnings.extend(warnings);
+                }
+                Some(Err(error)) => {
+                    let error = self.undo(planned, error);
+                    *made = Err(failure(request, &planned.folder)(error));
+                }
+                None => {}
+            }
+        }
+    }
+
     /// Finds where each request starts, and a name that is free, and records what is to be made.
     fn plan(&self, requests: &[WorktreeRequest]) -> Result<Vec<Result<Planned, WorktreeError>>, GitError> {
         let WorktreeSettings { base, folder, branch_prefix, repository, state, .. } = self.settings;
@@ -176,7 +201,7 @@ impl<'a> Batch<'a> {
             let plan = || {
                 let start = start(&self.repo, base, request)?;
                 let (branch, folder) = names::free(&self.repo, &entries, folder, branch_prefix, task, &taken)?;
-                Ok::<_, NoStart>(Planned { branch, folder, start, warnings: Vec::new() })
+                Ok::<_, NoStart>(Planned { branch, folder, start, seeded: None, warnings: Vec::new() })
             };
             let planned = plan().map_err(|none| none.into_error(failure(request, &folder.join(task.as_str()))));
             if let Ok(planned) = &planned {

@@ -3,6 +3,7 @@
 //! - [`Repository`] finds the repository of a folder and answers what a run asks of it before it starts.
 //! - [`GitWorktrees`] makes a worktree and a branch for each attempt, commits what it leaves uncommitted, and
 //!   removes the worktree again when nothing would be lost.
+//! - What the user wants of his ignored files in every worktree is copied there, see [`Seeds`].
 //! - A task that sees nothing else of the machine gets a git folder of its own; what it commits there is taken over as
 //!   something that a stranger has sent.
 //!
@@ -53,6 +54,7 @@ mod release;
 mod repository;
 mod save;
 mod secrets;
+mod seed;
 mod snapshot;
 mod space;
 mod start;
@@ -65,4 +67,7 @@ pub use open::{ConfigSources, Identity};
 pub use place::{PlaceError, check_worktrees_folder};
 pub use repository::{BaseError, Head, ObjectFormat, OpenError, Repository, Uncommitted};
 pub use space::{Footprint, FreeSpace};
+pub use seed::{INCLUDE_FILE, Seeding, Seeds, Survey};
+#[cfg(unix)]
+pub use seed::{Sharing, sharing};
 pub use worktrees::{GitWorktrees, WorktreeSettings};

@@ -274,6 +274,11 @@ impl Repository {
         Ok(Uncommitted { changed: changes.tracked(), untracked: changes.files() - changes.tracked() })
     }
 
+    /// Opens the repository by the work tree that it was found from, which may be gone.
+    pub(crate) fn open_work_tree(&self) -> Result<gix::Repository, GitError> {
+        self.opener.open(&self.work_tree)
+    }
+
     /// Opens the repository by the files that all its worktrees share: the folder that it was found from may be a
     /// worktree that is removed later. `HEAD` is that of the main worktree.
     pub(crate) fn open(&self, overrides: &[&str]) -> Result<gix::Repository, GitError> {

@@ -18,6 +18,7 @@ use crate::private;
 use crate::prune;
 use crate::release::{self, Taken};
 use crate::repository::Repository;
+use crate::seed::Seeds;
 use crate::snapshot;
 
 /// What [`GitWorktrees`] works with.
@@ -33,6 +34,8 @@ pub struct WorktreeSettings {
     pub branch_prefix: String,
     /// The folder of the lock, and of the git folders that isolated tasks get; it is made when it is needed.
     pub state: PathBuf,
+    /// What of the user's files worktrees get besides those of their commit.
+    pub seed: Seeds,
     /// Who commits, where the user's git configuration does not say it.
     pub identity: Identity,
 }
@@ -48,6 +51,7 @@ impl WorktreeSettings {
             folder: folder.into(),
             branch_prefix: "gadugi/".into(),
             state,
+            seed: Seeds::default(),
             identity: Identity::default(),
         }
     }

@@ -23,6 +23,7 @@ mod needs;
 mod process;
 mod prune;
 mod release;
+mod seed;
 mod snapshot;
 #[cfg(unix)]
 mod space;

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use gadugi_core::{Lease, SnapshotRequest, WorktreeFate, Worktrees, arm_crash_point};
 use gadugi_worktree::GitWorktrees;
 
-use crate::ground::{DELETE, KEEP, branch, request, worktrees_of, write};
+use crate::ground::{DELETE, KEEP, branch, chain, request, worktrees_of, write};
 
 const REPOSITORY: &str = "GADUGI_TEST_REPOSITORY";
 const STEP: &str = "GADUGI_TEST_STEP";
@@ -26,6 +26,23 @@ pub(crate) fn run_without_programs(repository: &Path, step: &str) -> ExitStatus 
     let mut process = command(repository, step, "none").env("PATH", "").spawn().expect("this program can be started");
     let _stdin = process.stdin.take();
     process.wait().expect("the process ends")
+}
+
+/// Runs a step in a process of its own, for which there is little room in that folder; gives what it has printed, or `None` where
+/// the system does not let anybody have a mount of his own.
+pub(crate) fn run_on_a_small_disk(repository: &Path, folder: &Path, step: &str) -> Option<String> {
+    let inner = command(repository, step, "none");
+    let mount = "mount -t tmpfs -o size=4m none \"$0\" || exit 99; exec \"$@\"";
+    let mut outer = Command::new("unshare");
+    outer.args(["-rm", "sh", "-c", mount]).arg(folder).arg(inner.get_program()).args(inner.get_args());
+    outer.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut process = outer.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
+    let _stdin = process.stdin.take();
+    let output = process.wait_with_output().expect("the process ends");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    // Without a mount the program has not begun, and says nothing.
+    assert!(output.status.success() || said.is_empty(), "{said}");
+    output.status.success().then_some(said)
 }
 
 /// Starts a step in a process of its own, which ends at the latest with the test.
@@ -106,6 +123,11 @@ async fn work(worktrees: &GitWorktrees, step: &str) {
     let (verb, tasks) = step.split_once(' ').expect("a verb and tasks");
     match verb {
         "create" => drop(create(worktrees, tasks).await),
+        "refuse" => {
+            for made in worktrees.create(tasks.split(' ').map(request).collect()).await {
+                say(&chain(&made.expect_err("no worktree")));
+            }
+        }
         "snapshot" => {
             for lease in leases(worktrees, tasks).await {
                 worktrees.snapshot(&lease, SnapshotRequest { commit: true }).await.expect("a snapshot");

@@ -1,0 +1,165 @@
+//! Copying into the worktrees of a batch, by several threads: first the folders of each, then files, a share at a time, from
+//! whichever worktree they are for, and at last what folders that are new look like.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use gadugi_core::{Seeded, crash_point};
+use gix::bstr::BString;
+
+use super::Sown;
+use super::file::{Copied, Place, Sharer};
+use super::fit::{Fitting, fitting};
+use super::list::{Item, List};
+use super::trouble::{Trouble, Troubles};
+use crate::error::GitError;
+use crate::worktrees::WorktreeSettings;
+
+/// As many as write the files of worktrees: they share one disk.
+const MOST_THREADS: usize = 4;
+
+/// How many files a thread takes at a time.
+const SHARE: usize = 64;
+
+/// One worktree while it is seeded.
+struct Bed<'a> {
+    place: Place,
+    fitting: Vec<Fitting<'a>>,
+    result: Mutex<Tally>,
+}
+
+#[derive(Default)]
+struct Tally {
+    seeded: Seeded,
+    troubles: Troubles,
+    /// Folders that were not there before.
+    made: BTreeSet<BString>,
+    /// What ended it.
+    error: Option<GitError>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Copies what fits of the list into each of these worktrees.
+pub(super) fn into_all(settings: &WorktreeSettings, list: &List, worktrees: &[&Path]) -> Vec<Sown> {
+    let beds: Vec<Mutex<Option<Result<Bed<'_>, GitError>>>> = worktrees.iter().map(|_| Mutex::new(None)).collect();
+    side_by_side(worktrees.len(), |at| {
+        *locked(&beds[at]) = Some(Bed::prepare(settings, list, worktrees[at]));
+    });
+    let beds: Vec<Result<Bed<'_>, GitError>> = beds.into_iter().filter_map(|bed| bed.into_inner().ok()?).collect();
+    let shares: Vec<(&Bed<'_>, &Fitting<'_>, &[&Item])> = beds.iter().flatten().flat_map(Bed::shares).collect();
+    let sharer = Sharer::default();
+    side_by_side(shares.len(), |at| {
+        let (bed, fitting, items) = shares[at];
+        bed.copy(list, fitting, items, &sharer);
+    });
+    drop(shares);
+    beds.into_iter().map(|bed| bed?.finish(list)).collect()
+}
+
+/// Does something for each number below that one, on a few threads.
+fn side_by_side(count: usize, work: impl Fn(usize) + Sync) {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if at >= count {
+                break;
+            }
+            work(at);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..count.min(MOST_THREADS) {
+            scope.spawn(work);
+        }
+        work();
+    });
+}
+
+impl<'a> Bed<'a> {
+    fn prepare(settings: &WorktreeSettings, list: &'a List, worktree: &Path) -> Result<Self, GitError> {
+        let mut tally = Tally::default();
+        let mut fitting = fitting(settings, list, worktree, &mut tally.troubles)?;
+        let place = Place::open(worktree)?;
+        let mut blocked = Vec::new();
+        for folder in &fitting {
+            if !place.make(folder.path, &mut tally.made)? {
+                tally.troubles.note(Trouble::InTheWay, folder.path.to_string());
+                blocked.push(folder.path);
+            }
+        }
+        fitting.retain(|folder| !blocked.contains(&folder.path));
+        Ok(Self { place, fitting, result: Mutex::new(tally) })
+    }
+
+    fn shares(&self) -> impl Iterator<Item = (&Self, &Fitting<'a>, &[&'a Item])> {
+        self.fitting
+            .iter()
+            .flat_map(move |fitting| fitting.items.chunks(SHARE).map(move |items| (self, fitting, items)))
+    }
+
+    fn copy(&self, list: &List, fitting: &Fitting<'_>, items: &[&Item], sharer: &Sharer) {
+        if locked(&self.result).error.is_some() {
+            return;
+        }
+        let mut tally = Tally::default();
+        if let Err(error) = self.copy_items(list, fitting, items, sharer, &mut tally) {
+            locked(&self.result).error.get_or_insert(error);
+        }
+        let mut result = locked(&self.result);
+        result.seeded.files += tally.seeded.files;
+        result.seeded.bytes += tally.seeded.bytes;
+        result.troubles.add(tally.troubles);
+    }
+
+    fn copy_items(
+        &self,
+        list: &List,
+        fitting: &Fitting<'_>,
+        items: &[&Item],
+        sharer: &Sharer,
+        tally: &mut Tally,
+    ) -> Result<(), GitError> {
+        let folder = self.place.folder(fitting.path)?;
+        let source = list.root.join(gix::path::from_bstr(fitting.path)?);
+        for item in items {
+            match folder.copy(&source.join(&item.name), item, sharer)? {
+                Copied::Bytes(bytes) => {
+                    tally.seeded.files += 1;
+                    tally.seeded.bytes += bytes;
+                }
+                Copied::Unreadable => tally.troubles.note(Trouble::Unreadable, shown(fitting, item)),
+                Copied::Special => tally.troubles.note(Trouble::Special, shown(fitting, item)),
+                // What is there already, tracked or not, stays. What is gone by now was no loss to anybody.
+                Copied::Not => {}
+            }
+            crash_point("worktree-file-seeded");
+        }
+        Ok(())
+    }
+
+    /// Gives the folders that are new the permissions and times of those that they were made after.
+    fn finish(self, list: &List) -> Sown {
+        let Tally { seeded, troubles, made, error } = self.result.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = error {
+            return Err(error);
+        }
+        // Those below first: they may not be reached any more once those above are as they should be.
+        for path in made.iter().rev() {
+            if let Some(folder) = list.folders.get(path) {
+                self.place.finish(path.as_ref(), folder)?;
+            }
+        }
+        Ok(((seeded != Seeded::default()).then_some(seeded), troubles.into_messages()))
+    }
+}
+
+fn shown(fitting: &Fitting<'_>, item: &Item) -> String {
+    let name = item.name.to_string_lossy();
+    if fitting.path.is_empty() { name.into_owned() } else { format!("{}/{name}", fitting.path) }
+}

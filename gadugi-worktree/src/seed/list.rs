@@ -1,0 +1,231 @@
+//! What there is to copy, found by one walk through the main work tree.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsString;
+use std::fs::{self, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
+
+use gadugi_core::Seeded;
+use gix::bstr::{BStr, BString, ByteSlice, ByteVec};
+use gix::dir::EntryRef;
+use gix::dir::entry::{Kind as DirKind, Status};
+use gix::dir::walk::{Action, Delegate, EmissionMode};
+use gix::index::entry::Flags;
+
+use super::patterns::Patterns;
+use super::trouble::{Trouble, Troubles};
+use crate::entry::Entry;
+use crate::error::GitError;
+use crate::repository::Repository;
+
+/// Files and folders to copy, as they were found.
+pub(super) struct List {
+    /// The work tree that they are in.
+    pub(super) root: PathBuf,
+    /// By path; those above come before those below.
+    pub(super) folders: BTreeMap<BString, Folder>,
+}
+
+/// A folder in which something is to be copied, or that is to be made.
+pub(super) struct Folder {
+    pub(super) mode: u32,
+    pub(super) modified: Option<SystemTime>,
+    pub(super) items: Vec<Item>,
+}
+
+/// A file or a symbolic link.
+pub(super) struct Item {
+    pub(super) name: OsString,
+    pub(super) is_link: bool,
+    pub(super) bytes: u64,
+}
+
+impl List {
+    /// Looks for them; `None`, without a walk, where no pattern names any. What lies in `kept_out`, or in another worktree,
+    /// does not count.
+    pub(super) fn of(
+        repository: &Repository,
+        settings: &[String],
+        kept_out: &[&Path],
+        troubles: &mut Troubles,
+    ) -> Result<Option<Self>, GitError> {
+        let shared = repository.open(&[])?;
+        let repo = match shared.workdir() {
+            Some(_) => shared,
+            // A bare repository with worktrees: the one that the user stood in.
+            None => repository.open_work_tree()?,
+        };
+        let Some(root) = repo.workdir() else { return Ok(None) };
+        let ignore_case = repo.config_snapshot().boolean("core.ignoreCase").unwrap_or(false);
+        let Some(patterns) = Patterns::read(root, settings, ignore_case, troubles) else { return Ok(None) };
+        let root = root.canonicalize().map_err(GitError::io("find", root))?;
+        let mut index = (*repo.index_or_empty()?).clone();
+        // Without it the walk would take what it has not compared for unknown.
+        index.entries_mut().iter_mut().for_each(|entry| entry.flags.insert(Flags::UPTODATE));
+        let mut found = Found::default();
+        let options = repo.dirwalk_options()?.emit_untracked(EmissionMode::Matching);
+        let options = options.emit_ignored(Some(EmissionMode::CollapseDirectory));
+        repo.dirwalk(&index, None::<&str>, &AtomicBool::new(false), options, &mut found)?;
+        found.ignored.sort();
+        found.untracked.sort();
+        let canonical = |path: &Path| path.canonicalize().ok();
+        let others = Entry::all(repository.common_dir())?.into_iter().map(|entry| entry.folder);
+        let kept_out = others.chain(kept_out.iter().map(|path| path.to_path_buf()));
+        let kept_out = kept_out.filter_map(|path| canonical(&path)).filter(|path| *path != root).collect();
+        let mut search = Search { patterns, kept_out, troubles, list: Self { root, folders: BTreeMap::new() } };
+        for path in found.untracked {
+            if search.patterns.name_a_folder_above(path.as_bstr()) || search.patterns.names(path.as_bstr(), false) {
+                search.troubles.note(Trouble::NotIgnored, path.to_string());
+            }
+        }
+        for path in found.ignored {
+            let named = search.patterns.name_a_folder_above(path.as_bstr());
+            search.look(&path, named)?;
+        }
+        Ok(Some(search.list))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.folders.is_empty()
+    }
+
+    pub(super) fn sum(&self) -> Seeded {
+        let items = self.folders.values().flat_map(|folder| &folder.items);
+        items.fold(Seeded::default(), |sum, item| Seeded { files: sum.files + 1, bytes: sum.bytes + item.bytes })
+    }
+}
+
+/// What the walk has found: what git ignores, with whole folders as one, and what it does not know.
+#[derive(Default)]
+struct Found {
+    ignored: Vec<BString>,
+    untracked: Vec<BString>,
+}
+
+impl Delegate for Found {
+    fn emit(&mut self, entry: EntryRef<'_>, _: Option<Status>) -> Action {
+        match (entry.status, entry.disk_kind) {
+            (Status::Ignored(_), _) => self.ignored.push(entry.rela_path.into_owned()),
+            (Status::Untracked, Some(DirKind::File | DirKind::Symlink)) => {
+                self.untracked.push(entry.rela_path.into_owned());
+            }
+            _ => {}
+        }
+        Action::Continue(())
+    }
+}
+
+struct Search<'a> {
+    patterns: Patterns,
+    /// Folders that are nobody's to copy.
+    kept_out: HashSet<PathBuf>,
+    troubles: &'a mut Troubles,
+    list: List,
+}
+
+impl Search<'_> {
+    /// Looks at a path that git ignores, of which it may be known that it is named.
+    fn look(&mut self, path: &BString, named: bool) -> Result<(), GitError> {
+        let file = self.list.root.join(gix::path::from_bstr(path.as_bstr())?);
+        let metadata = match file.symlink_metadata() {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                if named || self.patterns.names(path.as_bstr(), false) {
+                    self.cannot_read(path.as_bstr(), &error);
+                }
+                return Ok(());
+            }
+        };
+        let named = named || self.patterns.names(path.as_bstr(), metadata.is_dir());
+        if metadata.is_dir() {
+            return self.look_into(path, &file, &metadata, named);
+        }
+        if !named {
+            return Ok(());
+        }
+        if metadata.is_file() || metadata.is_symlink() {
+            let (above, name) = path.rsplit_once_str("/").unwrap_or((b"", path));
+            self.add_folder(above.as_bstr())?;
+            let is_link = metadata.is_symlink();
+            let bytes = if is_link { 0 } else { metadata.len() };
+            let name = gix::path::from_bstr(name.as_bstr())?.into_owned().into_os_string();
+            if let Some(folder) = self.list.folders.get_mut(above.as_bstr()) {
+                folder.items.push(Item { name, is_link, bytes });
+            }
+        } else {
+            self.troubles.note(Trouble::Special, path.to_string());
+        }
+        Ok(())
+    }
+
+    fn look_into(&mut self, path: &BString, file: &Path, metadata: &Metadata, named: bool) -> Result<(), GitError> {
+        let is_kept_out = self.kept_out.contains(file);
+        if is_kept_out || (!named && !self.patterns.may_name_below(path.as_bstr())) {
+            return Ok(());
+        }
+        let entries = fs::read_dir(file).and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
+        let mut names: Vec<OsString> = match entries {
+            Ok(names) => names,
+            Err(error) => {
+                // Of what is not named itself nobody knows whether anything in it is.
+                if named {
+                    self.cannot_read(path.as_bstr(), &error);
+                }
+                return Ok(());
+            }
+        };
+        if named {
+            self.add_folder_of(path.as_bstr(), metadata)?;
+        }
+        names.sort();
+        for name in names.into_iter().filter(|name| !name.eq_ignore_ascii_case(".git")) {
+            let mut below = path.clone();
+            below.push_byte(b'/');
+            below.push_str(&*gix::path::try_os_str_into_bstr(name.as_os_str().into())?);
+            self.look(&below, named)?;
+        }
+        Ok(())
+    }
+
+    fn cannot_read(&mut self, path: &BStr, error: &io::Error) {
+        // What is gone by now need not be copied.
+        if error.kind() != io::ErrorKind::NotFound {
+            self.troubles.note(Trouble::Unreadable, path.to_string());
+        }
+    }
+
+    /// Notes that a folder is to be there, with those above it.
+    fn add_folder(&mut self, path: &BStr) -> Result<(), GitError> {
+        if self.list.folders.contains_key(path) {
+            return Ok(());
+        }
+        let folder = self.list.root.join(gix::path::from_bstr(path)?);
+        let metadata = folder.symlink_metadata().map_err(GitError::io("look at", &folder))?;
+        self.add_folder_of(path, &metadata)
+    }
+
+    fn add_folder_of(&mut self, path: &BStr, metadata: &Metadata) -> Result<(), GitError> {
+        if !path.is_empty() {
+            let above = path.rfind_byte(b'/').unwrap_or(0);
+            self.add_folder(path[..above].as_bstr())?;
+        }
+        let modified = metadata.modified().ok();
+        let folder = Folder { mode: mode(metadata), modified, items: Vec::new() };
+        self.list.folders.entry(path.to_owned()).or_insert(folder);
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+fn mode(metadata: &Metadata) -> u32 {
+    use std::os::unix::fs::MetadataExt;
+    metadata.mode() & 0o777
+}
+
+#[cfg(not(unix))]
+fn mode(_: &Metadata) -> u32 {
+    0
+}

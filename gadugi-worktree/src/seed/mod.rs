@@ -1,0 +1,138 @@
+//! What a new worktree gets besides the files of its commit: files of the user's that git ignores, such as settings,
+//! dependencies and build caches.
+//!
+//! Which, `.worktreeinclude` and the settings say ([`patterns`]). They are looked up once for a batch ([`list`]); what of them
+//! fits into each worktree is decided there ([`fit`]), before anything is written ([`copy`]).
+
+mod copy;
+#[cfg(unix)]
+#[path = "file.rs"]
+mod file;
+#[cfg(not(unix))]
+#[path = "file_elsewhere.rs"]
+mod file;
+mod fit;
+mod list;
+mod patterns;
+#[cfg(unix)]
+mod probe;
+mod trouble;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gadugi_core::Seeded;
+
+use crate::error::GitError;
+use crate::repository::Repository;
+use crate::worktrees::WorktreeSettings;
+
+use self::list::List;
+use self::trouble::{Trouble, Troubles};
+
+#[cfg(unix)]
+pub use self::probe::{Sharing, sharing};
+
+/// The file in the root of the main work tree that names files to copy, in the syntax of `.gitignore`.
+pub const INCLUDE_FILE: &str = ".worktreeinclude";
+
+/// What is about to be copied into the worktrees of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seeding {
+    /// What each of them gets, if all of it fits there.
+    pub each: Seeded,
+    /// How many worktrees.
+    pub worktrees: usize,
+}
+
+type Observer = Arc<dyn Fn(Seeding) + Send + Sync>;
+
+/// What worktrees are seeded with, besides what [`INCLUDE_FILE`] names.
+#[derive(Clone, Default)]
+pub struct Seeds {
+    patterns: Vec<String>,
+    observer: Option<Observer>,
+    /// What was told of what is copied nowhere: once is enough.
+    told: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Seeds {
+    /// Seeds of these patterns, in the syntax of `.gitignore`. They follow on those of [`INCLUDE_FILE`].
+    #[must_use]
+    pub fn new(patterns: Vec<String>) -> Self {
+        Self { patterns, ..Self::default() }
+    }
+
+    /// Calls this before anything is copied into the worktrees of a batch, which may take long.
+    #[must_use]
+    pub fn observed_by(self, observer: impl Fn(Seeding) + Send + Sync + 'static) -> Self {
+        Self { observer: Some(Arc::new(observer)), ..self }
+    }
+
+    fn is_new(&self, message: &str) -> bool {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(message.to_owned())
+    }
+}
+
+impl fmt::Debug for Seeds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seeds").field("patterns", &self.patterns).finish_non_exhaustive()
+    }
+}
+
+/// What worktrees would be seeded with now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Survey {
+    /// What each of them would get.
+    pub each: Seeded,
+    /// What is named and would not be copied, and why, in a sentence each.
+    pub warnings: Vec<String>,
+}
+
+impl Repository {
+    /// Looks what worktrees would be seeded with now. Nothing is copied.
+    ///
+    /// # Errors
+    /// [`GitError`] when the work tree cannot be looked at.
+    pub fn seeds(&self, seeds: &Seeds) -> Result<Survey, GitError> {
+        let mut troubles = Troubles::default();
+        let list = List::of(self, &seeds.patterns, &[], &mut troubles)?;
+        let each = list.as_ref().map_or(Seeded::default(), List::sum);
+        Ok(Survey { each, warnings: troubles.into_messages() })
+    }
+}
+
+/// What became of one worktree: what was copied, and what the user should know of it.
+pub(crate) type Sown = Result<(Option<Seeded>, Vec<String>), GitError>;
+
+/// Copies into each of these worktrees what belongs there, several at a time. A file that cannot be read is left out with a
+/// warning; a worktree that cannot be written is none.
+pub(crate) fn sow(settings: &WorktreeSettings, worktrees: &[&Path]) -> Vec<Sown> {
+    let nothing = || worktrees.iter().map(|_| Ok((None, Vec::new()))).collect::<Vec<Sown>>();
+    if worktrees.is_empty() {
+        return Vec::new();
+    }
+    let mut troubles = Troubles::default();
+    let kept_out = [&*settings.folder, &*settings.state];
+    let list = List::of(&settings.repository, &settings.seed.patterns, &kept_out, &mut troubles);
+    let list = list.unwrap_or_else(|error| {
+        troubles.note(Trouble::NotFound, gadugi_core::error_chain(&error));
+        None
+    });
+    let mut sown = match list {
+        Some(list) if !list.is_empty() => {
+            if let Some(observer) = &settings.seed.observer {
+                observer(Seeding { each: list.sum(), worktrees: worktrees.len() });
+            }
+            copy::into_all(settings, &list, worktrees)
+        }
+        _ => nothing(),
+    };
+    let news = troubles.into_messages().into_iter().filter(|message| settings.seed.is_new(message));
+    if let Some((_, warnings)) = sown.iter_mut().find_map(|sown| sown.as_mut().ok()) {
+        warnings.splice(0..0, news);
+    }
+    sown
+}
