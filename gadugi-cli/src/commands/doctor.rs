@@ -84,6 +84,9 @@ fn places(context: &Context, site: &Site, config: &Config) -> Vec<Finding> {
         Ok(folder) => {
             findings.push(finding("worktrees", Health::Good, folder.display().to_string(), ""));
             findings.push(disk(context, site, config));
+            let (text, better) = site.sharing(&folder);
+            let health = if better.is_empty() { Health::Good } else { Health::Limited };
+            findings.push(finding("seeding", health, text, better));
         }
         Err(failure) => {
             let (text, remedy) = failure.texts();

@@ -159,6 +159,7 @@ impl Driving {
             let folder = self.site.attempt_folders(&id);
             let scene = Scene { record, estimates, folder, drives: true };
             let (view, sink) = View::for_people(self.terminal.clone(), scene)?;
+            self.site.herald.speaks_by(&view);
             views.push(view);
             run = run.sink(sink);
         }

@@ -11,6 +11,7 @@ use crate::failure::{Code, Failure};
 use crate::table::columns;
 use crate::terminal::{Tone, harmless};
 use crate::time_text::short;
+use crate::view::seed_text;
 
 /// How many pairs of tasks that touch the same files are named; there may be half a million of them.
 const MOST_PAIRS: usize = 20;
@@ -48,6 +49,11 @@ pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<Code, Fai
         terminal.result(&room::line(&room, crowd))?;
         room::warn(context, &room, crowd, &config);
     }
+    let (each, warnings) = site.seeds(&config)?;
+    if each.files > 0 || !config.seed.is_empty() {
+        terminal.result(&format!("seed: {} into each worktree\n", seed_text(each)))?;
+    }
+    warnings.iter().for_each(|warning| terminal.say(&format!("warning: {warning}")));
     if terminal.verbose {
         let specs = plan.tasks().iter().map(|task| &task.spec);
         let terms = specs.filter_map(|spec| Some((spec.id.as_str(), chosen.of(spec)?.terms(spec))));

@@ -10,17 +10,21 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use gadugi_core::{
-    AttemptRef, CommitId, Control, Event, Moment, Phase, RegistryError, Report, RunId, TaskId, Worktrees, error_chain,
+    AttemptRef, CommitId, Control, Event, Moment, Phase, RegistryError, Report, RunId, Seeded, TaskId, Worktrees,
+    error_chain,
 };
 use gadugi_exec::shim::Containment;
 use gadugi_registry::{FindError, FsRegistry, JournalFollower, StopRequest, render};
-use gadugi_worktree::{BaseError, GitWorktrees, Head, OpenError, Repository, WorktreeSettings, check_worktrees_folder};
+use gadugi_worktree::{
+    BaseError, GitWorktrees, Head, OpenError, Repository, Seeding, Seeds, Sharing, WorktreeSettings,
+    check_worktrees_folder, sharing,
+};
 
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::surroundings::Surroundings;
 use crate::terminal::Terminal;
-use crate::view::AttemptFolder;
+use crate::view::{AttemptFolder, Herald, seed_text};
 
 pub(crate) use self::executors::{choose_executor, collect, executors, recorded_executor};
 pub(crate) use self::room::Room;
@@ -38,6 +42,8 @@ pub(crate) type Follower = JournalFollower;
 pub(crate) struct Site {
     repository: Repository,
     pub(crate) registry: Arc<Journals>,
+    /// Says what adapters do that takes long.
+    pub(crate) herald: Arc<Herald>,
 }
 
 /// The commit that branches start from, and how the user called it.
@@ -51,7 +57,7 @@ impl Site {
     pub(crate) fn open(surroundings: &Surroundings) -> Result<Self, Failure> {
         let repository = Repository::discover(&surroundings.folder).map_err(no_repository)?;
         let registry = Arc::new(FsRegistry::new(state_folder(&repository)));
-        Ok(Self { repository, registry })
+        Ok(Self { repository, registry, herald: Arc::default() })
     }
 
     /// The work tree that the user stands in.
@@ -128,7 +134,7 @@ impl Site {
         }
     }
 
-    /// The worktrees of runs that start from `base`.
+    /// The worktrees of runs that start from `base`. What is copied into them, and takes long, is said by the herald.
     pub(crate) fn worktrees(
         &self,
         surroundings: &Surroundings,
@@ -137,10 +143,45 @@ impl Site {
     ) -> Result<Arc<dyn Worktrees>, Failure> {
         let folder = self.worktrees_folder(surroundings, config)?;
         let branch_prefix = config.branch_prefix.as_str().to_owned();
-        let settings =
-            WorktreeSettings { branch_prefix, ..WorktreeSettings::new(self.repository.clone(), base.clone(), folder) };
+        let herald = Arc::clone(&self.herald);
+        let seed = Seeds::new(config.seed.clone()).observed_by(move |seeding| {
+            if is_large(seeding) {
+                let plural = if seeding.worktrees == 1 { "" } else { "s" };
+                let text = seed_text(seeding.each);
+                herald.say(format!("copying {text} into each of {} new worktree{plural}", seeding.worktrees));
+            }
+        });
+        let defaults = WorktreeSettings::new(self.repository.clone(), base.clone(), folder);
+        let settings = WorktreeSettings { branch_prefix, seed, ..defaults };
         let worktrees = GitWorktrees::new(settings);
         Ok(Arc::new(worktrees.map_err(|error| Failure::usage(format!("`branch_prefix`: {error}")))?))
+    }
+
+    /// What would be copied into each worktree now, and what would not, in a sentence each.
+    pub(crate) fn seeds(&self, config: &Config) -> Result<(Seeded, Vec<String>), Failure> {
+        let survey = self.repository.seeds(&Seeds::new(config.seed.clone()));
+        let survey = survey.map_err(|error| {
+            Failure::environment(format!("cannot tell what is copied into worktrees: {}", error_chain(&error)))
+        })?;
+        Ok((survey.each, survey.warnings))
+    }
+
+    /// Whether what is copied into worktrees in that folder shares the room on the disk with the original, in words, and what
+    /// would be better.
+    pub(crate) fn sharing(&self, folder: &Path) -> (String, &'static str) {
+        let (text, better) = match sharing(&self.repository, folder) {
+            Ok(Sharing::Shared) => ("files that are copied into worktrees take no room until they are changed", ""),
+            Ok(Sharing::Apart) => (
+                "files are copied into worktrees in full, since they lie on another file system",
+                "name a folder on the file system of the repository by `worktrees = \"…\"`",
+            ),
+            Ok(Sharing::Copied) => {
+                ("files are copied into worktrees in full, since the file system does not share them", "")
+            }
+            Ok(_) => ("files that are copied into worktrees take no room where the file system shares them", ""),
+            Err(error) => return (format!("whether the file system shares what is copied is not known: {error}"), ""),
+        };
+        (text.to_owned(), better)
     }
 
     /// Where the files of a run's attempts are.
@@ -195,6 +236,12 @@ impl Site {
     pub(crate) fn ask_next_to_stop(&self, run: &RunId, tasks: Vec<TaskId>, now: bool) -> Result<(), RegistryError> {
         self.registry.post_request_for_next(run, &StopRequest { tasks, now })
     }
+}
+
+/// Whether copying takes so long that one may wonder what goes on.
+fn is_large(seeding: Seeding) -> bool {
+    let worktrees = seeding.worktrees as u64;
+    seeding.each.files.saturating_mul(worktrees) >= 10_000 || seeding.each.bytes.saturating_mul(worktrees) >= 256 << 20
 }
 
 fn state_folder(repository: &Repository) -> PathBuf {

@@ -15,6 +15,7 @@ mod repositories;
 mod resuming;
 #[cfg(target_os = "linux")]
 mod room;
+mod setting_up;
 mod stand;
 mod stopping;
 #[cfg(target_os = "linux")]

@@ -222,7 +222,9 @@ impl Drop for Stand {
             let owner = json(&run.join("owner.json"));
             kill(&owner["pid"], &owner["start_ticks"]);
             let attempts = entries(&run.join("tasks")).into_iter().flat_map(|task| entries(&task));
-            for record in attempts.flat_map(|attempt| ["proc.json", "check-proc.json"].map(|name| attempt.join(name))) {
+            for record in attempts
+                .flat_map(|attempt| ["proc.json", "check-proc.json", "setup-proc.json"].map(|name| attempt.join(name)))
+            {
                 let record = json(&record);
                 for process in [&record["shim"], &record["leader"]] {
                     kill(&process["pid"], &process["start"]);

@@ -10,5 +10,6 @@ mod leftovers;
 mod main_job;
 mod outcomes;
 mod secrets;
+mod setting_up;
 mod slow_daemon;
 mod stopping;
