@@ -32,7 +32,7 @@ async fn requests_with_different_starts_get_the_files_of_their_own() {
         WorktreeRequest { from, ..request(&format!("task-{number}")) }
     });
     let made = make(&ground, requests.collect()).await;
-    for (number, Made { lease, warnings }) in made.iter().enumerate() {
+    for (number, Made { lease, warnings, .. }) in made.iter().enumerate() {
         assert_eq!(fs::read_to_string(lease.path.join("a.txt")).expect("a file"), format!("{}\n", number % 3));
         assert_eq!(ground.git(lease, &["status", "--porcelain"]), "");
         assert!(warnings.is_empty());
@@ -161,7 +161,7 @@ mod heavy {
         repo.git(&["add", "."]);
         repo.git(&["commit", "-q", "-m", "Begin"]);
         let ground = Ground::on(repo);
-        for Made { lease, warnings } in make(&ground, ["a", "b", "c", "d"].map(request).into()).await {
+        for Made { lease, warnings, .. } in make(&ground, ["a", "b", "c", "d"].map(request).into()).await {
             assert!(warnings.is_empty());
             assert_eq!(ground.git(&lease, &["status", "--porcelain"]), "");
             for path in ground.git(&lease, &["ls-files"]).lines() {
