@@ -66,8 +66,8 @@ pub use error::GitError;
 pub use open::{ConfigSources, Identity};
 pub use place::{PlaceError, check_worktrees_folder};
 pub use repository::{BaseError, Head, ObjectFormat, OpenError, Repository, Uncommitted};
-pub use space::{Footprint, FreeSpace};
 pub use seed::{INCLUDE_FILE, Seeding, Seeds, Survey};
 #[cfg(unix)]
 pub use seed::{Sharing, sharing};
+pub use space::{Footprint, FreeSpace};
 pub use worktrees::{GitWorktrees, WorktreeSettings};

@@ -1,9 +1,9 @@
 //! The room that worktrees take on their disk, and what there is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gadugi_core::{CommitId, error_chain};
-use gadugi_worktree::{Footprint, FreeSpace};
+use gadugi_worktree::{Footprint, FreeSpace, Sharing, sharing};
 
 use super::Site;
 use crate::config::Config;
@@ -34,9 +34,19 @@ impl Site {
             return Ok(Err(format!("the free space of {} is not known", folder.display())));
         };
         Ok(match self.repository.footprint(base, &folder) {
-            Ok(each) => Ok(Room { folder, each, free }),
+            Ok(each) => Ok(Room { each: each + self.footprint_of_seeds(config, &folder)?, folder, free }),
             Err(error) => Err(format!("what a worktree takes is not known: {}", error_chain(&error))),
         })
+    }
+}
+
+impl Site {
+    /// What is copied into each worktree in this folder. What shares its contents with the original takes no room yet.
+    fn footprint_of_seeds(&self, config: &Config, folder: &Path) -> Result<Footprint, Failure> {
+        let (seeds, _) = self.seeds(config)?;
+        let is_shared = || matches!(sharing(&self.repository, folder), Ok(Sharing::Shared));
+        let bytes = if seeds.bytes == 0 || is_shared() { 0 } else { seeds.bytes };
+        Ok(Footprint { bytes, inodes: seeds.files })
     }
 }
 

@@ -72,6 +72,17 @@ fn worktrees_that_do_not_fit_are_refused_before_anything_is_made() {
 }
 
 #[test]
+fn what_is_copied_into_worktrees_counts_too() {
+    let Some(tight) = Tight::new("size=1300k") else { return };
+    tight.stand.repo.write(".gitignore", "cache/\n");
+    tight.stand.repo.write(".worktreeinclude", "cache/\n");
+    tight.stand.repo.write("cache/large", "x".repeat(1_000_000));
+    let answer = tight.gadugi(&["run", "--jobs", "1"]).expect(3);
+    answer.says(&["error: there is too little room in", "1 worktree takes 1.4 MiB, and 1.3 MiB are free"]);
+    tight.assert_nothing_was_made();
+}
+
+#[test]
 fn force_begins_all_the_same_and_what_does_not_fit_fails_by_itself() {
     let Some(tight) = Tight::new("size=1300k") else { return };
     let answer = tight.gadugi(&["run", "--force"]).expect(1);
