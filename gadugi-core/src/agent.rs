@@ -7,6 +7,126 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+/// How a task's agent is called.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AgentCall {
+    /// The name of its profile.
+    pub name: String,
+    /// Its command. Where no argument holds the prompt, it is given on the standard input. Never empty.
+    pub command: Vec<Argument>,
+    /// The command by which it goes on with a conversation; `None` where it cannot.
+    pub resume: Option<Vec<Argument>>,
+    /// What it is to do, in the words of the task's author.
+    pub prompt: String,
+    /// What follows on that; see [`compose_prompt`](crate::compose_prompt).
+    pub frame: String,
+    /// The name of the [`OutputFormat`] by which its output is read.
+    pub output: String,
+    /// How long its process may go on after it has said that it is done.
+    pub linger: Duration,
+    /// How long its tasks wait after a refusal that names no time; each further one in a row waits twice as long.
+    pub backoff: Duration,
+    /// What the task may use up, all attempts together.
+    pub budget: Budget,
+}
+
+impl AgentCall {
+    /// An agent that is given its prompt and nothing else, and whose output is plain text.
+    #[must_use]
+    pub fn new(name: impl Into<String>, command: Vec<Argument>, prompt: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            command,
+            resume: None,
+            prompt: prompt.into(),
+            frame: String::new(),
+            output: "text".to_owned(),
+            linger: Duration::from_secs(60),
+            backoff: Duration::from_secs(30),
+            budget: Budget::default(),
+        }
+    }
+}
+
+/// An argument of an agent's command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Argument(pub Vec<Piece>);
+
+/// A part of an argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Piece {
+    /// It stands there as it is.
+    Text(String),
+    /// The prompt comes here.
+    Prompt,
+    /// What names the conversation comes here.
+    Session,
+}
+
+impl Argument {
+    /// An argument that stands there as it is.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self(vec![Piece::Text(text.into())])
+    }
+
+    /// The argument with these in their places.
+    #[must_use]
+    pub fn fill(&self, prompt: &str, session: &str) -> String {
+        let piece = |piece: &Piece| match piece {
+            Piece::Text(text) => text.clone(),
+            Piece::Prompt => prompt.to_owned(),
+            Piece::Session => session.to_owned(),
+        };
+        self.0.iter().map(piece).collect()
+    }
+
+    /// Whether the prompt is a part of it.
+    #[must_use]
+    pub fn has_prompt(&self) -> bool {
+        self.0.contains(&Piece::Prompt)
+    }
+}
+
+/// What may be used up. What is `None` is not limited.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Budget {
+    /// In US dollars, by what agents tell. Those that tell no cost are not held to it.
+    pub cost_usd: Option<f64>,
+    /// In tokens, sent and answered.
+    pub tokens: Option<u64>,
+}
+
+impl Budget {
+    /// Says what has been reached of it, if anything has.
+    #[must_use]
+    pub fn reached(self, used: Used) -> Option<String> {
+        if let Some(most) = self.cost_usd.filter(|most| used.cost_usd >= *most) {
+            return Some(format!("{:.2} of {most:.2} US dollars are used", used.cost_usd));
+        }
+        let most = self.tokens.filter(|most| used.tokens >= *most)?;
+        Some(format!("{} of {most} tokens are used", used.tokens))
+    }
+}
+
+/// What has been used up, as far as agents have told.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Used {
+    /// In US dollars.
+    pub cost_usd: f64,
+    /// Tokens, sent and answered.
+    pub tokens: u64,
+}
+
+impl Used {
+    /// This and something else.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self { cost_usd: self.cost_usd + other.cost_usd, tokens: self.tokens.saturating_add(other.tokens) }
+    }
+}
+
 /// What an agent has told of its work so far. Everything stands as the agent said it; what it did not say is `None`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AgentReport {
@@ -28,6 +148,14 @@ pub struct AgentReport {
     pub limit: Option<RateLimit>,
     /// How it ended, once it has said so. Its process may go on for a while.
     pub end: Option<Result<(), AgentError>>,
+}
+
+impl AgentReport {
+    /// What it has used up so far.
+    #[must_use]
+    pub fn used(&self) -> Used {
+        Used { cost_usd: self.cost_usd.unwrap_or_default(), tokens: self.tokens.map_or(0, Tokens::total) }
+    }
 }
 
 /// Tokens, as the agent counts them.
@@ -136,7 +264,7 @@ pub trait OutputFormat: Send + Sync {
 ///
 /// It never fails: what it does not understand it passes over, since agents print new things with every version, and a
 /// line may be cut short. The log keeps all of it in any case.
-pub trait OutputReader: Send {
+pub trait OutputReader: Send + Sync {
     /// Takes the next line, without its line break. It may hold any bytes.
     fn read(&mut self, line: &[u8]);
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::agent::AgentReport;
 use crate::executor::{ExecEnd, ExecIdentity};
 use crate::id::{AttemptRef, TaskId};
 use crate::state::{Clock, Outcome};
@@ -85,6 +86,10 @@ pub enum StopReason {
     TimedOut(Clock),
     /// The user, or the embedding program, asked for it.
     Cancelled,
+    /// Its task, or the run, has used up what it may.
+    Budget,
+    /// Its agent had said that it was done, and its process went on.
+    Lingered,
 }
 
 /// What a warning is about.
@@ -117,6 +122,10 @@ pub enum WarningKind {
     Damage,
     /// A worktree was not made in the usual way, or lacks something that it should have.
     Worktree,
+    /// An agent's requests are refused, so that its tasks wait.
+    RateLimit,
+    /// The run has used up what it may.
+    Budget,
 }
 
 impl fmt::Display for WarningKind {
@@ -134,6 +143,8 @@ impl fmt::Display for WarningKind {
             Self::Interruption => "interruption",
             Self::Damage => "damage",
             Self::Worktree => "worktree",
+            Self::RateLimit => "rate limit",
+            Self::Budget => "budget",
         })
     }
 }
@@ -203,6 +214,13 @@ pub enum EventKind {
         /// How.
         end: ExecEnd,
     },
+    /// What an attempt's agent has told of its work, once its command has ended.
+    AgentReported {
+        /// Whose.
+        attempt: AttemptRef,
+        /// What.
+        report: AgentReport,
+    },
     /// What an attempt made was collected.
     WorkCollected {
         /// Whose.
@@ -271,6 +289,7 @@ impl EventKind {
             | Self::CommandStarted { attempt, .. }
             | Self::StopSent { attempt, .. }
             | Self::CommandEnded { attempt, .. }
+            | Self::AgentReported { attempt, .. }
             | Self::WorkCollected { attempt, .. }
             | Self::AttemptEnded { attempt, .. }
             | Self::WorktreeReleased { attempt }

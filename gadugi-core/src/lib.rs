@@ -19,7 +19,9 @@ mod error_chain;
 mod event;
 mod executor;
 mod id;
+mod lines;
 mod plan;
+mod prompt;
 mod record;
 mod registry;
 mod report;
@@ -30,7 +32,8 @@ mod touches;
 mod worktrees;
 
 pub use agent::{
-    AgentError, AgentErrorClass, AgentReport, OutputFormat, OutputFormats, OutputReader, RateLimit, Tokens,
+    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Budget, OutputFormat, OutputFormats, OutputReader,
+    Piece, RateLimit, Tokens, Used,
 };
 #[cfg(any(debug_assertions, feature = "crash-points"))]
 pub use crash_point::arm_crash_point;
@@ -42,7 +45,9 @@ pub use executor::{
     ExitStatus, Mount, OutputSummary, Reattached, RunningTask, Unusable,
 };
 pub use id::{AttemptNo, AttemptRef, BranchName, CommitId, IdError, RunId, TaskId};
+pub use lines::Lines;
 pub use plan::{Plan, PlanError, PlanIssue, PlannedTask, RawPlan, RawTask};
+pub use prompt::{DEFAULT_FRAME, Earlier, NeedDone, PromptParts, compose_prompt};
 pub use record::{AttemptRecord, CommandRecord, Interruption, Place, RunRecord, TaskRecord, Warning};
 pub use registry::{EventSink, Registry, RegistryError, RunHeader, RunHistory, RunListing, RunLog, Ticket};
 pub use report::{Performance, Report, Totals};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::agent::{AgentReport, Used};
 use crate::event::{Event, EventKind, Moment, Phase, StopReason, WarningKind};
 use crate::executor::{ExecEnd, ExecIdentity};
 use crate::id::{AttemptNo, TaskId};
@@ -61,6 +62,8 @@ pub struct AttemptRecord {
     pub commands: Vec<CommandRecord>,
     /// Why it was asked to stop, if it was.
     pub stopped: Option<StopReason>,
+    /// What its agent has told of its work.
+    pub agent: Option<AgentReport>,
     /// What it made.
     pub work: Option<Work>,
     /// How it ended, and when by the wall clock.
@@ -303,6 +306,7 @@ impl TaskRecord {
                 place: Place::InUse,
                 commands: Vec::new(),
                 stopped: None,
+                agent: None,
                 work: None,
                 ended: None,
             });
@@ -331,12 +335,20 @@ impl TaskRecord {
                     command.end = Some(*end);
                 }
             }
+            EventKind::AgentReported { report, .. } => attempt.agent = Some(report.clone()),
             EventKind::WorkCollected { work, .. } => attempt.work = Some(work.clone()),
             EventKind::AttemptEnded { outcome, .. } => attempt.ended = Some((outcome.clone(), at)),
             EventKind::WorktreeReleased { .. } => attempt.place = Place::Released,
             EventKind::WorktreeKept { reasons, .. } => attempt.place = Place::Kept(reasons.clone()),
             _ => {}
         }
+    }
+
+    /// What its agents have used up, all attempts together, as far as they have told.
+    #[must_use]
+    pub fn used(&self) -> Used {
+        let reports = self.attempts.iter().filter_map(|attempt| attempt.agent.as_ref());
+        reports.map(AgentReport::used).fold(Used::default(), Used::plus)
     }
 
     /// The last attempt.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::agent::AgentError;
 use crate::event::EventKind;
 use crate::executor::{ExecIdentity, ExitStatus};
 use crate::id::{AttemptNo, TaskId};
@@ -35,6 +36,13 @@ pub enum Failure {
     OutOfMemory,
     /// Its command ended well, and then its check said no.
     Check(ExitStatus),
+    /// Its agent says that it has failed.
+    Agent(AgentError),
+    /// Its task, or the run, has used up what it may.
+    Budget {
+        /// What has been reached.
+        message: String,
+    },
     /// There is no worktree for it.
     Worktree {
         /// Why, with all causes.
@@ -109,6 +117,12 @@ impl Outcome {
         }
     }
 
+    /// Whether its agent was refused by its vendor for a reason that passes. Such an attempt spends no retry.
+    #[must_use]
+    pub fn refused(&self) -> bool {
+        matches!(self, Self::Failed(Failure::Agent(error)) if error.class.passes())
+    }
+
     /// One word for tables: `succeeded`, `failed`, `timed out`, `conflict`, `cancelled`, `skipped` or
     /// `lost`.
     #[must_use]
@@ -134,6 +148,8 @@ impl fmt::Display for Outcome {
             Self::Failed(Failure::Signal(signal)) => write!(f, "failed (signal {signal})"),
             Self::Failed(Failure::OutOfMemory) => f.write_str("failed (out of memory)"),
             Self::Failed(Failure::Check(status)) => write!(f, "failed (check: {status})"),
+            Self::Failed(Failure::Agent(error)) => write!(f, "failed ({}: {})", error.class, error.message),
+            Self::Failed(Failure::Budget { message }) => write!(f, "failed (budget: {message})"),
             Self::Failed(
                 Failure::Worktree { message } | Failure::Start { message } | Failure::Snapshot { message },
             ) => write!(f, "failed ({message})"),
@@ -258,7 +274,7 @@ impl TaskState {
             }
             (
                 Self::Preparing { attempt } | Self::Running { attempt, .. } | Self::Collecting { attempt },
-                EventKind::WorkCollected { .. },
+                EventKind::AgentReported { .. } | EventKind::WorkCollected { .. },
             ) if number == Some(*attempt) => Ok(self.clone()),
             (
                 Self::Preparing { attempt: now }

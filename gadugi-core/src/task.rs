@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::agent::AgentCall;
 use crate::event::Phase;
 use crate::id::TaskId;
 use crate::touches::TouchPattern;
@@ -42,14 +43,15 @@ pub enum Program {
 }
 
 /// A task's command and what it reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Action {
     /// What is executed.
     pub program: Program,
     /// What the command finds on its standard input; `None` is the end of file at once.
     pub stdin: Option<String>,
-    /// The name of the agent's profile that this comes from, if any.
-    pub agent: Option<String>,
+    /// The agent that is called, if one is. Then [`program`](Self::program) is its command as people see it, and what it
+    /// reads is composed when it is called.
+    pub agent: Option<AgentCall>,
 }
 
 /// What is run in a new worktree before the task's command, in the same place and environment.

@@ -28,6 +28,9 @@ pub struct WorktreeRequest {
     pub needs: Vec<NeededTip>,
     /// Start from this commit and merge nothing: where an earlier attempt at the task ended.
     pub from: Option<CommitId>,
+    /// Go on in this place, which was made for an earlier attempt at the task, and which that does not need any more. Where it
+    /// is not there any more, another one is made.
+    pub take_over: Option<Lease>,
 }
 
 /// A place that one attempt works in. It is plain data, so that another process can release it later.

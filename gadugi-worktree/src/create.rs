@@ -22,6 +22,7 @@ use crate::command;
 use crate::entry::{Entry, remove_if_empty};
 use crate::error::GitError;
 use crate::half_made;
+use crate::hand_over::hand_over;
 use crate::ids::to_commit;
 use crate::lock::RepositoryLock;
 use crate::making::{self, Making};
@@ -39,7 +40,17 @@ pub(crate) fn create(
     lock: &RepositoryLock,
     requests: &[WorktreeRequest],
 ) -> Vec<Result<Made, WorktreeError>> {
-    let made = Batch::open(settings, lock).and_then(|batch| batch.create(requests));
+    let handed_over = requests.iter().map(|request| hand_over(settings, request)).collect::<Result<Vec<_>, _>>();
+    let made = handed_over.and_then(|handed_over| {
+        let new: Vec<_> = requests.iter().zip(&handed_over).filter(|(_, there)| there.is_none()).collect();
+        let new: Vec<WorktreeRequest> = new.into_iter().map(|(request, _)| request.clone()).collect();
+        let mut made = if new.is_empty() { Vec::new() } else { Batch::open(settings, lock)?.create(&new)? }.into_iter();
+        let lease = |there: Option<Lease>| match there {
+            Some(lease) => Some(Ok(lease.into())),
+            None => made.next(),
+        };
+        Ok(handed_over.into_iter().filter_map(lease).collect())
+    });
     made.unwrap_or_else(|error| refuse(settings, requests, error))
 }
 

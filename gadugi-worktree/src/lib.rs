@@ -31,6 +31,7 @@ mod create;
 mod entry;
 mod error;
 mod half_made;
+mod hand_over;
 mod hidden;
 mod history;
 mod ids;

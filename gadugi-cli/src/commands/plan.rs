@@ -65,7 +65,7 @@ pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<Code, Fai
 /// What a task runs, in a word or two.
 fn runs(action: &Action) -> String {
     match (&action.agent, &action.program) {
-        (Some(agent), _) => format!("agent {agent}"),
+        (Some(agent), _) => format!("agent {}", agent.name),
         (None, Program::Argv(argv)) => harmless(argv.first().map_or("", String::as_str)),
         _ => "script".to_owned(),
     }

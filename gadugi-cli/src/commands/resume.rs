@@ -89,7 +89,11 @@ pub(super) async fn take_over(
     tokio::spawn(collect(Arc::clone(site), executors, context.terminal.clone()));
     let reason = chosen.reason().to_owned();
     let run = Run::resume(history, compose::moment(), chosen.into_executors(), worktrees, log).map_err(broken)?;
-    Ok(Taken::Ours { driving, run: Box::new(run.reason(reason)), record: Box::new(record) })
+    Ok(Taken::Ours {
+        driving,
+        run: Box::new(run.reason(reason).output_formats(compose::output_formats())),
+        record: Box::new(record),
+    })
 }
 
 /// Says of a run that is over how it ended and where its report is.

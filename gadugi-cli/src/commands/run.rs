@@ -51,7 +51,9 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Code, Failu
     let warnings = chosen.warnings().to_vec();
     let reason = chosen.reason().to_owned();
     let record = RunRecord::new(header.clone());
-    let run = Run::new(header, chosen.into_executors(), worktrees, log).reason(reason);
+    let run = Run::new(header, chosen.into_executors(), worktrees, log)
+        .reason(reason)
+        .output_formats(compose::output_formats());
     let run = warnings.into_iter().fold(run, |run, (kind, message)| run.warning(kind, message));
     let code = driving.report(run, record, estimates).await;
     prune.abort();

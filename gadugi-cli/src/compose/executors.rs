@@ -194,7 +194,7 @@ async fn choose_by(
 /// for those tasks that come into containers.
 fn not_held(task: &TaskSpec, executor: &dyn Executor, config: &Config) -> Option<String> {
     let (resources, can) = (&task.resources, executor.capabilities());
-    let profile = task.action.agent.as_ref().and_then(|agent| config.agents.get(agent));
+    let profile = task.action.agent.as_ref().and_then(|agent| config.agents.get(&agent.name));
     let configured = profile.and_then(|profile| profile.image.as_ref()).or(config.image.as_ref());
     let asked = [
         ("image", resources.image.is_some() && resources.image.as_ref() != configured && !can.images),

@@ -26,6 +26,8 @@ use crate::surroundings::Surroundings;
 use crate::terminal::Terminal;
 use crate::view::{AttemptFolder, Herald, seed_text};
 
+pub(crate) use gadugi_exec::agent_output::formats as output_formats;
+
 pub(crate) use self::executors::{choose_executor, collect, executors, recorded_executor};
 pub(crate) use self::room::Room;
 

@@ -1,6 +1,6 @@
 //! Agents: how the text of a task becomes a command.
 
-use gadugi_core::SourceLocation;
+use gadugi_core::{Argument, Piece as Filled, SourceLocation};
 
 use crate::config::document::Entry;
 use crate::config::fields::Fields;
@@ -41,26 +41,23 @@ pub(crate) struct Placeholders<'a> {
     pub(crate) title: &'a str,
     /// For `{prompt_file}`.
     pub(crate) prompt_file: &'a str,
-    /// For `{prompt}`.
-    pub(crate) prompt: &'a str,
 }
 
 const PLACEHOLDERS: [&str; 4] = ["prompt_file", "prompt", "title", "task"];
 
 impl AgentProfile {
     /// The command with its placeholders replaced. What is put in their place is not looked at again.
-    pub(crate) fn fill(&self, values: Placeholders<'_>) -> Vec<String> {
+    pub(crate) fn fill(&self, values: Placeholders<'_>) -> Vec<Argument> {
         let fill = |argument: &String| {
-            pieces(argument)
-                .map(|piece| match piece {
-                    Piece::Text(text) => text,
-                    Piece::Braces("{prompt_file}") => values.prompt_file,
-                    Piece::Braces("{prompt}") => values.prompt,
-                    Piece::Braces("{title}") => values.title,
-                    Piece::Braces("{task}") => values.task,
-                    Piece::Braces(other) => other,
-                })
-                .collect()
+            let filled = pieces(argument).map(|piece| match piece {
+                Piece::Text(text) => Filled::Text(text.to_owned()),
+                Piece::Braces("{prompt_file}") => Filled::Text(values.prompt_file.to_owned()),
+                Piece::Braces("{prompt}") => Filled::Prompt,
+                Piece::Braces("{title}") => Filled::Text(values.title.to_owned()),
+                Piece::Braces("{task}") => Filled::Text(values.task.to_owned()),
+                Piece::Braces(other) => Filled::Text(other.to_owned()),
+            });
+            Argument(filled.collect())
         };
         self.command.iter().map(fill).collect()
     }
@@ -186,8 +183,9 @@ mod tests {
         let command = ["a", "-t={title}/{task}", "{prompt_file}", "{}", "{\"x\":{task}}", "{other}", "{", "{{task}"];
         let command = command.map(str::to_owned).to_vec();
         let profile = AgentProfile { command, prompt: PromptMode::Stdin, image: None, env: Vec::new() };
-        let values = Placeholders { task: "fix", title: "{prompt} é", prompt_file: "/p", prompt: "no" };
-        assert_eq!(profile.fill(values), ["a", "-t={prompt} é/fix", "/p", "{}", "{\"x\":fix}", "{other}", "{", "{fix"]);
+        let values = Placeholders { task: "fix", title: "{prompt} é", prompt_file: "/p" };
+        let filled: Vec<String> = profile.fill(values).iter().map(|argument| argument.fill("no", "no")).collect();
+        assert_eq!(filled, ["a", "-t={prompt} é/fix", "/p", "{}", "{\"x\":fix}", "{other}", "{", "{fix"]);
         assert!(profile.mentions("title") && profile.mentions("prompt_file"));
         assert!(!profile.mentions("prompt"));
     }

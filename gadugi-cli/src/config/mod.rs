@@ -183,7 +183,13 @@ impl Config {
     /// The settings that the scheduler takes.
     #[must_use]
     pub fn run_settings(&self) -> RunSettings {
-        RunSettings { jobs: self.jobs, fail_fast: self.fail_fast, keep: self.keep, allow_overlap: self.allow_overlap }
+        RunSettings {
+            jobs: self.jobs,
+            fail_fast: self.fail_fast,
+            keep: self.keep,
+            allow_overlap: self.allow_overlap,
+            ..RunSettings::default()
+        }
     }
 }
 

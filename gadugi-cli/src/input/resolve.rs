@@ -5,7 +5,9 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use gadugi_core::{Action, Limits, Program, RawTask, Resources, Setup, SourceLocation, TaskId, TaskSpec};
+use gadugi_core::{
+    Action, AgentCall, Argument, Limits, Piece, Program, RawTask, Resources, Setup, SourceLocation, TaskId, TaskSpec,
+};
 
 use crate::config::{AgentProfile, Config, Environment, Placeholders, PromptMode, TimeLimit, closest};
 use crate::input::draft::{Draft, Names, Prompt, Work};
@@ -190,16 +192,13 @@ impl Resolver<'_> {
             issues.push(InputIssue::LongPrompt { at: draft.at.clone(), agent, bytes });
             return None;
         }
-        let values = Placeholders { task: id.as_str(), title, prompt_file: PROMPT_FILE, prompt };
-        let mut command = profile.fill(values);
+        let mut command = profile.fill(Placeholders { task: id.as_str(), title, prompt_file: PROMPT_FILE });
         if as_argument && !profile.mentions("prompt") {
-            command.push(prompt.clone());
+            command.push(Argument(vec![Piece::Prompt]));
         }
-        let action = Action {
-            program: Program::Argv(command),
-            stdin: (!as_argument).then(|| format!("{prompt}\n")),
-            agent: Some(agent.clone()),
-        };
+        let argv = command.iter().map(|argument| argument.fill("{prompt}", "{session}")).collect();
+        let call = AgentCall::new(agent.clone(), command, prompt.clone());
+        let action = Action { program: Program::Argv(argv), stdin: None, agent: Some(call) };
         Some((action, Some(profile)))
     }
 

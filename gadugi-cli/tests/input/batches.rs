@@ -47,14 +47,15 @@ prompt_file = "prompts/login.md"
         .map(|task| {
             let needs: Vec<_> = task.needs.iter().map(|(need, at)| format!("{need} ({at})")).collect();
             let spec = &task.spec;
-            format!("{} | {} | {} | {:?} | {needs:?}", spec.id, spec.title, spec.source, spec.action.stdin)
+            let prompt = spec.action.agent.as_ref().map(|agent| &agent.prompt);
+            format!("{} | {} | {} | {prompt:?} | {needs:?}", spec.id, spec.title, spec.source)
         })
         .collect();
     assert_snapshot!(shown.join("\n"), @r##"
     models | models | batch.toml:3 | None | []
-    fix-the-login | Fix the Login | batch.toml:11 | Some("# The login\n\nFix it.\n") | ["models (batch.toml:16)"]
-    batch-3 | Do it. | batch.toml:19 | Some("Do it.\n") | []
-    login | The login | batch.toml:23 | Some("# The login\n\nFix it.\n") | []
+    fix-the-login | Fix the Login | batch.toml:11 | Some("# The login\n\nFix it.") | ["models (batch.toml:16)"]
+    batch-3 | Do it. | batch.toml:19 | Some("Do it.") | []
+    login | The login | batch.toml:23 | Some("# The login\n\nFix it.") | []
     "##);
     assert_eq!(tasks[0].spec.action.program, Program::Script("make\n".into()));
     assert_eq!(

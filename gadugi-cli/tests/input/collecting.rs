@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use crate::fixture::Folder;
+use crate::fixture::{Folder, called};
 
 fn folder_of(files: &[&str]) -> Folder {
     let folder = Folder::new();
@@ -120,7 +120,7 @@ fn texts_are_tasks_for_the_default_agent() {
     let tasks = folder.try_read(&[], &texts).unwrap().tasks;
     let shown: Vec<_> = tasks
         .iter()
-        .map(|task| format!("{} | {} | {:?}", task.spec.id, task.spec.title, task.spec.action.stdin))
+        .map(|task| format!("{} | {} | {:?}", task.spec.id, task.spec.title, called(&task.spec.action).1))
         .collect();
     assert_snapshot!(shown.join("\n"), @r#"
     fix-the-login-and-then-when | Fix the login and then, when that works, the logout | Some("Fix the login and then, when that works, the logout\n")

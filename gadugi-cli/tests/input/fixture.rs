@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use gadugi_cli::config::{Config, ConfigError, ConfigFile, ConfigLayer, ConfigSources, Environment};
 use gadugi_cli::input::{InputError, TaskInput, read_tasks};
-use gadugi_core::{RawPlan, RawTask};
+use gadugi_core::{Action, Argument, PromptParts, RawPlan, RawTask, compose_prompt};
 use tempfile::TempDir;
 
 /// A folder that goes when this is dropped, the settings and the environment that its files are read with.
@@ -110,4 +110,14 @@ fn render(issues: impl Iterator<Item = (String, String)>) -> String {
         format!("error: {error}\n hint: {hint}\n")
     };
     issues.map(issue).collect()
+}
+
+/// The command of an agent and what it reads, when there is nothing to tell it but the words of the task.
+pub(crate) fn called(action: &Action) -> (Vec<String>, Option<String>) {
+    let agent = action.agent.as_ref().expect("an agent");
+    let parts = PromptParts { prompt: &agent.prompt, frame: "", branch: None, needs: &[], check: None, earlier: None };
+    let prompt = compose_prompt(parts);
+    let as_argument = agent.command.iter().any(Argument::has_prompt);
+    let command = agent.command.iter().map(|argument| argument.fill(prompt.trim_end(), "")).collect();
+    (command, (!as_argument).then_some(prompt))
 }

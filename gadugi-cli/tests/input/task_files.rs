@@ -3,7 +3,7 @@ use std::time::Duration;
 use gadugi_core::{Plan, Program, RetryFrom, Setup};
 use insta::{assert_debug_snapshot, assert_snapshot};
 
-use crate::fixture::Folder;
+use crate::fixture::{Folder, called};
 
 const AGENTS: &str = r#"
 agent = "claude"
@@ -203,10 +203,10 @@ fn a_plain_prompt_file_runs_as_it_is() {
     let task = folder.task("Fix the Login!.md").spec;
     assert_eq!(task.id.as_str(), "fix-the-login");
     assert_eq!(task.title, "Fix the *login*");
-    let Program::Argv(command) = &task.action.program else { panic!("a command") };
-    assert_eq!(command, &["claude", "-p", "--name=fix-the-login: Fix the *login*"]);
-    assert_eq!(task.action.stdin.as_deref(), Some("Some words.\n\n## Fix the *login* ##\n\n    code\n"));
-    assert_eq!(task.action.agent.as_deref(), Some("claude"));
+    let (command, stdin) = called(&task.action);
+    assert_eq!(command, ["claude", "-p", "--name=fix-the-login: Fix the *login*"]);
+    assert_eq!(stdin.as_deref(), Some("Some words.\n\n## Fix the *login* ##\n\n    code\n"));
+    assert_eq!(task.action.agent.map(|agent| agent.name).as_deref(), Some("claude"));
     assert_eq!(task.secrets, ["CLAUDE_KEY"]);
     assert_eq!(task.source.to_string(), "Fix the Login!.md");
 }
@@ -216,9 +216,7 @@ fn an_agent_gets_its_prompt_as_its_profile_says() {
     let folder = Folder::configured(AGENTS);
     let action = |agent: &str| {
         folder.write("task.md", format!("---\nagent: {agent}\n---\nIt's {{title}}.\n"));
-        let action = folder.task("task.md").spec.action;
-        let Program::Argv(command) = action.program else { panic!("a command") };
-        (command, action.stdin)
+        called(&folder.task("task.md").spec.action)
     };
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     assert_eq!(
@@ -239,12 +237,11 @@ fn an_agent_can_read_its_prompt_from_the_path_of_its_file() {
     let folder = Folder::configured("agent = 'x'\n[agents.x]\ncommand = ['cat', '{prompt_file}']\nprompt = 'file'\n");
     let text = "é\n".repeat(100_000);
     folder.write("task.md", &text);
-    let action = folder.task("task.md").spec.action;
-    let Program::Argv(command) = action.program else { panic!("a command") };
+    let (command, stdin) = called(&folder.task("task.md").spec.action);
     let mut child =
         Command::new(&command[0]).args(&command[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
-    let writer = std::thread::spawn(move || input.write_all(action.stdin.unwrap().as_bytes()).unwrap());
+    let writer = std::thread::spawn(move || input.write_all(stdin.unwrap().as_bytes()).unwrap());
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
     assert!(output.status.success());

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
+use crate::agent::{AgentReport, RateLimit, Used};
 use crate::crash_point::crash_point;
 use crate::error_chain::error_chain;
 use crate::event::{EventKind, Phase, StopReason, WarningKind};
@@ -18,15 +19,13 @@ use crate::id::{AttemptRef, RunId};
 use crate::record::CommandRecord;
 use crate::registry::{RegistryError, Ticket};
 use crate::scheduler::settings::KeepPolicy;
-use crate::scheduler::waiting::{asked_to_stop, at, give_up, printed, stopped_after};
+use crate::scheduler::talking::Talk;
+use crate::scheduler::waiting::{asked_to_stop, at, give_up, stopped_after};
 use crate::state::{Clock, Failure, Outcome};
 use crate::task::{Program, RetryFrom, TaskSpec};
 use crate::worktrees::{
     BranchFate, Lease, Made, ReleaseRequest, SnapshotRequest, Work, WorktreeError, WorktreeFate, Worktrees,
 };
-
-/// How long a stop is held up by a record that does not come to disk.
-const LONGEST_WAIT_FOR_RECORD: Duration = Duration::from_secs(1);
 
 /// What an attempt tells the dispatcher.
 pub(super) enum Message {
@@ -38,6 +37,8 @@ pub(super) enum Message {
     Starting(AttemptRef),
     /// The command of an attempt is suspended, or cannot be.
     Suspended(AttemptRef),
+    /// What the agent of an attempt has told so far.
+    Agent(AttemptRef, Used, Option<RateLimit>),
 }
 
 /// How much an attempt is asked to stop.
@@ -65,6 +66,8 @@ pub(super) struct Begun {
     pub(super) commands: Vec<CommandRecord>,
     /// Why it had asked the running command to stop.
     pub(super) stopped: Option<StopReason>,
+    /// What its agent had told, if that is recorded.
+    pub(super) agent: Option<AgentReport>,
     /// What it had collected.
     pub(super) work: Option<Work>,
     /// What became of the command that it had started last, or may have started.
@@ -89,6 +92,8 @@ pub(super) struct Attempt {
     pub(super) begun: Option<Begun>,
     /// False once a step of it could not be recorded.
     pub(super) may_start: bool,
+    /// `None` for one without an agent.
+    pub(super) talk: Option<Talk>,
     /// When its commands together, or the one that prepares its worktree, have run for too long; known from the first of
     /// them on.
     pub(super) deadline: Option<Instant>,
@@ -102,6 +107,24 @@ enum Verdict {
     Outcome(Outcome),
     /// The dispatcher is gone, or the registry has failed before all was begun.
     Abandoned,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum CommandEnd {
+    Exited(ExitStatus),
+    /// It was stopped for something that its agent has said.
+    Stopped(StopReason),
+}
+
+impl CommandEnd {
+    /// How it exited; one that was stopped did not by itself.
+    fn status(self) -> ExitStatus {
+        match self {
+            Self::Exited(status) => status,
+            Self::Stopped(_) => ExitStatus::Unknown,
+        }
+    }
 }
 
 /// A command that is looked after, or was.
@@ -168,7 +191,7 @@ impl Attempt {
         let spec = Arc::clone(&self.spec);
         if let Some(setup) = spec.setup.as_ref().filter(|_| !self.has_begun(Phase::Main)) {
             let script = Program::Script(setup.script.clone());
-            match self.run_command(lease, Phase::Setup, &script, None).await {
+            match self.run_command(lease, Phase::Setup, &script, None).await.map(CommandEnd::status) {
                 Ok(ExitStatus::Code(0)) => {}
                 Ok(ExitStatus::Unknown) => return Verdict::Outcome(lost("the exit code of its setup is not known")),
                 Ok(status) => return Verdict::Outcome(Outcome::Failed(Failure::Setup(status))),
@@ -177,12 +200,11 @@ impl Attempt {
             // It has a clock of its own.
             self.deadline = None;
         }
-        let main = self.run_command(lease, Phase::Main, &spec.action.program, spec.action.stdin.as_ref());
-        match (main.await, &spec.check) {
+        match (self.run_main(lease).await, &spec.check) {
             (Ok(ExitStatus::Code(0)), None) => Verdict::Outcome(Outcome::Succeeded),
             (Ok(ExitStatus::Code(0)), Some(check)) => {
                 let check = Program::Script(check.clone());
-                match self.run_command(lease, Phase::Check, &check, None).await {
+                match self.run_command(lease, Phase::Check, &check, None).await.map(CommandEnd::status) {
                     Ok(ExitStatus::Code(0)) => Verdict::Outcome(Outcome::Succeeded),
                     Ok(ExitStatus::Unknown) => Verdict::Outcome(lost("the exit code of its check is not known")),
                     Ok(status) => Verdict::Outcome(Outcome::Failed(Failure::Check(status))),
@@ -199,8 +221,23 @@ impl Attempt {
         }
     }
 
+    /// Runs the task's own command. What its agent says counts more than how that exits.
+    async fn run_main(&mut self, lease: &Lease) -> Result<ExitStatus, Verdict> {
+        let spec = Arc::clone(&self.spec);
+        let (program, stdin) = match (&spec.action.agent, &self.talk) {
+            (Some(call), Some(talk)) => self.call(call, talk, lease).await,
+            _ => (spec.action.program.clone(), spec.action.stdin.clone()),
+        };
+        let end = self.run_command(lease, Phase::Main, &program, stdin.as_ref()).await;
+        let report = self.hear_out().await;
+        match (end, report) {
+            (Ok(end), Some(report)) => self.judge(end, &report).map_err(Verdict::Outcome),
+            (end, _) => end.map(CommandEnd::status),
+        }
+    }
+
     /// Whether an earlier driver has recorded the start of that command, so that those before it had ended well.
-    fn has_begun(&self, phase: Phase) -> bool {
+    pub(super) fn has_begun(&self, phase: Phase) -> bool {
         self.begun.iter().flat_map(|begun| &begun.commands).any(|command| command.phase == phase)
     }
 
@@ -211,7 +248,7 @@ impl Attempt {
         phase: Phase,
         program: &Program,
         stdin: Option<&String>,
-    ) -> Result<ExitStatus, Verdict> {
+    ) -> Result<CommandEnd, Verdict> {
         let (end, stopped) = match self.find_or_start(lease, phase, program, stdin).await? {
             Command::Ended(end) => (end, self.begun.as_ref().and_then(|begun| begun.stopped)),
             Command::Running(running) => {
@@ -227,9 +264,10 @@ impl Attempt {
         match stopped {
             Some(StopReason::TimedOut(clock)) => Err(Verdict::Outcome(Outcome::TimedOut(clock))),
             Some(StopReason::Cancelled) => Err(Verdict::Outcome(Outcome::Cancelled)),
+            Some(reason @ (StopReason::Budget | StopReason::Lingered)) => Ok(CommandEnd::Stopped(reason)),
             // Somebody has stopped it while nobody drove the run.
             None if end.stopped => Err(Verdict::Outcome(Outcome::Cancelled)),
-            None => Ok(end.status),
+            None => Ok(CommandEnd::Exited(end.status)),
         }
     }
 
@@ -378,104 +416,6 @@ impl Attempt {
         }
     }
 
-    /// Waits for the end of a command, and stops it when a clock runs out or somebody asks for it.
-    async fn watch(
-        &mut self,
-        phase: Phase,
-        running: &dyn RunningTask,
-    ) -> (Result<ExecEnd, String>, Option<StopReason>) {
-        let limits = self.spec.limits;
-        let mut output = running.output().filter(|_| limits.idle_timeout.is_some());
-        let idle_deadline = || limits.idle_timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut idle = output.as_ref().and_then(|_| idle_deadline());
-        let mut stop = self.stop.clone();
-        stop.mark_changed();
-        let mut stop_open = true;
-        let mut suspended = self.suspended.clone();
-        suspended.mark_changed();
-        let mut suspended_since = None;
-        let mut stopped = None;
-        // An earlier driver may have ended between writing that down and doing it.
-        if let Some(reason) = self.begun.as_ref().and_then(|begun| begun.stopped) {
-            stopped = Some(reason);
-            self.ask_to_stop(running, limits.grace).await;
-        }
-        let mut wait = running.wait();
-        loop {
-            let runs = stopped.is_none() && suspended_since.is_none();
-            let (reason, grace) = tokio::select! {
-                biased;
-                end = &mut wait => return (end.map_err(|error| error_chain(&error)), stopped),
-                changed = stop.changed(), if stop_open => {
-                    stop_open = changed.is_ok();
-                    match *stop.borrow_and_update() {
-                        StopLevel::Not => continue,
-                        StopLevel::WithGrace => (StopReason::Cancelled, limits.grace),
-                        StopLevel::Now => (StopReason::Cancelled, Duration::ZERO),
-                    }
-                }
-                Ok(()) = suspended.changed() => {
-                    let asked = *suspended.borrow_and_update();
-                    match (asked, suspended_since.take()) {
-                        (true, since) => {
-                            self.suspend(running).await;
-                            suspended_since = since.or_else(|| Some(Instant::now()));
-                        }
-                        (false, Some(since)) => {
-                            if let Err(error) = running.resume().await {
-                                self.warn(WarningKind::Stop, error_chain(&error)).await;
-                            }
-                            let pause = since.elapsed();
-                            self.deadline = self.deadline.map(|deadline| deadline + pause);
-                            idle = idle.map(|deadline| deadline + pause);
-                        }
-                        (false, None) => {}
-                    }
-                    continue;
-                }
-                () = at(self.deadline), if runs => (StopReason::TimedOut(wall_clock(phase)), limits.grace),
-                open = printed(&mut output) => {
-                    output = output.filter(|_| open);
-                    idle = idle_deadline();
-                    continue;
-                }
-                () = at(idle), if runs => (StopReason::TimedOut(Clock::Idle), limits.grace),
-            };
-            if stopped.is_none() {
-                stopped = Some(reason);
-                let sent = EventKind::StopSent { attempt: self.attempt.clone(), reason };
-                // Before it is done, so that another driver knows why. A disk that hangs must not keep it from
-                // being done.
-                drop(timeout(LONGEST_WAIT_FOR_RECORD, self.record(sent)).await);
-                crash_point("stop-recorded");
-            }
-            self.ask_to_stop(running, grace).await;
-            crash_point("stop-sent");
-        }
-    }
-
-    async fn ask_to_stop(&mut self, running: &dyn RunningTask, grace: Duration) {
-        if let Err(error) = running.stop(grace).await {
-            self.warn(WarningKind::Stop, error_chain(&error)).await;
-        }
-    }
-
-    /// Wakes a command whose earlier driver ended while the run was suspended.
-    async fn let_go_on(&mut self, running: &dyn RunningTask) {
-        let suspended = *self.suspended.borrow();
-        if !suspended && let Err(error) = running.resume().await {
-            self.warn(WarningKind::Stop, error_chain(&error)).await;
-        }
-    }
-
-    async fn suspend(&mut self, running: &dyn RunningTask) {
-        if let Err(error) = running.suspend().await {
-            self.warn(WarningKind::Stop, error_chain(&error)).await;
-        }
-        // A dispatcher that is gone does not wait for it.
-        drop(self.dispatcher.send(Message::Suspended(self.attempt.clone())));
-    }
-
     /// Keeps what the attempt made. A success whose work cannot be kept is none.
     async fn collect(&mut self, lease: &Lease, outcome: Outcome) -> Outcome {
         if self.begun.as_ref().is_some_and(|begun| begun.work.is_some()) {
@@ -518,12 +458,12 @@ impl Attempt {
         }
     }
 
-    async fn warn(&mut self, kind: WarningKind, message: String) {
+    pub(super) async fn warn(&mut self, kind: WarningKind, message: String) {
         self.note(EventKind::Warning { kind, task: Some(self.attempt.task.clone()), message }).await;
     }
 
     /// Tells the dispatcher; goes on without waiting for the disk.
-    async fn note(&mut self, kind: EventKind) {
+    pub(super) async fn note(&mut self, kind: EventKind) {
         if let Some(ticket) = self.tell(kind).await {
             let dispatcher = self.dispatcher.clone();
             tokio::spawn(async move {
@@ -536,7 +476,7 @@ impl Attempt {
     }
 
     /// Tells the dispatcher and waits until it is on disk; says whether it is.
-    async fn record(&mut self, kind: EventKind) -> bool {
+    pub(super) async fn record(&mut self, kind: EventKind) -> bool {
         match self.tell(kind).await {
             None => false,
             Some(ticket) => match ticket.await {
@@ -572,7 +512,7 @@ pub(super) fn is_released(keep: KeepPolicy, outcome: &Outcome) -> bool {
 }
 
 /// The clock that bounds a command, however much it prints.
-fn wall_clock(phase: Phase) -> Clock {
+pub(super) fn wall_clock(phase: Phase) -> Clock {
     match phase {
         Phase::Setup => Clock::Setup,
         Phase::Main | Phase::Check => Clock::Wall,

@@ -99,13 +99,14 @@ impl Dispatcher {
                 let now = Timestamp::now();
                 let suspended = runs_since.map(|since| self.record.suspended_between(since, now)).unwrap_or_default();
                 let (commands, stopped, work) = (record.commands.clone(), record.stopped, record.work.clone());
+                let agent = record.agent.clone();
                 // Where there is no worktree, nothing can have begun in it.
                 let restarted = restarted && lease.is_some();
                 open.push(Open {
                     position,
                     attempt,
                     executor,
-                    begun: Begun { lease, commands, stopped, work, last, suspended, restarted },
+                    begun: Begun { lease, commands, stopped, agent, work, last, suspended, restarted },
                 });
             }
         }

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use crate::agent::OutputFormats;
 use crate::crash_point::crash_point;
 use crate::error_chain::error_chain;
 use crate::event::{Event, EventKind, WarningKind};
@@ -22,9 +23,10 @@ use crate::scheduler::RunError;
 use crate::scheduler::attempt::{Attempt, Begun, Message, NoPlace, StopLevel};
 use crate::scheduler::beginning::Beginning;
 use crate::scheduler::control::{ControlReceiver, Order};
+use crate::scheduler::limits::AgentLimits;
 use crate::scheduler::order::StartOrder;
 use crate::state::{IllegalTransition, Outcome, TaskState};
-use crate::task::{LONGEST_RETRY_DELAY, RetryFrom, TaskSpec};
+use crate::task::{RetryFrom, TaskSpec};
 use crate::worktrees::{Lease, Made, NeededTip, WorktreeRequest, Worktrees};
 
 /// An attempt that is under way.
@@ -46,11 +48,20 @@ impl Live {
     }
 }
 
-pub(super) struct Dispatcher {
-    pub(super) record: RunRecord,
-    specs: Vec<Arc<TaskSpec>>,
+/// What a run is driven with.
+pub(super) struct Plugins {
     pub(super) executors: Executors,
     pub(super) worktrees: Arc<dyn Worktrees>,
+    pub(super) formats: OutputFormats,
+}
+
+pub(super) struct Dispatcher {
+    pub(super) record: RunRecord,
+    pub(super) specs: Vec<Arc<TaskSpec>>,
+    pub(super) executors: Executors,
+    pub(super) worktrees: Arc<dyn Worktrees>,
+    pub(super) formats: OutputFormats,
+    pub(super) agents: AgentLimits,
     log: Box<dyn RunLog>,
     sinks: Vec<Box<dyn EventSink>>,
     order: StartOrder,
@@ -63,7 +74,7 @@ pub(super) struct Dispatcher {
     units: JoinSet<()>,
     live: HashMap<tokio::task::Id, Live>,
     /// When the next attempt may begin, of tasks that wait for one.
-    retry_at: HashMap<usize, Instant>,
+    pub(super) retry_at: HashMap<usize, Instant>,
     suspended: watch::Sender<bool>,
     /// The attempts whose executor is just starting a command.
     starting: HashSet<AttemptRef>,
@@ -72,16 +83,15 @@ pub(super) struct Dispatcher {
     /// The attempts whose commands are being suspended, and who waits for that.
     suspending: Option<(HashSet<AttemptRef>, oneshot::Sender<()>)>,
     /// Set once nothing may be started any more.
-    closed: bool,
+    pub(super) closed: bool,
     pub(super) interrupted: bool,
-    registry_failure: Option<RegistryError>,
+    pub(super) registry_failure: Option<RegistryError>,
 }
 
 impl Dispatcher {
     pub(super) fn new(
         record: RunRecord,
-        executors: Executors,
-        worktrees: Arc<dyn Worktrees>,
+        plugins: Plugins,
         log: Box<dyn RunLog>,
         sinks: Vec<Box<dyn EventSink>>,
         estimates: &HashMap<TaskId, Duration>,
@@ -90,11 +100,14 @@ impl Dispatcher {
         let (messages, inbox) = mpsc::unbounded_channel();
         let order = StartOrder::new(&record.header.plan, estimates, record.header.settings.allow_overlap);
         let specs = record.tasks.iter().map(|task| Arc::new(task.task.spec.clone())).collect();
+        let Plugins { executors, worktrees, formats } = plugins;
         let dispatcher = Self {
             record,
             specs,
             executors,
             worktrees,
+            formats,
+            agents: AgentLimits::new(),
             log,
             sinks,
             order,
@@ -139,10 +152,11 @@ impl Dispatcher {
         let mut control_open = true;
         loop {
             self.start_ready()?;
-            if self.units.is_empty() && self.retry_at.is_empty() {
+            let next_gate = self.next_gate().filter(|_| !self.closed);
+            if self.units.is_empty() && self.retry_at.is_empty() && next_gate.is_none() {
                 break;
             }
-            let next_retry = self.retry_at.values().min().copied();
+            let next_start = self.retry_at.values().min().copied().into_iter().chain(next_gate).min();
             tokio::select! {
                 biased;
                 // What an attempt has said is heard before its end is noticed.
@@ -159,7 +173,7 @@ impl Dispatcher {
                     None => control_open = false,
                 },
                 // What is due is started by the next round, as soon as there is room for it.
-                () = due(next_retry) => self.retry_at.retain(|_, at| *at > Instant::now()),
+                () = due(next_start) => self.retry_at.retain(|_, at| *at > Instant::now()),
             }
         }
         self.finish().await
@@ -242,7 +256,9 @@ impl Dispatcher {
         let running: Vec<usize> = self.live.values().filter(|live| live.holds_slot).map(|live| live.position).collect();
         let ready = |at: usize| {
             let state = &self.record.tasks[at].state;
-            matches!(state, TaskState::Queued | TaskState::AttemptOver { .. }) && !self.retry_at.contains_key(&at)
+            matches!(state, TaskState::Queued | TaskState::AttemptOver { .. })
+                && !self.retry_at.contains_key(&at)
+                && !self.has_to_wait(at)
         };
         let picked = self.order.pick(room, ready, |at| running.contains(&at));
         if picked.is_empty() { Ok(()) } else { self.start(&picked) }
@@ -303,10 +319,10 @@ impl Dispatcher {
         stop: watch::Receiver<StopLevel>,
         begun: Option<Begun>,
     ) -> Attempt {
+        let talk = self.talk(position, &attempt, begun.as_ref());
         Attempt {
             run: self.record.header.run.clone(),
             files: self.files_of(&attempt),
-            attempt,
             spec: Arc::clone(&self.specs[position]),
             keep: self.record.header.settings.keep,
             executor,
@@ -314,6 +330,8 @@ impl Dispatcher {
             place,
             begun,
             may_start: true,
+            talk,
+            attempt,
             deadline: None,
             stop,
             suspended: self.suspended.subscribe(),
@@ -327,7 +345,9 @@ impl Dispatcher {
 
     pub(super) fn worktree_request(&self, position: usize, attempt: AttemptRef) -> WorktreeRequest {
         let from = self.start_of_retry(position, &attempt);
-        WorktreeRequest { run: self.record.header.run.clone(), attempt, needs: self.needed_tips(position), from }
+        let take_over = self.conversation(position, &attempt).map(|(_, lease)| lease);
+        let (run, needs) = (self.record.header.run.clone(), self.needed_tips(position));
+        WorktreeRequest { run, attempt, needs, from, take_over }
     }
 
     /// Where the attempt before this one ended, if it is to start there.
@@ -363,6 +383,7 @@ impl Dispatcher {
                 self.starting.insert(attempt);
                 return Ok(());
             }
+            Message::Agent(attempt, used, limit) => return self.hear_agent(attempt, used, limit),
             Message::Suspended(attempt) => {
                 self.is_suspended(&attempt);
                 return Ok(());
@@ -384,9 +405,13 @@ impl Dispatcher {
             }
             _ => None,
         };
+        let reported = if let EventKind::AgentReported { attempt, .. } = &kind { Some(attempt.clone()) } else { None };
         let ticket = self.emit(kind)?;
         // An attempt that is gone does not wait for its ticket.
         drop(reply.send(ticket));
+        if let Some(attempt) = reported {
+            self.agent_reported(&attempt)?;
+        }
         match ended {
             Some((attempt, outcome)) => self.attempt_ended(&attempt, outcome),
             None => Ok(()),
@@ -400,30 +425,7 @@ impl Dispatcher {
         self.retry_or_finish(position, attempt.number, outcome, Duration::ZERO)
     }
 
-    /// What follows on an attempt that has ended, and after which so much time has passed.
-    pub(super) fn retry_or_finish(
-        &mut self,
-        position: usize,
-        number: AttemptNo,
-        outcome: Outcome,
-        waited: Duration,
-    ) -> Result<(), RunError> {
-        let spec = &self.specs[position];
-        if self.registry_failure.is_some() && outcome.retriable() {
-            return Ok(());
-        }
-        if self.closed || !outcome.retriable() || number.get() > spec.retries {
-            return self.task_finished(position, outcome);
-        }
-        let doublings = (number.get() - 1).min(31);
-        let delay = spec.retry_delay.saturating_mul(1 << doublings).min(LONGEST_RETRY_DELAY).saturating_sub(waited);
-        if !delay.is_zero() {
-            self.retry_at.insert(position, Instant::now() + delay);
-        }
-        Ok(())
-    }
-
-    fn task_finished(&mut self, position: usize, outcome: Outcome) -> Result<(), RunError> {
+    pub(super) fn task_finished(&mut self, position: usize, outcome: Outcome) -> Result<(), RunError> {
         let task = self.specs[position].id.clone();
         let success = outcome.success();
         self.note(EventKind::TaskFinished { task: task.clone(), outcome })?;

@@ -8,9 +8,14 @@ mod attempt;
 mod beginning;
 mod control;
 mod dispatcher;
+mod limits;
+mod listening;
 mod order;
+mod retrying;
 mod settings;
+mod talking;
 mod waiting;
+mod watching;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,9 +26,10 @@ use thiserror::Error;
 
 use self::beginning::{Beginning, Resumption};
 pub use self::control::{Control, ControlReceiver, control};
-use self::dispatcher::Dispatcher;
+use self::dispatcher::{Dispatcher, Plugins};
 pub use self::order::{first_started, start_order};
 pub use self::settings::{KeepPolicy, RunSettings};
+use crate::agent::OutputFormats;
 use crate::event::{Moment, WarningKind};
 use crate::executor::{ExecError, Executors};
 use crate::id::{AttemptRef, TaskId};
@@ -44,6 +50,16 @@ pub enum RunError {
         /// What it asks for.
         executor: String,
         /// Where it says so.
+        at: crate::task::SourceLocation,
+    },
+    /// A task has an agent whose output is read by a format that the run does not have. Nothing was started.
+    #[error("{}: the output of the agent of `{task}` is to be read as `{format}`, which is not there", .at)]
+    UnknownFormat {
+        /// The task.
+        task: TaskId,
+        /// The format.
+        format: String,
+        /// Where the task was written down.
         at: crate::task::SourceLocation,
     },
     /// The registry could not keep a step. What ran at that moment went on to its end, and nothing was
@@ -97,6 +113,7 @@ pub struct Run {
     sinks: Vec<Box<dyn EventSink>>,
     estimates: HashMap<TaskId, Duration>,
     warnings: Vec<(WarningKind, String)>,
+    formats: OutputFormats,
 }
 
 impl fmt::Debug for Run {
@@ -143,7 +160,8 @@ impl Run {
     ) -> Self {
         let reason = "as asked".to_owned();
         let (sinks, estimates, warnings) = (Vec::new(), HashMap::new(), Vec::new());
-        Self { record, seq, resumption, executors, reason, worktrees, log, sinks, estimates, warnings }
+        let formats = OutputFormats::new();
+        Self { record, seq, resumption, executors, reason, worktrees, log, sinks, estimates, warnings, formats }
     }
 
     /// Says why the default executor is what it is; stands in the journal and in the report.
@@ -170,6 +188,12 @@ impl Run {
         self
     }
 
+    /// Reads what agents print by these formats.
+    pub fn output_formats(mut self, formats: OutputFormats) -> Self {
+        self.formats = formats;
+        self
+    }
+
     /// Drives the run until every task has ended, and gives its record.
     ///
     /// Needs a Tokio runtime with its timer on.
@@ -187,9 +211,16 @@ impl Run {
                     at: task.spec.source.clone(),
                 });
             }
+            if let Some(agent) = &task.spec.action.agent
+                && !self.formats.contains_key(&agent.output)
+            {
+                let (task, at) = (task.spec.id.clone(), task.spec.source.clone());
+                return Err(RunError::UnknownFormat { task, format: agent.output.clone(), at });
+            }
         }
-        let Self { record, seq, executors, worktrees, log, sinks, estimates, .. } = self;
-        let (dispatcher, inbox) = Dispatcher::new(record, executors, worktrees, log, sinks, &estimates, seq);
+        let Self { record, seq, executors, worktrees, log, sinks, estimates, formats, .. } = self;
+        let plugins = Plugins { executors, worktrees, formats };
+        let (dispatcher, inbox) = Dispatcher::new(record, plugins, log, sinks, &estimates, seq);
         let beginning = Beginning { reason: self.reason, warnings: self.warnings, resumption: self.resumption };
         dispatcher.drive(inbox, control, beginning).await
     }

@@ -2,6 +2,8 @@
 
 use std::num::NonZeroUsize;
 
+use crate::agent::Budget;
+
 /// Which worktrees stay after their attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -16,7 +18,7 @@ pub enum KeepPolicy {
 }
 
 /// How a run is driven; stands in its header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RunSettings {
     /// How many attempts are under way at once, at the most.
     pub jobs: NonZeroUsize,
@@ -26,6 +28,8 @@ pub struct RunSettings {
     pub keep: KeepPolicy,
     /// Whether tasks whose `touches` overlap may run at once.
     pub allow_overlap: bool,
+    /// What all tasks together may use up.
+    pub budget: Budget,
 }
 
 impl Default for RunSettings {
@@ -36,6 +40,7 @@ impl Default for RunSettings {
             fail_fast: false,
             keep: KeepPolicy::default(),
             allow_overlap: false,
+            budget: Budget::default(),
         }
     }
 }

@@ -55,3 +55,13 @@ pub(super) async fn at(instant: Option<Instant>) {
         None => pending().await,
     }
 }
+
+/// Waits until the run has used up what it may. Never ready where nobody tells.
+pub(super) async fn reached(budget: &mut Option<watch::Receiver<Option<String>>>) {
+    if let Some(budget) = budget
+        && budget.wait_for(Option::is_some).await.is_ok()
+    {
+        return;
+    }
+    pending().await
+}

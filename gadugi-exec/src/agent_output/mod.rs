@@ -5,15 +5,12 @@
 
 mod claude;
 mod codex;
-mod lines;
 mod text;
 mod words;
 
 use std::sync::Arc;
 
 use gadugi_core::{OutputFormat, OutputFormats, OutputReader};
-
-pub use lines::Lines;
 
 /// All formats that this crate reads.
 #[must_use]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use gadugi_core::{AgentError, AgentErrorClass, AgentReport, OutputReader, RateLimit, Tokens};
-use gadugi_exec::agent_output::{Lines, formats};
+use gadugi_core::{AgentError, AgentErrorClass, AgentReport, Lines, OutputReader, RateLimit, Tokens};
+use gadugi_exec::agent_output::formats;
 use proptest::prelude::*;
 
 const STREAMS: [(&str, &[u8]); 5] = [

@@ -3,6 +3,7 @@
 use gadugi_core::{Clock, ExecEnd, ExecUsage, ExitStatus, Failure, Outcome, OutputSummary, Phase, StopReason, TaskId};
 use serde::{Deserialize, Serialize};
 
+use super::agent::ErrorForm;
 use super::scalar::{Seconds, Text, from_texts, texts};
 use super::{FormatError, no_format};
 
@@ -73,6 +74,8 @@ impl From<ClockForm> for Clock {
 pub(crate) enum StopReasonForm {
     TimedOut { clock: ClockForm },
     Cancelled,
+    Budget,
+    Lingered,
 }
 
 impl TryFrom<StopReason> for StopReasonForm {
@@ -82,6 +85,8 @@ impl TryFrom<StopReason> for StopReasonForm {
         match reason {
             StopReason::TimedOut(clock) => Ok(Self::TimedOut { clock: clock.try_into()? }),
             StopReason::Cancelled => Ok(Self::Cancelled),
+            StopReason::Budget => Ok(Self::Budget),
+            StopReason::Lingered => Ok(Self::Lingered),
             _ => no_format("this reason to stop"),
         }
     }
@@ -92,6 +97,8 @@ impl From<StopReasonForm> for StopReason {
         match form {
             StopReasonForm::TimedOut { clock } => Self::TimedOut(clock.into()),
             StopReasonForm::Cancelled => Self::Cancelled,
+            StopReasonForm::Budget => Self::Budget,
+            StopReasonForm::Lingered => Self::Lingered,
         }
     }
 }
@@ -184,6 +191,8 @@ pub(crate) enum FailureForm {
     Signal { signal: i32 },
     OutOfMemory,
     Check { status: ExitForm },
+    Agent { error: ErrorForm },
+    Budget { message: String },
     Worktree { message: String },
     Start { message: String },
     Snapshot { message: String },
@@ -199,6 +208,8 @@ impl TryFrom<&Failure> for FailureForm {
             Failure::Signal(signal) => Ok(Self::Signal { signal: *signal }),
             Failure::OutOfMemory => Ok(Self::OutOfMemory),
             Failure::Check(status) => Ok(Self::Check { status: (*status).try_into()? }),
+            Failure::Agent(error) => Ok(Self::Agent { error: error.try_into()? }),
+            Failure::Budget { message } => Ok(Self::Budget { message: message.clone() }),
             Failure::Worktree { message } => Ok(Self::Worktree { message: message.clone() }),
             Failure::Start { message } => Ok(Self::Start { message: message.clone() }),
             Failure::Snapshot { message } => Ok(Self::Snapshot { message: message.clone() }),
@@ -215,6 +226,8 @@ impl From<FailureForm> for Failure {
             FailureForm::Signal { signal } => Self::Signal(signal),
             FailureForm::OutOfMemory => Self::OutOfMemory,
             FailureForm::Check { status } => Self::Check(status.into()),
+            FailureForm::Agent { error } => Self::Agent(error.into()),
+            FailureForm::Budget { message } => Self::Budget { message },
             FailureForm::Worktree { message } => Self::Worktree { message },
             FailureForm::Start { message } => Self::Start { message },
             FailureForm::Snapshot { message } => Self::Snapshot { message },

@@ -3,6 +3,7 @@
 use gadugi_core::{AttemptRef, EventKind, ExecIdentity, Moment, TaskId, WarningKind};
 use serde::{Deserialize, Serialize};
 
+use super::agent::ReportForm;
 use super::end::{EndForm, OutcomeForm, PhaseForm, StopReasonForm};
 use super::place::{KeepReasonForm, LeaseForm, SeededForm, WorkForm};
 use super::scalar::{Number, Seconds, Text, from_texts, texts};
@@ -53,6 +54,11 @@ pub(crate) enum EventForm {
         phase: PhaseForm,
         #[serde(flatten)]
         end: EndForm,
+    },
+    AgentReported {
+        task: Text<TaskId>,
+        attempt: Number,
+        report: ReportForm,
     },
     WorkCollected {
         task: Text<TaskId>,
@@ -106,6 +112,8 @@ pub(crate) enum WarningForm {
     LeftOut,
     NotHeld,
     Worktree,
+    RateLimit,
+    Budget,
     Interruption,
     Damage,
 }
@@ -125,6 +133,8 @@ impl TryFrom<&WarningKind> for WarningForm {
             WarningKind::LeftOut => Ok(Self::LeftOut),
             WarningKind::NotHeld => Ok(Self::NotHeld),
             WarningKind::Worktree => Ok(Self::Worktree),
+            WarningKind::RateLimit => Ok(Self::RateLimit),
+            WarningKind::Budget => Ok(Self::Budget),
             WarningKind::Interruption => Ok(Self::Interruption),
             WarningKind::Damage => Ok(Self::Damage),
             _ => no_format("this kind of warning"),
@@ -145,6 +155,8 @@ impl From<WarningForm> for WarningKind {
             WarningForm::LeftOut => Self::LeftOut,
             WarningForm::NotHeld => Self::NotHeld,
             WarningForm::Worktree => Self::Worktree,
+            WarningForm::RateLimit => Self::RateLimit,
+            WarningForm::Budget => Self::Budget,
             WarningForm::Interruption => Self::Interruption,
             WarningForm::Damage => Self::Damage,
         }
@@ -193,6 +205,9 @@ impl TryFrom<&EventKind> for EventForm {
                 phase: (*phase).try_into()?,
                 end: (*end).try_into()?,
             },
+            EventKind::AgentReported { attempt, report } => {
+                Self::AgentReported { task: task(attempt), attempt: number(attempt), report: report.try_into()? }
+            }
             EventKind::WorkCollected { attempt, work } => {
                 Self::WorkCollected { task: task(attempt), attempt: number(attempt), work: work.into() }
             }
@@ -253,6 +268,9 @@ impl From<EventForm> for EventKind {
             }
             EventForm::CommandEnded { task, attempt, phase, end } => {
                 Self::CommandEnded { attempt: whose(task, attempt), phase: phase.into(), end: end.into() }
+            }
+            EventForm::AgentReported { task, attempt, report } => {
+                Self::AgentReported { attempt: whose(task, attempt), report: report.into() }
             }
             EventForm::WorkCollected { task, attempt, work } => {
                 Self::WorkCollected { attempt: whose(task, attempt), work: work.into() }

@@ -5,6 +5,7 @@
 //! ignores members that it does not know, so that a later minor version can add some, and refuses a
 //! newer version.
 
+mod agent;
 mod end;
 mod event;
 mod line;

@@ -6,6 +6,7 @@ use gadugi_core::{CommitId, KeepPolicy, Moment, Plan, RawPlan, RawTask, RunHeade
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::agent::BudgetForm;
 use super::scalar::{Seconds, Text};
 use super::sealed::{is_sealed, seal};
 use super::task::TaskForm;
@@ -58,6 +59,8 @@ struct SettingsForm {
     fail_fast: bool,
     keep: KeepPolicyForm,
     allow_overlap: bool,
+    #[serde(flatten)]
+    budget: BudgetForm,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -82,7 +85,7 @@ impl TryFrom<KeepPolicy> for KeepPolicyForm {
 }
 
 pub(crate) fn run_to_json(header: &RunHeader) -> Result<String, FormatError> {
-    let RunSettings { jobs, fail_fast, keep, allow_overlap } = header.settings;
+    let RunSettings { jobs, fail_fast, keep, allow_overlap, budget } = header.settings;
     let form = RunForm {
         run: Text(header.run.clone()),
         created: header.created,
@@ -93,7 +96,7 @@ pub(crate) fn run_to_json(header: &RunHeader) -> Result<String, FormatError> {
         base: header.base.clone().map(Text),
         base_name: header.base_name.clone(),
         executor: header.executor.clone(),
-        settings: SettingsForm { jobs, fail_fast, keep: keep.try_into()?, allow_overlap },
+        settings: SettingsForm { jobs, fail_fast, keep: keep.try_into()?, allow_overlap, budget: budget.into() },
         tasks: header.plan.tasks().iter().map(TaskForm::try_from).collect::<Result<_, _>>()?,
     };
     Ok(seal(&to_json(VERSION, &form)?))
@@ -109,7 +112,7 @@ pub(crate) fn run_from_json(json: &[u8]) -> Result<StoredRun, FormatError> {
     }
     let form: RunForm = from_json(VERSION, json)?;
     let tasks = form.tasks.into_iter().map(RawTask::from).collect();
-    let SettingsForm { jobs, fail_fast, keep, allow_overlap } = form.settings;
+    let SettingsForm { jobs, fail_fast, keep, allow_overlap, budget } = form.settings;
     let header = RunHeader {
         run: form.run.0,
         created: form.created,
@@ -126,6 +129,7 @@ pub(crate) fn run_from_json(json: &[u8]) -> Result<StoredRun, FormatError> {
                 KeepPolicyForm::Never => KeepPolicy::Never,
             },
             allow_overlap,
+            budget: budget.into(),
         },
         plan: Plan::try_from(RawPlan { tasks }).map_err(FormatError::Plan)?,
     };

@@ -9,6 +9,7 @@ use gadugi_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::agent::AgentForm;
 use super::scalar::{PathForm, Seconds, Text, from_texts, texts};
 use super::{FormatError, no_format};
 
@@ -20,7 +21,7 @@ pub(crate) struct TaskForm {
     needs: Vec<Text<TaskId>>,
     program: ProgramForm,
     stdin: Option<String>,
-    agent: Option<String>,
+    agent: Option<AgentForm>,
     /// Left out where nothing prepares the worktree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     setup: Option<SetupForm>,
@@ -100,7 +101,7 @@ impl TryFrom<&PlannedTask> for TaskForm {
                 _ => return no_format("this kind of program"),
             },
             stdin: spec.action.stdin.clone(),
-            agent: spec.action.agent.clone(),
+            agent: spec.action.agent.as_ref().map(AgentForm::try_from).transpose()?,
             setup: spec
                 .setup
                 .as_ref()
@@ -141,14 +142,7 @@ impl From<TaskForm> for RawTask {
                 id: form.id.0,
                 title: form.title,
                 source,
-                action: Action {
-                    program: match form.program {
-                        ProgramForm::Script { script } => Program::Script(script),
-                        ProgramForm::Argv { argv } => Program::Argv(argv),
-                    },
-                    stdin: form.stdin,
-                    agent: form.agent,
-                },
+                action: action(form.program, form.stdin, form.agent),
                 setup: form
                     .setup
                     .map(|form| Setup { script: form.script, timeout: form.timeout_seconds.map(|timeout| timeout.0) }),
@@ -177,4 +171,14 @@ impl From<TaskForm> for RawTask {
             },
         }
     }
+}
+
+fn action(program: ProgramForm, stdin: Option<String>, agent: Option<AgentForm>) -> Action {
+    let argv = if let ProgramForm::Argv { argv } = &program { argv.as_slice() } else { &[] };
+    let agent = agent.map(|agent| agent.into_call(argv, stdin.as_deref()));
+    let program = match program {
+        ProgramForm::Script { script } => Program::Script(script),
+        ProgramForm::Argv { argv } => Program::Argv(argv),
+    };
+    Action { program, stdin, agent }
 }

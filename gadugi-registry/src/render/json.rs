@@ -247,7 +247,7 @@ fn task_form<'a>(report: &Report, task: &'a TaskRecord, log: LogPath<'_>) -> Tas
         title: &spec.title,
         file: (!file.as_os_str().is_empty()).then(|| file.into()),
         line: (spec.source.line > 0).then_some(spec.source.line),
-        agent: spec.action.agent.as_deref(),
+        agent: spec.action.agent.as_ref().map(|agent| agent.name.as_str()),
         needs: texts(&task.task.needs),
         state: if task.state.is_finished() { "finished" } else { state(report, task) },
         outcome: task.outcome().map(ended_form),

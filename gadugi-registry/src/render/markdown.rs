@@ -132,7 +132,7 @@ fn section(out: &mut Paragraphs, report: &Report, task: &TaskRecord, log: LogPat
         facts.push(format!("Task file: {}", code(&spec.source.to_string())));
     }
     if let Some(agent) = &spec.action.agent {
-        facts.push(format!("Agent: {}", inline(agent)));
+        facts.push(format!("Agent: {}", inline(&agent.name)));
     }
     if !task.task.needs.is_empty() {
         let needs: Vec<String> = task.task.needs.iter().map(|need| code(need.as_str())).collect();

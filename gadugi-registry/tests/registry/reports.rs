@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gadugi_core::{
-    AttemptRef, Event, EventKind, ExitStatus, Moment, Outcome, Phase, Registry, Report, RunHeader, RunRecord,
+    AgentCall, Argument, AttemptRef, Event, EventKind, ExitStatus, Moment, Outcome, Phase, Registry, Report, RunHeader,
+    RunRecord,
 };
 use gadugi_registry::FsRegistry;
 use gadugi_registry::render::{json, junit, markdown, write_reports};
@@ -170,7 +171,7 @@ fn no_text_of_a_task_can_break_out_of_its_place_in_markdown() {
     task.spec.title = nasty.into();
     task.spec.source.file = format!("{nasty}.md").into();
     task.spec.check = Some(format!("{nasty}\n`````\n</code>"));
-    task.spec.action.agent = Some(nasty.into());
+    task.spec.action.agent = Some(AgentCall::new(nasty, vec![Argument::text("x")], ""));
     let mut header = header('n', vec![task]);
     header.base_name = Some(nasty.into());
     let mut story = Story::new(header.run.clone());

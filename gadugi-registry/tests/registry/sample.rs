@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gadugi_core::{
-    AttemptNo, AttemptRef, Clock, Event, EventKind, ExecEnd, ExecIdentity, ExecUsage, ExitStatus, Failure, KeepReason,
-    Lease, Limits, Moment, Outcome, OutputSummary, Phase, Plan, Program, RawPlan, RawTask, Registry, Resources,
-    RetryFrom, RunHeader, RunId, RunLog, RunSettings, Setup, SourceLocation, StopReason, TaskId, TaskSpec, WarningKind,
-    Work,
+    AgentCall, Argument, AttemptNo, AttemptRef, Budget, Clock, Event, EventKind, ExecEnd, ExecIdentity, ExecUsage,
+    ExitStatus, Failure, KeepReason, Lease, Limits, Moment, Outcome, OutputSummary, Phase, Piece, Plan, Program,
+    RawPlan, RawTask, Registry, Resources, RetryFrom, RunHeader, RunId, RunLog, RunSettings, Setup, SourceLocation,
+    StopReason, TaskId, TaskSpec, WarningKind, Work,
 };
 use gadugi_registry::FsRegistry;
 use jiff::{SignedDuration, Timestamp};
@@ -69,7 +69,15 @@ pub(crate) fn full_header() -> RunHeader {
     let mut full = raw("full", &["plain"]);
     full.spec.action.program = Program::Argv(vec!["cargo".into(), "test".into(), "a b\"c".into()]);
     full.spec.action.stdin = Some("# Fix it\n\nPlease.\n".into());
-    full.spec.action.agent = Some("claude".into());
+    full.spec.action.agent = Some(AgentCall {
+        resume: Some(vec![Argument::text("claude"), Argument(vec![Piece::Text("--resume=".into()), Piece::Session])]),
+        frame: "Commit to {branch}.".into(),
+        output: "claude-stream-json".into(),
+        linger: Duration::from_secs(90),
+        backoff: Duration::from_secs(20),
+        budget: Budget { cost_usd: Some(1.5), tokens: Some(200_000) },
+        ..AgentCall::new("claude", vec![Argument::text("claude"), Argument(vec![Piece::Prompt])], "# Fix it\n\nPlease.")
+    });
     full.spec.setup = Some(Setup { script: "npm ci\n".into(), timeout: Some(Duration::from_secs(600)) });
     full.spec.check = Some("cargo test -p auth\n".into());
     full.spec.touches = vec!["src/auth/**".parse().expect("a pattern")];
@@ -229,7 +237,9 @@ fn outcomes() -> (RunHeader, Story) {
     tasks.push(raw("skipped", &["code"]));
     tasks[0].spec.title =
         "Fix <b>the</b> | `login`\n\u{202e}\u{1b}[31m[bug](javascript:alert(1)) snake_case *x* #1".into();
-    tasks[0].spec.action.agent = Some("claude".into());
+    // As it is read from a file of the first version, which has the name alone.
+    let (linger, backoff) = (Duration::from_secs(365 * 24 * 60 * 60), Duration::ZERO);
+    tasks[0].spec.action.agent = Some(AgentCall { linger, backoff, ..AgentCall::new("claude", Vec::new(), "") });
     let header = header('e', tasks);
     let mut story = Story::new(header.run.clone());
     story.then(EventKind::RunStarted);

@@ -121,6 +121,7 @@ pub(crate) fn request(task: &str) -> WorktreeRequest {
         attempt: AttemptRef { task: task.parse().expect("a task id"), number: AttemptNo::FIRST },
         needs: Vec::new(),
         from: None,
+        take_over: None,
     }
 }
 

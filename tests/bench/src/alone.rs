@@ -78,7 +78,13 @@ async fn worktree(
     task: &PlannedTask,
     times: &mut Times,
 ) -> Result<(), BenchError> {
-    let request = WorktreeRequest { run: header.run.clone(), attempt: attempt_of(task), needs: Vec::new(), from: None };
+    let request = WorktreeRequest {
+        run: header.run.clone(),
+        attempt: attempt_of(task),
+        needs: Vec::new(),
+        from: None,
+        take_over: None,
+    };
     let begun = Instant::now();
     let leases = worktrees.create(vec![request]).await;
     times.create.push(begun.elapsed().as_secs_f64());

@@ -1,0 +1,185 @@
+//! What an agent reads: the words of the task's author, and a frame that tells it where it stands.
+
+use crate::id::{BranchName, TaskId};
+
+/// The frame of those who set none.
+pub const DEFAULT_FRAME: &str = "\
+You work alone, in a git worktree on the branch {branch}. Nobody answers questions: decide, and go on.
+
+These tasks are done, and what they made is in your worktree:
+{needs}
+
+Commit your work to that branch when you are done.
+
+It is accepted when this check passes:
+{check}";
+
+/// A task that was needed and is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NeedDone {
+    /// Its name.
+    pub task: TaskId,
+    /// Its line for people.
+    pub title: String,
+    /// What its agent said last, if it had one.
+    pub last_message: Option<String>,
+}
+
+/// What ended the attempt before this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Earlier {
+    /// It did not pass its check.
+    Check {
+        /// How that ended, such as `exit code 1`.
+        status: String,
+        /// The end of what it printed.
+        output: String,
+        /// Whether the agent goes on with the conversation in which it did the work.
+        is_resumed: bool,
+    },
+    /// The agent's requests were refused, and it goes on with the conversation.
+    Interrupted,
+}
+
+/// What a prompt is composed of.
+#[derive(Debug, Clone, Copy)]
+pub struct PromptParts<'a> {
+    /// The words of the task's author.
+    pub prompt: &'a str,
+    /// What follows on them. In it `{branch}`, `{needs}` and `{check}` stand for what they name. A paragraph (between empty
+    /// lines) in which one stands that there is nothing for is left out.
+    pub frame: &'a str,
+    /// The branch that the agent works on.
+    pub branch: Option<&'a BranchName>,
+    /// What was done before.
+    pub needs: &'a [NeedDone],
+    /// The check that decides.
+    pub check: Option<&'a str>,
+    /// What ended the attempt before this one, if it is to know.
+    pub earlier: Option<&'a Earlier>,
+}
+
+/// Composes what an agent reads. It ends with a line break.
+#[must_use]
+pub fn compose_prompt(parts: PromptParts<'_>) -> String {
+    let (resumed, earlier) = match parts.earlier {
+        Some(Earlier::Check { status, output, is_resumed }) => (*is_resumed, Some(failed_check(status, output))),
+        Some(Earlier::Interrupted) => {
+            (true, Some("You were interrupted, since requests were refused for a while. Go on.".to_owned()))
+        }
+        None => (false, None),
+    };
+    let mut text = Vec::new();
+    if resumed {
+        text.extend(earlier);
+    } else {
+        text.push(parts.prompt.trim_end().to_owned());
+        text.extend(framed(&parts));
+        text.extend(earlier.map(|earlier| format!("An earlier attempt was not accepted. {earlier}")));
+    }
+    text.join("\n\n") + "\n"
+}
+
+fn framed(parts: &PromptParts<'_>) -> Option<String> {
+    let branch = parts.branch.map(|branch| format!("`{branch}`"));
+    let needs: Vec<String> = parts.needs.iter().map(need).collect();
+    let needs = (!needs.is_empty()).then(|| needs.join("\n"));
+    let check = parts.check.map(|check| fenced(check.trim()));
+    let values = [("{branch}", branch), ("{needs}", needs), ("{check}", check)];
+    let paragraphs = parts.frame.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty());
+    let filled: Vec<String> = paragraphs.filter_map(|paragraph| fill(paragraph, &values)).collect();
+    (!filled.is_empty()).then(|| format!("---\n\n{}", filled.join("\n\n")))
+}
+
+/// A paragraph with everything in its place. What is put there is not looked at again.
+fn fill(paragraph: &str, values: &[(&str, Option<String>)]) -> Option<String> {
+    let mut filled = String::new();
+    let mut rest = paragraph.trim_matches('\n');
+    loop {
+        let next =
+            values.iter().filter_map(|(name, value)| Some((rest.find(name)?, name, value))).min_by_key(|found| found.0);
+        let Some((at, name, value)) = next else { return Some(filled + rest) };
+        filled += &rest[..at];
+        filled += value.as_ref()?;
+        rest = &rest[at + name.len()..];
+    }
+}
+
+fn need(need: &NeedDone) -> String {
+    let said = need.last_message.as_deref().and_then(|message| message.lines().find(|line| !line.trim().is_empty()));
+    let said = said.map(|line| format!(" It said: {}", line.trim())).unwrap_or_default();
+    format!("- `{}`: {}.{said}", need.task, need.title.trim_end_matches('.'))
+}
+
+fn failed_check(status: &str, output: &str) -> String {
+    let output = match output.trim() {
+        "" => "It printed nothing.".to_owned(),
+        output => format!("The end of what it printed:\n\n{}", fenced(output)),
+    };
+    format!("Its check failed ({status}). {output}\n\nMend that, and commit.")
+}
+
+/// A block of Markdown that nothing in the text can end.
+fn fenced(text: &str) -> String {
+    let longest = text.lines().map(|line| line.trim_start().bytes().take_while(|byte| *byte == b'`').count()).max();
+    let fence = "`".repeat(longest.unwrap_or_default().max(2) + 1);
+    format!("{fence}\n{text}\n{fence}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts<'a>(frame: &'a str, branch: &'a BranchName) -> PromptParts<'a> {
+        PromptParts {
+            prompt: "# Do it\n\nWell.\n\n",
+            frame,
+            branch: Some(branch),
+            needs: &[],
+            check: None,
+            earlier: None,
+        }
+    }
+
+    #[test]
+    fn what_there_is_nothing_for_is_left_out_with_its_paragraph() {
+        let branch = "gadugi/a".parse().expect("a branch");
+        let alone = compose_prompt(parts(DEFAULT_FRAME, &branch));
+        let frame =
+            "You work alone, in a git worktree on the branch `gadugi/a`. Nobody answers questions: decide, and go on.";
+        let commit = "Commit your work to that branch when you are done.";
+        assert_eq!(alone, format!("# Do it\n\nWell.\n\n---\n\n{frame}\n\n{commit}\n"));
+        let need = |last: Option<&str>| NeedDone {
+            task: "models".parse().expect("an id"),
+            title: "Add models.".into(),
+            last_message: last.map(Into::into),
+        };
+        let needs = [need(None), need(Some("\nAll {check} done.\nReally."))];
+        let full =
+            compose_prompt(PromptParts { needs: &needs, check: Some("cargo test\n"), ..parts(DEFAULT_FRAME, &branch) });
+        assert!(
+            full.contains("worktree:\n- `models`: Add models.\n- `models`: Add models. It said: All {check} done.\n\n"),
+            "{full}"
+        );
+        assert!(full.ends_with("It is accepted when this check passes:\n```\ncargo test\n```\n"), "{full}");
+    }
+
+    #[test]
+    fn without_a_frame_it_is_the_words_of_the_author() {
+        let branch = "gadugi/a".parse().expect("a branch");
+        assert_eq!(compose_prompt(parts("", &branch)), "# Do it\n\nWell.\n");
+    }
+
+    #[test]
+    fn a_conversation_that_goes_on_hears_only_what_the_check_printed() {
+        let branch = "gadugi/a".parse().expect("a branch");
+        let earlier =
+            |is_resumed| Earlier::Check { status: "exit code 1".into(), output: "```\nno\n".into(), is_resumed };
+        let resumed = compose_prompt(PromptParts { earlier: Some(&earlier(true)), ..parts("", &branch) });
+        let said = "Its check failed (exit code 1). The end of what it printed:\n\n````\n```\nno\n````\n\nMend that, and commit.\n";
+        assert_eq!(resumed, said);
+        let anew = compose_prompt(PromptParts { earlier: Some(&earlier(false)), ..parts("", &branch) });
+        assert_eq!(anew, format!("# Do it\n\nWell.\n\nAn earlier attempt was not accepted. {said}"));
+    }
+}

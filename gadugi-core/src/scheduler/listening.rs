@@ -1,0 +1,72 @@
+//! Reading what an agent prints, from its log, while it runs and after it has ended.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::PathBuf;
+
+use crate::agent::{AgentReport, OutputFormat, OutputReader};
+use crate::lines::Lines;
+
+/// So much is read at once.
+const PORTION: u64 = 1 << 20;
+
+/// Follows the log of one command. It can begin at any time, since it begins with the first line.
+pub(super) struct Listener {
+    log: PathBuf,
+    read: u64,
+    lines: Lines,
+    reader: Box<dyn OutputReader>,
+}
+
+impl Listener {
+    pub(super) fn new(format: &dyn OutputFormat, log: PathBuf) -> Self {
+        Self { log, read: 0, lines: Lines::default(), reader: format.reader() }
+    }
+
+    /// Takes in what was printed since. A log that cannot be read says nothing. May be dropped and called again.
+    pub(super) async fn listen(&mut self) {
+        loop {
+            let (log, from) = (self.log.clone(), self.read);
+            let portion = tokio::task::spawn_blocking(move || read(log, from)).await;
+            let Ok(Ok(portion)) = portion else { return };
+            if portion.is_empty() {
+                return;
+            }
+            self.read += portion.len() as u64;
+            self.lines.feed(&portion, |line| self.reader.read(line));
+        }
+    }
+
+    /// Takes in the rest, also a last line without its end.
+    pub(super) async fn finish(&mut self) {
+        self.listen().await;
+        self.lines.finish(|line| self.reader.read(line));
+    }
+
+    pub(super) fn report(&self) -> &AgentReport {
+        self.reader.report()
+    }
+}
+
+fn read(log: PathBuf, from: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(log)?;
+    file.seek(SeekFrom::Start(from))?;
+    let mut portion = Vec::new();
+    file.take(PORTION).read_to_end(&mut portion)?;
+    Ok(portion)
+}
+
+/// The end of a text file, at most so many bytes of it, from the beginning of a line on; nothing where it cannot be read.
+pub(super) async fn end_of(file: PathBuf, most: u64) -> String {
+    let read = move || -> io::Result<String> {
+        let mut file = File::open(file)?;
+        let length = file.seek(SeekFrom::End(0))?;
+        file.seek(SeekFrom::Start(length.saturating_sub(most)))?;
+        let mut bytes = Vec::new();
+        file.take(most).read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let whole = if length > most { text.split_once('\n').map_or("", |(_, rest)| rest) } else { &text };
+        Ok(whole.to_owned())
+    };
+    tokio::task::spawn_blocking(read).await.ok().and_then(Result::ok).unwrap_or_default()
+}

@@ -1,0 +1,189 @@
+//! What is particular to an attempt with an agent: what it is told, and what its own words decide.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::agent::{AgentCall, AgentError, AgentErrorClass, AgentReport, OutputFormat, Used};
+use crate::event::{EventKind, Phase, StopReason};
+use crate::executor::ExitStatus;
+use crate::id::AttemptRef;
+use crate::prompt::{Earlier, NeedDone, PromptParts, compose_prompt};
+use crate::record::{AttemptRecord, Place};
+use crate::scheduler::attempt::{Attempt, Begun, CommandEnd};
+use crate::scheduler::dispatcher::Dispatcher;
+use crate::scheduler::listening::{Listener, end_of};
+use crate::state::{Failure, Outcome};
+use crate::task::Program;
+use crate::worktrees::Lease;
+
+/// An agent is told so much of what a check has printed.
+const MOST_OF_CHECK: u64 = 8 << 10;
+
+/// How long a log that cannot be read holds up an end.
+const LONGEST_WAIT_FOR_LOG: Duration = Duration::from_secs(10);
+
+/// What an attempt with an agent knows besides its task.
+pub(super) struct Talk {
+    pub(super) format: Arc<dyn OutputFormat>,
+    pub(super) needs: Vec<NeedDone>,
+    /// What came before this attempt.
+    pub(super) before: Option<Before>,
+    /// What earlier attempts at the task have used up.
+    pub(super) used: Used,
+    /// Whether the run has used up what it may, and what that is.
+    pub(super) run_budget: watch::Receiver<Option<String>>,
+    /// What an earlier driver has recorded.
+    pub(super) recorded: Option<AgentReport>,
+    pub(super) listener: Option<Listener>,
+    /// What of its budget the task has reached.
+    pub(super) reached: Option<String>,
+}
+
+/// What ended the attempt before this one.
+pub(super) struct Before {
+    /// How its check ended, and where its output is; `None` when its requests were refused.
+    pub(super) check: Option<(ExitStatus, PathBuf)>,
+    /// The conversation that can go on, and the folder where it can.
+    pub(super) conversation: Option<(String, PathBuf)>,
+}
+
+impl Talk {
+    /// Begins to listen to the command, if nobody does yet.
+    pub(super) fn listen_to(&mut self, files: &std::path::Path) -> &mut Listener {
+        let log = files.join(Phase::Main.output_file());
+        self.listener.get_or_insert_with(|| Listener::new(&*self.format, log))
+    }
+}
+
+impl Attempt {
+    /// The command of the agent, and what it reads.
+    pub(super) async fn call(&self, call: &AgentCall, talk: &Talk, lease: &Lease) -> (Program, Option<String>) {
+        let conversation = talk.before.as_ref().and_then(|before| before.conversation.as_ref());
+        let session = conversation.filter(|(_, folder)| *folder == lease.path).map(|(session, _)| session.as_str());
+        let resumed = call.resume.as_ref().zip(session);
+        let earlier = match talk.before.as_ref().map(|before| &before.check) {
+            Some(Some((status, log))) => Some(Earlier::Check {
+                status: status.to_string(),
+                output: end_of(log.clone(), MOST_OF_CHECK).await,
+                is_resumed: resumed.is_some(),
+            }),
+            Some(None) if resumed.is_some() => Some(Earlier::Interrupted),
+            _ => None,
+        };
+        let prompt = compose_prompt(PromptParts {
+            prompt: &call.prompt,
+            frame: &call.frame,
+            branch: lease.branch.as_ref(),
+            needs: &talk.needs,
+            check: self.spec.check.as_deref(),
+            earlier: earlier.as_ref(),
+        });
+        let (command, session) = resumed.unwrap_or((&call.command, ""));
+        let argv = command.iter().map(|argument| argument.fill(prompt.trim_end(), session)).collect();
+        let as_argument = command.iter().any(|argument| argument.has_prompt());
+        (Program::Argv(argv), (!as_argument && !call.prompt.is_empty()).then_some(prompt))
+    }
+
+    /// Hears the agent out, and records what it has told.
+    pub(super) async fn hear_out(&mut self) -> Option<AgentReport> {
+        let was_recorded = self.has_begun(Phase::Main);
+        let talk = self.talk.as_mut()?;
+        if let Some(recorded) = talk.recorded.take() {
+            return Some(recorded);
+        }
+        if talk.listener.is_none() && !was_recorded {
+            // It was never started.
+            return None;
+        }
+        let listener = talk.listen_to(&self.files);
+        // What has come until then counts.
+        drop(timeout(LONGEST_WAIT_FOR_LOG, listener.finish()).await);
+        let report = listener.report().clone();
+        self.note(EventKind::AgentReported { attempt: self.attempt.clone(), report: report.clone() }).await;
+        Some(report)
+    }
+
+    /// What the words of the agent make of its end: an outcome that they decide, or its exit.
+    pub(super) fn judge(&self, end: CommandEnd, report: &AgentReport) -> Result<ExitStatus, Outcome> {
+        match (end, &report.end) {
+            (CommandEnd::Stopped(StopReason::Budget), _) => {
+                let talk = self.talk.as_ref();
+                let run = talk.and_then(|talk| talk.run_budget.borrow().clone());
+                let reached = talk.and_then(|talk| talk.reached.clone());
+                // An earlier driver has stopped it.
+                let unsaid = || "it was reached".to_owned();
+                Err(Outcome::Failed(Failure::Budget { message: reached.or(run).unwrap_or_else(unsaid) }))
+            }
+            (_, Some(Err(error))) => Err(Outcome::Failed(Failure::Agent(error.clone()))),
+            (CommandEnd::Stopped(_), _) => Ok(ExitStatus::Code(0)),
+            (CommandEnd::Exited(status), None) if !status.success() && report.limit.is_some() => {
+                let message = "it ended while its requests were refused".to_owned();
+                Err(Outcome::Failed(Failure::Agent(AgentError { class: AgentErrorClass::RateLimit, message })))
+            }
+            (CommandEnd::Exited(status), _) => Ok(status),
+        }
+    }
+}
+
+impl Dispatcher {
+    /// What an attempt knows of its agent, besides its task.
+    pub(super) fn talk(&self, position: usize, attempt: &AttemptRef, begun: Option<&Begun>) -> Option<Talk> {
+        let call = self.call(position)?;
+        let format = self.formats.get(&call.output).map(Arc::clone);
+        let format = format.expect("cannot fail because Run::drive has looked up all formats");
+        let needs = self.record.header.plan.needs(position).iter().map(|need| {
+            let need = &self.record.tasks[*need];
+            let said = need.last().and_then(|attempt| attempt.agent.as_ref()?.last_message.clone());
+            let spec = &need.task.spec;
+            NeedDone { task: spec.id.clone(), title: spec.title.clone(), last_message: said }
+        });
+        let needs = needs.collect();
+        let conversation = self.conversation(position, attempt);
+        let before = self.before(position, attempt).map(|(before, outcome)| Before {
+            check: match outcome {
+                Outcome::Failed(Failure::Check(status)) => {
+                    let number = AttemptRef { number: before.number, ..attempt.clone() };
+                    Some((*status, self.files_of(&number).join(Phase::Check.output_file())))
+                }
+                _ => None,
+            },
+            conversation: conversation.map(|(session, lease)| (session, lease.path)),
+        });
+        let used = self.record.tasks[position].attempts.iter().filter(|before| before.number < attempt.number);
+        let used =
+            used.filter_map(|before| before.agent.as_ref()).map(AgentReport::used).fold(Used::default(), Used::plus);
+        Some(Talk {
+            format,
+            needs,
+            before,
+            used,
+            run_budget: self.agents.budget.subscribe(),
+            recorded: begun.and_then(|begun| begun.agent.clone()),
+            listener: None,
+            reached: None,
+        })
+    }
+
+    /// The conversation of the attempt before this one, and the place where it can go on: after a check that failed, and after
+    /// requests that were refused.
+    pub(super) fn conversation(&self, position: usize, attempt: &AttemptRef) -> Option<(String, Lease)> {
+        let (before, _) = self.before(position, attempt)?;
+        self.call(position)?.resume.as_ref()?;
+        let session = before.agent.as_ref()?.session.clone()?;
+        let lease = before.lease.clone().filter(|lease| lease.branch.is_some() && before.place != Place::Released)?;
+        Some((session, lease))
+    }
+
+    /// The attempt before this one, if it ended by its check or by a refusal.
+    fn before(&self, position: usize, attempt: &AttemptRef) -> Option<(&AttemptRecord, &Outcome)> {
+        let attempts = &self.record.tasks[position].attempts;
+        let before = attempts.iter().rfind(|before| before.number < attempt.number)?;
+        let (outcome, _) = before.ended.as_ref()?;
+        let counts = outcome.refused() || matches!(outcome, Outcome::Failed(Failure::Check(_)));
+        counts.then_some((before, outcome))
+    }
+}

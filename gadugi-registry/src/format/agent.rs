@@ -1,0 +1,258 @@
+//! How the calls of agents, and what they tell, look in JSON.
+
+use std::time::Duration;
+
+use gadugi_core::{AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Budget, Piece, RateLimit, Tokens};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::scalar::Seconds;
+use super::{FormatError, no_format};
+
+/// How long an agent of the first versions may linger: what it prints is not understood, so it never does.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Runs of the first versions have only the name of the agent.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum AgentForm {
+    Name(String),
+    Call(Box<CallForm>),
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct CallForm {
+    name: String,
+    command: Vec<Vec<PieceForm>>,
+    resume: Option<Vec<Vec<PieceForm>>>,
+    prompt: String,
+    frame: String,
+    output: String,
+    linger_seconds: Seconds,
+    backoff_seconds: Seconds,
+    #[serde(flatten)]
+    budget: BudgetForm,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PieceForm {
+    Text(String),
+    Prompt,
+    Session,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+pub(crate) struct BudgetForm {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_cost_usd: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u64>,
+}
+
+impl From<Budget> for BudgetForm {
+    fn from(budget: Budget) -> Self {
+        Self { max_cost_usd: budget.cost_usd, max_tokens: budget.tokens }
+    }
+}
+
+impl From<BudgetForm> for Budget {
+    fn from(form: BudgetForm) -> Self {
+        Self { cost_usd: form.max_cost_usd, tokens: form.max_tokens }
+    }
+}
+
+impl TryFrom<&AgentCall> for AgentForm {
+    type Error = FormatError;
+
+    fn try_from(call: &AgentCall) -> Result<Self, FormatError> {
+        Ok(Self::Call(Box::new(CallForm {
+            name: call.name.clone(),
+            command: arguments(&call.command)?,
+            resume: call.resume.as_deref().map(arguments).transpose()?,
+            prompt: call.prompt.clone(),
+            frame: call.frame.clone(),
+            output: call.output.clone(),
+            linger_seconds: Seconds(call.linger),
+            backoff_seconds: Seconds(call.backoff),
+            budget: call.budget.into(),
+        })))
+    }
+}
+
+impl AgentForm {
+    /// `argv` and `stdin` are what a run of the first versions has of the call.
+    pub(crate) fn into_call(self, argv: &[String], stdin: Option<&str>) -> AgentCall {
+        match self {
+            Self::Call(form) => AgentCall {
+                name: form.name,
+                command: from_arguments(form.command),
+                resume: form.resume.map(from_arguments),
+                prompt: form.prompt,
+                frame: form.frame,
+                output: form.output,
+                linger: form.linger_seconds.0,
+                backoff: form.backoff_seconds.0,
+                budget: form.budget.into(),
+            },
+            Self::Name(name) => AgentCall {
+                name,
+                command: argv.iter().map(Argument::text).collect(),
+                resume: None,
+                prompt: stdin.unwrap_or_default().to_owned(),
+                frame: String::new(),
+                output: "text".to_owned(),
+                linger: NEVER,
+                backoff: Duration::ZERO,
+                budget: Budget::default(),
+            },
+        }
+    }
+}
+
+fn arguments(arguments: &[Argument]) -> Result<Vec<Vec<PieceForm>>, FormatError> {
+    let piece = |piece: &Piece| match piece {
+        Piece::Text(text) => Ok(PieceForm::Text(text.clone())),
+        Piece::Prompt => Ok(PieceForm::Prompt),
+        Piece::Session => Ok(PieceForm::Session),
+        _ => no_format("this part of an argument"),
+    };
+    arguments.iter().map(|argument| argument.0.iter().map(piece).collect()).collect()
+}
+
+fn from_arguments(form: Vec<Vec<PieceForm>>) -> Vec<Argument> {
+    let piece = |piece| match piece {
+        PieceForm::Text(text) => Piece::Text(text),
+        PieceForm::Prompt => Piece::Prompt,
+        PieceForm::Session => Piece::Session,
+    };
+    form.into_iter().map(|argument| Argument(argument.into_iter().map(piece).collect())).collect()
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ReportForm {
+    session: Option<String>,
+    model: Option<String>,
+    turns: Option<u64>,
+    tokens: Option<TokensForm>,
+    cost_usd: Option<f64>,
+    last_tool: Option<String>,
+    last_message: Option<String>,
+    limit: Option<LimitForm>,
+    end: Option<EndForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TokensForm {
+    input: u64,
+    cached: u64,
+    output: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LimitForm {
+    until: Option<Timestamp>,
+    pause_seconds: Option<Seconds>,
+    refusals: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum EndForm {
+    Done,
+    Failed {
+        #[serde(flatten)]
+        error: ErrorForm,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ErrorForm {
+    class: ClassForm,
+    message: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ClassForm {
+    RateLimit,
+    Overloaded,
+    Authentication,
+    Other,
+}
+
+impl TryFrom<&AgentError> for ErrorForm {
+    type Error = FormatError;
+
+    fn try_from(error: &AgentError) -> Result<Self, FormatError> {
+        let class = match error.class {
+            AgentErrorClass::RateLimit => ClassForm::RateLimit,
+            AgentErrorClass::Overloaded => ClassForm::Overloaded,
+            AgentErrorClass::Authentication => ClassForm::Authentication,
+            AgentErrorClass::Other => ClassForm::Other,
+            _ => return no_format("this class of an agent's errors"),
+        };
+        Ok(Self { class, message: error.message.clone() })
+    }
+}
+
+impl From<ErrorForm> for AgentError {
+    fn from(form: ErrorForm) -> Self {
+        let class = match form.class {
+            ClassForm::RateLimit => AgentErrorClass::RateLimit,
+            ClassForm::Overloaded => AgentErrorClass::Overloaded,
+            ClassForm::Authentication => AgentErrorClass::Authentication,
+            ClassForm::Other => AgentErrorClass::Other,
+        };
+        Self { class, message: form.message }
+    }
+}
+
+impl TryFrom<&AgentReport> for ReportForm {
+    type Error = FormatError;
+
+    fn try_from(report: &AgentReport) -> Result<Self, FormatError> {
+        Ok(Self {
+            session: report.session.clone(),
+            model: report.model.clone(),
+            turns: report.turns,
+            tokens: report.tokens.map(|Tokens { input, cached, output }| TokensForm { input, cached, output }),
+            cost_usd: report.cost_usd,
+            last_tool: report.last_tool.clone(),
+            last_message: report.last_message.clone(),
+            limit: report.limit.as_ref().map(|limit| LimitForm {
+                until: limit.until,
+                pause_seconds: limit.pause.map(Seconds),
+                refusals: limit.refusals,
+            }),
+            end: match &report.end {
+                None => None,
+                Some(Ok(())) => Some(EndForm::Done),
+                Some(Err(error)) => Some(EndForm::Failed { error: error.try_into()? }),
+            },
+        })
+    }
+}
+
+impl From<ReportForm> for AgentReport {
+    fn from(form: ReportForm) -> Self {
+        Self {
+            session: form.session,
+            model: form.model,
+            turns: form.turns,
+            tokens: form.tokens.map(|TokensForm { input, cached, output }| Tokens { input, cached, output }),
+            cost_usd: form.cost_usd,
+            last_tool: form.last_tool,
+            last_message: form.last_message,
+            limit: form.limit.map(|limit| RateLimit {
+                until: limit.until,
+                pause: limit.pause_seconds.map(|pause| pause.0),
+                refusals: limit.refusals,
+            }),
+            end: form.end.map(|end| match end {
+                EndForm::Done => Ok(()),
+                EndForm::Failed { error } => Err(error.into()),
+            }),
+        }
+    }
+}
