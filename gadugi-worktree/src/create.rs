@@ -183,7 +183,7 @@ impl<'a> Batch<'a> {
     fn seed(&self, made: &mut [Result<Planned, WorktreeError>], requests: &[WorktreeRequest]) {
         let folders: Vec<PathBuf> = made.iter().flatten().map(|planned| planned.folder.clone()).collect();
         let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
-        let mut sown = seed::sow(self.settings, &folders).into_iter();
+        let mut sown = seed::sow(self.settings, &self.repo, &folders).into_iter();
         for (made, request) in made.iter_mut().zip(requests) {
             let Ok(planned) = made else { continue };
             match sown.next() {

@@ -44,19 +44,23 @@ pub(super) struct Item {
 }
 
 impl List {
-    /// Looks for them; `None`, without a walk, where no pattern names any. What lies in `kept_out`, or in another worktree,
+    /// Looks for them; `None`, without a walk, where no pattern names any. `shared` is the repository by what its worktrees share. What lies in `kept_out`, or in another worktree,
     /// does not count.
     pub(super) fn of(
         repository: &Repository,
+        shared: &gix::Repository,
         settings: &[String],
         kept_out: &[&Path],
         troubles: &mut Troubles,
     ) -> Result<Option<Self>, GitError> {
-        let shared = repository.open(&[])?;
+        let of_user;
         let repo = match shared.workdir() {
             Some(_) => shared,
             // A bare repository with worktrees: the one that the user stood in.
-            None => repository.open_work_tree()?,
+            None => {
+                of_user = repository.open_work_tree()?;
+                &of_user
+            }
         };
         let Some(root) = repo.workdir() else { return Ok(None) };
         let ignore_case = repo.config_snapshot().boolean("core.ignoreCase").unwrap_or(false);

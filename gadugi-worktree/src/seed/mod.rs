@@ -98,7 +98,7 @@ impl Repository {
     /// [`GitError`] when the work tree cannot be looked at.
     pub fn seeds(&self, seeds: &Seeds) -> Result<Survey, GitError> {
         let mut troubles = Troubles::default();
-        let list = List::of(self, &seeds.patterns, &[], &mut troubles)?;
+        let list = List::of(self, &self.open(&[])?, &seeds.patterns, &[], &mut troubles)?;
         let each = list.as_ref().map_or(Seeded::default(), List::sum);
         Ok(Survey { each, warnings: troubles.into_messages() })
     }
@@ -108,15 +108,15 @@ impl Repository {
 pub(crate) type Sown = Result<(Option<Seeded>, Vec<String>), GitError>;
 
 /// Copies into each of these worktrees what belongs there, several at a time. A file that cannot be read is left out with a
-/// warning; a worktree that cannot be written is none.
-pub(crate) fn sow(settings: &WorktreeSettings, worktrees: &[&Path]) -> Vec<Sown> {
+/// warning; a worktree that cannot be written is none. `repo` is the one that the worktrees belong to.
+pub(crate) fn sow(settings: &WorktreeSettings, repo: &gix::Repository, worktrees: &[&Path]) -> Vec<Sown> {
     let nothing = || worktrees.iter().map(|_| Ok((None, Vec::new()))).collect::<Vec<Sown>>();
     if worktrees.is_empty() {
         return Vec::new();
     }
     let mut troubles = Troubles::default();
     let kept_out = [&*settings.folder, &*settings.state];
-    let list = List::of(&settings.repository, &settings.seed.patterns, &kept_out, &mut troubles);
+    let list = List::of(&settings.repository, repo, &settings.seed.patterns, &kept_out, &mut troubles);
     let list = list.unwrap_or_else(|error| {
         troubles.note(Trouble::NotFound, gadugi_core::error_chain(&error));
         None
