@@ -355,6 +355,19 @@ async fn worktrees_of_a_batch_are_all_seeded_and_the_observer_is_told_once() {
 }
 
 #[tokio::test]
+async fn worktrees_that_git_makes_are_seeded_too() {
+    let ground = ground(&[]);
+    ground.repo.write(".gitattributes", "*.rs ident\n");
+    ground.repo.git(&["add", "."]);
+    ground.repo.git(&["commit", "-q", "-m", "Let git make the worktrees"]);
+    ground.repo.write(".env", "x");
+    let ground = seeding(ground.repo, Seeds::new(vec![".env".to_owned()]));
+    let made = make(&ground, "a").await;
+    assert_eq!(extras(&ground, &made.lease), set(&[".env"]));
+    assert_eq!(ground.git(&made.lease, &["status", "--porcelain"]), "");
+}
+
+#[tokio::test]
 async fn in_a_bare_repository_the_work_tree_of_the_user_is_the_source() {
     let origin = ground(&[]).repo;
     let bare = origin.root().join("bare.git");
