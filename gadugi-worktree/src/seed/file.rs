@@ -9,7 +9,6 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use gix::bstr::{BStr, BString, ByteSlice};
@@ -17,6 +16,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, SeekFrom, Timespec, Timestamps, UTIME_OM
 use rustix::io::Errno;
 
 use super::list::{Folder, Item};
+pub(super) use super::share::Sharer;
 use crate::error::GitError;
 
 /// Files of fewer bytes are copied also where they could be shared. On xfs it takes longer to share one of 4 KiB than to copy it
@@ -49,12 +49,6 @@ pub(super) struct Place {
 pub(super) struct OpenFolder {
     folder: OwnedFd,
     path: PathBuf,
-}
-
-/// Shares the contents of files, until the file system has said once that it does not.
-#[derive(Default)]
-pub(super) struct Sharer {
-    refused: AtomicBool,
 }
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -165,42 +159,6 @@ impl OpenFolder {
             to.set_permissions(Permissions::from_mode(metadata.mode() & 0o777)).and_then(|()| to.set_times(times));
         dressed.map_err(GitError::io("date", &there))?;
         Ok(Copied::Bytes(bytes))
-    }
-}
-
-impl Sharer {
-    /// Lets a new file share the contents of another one; says whether it does.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn share(&self, from: &File, to: &File) -> bool {
-        if self.refused.load(Ordering::Relaxed) {
-            return false;
-        }
-        match rustix::fs::ioctl_ficlone(to, from) {
-            Ok(()) => true,
-            Err(Errno::OPNOTSUPP | Errno::XDEV | Errno::NOTTY | Errno::NOSYS) => {
-                self.refused.store(true, Ordering::Relaxed);
-                false
-            }
-            // Some files cannot be shared, for example when they are swapped to.
-            Err(_) => false,
-        }
-    }
-
-    /// Elsewhere it does not, or as [`share_anew`](Self::share_anew) does it.
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    fn share(&self, _: &File, _: &File) -> bool {
-        false
-    }
-
-    /// Makes a new file that shares all of another one; says whether it did.
-    #[cfg(target_vendor = "apple")]
-    fn share_anew(&self, from: &File, folder: &OwnedFd, name: &std::ffi::OsStr) -> bool {
-        rustix::fs::fclonefileat(from, folder, name, rustix::fs::CloneFlags::empty()).is_ok()
-    }
-
-    #[cfg(not(target_vendor = "apple"))]
-    fn share_anew(&self, _: &File, _: &OwnedFd, _: &std::ffi::OsStr) -> bool {
-        false
     }
 }
 

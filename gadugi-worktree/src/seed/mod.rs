@@ -16,6 +16,8 @@ mod list;
 mod patterns;
 #[cfg(unix)]
 mod probe;
+#[cfg(unix)]
+mod share;
 mod trouble;
 
 use std::collections::BTreeSet;
