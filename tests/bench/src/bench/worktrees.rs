@@ -41,6 +41,8 @@ struct Setting {
     worktrees: usize,
     shape: Shape,
     room: Room,
+    /// How often each round measures it: short times differ more.
+    repeats: usize,
 }
 
 impl Case {
@@ -55,7 +57,12 @@ impl Case {
             Self::Blobs => (4, Shape { checked_out: false, ..shape(2, 420, 0.0) }, 4 * 1024),
             Self::Remove => (8, shape(20_000, 64, 0.8), 6 * 1024),
         };
-        Setting { worktrees, shape, room: Room { mib } }
+        let repeats = match self {
+            Self::Single if !small => 5,
+            Self::Small if !small => 3,
+            _ => 1,
+        };
+        Setting { worktrees, shape, room: Room { mib }, repeats }
     }
 
     fn name(self) -> String {
@@ -165,7 +172,7 @@ fn create(case: Case, setting: Setting, effort: &Effort, disks: &Disks, tables: 
     let original = setting.original(disks)?;
     let mut rounds_of_ours = Vec::new();
     let mut rounds_of_git: Vec<Vec<Made>> = ways.iter().map(|_| Vec::new()).collect();
-    for _ in 0..effort.rounds {
+    for _ in 0..effort.rounds * setting.repeats {
         rounds_of_ours.push(by_library(original.copy()?, setting)?);
         for (rounds, &way) in rounds_of_git.iter_mut().zip(ways) {
             rounds.push(by_git(original.copy()?, setting, way)?);
