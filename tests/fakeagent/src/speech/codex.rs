@@ -1,0 +1,87 @@
+//! `codex exec --json`, version 0.163.0.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Bill, Ran, Speech, reason};
+
+const MOST_RETRIES: u32 = 5;
+
+pub(super) struct Codex {
+    session: String,
+    items: u64,
+}
+
+impl Codex {
+    pub(super) fn new(session: &str) -> Self {
+        Self { session: session.to_owned(), items: 0 }
+    }
+
+    fn next_item(&mut self) -> String {
+        self.items += 1;
+        format!("item_{}", self.items - 1)
+    }
+}
+
+impl Speech for Codex {
+    fn begun(&mut self) -> Vec<Value> {
+        vec![json!({"type": "thread.started", "thread_id": self.session}), json!({"type": "turn.started"})]
+    }
+
+    fn said(&mut self, text: &str, _: Bill) -> Vec<Value> {
+        let item = json!({"id": self.next_item(), "type": "agent_message", "text": text});
+        vec![json!({"type": "item.completed", "item": item})]
+    }
+
+    fn tool_begun(&mut self, command: &str, _: Bill) -> Vec<Value> {
+        let item = json!({
+            "id": self.next_item(), "type": "command_execution", "command": in_a_shell(command), "aggregated_output": "",
+            "exit_code": null, "status": "in_progress",
+        });
+        vec![json!({"type": "item.started", "item": item})]
+    }
+
+    fn tool_ended(&mut self, command: &str, ran: &Ran) -> Vec<Value> {
+        let item = json!({
+            "id": format!("item_{}", self.items.saturating_sub(1)), "type": "command_execution",
+            "command": in_a_shell(command), "aggregated_output": ran.output, "exit_code": ran.code,
+            "status": if ran.code == Some(0) { "completed" } else { "failed" },
+        });
+        vec![json!({"type": "item.completed", "item": item})]
+    }
+
+    fn asks_again(&mut self, nth: u32, status: u16, message: &str, pause: Duration) -> Vec<Value> {
+        let refusal = refusal(status, &format!("{message}, try again in {} s", pause.as_secs()));
+        vec![json!({"type": "error", "message": format!("Reconnecting... {nth}/{MOST_RETRIES} ({refusal})")})]
+    }
+
+    fn failed(&mut self, status: u16, message: &str, _: Bill) -> Vec<Value> {
+        let message = refusal(status, message);
+        vec![
+            json!({"type": "error", "message": message}),
+            json!({"type": "turn.failed", "error": {"message": message}}),
+        ]
+    }
+
+    fn succeeded(&mut self, charged: Bill) -> Vec<Value> {
+        let usage = json!({
+            "input_tokens": charged.input, "cached_input_tokens": 0, "cache_write_input_tokens": 0,
+            "output_tokens": charged.output, "reasoning_output_tokens": 0,
+        });
+        vec![json!({"type": "turn.completed", "usage": usage})]
+    }
+}
+
+/// What stands on the standard error of a call that is to resume a session that is not there.
+pub(super) fn no_such_session(session: &str) -> String {
+    format!("Error: thread/resume: thread/resume failed: no rollout found for thread id {session} (code -32600)")
+}
+
+fn refusal(status: u16, message: &str) -> String {
+    format!("unexpected status {status} {}: {message}, url: http://127.0.0.1:8080/v1/responses", reason(status))
+}
+
+fn in_a_shell(command: &str) -> String {
+    format!("sh -c '{}'", command.replace('\'', r"'\''"))
+}

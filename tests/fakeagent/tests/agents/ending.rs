@@ -1,0 +1,143 @@
+//! How calls end.
+
+use gadugi_core::{AgentError, AgentErrorClass, AgentReport};
+
+use crate::scene::{Agent, BOTH, Scene};
+
+#[track_caller]
+fn error(report: &AgentReport) -> &AgentError {
+    report.end.as_ref().and_then(|end| end.as_ref().err()).expect("it ended with an error")
+}
+
+#[test]
+fn a_script_without_directives_ends_well_and_says_nothing() {
+    let scene = Scene::new();
+    for agent in BOTH {
+        let answer = scene.ask(agent, "Do it.");
+        assert_eq!((answer.code, answer.report.end, answer.report.last_message), (Some(0), Some(Ok(())), None));
+    }
+}
+
+#[test]
+fn a_request_that_fails_ends_the_call_with_its_status() {
+    let scene = Scene::new();
+    let prompt = |status| format!("fake: say Begun.\nfake: fail {status} no such key\nfake: run touch never");
+    for agent in BOTH {
+        for (status, class) in [
+            (401, AgentErrorClass::Authentication),
+            (429, AgentErrorClass::RateLimit),
+            (500, AgentErrorClass::of_status(500)),
+            (529, AgentErrorClass::of_status(529)),
+        ] {
+            let answer = scene.ask(agent, &prompt(status));
+            let error = error(&answer.report);
+            assert_eq!((answer.code, error.class), (Some(1), class), "{agent:?} {status}");
+            assert!(error.message.contains("no such key"), "{}", error.message);
+            assert!(error.message.contains(&status.to_string()), "{}", error.message);
+        }
+    }
+    assert!(!scene.work().join("never").exists());
+}
+
+#[test]
+fn a_failed_call_of_claude_has_the_subtype_success_and_its_bill() {
+    let scene = Scene::new();
+    let answer =
+        scene.ask(Agent::Claude, "fake: tokens 5 6\nfake: cost 0.125\nfake: say Begun.\nfake: fail 500 broken");
+    let last = answer.out.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().expect("a line");
+    let last: serde_json::Value = serde_json::from_slice(last).expect("JSON");
+    assert_eq!((&last["subtype"], &last["is_error"]), (&"success".into(), &true.into()));
+    assert_eq!((answer.report.tokens.map(|tokens| tokens.total()), answer.report.cost_usd), (Some(11), Some(0.125)));
+}
+
+#[test]
+fn a_limit_is_told_before_the_end_and_in_it() {
+    let scene = Scene::new();
+    for agent in BOTH {
+        let mut going = scene.begin(agent, "fake: say Begun.\nfake: linger 600\nfake: limit 30");
+        going.until(|report| report.limit.is_some());
+        going.until(|report| report.end.is_some());
+        let told = going.kill();
+        assert_eq!(error(&told).class, AgentErrorClass::RateLimit);
+        let refusals = told.limit.map(|limit| limit.refusals);
+        assert!(refusals >= Some(3), "{refusals:?}");
+        let answer = scene.ask(agent, "fake: limit 30");
+        assert_eq!(answer.code, Some(1));
+        let pause = match agent {
+            Agent::Claude => "\"retry_delay_ms\":30000",
+            Agent::Codex => "try again in 30 s",
+        };
+        let out = String::from_utf8_lossy(&answer.out).into_owned();
+        assert_eq!(out.matches(pause).count(), 2, "{out}");
+    }
+}
+
+#[test]
+fn one_that_lingers_goes_on_after_its_result() {
+    let scene = Scene::new();
+    for agent in BOTH {
+        for last in ["say Done.", "fail 500 broken"] {
+            let mut going = scene.begin(agent, &format!("fake: linger 600\nfake: {last}"));
+            going.until(|report| report.end.is_some());
+            scene.ask(agent, &format!("fake: {last}"));
+            assert!(going.is_running());
+        }
+    }
+}
+
+#[test]
+fn output_that_is_cut_has_no_result_and_no_last_line() {
+    let scene = Scene::new();
+    for agent in BOTH {
+        let answer = scene.ask(agent, "fake: say Begun.\nfake: cut");
+        assert_eq!((answer.code, answer.report.end), (Some(0), None));
+        assert_eq!(answer.report.last_message.as_deref(), Some("Begun."));
+        let last = answer.out.rsplit(|byte| *byte == b'\n').next().expect("there is one");
+        assert!(!last.is_empty() && serde_json::from_slice::<serde_json::Value>(last).is_err());
+    }
+}
+
+#[test]
+fn an_exit_has_no_result_and_an_end_has_one() {
+    let scene = Scene::new();
+    for agent in BOTH {
+        let answer = scene.ask(agent, "fake: say Begun.\nfake: exit 7\nfake: say Never.");
+        assert_eq!((answer.code, answer.report.end), (Some(7), None));
+        assert_eq!(answer.report.last_message.as_deref(), Some("Begun."));
+        let answer = scene.ask(agent, "fake: end 7\nfake: say Never.");
+        assert_eq!((answer.code, answer.report.end), (Some(7), Some(Ok(()))));
+    }
+}
+
+#[test]
+fn a_directive_that_is_not_known_is_named_and_none_is_done() {
+    let scene = Scene::new();
+    for agent in BOTH {
+        for wrong in ["sing", "say", "cut it", "tokens 3", "cost -1", "exit 256", "once key", "on-resume sing", "once"]
+        {
+            let answer = scene.ask(agent, &format!("fake: run touch never\nfake: {wrong}"));
+            assert_eq!((answer.code, answer.out.len()), (Some(64), 0), "{wrong}");
+            assert!(answer.err.contains(&format!("`fake: {wrong}`")), "{}", answer.err);
+        }
+    }
+    assert!(!scene.work().join("never").exists());
+}
+
+#[test]
+fn a_command_line_that_asks_for_no_stream_is_refused() {
+    let scene = Scene::new();
+    let wrong: [(Agent, &[&str], &str); 6] = [
+        (Agent::Claude, &["--output-format", "stream-json", "--verbose"], "-p"),
+        (Agent::Claude, &["-p", "--verbose"], "--output-format stream-json"),
+        (Agent::Claude, &["-p", "--output-format", "stream-json"], "--verbose"),
+        (Agent::Codex, &["--json", "-"], "exec"),
+        (Agent::Codex, &["exec", "-"], "--json"),
+        (Agent::Codex, &["exec", "--json", "resume"], "id of a session"),
+    ];
+    for (agent, args, why) in wrong {
+        let answer = scene.ask_with(agent, args, "");
+        assert_eq!((answer.code, answer.out.len()), (Some(64), 0));
+        assert!(answer.err.contains(why), "{}", answer.err);
+    }
+    assert_eq!(scene.agents.calls().expect("they are recorded").len(), 6);
+}

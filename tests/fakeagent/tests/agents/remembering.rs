@@ -1,0 +1,146 @@
+//! Sessions, and the record of calls.
+
+use std::fs;
+
+use gadugi_core::AgentErrorClass;
+use gadugi_fakeagent::{Call, Installed};
+
+use crate::scene::{Agent, BOTH, Scene};
+
+#[test]
+fn a_session_is_resumed_with_what_was_kept_for_that_and_then_what_is_new() {
+    let scene = Scene::new();
+    for agent in BOTH {
+        let log = scene.work().join(agent.name());
+        let append = |word: &str| format!("run echo {word} >> {}", agent.name());
+        let first = format!("fake: on-resume {}\nfake: {}", append("kept"), append("first"));
+        let first = scene.ask(agent, &first);
+        let (session, id) = (first.session().to_owned(), first.session());
+        let second = scene.ask_with(agent, &agent.resuming(id), &format!("fake: {}", append("second")));
+        assert_eq!((second.code, second.session()), (Some(0), id), "{}", second.err);
+        // Once more, and by nobody else.
+        scene.ask_with(agent, &agent.resuming(&session), &format!("fake: {}", append("third")));
+        scene.ask(agent, &format!("fake: {}", append("other")));
+        assert_eq!(fs::read_to_string(log).expect("it was made"), "first\nkept\nsecond\nkept\nthird\nother\n");
+    }
+}
+
+#[test]
+fn what_is_to_be_done_on_resuming_is_kept_once_and_whatever_becomes_of_the_call() {
+    let scene = Scene::new();
+    for agent in BOTH {
+        let prompt = "fake: once refused limit 1\nfake: on-resume say Again.\nfake: on-resume once again exit 9";
+        let prompt = prompt.replace("refused", &format!("refused-{}", agent.name()));
+        let prompt = prompt.replace("once again", &format!("once again-{}", agent.name()));
+        let first = scene.ask(agent, &prompt);
+        assert_eq!(first.code, Some(1));
+        let resuming = agent.resuming(first.session());
+        // The same prompt again, as a caller does that knows nothing of what was kept.
+        let second = scene.ask_with(agent, &resuming, &prompt);
+        assert_eq!((second.code, second.report.last_message.as_deref()), (Some(9), Some("Again.")));
+        let third = scene.ask_with(agent, &resuming, &prompt);
+        assert_eq!((third.code, third.report.end), (Some(0), Some(Ok(()))));
+        let said = String::from_utf8_lossy(&third.out).into_owned();
+        let messages = said.lines().filter(|line| line.contains("Again.") && !line.contains("\"result\"")).count();
+        assert_eq!(messages, 1, "{said}");
+    }
+}
+
+#[test]
+fn what_is_kept_may_itself_be_for_a_later_call() {
+    let scene = Scene::new();
+    for agent in BOTH {
+        let first = scene.ask(agent, "fake: say One.\nfake: on-resume on-resume say Three.");
+        let resuming = agent.resuming(first.session());
+        assert_eq!(scene.ask_with(agent, &resuming, "").report.last_message, None);
+        assert_eq!(scene.ask_with(agent, &resuming, "").report.last_message.as_deref(), Some("Three."));
+    }
+}
+
+#[test]
+fn a_session_that_is_not_known_cannot_be_resumed() {
+    let scene = Scene::new();
+    let of_the_other = scene.ask(Agent::Codex, "").session().to_owned();
+    let prompt = "fake: run touch never";
+    for unknown in ["0b5b1d0c-31f5-4b3e-a2d5-c9a0d3a0a3a5", "../once", &of_the_other] {
+        let claude = scene.ask_with(Agent::Claude, &Agent::Claude.resuming(unknown), prompt);
+        assert_eq!(claude.code, Some(1));
+        let error = claude.report.end.and_then(Result::err).expect("it ended with an error");
+        assert_eq!((error.class, error.message.as_str()), (AgentErrorClass::Other, "error_during_execution"));
+        let out = String::from_utf8_lossy(&claude.out).into_owned();
+        assert!(out.contains(&format!("No conversation found with session ID: {unknown}")), "{out}");
+    }
+    let of_the_other = scene.ask(Agent::Claude, "").session().to_owned();
+    for unknown in ["0b5b1d0c-31f5-4b3e-a2d5-c9a0d3a0a3a5", &of_the_other] {
+        let codex = scene.ask_with(Agent::Codex, &Agent::Codex.resuming(unknown), prompt);
+        assert_eq!((codex.code, codex.out.len()), (Some(1), 0));
+        assert!(codex.err.contains(&format!("no rollout found for thread id {unknown}")), "{}", codex.err);
+    }
+    assert!(!scene.work().join("never").exists());
+    let calls = scene.agents.calls().expect("they are recorded");
+    let refused: Vec<_> = calls.iter().filter(|call| call.resumed.is_some()).collect();
+    assert_eq!(refused.len(), 5);
+    assert!(refused.iter().all(|call| call.session.is_none() && call.prompt.as_deref() == Some(prompt)));
+}
+
+#[test]
+fn a_call_is_recorded_as_it_was_made() {
+    let scene = Scene::new();
+    for agent in BOTH {
+        let args = agent.args();
+        let prompt = "Two lines,\nfake: say and “quotes”.\n";
+        let first = scene.ask(agent, prompt);
+        let resuming = agent.resuming(first.session());
+        scene.ask_with(agent, &resuming, "");
+        let mut command = scene.command(agent.name(), &["--version"]);
+        command.env("A_SECRET", "of-nobody").output().expect("it starts");
+
+        let calls = scene.agents.calls().expect("they are recorded");
+        let calls: Vec<_> = calls.iter().filter(|call| call.agent == agent.name()).collect();
+        let texts = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let begun = Call {
+            agent: agent.name().to_owned(),
+            argv: texts(&args),
+            cwd: scene.work().display().to_string(),
+            prompt: Some(prompt.to_owned()),
+            environment: texts(&["PATH"]),
+            session: first.report.session.clone(),
+            resumed: None,
+        };
+        let (session, no_prompt) = (first.report.session.clone(), Some(String::new()));
+        let resumed = Call { argv: texts(&resuming), prompt: no_prompt, resumed: session, ..begun.clone() };
+        let environment = texts(&["A_SECRET", "PATH"]);
+        let argv = texts(&["--version"]);
+        let asked = Call { argv, environment, prompt: None, session: None, ..begun.clone() };
+        assert_eq!(calls, [&begun, &resumed, &asked]);
+    }
+    let record = fs::read_to_string(scene.agents.folder().join("fakeagent/calls.jsonl")).expect("a record");
+    assert!(!record.contains("of-nobody"), "it has only the names");
+}
+
+#[test]
+fn an_agent_remembers_beside_where_it_was_called_and_not_where_it_leads() {
+    let scene = Scene::new();
+    let elsewhere = scene.work().join("elsewhere");
+    let claude = scene.agents.folder().join("claude");
+    let others = Installed::new(&claude, &elsewhere).expect("they are installed");
+    let by_path = others.folder().join("claude");
+    let by_path = by_path.to_str().expect("UTF-8");
+    let output = scene.command(by_path, &Agent::Claude.args()).output().expect("it starts");
+    assert!(output.status.success());
+    let output = scene.command("elsewhere/claude", &Agent::Claude.args()).output().expect("it starts");
+    assert!(output.status.success());
+    assert_eq!(others.calls().expect("they are recorded").len(), 2);
+    assert_eq!(scene.agents.calls().expect("there is no record yet"), []);
+}
+
+#[test]
+fn an_agent_that_was_not_installed_says_so() {
+    let scene = Scene::new();
+    let alone = scene.work().join("claude");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_gadugi-fakeagent"), &alone).expect("a link");
+    let output = scene.command(alone.to_str().expect("UTF-8"), &["--version"]).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(64));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("work/fakeagent is not there"), "{said}");
+}
