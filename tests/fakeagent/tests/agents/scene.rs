@@ -110,23 +110,31 @@ impl Scene {
     }
 
     pub(crate) fn ask_with(&self, agent: Agent, args: &[&str], prompt: &str) -> Answer {
-        let child = spawn(self.command(agent.name(), args), prompt);
+        self.ask_together(agent, args, prompt, || ())
+    }
+
+    /// Asks an agent, and waits before its prompt ends, and so before it begins.
+    pub(crate) fn ask_together(&self, agent: Agent, args: &[&str], prompt: &str, wait: impl FnOnce()) -> Answer {
+        let child = spawn(self.command(agent.name(), args), prompt, wait);
         Answer::of(agent, child.wait_with_output().expect("it ends"))
     }
 
     /// An agent that is asked, and is heard while it goes on.
     pub(crate) fn begin(&self, agent: Agent, prompt: &str) -> Going {
-        let mut child = spawn(self.command(agent.name(), &agent.args()), prompt);
+        let mut child = spawn(self.command(agent.name(), &agent.args()), prompt, || ());
         let out = BufReader::new(child.stdout.take().expect("it was piped"));
         Going { child, out, reader: agent.reader() }
     }
 }
 
-fn spawn(mut command: Command, prompt: &str) -> Child {
+fn spawn(mut command: Command, prompt: &str, before_its_end: impl FnOnce()) -> Child {
     let mut child = command.stdin(Stdio::piped()).spawn().expect("it starts");
-    let written = child.stdin.take().expect("it was piped").write_all(prompt.as_bytes());
+    let mut stdin = child.stdin.take().expect("it was piped");
+    let written = stdin.write_all(prompt.as_bytes());
     // One that was given its prompt otherwise, or is asked nothing, may be gone by then.
     assert!(!written.is_err_and(|error| error.kind() != ErrorKind::BrokenPipe), "its prompt cannot be written");
+    before_its_end();
+    drop(stdin);
     child
 }
 

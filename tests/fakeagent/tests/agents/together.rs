@@ -1,6 +1,7 @@
 //! Many calls at once.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::sync::Barrier;
 use std::thread;
 
@@ -8,18 +9,22 @@ use crate::scene::{Agent, Answer, BOTH, Scene};
 
 const CALLS: usize = 8;
 
-/// As many calls at once as there are, each with its number.
-fn at_once(ask: impl Fn(usize) -> Answer + Sync) -> Vec<Answer> {
-    let barrier = Barrier::new(CALLS);
+/// Asks all of them, by turns the one and the other agent, so that they begin when all have been started.
+fn at_once(scene: &Scene, prompts: &[String]) -> Vec<Answer> {
+    let asked = prompts.iter().zip(BOTH.iter().cycle()).map(|(prompt, agent)| (*agent, agent.args(), prompt.as_str()));
+    all_at_once(scene, asked.collect())
+}
+
+fn all_at_once(scene: &Scene, asked: Vec<(Agent, Vec<&str>, &str)>) -> Vec<Answer> {
+    let started = &Barrier::new(asked.len());
     thread::scope(|scope| {
-        let (ask, barrier) = (&ask, &barrier);
-        let begin = |number| {
-            scope.spawn(move || {
-                barrier.wait();
-                ask(number)
-            })
+        let wait = || {
+            started.wait();
         };
-        let calls: Vec<_> = (0..CALLS).map(begin).collect();
+        let ask = |(agent, args, prompt): (Agent, Vec<_>, _)| {
+            scope.spawn(move || scene.ask_together(agent, &args, prompt, wait))
+        };
+        let calls: Vec<_> = asked.into_iter().map(ask).collect();
         calls.into_iter().map(|call| call.join().expect("it was asked")).collect()
     })
 }
@@ -27,35 +32,45 @@ fn at_once(ask: impl Fn(usize) -> Answer + Sync) -> Vec<Answer> {
 #[test]
 fn what_is_to_be_done_once_is_done_by_one_of_many() {
     let scene = Scene::new();
-    for round in 0..5 {
-        let script = format!("fake: once key/{round} run echo {round} >> done\nfake: once other-{round} say First.");
-        let answers = at_once(|number| scene.ask(BOTH[number % 2], &script));
-        let first = answers.iter().filter(|answer| answer.report.last_message.is_some()).count();
-        assert_eq!(first, 1, "in round {round}");
-        assert!(answers.iter().all(|answer| answer.code == Some(0)));
+    let script = (0..300).fold(String::new(), |mut script, key| {
+        writeln!(script, "fake: once key/{key} say Key {key}.").expect("memory takes it");
+        script
+    });
+    let answers = at_once(&scene, &vec![script; CALLS]);
+    let said: Vec<String> = answers.iter().map(|answer| String::from_utf8_lossy(&answer.out).into_owned()).collect();
+    for key in 0..300 {
+        // The result repeats what was said last.
+        let text = format!("\"text\":\"Key {key}.\"");
+        let times: usize = said.iter().map(|said| said.matches(&text).count()).sum();
+        assert_eq!(times, 1, "{text}");
     }
-    let done = std::fs::read_to_string(scene.work().join("done")).expect("it was done");
-    assert_eq!(done, "0\n1\n2\n3\n4\n");
+    assert!(answers.iter().all(|answer| answer.code == Some(0)));
 }
 
 #[test]
 fn the_record_has_each_of_many_calls_on_a_whole_line() {
     let scene = Scene::new();
-    let prompt = |number: usize| format!("fake: say {number}\n{}", number.to_string().repeat(300_000));
-    let answers = at_once(|number| scene.ask(BOTH[number % 2], &prompt(number)));
+    let mut all_prompts = BTreeSet::new();
+    let mut all_sessions = BTreeSet::new();
+    for round in 0..5 {
+        let prompts: Vec<_> = (0..CALLS).map(|number| format!("{round}.{number} ").repeat(100_000)).collect();
+        let answers = at_once(&scene, &prompts);
+        all_sessions.extend(answers.iter().map(|answer| answer.session().to_owned()));
+        all_prompts.extend(prompts);
+    }
     // A line that is not whole is an error.
     let calls = scene.agents.calls().expect("they are recorded");
-    let told: BTreeSet<_> = calls.iter().filter_map(|call| call.prompt.clone()).collect();
-    assert_eq!(told, (0..CALLS).map(prompt).collect());
-    let sessions: BTreeSet<_> = calls.iter().filter_map(|call| call.session.as_deref()).collect();
-    assert_eq!(sessions, answers.iter().map(Answer::session).collect(), "each has one of its own");
-    assert_eq!((calls.len(), sessions.len()), (CALLS, CALLS));
+    assert_eq!((calls.len(), all_sessions.len()), (5 * CALLS, 5 * CALLS), "each has a session of its own");
+    let prompts: BTreeSet<_> = calls.iter().filter_map(|call| call.prompt.clone()).collect();
+    let sessions: BTreeSet<_> = calls.iter().filter_map(|call| call.session.clone()).collect();
+    // Without printing them: they are long.
+    assert!(prompts == all_prompts && sessions == all_sessions, "the record has the calls that were made");
 }
 
 #[test]
 fn many_resume_one_session_at_once() {
     let scene = Scene::new();
     let session = scene.ask(Agent::Codex, "fake: on-resume say Again.").session().to_owned();
-    let answers = at_once(|_| scene.ask_with(Agent::Codex, &Agent::Codex.resuming(&session), ""));
+    let answers = all_at_once(&scene, vec![(Agent::Codex, Agent::Codex.resuming(&session), ""); CALLS]);
     assert!(answers.iter().all(|answer| answer.report.last_message.as_deref() == Some("Again.")));
 }
