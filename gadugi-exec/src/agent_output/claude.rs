@@ -82,7 +82,8 @@ impl Reader {
             return;
         }
         let subtype = text(&line["subtype"]).filter(|subtype| subtype != "success");
-        let message = text(&line["result"]).or(subtype).unwrap_or_else(|| "it gave no reason".to_owned());
+        let error = line["errors"].as_array().into_iter().flatten().find_map(text);
+        let message = text(&line["result"]).or(error).or(subtype).unwrap_or_else(|| "it gave no reason".to_owned());
         let used_up = used_up(&message);
         let class = match line["api_error_status"].as_u64() {
             _ if used_up.is_some() => AgentErrorClass::RateLimit,
@@ -96,7 +97,9 @@ impl Reader {
     }
 
     fn refused(&mut self, until: Option<Timestamp>, pause: Option<Duration>) {
-        let refusals = self.report.limit.as_ref().map_or(0, |limit| limit.refusals).saturating_add(1);
+        let before = self.report.limit.as_ref();
+        let refusals = before.map_or(0, |limit| limit.refusals).saturating_add(1);
+        let pause = pause.or(before.and_then(|limit| limit.pause));
         self.report.limit = Some(RateLimit { until, pause, refusals });
     }
 }

@@ -118,6 +118,18 @@ fn a_subscription_that_is_used_up_tells_until_when() {
 }
 
 #[test]
+fn the_last_pause_of_an_agent_that_gave_up_is_known_and_so_is_an_error_without_a_text() {
+    let retry = r#"{"type":"system","subtype":"api_retry","error_status":429,"retry_delay_ms":1500}"#;
+    let end = r#"{"type":"result","subtype":"success","is_error":true,"api_error_status":429,"result":"Refused"}"#;
+    let limited = report("claude-stream-json", &format!("{retry}\n{end}"));
+    assert_eq!(limited.limit, Some(RateLimit { until: None, pause: Some(Duration::from_millis(1500)), refusals: 2 }));
+    let line =
+        r#"{"type":"result","subtype":"error_during_execution","is_error":true,"errors":["No conversation found"]}"#;
+    let end = report("claude-stream-json", line).end;
+    assert!(matches!(end, Some(Err(error)) if error.message == "No conversation found"));
+}
+
+#[test]
 fn a_message_that_comes_in_several_lines_is_charged_once() {
     let line = |id: &str, cached: u64| {
         format!(
