@@ -1,0 +1,331 @@
+//! Deleting whole folders, fast and without leaving them.
+//!
+//! Several threads share the folders below. Each works with handles: a name is only ever looked up in the folder that
+//! holds it, so that a symbolic link is removed and never followed, whatever is exchanged meanwhile.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, chmodat, fchmod, fstat, open, openat, renameat, statat, unlinkat,
+};
+use rustix::io::Errno;
+
+use crate::error::GitError;
+
+/// How deep folders are deleted where they are. What lies deeper is moved up first, so that no depth uses up the
+/// handles of the process.
+const DEPTH: usize = 64;
+/// How often a folder is gone through again that was found not to be empty: somebody may have written to it.
+const TRIES: u32 = 3;
+
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Deletes folders with all that is in them, also where folders in them are not writable; one that is gone counts as
+/// deleted. Goes on until `stop` is set, and after an error with what it can delete. Gives the first error of each folder.
+pub(crate) fn erase(folders: &[PathBuf], threads: usize, stop: &AtomicBool) -> Vec<GitError> {
+    let mut failed = Vec::new();
+    let mut roots = Vec::new();
+    for folder in folders {
+        match Root::open(folder) {
+            Ok(root) => roots.push(root),
+            Err(Errno::NOENT) => {}
+            Err(error) => failed.push(GitError::io("remove", folder)(error.into())),
+        }
+    }
+    let work = Work::new(roots.iter().map(Root::task).collect());
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|| work.help(stop));
+        }
+        work.help(stop);
+    });
+    // Handles of what was not come to.
+    drop(work);
+    for root in roots {
+        let error = root.error.into_inner().unwrap_or_else(PoisonError::into_inner);
+        failed.extend(error.map(|error| GitError::io("remove", &root.path)(error.into())));
+    }
+    failed
+}
+
+/// One of the folders that are to go.
+struct Root {
+    path: PathBuf,
+    parent: Arc<OwnedFd>,
+    name: CString,
+    /// Why something in it could not be deleted.
+    error: Mutex<Option<Errno>>,
+    /// How many folders were moved up to it.
+    moved: AtomicU32,
+}
+
+impl Root {
+    fn open(path: &Path) -> Result<Self, Errno> {
+        let name = CString::new(path.file_name().unwrap_or_default().as_bytes()).map_err(|_| Errno::INVAL)?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent = open(parent, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Self {
+            path: path.to_owned(),
+            parent: Arc::new(parent),
+            name,
+            error: Mutex::new(None),
+            moved: AtomicU32::new(0),
+        })
+    }
+
+    fn task(&self) -> Task<'_> {
+        Task { root: self, parent: None, name: self.name.clone(), tries: 0 }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn failed(&self, error: Errno) {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+}
+
+/// A folder whose content is about to go.
+struct Folder {
+    handle: OwnedFd,
+    name: CString,
+    /// `None` for a root.
+    parent: Option<Arc<Folder>>,
+    depth: usize,
+    /// How many folders in it are not deleted yet, and one more while it is read itself.
+    left: AtomicUsize,
+    tries: u32,
+}
+
+/// A folder to be deleted, by the one that it is in.
+struct Task<'a> {
+    root: &'a Root,
+    parent: Option<Arc<Folder>>,
+    name: CString,
+    tries: u32,
+}
+
+impl Task<'_> {
+    fn holder(&self) -> &OwnedFd {
+        self.parent.as_ref().map_or(&*self.root.parent, |parent| &parent.handle)
+    }
+}
+
+/// What is still to be done. The last that was found is the first to be done, so that few folders are open at once.
+struct Work<'a> {
+    tasks: Mutex<Tasks<'a>>,
+    changed: Condvar,
+}
+
+struct Tasks<'a> {
+    waiting: Vec<Task<'a>>,
+    /// How many threads are at one and may find more.
+    busy: usize,
+}
+
+impl<'a> Work<'a> {
+    fn new(waiting: Vec<Task<'a>>) -> Self {
+        Self { tasks: Mutex::new(Tasks { waiting, busy: 0 }), changed: Condvar::new() }
+    }
+
+    fn help(&self, stop: &AtomicBool) {
+        while let Some(task) = self.next(stop) {
+            let found = empty(task, stop);
+            let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            tasks.busy -= 1;
+            tasks.waiting.extend(found);
+            drop(tasks);
+            self.changed.notify_all();
+        }
+    }
+
+    fn next(&self, stop: &AtomicBool) -> Option<Task<'a>> {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if stop.load(Ordering::Relaxed) {
+                return None;
+            }
+            if let Some(task) = tasks.waiting.pop() {
+                tasks.busy += 1;
+                return Some(task);
+            }
+            if tasks.busy == 0 {
+                return None;
+            }
+            tasks = self.changed.wait(tasks).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Deletes everything in a folder but the folders, which are given back, and it itself where there are none.
+fn empty<'a>(task: Task<'a>, stop: &AtomicBool) -> Vec<Task<'a>> {
+    let root = task.root;
+    let mut more = Vec::new();
+    match open_folder(&task) {
+        Ok(Some(folder)) => {
+            let folder = Arc::new(folder);
+            if let Err(error) = unlink_files(root, &folder, stop, &mut more) {
+                root.failed(error);
+            }
+            more.extend(finish(root, folder));
+        }
+        // It was no folder, or is gone.
+        Ok(None) => more.extend(task.parent.and_then(|parent| finish(root, parent))),
+        Err(error) => {
+            root.failed(error);
+            more.extend(task.parent.and_then(|parent| finish(root, parent)));
+        }
+    }
+    more
+}
+
+/// Opens the folder of a task; what is none is removed, which gives `None`.
+fn open_folder(task: &Task<'_>) -> Result<Option<Folder>, Errno> {
+    let holder = task.holder();
+    let name = task.name.as_c_str();
+    let handle = match openat(holder, name, FOLDER, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::NOTDIR | Errno::LOOP) => return unlink(holder, name).map(|()| None),
+        Err(Errno::ACCESS) => {
+            let stat = statat(holder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+                return Err(Errno::ACCESS);
+            }
+            chmodat(holder, name, Mode::RWXU, AtFlags::empty())?;
+            openat(holder, name, FOLDER, Mode::empty())?
+        }
+        other => other?,
+    };
+    // What is mounted there is not ours to delete.
+    if task.parent.is_some() && fstat(&handle)?.st_dev != fstat(holder)?.st_dev {
+        return Err(Errno::XDEV);
+    }
+    Ok(Some(Folder {
+        handle,
+        name: task.name.clone(),
+        depth: task.parent.as_ref().map_or(0, |parent| parent.depth + 1),
+        parent: task.parent.clone(),
+        left: AtomicUsize::new(1),
+        tries: task.tries,
+    }))
+}
+
+/// Deletes what is no folder, and lists the folders.
+fn unlink_files<'a>(
+    root: &'a Root,
+    folder: &Arc<Folder>,
+    stop: &AtomicBool,
+    folders: &mut Vec<Task<'a>>,
+) -> Result<(), Errno> {
+    let mut entries = Vec::new();
+    for entry in Dir::read_from(&folder.handle)? {
+        let entry = entry?;
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            entries.push((entry.file_name().to_owned(), entry.file_type()));
+        }
+    }
+    let mut failure = Ok(());
+    for (name, kind) in entries {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let is_folder = match kind {
+            FileType::Directory => true,
+            FileType::Unknown => match statat(&folder.handle, &name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
+                Err(Errno::NOENT) => continue,
+                Err(error) => return Err(error),
+            },
+            _ => false,
+        };
+        if !is_folder {
+            failure = unlink(&folder.handle, &name).and(failure);
+        } else if folder.depth < DEPTH {
+            folder.left.fetch_add(1, Ordering::Relaxed);
+            folders.push(Task { root, parent: Some(Arc::clone(folder)), name, tries: 0 });
+        } else {
+            folders.push(move_up(root, folder, &name)?);
+        }
+    }
+    failure
+}
+
+/// Moves a folder that lies very deep up to the root of its tree.
+fn move_up<'a>(root: &'a Root, folder: &Arc<Folder>, name: &CStr) -> Result<Task<'a>, Errno> {
+    let mut top = folder;
+    while let Some(parent) = &top.parent {
+        top = parent;
+    }
+    loop {
+        let number = root.moved.fetch_add(1, Ordering::Relaxed);
+        let moved = CString::new(format!(".gadugi-deep-{}-{number}", std::process::id())).map_err(|_| Errno::INVAL)?;
+        let rename = || renameat(&folder.handle, name, &top.handle, &moved);
+        let renamed = match rename() {
+            Err(Errno::ACCESS) => {
+                for closed in [folder, top] {
+                    fchmod(&closed.handle, Mode::RWXU)?;
+                }
+                // It changes too, since it gets another parent.
+                chmodat(&folder.handle, name, Mode::RWXU, AtFlags::empty())?;
+                rename()
+            }
+            other => other,
+        };
+        match renamed {
+            // What a deletion that was cut short has moved there.
+            Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => {}
+            other => {
+                other?;
+                top.left.fetch_add(1, Ordering::Relaxed);
+                return Ok(Task { root, parent: Some(Arc::clone(top)), name: moved, tries: 0 });
+            }
+        }
+    }
+}
+
+fn unlink(holder: impl AsFd, name: &CStr) -> Result<(), Errno> {
+    match unlinkat(&holder, name, AtFlags::empty()) {
+        Err(Errno::ACCESS) => {
+            fchmod(&holder, Mode::RWXU)?;
+            unlinkat(&holder, name, AtFlags::empty())
+        }
+        Err(Errno::NOENT) => Ok(()),
+        other => other,
+    }
+}
+
+/// One of the things that a folder waits for is done. Gives the folder again if it was found not to be empty.
+fn finish(root: &Root, mut folder: Arc<Folder>) -> Option<Task<'_>> {
+    loop {
+        if folder.left.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return None;
+        }
+        let parent = folder.parent.clone();
+        let holder = parent.as_ref().map_or(&*root.parent, |parent| &parent.handle);
+        let removed = match unlinkat(holder, &folder.name, AtFlags::REMOVEDIR) {
+            Err(Errno::ACCESS) if parent.is_some() => {
+                fchmod(holder, Mode::RWXU).and_then(|()| unlinkat(holder, &folder.name, AtFlags::REMOVEDIR))
+            }
+            other => other,
+        };
+        match removed {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(Errno::NOTEMPTY | Errno::EXIST) if folder.tries < TRIES && !root.has_failed() => {
+                return Some(Task { root, parent, name: folder.name.clone(), tries: folder.tries + 1 });
+            }
+            Err(error) => root.failed(error),
+        }
+        folder = parent?;
+    }
+}
+
+/// How many threads delete at once; more than a few wait for the disk only.
+pub(crate) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(4)
+}
