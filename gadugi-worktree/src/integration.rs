@@ -1,0 +1,249 @@
+//! Whether what a branch changes is in another one, although its commits are not: after a squash, a rebase or a
+//! cherry-pick.
+//!
+//! The other branches are those that work is integrated into: the one that the main work tree is on, its upstream, and
+//! the ones that the remotes name as theirs. A branch counts as integrated only if it changes something, and only while its
+//! changes are there: when they were undone later, merging the branch would bring them back, which is how that is seen.
+//! Where a merge says nothing, since both sides have changed the same lines, a commit that undoes exactly those changes is.
+
+use std::collections::{BTreeSet, HashMap};
+
+use gadugi_core::{BranchName, MergedBy};
+use gix::ObjectId;
+use gix::bstr::ByteSlice;
+use gix::merge::blob::builtin_driver::text::Labels;
+use gix::merge::tree::TreatAsUnresolved;
+use gix::refs::{Category, FullName};
+use gix::remote::Direction;
+use gix::revision::walk::Sorting;
+use gix::traverse::commit::simple::CommitTimeOrder;
+
+use crate::branch::full_name;
+use crate::entry::{HeadAt, head_in};
+use crate::error::GitError;
+use crate::ids::to_commit;
+use crate::patch_id::{Difference, PatchId};
+
+/// How many commits of the other branch are looked at, from its tip on, and how many of the branch itself.
+const MOST: usize = 1000;
+
+/// A branch that work is integrated into.
+pub(crate) struct Target {
+    pub(crate) name: String,
+    commit: ObjectId,
+}
+
+impl Target {
+    /// All of them, but the branch itself.
+    pub(crate) fn all(repo: &gix::Repository, branch: &BranchName) -> Result<Vec<Self>, GitError> {
+        let mut names: Vec<FullName> = Vec::new();
+        if let Some(HeadAt::Branch(head)) = head_in(repo.common_dir())
+            && let Ok(head) = FullName::try_from(head)
+        {
+            names.push(head.clone());
+            // One that is not configured in full names nothing.
+            names.extend(repo.branch_remote_tracking_ref_name(head.as_ref(), Direction::Fetch).and_then(Result::ok));
+        }
+        for reference in repo.references()?.prefixed("refs/remotes/")? {
+            let reference = reference?;
+            if reference.name().as_bstr().ends_with(b"/HEAD")
+                && let Some(target) = reference.target().try_name()
+            {
+                names.push(target.to_owned());
+            }
+        }
+        let own = full_name(branch);
+        let mut found: Vec<Self> = Vec::new();
+        for name in names {
+            let is_branch = matches!(name.category(), Some(Category::LocalBranch | Category::RemoteBranch));
+            if !is_branch || name == own || found.iter().any(|known| known.name == name.shorten().to_str_lossy()) {
+                continue;
+            }
+            if let Some(mut reference) = repo.try_find_reference(&name)?
+                && let Ok(commit) = reference.peel_to_commit()
+            {
+                found.push(Self { name: name.shorten().to_str_lossy().into_owned(), commit: commit.id });
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// How a branch that none of these can reach was integrated into one of them, if it was.
+pub(crate) fn find(repo: &gix::Repository, targets: &[Target], tip: ObjectId) -> Result<Option<MergedBy>, GitError> {
+    let mut repo = repo.clone().with_object_memory();
+    repo.object_cache_size_if_unset(16 * 1024 * 1024);
+    for target in targets {
+        if let Some(by) = Comparison::new(&repo, target, tip)?.map(|found| found.verdict()).transpose()?.flatten() {
+            return Ok(Some(by));
+        }
+    }
+    Ok(None)
+}
+
+/// What a commit changes, by its first parent.
+struct Change {
+    commit: ObjectId,
+    difference: Difference,
+}
+
+/// What merging a branch into another one would do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Merge {
+    Nothing,
+    Something,
+    /// Both sides have changed the same lines.
+    Unknown,
+}
+
+struct Comparison<'a> {
+    repo: &'a gix::Repository,
+    target: &'a Target,
+    tip: ObjectId,
+    /// All that the branch changes.
+    whole: Difference,
+    /// What each of its commits changes; `None` where there is a merge among them, or there are too many.
+    each: Option<Vec<Change>>,
+    /// The commits of the other branch since it parted from this one, the newest first.
+    theirs: Vec<ObjectId>,
+}
+
+impl<'a> Comparison<'a> {
+    /// `None` where the two have nothing in common.
+    fn new(repo: &'a gix::Repository, target: &'a Target, tip: ObjectId) -> Result<Option<Self>, GitError> {
+        let Some(base) = repo.merge_base(tip, target.commit)? else { return Ok(None) };
+        let tree =
+            |commit: ObjectId| -> Result<ObjectId, GitError> { Ok(repo.find_commit(commit)?.tree_id()?.detach()) };
+        let whole = Difference::between(repo, Some(tree(base.detach())?), tree(tip)?)?;
+        let ours = beyond(repo, tip, target.commit)?;
+        let mut each = if ours.len() < MOST { Some(Vec::new()) } else { None };
+        for commit in ours {
+            each = match (each, change(repo, commit)?) {
+                (Some(mut each), Some(change)) => {
+                    each.push(change);
+                    Some(each)
+                }
+                _ => None,
+            };
+        }
+        let theirs = beyond(repo, target.commit, tip)?;
+        Ok(Some(Self { repo, target, tip, whole, each, theirs }))
+    }
+
+    fn verdict(&self) -> Result<Option<MergedBy>, GitError> {
+        let merge = self.merge()?;
+        if merge == Merge::Something || (self.whole.is_empty() && self.each.as_ref().is_none_or(Vec::is_empty)) {
+            return Ok(None);
+        }
+        let found = self.counterparts()?;
+        if self.whole.is_empty() {
+            // All that it did it has undone itself. Then only its very commits show that somebody took them over.
+            return Ok(found.rebased.filter(|_| !found.is_undone));
+        }
+        let by = match self.each.as_deref() {
+            Some([_]) => found.rebased.or(found.squashed),
+            _ => found.squashed.or(found.rebased),
+        };
+        let by = by.or(found.same_tree);
+        match merge {
+            Merge::Unknown => Ok(by.filter(|_| !found.is_undone)),
+            _ => Ok(by.or_else(|| Some(MergedBy::NothingLeft { into: self.target.name.clone() }))),
+        }
+    }
+
+    /// Merges the branch into the other one, in memory. Where the user has told git other ways to merge, a merge that
+    /// changes nothing would not say that all is there.
+    fn merge(&self) -> Result<Merge, GitError> {
+        let config = self.repo.config_snapshot();
+        let own_ways = config.plumbing().sections_by_name("merge").into_iter().flatten();
+        if own_ways.into_iter().any(|section| section.value("driver").is_some()) {
+            return Ok(Merge::Unknown);
+        }
+        let options = self.repo.tree_merge_options()?.into();
+        let mut outcome = self.repo.merge_commits(self.target.commit, self.tip, Labels::default(), options)?;
+        if outcome.tree_merge.has_unresolved_conflicts(TreatAsUnresolved::git()) {
+            return Ok(Merge::Unknown);
+        }
+        let merged = outcome.tree_merge.tree.write()?;
+        let is_same = merged == self.repo.find_commit(self.target.commit)?.tree_id()?;
+        Ok(if is_same { Merge::Nothing } else { Merge::Something })
+    }
+
+    /// Looks for what the branch changes among the commits of the other one.
+    fn counterparts(&self) -> Result<Counterparts, GitError> {
+        let repo = self.repo;
+        let into = &self.target.name;
+        let tree = repo.find_commit(self.tip)?.tree_id()?.detach();
+        let each: Vec<_> = self.each.iter().flatten().filter(|change| !change.difference.is_empty()).collect();
+        let mut wanted: Vec<&Difference> = each.iter().map(|change| &change.difference).collect();
+        wanted.push(&self.whole);
+        // Only what changes the same files needs to be read.
+        let paths: BTreeSet<_> = wanted.iter().map(|difference| difference.paths()).collect();
+        let whole = self.whole.patch_id(repo)?;
+        let mut undo: Vec<PatchId> = Vec::new();
+        let mut open: HashMap<PatchId, u64> = HashMap::new();
+        for change in &each {
+            *open.entry(change.difference.patch_id(repo)?).or_default() += 1;
+        }
+        for difference in &wanted {
+            if !difference.is_empty() {
+                undo.push(difference.reversed().patch_id(repo)?);
+            }
+        }
+        let mut found = Counterparts::default();
+        let is_something = !self.whole.is_empty();
+        for commit in &self.theirs {
+            let is_same_tree = is_something && repo.find_commit(*commit)?.tree_id()? == tree;
+            if is_same_tree && found.same_tree.is_none() {
+                found.same_tree = Some(MergedBy::SameTree { commit: to_commit(*commit), of: into.clone() });
+            }
+            let Some(change) = change(repo, *commit)? else { continue };
+            if !paths.contains(&change.difference.paths()) {
+                continue;
+            }
+            let id = change.difference.patch_id(repo)?;
+            let is_done = found.same_tree.is_some() || found.squashed.is_some() || open.values().any(|left| *left == 0);
+            found.is_undone |= !is_done && undo.contains(&id);
+            if is_something && id == whole && found.squashed.is_none() {
+                found.squashed = Some(MergedBy::Squash { commit: to_commit(change.commit), into: into.clone() });
+            }
+            if let Some(left) = open.get_mut(&id) {
+                *left = left.saturating_sub(1);
+            }
+        }
+        let commits = self.each.as_ref().map_or(0, Vec::len) as u64;
+        if !each.is_empty() && open.values().all(|left| *left == 0) {
+            found.rebased = Some(MergedBy::Rebase { commits, onto: into.clone() });
+        }
+        Ok(found)
+    }
+}
+
+#[derive(Default)]
+struct Counterparts {
+    squashed: Option<MergedBy>,
+    rebased: Option<MergedBy>,
+    same_tree: Option<MergedBy>,
+    /// Whether a commit undoes changes of the branch, and none makes them again after it.
+    is_undone: bool,
+}
+
+/// The commits that can be reached from one and not from the other, the newest first, as many as are looked at.
+fn beyond(repo: &gix::Repository, from: ObjectId, without: ObjectId) -> Result<Vec<ObjectId>, GitError> {
+    let newest_first = Sorting::ByCommitTime(CommitTimeOrder::NewestFirst);
+    let walk = repo.rev_walk([from]).sorting(newest_first).with_hidden([without]).all()?;
+    walk.take(MOST).map(|commit| Ok(commit?.id)).collect()
+}
+
+/// What a commit changes; `None` for a merge.
+fn change(repo: &gix::Repository, id: ObjectId) -> Result<Option<Change>, GitError> {
+    let commit = repo.find_commit(id)?;
+    let parents: Vec<_> = commit.parent_ids().collect();
+    let parent = match parents[..] {
+        [] => None,
+        [parent] => Some(repo.find_commit(parent)?.tree_id()?.detach()),
+        _ => return Ok(None),
+    };
+    let difference = Difference::between(repo, parent, commit.tree_id()?.detach())?;
+    Ok(Some(Change { commit: id, difference }))
+}
