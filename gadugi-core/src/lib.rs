@@ -58,6 +58,7 @@ pub use state::{Clock, Failure, IllegalTransition, Outcome, TaskState};
 pub use task::{Action, LONGEST_RETRY_DELAY, Limits, Program, Resources, RetryFrom, Setup, SourceLocation, TaskSpec};
 pub use touches::TouchPattern;
 pub use worktrees::{
-    BranchFate, BranchRelease, InPlace, KeepReason, Lease, Made, NeededTip, Pruned, Release, ReleaseRequest, Seeded,
-    SnapshotRequest, Work, WorktreeError, WorktreeFate, WorktreeRequest, Worktrees,
+    BranchFate, BranchRelease, InPlace, KeepReason, Lease, Made, MergedBy, NeededTip, Paths, Pruned, Release,
+    ReleaseDetails, ReleaseRequest, Seeded, SnapshotRequest, Work, WorktreeError, WorktreeFate, WorktreeRequest,
+    Worktrees,
 };

@@ -104,7 +104,9 @@ pub struct Work {
 pub enum BranchFate {
     /// It stays.
     Keep,
-    /// It goes if its tip can be reached from another branch or tag; else it stays.
+    /// It goes if its tip can be reached from another branch or tag, or if all that it changes is in the branch that is
+    /// checked out or in one that its remote names; else it stays. A [`MergedBy`] says which. Where its very commits are on
+    /// no other branch, its tip stays under `refs/gadugi/trash/<run>/<task>`.
     DeleteIfMerged,
 }
 
@@ -148,6 +150,11 @@ pub enum KeepReason {
         /// The reason that was given with the lock.
         reason: String,
     },
+    /// Changes were put away there (`git stash`) and not taken out again.
+    Stashed {
+        /// How many times.
+        entries: u64,
+    },
     /// The tip of the branch is not reachable from any other branch or tag.
     Unmerged {
         /// How many commits would be lost.
@@ -175,6 +182,8 @@ impl std::fmt::Display for KeepReason {
             Self::Submodule { path } => write!(f, "the submodule {path} has changes"),
             Self::Locked { reason } if reason.is_empty() => f.write_str("it is locked"),
             Self::Locked { reason } => write!(f, "it is locked: {reason}"),
+            Self::Stashed { entries } if *entries == 1 => f.write_str("1 stash entry was made there"),
+            Self::Stashed { entries } => write!(f, "{entries} stash entries were made there"),
             Self::Unmerged { commits } => write!(f, "{commits} commit{} on no other branch", plural(commits)),
             Self::CheckedOut { path } => write!(f, "it is checked out in {}", path.display()),
             Self::Moved => f.write_str("it moved in the meantime"),
@@ -201,11 +210,111 @@ pub enum BranchRelease {
     Deleted {
         /// Where it was, so that it can be made again.
         tip: CommitId,
+        /// Why nothing is lost with it.
+        by: MergedBy,
     },
     /// It was not there.
     Absent,
     /// It stays, for this reason.
     Kept(KeepReason),
+}
+
+/// Why a branch can go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MergedBy {
+    /// Its tip can be reached from something that stays.
+    Reachable {
+        /// From what: a branch, local or remote, a tag, or a worktree's `HEAD`.
+        from: String,
+    },
+    /// A commit of another branch has the tree of its tip.
+    SameTree {
+        /// The commit.
+        commit: CommitId,
+        /// The other branch.
+        of: String,
+    },
+    /// A commit of another branch makes the same changes as all of its commits together.
+    Squash {
+        /// The commit.
+        commit: CommitId,
+        /// The other branch.
+        into: String,
+    },
+    /// Each of its commits has a counterpart on another branch that makes the same changes.
+    Rebase {
+        /// How many commits it has.
+        commits: u64,
+        /// The other branch.
+        onto: String,
+    },
+    /// Merging it into another branch would change nothing there.
+    NothingLeft {
+        /// The other branch.
+        into: String,
+    },
+    /// It was discarded.
+    Discarded,
+}
+
+impl MergedBy {
+    /// Whether its very commits are on something that stays.
+    #[must_use]
+    pub fn keeps_commits(&self) -> bool {
+        matches!(self, Self::Reachable { .. })
+    }
+}
+
+impl std::fmt::Display for MergedBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Reachable { from } => write!(f, "merged into {from}"),
+            Self::SameTree { commit, of } => write!(f, "same tree as {} of {of}", commit.short()),
+            Self::Squash { commit, into } => write!(f, "its changes are in {into} (squashed as {})", commit.short()),
+            Self::Rebase { commits: 1, onto } => write!(f, "its changes are in {onto} (1 commit, rebased)"),
+            Self::Rebase { commits, onto } => write!(f, "its changes are in {onto} ({commits} commits, rebased)"),
+            Self::NothingLeft { into } => write!(f, "its changes are in {into} (merging it would change nothing)"),
+            Self::Discarded => f.write_str("discarded"),
+        }
+    }
+}
+
+/// How many paths there are of a kind, and some of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Paths {
+    /// How many.
+    pub count: u64,
+    /// The first few, as paths in the worktree.
+    pub first: Vec<String>,
+}
+
+impl Paths {
+    /// How many are named.
+    const NAMED: usize = 3;
+
+    /// Counts paths, and keeps the first of them.
+    pub fn of(paths: impl IntoIterator<Item = impl std::fmt::Display>) -> Self {
+        let mut found = Self::default();
+        for path in paths {
+            found.count += 1;
+            if found.first.len() < Self::NAMED {
+                found.first.push(path.to_string());
+            }
+        }
+        found
+    }
+}
+
+/// What was found when a worktree was looked at, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReleaseDetails {
+    /// Tracked files that are changed.
+    pub changed: Paths,
+    /// Files that git does not know.
+    pub untracked: Paths,
+    /// The branches that the branch was compared with, which was not found in them.
+    pub compared_with: Vec<String>,
 }
 
 /// What [`Worktrees::release`] did.
@@ -218,9 +327,19 @@ pub struct Release {
     /// What [`ReleaseRequest::discard`] removes and keeps nowhere, as paths in the worktree: files that look
     /// like secrets, and repositories of their own.
     pub dropped: Vec<String>,
+    /// What was found on the way.
+    pub details: ReleaseDetails,
 }
 
-/// A leftover that [`Worktrees::prune`] cleared away.
+impl Release {
+    /// Without details.
+    #[must_use]
+    pub fn new(worktree: WorktreeFate, branch: BranchRelease) -> Self {
+        Self { worktree, branch, dropped: Vec::new(), details: ReleaseDetails::default() }
+    }
+}
+
+/// A leftover that [`Worktrees::prune`] cleared away, or left with a reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pruned {
@@ -235,6 +354,25 @@ pub enum Pruned {
     HalfMade {
         /// Its folder.
         path: PathBuf,
+    },
+    /// The folder of a worktree whose entry in git's list is gone. All that it held is on its branch.
+    Stray {
+        /// The folder.
+        path: PathBuf,
+        /// The branch.
+        branch: BranchName,
+    },
+    /// Such a folder that stays, since it may hold something that is nowhere else.
+    StrayKept {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// A reference that kept discarded work for long enough.
+    Expired {
+        /// Its full name.
+        reference: String,
     },
 }
 
@@ -359,9 +497,22 @@ pub trait Worktrees: Send + Sync {
     /// says why. A place that was given to another attempt since is not this lease's any more: it counts
     /// as absent.
     ///
+    /// The place is gone when this returns. The room that it takes may be given back later; an implementation that does
+    /// so says how to wait for that.
+    ///
     /// # Errors
     /// [`WorktreeError::Release`] when it cannot be looked at or removed; nothing is lost then.
     async fn release(&self, lease: &Lease, request: ReleaseRequest) -> Result<Release, WorktreeError>;
+
+    /// Gives places back in bulk, so that an implementation can look at them side by side. The answers are in the order
+    /// of the requests; one that fails does not hinder the others.
+    async fn release_all(&self, requests: Vec<(Lease, ReleaseRequest)>) -> Vec<Result<Release, WorktreeError>> {
+        let mut released = Vec::with_capacity(requests.len());
+        for (lease, request) in requests {
+            released.push(self.release(&lease, request).await);
+        }
+        released
+    }
 
     /// All places that it has made, for whatever run, and that are still there; also those that a crash kept
     /// from being recorded, but not those that a crash left half made. None for an implementation that makes
@@ -414,8 +565,7 @@ impl Worktrees for InPlace {
     }
 
     async fn release(&self, _: &Lease, _: ReleaseRequest) -> Result<Release, WorktreeError> {
-        let worktree = WorktreeFate::Kept(vec![KeepReason::Requested]);
-        Ok(Release { worktree, branch: BranchRelease::Absent, dropped: Vec::new() })
+        Ok(Release::new(WorktreeFate::Kept(vec![KeepReason::Requested]), BranchRelease::Absent))
     }
 
     async fn prune(&self, _: bool) -> Result<Vec<Pruned>, WorktreeError> {

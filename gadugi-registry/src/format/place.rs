@@ -108,6 +108,7 @@ pub(crate) enum KeepReasonForm {
     OperationInProgress { operation: String },
     Submodule { path: String },
     Locked { reason: String },
+    Stashed { entries: u64 },
     Unmerged { commits: u64 },
     CheckedOut { path: PathForm },
     Moved,
@@ -127,6 +128,7 @@ impl TryFrom<&KeepReason> for KeepReasonForm {
             }
             KeepReason::Submodule { path } => Ok(Self::Submodule { path: path.clone() }),
             KeepReason::Locked { reason } => Ok(Self::Locked { reason: reason.clone() }),
+            KeepReason::Stashed { entries } => Ok(Self::Stashed { entries: *entries }),
             KeepReason::Unmerged { commits } => Ok(Self::Unmerged { commits: *commits }),
             KeepReason::CheckedOut { path } => Ok(Self::CheckedOut { path: path.as_path().into() }),
             KeepReason::Moved => Ok(Self::Moved),
@@ -145,6 +147,7 @@ impl From<KeepReasonForm> for KeepReason {
             KeepReasonForm::OperationInProgress { operation } => Self::OperationInProgress { operation },
             KeepReasonForm::Submodule { path } => Self::Submodule { path },
             KeepReasonForm::Locked { reason } => Self::Locked { reason },
+            KeepReasonForm::Stashed { entries } => Self::Stashed { entries },
             KeepReasonForm::Unmerged { commits } => Self::Unmerged { commits },
             KeepReasonForm::CheckedOut { path } => Self::CheckedOut { path: path.0 },
             KeepReasonForm::Moved => Self::Moved,

@@ -330,7 +330,7 @@ impl Worktrees for FakeWorktrees {
     async fn release(&self, lease: &Lease, request: ReleaseRequest) -> Result<Release, WorktreeError> {
         locked(&self.calls).push(WorktreeCall::Release(lease.attempt.clone(), request));
         locked(&self.made).retain(|made| made != lease);
-        Ok(Release { worktree: WorktreeFate::Removed, branch: BranchRelease::Absent, dropped: Vec::new() })
+        Ok(Release::new(WorktreeFate::Removed, BranchRelease::Absent))
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, WorktreeError> {
