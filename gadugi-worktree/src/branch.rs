@@ -1,11 +1,11 @@
 //! The branch of an attempt.
 
-use gadugi_core::{BranchName, BranchRelease, KeepReason, ReleaseRequest};
+use gadugi_core::{BranchName, KeepReason, MergedBy, ReleaseRequest};
 use gix::ObjectId;
 use gix::refs::FullName;
 
 use crate::error::GitError;
-use crate::ids::to_commit;
+use crate::integration::{self, Target};
 use crate::keepers::Keepers;
 use crate::references;
 
@@ -59,24 +59,49 @@ pub(crate) fn is_as_made(repo: &gix::Repository, branch: &BranchName, start: Obj
     }))
 }
 
-/// Deletes the branch unless a worktree has it checked out, or something would be lost with it. Discarded work is
-/// kept elsewhere.
-pub(crate) fn part(
+/// Whether its log tells that it was made for a worktree of ours: by us, or by git, to which we name the start as a commit.
+/// It does not where no log is kept.
+pub(crate) fn was_made_here(repo: &gix::Repository, branch: &BranchName) -> Result<bool, GitError> {
+    references::any_of_log(repo, full_name(branch).as_ref(), |message| {
+        let by_git = message.strip_prefix(b"branch: Created from ");
+        message.starts_with(MADE.as_bytes()) || by_git.is_some_and(|start| ObjectId::from_hex(start).is_ok())
+    })
+}
+
+/// What is known of a branch that is to go.
+pub(crate) enum Fate {
+    /// It stays.
+    Kept(KeepReason),
+    /// It may go, for this reason.
+    MayGo(MergedBy),
+}
+
+/// Whether a branch may go: unless a worktree has it checked out, or something would be lost with it. Discarded work is
+/// kept elsewhere. Where it stays since its commits are nowhere else, `compared_with` gets the names of the branches in
+/// which its changes were looked for.
+pub(crate) fn fate(
     repo: &gix::Repository,
     keepers: &Keepers<'_>,
     branch: &BranchName,
     tip: ObjectId,
     request: ReleaseRequest,
-) -> Result<BranchRelease, GitError> {
+    compared_with: &mut Vec<String>,
+) -> Result<Fate, GitError> {
     if let Some(path) = keepers.worktree_on(branch) {
-        return Ok(BranchRelease::Kept(KeepReason::CheckedOut { path }));
+        return Ok(Fate::Kept(KeepReason::CheckedOut { path }));
     }
-    let commits = if request.discard { 0 } else { keepers.at_stake(tip, Some(branch))? };
-    if commits > 0 {
-        return Ok(BranchRelease::Kept(KeepReason::Unmerged { commits }));
+    if request.discard {
+        return Ok(Fate::MayGo(MergedBy::Discarded));
     }
-    if request.dry_run || delete(repo, branch, tip)? {
-        return Ok(BranchRelease::Deleted { tip: to_commit(tip) });
+    let commits = keepers.at_stake(tip, Some(branch))?;
+    if commits == 0 {
+        let from = keepers.reaching(tip, branch)?;
+        return Ok(Fate::MayGo(MergedBy::Reachable { from }));
     }
-    Ok(BranchRelease::Kept(KeepReason::Moved))
+    let targets = Target::all(repo, branch)?;
+    if let Some(by) = integration::find(repo, &targets, tip)? {
+        return Ok(Fate::MayGo(by));
+    }
+    compared_with.extend(targets.into_iter().map(|target| target.name));
+    Ok(Fate::Kept(KeepReason::Unmerged { commits }))
 }

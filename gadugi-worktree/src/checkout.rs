@@ -1,8 +1,9 @@
 //! The worktree of a lease, looked at without trusting what the task may have left in it.
 
+use std::collections::BTreeSet;
 use std::fs;
 
-use gadugi_core::{BranchName, KeepReason, Lease};
+use gadugi_core::{BranchFate, BranchName, KeepReason, Lease, Paths, ReleaseDetails};
 use gix::ObjectId;
 use gix::index::entry::{Flags, Mode};
 
@@ -12,6 +13,7 @@ use crate::error::GitError;
 use crate::hidden::Hidden;
 use crate::history::is_ancestor;
 use crate::private;
+use crate::stash::{self, Stashed};
 use crate::status::Changes;
 use crate::worktrees::WorktreeSettings;
 
@@ -32,6 +34,7 @@ pub(crate) struct Checkout {
     begun_in_isolation: Option<&'static str>,
     /// Whether it has submodules whose repositories lie in its private git folder.
     has_private_modules: bool,
+    stashed: Stashed,
 }
 
 impl Checkout {
@@ -51,11 +54,25 @@ impl Checkout {
         let tip = branch::tip(&repo, branch)?;
         let begun_in_isolation = private::operation(settings, lease);
         let has_private_modules = private::has_modules(settings, lease);
-        Ok(Self { entry, index, changes, hidden, head, on_branch, tip, repo, begun_in_isolation, has_private_modules })
+        let stashed = stash::entries(&repo, lease, branch, head)?;
+        Ok(Self {
+            entry,
+            index,
+            changes,
+            hidden,
+            head,
+            on_branch,
+            tip,
+            repo,
+            begun_in_isolation,
+            has_private_modules,
+            stashed,
+        })
     }
 
-    /// What would be lost, or disturbed, if the worktree were removed.
-    pub(crate) fn reasons_to_keep(&self) -> Result<Vec<KeepReason>, GitError> {
+    /// What would be lost, or disturbed, if the worktree were removed. Whoever removes the branch too has no more use for
+    /// the task, and would not come upon what it has put away in isolation.
+    pub(crate) fn reasons_to_keep(&self, branch: BranchFate) -> Result<Vec<KeepReason>, GitError> {
         let mut reasons = Vec::new();
         if let Some(reason) = self.entry.lock_reason() {
             reasons.push(KeepReason::Locked { reason });
@@ -69,11 +86,23 @@ impl Checkout {
         if !self.is_head_on_branch()? {
             reasons.push(KeepReason::HeadElsewhere);
         }
+        let apart = if branch == BranchFate::Keep { 0 } else { self.stashed.apart };
+        if self.stashed.shared + apart > 0 {
+            reasons.push(KeepReason::Stashed { entries: self.stashed.shared + apart });
+        }
         reasons.extend(self.submodules()?.into_iter().map(|path| KeepReason::Submodule { path }));
         if !self.changes.is_empty() || !self.hidden.is_empty() {
             reasons.push(KeepReason::Uncommitted { files: self.changes.files() + self.hidden.count() });
         }
         Ok(reasons)
+    }
+
+    /// What was found of files that are not committed, for people.
+    pub(crate) fn details(&self) -> ReleaseDetails {
+        let Changes { staged, edited, untracked, nested, .. } = &self.changes;
+        let changed: BTreeSet<_> = staged.iter().chain(edited.keys()).collect();
+        let beside = untracked.iter().chain(nested).chain(&self.hidden.files).chain(&self.hidden.nested);
+        ReleaseDetails { changed: Paths::of(changed), untracked: Paths::of(beside), ..ReleaseDetails::default() }
     }
 
     /// Whether everything that its `HEAD` can reach is on the attempt's branch.

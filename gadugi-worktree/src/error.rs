@@ -131,15 +131,6 @@ pub enum GitError {
         /// Why it could not be removed.
         cleanup: String,
     },
-    /// A worktree was removed, but its folder, which has another name by then, could not be deleted in full.
-    #[error("the worktree is removed, and what it held is kept, but a part of its folder remains at {}", .folder.display())]
-    Remains {
-        /// Where.
-        folder: PathBuf,
-        /// Why.
-        #[source]
-        source: Box<GitError>,
-    },
     /// The lock of the repository cannot be shared with the command git.
     #[error("cannot share the lock of the repository with git")]
     ShareLock(#[source] io::Error),

@@ -10,7 +10,7 @@ use gix::refs::Category;
 use crate::branch::full_name;
 use crate::entry::{Entry, HeadAt, head_in};
 use crate::error::GitError;
-use crate::history::commits_beyond;
+use crate::history::{commits_beyond, is_ancestor};
 use crate::marker::Marker;
 use crate::repository::Repository;
 
@@ -48,16 +48,35 @@ impl<'a> Keepers<'a> {
 
     /// How many commits can be reached from `tip` that nothing keeps but `branch`.
     pub(crate) fn at_stake(&self, tip: ObjectId, branch: Option<&BranchName>) -> Result<u64, GitError> {
-        commits_beyond(self.repo, tip, &self.commits(branch)?)
+        let kept: BTreeSet<_> = self.commits(branch)?.into_iter().map(|(_, commit)| commit).collect();
+        commits_beyond(self.repo, tip, &kept.into_iter().collect::<Vec<_>>())
     }
 
-    fn commits(&self, branch: Option<&BranchName>) -> Result<Vec<ObjectId>, GitError> {
+    /// What keeps a commit that is on a branch and not at stake: the branch of the main work tree before all others.
+    pub(crate) fn reaching(&self, tip: ObjectId, branch: &BranchName) -> Result<String, GitError> {
+        let mut kept = self.commits(Some(branch))?;
+        if let Some(HeadAt::Branch(main)) = head_in(self.repo.common_dir()) {
+            let main = main.strip_prefix("refs/heads/").unwrap_or(&main).to_owned();
+            kept.sort_by_key(|(name, _)| *name != main);
+        }
+        for (name, commit) in kept {
+            if is_ancestor(self.repo, tip, commit)? {
+                return Ok(name);
+            }
+        }
+        Ok("what stays".to_owned())
+    }
+
+    /// The commits that are kept, and by what.
+    fn commits(&self, branch: Option<&BranchName>) -> Result<Vec<(String, ObjectId)>, GitError> {
         let branch = branch.map(full_name);
-        let mut kept = BTreeSet::new();
+        let mut kept = Vec::new();
         for reference in self.repo.references()?.all()? {
             let mut reference = reference?;
-            let category = reference.name().category();
-            let counts = matches!(category, Some(Category::LocalBranch | Category::Tag | Category::RemoteBranch));
+            let counts = matches!(
+                reference.name().category(),
+                Some(Category::LocalBranch | Category::Tag | Category::RemoteBranch)
+            );
             // A symbolic reference keeps nothing by itself: it may lead to the branch that is to go.
             let is_direct = reference.target().try_id().is_some();
             if counts
@@ -65,15 +84,21 @@ impl<'a> Keepers<'a> {
                 && branch.as_ref().is_none_or(|branch| reference.name() != branch.as_ref())
                 && let Ok(commit) = reference.peel_to_commit()
             {
-                kept.insert(commit.id);
+                let name = reference.name();
+                let kind = if name.category() == Some(Category::Tag) { "the tag " } else { "" };
+                let name = name.shorten();
+                kept.push((format!("{kind}{name}"), commit.id));
             }
         }
-        let detached = self.heads.iter().filter_map(|(_, head)| match head {
-            HeadAt::Commit(id) => self.repo.find_commit(*id).ok().map(|commit| commit.id),
+        let detached = self.heads.iter().filter_map(|(folder, head)| match head {
+            HeadAt::Commit(id) => {
+                let commit = self.repo.find_commit(*id).ok()?;
+                Some((format!("the HEAD of {}", folder.display()), commit.id))
+            }
             HeadAt::Branch(_) => None,
         });
         kept.extend(detached);
-        Ok(kept.into_iter().collect())
+        Ok(kept)
     }
 }
 

@@ -29,12 +29,18 @@ mod checkout;
 mod command;
 mod create;
 mod entry;
+#[cfg(unix)]
+mod erase;
+#[cfg(not(unix))]
+#[path = "erase_elsewhere.rs"]
+mod erase;
 mod error;
 mod half_made;
 mod hand_over;
 mod hidden;
 mod history;
 mod ids;
+mod integration;
 mod keepers;
 mod leases;
 mod lock;
@@ -43,6 +49,7 @@ mod making;
 mod marker;
 mod names;
 mod open;
+mod patch_id;
 mod place;
 #[cfg(unix)]
 mod private;
@@ -56,11 +63,21 @@ mod repository;
 mod save;
 mod secrets;
 mod seed;
+mod side_by_side;
 mod snapshot;
 mod space;
 mod start;
+mod stash;
 mod status;
+mod stray;
+mod sweep;
 mod trash;
+mod trash_refs;
+#[cfg(unix)]
+mod untouched;
+#[cfg(not(unix))]
+#[path = "untouched_elsewhere.rs"]
+mod untouched;
 mod worktrees;
 
 pub use error::GitError;
@@ -71,4 +88,5 @@ pub use seed::{INCLUDE_FILE, Seeding, Seeds, Survey};
 #[cfg(unix)]
 pub use seed::{Sharing, sharing};
 pub use space::{Footprint, FreeSpace};
+pub use sweep::{LeftToSweep, left_to_sweep, sweep_left};
 pub use worktrees::{GitWorktrees, WorktreeSettings};

@@ -7,18 +7,19 @@ use std::path::{Path, PathBuf};
 
 use gadugi_core::{BranchName, CommitId, Pruned};
 
-use crate::aside;
 use crate::branch;
 use crate::entry::{Entry, HeadAt, head_in, real, remove_if_empty};
 use crate::error::GitError;
 use crate::half_made;
 use crate::ids::to_object;
 use crate::keepers::{Keepers, is_lost_with};
+use crate::stray;
 use crate::trash;
+use crate::trash_refs;
 use crate::worktrees::WorktreeSettings;
 
 /// Removes entries of ours whose folder is gone, worktrees of ours that were never finished, git's locks that killed
-/// processes of ours left, what remains of folders that were to be deleted, and what was in the trash for long enough.
+/// processes of ours left, folders of ours that git does not know any more, and what was in the trash for long enough.
 /// Worktrees that somebody has locked stay, and those whose `HEAD` alone keeps a commit. The caller holds the repository's lock, so nobody is making a worktree of
 /// ours now.
 pub(crate) fn prune(settings: &WorktreeSettings, dry_run: bool) -> Result<Vec<Pruned>, GitError> {
@@ -43,10 +44,9 @@ pub(crate) fn prune(settings: &WorktreeSettings, dry_run: bool) -> Result<Vec<Pr
             pruned.push(Pruned::Entry { name: entry.name(), path: entry.folder });
         }
     }
+    pruned.extend(stray::clear(settings, &repo, dry_run)?);
+    pruned.extend(trash_refs::expire(settings, &repo, dry_run)?);
     if !dry_run {
-        for leftover in aside::leftovers(&settings.folder)? {
-            aside::delete(&leftover)?;
-        }
         // That it stays would do no harm.
         remove_if_empty(&settings.folder).ok();
         if let Err(error) = trash::clear(settings) {

@@ -87,6 +87,20 @@ pub(crate) fn last_of_log(repo: &gix::Repository, name: &FullNameRef) -> Result<
     }
 }
 
+/// Whether a line of the log of a reference has a message for which `is_it` holds.
+pub(crate) fn any_of_log(
+    repo: &gix::Repository,
+    name: &FullNameRef,
+    is_it: impl Fn(&BStr) -> bool,
+) -> Result<bool, GitError> {
+    let log = log(repo, name)?;
+    match fs::read(&log) {
+        Ok(text) => Ok(text.lines().any(|line| line.split_once_str("\t").is_some_and(|(_, text)| is_it(text.into())))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(GitError::io("read", &log)(error)),
+    }
+}
+
 /// Removes what a change that was cut short has left of a reference that does not exist.
 pub(crate) fn forget(repo: &gix::Repository, name: &FullNameRef) -> Result<(), GitError> {
     let path = path(repo, name)?;

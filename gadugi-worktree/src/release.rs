@@ -3,47 +3,105 @@
 use std::io;
 
 use gadugi_core::{
-    BranchFate, BranchName, BranchRelease, KeepReason, Lease, Release, ReleaseRequest, WorktreeFate, crash_point,
-    error_chain,
+    BranchFate, BranchName, BranchRelease, KeepReason, Lease, MergedBy, Release, ReleaseDetails, ReleaseRequest,
+    WorktreeFate, crash_point, error_chain,
 };
 use gix::ObjectId;
 use gix::bstr::ByteSlice;
-use gix::refs::FullName;
 
 use crate::aside;
-use crate::branch;
+use crate::branch::{self, Fate};
 use crate::checkout::Checkout;
 use crate::entry::{Entry, remove_if_empty};
 use crate::error::GitError;
 use crate::hidden::Hidden;
 use crate::history::is_ancestor;
+use crate::ids::to_commit;
 use crate::keepers::{Keepers, is_lost_with};
 use crate::private;
-use crate::references;
 use crate::save::save;
 use crate::secrets::looks_like_a_secret;
+use crate::side_by_side::side_by_side;
 use crate::snapshot::message;
+use crate::trash_refs;
 use crate::worktrees::WorktreeSettings;
 
-/// Removes a worktree that holds nothing of its own, and its branch where nothing is lost with it. The caller has taken over
-/// what was committed in isolation, and holds the repository's lock.
-pub(crate) fn release(
+/// How many worktrees are looked at before the first of them is removed. What is known of each takes memory.
+const AT_ONCE: usize = 32;
+
+/// Removes worktrees that hold nothing of their own, and their branches where nothing is lost with them. The caller has taken
+/// over what was committed in isolation, and holds the repository's lock.
+pub(crate) fn release_all(
+    settings: &WorktreeSettings,
+    requests: Vec<(Lease, ReleaseRequest, Result<Taken, GitError>)>,
+) -> Vec<Result<Release, GitError>> {
+    let mut released = Vec::with_capacity(requests.len());
+    let mut requests = requests.into_iter();
+    loop {
+        let some: Vec<_> = requests.by_ref().take(AT_ONCE).collect();
+        if some.is_empty() {
+            return released;
+        }
+        let looked = side_by_side(some, |(lease, request, taken)| {
+            let found = taken.and_then(|taken| Found::look(settings, &lease, request, taken));
+            (lease, request, found)
+        });
+        // One after the other: what one of two branches may lose keeps the other.
+        released.extend(looked.into_iter().map(|(lease, request, found)| release(settings, &lease, request, found?)));
+    }
+}
+
+/// What was found in the place of a lease.
+struct Found {
+    taken: Taken,
+    place: Place,
+}
+
+enum Place {
+    Absent,
+    OfAnother,
+    Here(Box<Checkout>),
+}
+
+impl Found {
+    fn look(
+        settings: &WorktreeSettings,
+        lease: &Lease,
+        request: ReleaseRequest,
+        mut taken: Taken,
+    ) -> Result<Self, GitError> {
+        let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
+        if !request.dry_run && taken == Taken::default() {
+            // What has come since; nothing is to be done in most cases.
+            taken = take_over(settings, lease, request)?;
+        }
+        let place = match lease.path.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Place::Absent,
+            Err(error) => return Err(GitError::io("look at", &lease.path)(error)),
+            Ok(_) if is_of_another(settings, lease)? => Place::OfAnother,
+            Ok(_) => Place::Here(Box::new(Checkout::look(settings, lease, branch)?)),
+        };
+        Ok(Self { taken, place })
+    }
+}
+
+fn release(
     settings: &WorktreeSettings,
     lease: &Lease,
     request: ReleaseRequest,
-    mut taken: Taken,
+    found: Found,
 ) -> Result<Release, GitError> {
     let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
     let mut dropped = Vec::new();
-    if !request.dry_run && taken == Taken::default() {
-        // What has come since; nothing is to be done in most cases.
-        taken = take_over(settings, lease, request)?;
-    }
-    let worktree = match lease.path.symlink_metadata() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => clear_absent(settings, lease, request.dry_run)?,
-        Err(error) => return Err(GitError::io("look at", &lease.path)(error)),
-        Ok(_) if is_of_another(settings, lease)? => WorktreeFate::Absent,
-        Ok(_) => remove(settings, lease, branch, request, &taken, &mut dropped)?,
+    let Found { taken, place } = found;
+    let mut details = ReleaseDetails::default();
+    let worktree = match place {
+        Place::Absent => clear_absent(settings, lease, request.dry_run)?,
+        Place::OfAnother => WorktreeFate::Absent,
+        Place::Here(checkout) => {
+            details = checkout.details();
+            remove(settings, lease, *checkout, request, &taken, &mut dropped)?
+        }
     };
     if !request.dry_run && !matches!(worktree, WorktreeFate::Kept(_)) {
         let what = match &taken.failure {
@@ -58,32 +116,53 @@ pub(crate) fn release(
             private::remove(settings, lease)?;
         }
     }
-    let repo = settings.repository.open(&[])?;
-    let own = Entry::of_lease(settings.repository.common_dir(), lease)?;
-    let keepers = Keepers::without(own.as_ref(), &settings.repository, &repo)?;
-    let branch = match (branch::tip(&repo, branch)?, request.branch, &worktree) {
-        (None, ..) => BranchRelease::Absent,
-        (_, BranchFate::Keep, _) => BranchRelease::Kept(KeepReason::Requested),
-        (_, _, WorktreeFate::Kept(_)) => BranchRelease::Kept(KeepReason::CheckedOut { path: lease.path.clone() }),
-        (Some(tip), ..) => {
-            // A worktree that was there has been put into the trash with its branch.
-            let is_free = keepers.worktree_on(branch).is_none();
-            if request.discard && !request.dry_run && is_free && worktree == WorktreeFate::Absent {
-                keep_in_trash(&repo, lease, tip)?;
-            }
-            let parted = branch::part(&repo, &keepers, branch, tip, request)?;
-            if !request.dry_run && matches!(parted, BranchRelease::Deleted { .. }) {
-                crash_point("release-branch-deleted");
-            }
-            parted
-        }
-    };
+    let branch = release_branch(settings, lease, branch, request, &worktree, &mut details)?;
     if !request.dry_run {
         // That it stays would do no harm.
         remove_if_empty(&settings.folder).ok();
     }
-    Ok(Release { worktree, branch, dropped })
+    Ok(Release { worktree, branch, dropped, details })
 }
+
+fn release_branch(
+    settings: &WorktreeSettings,
+    lease: &Lease,
+    branch: &BranchName,
+    request: ReleaseRequest,
+    worktree: &WorktreeFate,
+    details: &mut ReleaseDetails,
+) -> Result<BranchRelease, GitError> {
+    let repo = settings.repository.open(&[])?;
+    let Some(tip) = branch::tip(&repo, branch)? else { return Ok(BranchRelease::Absent) };
+    if request.branch == BranchFate::Keep {
+        return Ok(BranchRelease::Kept(KeepReason::Requested));
+    }
+    if matches!(worktree, WorktreeFate::Kept(_)) {
+        return Ok(BranchRelease::Kept(KeepReason::CheckedOut { path: lease.path.clone() }));
+    }
+    let own = Entry::of_lease(settings.repository.common_dir(), lease)?;
+    let keepers = Keepers::without(own.as_ref(), &settings.repository, &repo)?;
+    let by = match branch::fate(&repo, &keepers, branch, tip, request, &mut details.compared_with)? {
+        Fate::Kept(reason) => return Ok(BranchRelease::Kept(reason)),
+        Fate::MayGo(by) => by,
+    };
+    if !request.dry_run {
+        // A worktree that was there has been put into the trash with its branch.
+        let is_kept = by.keeps_commits() || (by == MergedBy::Discarded && *worktree == WorktreeFate::Removed);
+        if !is_kept {
+            let message = if by == MergedBy::Discarded { DISCARDED } else { "gadugi: merged by other commits" };
+            trash_refs::keep(settings, &repo, lease, tip, message)?;
+        }
+        if !branch::delete(&repo, branch, tip)? {
+            return Ok(BranchRelease::Kept(KeepReason::Moved));
+        }
+        crash_point("release-branch-deleted");
+    }
+    Ok(BranchRelease::Deleted { tip: to_commit(tip), by })
+}
+
+/// What the log of a reference says of work that was discarded.
+const DISCARDED: &str = "gadugi: discarded";
 
 /// What became of what was committed in isolation.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -126,25 +205,18 @@ fn clear_absent(settings: &WorktreeSettings, lease: &Lease, dry_run: bool) -> Re
     {
         entry.remove()?;
     }
-    if !dry_run {
-        // What a release that was cut short has left of it.
-        for leftover in aside::leftovers_of(&lease.path)? {
-            aside::delete(&leftover)?;
-        }
-    }
     Ok(WorktreeFate::Absent)
 }
 
 fn remove(
     settings: &WorktreeSettings,
     lease: &Lease,
-    branch: &BranchName,
+    mut checkout: Checkout,
     request: ReleaseRequest,
     taken: &Taken,
     dropped: &mut Vec<String>,
 ) -> Result<WorktreeFate, GitError> {
-    let mut checkout = Checkout::look(settings, lease, branch)?;
-    let mut reasons = checkout.reasons_to_keep()?;
+    let mut reasons = checkout.reasons_to_keep(request.branch)?;
     if taken.is_apart && !reasons.contains(&KeepReason::HeadElsewhere) {
         // Where its files come from is the `HEAD` that the task knows.
         reasons.push(KeepReason::HeadElsewhere);
@@ -178,14 +250,14 @@ fn remove(
     }
     if request.discard {
         let last = last_state(&checkout, lease)?;
-        keep_in_trash(&checkout.repo, lease, last)?;
+        trash_refs::keep(settings, &checkout.repo, lease, last, DISCARDED)?;
     }
     let Checkout { entry, .. } = checkout;
-    let aside = aside::put_aside(&entry.folder)?;
+    // It is deleted by whoever sweeps.
+    aside::put_aside(&entry.folder)?;
     crash_point("release-renamed-aside");
     entry.remove()?;
     crash_point("release-entry-removed");
-    aside::delete(&aside).map_err(|source| GitError::Remains { folder: aside, source: source.into() })?;
     Ok(WorktreeFate::Removed)
 }
 
@@ -204,24 +276,4 @@ fn last_state(checkout: &Checkout, lease: &Lease) -> Result<ObjectId, GitError> 
         [only] if repo.find_commit(only)?.tree_id()? == saved.tree => Ok(only),
         _ => Ok(repo.new_commit(message(lease), saved.tree, parents)?.id),
     }
-}
-
-/// Keeps a commit under `refs/gadugi/trash/<run>/<task>`; further ones of the task get `@2`, `@3` and so on at the
-/// end, which no task's name has.
-fn keep_in_trash(repo: &gix::Repository, lease: &Lease, commit: ObjectId) -> Result<(), GitError> {
-    let name = format!("refs/gadugi/trash/{}/{}", lease.run, lease.attempt.task);
-    for number in 1_u32.. {
-        let name = if number == 1 { name.clone() } else { format!("{name}@{number}") };
-        let name: FullName = name.try_into().expect("cannot fail because ids follow git's rules for references");
-        match repo.try_find_reference(name.as_ref())? {
-            Some(existing) if existing.target().try_id() == Some(&commit) => return Ok(()),
-            Some(_) => {}
-            None => {
-                if references::set(repo, name.as_ref(), None, commit, "gadugi: discarded")? {
-                    return Ok(());
-                }
-            }
-        }
-    }
-    unreachable!("cannot happen because a task has fewer than four thousand million attempts")
 }

@@ -17,6 +17,7 @@ use gix::status::plumbing::index_as_worktree_with_renames::{Entry, VisitEntry};
 use gix::status::tree_index::TrackRenames;
 
 use crate::error::GitError;
+use crate::untouched::is_untouched;
 
 /// How the file of a tracked path differs from the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +49,11 @@ impl Changes {
         let other = repo.clone();
         let (staged, rest) = std::thread::scope(|scope| {
             let staged = scope.spawn(move || staged(&other, index));
-            let rest = unstaged(repo, index);
+            let rest = match is_untouched(repo, index) {
+                Ok(true) => Ok(Self::default()),
+                Ok(false) => unstaged(repo, index),
+                Err(error) => Err(error),
+            };
             (staged.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), rest)
         });
         Ok(Self { staged: staged?, ..rest? })
@@ -88,7 +93,8 @@ fn staged(repo: &gix::Repository, index: &gix::index::State) -> Result<BTreeSet<
     Ok(found)
 }
 
-fn unstaged(repo: &gix::Repository, index: &gix::index::State) -> Result<Changes, GitError> {
+/// What differs between the index and the work tree.
+pub(crate) fn unstaged(repo: &gix::Repository, index: &gix::index::State) -> Result<Changes, GitError> {
     let mut seen = Seen { root: repo.workdir(), changes: Changes::default() };
     let walk = repo.dirwalk_options()?.emit_untracked(EmissionMode::Matching);
     let walk = walk.emit_ignored(Some(EmissionMode::CollapseDirectory));
@@ -107,7 +113,7 @@ fn unstaged(repo: &gix::Repository, index: &gix::index::State) -> Result<Changes
 
 /// Says nothing about submodules, since that would mean to read their configuration.
 #[derive(Clone)]
-struct Unopened;
+pub(crate) struct Unopened;
 
 impl SubmoduleStatus for Unopened {
     type Output = ();

@@ -11,7 +11,7 @@ use crate::worktrees::WorktreeSettings;
 use crate::{aside, entry};
 
 /// How long they are kept.
-const KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+pub(crate) const KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// Moves a folder of the state folder into the trash, under a name like the given one, and gives its new path.
 pub(crate) fn put(settings: &WorktreeSettings, folder: &Path, name: &str) -> Result<PathBuf, GitError> {

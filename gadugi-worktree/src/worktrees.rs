@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use gadugi_core::{
     BranchName, CommitId, IdError, Lease, Made, Mount, Pruned, Release, ReleaseRequest, SnapshotRequest, Work,
-    WorktreeError, WorktreeRequest, Worktrees,
+    WorktreeError, WorktreeRequest, Worktrees, error_chain,
 };
 
 use crate::create;
@@ -19,7 +19,9 @@ use crate::prune;
 use crate::release::{self, Taken};
 use crate::repository::Repository;
 use crate::seed::Seeds;
+use crate::side_by_side::side_by_side;
 use crate::snapshot;
+use crate::sweep::{LeftToSweep, Sweeper};
 
 /// What [`GitWorktrees`] works with.
 #[derive(Debug, Clone)]
@@ -38,6 +40,9 @@ pub struct WorktreeSettings {
     pub seed: Seeds,
     /// Who commits, where the user's git configuration does not say it.
     pub identity: Identity,
+    /// Delete nothing that was given back before somebody waits for it ([`GitWorktrees::swept`]) or takes it over
+    /// ([`GitWorktrees::leave_to_sweep`]).
+    pub defer_deletion: bool,
 }
 
 impl WorktreeSettings {
@@ -53,6 +58,7 @@ impl WorktreeSettings {
             state,
             seed: Seeds::default(),
             identity: Identity::default(),
+            defer_deletion: false,
         }
     }
 }
@@ -64,6 +70,11 @@ impl WorktreeSettings {
 /// processes work in one repository: they wait for one another.
 ///
 /// A dropped future does not stop what it began; that goes on to its end on a thread of its own.
+///
+/// A worktree that is released has another name at once, and is deleted in the background by a few threads of this process
+/// that begin when they are needed and end by themselves. They go on when the last of these values is dropped, and end with
+/// the process. What is left then, as after a crash, is a folder `.gadugi-removed-…` beside the worktrees, which the next
+/// process that prunes or releases there deletes. [`swept`](Self::swept) waits until the room is given back.
 #[derive(Debug, Clone)]
 pub struct GitWorktrees {
     shared: Arc<Shared>,
@@ -73,7 +84,8 @@ pub struct GitWorktrees {
 struct Shared {
     settings: WorktreeSettings,
     /// Lets one thread at a time wait for the lock file.
-    turn: Mutex<()>,
+    turn: Arc<Mutex<()>>,
+    sweeper: Arc<Sweeper>,
 }
 
 impl GitWorktrees {
@@ -82,7 +94,36 @@ impl GitWorktrees {
     pub fn new(mut settings: WorktreeSettings) -> Result<Self, IdError> {
         format!("{}task", settings.branch_prefix).parse::<BranchName>()?;
         settings.repository.opener.identity = settings.identity.clone();
-        Ok(Self { shared: Arc::new(Shared { settings, turn: Mutex::new(()) }) })
+        let sweeper = Sweeper::new(&settings.state, &settings.folder, settings.defer_deletion);
+        Ok(Self { shared: Arc::new(Shared { settings, turn: Arc::default(), sweeper }) })
+    }
+
+    /// The same, for worktrees that start from another commit.
+    #[must_use]
+    pub fn with_base(&self, base: CommitId) -> Self {
+        let Shared { settings, turn, sweeper } = &*self.shared;
+        let settings = WorktreeSettings { base, ..settings.clone() };
+        Self { shared: Arc::new(Shared { settings, turn: Arc::clone(turn), sweeper: Arc::clone(sweeper) }) }
+    }
+
+    /// Waits until everything that was given back in this repository is deleted, by whichever process, and deletes what
+    /// nobody is at. A future that is dropped stops nothing.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Repository`] when something could not be deleted. It stays beside the worktrees, as
+    /// `.gadugi-removed-…`.
+    pub async fn swept(&self) -> Result<(), WorktreeError> {
+        self.run(move |shared| shared.sweeper.finish().map_err(|error| shared.failed(error))).await
+    }
+
+    /// Ends the threads that delete what was given back, and gives what they have not come to, for another process that
+    /// calls [`sweep_left`](crate::sweep_left). `None` when nothing is left, or another process is at it. From then on
+    /// deletion is deferred. Blocks until the threads have ended, which they do soon.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Repository`] when it cannot be told what is left.
+    pub fn leave_to_sweep(&self) -> Result<Option<LeftToSweep>, WorktreeError> {
+        self.shared.sweeper.leave().map_err(|error| self.shared.failed(error))
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Shared) -> T + Send + 'static) -> T {
@@ -103,7 +144,45 @@ impl Shared {
         let lock = RepositoryLock::acquire(&self.settings.state)?;
         Ok(work(&self.settings, &lock))
     }
+
+    fn failed(&self, source: GitError) -> WorktreeError {
+        WorktreeError::Repository { path: self.settings.repository.common_dir().to_owned(), source: source.into() }
+    }
+
+    /// Releases worktrees, those without anything to be changed while others change the repository.
+    fn release_all(&self, requests: Vec<(Lease, ReleaseRequest)>) -> Vec<Result<Release, WorktreeError>> {
+        let leases: Vec<Lease> = requests.iter().map(|(lease, _)| lease.clone()).collect();
+        let changes_something = requests.iter().any(|(_, request)| !request.dry_run);
+        let requests = side_by_side(requests, |(lease, request)| {
+            let taken = match request.dry_run {
+                true => Ok(Taken::default()),
+                false => release::take_over(&self.settings, &lease, request),
+            };
+            (lease, request, taken)
+        });
+        let released = if changes_something {
+            self.alone(|settings, _| release::release_all(settings, requests))
+        } else {
+            Ok(release::release_all(&self.settings, requests))
+        };
+        let failed = |lease: &Lease, source: Source| WorktreeError::Release { path: lease.path.clone(), source };
+        let released = match released {
+            Ok(released) => released,
+            Err(error) => {
+                let why = error_chain(&error);
+                return leases.iter().map(|lease| Err(failed(lease, why.clone().into()))).collect();
+            }
+        };
+        if changes_something {
+            self.sweeper.ask(leases.iter().map(|lease| lease.path.as_path()));
+        }
+        let released = released.into_iter().zip(&leases);
+        released.map(|(one, lease)| one.map_err(|error| failed(lease, error.into()))).collect()
+    }
 }
+
+/// A source of an error of the trait.
+type Source = Box<dyn std::error::Error + Send + Sync>;
 
 #[async_trait]
 impl Worktrees for GitWorktrees {
@@ -145,18 +224,13 @@ impl Worktrees for GitWorktrees {
     }
 
     async fn release(&self, lease: &Lease, request: ReleaseRequest) -> Result<Release, WorktreeError> {
-        let lease = lease.clone();
-        self.run(move |shared| {
-            let release = |settings: &_, taken| release::release(settings, &lease, request, taken);
-            let released = if request.dry_run {
-                release(&shared.settings, Taken::default())
-            } else {
-                release::take_over(&shared.settings, &lease, request)
-                    .and_then(|taken| shared.alone(|settings, _| release(settings, taken))?)
-            };
-            released.map_err(|source| WorktreeError::Release { path: lease.path.clone(), source: source.into() })
-        })
-        .await
+        let requests = vec![(lease.clone(), request)];
+        let mut released = self.release_all(requests).await;
+        released.pop().expect("cannot fail because there is an answer for each request")
+    }
+
+    async fn release_all(&self, requests: Vec<(Lease, ReleaseRequest)>) -> Vec<Result<Release, WorktreeError>> {
+        self.run(move |shared| shared.release_all(requests)).await
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, WorktreeError> {
@@ -174,13 +248,11 @@ impl Worktrees for GitWorktrees {
             let pruned = pruned.and_then(|pruned| {
                 if !dry_run {
                     private::clear(&shared.settings)?;
+                    shared.sweeper.ask([]);
                 }
                 Ok(pruned)
             });
-            pruned.map_err(|source| WorktreeError::Repository {
-                path: shared.settings.repository.common_dir().to_owned(),
-                source: source.into(),
-            })
+            pruned.map_err(|error| shared.failed(error))
         })
         .await
     }

@@ -81,6 +81,7 @@ async fn what_is_left_of_a_deletion_that_was_cut_short_is_deleted_later() {
     assert_eq!(ground.worktrees.prune(true).await.expect("a list").len(), 1);
     assert!(folder.join(".gadugi-removed-1-a").exists());
     assert_eq!(ground.worktrees.prune(false).await.expect("a list").len(), 1);
+    ground.worktrees.swept().await.expect("it is deleted");
     assert!(!folder.join(".gadugi-removed-1-a").exists());
     assert!(folder.join(".mine").exists());
     assert!(ground.listed().is_empty());

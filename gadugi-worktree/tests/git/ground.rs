@@ -59,8 +59,11 @@ impl Ground {
         self.worktrees.snapshot(lease, SnapshotRequest { commit: false }).await.expect("a count")
     }
 
+    /// Releases a worktree, and waits until it is deleted.
     pub(crate) async fn release(&self, lease: &Lease, request: ReleaseRequest) -> Release {
-        self.worktrees.release(lease, request).await.expect("a release")
+        let release = self.worktrees.release(lease, request).await.expect("a release");
+        self.worktrees.swept().await.expect("it is deleted");
+        release
     }
 
     /// Runs git in a worktree.

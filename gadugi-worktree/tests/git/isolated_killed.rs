@@ -41,7 +41,7 @@ async fn a_place_whose_isolation_is_killed_is_isolated_by_the_next_one() {
         assert!(!places.exists());
         ground.repo.git(&["branch", "-q", "-D", "gadugi/a"]);
     }
-    assert_clean(&ground);
+    assert_clean(&ground).await;
     ground.assert_sound();
 }
 
@@ -92,7 +92,7 @@ async fn a_killed_import_is_repeated_with_the_same_result_at_whatever_step() {
             assert_eq!((work.commits, work.uncommitted), (2, 0), "{point}");
             assert_eq!(ground.release(&task.lease, KEEP).await.worktree, WorktreeFate::Removed);
             ground.worktrees.prune(false).await.expect("a list");
-            assert_clean(&ground);
+            assert_clean(&ground).await;
             assert!(!all_private(ground.repo.path()).exists());
         }
     }
@@ -159,7 +159,7 @@ mod heavy {
             assert_eq!(ground.commit(&task.lease).await.uncommitted, 0);
             assert_eq!(ground.release(&task.lease, KEEP).await.worktree, WorktreeFate::Removed);
             ground.worktrees.prune(false).await.expect("a list");
-            assert_clean(&ground);
+            assert_clean(&ground).await;
             assert!(fs::symlink_metadata(all_private(ground.repo.path())).is_err());
         }
     }

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
 use gadugi_core::{
-    BranchRelease, KeepReason, Lease, Pruned, SnapshotRequest, WorktreeFate, WorktreeRequest, Worktrees,
+    BranchRelease, KeepReason, Lease, MergedBy, Pruned, SnapshotRequest, WorktreeFate, WorktreeRequest, Worktrees,
 };
 
 use crate::ground::{DELETE, Ground, KEEP, branch, chain, request, worktrees_of, write};
@@ -30,7 +30,8 @@ fn files_below(folder: &Path, found: &mut Vec<String>) {
 }
 
 /// That nothing is left in the git folder that a crash has left there.
-pub(crate) fn assert_clean(ground: &Ground) {
+pub(crate) async fn assert_clean(ground: &Ground) {
+    ground.worktrees.swept().await.expect("it is deleted");
     let mut found = Vec::new();
     let git = ground.repo.path().join(".git");
     files_below(&git, &mut found);
@@ -60,10 +61,11 @@ async fn assert_makes_nothing_that_stays(ground: &Ground, point: &str) {
     assert!(foreseen.contains(&Pruned::HalfMade { path: ground.folder().join("a") }), "{point}: {foreseen:?}");
     assert_eq!(ground.worktrees.prune(false).await.expect("a list"), foreseen, "{point}");
     assert_eq!(ground.worktrees.prune(false).await.expect("a list"), [], "{point}");
+    ground.worktrees.swept().await.expect("it is deleted");
     assert_eq!(ground.listed(), [""; 0].map(Into::<std::path::PathBuf>::into), "{point}");
     assert!(!ground.folder().exists(), "{point}");
     assert_eq!((ground.repo.fingerprint(), ground.branches()), before, "{point}");
-    assert_clean(ground);
+    assert_clean(ground).await;
     // Also without a prune between the two, the next gets what an undisturbed one gets.
     kill_at(ground, "create a b", point);
     let made = worktrees_of(ground.repo.path()).create(vec![request("a"), request("b")]).await;
@@ -74,7 +76,7 @@ async fn assert_makes_nothing_that_stays(ground: &Ground, point: &str) {
         assert_eq!(ground.release(&lease, DELETE).await.worktree, WorktreeFate::Removed);
     }
     assert_eq!(ground.branches(), before.1, "{point}");
-    assert_clean(ground);
+    assert_clean(ground).await;
     ground.assert_sound();
 }
 
@@ -112,7 +114,7 @@ async fn the_second_of_two_that_is_finished_when_the_kill_comes_is_a_place_like_
     assert_eq!(ground.worktrees.prune(false).await.expect("a list"), [half_made]);
     assert_eq!(ground.branches(), ["gadugi/a", "main"]);
     assert_eq!(ground.git(&there[0], &["status", "--porcelain"]), "");
-    assert_clean(&ground);
+    assert_clean(&ground).await;
     ground.assert_sound();
 }
 
@@ -129,7 +131,7 @@ async fn a_branch_that_others_made_or_moved_after_the_kill_stays() {
     ground.repo.git(&["branch", "-f", "gadugi/b", &commit]);
     assert_eq!(ground.worktrees.prune(false).await.expect("a list"), []);
     assert_eq!(ground.branches(), ["gadugi/a", "gadugi/b", "main"]);
-    assert_clean(&ground);
+    assert_clean(&ground).await;
 }
 
 #[tokio::test]
@@ -150,7 +152,7 @@ async fn a_killed_snapshot_is_repeated_with_the_same_commit() {
     assert_eq!(ground.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
     ground.worktrees.prune(false).await.expect("a list");
     assert_eq!(ground.repo.fingerprint(), before);
-    assert_clean(&ground);
+    assert_clean(&ground).await;
     ground.assert_sound();
 }
 
@@ -171,7 +173,7 @@ async fn a_killed_release_is_repeated_and_the_work_is_there() {
         assert_eq!(ground.listed().len(), 0, "{point}");
         assert!(!ground.folder().exists(), "{point}");
         ground.worktrees.prune(false).await.expect("a list");
-        assert_clean(&ground);
+        assert_clean(&ground).await;
         ground.assert_sound();
     }
     assert_eq!(ground.repo.fingerprint(), before);
@@ -187,7 +189,7 @@ async fn a_release_that_is_killed_when_the_branch_is_deleted_finds_neither_when_
     assert_eq!((release.worktree, release.branch), (WorktreeFate::Absent, BranchRelease::Absent));
     assert_eq!(ground.branches(), ["main"]);
     ground.worktrees.prune(false).await.expect("a list");
-    assert_clean(&ground);
+    assert_clean(&ground).await;
     ground.assert_sound();
 }
 
@@ -214,7 +216,7 @@ async fn a_lock_that_a_killed_process_of_ours_left_goes_and_one_of_somebody_else
         fs::remove_file(&lock).expect("the lock goes");
     }
     assert_eq!(ground.commit(&lease).await.files, 2);
-    assert_clean(&ground);
+    assert_clean(&ground).await;
 }
 
 #[tokio::test]
@@ -233,8 +235,9 @@ async fn packed_references_that_are_locked_keep_the_branch_until_the_lock_that_i
     assert!(lock.exists());
     fs::remove_file(&lock).expect("the lock goes");
     let release = ground.release(&lease, DELETE).await;
-    assert_eq!((release.worktree, release.branch), (WorktreeFate::Absent, BranchRelease::Deleted { tip }));
-    assert_clean(&ground);
+    let by = MergedBy::Reachable { from: "the tag kept".into() };
+    assert_eq!((release.worktree, release.branch), (WorktreeFate::Absent, BranchRelease::Deleted { tip, by }));
+    assert_clean(&ground).await;
 }
 
 #[tokio::test]
@@ -271,7 +274,7 @@ async fn nothing_is_pruned_while_another_process_makes_a_worktree() {
         assert_eq!(pruning.await.expect("it ends").expect("a list"), [half_made], "{point}");
         assert_eq!(ground.branches(), ["main"], "{point}");
     }
-    assert_clean(&ground);
+    assert_clean(&ground).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -299,7 +302,7 @@ async fn nothing_is_pruned_while_git_makes_a_worktree_for_a_process_that_was_kil
     assert_eq!(pruning.await.expect("it ends").expect("a list"), [half_made]);
     assert_eq!((ground.branches(), ground.listed().len(), ground.folder().exists()), (vec!["main".into()], 0, false));
     fs::remove_file(&hook).expect("the hook goes");
-    assert_clean(&ground);
+    assert_clean(&ground).await;
     ground.assert_sound();
 }
 
@@ -348,7 +351,7 @@ mod heavy {
             }
             assert_eq!(ground.listed().len(), 0, "after {kills} kills");
             assert!(!ground.folder().exists(), "after {kills} kills");
-            assert_clean(&ground);
+            assert_clean(&ground).await;
             let kept = ground.repo.git(&["rev-list", "--branches"]);
             let kept: BTreeSet<&str> = kept.lines().collect();
             let lost: Vec<_> = promised.iter().filter(|commit| !kept.contains(commit.as_str())).collect();

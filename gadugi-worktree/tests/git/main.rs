@@ -11,6 +11,7 @@ mod ground;
 mod hostile;
 mod hostile_objects;
 mod import;
+mod integration;
 mod isolate;
 mod isolated;
 mod isolated_extras;
@@ -27,5 +28,9 @@ mod seed;
 mod snapshot;
 #[cfg(unix)]
 mod space;
+mod stashed;
+mod stray;
+mod sweeping;
 mod together;
+mod untouched;
 mod untrusted;

@@ -1,8 +1,8 @@
 use std::fs;
 
 use gadugi_core::{
-    BranchFate, BranchRelease, CommitId, KeepReason, Lease, Release, ReleaseRequest, SnapshotRequest, WorktreeError,
-    WorktreeFate, Worktrees,
+    BranchFate, BranchRelease, CommitId, KeepReason, Lease, MergedBy, Paths, Release, ReleaseRequest, SnapshotRequest,
+    WorktreeError, WorktreeFate, Worktrees,
 };
 
 use crate::ground::{DELETE, DISCARD, Ground, KEEP, RUN, branch, chain, commit_id, request, worktrees_of, write};
@@ -34,14 +34,7 @@ async fn a_clean_worktree_goes_with_its_ignored_files_and_the_branch_stays() {
     let (lease, need) = ground.done("a", "a.txt", "a").await;
     write(&lease, "target/big.o", "ignored");
     let release = ground.release(&lease, KEEP).await;
-    assert_eq!(
-        release,
-        Release {
-            worktree: WorktreeFate::Removed,
-            branch: BranchRelease::Kept(KeepReason::Requested),
-            dropped: Vec::new()
-        }
-    );
+    assert_eq!(release, Release::new(WorktreeFate::Removed, BranchRelease::Kept(KeepReason::Requested)));
     assert!(!lease.path.exists());
     assert!(ground.listed().is_empty());
     assert_eq!(tip(&ground, "gadugi/a"), need.tip);
@@ -190,19 +183,21 @@ async fn an_unmerged_branch_stays_and_the_commits_at_stake_are_counted() {
 #[tokio::test]
 async fn a_branch_goes_when_a_branch_a_tag_a_remote_branch_or_a_detached_head_keeps_its_tip() {
     let ground = Ground::new();
-    let keepers: [(&str, &[&str]); 5] = [
-        ("branch", &["branch", "keeper-1", "gadugi/branch"]),
-        ("merged", &["merge", "-q", "--no-ff", "-m", "Merge", "gadugi/merged"]),
-        ("tag", &["tag", "-a", "-m", "keeper", "keeper-2", "gadugi/tag"]),
-        ("remote", &["update-ref", "refs/remotes/origin/keeper", "gadugi/remote"]),
-        ("head", &["checkout", "-q", "--detach", "gadugi/head"]),
+    let head = format!("the HEAD of {}", ground.repo.path().display());
+    let keepers: [(&str, &[&str], &str); 5] = [
+        ("branch", &["branch", "keeper-1", "gadugi/branch"], "keeper-1"),
+        ("merged", &["merge", "-q", "--no-ff", "-m", "Merge", "gadugi/merged"], "main"),
+        ("tag", &["tag", "-a", "-m", "keeper", "keeper-2", "gadugi/tag"], "the tag keeper-2"),
+        ("remote", &["update-ref", "refs/remotes/origin/keeper", "gadugi/remote"], "origin/keeper"),
+        ("head", &["checkout", "-q", "--detach", "gadugi/head"], &head),
     ];
-    for (task, keeper) in keepers {
+    for (task, keeper, from) in keepers {
         let (lease, need) = ground.done(task, &format!("{task}.txt"), task).await;
         ground.repo.git(keeper);
         let dry = ground.release(&lease, ReleaseRequest { dry_run: true, ..DELETE }).await;
         let release = ground.release(&lease, DELETE).await;
-        assert_eq!(release.branch, BranchRelease::Deleted { tip: need.tip }, "{task}");
+        let by = MergedBy::Reachable { from: from.into() };
+        assert_eq!(release.branch, BranchRelease::Deleted { tip: need.tip, by }, "{task}");
         assert_eq!(dry, release);
         assert!(!ground.branches().contains(&format!("gadugi/{task}")));
     }
@@ -214,7 +209,8 @@ async fn a_branch_without_commits_of_its_own_goes() {
     let ground = Ground::new();
     let lease = ground.create("a").await;
     let base = lease.base.clone().expect("a base");
-    assert_eq!(ground.release(&lease, DELETE).await.branch, BranchRelease::Deleted { tip: base });
+    let by = MergedBy::Reachable { from: "main".into() };
+    assert_eq!(ground.release(&lease, DELETE).await.branch, BranchRelease::Deleted { tip: base, by });
     assert_eq!(ground.branches(), ["main"]);
 }
 
@@ -273,7 +269,7 @@ async fn an_absent_worktree_is_absent_and_its_entry_goes() {
     assert_eq!(dry, release);
     assert!(ground.listed().is_empty());
     let again = ground.release(&lease, DELETE).await;
-    assert_eq!(again, Release { worktree: WorktreeFate::Absent, branch: BranchRelease::Absent, dropped: Vec::new() });
+    assert_eq!(again, Release::new(WorktreeFate::Absent, BranchRelease::Absent));
     ground.assert_sound();
 }
 
@@ -331,14 +327,10 @@ async fn discarded_work_stays_under_the_trash_reference_without_secrets() {
     write(&lease, "b.txt", "uncommitted");
     write(&lease, ".env", "TOKEN=x");
     let release = ground.release(&lease, DISCARD).await;
-    assert_eq!(
-        release,
-        Release {
-            worktree: WorktreeFate::Removed,
-            branch: BranchRelease::Deleted { tip: need.tip.clone() },
-            dropped: vec![".env".to_owned()]
-        }
-    );
+    let deleted = BranchRelease::Deleted { tip: need.tip.clone(), by: MergedBy::Discarded };
+    assert_eq!((release.worktree, release.branch), (WorktreeFate::Removed, deleted));
+    assert_eq!(release.dropped, [".env"]);
+    assert_eq!(release.details.untracked, Paths { count: 2, first: vec![".env".into(), "b.txt".into()] });
     assert!(!lease.path.exists());
     assert_eq!(ground.branches(), ["main"]);
     let trash = format!("refs/gadugi/trash/{RUN}/a");
@@ -380,14 +372,8 @@ async fn discarding_an_absent_worktree_keeps_its_branch_in_the_trash() {
     let (lease, need) = ground.done("a", "a.txt", "a").await;
     fs::remove_dir_all(&lease.path).expect("the folder goes");
     let release = ground.release(&lease, DISCARD).await;
-    assert_eq!(
-        release,
-        Release {
-            worktree: WorktreeFate::Absent,
-            branch: BranchRelease::Deleted { tip: need.tip.clone() },
-            dropped: Vec::new()
-        }
-    );
+    let deleted = BranchRelease::Deleted { tip: need.tip.clone(), by: MergedBy::Discarded };
+    assert_eq!(release, Release::new(WorktreeFate::Absent, deleted));
     assert_eq!(tip(&ground, &format!("refs/gadugi/trash/{RUN}/a")), need.tip);
 }
 

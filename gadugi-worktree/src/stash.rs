@@ -1,0 +1,92 @@
+//! What was put away in a worktree with `git stash`.
+//!
+//! All worktrees share one stash, and whoever takes something out of it needs to know where it is from. So a worktree in
+//! which something was put away counts as one that holds work, although the stash itself outlives it.
+
+use std::fs;
+use std::io;
+
+use gadugi_core::{BranchName, Lease};
+use gix::ObjectId;
+use gix::bstr::{BStr, ByteSlice};
+
+use crate::entry::real;
+use crate::error::GitError;
+use crate::history::is_ancestor;
+use crate::ids::to_object;
+use crate::private;
+
+/// Entries of a stash that were made in a worktree.
+pub(crate) struct Stashed {
+    /// In the stash that all worktrees share.
+    pub(crate) shared: u64,
+    /// In that of an isolated task, which references of their own keep.
+    pub(crate) apart: u64,
+}
+
+/// How many entries of the stash were made on the branch of a lease, or on no branch and on commits that it has made, and
+/// how many the task has made in isolation.
+pub(crate) fn entries(
+    repo: &gix::Repository,
+    lease: &Lease,
+    branch: &BranchName,
+    head: Option<ObjectId>,
+) -> Result<Stashed, GitError> {
+    let log = real(repo.common_dir()).join("logs/refs/stash");
+    let text = match fs::read(&log) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(GitError::io("read", &log)(error)),
+    };
+    let mut shared = 0;
+    for line in text.lines() {
+        let Some((ids, message)) = line.split_once_str("\t") else { continue };
+        let is_its = match made_on(message.as_bstr()) {
+            Some(name) if name == branch.as_str() => true,
+            Some(name) if name == "(no branch)" => is_on_its_commits(repo, lease, ids.as_bstr(), head)?,
+            _ => false,
+        };
+        shared += u64::from(is_its);
+    }
+    let kept = private::kept_refs(repo, lease)?;
+    let in_isolation = kept.iter().filter(|name| {
+        let last = name.rsplit('/').next().unwrap_or_default();
+        last == "stash" || last.starts_with("stash@")
+    });
+    Ok(Stashed { shared, apart: in_isolation.count() as u64 })
+}
+
+/// The branch in the message of an entry: `WIP on main: 1234567 Subject`, or `On main: what the user says`.
+fn made_on(message: &BStr) -> Option<&BStr> {
+    let rest = message.strip_prefix(b"WIP on ").or_else(|| message.strip_prefix(b"On "))?;
+    Some(rest.split_once_str(": ")?.0.as_bstr())
+}
+
+/// Whether an entry was made on a commit of the lease's attempt, with no branch checked out.
+fn is_on_its_commits(
+    repo: &gix::Repository,
+    lease: &Lease,
+    ids: &BStr,
+    head: Option<ObjectId>,
+) -> Result<bool, GitError> {
+    let entry = ids.split_str(" ").nth(1).and_then(|id| ObjectId::from_hex(id).ok());
+    let (Some(entry), Some(base), Some(head)) = (entry, &lease.base, head) else { return Ok(false) };
+    // One that was thrown away since may be gone.
+    let Ok(entry) = repo.find_commit(entry) else { return Ok(false) };
+    let Some(on) = entry.parent_ids().next().map(gix::Id::detach) else { return Ok(false) };
+    Ok(on != to_object(base) && !is_ancestor(repo, on, to_object(base))? && is_ancestor(repo, on, head)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_branch_of_an_entry_is_read_from_its_message() {
+        let branch = |message: &'static str| made_on(message.into()).map(ToString::to_string);
+        assert_eq!(branch("WIP on gadugi/a: 1234567 Begin: again"), Some("gadugi/a".to_owned()));
+        assert_eq!(branch("On gadugi/a: for later"), Some("gadugi/a".to_owned()));
+        assert_eq!(branch("WIP on (no branch): 1234567 Begin"), Some("(no branch)".to_owned()));
+        assert_eq!(branch("made by hand"), None);
+    }
+}

@@ -1,0 +1,256 @@
+//! Deleting in the background what was put aside.
+//!
+//! Whoever puts a folder aside asks for a sweep. One process at a time sweeps a repository: it holds `sweep` in the
+//! state folder. It looks again after it has let go of the lock, so whoever finds the lock held, and has put a folder aside
+//! before, need not do more.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::aside;
+use crate::entry::{real, remove_if_empty};
+use crate::erase;
+use crate::error::GitError;
+
+/// The lock's name in the state folder.
+const LOCK: &str = "sweep";
+
+/// The threads of one process that delete what was put aside in a repository. They begin when there is something to
+/// delete, and end when there is nothing more.
+#[derive(Debug)]
+pub(crate) struct Sweeper {
+    state: PathBuf,
+    shared: Mutex<Shared>,
+    ended: Condvar,
+    stop: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// The folders in which something was put aside.
+    folders: BTreeSet<PathBuf>,
+    /// Counts what was asked for.
+    asked: u64,
+    /// Whether a thread is at it.
+    runs: bool,
+    /// Whether nothing is to be deleted before somebody waits for it or takes it over.
+    deferred: bool,
+}
+
+/// What is left to be deleted, for another process. Nobody else deletes it while the lock is held, by this process or by one
+/// that was given it.
+#[derive(Debug)]
+pub struct LeftToSweep {
+    /// The lock. It is held as long as any process has this file open.
+    pub lock: File,
+    /// The folders in which something was put aside.
+    pub folders: Vec<PathBuf>,
+}
+
+impl Sweeper {
+    /// With the state folder of the repository and its worktrees folder.
+    pub(crate) fn new(state: &Path, worktrees: &Path, deferred: bool) -> Arc<Self> {
+        let folders = BTreeSet::from([worktrees.to_owned()]);
+        let shared = Mutex::new(Shared { folders, deferred, ..Shared::default() });
+        Arc::new(Self { state: state.to_owned(), shared, ended: Condvar::new(), stop: AtomicBool::new(false) })
+    }
+
+    /// Lets what was put aside be deleted, beside a folder that was there or in the worktrees folder.
+    pub(crate) fn ask<'a>(self: &Arc<Self>, beside: impl IntoIterator<Item = &'a Path>) {
+        let mut shared = self.lock();
+        shared.folders.extend(beside.into_iter().filter_map(Path::parent).map(Path::to_owned));
+        shared.asked += 1;
+        if shared.runs || shared.deferred {
+            return;
+        }
+        // The lock is opened here and not later: by then the repository may be gone, and nothing of it is to come into
+        // being again. Where it cannot be, or no thread can be had, it is left to whoever comes next.
+        let Ok(lock) = open(&self.state) else { return };
+        let sweeper = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("gadugi-sweep".to_owned()).spawn(move || sweeper.run(&lock));
+        shared.runs = thread.is_ok();
+    }
+
+    /// Deletes what there is, on this thread and a few more, also what another process has begun with; waits for it to
+    /// let go first.
+    pub(crate) fn finish(&self) -> Result<(), GitError> {
+        let folders = self.folders();
+        if !any_left(&folders)? && !self.state.join(LOCK).exists() {
+            return Ok(());
+        }
+        let lock = open(&self.state)?;
+        sweep(&self.state, &lock, &folders, &AtomicBool::new(false))
+    }
+
+    /// Ends the threads, and gives what they have not come to, unless another process is at it.
+    pub(crate) fn leave(&self) -> Result<Option<LeftToSweep>, GitError> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut shared = self.lock();
+        shared.deferred = true;
+        while shared.runs {
+            shared = self.ended.wait(shared).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.stop.store(false, Ordering::Relaxed);
+        let folders: Vec<_> = shared.folders.iter().cloned().collect();
+        drop(shared);
+        if !any_left(&folders)? {
+            return Ok(None);
+        }
+        let lock = open(&self.state)?;
+        let is_taken = take(&lock, &self.state)?;
+        Ok(is_taken.then_some(LeftToSweep { lock, folders }))
+    }
+
+    fn run(&self, lock: &File) {
+        loop {
+            let (asked, folders) = {
+                let shared = self.lock();
+                (shared.asked, shared.folders.iter().cloned().collect::<Vec<_>>())
+            };
+            // What cannot be deleted stays under its name, and is told of by whoever waits for it.
+            self.sweep_if_free(lock, &folders).ok();
+            let mut shared = self.lock();
+            if shared.asked == asked || self.stop.load(Ordering::Relaxed) {
+                shared.runs = false;
+                self.ended.notify_all();
+                return;
+            }
+        }
+    }
+
+    fn sweep_if_free(&self, lock: &File, folders: &[PathBuf]) -> Result<(), GitError> {
+        if any_left(folders)? && take(lock, &self.state)? {
+            sweep_held(&self.state, lock, folders, &self.stop)?;
+        }
+        Ok(())
+    }
+
+    fn folders(&self) -> Vec<PathBuf> {
+        self.lock().folders.iter().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Deletes what was put aside in these folders, in the process that a [`LeftToSweep`] was given to: `lock` is its lock.
+/// Returns when nothing is left, or what is left cannot be deleted.
+///
+/// # Errors
+/// The first thing that could not be deleted, after all that could be has been.
+pub fn sweep_left(state: &Path, lock: &File, folders: &[PathBuf]) -> Result<(), GitError> {
+    sweep(state, lock, folders, &AtomicBool::new(false))
+}
+
+/// How many folders wait to be deleted, and whether somebody is at it.
+///
+/// # Errors
+/// [`GitError::Io`] when that cannot be seen.
+pub fn left_to_sweep(state: &Path, worktrees: &Path) -> Result<(usize, bool), GitError> {
+    Ok((aside::leftovers(worktrees)?.len(), is_swept(state)?))
+}
+
+fn sweep(state: &Path, lock: &File, folders: &[PathBuf], stop: &AtomicBool) -> Result<(), GitError> {
+    lock.lock().map_err(GitError::io("lock", &state.join(LOCK)))?;
+    sweep_held(state, lock, folders, stop)
+}
+
+/// Deletes until nothing is left; the lock is held, and let go of at the end.
+fn sweep_held(state: &Path, lock: &File, folders: &[PathBuf], stop: &AtomicBool) -> Result<(), GitError> {
+    let path = state.join(LOCK);
+    let mut left = leftovers(folders)?;
+    loop {
+        let failed = erase::erase(&left, erase::threads(), stop);
+        remove_empty(state, folders)?;
+        lock.unlock().map_err(GitError::io("unlock", &path))?;
+        if let Some(error) = failed.into_iter().next() {
+            return Err(error);
+        }
+        // What was put aside while the lock was held has nobody else.
+        left = leftovers(folders)?;
+        if left.is_empty() || stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        lock.lock().map_err(GitError::io("lock", &path))?;
+        left = leftovers(folders)?;
+    }
+}
+
+/// Removes folders for worktrees in which there are none any more, while nobody is making one there.
+fn remove_empty(state: &Path, folders: &[PathBuf]) -> Result<(), GitError> {
+    let is_empty = |folder: &&PathBuf| fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+    let empty: Vec<_> = folders.iter().filter(is_empty).collect();
+    if empty.is_empty() {
+        return Ok(());
+    }
+    let path = state.join("lock");
+    // Never made anew: the repository may be gone by now.
+    let lock = match File::options().write(true).open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(GitError::io("open", &path))?,
+    };
+    lock.lock().map_err(GitError::io("lock", &path))?;
+    for folder in empty {
+        // That it stays would do no harm.
+        remove_if_empty(folder).ok();
+    }
+    Ok(())
+}
+
+fn leftovers(folders: &[PathBuf]) -> Result<Vec<PathBuf>, GitError> {
+    let mut found = BTreeSet::new();
+    for folder in folders {
+        found.extend(aside::leftovers(&real(folder))?);
+    }
+    Ok(found.into_iter().collect())
+}
+
+fn any_left(folders: &[PathBuf]) -> Result<bool, GitError> {
+    Ok(!leftovers(folders)?.is_empty())
+}
+
+fn open(state: &Path) -> Result<File, GitError> {
+    let path = state.join(LOCK);
+    fs::create_dir_all(state).map_err(GitError::io("create", state))?;
+    let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+    file.map_err(GitError::io("open", &path))
+}
+
+/// Takes the lock unless somebody sweeps.
+fn take(lock: &File, state: &Path) -> Result<bool, GitError> {
+    let failed = |error| GitError::io("lock", &state.join(LOCK))(error);
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        // Whoever only looks whether somebody sweeps shares it for a moment.
+        match lock.try_lock_shared() {
+            Ok(()) => lock.unlock().map_err(failed)?,
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+    }
+}
+
+/// Whether somebody deletes what was put aside at this moment.
+fn is_swept(state: &Path) -> Result<bool, GitError> {
+    let path = state.join(LOCK);
+    match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        other => {
+            let lock = other.map_err(GitError::io("open", &path))?;
+            match lock.try_lock_shared() {
+                Ok(()) => Ok(false),
+                Err(TryLockError::WouldBlock) => Ok(true),
+                Err(TryLockError::Error(error)) => Err(GitError::io("lock", &path)(error)),
+            }
+        }
+    }
+}

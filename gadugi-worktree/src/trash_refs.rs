@@ -1,0 +1,125 @@
+//! References that keep the commits of branches that are gone: `refs/gadugi/trash/<run>/<task>`.
+//!
+//! They are kept for a while, counted from a note of ours for each of them. What git's own log of a reference says is of
+//! no use for that: it may not be written, and its times may be set by whoever commits.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use gadugi_core::{Lease, Pruned};
+use gix::ObjectId;
+use gix::bstr::ByteSlice;
+use gix::refs::FullName;
+
+use crate::entry::remove_if_empty;
+use crate::error::GitError;
+use crate::references;
+use crate::trash::KEPT;
+use crate::worktrees::WorktreeSettings;
+
+const PREFIX: &str = "refs/gadugi/trash/";
+
+/// Keeps a commit under `refs/gadugi/trash/<run>/<task>`; further ones of the task get `@2`, `@3` and so on at the
+/// end, which no task's name has.
+pub(crate) fn keep(
+    settings: &WorktreeSettings,
+    repo: &gix::Repository,
+    lease: &Lease,
+    commit: ObjectId,
+    message: &str,
+) -> Result<(), GitError> {
+    let name = format!("{}/{}", lease.run, lease.attempt.task);
+    for number in 1_u32.. {
+        let name = if number == 1 { name.clone() } else { format!("{name}@{number}") };
+        let full: FullName =
+            format!("{PREFIX}{name}").try_into().expect("cannot fail because ids follow git's rules for references");
+        let existing = repo.try_find_reference(full.as_ref())?;
+        if existing.as_ref().is_some_and(|existing| existing.target().try_id() != Some(&commit)) {
+            continue;
+        }
+        // Before the reference: one without a note would count from later on, never from earlier.
+        Note::of(settings, &name).write(commit)?;
+        if existing.is_some() || references::set(repo, full.as_ref(), None, commit, message)? {
+            return Ok(());
+        }
+    }
+    unreachable!("cannot happen because a task has fewer than four thousand million attempts")
+}
+
+/// Removes references that have kept their commits for long enough. One without a note gets one: it counts from now.
+pub(crate) fn expire(
+    settings: &WorktreeSettings,
+    repo: &gix::Repository,
+    dry_run: bool,
+) -> Result<Vec<Pruned>, GitError> {
+    let mut known = Vec::new();
+    for reference in repo.references()?.prefixed(PREFIX)? {
+        let reference = reference?;
+        if let Some(id) = reference.target().try_id() {
+            known.push((reference.name().to_owned(), id.to_owned()));
+        }
+    }
+    let mut expired = Vec::new();
+    for (full, commit) in known {
+        let full_text = full.as_bstr().to_str_lossy().into_owned();
+        let note = Note::of(settings, full_text.strip_prefix(PREFIX).unwrap_or(&full_text));
+        match note.age(commit)? {
+            Some(age) if age <= KEPT => {}
+            Some(_) if dry_run => expired.push(Pruned::Expired { reference: full_text }),
+            Some(_) => {
+                if references::delete(repo, full.as_ref(), commit)? {
+                    note.remove()?;
+                    expired.push(Pruned::Expired { reference: full_text });
+                }
+            }
+            None if dry_run => {}
+            None => note.write(commit)?,
+        }
+    }
+    Ok(expired)
+}
+
+/// When a reference began to keep a commit.
+struct Note(PathBuf);
+
+impl Note {
+    fn of(settings: &WorktreeSettings, name: &str) -> Self {
+        Self(settings.state.join("discarded").join(name))
+    }
+
+    fn write(&self, commit: ObjectId) -> Result<(), GitError> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        if let Some(folder) = self.0.parent() {
+            fs::create_dir_all(folder).map_err(GitError::io("create", folder))?;
+        }
+        fs::write(&self.0, format!("{commit} {}\n", now.as_secs())).map_err(GitError::io("write", &self.0))
+    }
+
+    /// How long it has kept this commit, by what it says and by the time of the file, whichever is less; `None` where it
+    /// does not say so, as one that was cut short does not. A time that is yet to come is none at all.
+    fn age(&self, commit: ObjectId) -> Result<Option<Duration>, GitError> {
+        let text = match fs::read_to_string(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(GitError::io("read", &self.0))?,
+        };
+        let Some((id, seconds)) = text.strip_suffix('\n').and_then(|line| line.split_once(' ')) else {
+            return Ok(None);
+        };
+        let Ok(seconds) = seconds.parse() else { return Ok(None) };
+        if ObjectId::from_hex(id.as_bytes()).ok() != Some(commit) {
+            return Ok(None);
+        }
+        let written = self.0.metadata().and_then(|metadata| metadata.modified());
+        let written = written.map_err(GitError::io("look at", &self.0))?;
+        let said = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let age = |since: SystemTime| since.elapsed().unwrap_or_default();
+        Ok(Some(age(written).min(age(said))))
+    }
+
+    fn remove(&self) -> Result<(), GitError> {
+        fs::remove_file(&self.0).map_err(GitError::io("remove", &self.0))?;
+        self.0.ancestors().skip(1).take(2).try_for_each(|folder: &Path| remove_if_empty(folder))
+    }
+}

@@ -1,0 +1,100 @@
+//! Worktrees that are looked at in one pass, and what is not to be missed there.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use gadugi_core::{KeepReason, Lease, WorktreeFate};
+use gadugi_test_support::repo::TestRepo;
+
+use crate::ground::{DELETE, Ground, write};
+
+/// A repository with files of all kinds.
+fn ground() -> Ground {
+    let repo = TestRepo::new();
+    for path in ["a.txt", "a/b/one.txt", "a/b/two.txt", "a-b/x.txt", "a.b/y.txt", "z/last.txt"] {
+        repo.write(path, format!("{path}\n"));
+    }
+    repo.write("run.sh", "echo\n");
+    fs::set_permissions(repo.path().join("run.sh"), fs::Permissions::from_mode(0o755)).expect("permissions");
+    symlink("a.txt", repo.path().join("link")).expect("a link");
+    repo.git(&["add", "."]);
+    repo.git(&["commit", "-q", "-m", "Begin"]);
+    Ground::on(repo)
+}
+
+/// Lets a file seem to have been written when another one was.
+fn as_old_as(path: &Path, time: std::time::SystemTime) {
+    File::options().write(true).open(path).and_then(|file| file.set_modified(time)).expect("a time");
+}
+
+/// What somebody does in a worktree.
+type Change = fn(&Lease);
+
+#[tokio::test]
+async fn whatever_is_changed_in_a_worktree_is_seen() {
+    let changes: [(&str, Change); 12] = [
+        ("content", |lease| write(lease, "a/b/one.txt", "other")),
+        ("content of the same size and time", |lease| {
+            let path = lease.path.join("a/b/one.txt");
+            let time = path.metadata().and_then(|metadata| metadata.modified()).expect("a time");
+            write(lease, "a/b/one.txt", "A/b/one.txt\n");
+            as_old_as(&path, time);
+        }),
+        ("a file less", |lease| fs::remove_file(lease.path.join("a/b/two.txt")).expect("it goes")),
+        ("a folder less", |lease| fs::remove_dir_all(lease.path.join("a-b")).expect("it goes")),
+        ("a new file", |lease| write(lease, "a/b/three.txt", "new")),
+        ("a new file in the root", |lease| write(lease, "new", "new")),
+        ("a new folder", |lease| write(lease, "b/new", "new")),
+        ("a new file behind all others", |lease| write(lease, "z/zz", "new")),
+        ("a link elsewhere", |lease| {
+            fs::remove_file(lease.path.join("link")).expect("it goes");
+            symlink("z", lease.path.join("link")).expect("a link");
+        }),
+        ("a link in the place of a folder", |lease| {
+            fs::rename(lease.path.join("z"), lease.path.join(".git-z")).expect("it moves");
+            symlink(".git-z", lease.path.join("z")).expect("a link");
+        }),
+        ("a file that cannot be executed any more", |lease| {
+            let path = lease.path.join("run.sh");
+            fs::set_permissions(path, fs::Permissions::from_mode(0o644)).expect("permissions");
+        }),
+        ("a folder in the place of a file", |lease| {
+            fs::remove_file(lease.path.join("a.txt")).expect("it goes");
+            write(lease, "a.txt/inside", "new");
+        }),
+    ];
+    let ground = ground();
+    for (number, (name, change)) in changes.into_iter().enumerate() {
+        let lease = ground.create(&format!("t{number}")).await;
+        change(&lease);
+        let status = ground.git(&lease, &["status", "--porcelain", "-uall"]);
+        assert_ne!(status, "", "{name}");
+        let release = ground.release(&lease, DELETE).await;
+        let WorktreeFate::Kept(reasons) = &release.worktree else { panic!("{name}: {release:?}") };
+        assert!(matches!(reasons[..], [KeepReason::Uncommitted { .. }]), "{name}: {reasons:?}");
+        assert!(lease.path.exists(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_worktree_that_was_only_touched_or_written_anew_with_the_same_content_goes() {
+    let ground = ground();
+    let lease = ground.create("a").await;
+    write(&lease, "a.txt", "other");
+    write(&lease, "a.txt", "a.txt\n");
+    as_old_as(&lease.path.join("z/last.txt"), std::time::SystemTime::UNIX_EPOCH);
+    assert_eq!(ground.release(&lease, DELETE).await.worktree, WorktreeFate::Removed);
+}
+
+#[tokio::test]
+async fn changes_that_are_marked_not_to_be_looked_at_are_seen() {
+    let ground = ground();
+    for (task, mark) in [("assumed", "--assume-unchanged"), ("skipped", "--skip-worktree")] {
+        let lease = ground.create(task).await;
+        ground.git(&lease, &["update-index", mark, "a.txt"]);
+        write(&lease, "a.txt", "changed");
+        let fate = ground.release(&lease, DELETE).await.worktree;
+        assert_eq!(fate, WorktreeFate::Kept(vec![KeepReason::Uncommitted { files: 1 }]), "{task}");
+    }
+}
