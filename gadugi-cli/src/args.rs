@@ -315,7 +315,10 @@ pub(crate) struct CleanArgs {
     /// Only says what would be done
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
-    /// Removes also what is on no branch; it stays under refs/gadugi/trash/<run>/<task>
+    /// Removes also what is on no branch; it stays under refs/gadugi/trash/<run>/<task> for 14 days
     #[arg(long)]
     pub(crate) discard: bool,
+    /// Waits until all that was removed is deleted, which otherwise goes on in the background
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) wait: bool,
 }

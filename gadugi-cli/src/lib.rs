@@ -67,12 +67,15 @@ impl Gadugi {
     }
 
     /// Reads the arguments and the environment of the process, does what they ask for, and gives the exit
-    /// code. To be called first in `main`: tasks are looked after by processes of this same program, which
-    /// never come further than this call. Nothing else of this crate ends the process, except that wrong usage, `--help` and `--version`
+    /// code. To be called first in `main`: tasks are looked after, and removed worktrees deleted, by processes of this
+    /// same program, which never come further than this call. Nothing else of this crate ends the process, except that wrong usage, `--help` and `--version`
     /// end it at once, as is usual.
     pub fn main(self) -> ExitCode {
         // First of all: what this program does before it, everyone does who looks after a command of a task.
         compose::become_shim_if_requested();
+        if let Some(code) = compose::sweep_if_requested() {
+            return code;
+        }
         #[cfg(any(debug_assertions, feature = "crash-points"))]
         crash::arm();
         let cli = Cli::parse();

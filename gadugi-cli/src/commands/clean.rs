@@ -1,13 +1,15 @@
 //! `gadugi clean`: worktrees and merged branches of runs that are over.
 
 mod owners;
+mod said;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use gadugi_core::{
-    AttemptRecord, BranchFate, BranchRelease, Executor, Lease, Outcome, Pruned, Registry, Release, ReleaseRequest,
-    RunId, RunRecord, WorktreeFate, Worktrees, error_chain,
+    AttemptRecord, BranchFate, Executor, Lease, Outcome, Pruned, Registry, ReleaseRequest, RunId, RunRecord, Worktrees,
+    error_chain,
 };
 
 use self::owners::Owners;
@@ -23,18 +25,24 @@ pub(super) async fn clean(context: &Context, args: &CleanArgs) -> Result<Code, F
     let site = Site::open(&context.surroundings)?;
     let config = tasks::config(context, &site, None)?;
     let head = site.base(&Config { base: "HEAD".to_owned(), ..config.clone() })?;
-    let worktrees = site.worktrees(&context.surroundings, &config, &head.commit)?;
+    let worktrees = site.worktrees_to_clean(&context.surroundings, &config, &head.commit)?;
     // Before the runs are read, so that the run of each worktree that is there can be found.
     let there = worktrees.leases().await?;
     let executors = compose::executors(context, Some(&site), &config, false);
     let runs = runs(context, &site).await?;
     let chosen = chosen(context, &site, args, &runs).await?;
-    prune(context, worktrees.as_ref(), args.dry_run).await?;
+    let strays = prune(context, &worktrees, args.dry_run).await?;
     if !args.dry_run {
         collect(context, &site, &executors).await?;
     }
     let mut code = Code::Success;
-    for id in &chosen {
+    for (id, goes_on) in &chosen {
+        if let Some(why) = goes_on {
+            for lease in there.iter().filter(|lease| lease.run == *id) {
+                context.terminal.result(&format!("kept     {}: {why}\n", lease.path.display()))?;
+            }
+            continue;
+        }
         // Nobody may begin to drive it or to clean it meanwhile, and what was read of it may have changed.
         let Some(held) = hold(&site, id).await? else {
             context.terminal.insist(&format!("error: another process drives or cleans run {id}"));
@@ -49,14 +57,19 @@ pub(super) async fn clean(context: &Context, args: &CleanArgs) -> Result<Code, F
         }
         let record = &run.record;
         let Some(base) = &record.header.base else { continue };
-        let worktrees = site.worktrees(&context.surroundings, &config, base)?;
+        let worktrees = worktrees.with_base(base.clone());
         let there = worktrees.leases().await?;
         let owners = Owners::new(runs.values().map(|run| &run.record), &there);
-        for (lease, attempt) in places(record, &there).into_iter().filter(|(lease, _)| owners.still_has(lease)) {
-            let activity = activity(&site, &executors, lease, attempt).await;
-            if clean_place(context, worktrees.as_ref(), lease, activity, args).await? == Code::TaskFailed {
-                code = Code::TaskFailed;
+        let mut still = Vec::new();
+        let ours = |lease: &Lease| owners.still_has(lease) && !strays.contains(&lease.path);
+        for (lease, attempt) in places(record, &there).into_iter().filter(|(lease, _)| ours(lease)) {
+            match in_use(activity(&site, &executors, lease, attempt).await) {
+                Some(why) => context.terminal.result(&format!("kept     {}: {why}\n", lease.path.display()))?,
+                None => still.push(lease.clone()),
             }
+        }
+        if release(context, &worktrees, still, args).await? == Code::TaskFailed {
+            code = Code::TaskFailed;
         }
         drop(held);
     }
@@ -65,6 +78,11 @@ pub(super) async fn clean(context: &Context, args: &CleanArgs) -> Result<Code, F
             let line = format!("kept     {}: its run is not known ({})\n", lease.path.display(), lease.run);
             context.terminal.result(&line)?;
         }
+    }
+    if args.wait {
+        worktrees.swept().await?;
+    } else if !args.dry_run && site.leave_deletion(&context.terminal) {
+        context.terminal.detail("what was removed is deleted in the background; `gadugi clean --wait` waits for that");
     }
     Ok(code)
 }
@@ -82,22 +100,25 @@ async fn runs(context: &Context, site: &Site) -> Result<BTreeMap<RunId, LoadedRu
     Ok(runs)
 }
 
-/// The runs to clean; one that is not over is refused when it was asked for, and passed over with `--all`.
+/// The runs to clean; one that is not over is refused when it was asked for, and passed over with `--all`. In a dry run it
+/// is among them, with the reason why nothing of it would go.
 async fn chosen(
     context: &Context,
     site: &Site,
     args: &CleanArgs,
     runs: &BTreeMap<RunId, LoadedRun>,
-) -> Result<Vec<RunId>, Failure> {
+) -> Result<Vec<(RunId, Option<String>)>, Failure> {
+    let goes_on = |failure: Failure| failure.texts().0;
     if args.all {
         let mut chosen = Vec::new();
         for (id, run) in runs {
             match not_over(run, run.driven) {
+                Some(failure) if args.dry_run => chosen.push((id.clone(), Some(goes_on(failure)))),
                 Some(failure) => {
                     let (what, remedy) = failure.texts();
                     context.terminal.say(&format!("{what}, and is left alone ({remedy})"));
                 }
-                None => chosen.push(id.clone()),
+                None => chosen.push((id.clone(), None)),
             }
         }
         return Ok(chosen);
@@ -107,14 +128,16 @@ async fn chosen(
     } else {
         args.runs.iter().map(|name| site.find(name)).collect::<Result<_, _>>()?
     };
-    for id in &ids {
+    let mut chosen = Vec::new();
+    for id in ids {
         // One that could not be read is read again, which says why; or it began a moment ago.
-        let read_again = if runs.contains_key(id) { None } else { Some(site.load(id).await?) };
-        if let Some(failure) = read_again.as_ref().or(runs.get(id)).and_then(|run| not_over(run, run.driven)) {
-            return Err(failure);
+        let read_again = if runs.contains_key(&id) { None } else { Some(site.load(&id).await?) };
+        match read_again.as_ref().or(runs.get(&id)).and_then(|run| not_over(run, run.driven)) {
+            Some(failure) if !args.dry_run => return Err(failure),
+            failure => chosen.push((id, failure.map(goes_on))),
         }
     }
-    Ok(ids)
+    Ok(chosen)
 }
 
 /// Why a run is not to be cleaned: what its tasks made so far is still needed.
@@ -153,39 +176,39 @@ fn places<'a>(record: &'a RunRecord, there: &'a [Lease]) -> Vec<(&'a Lease, Opti
     places
 }
 
-async fn clean_place(
+/// Why a worktree is not to be touched, if something still works there or that cannot be told.
+fn in_use(activity: Activity) -> Option<String> {
+    match activity {
+        Activity::Still => None,
+        Activity::Runs { identity, .. } => Some(format!("{} still works there", process_name(&identity))),
+        Activity::Unknown { why, .. } => Some(format!("it cannot be told whether it is in use: {why}")),
+    }
+}
+
+/// Gives worktrees back, and says what became of each.
+async fn release(
     context: &Context,
     worktrees: &dyn Worktrees,
-    lease: &Lease,
-    activity: Activity,
+    leases: Vec<Lease>,
     args: &CleanArgs,
 ) -> Result<Code, Failure> {
-    let path = lease.path.display();
-    match activity {
-        Activity::Still => {}
-        Activity::Runs { identity, .. } => {
-            let process = process_name(&identity);
-            context.terminal.result(&format!("kept     {path}: {process} still works there\n"))?;
-            return Ok(Code::Success);
-        }
-        Activity::Unknown { why, .. } => {
-            context.terminal.result(&format!("kept     {path}: it cannot be told whether it is in use: {why}\n"))?;
-            return Ok(Code::Success);
-        }
-    }
     let request = ReleaseRequest { branch: BranchFate::DeleteIfMerged, discard: args.discard, dry_run: args.dry_run };
-    match worktrees.release(lease, request).await {
-        Ok(release) => {
-            for line in said(lease, &release, args.dry_run) {
-                context.terminal.result(&(line + "\n"))?;
+    let requests = leases.iter().map(|lease| (lease.clone(), request)).collect();
+    let mut code = Code::Success;
+    for (lease, released) in leases.iter().zip(worktrees.release_all(requests).await) {
+        match released {
+            Ok(release) => {
+                for line in said::released(lease, &release, args.discard, args.dry_run) {
+                    context.terminal.result(&(line + "\n"))?;
+                }
             }
-            Ok(Code::Success)
-        }
-        Err(error) => {
-            context.terminal.insist(&format!("error: {}", error_chain(&error)));
-            Ok(Code::TaskFailed)
+            Err(error) => {
+                context.terminal.insist(&format!("error: {}", error_chain(&error)));
+                code = Code::TaskFailed;
+            }
         }
     }
+    Ok(code)
 }
 
 /// What the attempt of a worktree does. Where a crash kept the attempt from being recorded, every executor is asked.
@@ -204,49 +227,13 @@ async fn activity(
     }
 }
 
-fn removed(dry_run: bool) -> &'static str {
-    if dry_run { "would go" } else { "removed " }
-}
-
-/// What became of a worktree and its branch, a line each; nothing of what was gone before.
-fn said(lease: &Lease, release: &Release, dry_run: bool) -> Vec<String> {
-    let removed = removed(dry_run);
-    let path = lease.path.display();
-    let branch = lease.branch.as_ref().map(ToString::to_string).unwrap_or_default();
-    let mut lines = Vec::new();
-    match &release.worktree {
-        WorktreeFate::Removed => lines.push(format!("{removed} {path}")),
-        WorktreeFate::Absent => {}
-        WorktreeFate::Kept(reasons) => {
-            let reasons: Vec<_> = reasons.iter().map(ToString::to_string).collect();
-            lines.push(format!("kept     {path}: {}", reasons.join(", ")));
-        }
-    }
-    // What could not be taken over of an isolated task goes to the trash, and says so.
-    let (aside, gone): (Vec<_>, Vec<_>) = release.dropped.iter().partition(|what| what.starts_with(".git: "));
-    let task = &lease.attempt.task;
-    let names = |dropped: &[&String]| dropped.iter().map(|what| what.as_str()).collect::<Vec<_>>().join(", ");
-    if !gone.is_empty() {
-        lines.push(format!("{removed} for good: {} (of {task})", names(&gone)));
-    }
-    if !aside.is_empty() {
-        lines.push(format!("{removed} {} (of {task})", names(&aside)));
-    }
-    match &release.branch {
-        BranchRelease::Deleted { tip } => lines.push(format!("{removed} {branch} (was {})", tip.short())),
-        BranchRelease::Absent => {}
-        BranchRelease::Kept(reason) => lines.push(format!("kept     {branch}: {reason}")),
-    }
-    lines
-}
-
 /// Removes what runs that are over have left with their executors. One that is not there may hold nothing, or be asked
 /// another time.
 async fn collect(context: &Context, site: &Site, executors: &[Arc<dyn Executor>]) -> Result<(), Failure> {
     match compose::collect(site, executors).await {
         Ok(removed) => {
             for what in removed {
-                context.terminal.result(&format!("{} {what}\n", self::removed(false)))?;
+                context.terminal.result(&format!("{} {what}\n", said::removed(false)))?;
             }
         }
         Err(failure) => context.terminal.say(&format!("warning: {}", failure.texts().0)),
@@ -254,18 +241,19 @@ async fn collect(context: &Context, site: &Site, executors: &[Arc<dyn Executor>]
     Ok(())
 }
 
-/// Clears away what crashes left, and the entries of worktrees that somebody else has removed.
-async fn prune(context: &Context, worktrees: &dyn Worktrees, dry_run: bool) -> Result<(), Failure> {
-    let removed = removed(dry_run);
+/// Clears away what crashes left, and the entries of worktrees that somebody else has removed. Gives the folders that git
+/// has forgotten, of which all is said then.
+async fn prune(context: &Context, worktrees: &dyn Worktrees, dry_run: bool) -> Result<Vec<PathBuf>, Failure> {
+    let mut strays = Vec::new();
     for pruned in worktrees.prune(dry_run).await? {
-        let line = match pruned {
-            Pruned::Entry { name, path } => {
-                format!("{removed} git's entry {name} of {}, which is gone\n", path.display())
-            }
-            Pruned::HalfMade { path } => format!("{removed} {}, which was never finished\n", path.display()),
-            _ => continue,
-        };
-        context.terminal.result(&line)?;
+        if let Some(line) = said::pruned(&pruned, dry_run) {
+            context.terminal.result(&(line + "\n"))?;
+        }
+        match pruned {
+            Pruned::StrayKept { path, .. } => strays.push(path),
+            Pruned::Stray { path, .. } if dry_run => strays.push(path),
+            _ => {}
+        }
     }
-    Ok(())
+    Ok(strays)
 }

@@ -120,9 +120,9 @@ impl Driving {
         record: RunRecord,
         estimates: HashMap<TaskId, Duration>,
     ) -> Result<Code, Failure> {
-        let Some(Driven { record, failure, views }) = self.drive(run, record, estimates).await? else {
-            return Ok(Code::Interrupted);
-        };
+        let driven = self.drive(run, record, estimates).await;
+        self.site.leave_deletion(&self.terminal);
+        let Some(Driven { record, failure, views }) = driven? else { return Ok(Code::Interrupted) };
         let code = code_of(&record);
         let with_report = self.show == Show::ToPeople;
         let shown = tokio::task::spawn_blocking({
@@ -139,9 +139,9 @@ impl Driving {
 
     /// Drives the run to its end and keeps its reports; `None` when somebody did not want to wait for it.
     pub(super) async fn quietly(mut self, run: Run, record: RunRecord) -> Result<Option<RunRecord>, Failure> {
-        let Some(Driven { record, failure, .. }) = self.drive(run, record, HashMap::new()).await? else {
-            return Ok(None);
-        };
+        let driven = self.drive(run, record, HashMap::new()).await;
+        self.site.leave_deletion(&self.terminal);
+        let Some(Driven { record, failure, .. }) = driven? else { return Ok(None) };
         keep_reports(&self.terminal, &self.site, &Report::from(record.clone()));
         failure.map_or(Ok(Some(record)), Err)
     }

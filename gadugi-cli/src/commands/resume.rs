@@ -24,6 +24,7 @@ pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> Result<Code,
     let id = site.find_or_unfinished(context, args.run.as_deref()).await?;
     let seen = site.load(&id).await?;
     if let Some(code) = over(context, &site, &seen.record) {
+        delete_what_is_left(context, &site).await;
         return Ok(code);
     }
     let config = tasks::config(context, &site, None)?;
@@ -32,8 +33,21 @@ pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> Result<Code,
     let (show, die_with_parent) = (Show::asked_for(&args.driving), args.driving.die_with_parent);
     let driving = Driving::begin(context, Arc::clone(&site), show, die_with_parent, background)?;
     match take_over(context, &site, &seen, &config, driving, die_with_parent, false).await? {
-        Taken::Over(record) => Ok(over(context, &site, &record).unwrap_or(Code::Success)),
+        Taken::Over(record) => {
+            site.leave_deletion(&context.terminal);
+            Ok(over(context, &site, &record).unwrap_or(Code::Success))
+        }
         Taken::Ours { driving, run, record } => driving.report(*run, *record, estimates).await,
+    }
+}
+
+/// Lets what a killed process has given back be deleted; never a reason to end otherwise.
+async fn delete_what_is_left(context: &Context, site: &Site) {
+    let config = tasks::config_or_default(context, site);
+    let base = site.base(&Config { base: "HEAD".to_owned(), ..config.clone() });
+    if let Ok(worktrees) = base.and_then(|base| site.worktrees(&context.surroundings, &config, &base.commit)) {
+        prune(worktrees, context.terminal.clone()).await;
+        site.leave_deletion(&context.terminal);
     }
 }
 

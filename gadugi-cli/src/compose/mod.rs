@@ -4,6 +4,7 @@
 pub(crate) mod docker;
 mod executors;
 mod room;
+mod sweep;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ pub(crate) use gadugi_exec::agent_output::formats as output_formats;
 
 pub(crate) use self::executors::{choose_executor, collect, executors, recorded_executor};
 pub(crate) use self::room::Room;
+pub(crate) use self::sweep::sweep_if_requested;
 
 /// The registry that commands read and write.
 pub(crate) type Journals = FsRegistry;
@@ -46,7 +48,12 @@ pub(crate) struct Site {
     pub(crate) registry: Arc<Journals>,
     /// Says what adapters do that takes long.
     pub(crate) herald: Arc<Herald>,
+    /// The worktrees, once they were asked for.
+    places: OnceLock<Places>,
 }
+
+/// The worktrees of a repository.
+pub(crate) type Places = GitWorktrees;
 
 /// The commit that branches start from, and how the user called it.
 pub(crate) struct Base {
@@ -59,7 +66,7 @@ impl Site {
     pub(crate) fn open(surroundings: &Surroundings) -> Result<Self, Failure> {
         let repository = Repository::discover(&surroundings.folder).map_err(no_repository)?;
         let registry = Arc::new(FsRegistry::new(state_folder(&repository)));
-        Ok(Self { repository, registry, herald: Arc::default() })
+        Ok(Self { repository, registry, herald: Arc::default(), places: OnceLock::new() })
     }
 
     /// The work tree that the user stands in.
@@ -136,13 +143,37 @@ impl Site {
         }
     }
 
-    /// The worktrees of runs that start from `base`. What is copied into them, and takes long, is said by the herald.
+    /// The worktrees of runs that start from `base`. What is copied into them, and takes long, is said by the herald; what is
+    /// given back is deleted in the background.
     pub(crate) fn worktrees(
         &self,
         surroundings: &Surroundings,
         config: &Config,
         base: &CommitId,
     ) -> Result<Arc<dyn Worktrees>, Failure> {
+        Ok(Arc::new(self.places(surroundings, config, base, false)?))
+    }
+
+    /// The worktrees, for a command that gives many back and wants nothing beside it to be deleted before its end.
+    pub(crate) fn worktrees_to_clean(
+        &self,
+        surroundings: &Surroundings,
+        config: &Config,
+        base: &CommitId,
+    ) -> Result<Places, Failure> {
+        self.places(surroundings, config, base, true)
+    }
+
+    fn places(
+        &self,
+        surroundings: &Surroundings,
+        config: &Config,
+        base: &CommitId,
+        defer_deletion: bool,
+    ) -> Result<Places, Failure> {
+        if let Some(places) = self.places.get() {
+            return Ok(places.with_base(base.clone()));
+        }
         let folder = self.worktrees_folder(surroundings, config)?;
         let branch_prefix = config.branch_prefix.as_str().to_owned();
         let herald = Arc::clone(&self.herald);
@@ -154,9 +185,9 @@ impl Site {
             }
         });
         let defaults = WorktreeSettings::new(self.repository.clone(), base.clone(), folder);
-        let settings = WorktreeSettings { branch_prefix, seed, ..defaults };
-        let worktrees = GitWorktrees::new(settings);
-        Ok(Arc::new(worktrees.map_err(|error| Failure::usage(format!("`branch_prefix`: {error}")))?))
+        let places = GitWorktrees::new(WorktreeSettings { branch_prefix, seed, defer_deletion, ..defaults });
+        let places = places.map_err(|error| Failure::usage(format!("`branch_prefix`: {error}")))?;
+        Ok(self.places.get_or_init(|| places).clone())
     }
 
     /// What would be copied into each worktree now, and what would not, in a sentence each.

@@ -1,0 +1,90 @@
+//! What `gadugi clean` says of each thing, a line each.
+
+use gadugi_core::{BranchRelease, KeepReason, Lease, MergedBy, Paths, Pruned, Release, ReleaseDetails, WorktreeFate};
+
+/// What stands before something that goes.
+pub(super) fn removed(dry_run: bool) -> &'static str {
+    if dry_run { "would go" } else { "removed " }
+}
+
+/// What became of a worktree and its branch; nothing of what was gone before.
+pub(super) fn released(lease: &Lease, release: &Release, discard: bool, dry_run: bool) -> Vec<String> {
+    let removed = removed(dry_run);
+    let path = lease.path.display();
+    let branch = lease.branch.as_ref().map(ToString::to_string).unwrap_or_default();
+    let task = &lease.attempt.task;
+    let trash = format!("refs/gadugi/trash/{}/{task}", lease.run);
+    let mut lines = Vec::new();
+    match &release.worktree {
+        WorktreeFate::Removed if discard => lines.push(format!("{removed} {path}: discarded")),
+        WorktreeFate::Removed => lines.push(format!("{removed} {path}: everything is on {branch}")),
+        WorktreeFate::Absent => {}
+        WorktreeFate::Kept(reasons) => {
+            let reasons: Vec<_> = reasons.iter().map(|reason| kept(reason, &release.details)).collect();
+            lines.push(format!("kept     {path}: {}", reasons.join(", ")));
+        }
+    }
+    // What could not be taken over of an isolated task goes to the trash, and says so.
+    let (aside, gone): (Vec<_>, Vec<_>) = release.dropped.iter().partition(|what| what.starts_with(".git: "));
+    let names = |dropped: &[&String]| dropped.iter().map(|what| what.as_str()).collect::<Vec<_>>().join(", ");
+    if !gone.is_empty() {
+        lines.push(format!("{removed} for good: {} (of {task})", names(&gone)));
+    }
+    if !aside.is_empty() {
+        lines.push(format!("{removed} {} (of {task})", names(&aside)));
+    }
+    match &release.branch {
+        BranchRelease::Deleted { tip, by } => {
+            let stays = match by {
+                MergedBy::Reachable { .. } => String::new(),
+                _ => format!("; it stays as {trash} for 14 days"),
+            };
+            lines.push(format!("{removed} {branch} (was {}): {by}{stays}", tip.short()));
+        }
+        BranchRelease::Absent => {}
+        BranchRelease::Kept(reason) => lines.push(format!("kept     {branch}: {}", kept(reason, &release.details))),
+    }
+    lines
+}
+
+/// Why something stays, with what was found of it.
+fn kept(reason: &KeepReason, details: &ReleaseDetails) -> String {
+    let ReleaseDetails { changed, untracked, compared_with } = details;
+    match reason {
+        KeepReason::Uncommitted { .. } if changed.count + untracked.count > 0 => {
+            let kinds = [(changed, "changed"), (untracked, "untracked")];
+            let kinds = kinds.iter().filter(|(paths, _)| paths.count > 0);
+            let kinds: Vec<_> = kinds.map(|(paths, kind)| format!("{} {kind}: {}", paths.count, some(paths))).collect();
+            format!("{reason} ({})", kinds.join("; "))
+        }
+        KeepReason::Unmerged { .. } if !compared_with.is_empty() => {
+            format!("{reason}, and not all that it changes is in {}", compared_with.join(" or "))
+        }
+        _ => reason.to_string(),
+    }
+}
+
+fn some(paths: &Paths) -> String {
+    let more = if paths.count > paths.first.len() as u64 { ", …" } else { "" };
+    format!("{}{more}", paths.first.join(", "))
+}
+
+/// What became of a leftover.
+pub(super) fn pruned(pruned: &Pruned, dry_run: bool) -> Option<String> {
+    let removed = removed(dry_run);
+    Some(match pruned {
+        Pruned::Entry { name, path } => {
+            format!("{removed} git's entry {name} of {}, which is gone", path.display())
+        }
+        Pruned::HalfMade { path } => format!("{removed} {}, which was never finished", path.display()),
+        Pruned::Stray { path, branch } => {
+            format!("{removed} {}, which git does not know any more: everything is on {branch}", path.display())
+        }
+        Pruned::StrayKept { path, why } => format!(
+            "kept     {}, which git does not know any more: {why}; copy out what you need, and delete it",
+            path.display()
+        ),
+        Pruned::Expired { reference } => format!("{removed} {reference}, which has kept its commits for 14 days"),
+        _ => return None,
+    })
+}
