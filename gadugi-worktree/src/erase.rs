@@ -324,8 +324,3 @@ fn finish(root: &Root, mut folder: Arc<Folder>) -> Option<Task<'_>> {
         folder = parent?;
     }
 }
-
-/// How many threads delete at once; more than a few wait for the disk only.
-pub(crate) fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from).min(4)
-}

@@ -16,8 +16,3 @@ pub(crate) fn erase(folders: &[PathBuf], _: usize, stop: &AtomicBool) -> Vec<Git
     })
     .collect()
 }
-
-/// How many threads delete at once.
-pub(crate) fn threads() -> usize {
-    1
-}

@@ -4,10 +4,17 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::thread;
 
-/// Does `work` with each item, on as many threads as the machine has processors. The results are in the order of the
-/// items.
+/// They share one disk, and the machine with the tasks that run already.
+const MOST_THREADS: usize = 4;
+
+/// How many threads work side by side: as many as the machine has processors, up to a few.
+pub(crate) fn threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS)
+}
+
+/// Does `work` with each item, on a few [`threads`]. The results are in the order of the items.
 pub(crate) fn side_by_side<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    let threads = threads().min(items.len());
     if threads <= 1 {
         return items.into_iter().map(work).collect();
     }

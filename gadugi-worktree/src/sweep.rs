@@ -15,6 +15,7 @@ use crate::aside;
 use crate::entry::{real, remove_if_empty};
 use crate::erase;
 use crate::error::GitError;
+use crate::side_by_side::threads;
 
 /// The lock's name in the state folder.
 const LOCK: &str = "sweep";
@@ -165,7 +166,7 @@ fn sweep_held(state: &Path, lock: &File, folders: &[PathBuf], stop: &AtomicBool)
     let path = state.join(LOCK);
     let mut left = leftovers(folders)?;
     loop {
-        let failed = erase::erase(&left, erase::threads(), stop);
+        let failed = erase::erase(&left, threads(), stop);
         remove_empty(state, folders)?;
         lock.unlock().map_err(GitError::io("unlock", &path))?;
         if let Some(error) = failed.into_iter().next() {

@@ -26,9 +26,7 @@ use self::files::{How, Writer};
 use self::index::Stat;
 pub(crate) use self::layout::{DEEPEST, Layout};
 use crate::error::GitError;
-
-/// They share one disk, and the machine with the tasks that run already.
-const MOST_THREADS: usize = 4;
+use crate::side_by_side::{side_by_side, threads};
 
 /// What the indexes note of files is held until they are written; so much of it at once.
 const MOST_NOTED: usize = 48 << 20;
@@ -204,27 +202,4 @@ impl Failure {
     fn into_result(self) -> Result<(), GitError> {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
-}
-
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS)
-}
-
-/// Does all of this with several threads.
-fn side_by_side<T: Send>(units: Vec<T>, work: impl Fn(T) + Sync) {
-    let threads = units.len().min(threads());
-    let waiting = Mutex::new(units.into_iter());
-    let work = || {
-        loop {
-            let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some(unit) = next else { break };
-            work(unit);
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(work);
-        }
-        work();
-    });
 }

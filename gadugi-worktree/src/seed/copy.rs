@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gadugi_core::{Seeded, crash_point};
@@ -15,10 +14,8 @@ use super::fit::{Fitting, fitting};
 use super::list::{Item, List};
 use super::trouble::{Trouble, Troubles};
 use crate::error::GitError;
+use crate::side_by_side::side_by_side;
 use crate::worktrees::WorktreeSettings;
-
-/// As many as write the files of worktrees: they share one disk.
-const MOST_THREADS: usize = 4;
 
 /// How many files a thread takes at a time.
 const SHARE: usize = 64;
@@ -46,39 +43,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Copies what fits of the list into each of these worktrees.
 pub(super) fn into_all(settings: &WorktreeSettings, list: &List, worktrees: &[&Path]) -> Vec<Sown> {
-    let beds: Vec<Mutex<Option<Result<Bed<'_>, GitError>>>> = worktrees.iter().map(|_| Mutex::new(None)).collect();
-    side_by_side(worktrees.len(), |at| {
-        *locked(&beds[at]) = Some(Bed::prepare(settings, list, worktrees[at]));
-    });
-    let beds: Vec<Result<Bed<'_>, GitError>> = beds.into_iter().filter_map(|bed| bed.into_inner().ok()?).collect();
+    let prepare = |worktree| Bed::prepare(settings, list, worktree);
+    let beds: Vec<Result<Bed<'_>, GitError>> = side_by_side(worktrees.to_vec(), prepare);
     let shares: Vec<(&Bed<'_>, &Fitting<'_>, &[&Item])> = beds.iter().flatten().flat_map(Bed::shares).collect();
     let sharer = Sharer::default();
-    side_by_side(shares.len(), |at| {
-        let (bed, fitting, items) = shares[at];
-        bed.copy(list, fitting, items, &sharer);
-    });
-    drop(shares);
+    side_by_side(shares, |(bed, fitting, items)| bed.copy(list, fitting, items, &sharer));
     beds.into_iter().map(|bed| bed?.finish(list)).collect()
-}
-
-/// Does something for each number below that one, on a few threads.
-fn side_by_side(count: usize, work: impl Fn(usize) + Sync) {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            if at >= count {
-                break;
-            }
-            work(at);
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..count.min(MOST_THREADS) {
-            scope.spawn(work);
-        }
-        work();
-    });
 }
 
 impl<'a> Bed<'a> {

@@ -432,7 +432,7 @@ async fn a_process_that_is_killed_while_it_seeds_leaves_nothing() {
         assert_eq!(pruned, folders, "{point}");
         assert!(!ground.folder().exists(), "{point}");
         assert_eq!((ground.repo.fingerprint(), ground.branches()), before, "{point}");
-        assert_clean(&ground);
+        assert_clean(&ground).await;
     }
     let made = make(&ground, "a").await;
     assert_eq!(extras(&ground, &made.lease).len(), 20);
@@ -450,7 +450,7 @@ async fn a_worktree_for_which_the_disk_has_no_room_is_none_and_leaves_nothing() 
     };
     assert!(said.contains("cannot fill") && said.contains("cache/large: No space left on device"), "{said}");
     assert_eq!((ground.listed().len(), ground.branches()), (0, vec!["main".to_owned()]));
-    assert_clean(&ground);
+    assert_clean(&ground).await;
     ground.assert_sound();
 }
 

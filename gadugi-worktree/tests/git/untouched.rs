@@ -28,6 +28,9 @@ fn as_old_as(path: &Path, time: std::time::SystemTime) {
     File::options().write(true).open(path).and_then(|file| file.set_modified(time)).expect("a time");
 }
 
+/// A change that git, which looks at seconds, does not see within the second in which the worktree was made.
+const DISGUISED: &str = "content of the same size and time";
+
 /// What somebody does in a worktree.
 type Change = fn(&Lease);
 
@@ -35,7 +38,7 @@ type Change = fn(&Lease);
 async fn whatever_is_changed_in_a_worktree_is_seen() {
     let changes: [(&str, Change); 12] = [
         ("content", |lease| write(lease, "a/b/one.txt", "other")),
-        ("content of the same size and time", |lease| {
+        (DISGUISED, |lease| {
             let path = lease.path.join("a/b/one.txt");
             let time = path.metadata().and_then(|metadata| metadata.modified()).expect("a time");
             write(lease, "a/b/one.txt", "A/b/one.txt\n");
@@ -68,8 +71,10 @@ async fn whatever_is_changed_in_a_worktree_is_seen() {
     for (number, (name, change)) in changes.into_iter().enumerate() {
         let lease = ground.create(&format!("t{number}")).await;
         change(&lease);
-        let status = ground.git(&lease, &["status", "--porcelain", "-uall"]);
-        assert_ne!(status, "", "{name}");
+        if name != DISGUISED {
+            let status = ground.git(&lease, &["status", "--porcelain", "-uall"]);
+            assert_ne!(status, "", "{name}");
+        }
         let release = ground.release(&lease, DELETE).await;
         let WorktreeFate::Kept(reasons) = &release.worktree else { panic!("{name}: {release:?}") };
         assert!(matches!(reasons[..], [KeepReason::Uncommitted { .. }]), "{name}: {reasons:?}");

@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-use gadugi_core::{AgentReport, OutputReader};
-use gadugi_exec::agent_output::{Lines, formats};
+use gadugi_core::{AgentReport, Lines, OutputReader};
+use gadugi_exec::agent_output::formats;
 use gadugi_fakeagent::Installed;
 use tempfile::TempDir;
 
