@@ -26,6 +26,8 @@ pub struct CommandRecord {
     pub started: Timestamp,
     /// How long the executor took to start it; `None` for one that was found again after its start.
     pub spawn: Option<Duration>,
+    /// Why it was asked to stop, if it was.
+    pub stopped: Option<StopReason>,
     /// How it ended; `None` while it runs.
     pub end: Option<ExecEnd>,
 }
@@ -60,8 +62,6 @@ pub struct AttemptRecord {
     pub place: Place,
     /// Its commands, in order.
     pub commands: Vec<CommandRecord>,
-    /// Why it was asked to stop, if it was.
-    pub stopped: Option<StopReason>,
     /// What its agent has told of its work.
     pub agent: Option<AgentReport>,
     /// What it made.
@@ -305,7 +305,6 @@ impl TaskRecord {
                 seeded: None,
                 place: Place::InUse,
                 commands: Vec::new(),
-                stopped: None,
                 agent: None,
                 work: None,
                 ended: None,
@@ -327,9 +326,14 @@ impl TaskRecord {
                 identity: identity.clone(),
                 started: at,
                 spawn: *took,
+                stopped: None,
                 end: None,
             }),
-            EventKind::StopSent { reason, .. } => attempt.stopped = Some(*reason),
+            EventKind::StopSent { reason, .. } => {
+                if let Some(command) = attempt.commands.last_mut() {
+                    command.stopped = Some(*reason);
+                }
+            }
             EventKind::CommandEnded { end, .. } => {
                 if let Some(command) = attempt.commands.last_mut() {
                     command.end = Some(*end);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::agent::AgentError;
+use crate::agent::{AgentError, AgentErrorClass};
 use crate::event::EventKind;
 use crate::executor::{ExecIdentity, ExitStatus};
 use crate::id::{AttemptNo, TaskId};
@@ -98,21 +98,21 @@ impl Outcome {
         *self == Self::Succeeded
     }
 
-    /// Whether another attempt may end otherwise: it failed or ran out of time by itself.
+    /// Whether another attempt may end otherwise: it failed or ran out of time by itself. An agent without a valid key is
+    /// refused the next time too.
     #[must_use]
     pub fn retriable(&self) -> bool {
         match self {
             Self::TimedOut(_) => true,
-            Self::Failed(failure) => {
-                matches!(
-                    failure,
-                    Failure::Setup(_)
-                        | Failure::ExitCode(_)
-                        | Failure::Signal(_)
-                        | Failure::OutOfMemory
-                        | Failure::Check(_)
-                )
-            }
+            Self::Failed(failure) => match failure {
+                Failure::Setup(_)
+                | Failure::ExitCode(_)
+                | Failure::Signal(_)
+                | Failure::OutOfMemory
+                | Failure::Check(_) => true,
+                Failure::Agent(error) => error.class != AgentErrorClass::Authentication,
+                _ => false,
+            },
             _ => false,
         }
     }

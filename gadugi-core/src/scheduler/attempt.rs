@@ -64,8 +64,6 @@ pub(super) struct Begun {
     pub(super) lease: Option<(Lease, bool)>,
     /// The commands that it has recorded.
     pub(super) commands: Vec<CommandRecord>,
-    /// Why it had asked the running command to stop.
-    pub(super) stopped: Option<StopReason>,
     /// What its agent had told, if that is recorded.
     pub(super) agent: Option<AgentReport>,
     /// What it had collected.
@@ -241,6 +239,12 @@ impl Attempt {
         self.begun.iter().flat_map(|begun| &begun.commands).any(|command| command.phase == phase)
     }
 
+    /// Why an earlier driver has asked that command to stop.
+    pub(super) fn was_stopped(&self, phase: Phase) -> Option<StopReason> {
+        let mut commands = self.begun.iter().flat_map(|begun| &begun.commands);
+        commands.rfind(|command| command.phase == phase)?.stopped
+    }
+
     /// Runs one command to its end. `Err` when something else than its exit decides the outcome.
     async fn run_command(
         &mut self,
@@ -250,7 +254,7 @@ impl Attempt {
         stdin: Option<&String>,
     ) -> Result<CommandEnd, Verdict> {
         let (end, stopped) = match self.find_or_start(lease, phase, program, stdin).await? {
-            Command::Ended(end) => (end, self.begun.as_ref().and_then(|begun| begun.stopped)),
+            Command::Ended(end) => (end, self.was_stopped(phase)),
             Command::Running(running) => {
                 let (end, stopped) = self.watch(phase, &*running).await;
                 crash_point("command-ended");
@@ -314,6 +318,9 @@ impl Attempt {
         }
         if !self.may_start {
             return Err(Verdict::Abandoned);
+        }
+        if let Some(failure) = self.used_up().filter(|_| phase != Phase::Check) {
+            return Err(Verdict::Outcome(Outcome::Failed(failure)));
         }
         let (mut stop, mut suspended) = (self.stop.clone(), self.suspended.clone());
         tokio::select! {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::crash_point::crash_point;
-use crate::event::{EventKind, Moment, Phase, WarningKind};
+use crate::event::{EventKind, Moment, Phase, StopReason, WarningKind};
 use crate::executor::{CommandRef, ExecError, Executor, Reattached};
 use crate::id::AttemptRef;
 use crate::record::{AttemptRecord, Place};
@@ -98,7 +98,7 @@ impl Dispatcher {
                     record.commands.last().filter(|command| command.end.is_none()).map(|last| last.started);
                 let now = Timestamp::now();
                 let suspended = runs_since.map(|since| self.record.suspended_between(since, now)).unwrap_or_default();
-                let (commands, stopped, work) = (record.commands.clone(), record.stopped, record.work.clone());
+                let (commands, work) = (record.commands.clone(), record.work.clone());
                 let agent = record.agent.clone();
                 // Where there is no worktree, nothing can have begun in it.
                 let restarted = restarted && lease.is_some();
@@ -106,7 +106,7 @@ impl Dispatcher {
                     position,
                     attempt,
                     executor,
-                    begun: Begun { lease, commands, stopped, agent, work, last, suspended, restarted },
+                    begun: Begun { lease, commands, agent, work, last, suspended, restarted },
                 });
             }
         }
@@ -119,6 +119,9 @@ impl Dispatcher {
         crash_point("run-resumed");
         for (position, attempt, lease) in unreleased {
             self.spawn_release(position, attempt, lease);
+        }
+        if !self.record.stopping {
+            self.remember_budget()?;
         }
         let mut batch = Vec::new();
         for Open { position, attempt, executor, begun } in open {
@@ -224,7 +227,8 @@ fn last_phase(record: &AttemptRecord, spec: &TaskSpec) -> Option<Phase> {
         None => 0,
         Some((at, command)) => match command.end {
             None => at,
-            Some(end) if end.status.success() => at + 1,
+            // An agent that is done may have to be ended.
+            Some(end) if end.status.success() || command.stopped == Some(StopReason::Lingered) => at + 1,
             Some(_) => return None,
         },
     };

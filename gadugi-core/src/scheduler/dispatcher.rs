@@ -151,8 +151,10 @@ impl Dispatcher {
         }
         let mut control_open = true;
         loop {
-            self.start_ready()?;
-            let next_gate = self.next_gate().filter(|_| !self.closed);
+            // One moment for both: what does not start at it is waited for.
+            let now = Instant::now();
+            self.start_ready(now)?;
+            let next_gate = self.next_gate(now).filter(|_| !self.closed);
             if self.units.is_empty() && self.retry_at.is_empty() && next_gate.is_none() {
                 break;
             }
@@ -245,7 +247,7 @@ impl Dispatcher {
         self.live.values().filter(|live| live.holds_slot).count()
     }
 
-    fn start_ready(&mut self) -> Result<(), RunError> {
+    fn start_ready(&mut self, now: Instant) -> Result<(), RunError> {
         if self.closed {
             return Ok(());
         }
@@ -258,7 +260,7 @@ impl Dispatcher {
             let state = &self.record.tasks[at].state;
             matches!(state, TaskState::Queued | TaskState::AttemptOver { .. })
                 && !self.retry_at.contains_key(&at)
-                && !self.has_to_wait(at)
+                && !self.has_to_wait(at, now)
         };
         let picked = self.order.pick(room, ready, |at| running.contains(&at));
         if picked.is_empty() { Ok(()) } else { self.start(&picked) }
@@ -345,7 +347,7 @@ impl Dispatcher {
 
     pub(super) fn worktree_request(&self, position: usize, attempt: AttemptRef) -> WorktreeRequest {
         let from = self.start_of_retry(position, &attempt);
-        let take_over = self.conversation(position, &attempt).map(|(_, lease)| lease);
+        let take_over = self.place_to_take_over(position, &attempt);
         let (run, needs) = (self.record.header.run.clone(), self.needed_tips(position));
         WorktreeRequest { run, attempt, needs, from, take_over }
     }

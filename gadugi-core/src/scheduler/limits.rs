@@ -7,13 +7,13 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::agent::{AgentCall, AgentError, RateLimit, Used};
+use crate::agent::{AgentCall, RateLimit, Used};
 use crate::event::{EventKind, WarningKind};
-use crate::id::{AttemptNo, AttemptRef};
+use crate::id::{AttemptNo, AttemptRef, TaskId};
 use crate::record::TaskRecord;
 use crate::scheduler::RunError;
 use crate::scheduler::dispatcher::Dispatcher;
-use crate::state::{Failure, Outcome, TaskState};
+use crate::state::{Outcome, TaskState};
 
 /// The longest wait after a refusal that names no time.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);
@@ -23,19 +23,12 @@ const MOST_REFUSALS: usize = 100;
 
 /// What is known of all agents of a run.
 pub(super) struct AgentLimits {
-    /// The agents whose requests are refused, by their names.
-    gates: HashMap<String, Gate>,
+    /// The agents whose requests are refused, by their names, and until when none of their tasks starts.
+    gates: HashMap<String, Instant>,
     /// What the attempts have used that are under way.
     live: HashMap<AttemptRef, Used>,
     /// Set to what was reached once the run has used up what it may.
     pub(super) budget: watch::Sender<Option<String>>,
-}
-
-/// No task of an agent starts before this opens.
-struct Gate {
-    opens: Instant,
-    /// How many attempts in a row have ended by a refusal.
-    refusals: u32,
 }
 
 impl AgentLimits {
@@ -60,17 +53,39 @@ impl Dispatcher {
             let wait = wait_of(&limit, Timestamp::now()).unwrap_or(backoff);
             self.close_gate(&name, wait, &attempt)?;
         }
-        self.agents.live.insert(attempt.clone(), used);
-        self.hold_to_budget(&attempt)
+        let mut attempts = self.record.tasks[position].attempts.iter();
+        // What an earlier driver has recorded counts once.
+        if !attempts.any(|earlier| earlier.number == attempt.number && earlier.agent.is_some()) {
+            self.agents.live.insert(attempt.clone(), used);
+        }
+        self.hold_to_budget(&attempt.task)
     }
 
     /// What an agent has used is in the record now.
     pub(super) fn agent_reported(&mut self, attempt: &AttemptRef) -> Result<(), RunError> {
         self.agents.live.remove(attempt);
-        self.hold_to_budget(attempt)
+        self.hold_to_budget(&attempt.task)
     }
 
-    fn hold_to_budget(&mut self, attempt: &AttemptRef) -> Result<(), RunError> {
+    /// What an earlier driver has seen reached stays so, also if what its live attempts had told is not known any more.
+    pub(super) fn remember_budget(&mut self) -> Result<(), RunError> {
+        let mut warnings = self.record.warnings.iter().filter(|warning| warning.kind == WarningKind::Budget);
+        if let Some(task) = warnings.find_map(|warning| warning.task.clone()) {
+            return self.use_up(&task, "it was reached");
+        }
+        let told = |task: &&TaskRecord| task.attempts.iter().any(|attempt| attempt.agent.is_some());
+        match self.record.tasks.iter().rfind(told).map(|task| task.task.spec.id.clone()) {
+            Some(task) => self.hold_to_budget(&task),
+            None => Ok(()),
+        }
+    }
+
+    fn use_up(&mut self, task: &TaskId, what: &str) -> Result<(), RunError> {
+        self.agents.budget.send_replace(Some(format!("of the run: {what}")));
+        self.close(|_| Outcome::Skipped { because: task.clone() })
+    }
+
+    fn hold_to_budget(&mut self, task: &TaskId) -> Result<(), RunError> {
         if self.agents.budget.borrow().is_some() {
             return Ok(());
         }
@@ -78,44 +93,48 @@ impl Dispatcher {
         let used = recorded.chain(self.agents.live.values().copied()).fold(Used::default(), Used::plus);
         let Some(reached) = self.record.header.settings.budget.reached(used) else { return Ok(()) };
         let message = format!("the run has reached its budget ({reached}), and starts nothing more");
-        self.agents.budget.send_replace(Some(format!("of the run: {reached}")));
-        self.note(EventKind::Warning { kind: WarningKind::Budget, task: Some(attempt.task.clone()), message })?;
-        self.close(|_| Outcome::Skipped { because: attempt.task.clone() })
+        self.note(EventKind::Warning { kind: WarningKind::Budget, task: Some(task.clone()), message })?;
+        self.use_up(task, &reached)
     }
 
-    /// After an attempt with an agent: whether its tasks have to wait, and for how long this one has.
+    /// After an attempt with an agent, and so much time: whether its tasks have to wait.
     pub(super) fn agent_ended(
         &mut self,
         position: usize,
         number: AttemptNo,
         outcome: &Outcome,
         waited: Duration,
-    ) -> Result<Duration, RunError> {
-        let Some(call) = self.call(position) else { return Ok(Duration::ZERO) };
+    ) -> Result<(), RunError> {
+        let Some(call) = self.call(position).filter(|_| outcome.refused()) else { return Ok(()) };
         let (name, backoff) = (call.name.clone(), call.backoff);
-        let Outcome::Failed(Failure::Agent(AgentError { class, .. })) = outcome else {
-            if outcome.success() {
-                self.agents.gates.remove(&name);
-            }
-            return Ok(Duration::ZERO);
-        };
-        if !class.passes() {
-            return Ok(Duration::ZERO);
-        }
         let task = &self.record.tasks[position];
         let attempt = AttemptRef { task: task.task.spec.id.clone(), number };
         let report =
             task.attempts.iter().rfind(|attempt| attempt.number == number).and_then(|attempt| attempt.agent.as_ref());
         let told = report.and_then(|report| report.limit.as_ref()).and_then(|limit| limit.until);
         let told = told.and_then(|until| Duration::try_from(until.duration_since(Timestamp::now())).ok());
-        let refusals = self.agents.gates.get(&name).map_or(0, |gate| gate.refusals);
-        let doubled = backoff.saturating_mul(1 << refusals.min(20)).min(LONGEST_BACKOFF.max(backoff));
+        let doublings = self.refusals(&name).saturating_sub(1).min(20);
+        let doubled = backoff.saturating_mul(1 << doublings).min(LONGEST_BACKOFF.max(backoff));
         let wait = told.unwrap_or_else(|| doubled.saturating_sub(waited));
-        self.close_gate(&name, wait, &attempt)?;
-        if let Some(gate) = self.agents.gates.get_mut(&name) {
-            gate.refusals += 1;
+        self.close_gate(&name, wait, &attempt)
+    }
+
+    /// How often in a row an agent was refused. Attempts that were refused side by side have met the same refusal.
+    fn refusals(&self, name: &str) -> u32 {
+        let calls = |task: &&TaskRecord| task.task.spec.action.agent.as_ref().is_some_and(|call| call.name == name);
+        let attempts = self.record.tasks.iter().filter(calls).flat_map(|task| &task.attempts);
+        let mut ends: Vec<_> =
+            attempts.filter_map(|attempt| Some((attempt.ended.as_ref()?, attempt.intended))).collect();
+        ends.sort_by_key(|((_, ended), _)| *ended);
+        let (mut refusals, mut last) = (0, None);
+        for ((outcome, ended), begun) in ends {
+            if outcome.success() {
+                (refusals, last) = (0, None);
+            } else if outcome.refused() && last.is_none_or(|last| begun >= last) {
+                (refusals, last) = (refusals + 1, Some(*ended));
+            }
         }
-        Ok(wait)
+        refusals
     }
 
     /// Whether a task was refused so often that it is given up.
@@ -128,9 +147,9 @@ impl Dispatcher {
     fn close_gate(&mut self, name: &str, wait: Duration, attempt: &AttemptRef) -> Result<(), RunError> {
         let now = Instant::now();
         let Some(opens) = now.checked_add(wait).filter(|_| !wait.is_zero()) else { return Ok(()) };
-        let gate = self.agents.gates.entry(name.to_owned()).or_insert(Gate { opens: now, refusals: 0 });
-        let was_open = gate.opens <= now;
-        gate.opens = gate.opens.max(opens);
+        let gate = self.agents.gates.entry(name.to_owned()).or_insert(now);
+        let was_open = *gate <= now;
+        *gate = opens.max(*gate);
         if !was_open {
             return Ok(());
         }
@@ -140,21 +159,22 @@ impl Dispatcher {
         self.note(EventKind::Warning { kind: WarningKind::RateLimit, task: Some(attempt.task.clone()), message })
     }
 
+    /// Until when the agent of a task lets it wait.
+    fn waits_until(&self, position: usize, now: Instant) -> Option<Instant> {
+        let call = self.call(position)?;
+        self.agents.gates.get(&call.name).copied().filter(|opens| *opens > now)
+    }
+
     /// Whether the agent of a task lets it wait.
-    pub(super) fn has_to_wait(&self, position: usize) -> bool {
-        let gate = self.call(position).and_then(|call| self.agents.gates.get(&call.name));
-        gate.is_some_and(|gate| gate.opens > Instant::now())
+    pub(super) fn has_to_wait(&self, position: usize, now: Instant) -> bool {
+        self.waits_until(position, now).is_some()
     }
 
     /// When the next task can start that waits for its agent alone.
-    pub(super) fn next_gate(&self) -> Option<Instant> {
-        let waits = |at: &usize| {
-            let state = &self.record.tasks[*at].state;
-            matches!(state, TaskState::Queued | TaskState::AttemptOver { .. }) && self.has_to_wait(*at)
-        };
-        let waiting = (0..self.record.tasks.len()).filter(waits);
-        let opens = waiting.filter_map(|at| Some(self.agents.gates.get(&self.call(at)?.name)?.opens));
-        opens.min()
+    pub(super) fn next_gate(&self, now: Instant) -> Option<Instant> {
+        let could_start =
+            |at: &usize| matches!(self.record.tasks[*at].state, TaskState::Queued | TaskState::AttemptOver { .. });
+        (0..self.record.tasks.len()).filter(could_start).filter_map(|at| self.waits_until(at, now)).min()
     }
 
     pub(super) fn call(&self, position: usize) -> Option<&AgentCall> {

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
+use tokio::task::{JoinHandle, spawn_blocking};
+
 use crate::agent::{AgentReport, OutputFormat, OutputReader};
 use crate::lines::Lines;
 
@@ -14,20 +16,26 @@ const PORTION: u64 = 1 << 20;
 pub(super) struct Listener {
     log: PathBuf,
     read: u64,
+    /// What is being read. Kept by those who wait no longer, so that a log that hangs holds up one thread and no more.
+    portion: Option<JoinHandle<io::Result<Vec<u8>>>>,
     lines: Lines,
     reader: Box<dyn OutputReader>,
 }
 
 impl Listener {
     pub(super) fn new(format: &dyn OutputFormat, log: PathBuf) -> Self {
-        Self { log, read: 0, lines: Lines::default(), reader: format.reader() }
+        Self { log, read: 0, portion: None, lines: Lines::default(), reader: format.reader() }
     }
 
     /// Takes in what was printed since. A log that cannot be read says nothing. May be dropped and called again.
     pub(super) async fn listen(&mut self) {
         loop {
-            let (log, from) = (self.log.clone(), self.read);
-            let portion = tokio::task::spawn_blocking(move || read(log, from)).await;
+            let portion = self.portion.get_or_insert_with(|| {
+                let (log, from) = (self.log.clone(), self.read);
+                spawn_blocking(move || read(log, from))
+            });
+            let portion = portion.await;
+            self.portion = None;
             let Ok(Ok(portion)) = portion else { return };
             if portion.is_empty() {
                 return;
@@ -56,7 +64,7 @@ fn read(log: PathBuf, from: u64) -> io::Result<Vec<u8>> {
     Ok(portion)
 }
 
-/// The end of a text file, at most so many bytes of it, from the beginning of a line on; nothing where it cannot be read.
+/// The end of a text file, at most so many bytes of it, from the beginning of a line on where there is one; nothing where it cannot be read.
 pub(super) async fn end_of(file: PathBuf, most: u64) -> String {
     let read = move || -> io::Result<String> {
         let mut file = File::open(file)?;
@@ -65,8 +73,9 @@ pub(super) async fn end_of(file: PathBuf, most: u64) -> String {
         let mut bytes = Vec::new();
         file.take(most).read_to_end(&mut bytes)?;
         let text = String::from_utf8_lossy(&bytes);
-        let whole = if length > most { text.split_once('\n').map_or("", |(_, rest)| rest) } else { &text };
-        Ok(whole.to_owned())
+        // Of a single line, too, the end is worth more than nothing.
+        let whole = text.split_once('\n').map(|(_, rest)| rest).filter(|rest| length > most && !rest.is_empty());
+        Ok(whole.unwrap_or(&text).to_owned())
     };
-    tokio::task::spawn_blocking(read).await.ok().and_then(Result::ok).unwrap_or_default()
+    spawn_blocking(read).await.ok().and_then(Result::ok).unwrap_or_default()
 }

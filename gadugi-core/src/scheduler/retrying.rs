@@ -19,7 +19,7 @@ impl Dispatcher {
         outcome: Outcome,
         waited: Duration,
     ) -> Result<(), RunError> {
-        let refused_for = self.agent_ended(position, number, &outcome, waited)?;
+        self.agent_ended(position, number, &outcome, waited)?;
         let spec = &self.specs[position];
         if self.registry_failure.is_some() && outcome.retriable() {
             return Ok(());
@@ -31,13 +31,10 @@ impl Dispatcher {
         if self.closed || !outcome.retriable() || is_spent {
             return self.task_finished(position, outcome);
         }
-        let delay = if outcome.refused() {
-            refused_for
-        } else {
-            let doublings = spent.saturating_sub(1).min(31);
-            spec.retry_delay.saturating_mul(1 << doublings).min(LONGEST_RETRY_DELAY).saturating_sub(waited)
-        };
-        if !delay.is_zero() {
+        let doublings = spent.saturating_sub(1).min(31);
+        let delay = spec.retry_delay.saturating_mul(1 << doublings).min(LONGEST_RETRY_DELAY).saturating_sub(waited);
+        // One that was refused waits for its agent.
+        if !outcome.refused() && !delay.is_zero() {
             self.retry_at.insert(position, Instant::now() + delay);
         }
         Ok(())

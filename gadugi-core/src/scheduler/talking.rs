@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::agent::{AgentCall, AgentError, AgentErrorClass, AgentReport, OutputFormat, Used};
+use crate::agent::{AgentCall, AgentError, AgentErrorClass, AgentReport, OutputFormat, RateLimit, Used};
 use crate::event::{EventKind, Phase, StopReason};
 use crate::executor::ExitStatus;
 use crate::id::AttemptRef;
@@ -39,14 +39,16 @@ pub(super) struct Talk {
     /// What an earlier driver has recorded.
     pub(super) recorded: Option<AgentReport>,
     pub(super) listener: Option<Listener>,
-    /// What of its budget the task has reached.
-    pub(super) reached: Option<String>,
+    /// The refusal that the dispatcher has been told of.
+    pub(super) refused: Option<RateLimit>,
 }
 
-/// What ended the attempt before this one.
+/// What has happened to the task before this attempt.
 pub(super) struct Before {
-    /// How its check ended, and where its output is; `None` when its requests were refused.
+    /// How the check of the last attempt that came so far ended, and where its output is; `None` when no check has failed.
     pub(super) check: Option<(ExitStatus, PathBuf)>,
+    /// Whether the requests of the last one were refused.
+    pub(super) was_refused: bool,
     /// The conversation that can go on, and the folder where it can.
     pub(super) conversation: Option<(String, PathBuf)>,
 }
@@ -65,13 +67,13 @@ impl Attempt {
         let conversation = talk.before.as_ref().and_then(|before| before.conversation.as_ref());
         let session = conversation.filter(|(_, folder)| *folder == lease.path).map(|(session, _)| session.as_str());
         let resumed = call.resume.as_ref().zip(session);
-        let earlier = match talk.before.as_ref().map(|before| &before.check) {
-            Some(Some((status, log))) => Some(Earlier::Check {
+        let earlier = match &talk.before {
+            Some(before) if before.was_refused && resumed.is_some() => Some(Earlier::Interrupted),
+            Some(Before { check: Some((status, log)), .. }) => Some(Earlier::Check {
                 status: status.to_string(),
                 output: end_of(log.clone(), MOST_OF_CHECK).await,
                 is_resumed: resumed.is_some(),
             }),
-            Some(None) if resumed.is_some() => Some(Earlier::Interrupted),
             _ => None,
         };
         let prompt = compose_prompt(PromptParts {
@@ -107,16 +109,25 @@ impl Attempt {
         Some(report)
     }
 
+    /// Why nothing more may be started for the task: it, or the run, has used up what it may.
+    pub(super) fn used_up(&self) -> Option<Failure> {
+        self.used_up_with(Used::default())
+    }
+
+    fn used_up_with(&self, used: Used) -> Option<Failure> {
+        let (talk, call) = (self.talk.as_ref()?, self.spec.action.agent.as_ref()?);
+        let of_task = call.budget.reached(talk.used.plus(used));
+        let message = of_task.or_else(|| talk.run_budget.borrow().clone())?;
+        Some(Failure::Budget { message })
+    }
+
     /// What the words of the agent make of its end: an outcome that they decide, or its exit.
     pub(super) fn judge(&self, end: CommandEnd, report: &AgentReport) -> Result<ExitStatus, Outcome> {
         match (end, &report.end) {
             (CommandEnd::Stopped(StopReason::Budget), _) => {
-                let talk = self.talk.as_ref();
-                let run = talk.and_then(|talk| talk.run_budget.borrow().clone());
-                let reached = talk.and_then(|talk| talk.reached.clone());
-                // An earlier driver has stopped it.
-                let unsaid = || "it was reached".to_owned();
-                Err(Outcome::Failed(Failure::Budget { message: reached.or(run).unwrap_or_else(unsaid) }))
+                // An earlier driver may have stopped it for what has been used beside it, and is not told any more.
+                let unsaid = || Failure::Budget { message: "it was reached".to_owned() };
+                Err(Outcome::Failed(self.used_up_with(report.used()).unwrap_or_else(unsaid)))
             }
             (_, Some(Err(error))) => Err(Outcome::Failed(Failure::Agent(error.clone()))),
             (CommandEnd::Stopped(_), _) => Ok(ExitStatus::Code(0)),
@@ -143,14 +154,9 @@ impl Dispatcher {
         });
         let needs = needs.collect();
         let conversation = self.conversation(position, attempt);
-        let before = self.before(position, attempt).map(|(before, outcome)| Before {
-            check: match outcome {
-                Outcome::Failed(Failure::Check(status)) => {
-                    let number = AttemptRef { number: before.number, ..attempt.clone() };
-                    Some((*status, self.files_of(&number).join(Phase::Check.output_file())))
-                }
-                _ => None,
-            },
+        let before = self.before(position, attempt).map(|(_, outcome)| Before {
+            check: self.failed_check(position, attempt),
+            was_refused: outcome.refused(),
             conversation: conversation.map(|(session, lease)| (session, lease.path)),
         });
         let used = self.record.tasks[position].attempts.iter().filter(|before| before.number < attempt.number);
@@ -164,7 +170,7 @@ impl Dispatcher {
             run_budget: self.agents.budget.subscribe(),
             recorded: begun.and_then(|begun| begun.agent.clone()),
             listener: None,
-            reached: None,
+            refused: None,
         })
     }
 
@@ -174,8 +180,34 @@ impl Dispatcher {
         let (before, _) = self.before(position, attempt)?;
         self.call(position)?.resume.as_ref()?;
         let session = before.agent.as_ref()?.session.clone()?;
-        let lease = before.lease.clone().filter(|lease| lease.branch.is_some() && before.place != Place::Released)?;
-        Some((session, lease))
+        Some((session, place_of(before)?))
+    }
+
+    /// The worktree of the attempt before this one, if it goes on there: in its conversation, or because that was refused before
+    /// it had done anything, so that nobody needs another one.
+    pub(super) fn place_to_take_over(&self, position: usize, attempt: &AttemptRef) -> Option<Lease> {
+        if let Some((_, lease)) = self.conversation(position, attempt) {
+            return Some(lease);
+        }
+        let (before, outcome) = self.before(position, attempt)?;
+        let work = before.work.as_ref()?;
+        let is_as_made = work.commits == 0 && work.uncommitted == 0 && work.kept_refs.is_empty();
+        if outcome.refused() && is_as_made { place_of(before) } else { None }
+    }
+
+    /// How the check of the last attempt ended that was not refused, and where its output is; `None` if it was not that which
+    /// failed.
+    fn failed_check(&self, position: usize, attempt: &AttemptRef) -> Option<(ExitStatus, PathBuf)> {
+        let attempts = self.record.tasks[position].attempts.iter().rev();
+        let ended = attempts.filter(|before| before.number < attempt.number);
+        let mut ended = ended.filter_map(|before| Some((before.number, &before.ended.as_ref()?.0)));
+        match ended.find(|(_, outcome)| !outcome.refused())? {
+            (number, Outcome::Failed(Failure::Check(status))) => {
+                let before = AttemptRef { number, ..attempt.clone() };
+                Some((*status, self.files_of(&before).join(Phase::Check.output_file())))
+            }
+            _ => None,
+        }
     }
 
     /// The attempt before this one, if it ended by its check or by a refusal.
@@ -186,4 +218,9 @@ impl Dispatcher {
         let counts = outcome.refused() || matches!(outcome, Outcome::Failed(Failure::Check(_)));
         counts.then_some((before, outcome))
     }
+}
+
+/// The worktree of an attempt, as long as it is there.
+fn place_of(attempt: &AttemptRecord) -> Option<Lease> {
+    attempt.lease.clone().filter(|lease| lease.branch.is_some() && attempt.place != Place::Released)
 }

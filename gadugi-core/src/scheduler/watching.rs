@@ -31,6 +31,10 @@ impl Attempt {
         let limits = self.spec.limits;
         let linger = self.spec.action.agent.as_ref().filter(|_| phase == Phase::Main).map(|call| call.linger);
         let mut output = running.output().filter(|_| limits.idle_timeout.is_some() || linger.is_some());
+        if let Some(talk) = self.talk.as_mut().filter(|_| linger.is_some()) {
+            // Also one that ends at once is heard out.
+            talk.listen_to(&self.files);
+        }
         let mut listen = linger.map(|_| Instant::now());
         let mut lingers_until = None;
         let mut run_budget = self.talk.as_ref().filter(|_| linger.is_some()).map(|talk| talk.run_budget.clone());
@@ -44,13 +48,18 @@ impl Attempt {
         let mut suspended_since = None;
         let mut stopped = None;
         // An earlier driver may have ended between writing that down and doing it.
-        if let Some(reason) = self.begun.as_ref().and_then(|begun| begun.stopped) {
+        if let Some(reason) = self.was_stopped(phase) {
             stopped = Some(reason);
             self.ask_to_stop(running, limits.grace).await;
         }
         let mut wait = running.wait();
         loop {
             let runs = stopped.is_none() && suspended_since.is_none();
+            // What is done does not run out of time any more.
+            let out_of_time = |clock| match lingers_until {
+                Some(_) => StopReason::Lingered,
+                None => StopReason::TimedOut(clock),
+            };
             let (reason, grace) = tokio::select! {
                 biased;
                 end = &mut wait => return (end.map_err(|error| error_chain(&error)), stopped),
@@ -95,7 +104,7 @@ impl Attempt {
                 }
                 () = reached(&mut run_budget), if runs && lingers_until.is_none() => (StopReason::Budget, limits.grace),
                 () = at(lingers_until), if runs => (StopReason::Lingered, limits.grace),
-                () = at(self.deadline), if runs => (StopReason::TimedOut(wall_clock(phase)), limits.grace),
+                () = at(self.deadline), if runs => (out_of_time(wall_clock(phase)), limits.grace),
                 open = printed(&mut output) => {
                     output = output.filter(|_| open);
                     idle = idle_deadline();
@@ -104,7 +113,7 @@ impl Attempt {
                     }
                     continue;
                 }
-                () = at(idle), if runs => (StopReason::TimedOut(Clock::Idle), limits.grace),
+                () = at(idle), if runs => (out_of_time(Clock::Idle), limits.grace),
             };
             if stopped.is_none() {
                 stopped = Some(reason);
@@ -149,13 +158,15 @@ impl Attempt {
         // What was not heard in time is heard the next time.
         drop(timeout(LONGEST_LISTENING, listener.listen()).await);
         let report = listener.report();
-        let used = report.used();
+        let (used, limit) = (report.used(), report.limit.clone());
         let is_done = report.end.is_some();
+        // One refusal counts once, however often the agent prints something else meanwhile.
+        let refused = limit.clone().filter(|limit| talk.refused.as_ref() != Some(limit));
+        talk.refused = limit;
         // A dispatcher that is gone does not wait for it.
-        drop(self.dispatcher.send(Message::Agent(self.attempt.clone(), used, report.limit.clone())));
-        talk.reached = call.budget.reached(talk.used.plus(used));
+        drop(self.dispatcher.send(Message::Agent(self.attempt.clone(), used, refused)));
         // What is done is not stopped for what it took.
-        let stop = talk.reached.is_some() && !is_done;
+        let stop = call.budget.reached(talk.used.plus(used)).is_some() && !is_done;
         (stop.then_some(StopReason::Budget), is_done)
     }
 }
