@@ -179,7 +179,7 @@ async fn a_stop_of_the_run_cancels_what_runs_and_what_has_not_started() {
     for name in ["runs", "waits", "needs"] {
         assert_eq!(outcome(&record, name), Outcome::Cancelled, "{name}");
     }
-    assert_eq!(record.tasks[0].attempts[0].stopped, Some(StopReason::Cancelled));
+    assert_eq!(record.tasks[0].attempts[0].commands[0].stopped, Some(StopReason::Cancelled));
     assert!(record.ended.is_some_and(|(_, interrupted)| interrupted));
 }
 

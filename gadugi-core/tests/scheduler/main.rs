@@ -1,7 +1,9 @@
 //! The scheduler against fakes: every edge of a task's life, and what holds for any plan.
 
+mod agents;
 mod edges;
 mod properties;
 mod resuming;
+mod robot;
 mod setup;
 mod stage;

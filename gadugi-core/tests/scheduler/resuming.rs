@@ -38,14 +38,14 @@ fn stage() -> Stage {
 }
 
 /// Drives until the log hangs, goes on for a while without it, and dies.
-async fn drive_and_die(stage: &Stage, resumed: bool, lives_on: Duration) {
+pub(crate) async fn drive_and_die(stage: &Stage, resumed: bool, lives_on: Duration) {
     let (_control, receiver) = control();
     let run = if resumed { stage.resumed(None) } else { stage.new_run() };
     // A driver whose log hangs never comes to an end.
     tokio::time::timeout(SECOND * 60 + lives_on, run.drive(receiver)).await.ok();
 }
 
-async fn drive_on(stage: &Stage) -> RunRecord {
+pub(crate) async fn drive_on(stage: &Stage) -> RunRecord {
     let (_control, receiver) = control();
     stage.resumed(None).drive(receiver).await.expect("the run ends")
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gadugi_core::{
-    Control, EventKind, Executors, Moment, Outcome, Phase, Plan, PlanError, Program, RawPlan, RawTask, Run, RunError,
-    RunHeader, RunHistory, RunRecord, RunSettings, Setup, SourceLocation, TaskId, TaskSpec, control,
+    Control, EventKind, Executors, Moment, Outcome, OutputFormats, Phase, Plan, PlanError, Program, RawPlan, RawTask,
+    Run, RunError, RunHeader, RunHistory, RunRecord, RunSettings, Setup, SourceLocation, TaskId, TaskSpec, control,
 };
 use gadugi_test_support::fakes::{FakeExecutor, FakeLog, FakeWorktrees, Play};
+use tempfile::TempDir;
 
 pub(crate) fn id(name: &str) -> TaskId {
     name.parse().expect(name)
@@ -34,6 +35,9 @@ pub(crate) struct Stage {
     pub(crate) executor: FakeExecutor,
     pub(crate) worktrees: FakeWorktrees,
     pub(crate) log: FakeLog,
+    pub(crate) formats: OutputFormats,
+    /// Where the attempts have their folders, if they need any.
+    pub(crate) registry: Option<TempDir>,
 }
 
 impl Stage {
@@ -44,6 +48,8 @@ impl Stage {
             executor: FakeExecutor::default(),
             worktrees: FakeWorktrees::default(),
             log: FakeLog::default(),
+            formats: OutputFormats::new(),
+            registry: None,
         }
     }
 
@@ -72,6 +78,20 @@ impl Stage {
         self
     }
 
+    pub(crate) fn plays_check(self, name: &str, attempt: u32, play: Play) -> Self {
+        self.executor.play(&id(name), attempt, Phase::Check, play);
+        self
+    }
+
+    /// Lets the driver die when it writes the event of that number.
+    pub(crate) fn dies_at(&mut self, seq: u64) {
+        let log = FakeLog::hanging_from(seq);
+        self.log = match &self.registry {
+            Some(registry) => log.in_folder(registry.path()),
+            None => log,
+        };
+    }
+
     /// Drives it, with something that happens beside it.
     pub(crate) async fn drive_with<F: Future<Output = ()>>(
         &self,
@@ -84,7 +104,8 @@ impl Stage {
 
     pub(crate) fn new_run(&self) -> Run {
         let executors = Executors::new(Arc::new(self.executor.clone()));
-        Run::new(self.header(), executors, Arc::new(self.worktrees.clone()), Box::new(self.log.clone()))
+        let run = Run::new(self.header(), executors, Arc::new(self.worktrees.clone()), Box::new(self.log.clone()));
+        run.output_formats(self.formats.clone())
     }
 
     pub(crate) fn header(&self) -> RunHeader {
@@ -106,7 +127,7 @@ impl Stage {
         let history = RunHistory { header: self.header(), events, driven: false, damage: Vec::new() };
         let executors = Executors::new(Arc::new(self.executor.clone()));
         let run = Run::resume(history, moment, executors, Arc::new(self.worktrees.clone()), Box::new(self.log.clone()));
-        run.expect("a sound history")
+        run.expect("a sound history").output_formats(self.formats.clone())
     }
 
     pub(crate) async fn drive(&self) -> RunRecord {

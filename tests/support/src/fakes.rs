@@ -3,7 +3,9 @@
 //! every edge without waiting for real processes.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -49,7 +51,11 @@ pub struct FakeExecutor {
     started: Arc<Mutex<Vec<ExecRequest>>>,
     running: Arc<Mutex<HashMap<Key, FakeTask>>>,
     lost: Arc<Mutex<HashSet<TaskId>>>,
+    words: Arc<Mutex<HashMap<Key, Vec<Words>>>>,
 }
+
+/// What a command writes to its log, and when after its start.
+type Words = (Duration, String);
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -63,6 +69,11 @@ impl FakeExecutor {
     /// Plays this for an attempt at a task.
     pub fn play(&self, task: &TaskId, attempt: u32, phase: Phase, play: Play) {
         locked(&self.plays).insert((task.clone(), attempt, phase), play);
+    }
+
+    /// Lets a command write to its log while it runs: each piece after so much time, those without any at its start.
+    pub fn says(&self, task: &TaskId, attempt: u32, phase: Phase, words: Vec<(Duration, String)>) {
+        locked(&self.words).insert((task.clone(), attempt, phase), words);
     }
 
     /// What was started, in order.
@@ -110,6 +121,15 @@ impl Executor for FakeExecutor {
             stop: Arc::new(watch::channel(None).0),
             suspended: Arc::new(watch::channel(false).0),
         };
+        let words = locked(&self.words).get(&key).cloned().unwrap_or_default();
+        if !words.is_empty() {
+            std::fs::create_dir_all(&request.files).expect("a folder for the log");
+            let log = request.files.join(request.phase.output_file());
+            let (first, later): (Vec<Words>, Vec<Words>) = words.into_iter().partition(|(after, _)| after.is_zero());
+            first.iter().for_each(|(_, text)| task.write(&log, text));
+            let task = task.clone();
+            tokio::spawn(async move { task.say(&log, later).await });
+        }
         locked(&self.running).insert(key, task.clone());
         Ok(Box::new(task))
     }
@@ -141,6 +161,22 @@ impl FakeTask {
         let mut stop = self.stop.subscribe();
         let asked = stop.wait_for(Option::is_some).await.ok().and_then(|at| *at);
         asked.unwrap_or_else(Instant::now)
+    }
+
+    /// Writes to the log, until it is stopped.
+    async fn say(&self, log: &Path, words: Vec<Words>) {
+        for (after, text) in words {
+            tokio::select! {
+                () = sleep_until(self.begun + after) => self.write(log, &text),
+                _ = self.stopped() => return,
+            }
+        }
+    }
+
+    fn write(&self, log: &Path, text: &str) {
+        let file = File::options().append(true).create(true).open(log);
+        file.and_then(|mut file| file.write_all(text.as_bytes())).expect("the log can be written");
+        self.output.send_modify(|output| *output += text.len() as u64);
     }
 
     async fn killed(&self) {
@@ -229,6 +265,7 @@ pub struct FakeWorktrees {
     calls: Arc<Mutex<Vec<WorktreeCall>>>,
     made: Arc<Mutex<Vec<Lease>>>,
     broken: Arc<Mutex<HashMap<TaskId, BrokenWorktree>>>,
+    untouched: Arc<Mutex<HashSet<TaskId>>>,
 }
 
 /// A call that [`FakeWorktrees`] has seen.
@@ -249,6 +286,8 @@ pub enum BrokenWorktree {
     Conflict,
     /// Its work cannot be committed.
     Snapshot,
+    /// No earlier worktree of it can be taken over.
+    TakeOver,
     /// Its worktree is never there, as if another process held the repository for ever.
     Hangs,
 }
@@ -257,6 +296,11 @@ impl FakeWorktrees {
     /// Breaks something for a task.
     pub fn break_for(&self, task: &TaskId, broken: BrokenWorktree) {
         locked(&self.broken).insert(task.clone(), broken);
+    }
+
+    /// The attempts at a task make nothing.
+    pub fn stay_untouched(&self, task: &TaskId) {
+        locked(&self.untouched).insert(task.clone());
     }
 
     /// A worktree that an earlier driver has made and not recorded.
@@ -297,7 +341,7 @@ impl Worktrees for FakeWorktrees {
         if requests.iter().any(|request| self.broken(&request.attempt) == Some(BrokenWorktree::Hangs)) {
             std::future::pending::<()>().await;
         }
-        let answer = |WorktreeRequest { run, attempt, .. }| {
+        let answer = |WorktreeRequest { run, attempt, take_over, .. }| {
             let path = place(&attempt);
             match self.broken(&attempt) {
                 Some(BrokenWorktree::Create) => Err(as_played(|source| WorktreeError::Create {
@@ -308,9 +352,21 @@ impl Worktrees for FakeWorktrees {
                 Some(BrokenWorktree::Conflict) => {
                     Err(WorktreeError::Conflict { tasks: vec![attempt.task], files: vec!["file".to_owned()] })
                 }
-                _ => {
+                broken => {
+                    let asked = take_over.filter(|_| broken != Some(BrokenWorktree::TakeOver));
+                    let mut made = locked(&self.made);
+                    // A driver that has ended since may have handed it over.
+                    let is_asked = |there: &&mut Lease| {
+                        let is_there =
+                            |asked: &Lease| asked == *there || (there.attempt == attempt && there.path == asked.path);
+                        asked.as_ref().is_some_and(is_there)
+                    };
+                    if let Some(there) = made.iter_mut().find(is_asked) {
+                        there.attempt = attempt;
+                        return Ok(there.clone().into());
+                    }
                     let lease = lease(run, attempt);
-                    locked(&self.made).push(lease.clone());
+                    made.push(lease.clone());
                     Ok(lease.into())
                 }
             }
@@ -324,6 +380,9 @@ impl Worktrees for FakeWorktrees {
             return Err(as_played(|source| WorktreeError::Snapshot { path: lease.path.clone(), source }));
         }
         let tip: Option<CommitId> = "1".repeat(40).parse().ok();
+        if locked(&self.untouched).contains(&lease.attempt.task) {
+            return Ok(Work { tip, ..Work::default() });
+        }
         Ok(Work { tip, commits: 1, files: 1, ..Work::default() })
     }
 
@@ -346,11 +405,18 @@ impl Worktrees for FakeWorktrees {
 #[derive(Debug, Clone, Default)]
 pub struct FakeLog {
     events: Arc<Mutex<Vec<Event>>>,
+    folder: Option<PathBuf>,
     fails_from: Option<u64>,
     hangs_from: Option<u64>,
 }
 
 impl FakeLog {
+    /// The same, with the folders of attempts in one that exists.
+    #[must_use]
+    pub fn in_folder(self, folder: &Path) -> Self {
+        Self { folder: Some(folder.to_owned()), ..self }
+    }
+
     /// A log whose writes fail from the event of this number on.
     #[must_use]
     pub fn failing_from(seq: u64) -> Self {
@@ -367,7 +433,7 @@ impl FakeLog {
     /// The log of the next driver, which knows what this one has kept, and may hang in its turn.
     #[must_use]
     pub fn goes_on(&self, hangs_from: Option<u64>) -> Self {
-        Self { events: Arc::new(Mutex::new(self.events())), fails_from: None, hangs_from }
+        Self { events: Arc::new(Mutex::new(self.events())), folder: self.folder.clone(), fails_from: None, hangs_from }
     }
 
     /// What it has kept.
@@ -396,7 +462,7 @@ impl FakeLog {
 
 impl RunLog for FakeLog {
     fn attempt_folder(&self, attempt: &AttemptRef) -> PathBuf {
-        PathBuf::from(format!("/registry/{attempt}"))
+        self.folder.as_deref().unwrap_or(Path::new("/registry")).join(attempt.to_string())
     }
 
     fn intent(&mut self, event: &Event) -> Ticket {

@@ -1,0 +1,127 @@
+//! An agent of few words, and the format that reads them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gadugi_core::{
+    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, AttemptNo, AttemptRef, Event, EventKind,
+    OutputFormat, OutputReader, Phase, Piece, RateLimit, RawTask, RunRecord, Tokens,
+};
+
+use crate::stage::{SECOND, Stage, id, outcome, task};
+
+/// Each line is a word and what belongs to it; others are passed over.
+struct Words;
+
+#[derive(Default)]
+struct WordsReader(AgentReport);
+
+impl OutputFormat for Words {
+    fn name(&self) -> &str {
+        "words"
+    }
+
+    fn reader(&self) -> Box<dyn OutputReader> {
+        Box::new(WordsReader::default())
+    }
+}
+
+impl OutputReader for WordsReader {
+    fn read(&mut self, line: &[u8]) {
+        let line = String::from_utf8_lossy(line);
+        let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
+        let limit = |until, pause| Some(RateLimit { until, pause, refusals: 1 });
+        let report = &mut self.0;
+        match word {
+            "session" => report.session = Some(rest.to_owned()),
+            "costs" => report.cost_usd = rest.parse().ok(),
+            "tokens" => report.tokens = rest.parse().ok().map(|input| Tokens { input, ..Tokens::default() }),
+            "says" => report.last_message = Some(rest.to_owned()),
+            "refused" => report.limit = limit(None, None),
+            "refused-until" => report.limit = limit(rest.parse().ok(), None),
+            "refused-for" => report.limit = limit(None, rest.parse().ok().map(Duration::from_secs)),
+            "answered" => report.limit = None,
+            "done" => report.end = Some(Ok(())),
+            "fails" => {
+                let class = match rest {
+                    "rate-limit" => AgentErrorClass::RateLimit,
+                    "overloaded" => AgentErrorClass::Overloaded,
+                    "authentication" => AgentErrorClass::Authentication,
+                    _ => AgentErrorClass::Other,
+                };
+                report.end = Some(Err(AgentError { class, message: rest.to_owned() }));
+            }
+            _ => {}
+        }
+    }
+
+    fn report(&self) -> &AgentReport {
+        &self.0
+    }
+}
+
+/// A task for the robot.
+pub(crate) fn robot(name: &str, needs: &[&str]) -> RawTask {
+    let mut task = task(name, needs);
+    let command = ["robot", "-p"].map(Argument::text).to_vec();
+    let mut call = AgentCall::new("robot", command, format!("Do {name}."));
+    call.output = "words".to_owned();
+    call.resume = Some(vec![Argument::text("robot"), Argument(vec![Piece::Text("--resume=".into()), Piece::Session])]);
+    task.spec.action.agent = Some(call);
+    task
+}
+
+/// The error that the robot tells of with `fails`.
+pub(crate) fn error(class: AgentErrorClass, message: &str) -> AgentError {
+    AgentError { class, message: message.to_owned() }
+}
+
+impl Stage {
+    /// A run with agents.
+    pub(crate) fn with_robots(tasks: Vec<RawTask>) -> Self {
+        let registry = tempfile::tempdir().expect("a folder");
+        let mut stage = Self::new(tasks);
+        stage.formats.insert("words".to_owned(), Arc::new(Words));
+        stage.log = stage.log.in_folder(registry.path());
+        stage.registry = Some(registry);
+        stage
+    }
+
+    /// Lets the agent of a task say something at its start.
+    pub(crate) fn says(self, name: &str, attempt: u32, words: &str) -> Self {
+        self.says_at(name, attempt, &[(0, words)])
+    }
+
+    /// Lets the agent of a task say something so many seconds after its start.
+    pub(crate) fn says_at(self, name: &str, attempt: u32, words: &[(u32, &str)]) -> Self {
+        self.prints(name, attempt, Phase::Main, words)
+    }
+
+    pub(crate) fn prints(self, name: &str, attempt: u32, phase: Phase, words: &[(u32, &str)]) -> Self {
+        let words = words.iter().map(|(after, text)| (SECOND * *after, format!("{text}\n")));
+        self.executor.says(&id(name), attempt, phase, words.collect());
+        self
+    }
+
+    pub(crate) fn call(self, name: &str, change: impl FnOnce(&mut AgentCall)) -> Self {
+        self.spec(name, |spec| change(spec.action.agent.as_mut().expect("a task with an agent")))
+    }
+}
+
+pub(crate) fn attempt(name: &str, number: u32) -> AttemptRef {
+    AttemptRef { task: id(name), number: AttemptNo::new(number).expect("a number") }
+}
+
+/// What was reported of agents, in order.
+pub(crate) fn reports(events: &[Event]) -> Vec<(AttemptRef, AgentReport)> {
+    let reports = events.iter().filter_map(|event| match &event.kind {
+        EventKind::AgentReported { attempt, report } => Some((attempt.clone(), report.clone())),
+        _ => None,
+    });
+    reports.collect()
+}
+
+/// How the task ended, in words.
+pub(crate) fn ended(record: &RunRecord, name: &str) -> String {
+    outcome(record, name).to_string()
+}
