@@ -2,6 +2,7 @@
 
 mod agents;
 mod edges;
+mod limits;
 mod properties;
 mod resuming;
 mod robot;
