@@ -41,6 +41,8 @@ pub enum Place {
     Released,
     /// It stays, for these reasons.
     Kept(Vec<KeepReason>),
+    /// A further attempt goes on in it.
+    HandedOver,
 }
 
 /// One attempt at a task.
@@ -314,6 +316,12 @@ impl TaskRecord {
             self.finished = Some(at);
         }
         let Some(number) = kind.attempt().map(|attempt| attempt.number) else { return };
+        if let EventKind::WorktreeReady { lease, .. } = kind {
+            let is_it = |earlier: &Lease| (&earlier.path, &earlier.branch) == (&lease.path, &lease.branch);
+            let earlier = self.attempts.iter_mut().filter(|earlier| earlier.number < number);
+            let handed_over = earlier.filter(|earlier| earlier.lease.as_ref().is_some_and(is_it));
+            handed_over.for_each(|earlier| earlier.place = Place::HandedOver);
+        }
         let Some(attempt) = self.attempts.iter_mut().rfind(|attempt| attempt.number == number) else { return };
         match kind {
             EventKind::WorktreeReady { lease, seeded, took } => {

@@ -19,7 +19,7 @@ use crate::id::{AttemptRef, RunId};
 use crate::record::CommandRecord;
 use crate::registry::{RegistryError, Ticket};
 use crate::scheduler::settings::KeepPolicy;
-use crate::scheduler::talking::Talk;
+use crate::scheduler::talking::{Talk, may_be_gone_on_in};
 use crate::scheduler::waiting::{asked_to_stop, at, give_up, stopped_after};
 use crate::state::{Clock, Failure, Outcome};
 use crate::task::{Program, RetryFrom, TaskSpec};
@@ -180,6 +180,7 @@ impl Attempt {
         if let Some(lease) = lease
             && recorded
             && is_released(self.keep, &outcome)
+            && !may_be_gone_on_in(&self.spec, &outcome)
         {
             self.release(&lease).await;
         }

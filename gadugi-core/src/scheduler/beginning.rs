@@ -10,9 +10,9 @@ use crate::crash_point::crash_point;
 use crate::event::{EventKind, Moment, Phase, StopReason, WarningKind};
 use crate::executor::{CommandRef, ExecError, Executor, Reattached};
 use crate::id::AttemptRef;
-use crate::record::{AttemptRecord, Place};
+use crate::record::AttemptRecord;
 use crate::scheduler::RunError;
-use crate::scheduler::attempt::{Begun, StopLevel, is_released};
+use crate::scheduler::attempt::{Begun, StopLevel};
 use crate::scheduler::dispatcher::{Dispatcher, make_places};
 use crate::state::{Outcome, TaskState};
 use crate::task::TaskSpec;
@@ -110,7 +110,10 @@ impl Dispatcher {
                 });
             }
         }
-        let unreleased = self.unreleased();
+        let of = |position: usize| {
+            self.unreleased_of(position).into_iter().map(move |(attempt, lease)| (position, attempt, lease))
+        };
+        let unreleased: Vec<_> = (0..self.record.tasks.len()).flat_map(of).collect();
         self.begun = self.wall_clock(resumption.moment.as_ref());
         self.note(EventKind::RunResumed { moment: resumption.moment })?;
         if self.record.stopping {
@@ -179,24 +182,6 @@ impl Dispatcher {
             files: self.files_of(attempt),
             identity: record.commands.iter().rfind(|command| command.phase == phase).map(|c| c.identity.clone()),
         }
-    }
-
-    /// The worktrees that are due to be given back and were not.
-    fn unreleased(&self) -> Vec<(usize, AttemptRef, Lease)> {
-        let mut unreleased = Vec::new();
-        for (position, task) in self.record.tasks.iter().enumerate() {
-            for record in &task.attempts {
-                let due = |ended: &(_, _)| is_released(self.record.header.settings.keep, &ended.0);
-                if let Some(lease) = record.lease.clone().filter(|lease| lease.branch.is_some())
-                    && record.place == Place::InUse
-                    && record.ended.as_ref().is_some_and(due)
-                {
-                    let attempt = AttemptRef { task: task.task.spec.id.clone(), number: record.number };
-                    unreleased.push((position, attempt, lease));
-                }
-            }
-        }
-        unreleased
     }
 
     /// When the wall time of the run began, on this process's clock.

@@ -427,14 +427,6 @@ impl Dispatcher {
         self.retry_or_finish(position, attempt.number, outcome, Duration::ZERO)
     }
 
-    pub(super) fn task_finished(&mut self, position: usize, outcome: Outcome) -> Result<(), RunError> {
-        let task = self.specs[position].id.clone();
-        let success = outcome.success();
-        self.note(EventKind::TaskFinished { task: task.clone(), outcome })?;
-        crash_point("task-finished");
-        if success { Ok(()) } else { self.did_not_succeed(position) }
-    }
-
     /// What follows on a task that has ended without success.
     pub(super) fn did_not_succeed(&mut self, position: usize) -> Result<(), RunError> {
         let task = self.specs[position].id.clone();
@@ -481,6 +473,7 @@ impl Dispatcher {
             _ => return Ok(false),
         };
         self.note(EventKind::TaskFinished { task: self.specs[at].id.clone(), outcome })?;
+        self.release_held_back(at);
         Ok(true)
     }
 

@@ -4,11 +4,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::id::AttemptNo;
+use crate::crash_point::crash_point;
+use crate::event::EventKind;
+use crate::id::{AttemptNo, AttemptRef};
+use crate::record::{AttemptRecord, Place};
 use crate::scheduler::RunError;
+use crate::scheduler::attempt::is_released;
 use crate::scheduler::dispatcher::Dispatcher;
+use crate::scheduler::talking::may_be_gone_on_in;
 use crate::state::Outcome;
 use crate::task::LONGEST_RETRY_DELAY;
+use crate::worktrees::Lease;
 
 impl Dispatcher {
     /// What follows on an attempt that has ended, and after which so much time has passed.
@@ -38,5 +44,45 @@ impl Dispatcher {
             self.retry_at.insert(position, Instant::now() + delay);
         }
         Ok(())
+    }
+
+    pub(super) fn task_finished(&mut self, position: usize, outcome: Outcome) -> Result<(), RunError> {
+        let task = self.specs[position].id.clone();
+        let success = outcome.success();
+        self.note(EventKind::TaskFinished { task, outcome })?;
+        self.release_held_back(position);
+        crash_point("task-finished");
+        if success { Ok(()) } else { self.did_not_succeed(position) }
+    }
+
+    /// Gives back the worktrees that stayed for a further attempt at a task that is over.
+    pub(super) fn release_held_back(&mut self, position: usize) {
+        for (attempt, lease) in self.unreleased_of(position) {
+            let task = &self.record.tasks[position];
+            let record = task.attempts.iter().find(|record| record.number == attempt.number);
+            let ended = record.and_then(|record| record.ended.as_ref());
+            // Others are given back by those who have ended them.
+            if ended.is_some_and(|(outcome, _)| may_be_gone_on_in(&task.task.spec, outcome)) {
+                self.spawn_release(position, attempt, lease);
+            }
+        }
+    }
+
+    /// The worktrees of a task that are due to be given back and were not.
+    pub(super) fn unreleased_of(&self, position: usize) -> Vec<(AttemptRef, Lease)> {
+        let task = &self.record.tasks[position];
+        let spec = &task.task.spec;
+        let is_due = |record: &&AttemptRecord| {
+            let is_due = |(outcome, _): &(Outcome, _)| {
+                let is_over = task.state.is_finished() || !may_be_gone_on_in(spec, outcome);
+                is_over && is_released(self.record.header.settings.keep, outcome)
+            };
+            record.place == Place::InUse && record.ended.as_ref().is_some_and(is_due)
+        };
+        let due = task.attempts.iter().filter(is_due).filter_map(|record| {
+            let lease = record.lease.clone().filter(|lease| lease.branch.is_some())?;
+            Some((AttemptRef { task: spec.id.clone(), number: record.number }, lease))
+        });
+        due.collect()
     }
 }

@@ -17,7 +17,7 @@ use crate::scheduler::attempt::{Attempt, Begun, CommandEnd};
 use crate::scheduler::dispatcher::Dispatcher;
 use crate::scheduler::listening::{Listener, end_of};
 use crate::state::{Failure, Outcome};
-use crate::task::Program;
+use crate::task::{Program, TaskSpec};
 use crate::worktrees::Lease;
 
 /// An agent is told so much of what a check has printed.
@@ -218,6 +218,12 @@ impl Dispatcher {
         let counts = outcome.refused() || matches!(outcome, Outcome::Failed(Failure::Check(_)));
         counts.then_some((before, outcome))
     }
+}
+
+/// Whether a further attempt may go on where one has ended so. Then the worktree is not given back before the task is over.
+pub(super) fn may_be_gone_on_in(spec: &TaskSpec, outcome: &Outcome) -> bool {
+    let talks = spec.action.agent.as_ref().is_some_and(|call| call.resume.is_some());
+    outcome.refused() || (talks && matches!(outcome, Outcome::Failed(Failure::Check(_))))
 }
 
 /// The worktree of an attempt, as long as it is there.

@@ -1,6 +1,7 @@
 //! The scheduler against fakes: every edge of a task's life, and what holds for any plan.
 
 mod agents;
+mod conversations;
 mod edges;
 mod limits;
 mod properties;

@@ -287,6 +287,7 @@ fn worktree_form(attempt: &AttemptRecord) -> Option<WorktreeForm> {
     let (place, kept_because) = match &attempt.place {
         Place::InUse => ("in_use", Vec::new()),
         Place::Released => ("released", Vec::new()),
+        Place::HandedOver => ("handed_over", Vec::new()),
         Place::Kept(reasons) => ("kept", reasons.iter().map(ToString::to_string).collect()),
     };
     Some(WorktreeForm {

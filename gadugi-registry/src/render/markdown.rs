@@ -189,6 +189,7 @@ fn place(attempt: &AttemptRecord) -> Vec<String> {
     facts.push(match &attempt.place {
         Place::Released => "Worktree: removed; everything is on the branch".to_owned(),
         Place::InUse => format!("Worktree: {path}"),
+        Place::HandedOver => format!("Worktree: {path}, in which the next attempt went on"),
         Place::Kept(reasons) => {
             let reasons: Vec<String> = reasons.iter().map(|reason| inline(&reason.to_string())).collect();
             format!("Worktree: {path}, kept: {}", reasons.join(", "))

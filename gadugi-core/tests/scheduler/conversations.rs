@@ -1,0 +1,207 @@
+//! How agents go on after a check that failed, and after a refusal: in their conversation where they can.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gadugi_core::{ExecRequest, ExitStatus, Failure, KeepPolicy, Outcome, Phase, Place, Program, RetryFrom, RunRecord};
+use gadugi_test_support::fakes::{BrokenWorktree, Play, WorktreeCall};
+
+use crate::resuming::{drive_and_die, drive_on};
+use crate::robot::{attempt, ended, robot};
+use crate::stage::{SECOND, Stage, id, outcome};
+
+fn exits(seconds: u32, code: i32) -> Play {
+    Play::Ends(SECOND * seconds, ExitStatus::Code(code))
+}
+
+/// A task whose check fails so many times.
+fn unchecked(times: u32) -> Stage {
+    let stage = Stage::with_robots(vec![robot("a", &[])]).spec("a", |spec| {
+        spec.check = Some("cargo test".to_owned());
+        spec.retries = 5;
+    });
+    let stage = (1..=times).fold(stage, |stage, number| {
+        let printed = format!("error: nothing works ({number})");
+        stage.plays_check("a", number, exits(0, 7)).prints("a", number, Phase::Check, &[(0, printed.as_str())])
+    });
+    (1..=times + 1).fold(stage, |stage, number| stage.says("a", number, &format!("session s{number}\ndone")))
+}
+
+/// The calls of the agent.
+fn calls(stage: &Stage) -> Vec<ExecRequest> {
+    stage.executor.started().into_iter().filter(|request| request.phase == Phase::Main).collect()
+}
+
+fn argv(call: &ExecRequest) -> Vec<&str> {
+    match &call.program {
+        Program::Argv(argv) => argv.iter().map(String::as_str).collect(),
+        other => panic!("an agent is no script: {other:?}"),
+    }
+}
+
+fn folders(stage: &Stage) -> Vec<PathBuf> {
+    calls(stage).into_iter().map(|call| call.folder).collect()
+}
+
+const MEND: &str = "\n\nMend that, and commit.\n";
+
+fn printed(number: u32) -> String {
+    format!(
+        "Its check failed (exit code 7). The end of what it printed:\n\n```\nerror: nothing works ({number})\n```{MEND}"
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_failed_check_the_conversation_goes_on_in_the_same_worktree_with_what_that_printed() {
+    let stage = unchecked(2);
+    let record = stage.drive().await;
+    assert_eq!(ended(&record, "a"), "succeeded");
+    let calls = calls(&stage);
+    let argvs: Vec<Vec<&str>> = calls.iter().map(argv).collect();
+    assert_eq!(argvs, [vec!["robot", "-p"], vec!["robot", "--resume=s1"], vec!["robot", "--resume=s2"]]);
+    let prompts: Vec<&str> = calls.iter().filter_map(|call| call.stdin.as_deref()).collect();
+    assert_eq!(prompts, ["Do a.\n", &printed(1), &printed(2)]);
+    assert!(folders(&stage).iter().all(|folder| *folder == calls[0].folder));
+    let places: Vec<&Place> = record.tasks[0].attempts.iter().map(|attempt| &attempt.place).collect();
+    assert_eq!(places, [&Place::HandedOver, &Place::HandedOver, &Place::Released]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_fails_for_good_ends_the_task() {
+    let stage = unchecked(3).spec("a", |spec| spec.retries = 2);
+    let failed = Outcome::Failed(Failure::Check(ExitStatus::Code(7)));
+    assert_eq!(outcome(&stage.drive().await, "a"), failed);
+    assert_eq!(calls(&stage).len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_worktree_is_gone_or_the_agent_cannot_go_on_it_is_called_anew_with_what_the_check_printed() {
+    let gone = unchecked(1);
+    gone.worktrees.break_for(&id("a"), BrokenWorktree::TakeOver);
+    let cannot = unchecked(1).call("a", |call| call.resume = None);
+    let nameless = unchecked(1).says("a", 1, "done");
+    for (stage, told) in [(gone, "gone"), (cannot, "no way to resume"), (nameless, "no session")] {
+        assert_eq!(ended(&stage.drive().await, "a"), "succeeded", "{told}");
+        let calls = calls(&stage);
+        assert_eq!(argv(&calls[1]), ["robot", "-p"], "{told}");
+        let prompt = format!("Do a.\n\nAn earlier attempt was not accepted. {}", printed(1));
+        assert_eq!(calls[1].stdin, Some(prompt), "{told}");
+        assert_ne!(calls[0].folder, calls[1].folder, "{told}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_failed_otherwise_is_followed_by_a_call_that_knows_nothing_of_it() {
+    let stage = Stage::with_robots(vec![robot("a", &[])])
+        .spec("a", |spec| spec.retries = 1)
+        .plays("a", exits(1, 3))
+        .says("a", 1, "session s1");
+    assert_eq!(ended(&stage.drive().await, "a"), "succeeded");
+    let calls = calls(&stage);
+    assert_eq!((argv(&calls[1]), calls[1].stdin.as_deref()), (vec!["robot", "-p"], Some("Do a.\n")));
+    assert_ne!(calls[0].folder, calls[1].folder);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_refusal_the_conversation_goes_on_where_it_was() {
+    let stage =
+        Stage::with_robots(vec![robot("a", &[])]).plays("a", exits(5, 1)).says("a", 1, "session s1\nfails overloaded");
+    assert_eq!(ended(&stage.drive().await, "a"), "succeeded");
+    let calls = calls(&stage);
+    assert_eq!(argv(&calls[1]), ["robot", "--resume=s1"]);
+    let prompt = "You were interrupted, since requests were refused for a while. Go on.\n";
+    assert_eq!(calls[1].stdin.as_deref(), Some(prompt));
+    assert_eq!(calls[0].folder, calls[1].folder);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_after_a_failed_check_does_not_make_the_agent_forget_it() {
+    let stage = unchecked(1).call("a", |call| call.resume = None);
+    let stage = stage.plays_at("a", 2, exits(0, 1)).says("a", 2, "fails rate-limit").says("a", 3, "done");
+    assert_eq!(ended(&stage.drive().await, "a"), "succeeded");
+    let third = calls(&stage)[2].stdin.clone().expect("a prompt");
+    assert!(third.ends_with(&printed(1)), "{third}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_check_that_prints_much_the_end_is_told_also_if_it_is_one_line() {
+    for (line, kept) in [(format!("{}\nthe end", "x".repeat(20_000)), "the end"), ("y".repeat(20_000), "yyyy")] {
+        let stage = unchecked(1).prints("a", 1, Phase::Check, &[(0, line.as_str())]);
+        stage.drive().await;
+        let prompt = calls(&stage)[1].stdin.clone().expect("a prompt");
+        assert!(prompt.contains(kept) && !prompt.contains("xx") && prompt.len() < 9_000, "{}", prompt.len());
+    }
+    let silent = unchecked(1).prints("a", 1, Phase::Check, &[]);
+    silent.drive().await;
+    let prompt = calls(&silent)[1].stdin.clone();
+    assert_eq!(prompt, Some(format!("Its check failed (exit code 7). It printed nothing.{MEND}")));
+}
+
+fn releases(stage: &Stage) -> usize {
+    stage.worktrees.calls().iter().filter(|call| matches!(call, WorktreeCall::Release(..))).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_worktree_is_kept_it_stays_as_long_as_somebody_may_go_on_there() {
+    for (retries, attempts) in [(1, 2), (0, 1)] {
+        let mut stage = unchecked(1).spec("a", |spec| spec.retries = retries);
+        stage.settings.keep = KeepPolicy::Never;
+        let record = stage.drive().await;
+        assert_eq!(folders(&stage).len(), attempts);
+        assert!(folders(&stage).iter().all(|folder| *folder == folders(&stage)[0]));
+        assert_eq!(releases(&stage), 1, "{retries}");
+        assert_eq!(record.tasks[0].attempts.last().map(|attempt| &attempt.place), Some(&Place::Released));
+    }
+    let mut stopped = unchecked(1).spec("a", |spec| spec.retry_delay = SECOND * 100);
+    stopped.settings.keep = KeepPolicy::Never;
+    let record = stopped.drive_with(async |control| {
+        tokio::time::sleep(SECOND * 5).await;
+        control.stop_all(false);
+    });
+    let record = record.await.expect("the run ends");
+    assert_eq!(record.tasks[0].attempts[0].place, Place::Released, "nobody goes on there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_conversation_comes_before_any_other_start_of_a_retry() {
+    let stage = unchecked(1).spec("a", |spec| spec.retry_from = RetryFrom::Previous);
+    stage.drive().await;
+    assert_eq!(argv(&calls(&stage)[1]), ["robot", "--resume=s1"]);
+    assert_eq!(folders(&stage)[0], folders(&stage)[1]);
+}
+
+fn sessions(record: &RunRecord) -> Vec<Option<String>> {
+    let attempts = record.tasks[0].attempts.iter();
+    attempts.map(|attempt| attempt.agent.as_ref().and_then(|agent| agent.session.clone())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_may_die_at_every_step_of_a_conversation() {
+    for keep in [KeepPolicy::Failed, KeepPolicy::Never] {
+        let new = || {
+            let mut stage = unchecked(2);
+            stage.settings.keep = keep;
+            stage
+        };
+        let undisturbed = new();
+        let expected = undisturbed.drive().await;
+        let steps = undisturbed.log.events().len() as u64;
+        assert!(steps > 20, "{steps}");
+        for dies_at in 1..=steps {
+            let mut stage = new();
+            stage.dies_at(dies_at);
+            drive_and_die(&stage, false, Duration::ZERO).await;
+            stage.log = stage.log.goes_on(None);
+            let record = drive_on(&stage).await;
+            assert_eq!(ended(&record, "a"), "succeeded", "dies at {dies_at}");
+            let (got, wanted) = (calls(&stage), calls(&undisturbed));
+            let told = |calls: &[ExecRequest]| -> Vec<_> {
+                let told = calls.iter().map(|call| (argv(call).join(" "), call.stdin.clone(), call.folder.clone()));
+                told.collect()
+            };
+            assert_eq!(told(&got), told(&wanted), "{keep:?}, dies at {dies_at}");
+            assert_eq!(sessions(&record), sessions(&expected), "{keep:?}, dies at {dies_at}");
+            assert_eq!(calls(&stage)[2].attempt, attempt("a", 3), "{keep:?}, dies at {dies_at}");
+        }
+    }
+}
