@@ -40,18 +40,22 @@ pub(crate) fn create(
     lock: &RepositoryLock,
     requests: &[WorktreeRequest],
 ) -> Vec<Result<Made, WorktreeError>> {
-    let handed_over = requests.iter().map(|request| hand_over(settings, request)).collect::<Result<Vec<_>, _>>();
-    let made = handed_over.and_then(|handed_over| {
-        let new: Vec<_> = requests.iter().zip(&handed_over).filter(|(_, there)| there.is_none()).collect();
-        let new: Vec<WorktreeRequest> = new.into_iter().map(|(request, _)| request.clone()).collect();
-        let mut made = if new.is_empty() { Vec::new() } else { Batch::open(settings, lock)?.create(&new)? }.into_iter();
-        let lease = |there: Option<Lease>| match there {
-            Some(lease) => Some(Ok(lease.into())),
-            None => made.next(),
-        };
-        Ok(handed_over.into_iter().filter_map(lease).collect())
-    });
-    made.unwrap_or_else(|error| refuse(settings, requests, error))
+    let mut places: Vec<_> = requests.iter().map(|request| handed_over(settings, request)).collect();
+    let is_new = |(_, place): &(_, &Option<_>)| place.is_none();
+    let new: Vec<_> = requests.iter().zip(&places).filter(is_new).map(|(request, _)| request.clone()).collect();
+    if !new.is_empty() {
+        let made = Batch::open(settings, lock).and_then(|batch| batch.create(&new));
+        let made = made.unwrap_or_else(|error| refuse(settings, &new, error));
+        places.iter_mut().filter(|place| place.is_none()).zip(made).for_each(|(place, made)| *place = Some(made));
+    }
+    places.into_iter().flatten().collect()
+}
+
+/// The place of a request that goes on where an earlier attempt has worked; `None` when it needs a new one.
+fn handed_over(settings: &WorktreeSettings, request: &WorktreeRequest) -> Option<Result<Made, WorktreeError>> {
+    let asked = request.take_over.as_ref()?;
+    let place = hand_over(settings, request, asked).transpose()?;
+    Some(place.map(Made::from).map_err(failure(request, &asked.path)))
 }
 
 /// All requests fail for one reason.

@@ -7,20 +7,25 @@ use crate::error::GitError;
 use crate::marker::Marker;
 use crate::worktrees::WorktreeSettings;
 
-/// Gives the place that a request asks for to its attempt; `None` when it asks for none, or when that is not there, or has not
-/// the branch any more that was made for it. The caller holds the repository's lock.
-pub(crate) fn hand_over(settings: &WorktreeSettings, request: &WorktreeRequest) -> Result<Option<Lease>, GitError> {
-    let Some(asked) = &request.take_over else { return Ok(None) };
+/// Gives the place that a request asks for to its attempt; `None` when that is not there, or has been given to somebody else.
+/// The caller holds the repository's lock.
+pub(crate) fn hand_over(
+    settings: &WorktreeSettings,
+    request: &WorktreeRequest,
+    asked: &Lease,
+) -> Result<Option<Lease>, GitError> {
     let is_there = asked.path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
     let entry = if is_there { Entry::of(settings.repository.common_dir(), &asked.path)? } else { None };
-    let Some((entry, marker)) = entry.and_then(|entry| Some((entry.clone(), entry.marker()?))) else { return Ok(None) };
+    let Some(entry) = entry else { return Ok(None) };
+    let Some(marker) = entry.marker() else { return Ok(None) };
     let lease = Lease { run: request.run.clone(), attempt: request.attempt.clone(), ..asked.clone() };
     // A driver that has ended since may have handed it over.
     let is_ours = marker.is_of(asked) || marker.is_of(&lease);
     if !is_ours || marker.in_the_making || Some(&marker.branch) != asked.branch.as_ref() {
         return Ok(None);
     }
-    Marker { attempt: Some(request.attempt.number), ..marker }.write(&entry.admin)?;
+    let (run, task) = (lease.run.clone(), lease.attempt.task.clone());
+    Marker { run, task, attempt: Some(lease.attempt.number), ..marker }.write(&entry.admin)?;
     crash_point("worktree-handed-over");
     Ok(Some(lease))
 }

@@ -128,6 +128,12 @@ pub(crate) fn request(task: &str) -> WorktreeRequest {
     }
 }
 
+/// Asks for the place of an attempt, for the next one at its task.
+pub(crate) fn next_in(lease: &Lease) -> WorktreeRequest {
+    let attempt = AttemptRef { number: lease.attempt.number.next(), ..lease.attempt.clone() };
+    WorktreeRequest { attempt, take_over: Some(lease.clone()), ..request(lease.attempt.task.as_str()) }
+}
+
 pub(crate) fn write(lease: &Lease, path: &str, text: impl AsRef<[u8]>) {
     let path = lease.path.join(path);
     fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");

@@ -8,6 +8,7 @@ mod bulk;
 mod create;
 mod discover;
 mod ground;
+mod hand_over;
 mod hostile;
 mod hostile_objects;
 mod import;

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use gadugi_core::{Lease, SnapshotRequest, WorktreeFate, Worktrees, arm_crash_point};
 use gadugi_worktree::GitWorktrees;
 
-use crate::ground::{DELETE, KEEP, branch, chain, request, worktrees_of, write};
+use crate::ground::{DELETE, KEEP, branch, chain, next_in, request, worktrees_of, write};
 
 const REPOSITORY: &str = "GADUGI_TEST_REPOSITORY";
 const STEP: &str = "GADUGI_TEST_STEP";
@@ -152,6 +152,11 @@ async fn work(worktrees: &GitWorktrees, step: &str) {
             for lease in leases(worktrees, tasks).await {
                 worktrees.release(&lease, DELETE).await.expect("a release");
             }
+        }
+        "take-over" => {
+            let earlier = leases(worktrees, tasks).await;
+            let made = worktrees.create(earlier.iter().map(next_in).collect()).await;
+            made.into_iter().for_each(|made| drop(made.expect("a worktree")));
         }
         "leave" => leave(worktrees, tasks).await,
         "cycle" => cycle(worktrees, tasks).await,
