@@ -318,7 +318,8 @@ impl TaskRecord {
         let Some(number) = kind.attempt().map(|attempt| attempt.number) else { return };
         if let EventKind::WorktreeReady { lease, .. } = kind {
             let is_it = |earlier: &Lease| (&earlier.path, &earlier.branch) == (&lease.path, &lease.branch);
-            let earlier = self.attempts.iter_mut().filter(|earlier| earlier.number < number);
+            let in_use = |earlier: &&mut AttemptRecord| earlier.number < number && earlier.place == Place::InUse;
+            let earlier = self.attempts.iter_mut().filter(in_use);
             let handed_over = earlier.filter(|earlier| earlier.lease.as_ref().is_some_and(is_it));
             handed_over.for_each(|earlier| earlier.place = Place::HandedOver);
         }
