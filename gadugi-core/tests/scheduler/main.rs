@@ -1,5 +1,6 @@
 //! The scheduler against fakes: every edge of a task's life, and what holds for any plan.
 
+mod agent_properties;
 mod agents;
 mod conversations;
 mod edges;
