@@ -19,7 +19,7 @@ use crate::id::{AttemptRef, RunId};
 use crate::record::CommandRecord;
 use crate::registry::{RegistryError, Ticket};
 use crate::scheduler::settings::KeepPolicy;
-use crate::scheduler::talking::{Talk, may_be_gone_on_in};
+use crate::scheduler::talking::{Talk, may_be_gone_on_in, refused};
 use crate::scheduler::waiting::{asked_to_stop, at, give_up, stopped_after};
 use crate::state::{Clock, Failure, Outcome};
 use crate::task::{Program, RetryFrom, TaskSpec};
@@ -231,6 +231,10 @@ impl Attempt {
         let report = self.hear_out().await;
         match (end, report) {
             (Ok(end), Some(report)) => self.judge(end, &report).map_err(Verdict::Outcome),
+            // It waited for its vendor.
+            (Err(Verdict::Outcome(Outcome::TimedOut(Clock::Idle))), Some(report)) if report.limit.is_some() => {
+                Err(Verdict::Outcome(refused("it printed nothing for too long while its requests were refused")))
+            }
             (end, _) => end.map(CommandEnd::status),
         }
     }

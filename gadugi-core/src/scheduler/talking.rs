@@ -132,8 +132,7 @@ impl Attempt {
             (_, Some(Err(error))) => Err(Outcome::Failed(Failure::Agent(error.clone()))),
             (CommandEnd::Stopped(_), _) => Ok(ExitStatus::Code(0)),
             (CommandEnd::Exited(status), None) if !status.success() && report.limit.is_some() => {
-                let message = "it ended while its requests were refused".to_owned();
-                Err(Outcome::Failed(Failure::Agent(AgentError { class: AgentErrorClass::RateLimit, message })))
+                Err(refused("it ended while its requests were refused"))
             }
             (CommandEnd::Exited(status), _) => Ok(status),
         }
@@ -224,6 +223,12 @@ impl Dispatcher {
 pub(super) fn may_be_gone_on_in(spec: &TaskSpec, outcome: &Outcome) -> bool {
     let talks = spec.action.agent.as_ref().is_some_and(|call| call.resume.is_some());
     outcome.refused() || (talks && matches!(outcome, Outcome::Failed(Failure::Check(_))))
+}
+
+/// How an attempt ends that its agent's vendor keeps from its work.
+pub(super) fn refused(message: &str) -> Outcome {
+    let error = AgentError { class: AgentErrorClass::RateLimit, message: message.to_owned() };
+    Outcome::Failed(Failure::Agent(error))
 }
 
 /// The worktree of an attempt, as long as it is there.

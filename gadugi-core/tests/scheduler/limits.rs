@@ -161,6 +161,18 @@ async fn one_that_ends_badly_while_it_is_refused_was_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_prints_nothing_for_too_long_since_it_is_refused_spends_no_retry() {
+    for (words, attempts) in [("session s\nrefused", 2), ("session s\nrefused\nanswered", 1)] {
+        let stage = Stage::with_robots(vec![robot("a", &[])]).plays("a", Play::WaitsForStop).says("a", 1, words);
+        let stage = stage.spec("a", |spec| spec.limits.idle_timeout = Some(SECOND * 60));
+        let record = stage.drive().await;
+        assert_eq!(record.tasks[0].attempts.len(), attempts, "{words}");
+        let first = &record.tasks[0].attempts[0].ended.as_ref().expect("it has ended").0;
+        assert_eq!(first.refused(), attempts == 2, "{first}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_that_waits_for_its_agent_can_be_stopped() {
     for tasks in [Vec::new(), vec![id("a"), id("b")]] {
         let stage = refused(Stage::with_robots(vec![robot("a", &[]), robot("b", &[])]).jobs(1), "a", 1);
