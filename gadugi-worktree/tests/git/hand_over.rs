@@ -125,7 +125,7 @@ async fn a_process_that_is_killed_while_it_hands_over_is_followed_by_one_that_fi
     let again = next.create(vec![next_in(&first)]).await.pop().expect("an answer").expect("the place");
     assert_eq!(&again.lease, second);
     assert_eq!(ground.git(second, &["status", "--porcelain"]), WORKED);
-    assert_clean(&ground);
+    assert_clean(&ground).await;
     ground.assert_sound();
 }
 

@@ -20,7 +20,7 @@ use crate::sample::Sample;
 /// Measures all parts. Ours and the shell's take turns.
 pub(crate) async fn measure(job: &AloneJob) -> Result<AloneFigures, BenchError> {
     let header = header(job.tasks, 1)?;
-    let worktrees = git_worktrees(&job.repository)?;
+    let worktrees = git_worktrees(&job.repository, false)?;
     let (plain, shimmed) = (executor(false), executor(true));
     let mut times = Times::default();
     for task in header.plan.tasks() {

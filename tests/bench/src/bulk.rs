@@ -23,7 +23,7 @@ pub(crate) async fn create(job: &CreateJob) -> Result<CreateFigures, BenchError>
         take_over: None,
     };
     let requests = header.plan.tasks().iter().map(request).collect();
-    let worktrees = git_worktrees(&job.repository)?;
+    let worktrees = git_worktrees(&job.repository, false)?;
     let memory_before = peak_memory();
     let begun = Instant::now();
     let made = worktrees.create(requests).await;
@@ -34,15 +34,21 @@ pub(crate) async fn create(job: &CreateJob) -> Result<CreateFigures, BenchError>
     Ok(CreateFigures { call, memory_before, memory_peak: peak_memory() })
 }
 
-/// Gives all worktrees back, one after the other, and tells how many.
+/// Gives all worktrees back, as `gadugi clean` does, and tells how many. Their files are deleted by [`sweep`].
 pub(crate) async fn release(repository: &Path) -> Result<usize, BenchError> {
-    let worktrees = git_worktrees(repository)?;
-    let leases = worktrees.leases().await?;
-    for lease in &leases {
-        let request = ReleaseRequest { branch: BranchFate::Keep, discard: false, dry_run: false };
-        if worktrees.release(lease, request).await?.worktree != WorktreeFate::Removed {
+    let worktrees = git_worktrees(repository, true)?;
+    let request = ReleaseRequest { branch: BranchFate::Keep, discard: false, dry_run: false };
+    let requests: Vec<_> = worktrees.leases().await?.into_iter().map(|lease| (lease, request)).collect();
+    let number = requests.len();
+    for released in worktrees.release_all(requests).await {
+        if released?.worktree != WorktreeFate::Removed {
             return Err(BenchError::WorktreeKept);
         }
     }
-    Ok(leases.len())
+    Ok(number)
+}
+
+/// Deletes what was given back, as the process does that `gadugi clean` leaves behind.
+pub(crate) async fn sweep(repository: &Path) -> Result<(), BenchError> {
+    Ok(git_worktrees(repository, true)?.swept().await?)
 }

@@ -15,6 +15,8 @@ pub(crate) enum Job {
     Create(CreateJob),
     /// Gives all worktrees of the repository in this folder back; answered by their number.
     Release(PathBuf),
+    /// Deletes what was given back in the repository in this folder.
+    Sweep(PathBuf),
 }
 
 #[derive(Debug, Serialize, Deserialize)]

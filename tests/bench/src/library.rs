@@ -24,7 +24,7 @@ pub(crate) async fn run(job: &RunJob) -> Result<RunFigures, BenchError> {
     let header = header(job.tasks, job.jobs)?;
     let worktrees: Arc<dyn Worktrees> = match &job.place {
         Place::InPlace(folder) => Arc::new(InPlace::new(folder)),
-        Place::Worktrees(repository) => Arc::new(git_worktrees(repository)?),
+        Place::Worktrees(repository) => Arc::new(git_worktrees(repository, false)?),
     };
     let registry: Box<dyn Registry> = match &job.records {
         Records::Memory(files) => Box::new(MemoryRegistry::new(files)),
@@ -82,8 +82,9 @@ pub(crate) fn executor(shim: bool) -> impl Executor {
 }
 
 /// Worktrees beside a repository, from its current commit.
-pub(crate) fn git_worktrees(repository: &Path) -> Result<GitWorktrees, BenchError> {
+pub(crate) fn git_worktrees(repository: &Path, defer_deletion: bool) -> Result<GitWorktrees, BenchError> {
     let repository = Repository::discover(repository)?;
     let (base, folder) = (repository.head_commit().clone(), repository.default_worktrees_folder());
-    Ok(GitWorktrees::new(WorktreeSettings::new(repository, base, folder))?)
+    let settings = WorktreeSettings::new(repository, base, folder);
+    Ok(GitWorktrees::new(WorktreeSettings { defer_deletion, ..settings })?)
 }

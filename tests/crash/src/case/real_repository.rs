@@ -41,7 +41,7 @@ pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
             let killed = dies(clean, CLEAN, &mut random, &mut tally)?;
             tally.count("killed while it cleaned", killed.into());
         }
-        let answer = arena.gadugi(discard)?;
+        let answer = arena.gadugi(&[discard, &["--wait"]].concat())?;
         broken.extend(cleaned::broken(&arena, &answer)?);
         broken.extend(oracle.broken()?);
     }
