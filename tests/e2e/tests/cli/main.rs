@@ -1,6 +1,5 @@
 //! The command line from the outside: real git, real processes, real signals.
 
-mod agents;
 mod attaching;
 mod bad_input;
 mod clean_said;
@@ -8,6 +7,7 @@ mod cleaning;
 mod commands;
 #[cfg(target_os = "linux")]
 mod docker;
+mod fake_agents;
 mod hostile_tasks;
 #[cfg(target_os = "linux")]
 mod limits;
