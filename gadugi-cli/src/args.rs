@@ -1,6 +1,6 @@
 //! The command line, as clap reads it.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -163,6 +163,15 @@ pub(crate) struct TaskArgs {
     /// How many further attempts a failed task gets
     #[arg(long, value_name = "N")]
     pub(crate) retries: Option<u32>,
+    /// Ends the run's agents when they have cost USD together, such as 2.5
+    #[arg(long, value_name = "USD")]
+    pub(crate) max_cost: Option<f64>,
+    /// Ends the run's agents when they have used N tokens together
+    #[arg(long, value_name = "N")]
+    pub(crate) max_tokens: Option<NonZeroU64>,
+    /// Lets agents do on this machine, outside of containers, what they like, unasked
+    #[arg(long)]
+    pub(crate) unsafe_host: bool,
     /// Starts nothing more after the first task that does not succeed
     #[arg(long)]
     pub(crate) fail_fast: bool,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use gadugi_core::{PlanError, RegistryError, RunError, WorktreeError, error_chain};
 
 use crate::config::{ConfigError, ConfigIssue};
-use crate::input::{InputError, InputIssue};
+use crate::input::{InputError, InputIssue, PlaceError, PlaceIssue};
 use crate::terminal::{Terminal, Tone, harmless};
 
 /// What the process exits with. The table in `--help` says the same.
@@ -109,6 +109,15 @@ impl From<ConfigError> for Failure {
 impl From<InputError> for Failure {
     fn from(error: InputError) -> Self {
         Self::usage(error.to_string()).hint(hints(error.issues.iter().map(InputIssue::hint)))
+    }
+}
+
+impl From<PlaceError> for Failure {
+    fn from(error: PlaceError) -> Self {
+        // What the configuration says wrongly has to be mended in any case.
+        let is_wrong = error.issues.iter().any(|issue| matches!(issue, PlaceIssue::SkipsPermissions { .. }));
+        let failure = if is_wrong { Self::usage } else { Self::environment };
+        failure(error.to_string()).hint(hints(error.issues.iter().map(PlaceIssue::hint)))
     }
 }
 

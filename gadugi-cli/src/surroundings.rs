@@ -72,6 +72,17 @@ impl Surroundings {
         named.or_else(|| Some(self.folder_of("HOME")?.join(below_home)))
     }
 
+    /// Where the program of a command is, if it is installed.
+    pub(crate) fn program(&self, name: &str) -> Option<PathBuf> {
+        let is_program =
+            |path: &PathBuf| path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
+        if name.contains('/') {
+            return Some(self.folder.join(name)).filter(is_program);
+        }
+        let path = self.env.get(OsStr::new("PATH"))?;
+        std::env::split_paths(path).map(|folder| folder.join(name)).find(is_program)
+    }
+
     /// The user's configuration file, which need not exist.
     pub(crate) fn user_config(&self) -> Option<PathBuf> {
         Some(self.xdg("XDG_CONFIG_HOME", ".config")?.join("gadugi").join("config.toml"))

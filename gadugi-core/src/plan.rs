@@ -1,12 +1,12 @@
 //! From what the user wrote to a plan that is known to be sound.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use thiserror::Error;
 
 use crate::id::TaskId;
-use crate::task::{SourceLocation, TaskSpec};
+use crate::task::{Action, SourceLocation, TaskSpec};
 use crate::touches::TouchPattern;
 
 /// A task as it was read, with needs that may name anything.
@@ -193,6 +193,12 @@ impl Plan {
     #[must_use]
     pub fn get(&self, id: &TaskId) -> Option<&PlannedTask> {
         self.tasks.iter().find(|task| task.spec.id == *id)
+    }
+
+    /// Replaces what the task at a position runs and the variables that it sees, once it is known where it runs.
+    pub fn set_action(&mut self, position: usize, action: Action, env: BTreeMap<String, String>) {
+        let spec = &mut self.tasks[position].spec;
+        (spec.action, spec.env) = (action, env);
     }
 
     /// Gives the task at `position` an executor of that name, where it had asked for one in other words.

@@ -54,6 +54,15 @@ pub struct Action {
     pub agent: Option<AgentCall>,
 }
 
+impl Action {
+    /// Calls an agent.
+    #[must_use]
+    pub fn of_agent(call: AgentCall) -> Self {
+        let argv = call.command.iter().map(|argument| argument.fill("{prompt}", "{session}")).collect();
+        Self { program: Program::Argv(argv), stdin: None, agent: Some(call) }
+    }
+}
+
 /// What is run in a new worktree before the task's command, in the same place and environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setup {

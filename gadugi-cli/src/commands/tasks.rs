@@ -1,16 +1,18 @@
 //! From the arguments to a configuration and a plan; shared by `plan` and `run`.
 
 use std::collections::HashSet;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use gadugi_core::{Executor, KeepPolicy, Plan, RawPlan, TaskId};
+use gadugi_core::{Executor, KeepPolicy, Plan, RawPlan, TaskId, TaskSpec};
 
 use super::Context;
 use crate::args::{Keep, TaskArgs};
-use crate::compose::{self, Site};
-use crate::config::{Config, ConfigFile, ConfigLayer, ConfigSources, QuantityError, TimeLimit};
+use crate::compose::{self, Chosen, Site};
+use crate::config::{AgentPlace, Config, ConfigFile, ConfigLayer, ConfigSources, PromptMode, QuantityError, TimeLimit};
 use crate::failure::Failure;
-use crate::input::{TaskInput, read_tasks};
+use crate::input::{self, TaskInput, read_tasks};
+use crate::surroundings::Surroundings;
 
 /// The settings of this call.
 pub(super) fn config(context: &Context, site: &Site, args: Option<&TaskArgs>) -> Result<Config, Failure> {
@@ -45,7 +47,13 @@ fn layer(args: &TaskArgs) -> Result<ConfigLayer, Failure> {
         };
         text.as_ref().map(parse).transpose()
     };
+    if let Some(cost) = args.max_cost.filter(|cost| !cost.is_finite() || *cost <= 0.0) {
+        let wrong = Failure::usage(format!("--max-cost: `{cost}` is not a number above 0"));
+        return Err(wrong.hint("write US dollars, such as 2.5, or leave it out for no limit"));
+    }
     Ok(ConfigLayer {
+        run_max_cost: args.max_cost,
+        run_max_tokens: args.max_tokens.map(NonZeroU64::get),
         jobs: args.jobs,
         executor: args.executor.clone(),
         agent: args.agent.clone(),
@@ -66,6 +74,8 @@ fn layer(args: &TaskArgs) -> Result<ConfigLayer, Failure> {
 
 /// The tasks of this call, as a sound plan.
 pub(super) fn plan(context: &Context, config: &Config, args: &TaskArgs) -> Result<Plan, Failure> {
+    let installed = installed_agents(&context.surroundings, config);
+    let mut took_installed = false;
     let raw = read_tasks(TaskInput {
         folder: &context.surroundings.folder,
         arguments: &args.tasks,
@@ -73,13 +83,40 @@ pub(super) fn plan(context: &Context, config: &Config, args: &TaskArgs) -> Resul
         stdin: &mut std::io::stdin().lock(),
         config,
         environment: &context.surroundings.env,
+        installed: &installed,
+        took_installed: &mut took_installed,
     })?;
+    if let ([only], true) = (&installed[..], took_installed) {
+        context.terminal.say(&format!("no agent is named; tasks get `{only}`, the only one that is installed here"));
+    }
     let raw = choose(raw, args)?;
     if raw.tasks.is_empty() {
         let hint = "name task files, folders or globs, or give a task as text: gadugi run -t \"…\"";
         return Err(Failure::usage("there is no task").hint(hint));
     }
     Ok(Plan::try_from(raw)?)
+}
+
+/// The agents whose programs are installed here, without what is none but only runs scripts.
+pub(super) fn installed_agents(surroundings: &Surroundings, config: &Config) -> Vec<String> {
+    let agents = config.agents.iter().filter(|(_, profile)| profile.prompt != PromptMode::Script);
+    let installed = agents.filter(|(_, profile)| surroundings.program(&profile.command[0]).is_some());
+    installed.map(|(name, _)| name.clone()).collect()
+}
+
+/// Says to the agents of a plan where they run: what they may do unasked depends on it.
+pub(super) fn place_agents(
+    plan: &mut Plan,
+    chosen: &Chosen,
+    config: &Config,
+    unsafe_host: bool,
+) -> Result<(), Failure> {
+    let place = |spec: &TaskSpec| match chosen.of(spec).map(|executor| executor.capabilities().isolates) {
+        Some(true) => AgentPlace::Isolated,
+        _ if unsafe_host => AgentPlace::UnsafeHost,
+        _ => AgentPlace::Host,
+    };
+    Ok(input::place_agents(plan, config, place)?)
 }
 
 /// Takes what `--only` names, with all that it needs, and leaves out what `--skip` names.

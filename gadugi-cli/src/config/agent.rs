@@ -1,11 +1,20 @@
 //! Agents: how the text of a task becomes a command.
 
-use gadugi_core::{Argument, Piece as Filled, SourceLocation};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use gadugi_core::{AgentCall, Argument, Budget, DEFAULT_FRAME, Piece, SourceLocation};
 
 use crate::config::document::Entry;
-use crate::config::fields::Fields;
-use crate::config::key_issue::{ValueIssue, closest, shown};
+use crate::config::fields::{Fields, Located};
+use crate::config::key_issue::{ValueIssue, shown};
 use crate::config::keys::AGENT_KEYS;
+use crate::config::placeholders::{self, Placeholders, fill, mentions};
+use crate::config::quantity::parse_duration;
+
+/// Where an agent that wants a file finds its prompt. It is given on the standard input, so that no file has
+/// to be made and removed.
+const PROMPT_FILE: &str = "/dev/stdin";
 
 /// How an agent is given the text of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,111 +26,258 @@ pub enum PromptMode {
     File,
     /// As an argument: where `{prompt}` stands in its command, else as the last one.
     Argument,
+    /// Not at all: the text is a shell script, which is run in the place of a command.
+    Script,
 }
 
-/// How one agent is started: a table `[agents.NAME]` of the configuration.
+/// What surrounds an agent where it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgentPlace {
+    /// The user's machine, with all that is on it.
+    Host,
+    /// The same, and the user says that it may do there what it likes.
+    UnsafeHost,
+    /// Something that keeps it from the machine.
+    Isolated,
+}
+
+/// How one agent is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentProfile {
     /// The program and its arguments, with placeholders. Never empty.
     pub command: Vec<String>,
     /// How it is given the text of a task.
     pub prompt: PromptMode,
-    /// The container image for its tasks that name none; the configured one where it is `None`.
-    pub image: Option<String>,
+    /// The command by which it goes on with a conversation; empty where it cannot.
+    pub resume: Vec<String>,
+    /// The name of the format of its output.
+    pub output: String,
+    /// What it is given on the user's machine, where somebody has to be asked; `None` where nothing makes it go on there.
+    pub host_args: Option<Vec<String>>,
+    /// What it is given where it is isolated.
+    pub isolated_args: Vec<String>,
+    /// Variables that are set where it is isolated.
+    pub isolated_env: BTreeMap<String, String>,
+    /// The model that it is to use.
+    pub model: Option<String>,
+    /// How it is told the model, by `{model}`.
+    pub model_args: Vec<String>,
+    /// How it is told what a task may cost, by `{max_cost}`.
+    pub budget_args: Vec<String>,
     /// Names of variables that it gets from the environment of gadugi, where they are set.
     pub env: Vec<String>,
+    /// Variables that are set for it.
+    pub set_env: BTreeMap<String, String>,
+    /// The container image for its tasks that name none; the configured one where it is `None`.
+    pub image: Option<String>,
+    /// How long its process may go on after it has said that it is done.
+    pub linger: Duration,
+    /// How long its tasks wait after a first refusal that names no time.
+    pub backoff: Duration,
+    /// What follows on the words of the task's author.
+    pub frame: String,
+    /// Variables any of which lets it in.
+    pub keys: Vec<String>,
+    /// Files of which it has one when somebody has logged in; `~/` is the home folder.
+    pub login: Vec<String>,
 }
 
-/// What [`AgentProfile::fill`] puts in the place of the placeholders.
+/// What is particular to one call of an agent.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Placeholders<'a> {
-    /// For `{task}`: the task's id.
+pub(crate) struct CallOf<'a> {
+    pub(crate) agent: &'a str,
     pub(crate) task: &'a str,
-    /// For `{title}`.
     pub(crate) title: &'a str,
-    /// For `{prompt_file}`.
-    pub(crate) prompt_file: &'a str,
+    pub(crate) prompt: &'a str,
+    pub(crate) budget: Budget,
+    /// `None` as long as nobody knows.
+    pub(crate) place: Option<AgentPlace>,
 }
-
-const PLACEHOLDERS: [&str; 4] = ["prompt_file", "prompt", "title", "task"];
 
 impl AgentProfile {
-    /// The command with its placeholders replaced. What is put in their place is not looked at again.
-    pub(crate) fn fill(&self, values: Placeholders<'_>) -> Vec<Argument> {
-        let fill = |argument: &String| {
-            let filled = pieces(argument).map(|piece| match piece {
-                Piece::Text(text) => Filled::Text(text.to_owned()),
-                Piece::Braces("{prompt_file}") => Filled::Text(values.prompt_file.to_owned()),
-                Piece::Braces("{prompt}") => Filled::Prompt,
-                Piece::Braces("{title}") => Filled::Text(values.title.to_owned()),
-                Piece::Braces("{task}") => Filled::Text(values.task.to_owned()),
-                Piece::Braces(other) => Filled::Text(other.to_owned()),
-            });
-            Argument(filled.collect())
+    /// Calls the agent.
+    pub(crate) fn call(&self, of: CallOf<'_>) -> AgentCall {
+        let options = self.options(of);
+        let CallOf { task, title, .. } = of;
+        let values = Placeholders { task, title, prompt_file: PROMPT_FILE, options: &options };
+        let command = |command: &[String]| {
+            let mut filled = fill(command, values);
+            if self.prompt == PromptMode::Argument && !mentions(command, "prompt") {
+                filled.push(Argument(vec![Piece::Prompt]));
+            }
+            filled
         };
-        self.command.iter().map(fill).collect()
+        // Where the agent is isolated, its home folder goes with the attempt, and the conversation with it.
+        let can_resume = !self.resume.is_empty() && of.place != Some(AgentPlace::Isolated);
+        AgentCall {
+            resume: can_resume.then(|| command(&self.resume)),
+            frame: self.frame.clone(),
+            output: self.output.clone(),
+            linger: self.linger,
+            backoff: self.backoff,
+            budget: of.budget,
+            ..AgentCall::new(of.agent, command(&self.command), of.prompt)
+        }
+    }
+
+    /// What stands for `{options}`.
+    fn options(&self, of: CallOf<'_>) -> Vec<String> {
+        let put = |arguments: &[String], placeholder: &str, value: Option<String>| {
+            let put =
+                |value: String| arguments.iter().map(move |argument| argument.replace(placeholder, &value)).collect();
+            value.map_or_else(Vec::new, put)
+        };
+        let mode = match of.place {
+            None => &[][..],
+            Some(AgentPlace::Host) => self.host_args.as_deref().unwrap_or_default(),
+            Some(AgentPlace::UnsafeHost | AgentPlace::Isolated) => &self.isolated_args,
+        };
+        let max_cost = of.budget.cost_usd.map(|cost| cost.to_string());
+        let model = put(&self.model_args, "{model}", self.model.clone());
+        [mode.to_vec(), model, put(&self.budget_args, "{max_cost}", max_cost)].concat()
+    }
+
+    /// Whether it can do its work on the user's machine with nobody there to be asked. A command without `{options}` says
+    /// all that there is to say.
+    pub(crate) fn goes_on_alone(&self) -> bool {
+        self.host_args.is_some() || self.prompt == PromptMode::Script || !mentions(&self.command, "options")
     }
 
     /// Why the prompt would not come where the command expects it.
     fn prompt_issue(&self) -> Option<ValueIssue> {
         let misplaced = |placeholder, mode| Some(ValueIssue::PromptPlaceholder { placeholder, mode });
+        let mentions = |placeholder| mentions(&self.command, placeholder);
         match self.prompt {
-            PromptMode::Stdin if self.mentions("prompt") => misplaced("prompt", "stdin"),
-            PromptMode::File if self.mentions("prompt") => misplaced("prompt", "file"),
-            PromptMode::File if !self.mentions("prompt_file") => Some(ValueIssue::NoPromptFile),
-            PromptMode::Argument if self.mentions("prompt_file") => misplaced("prompt_file", "argument"),
+            PromptMode::Stdin if mentions("prompt") => misplaced("prompt", "stdin"),
+            PromptMode::File if mentions("prompt") => misplaced("prompt", "file"),
+            PromptMode::File if !mentions("prompt_file") => Some(ValueIssue::NoPromptFile),
+            PromptMode::Argument if mentions("prompt_file") => misplaced("prompt_file", "argument"),
+            _ if mentions("session") => Some(ValueIssue::SessionInCommand),
+            _ if !self.resume.is_empty() && !crate::config::placeholders::mentions(&self.resume, "session") => {
+                Some(ValueIssue::NoSession)
+            }
             _ => None,
         }
     }
+}
 
-    /// Whether a placeholder stands somewhere in the command.
-    pub(crate) fn mentions(&self, placeholder: &str) -> bool {
-        self.command
-            .iter()
-            .flat_map(|argument| pieces(argument))
-            .any(|piece| matches!(piece, Piece::Braces(braces) if braces[1..].strip_suffix('}') == Some(placeholder)))
+/// What a table `[agents.NAME]` says. What is `None` is left to the agent that it extends.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AgentLayer {
+    /// Where its command stands, else the table.
+    pub(crate) at: SourceLocation,
+    pub(crate) extends: Option<Located<String>>,
+    command: Option<Vec<String>>,
+    prompt: Option<PromptMode>,
+    resume: Option<Vec<String>>,
+    output: Option<String>,
+    host_args: Option<Vec<String>>,
+    isolated_args: Option<Vec<String>>,
+    isolated_env: Option<BTreeMap<String, String>>,
+    model: Option<String>,
+    model_args: Option<Vec<String>>,
+    budget_args: Option<Vec<String>>,
+    env: Option<Vec<String>>,
+    set_env: Option<BTreeMap<String, String>>,
+    image: Option<String>,
+    linger: Option<Duration>,
+    backoff: Option<Duration>,
+    frame: Option<String>,
+    keys: Option<Vec<String>>,
+    login: Option<Vec<String>>,
+}
+
+impl AgentLayer {
+    /// The profile that this makes of another one; `Err` where the prompt would not come where it is expected.
+    pub(crate) fn over(&self, earlier: Option<&AgentProfile>) -> Result<AgentProfile, ValueIssue> {
+        let bare = AgentProfile {
+            command: Vec::new(),
+            prompt: PromptMode::default(),
+            resume: Vec::new(),
+            output: "text".to_owned(),
+            host_args: None,
+            isolated_args: Vec::new(),
+            isolated_env: BTreeMap::new(),
+            model: None,
+            model_args: Vec::new(),
+            budget_args: Vec::new(),
+            env: Vec::new(),
+            set_env: BTreeMap::new(),
+            image: None,
+            linger: Duration::from_secs(60),
+            backoff: Duration::from_secs(30),
+            frame: DEFAULT_FRAME.to_owned(),
+            keys: Vec::new(),
+            login: Vec::new(),
+        };
+        let earlier = earlier.unwrap_or(&bare).clone();
+        let own = self.clone();
+        let profile = AgentProfile {
+            command: own.command.unwrap_or(earlier.command),
+            prompt: own.prompt.unwrap_or(earlier.prompt),
+            resume: own.resume.unwrap_or(earlier.resume),
+            output: own.output.unwrap_or(earlier.output),
+            host_args: own.host_args.or(earlier.host_args),
+            isolated_args: own.isolated_args.unwrap_or(earlier.isolated_args),
+            isolated_env: own.isolated_env.unwrap_or(earlier.isolated_env),
+            model: own.model.or(earlier.model),
+            model_args: own.model_args.unwrap_or(earlier.model_args),
+            budget_args: own.budget_args.unwrap_or(earlier.budget_args),
+            env: own.env.unwrap_or(earlier.env),
+            set_env: own.set_env.unwrap_or(earlier.set_env),
+            image: own.image.or(earlier.image),
+            linger: own.linger.unwrap_or(earlier.linger),
+            backoff: own.backoff.unwrap_or(earlier.backoff),
+            frame: own.frame.unwrap_or(earlier.frame),
+            keys: own.keys.unwrap_or(earlier.keys),
+            login: own.login.unwrap_or(earlier.login),
+        };
+        profile.prompt_issue().map_or(Ok(profile), Err)
+    }
+
+    fn read(fields: &mut Fields<'_, '_>) -> Self {
+        let texts = |fields: &mut Fields<'_, '_>, key, example| {
+            let texts = fields.texts(key, example)?;
+            Some(texts.into_iter().map(|text| text.value).collect::<Vec<_>>())
+        };
+        let text = |text: Located<String>| text.value;
+        Self {
+            at: fields.at_key("command"),
+            extends: fields.text("extends", "\"claude\""),
+            command: read_command(fields, "command"),
+            prompt: fields.word("prompt", MODE_WORDS, &MODES),
+            resume: read_command(fields, "resume"),
+            output: fields.word("output", OUTPUT_WORDS, OUTPUT_WORDS).map(str::to_owned),
+            host_args: texts(fields, "host_args", "[\"--sandbox\"]"),
+            isolated_args: texts(fields, "isolated_args", "[\"--yes\"]"),
+            isolated_env: fields.environment("isolated_env", "{ IS_SANDBOX = \"1\" }"),
+            model: fields.text("model", "\"opus\"").map(text),
+            model_args: texts(fields, "model_args", "[\"--model\", \"{model}\"]"),
+            budget_args: texts(fields, "budget_args", "[\"--max-cost\", \"{max_cost}\"]"),
+            env: fields.variables("env", "[\"API_KEY\"]").map(|names| names.into_iter().map(text).collect()),
+            set_env: fields.environment("set_env", "{ NO_UPDATES = \"1\" }"),
+            image: fields.text("image", "\"ubuntu:24.04\"").map(text),
+            linger: fields.quantity("linger", "\"60s\"", parse_duration),
+            backoff: fields.quantity("backoff", "\"30s\"", parse_duration),
+            frame: fields.script("frame", "\"Commit to {branch}.\""),
+            keys: fields.variables("keys", "[\"API_KEY\"]").map(|names| names.into_iter().map(text).collect()),
+            login: texts(fields, "login", "[\"~/.agent/login.json\"]"),
+        }
     }
 }
 
-/// A part of an argument: a word in braces, or what is between those.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Piece<'a> {
-    Text(&'a str),
-    Braces(&'a str),
-}
-
-/// Cuts an argument into words in braces, such as `{title}`, and the rest. Other braces are just text.
-fn pieces(argument: &str) -> impl Iterator<Item = Piece<'_>> {
-    let mut rest = argument;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let piece = match next_braces(rest) {
-            Some((0, end)) => Piece::Braces(&rest[..end]),
-            Some((start, _)) => Piece::Text(&rest[..start]),
-            None => Piece::Text(rest),
-        };
-        let (Piece::Text(text) | Piece::Braces(text)) = piece;
-        rest = &rest[text.len()..];
-        Some(piece)
-    })
-}
-
-/// The first `{word}` in a text: where it begins and where it ends.
-fn next_braces(text: &str) -> Option<(usize, usize)> {
-    text.match_indices('{').find_map(|(start, _)| {
-        let inside = &text[start + 1..];
-        let letters = inside.find(|c: char| !c.is_ascii_lowercase() && c != '_')?;
-        (letters > 0 && inside[letters..].starts_with('}')).then_some((start, start + letters + 2))
-    })
-}
-
-const MODE_WORDS: &[&str] = &["stdin", "file", "argument"];
+const MODE_WORDS: &[&str] = &["stdin", "file", "argument", "script"];
+const MODES: [PromptMode; 4] = [PromptMode::Stdin, PromptMode::File, PromptMode::Argument, PromptMode::Script];
+const OUTPUT_WORDS: &[&str] = &["text", "claude-stream-json", "codex-json"];
 const COMMAND: &str = "[\"program\", \"argument\"]";
 
-/// Reads a table `[agents.NAME]`; `None`, with a note, if it has no usable command.
-pub(crate) fn read_profile<'a>(agents: &mut Fields<'a, '_>, entry: &'a Entry) -> Option<(String, AgentProfile)> {
+/// Reads a table `[agents.NAME]`; `None`, with a note, if it has no usable command. `is_known` says whether the command may be
+/// left to a profile of that name.
+pub(crate) fn read_agent<'a>(
+    agents: &mut Fields<'a, '_>,
+    entry: &'a Entry,
+    is_known: impl Fn(&str) -> bool,
+) -> Option<(String, AgentLayer)> {
     let name = &entry.key;
     if !valid_name(name) {
         let at = agents.at_key(name);
@@ -130,63 +286,29 @@ pub(crate) fn read_profile<'a>(agents: &mut Fields<'a, '_>, entry: &'a Entry) ->
     }
     let table = agents.table(name, "[agents.NAME] with a line command = [\"program\"]")?;
     let mut fields = agents.nested(entry.line, table).only(AGENT_KEYS);
-    let command = fields.texts("command", COMMAND);
-    if !fields.has("command") {
+    let layer = AgentLayer::read(&mut fields);
+    if !fields.has("command") && !fields.has("extends") && !is_known(name) {
         fields.note_missing("command", COMMAND);
     }
-    let modes = [PromptMode::Stdin, PromptMode::File, PromptMode::Argument];
-    let prompt = fields.word("prompt", MODE_WORDS, &modes).unwrap_or_default();
-    let image = fields.text("image", "\"ubuntu:24.04\"").map(|image| image.value);
-    let env = fields.variables("env", "[\"API_KEY\"]").unwrap_or_default();
-    let command = command?;
-    let at = command.first().map_or_else(|| fields.at_key("command"), |program| program.at.clone());
-    if command.first().is_none_or(|program| program.value.trim().is_empty()) {
-        fields.note_value("command", at, ValueIssue::Blank);
+    let is_left = !fields.has("command") && (fields.has("extends") || is_known(name));
+    (layer.command.is_some() || is_left).then(|| (name.clone(), layer))
+}
+
+/// Reads a program and its arguments. An empty list is no command, which only `resume` may say.
+fn read_command(fields: &mut Fields<'_, '_>, key: &'static str) -> Option<Vec<String>> {
+    let command = fields.texts(key, COMMAND)?;
+    let is_none = key == "resume" && command.is_empty();
+    if !is_none && command.first().is_none_or(|program| program.value.trim().is_empty()) {
+        let at = command.first().map_or_else(|| fields.at_key(key), |program| program.at.clone());
+        fields.note_value(key, at, ValueIssue::Blank);
         return None;
     }
     for argument in &command {
-        check_placeholders(&mut fields, &argument.value, &argument.at);
+        placeholders::check(fields, key, &argument.value, &argument.at);
     }
-    let profile = AgentProfile {
-        command: command.into_iter().map(|argument| argument.value).collect(),
-        prompt,
-        image,
-        env: env.into_iter().map(|name| name.value).collect(),
-    };
-    if let Some(issue) = profile.prompt_issue() {
-        fields.note_value("command", at, issue);
-    }
-    Some((name.clone(), profile))
+    Some(command.into_iter().map(|argument| argument.value).collect())
 }
 
 fn valid_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
-}
-
-/// Notes words in braces that look like a placeholder with a slip in it. Others are the agent's own.
-fn check_placeholders(fields: &mut Fields<'_, '_>, argument: &str, at: &SourceLocation) {
-    for piece in pieces(argument) {
-        let Piece::Braces(braces) = piece else { continue };
-        let name = &braces[1..braces.len() - 1];
-        if let Some(suggestion) = closest(name, PLACEHOLDERS).filter(|known| *known != name) {
-            fields.note_value("command", at.clone(), ValueIssue::Placeholder { name: name.to_owned(), suggestion });
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn placeholders_are_replaced_once_and_other_braces_stay() {
-        let command = ["a", "-t={title}/{task}", "{prompt_file}", "{}", "{\"x\":{task}}", "{other}", "{", "{{task}"];
-        let command = command.map(str::to_owned).to_vec();
-        let profile = AgentProfile { command, prompt: PromptMode::Stdin, image: None, env: Vec::new() };
-        let values = Placeholders { task: "fix", title: "{prompt} é", prompt_file: "/p" };
-        let filled: Vec<String> = profile.fill(values).iter().map(|argument| argument.fill("no", "no")).collect();
-        assert_eq!(filled, ["a", "-t={prompt} é/fix", "/p", "{}", "{\"x\":fix}", "{other}", "{", "{fix"]);
-        assert!(profile.mentions("title") && profile.mentions("prompt_file"));
-        assert!(!profile.mentions("prompt"));
-    }
 }

@@ -129,6 +129,29 @@ pub enum ValueIssue {
         /// The placeholder of a similar name.
         suggestion: &'static str,
     },
+    /// `{options}` together with something else.
+    #[error("`{{options}}` stands for several arguments, or none")]
+    OptionsInArgument,
+    /// `{session}` where no conversation goes on.
+    #[error("`{{session}}` has no meaning in `command`")]
+    SessionInCommand,
+    /// A way of going on that does not say with what.
+    #[error("`resume` needs `{{session}}`")]
+    NoSession,
+    /// An agent extends one that does not exist.
+    #[error("there is no agent `{name}`{}", did_you_mean(.suggestion.as_deref()))]
+    UnknownProfile {
+        /// As it was given.
+        name: String,
+        /// An agent of a similar name.
+        suggestion: Option<String>,
+    },
+    /// Agents that extend each other.
+    #[error("`{name}` extends this one in turn")]
+    ExtendsItself {
+        /// The agent that it names.
+        name: String,
+    },
     /// An agent's command without the placeholder that its way of getting the prompt needs.
     #[error("`prompt = \"file\"` needs `{{prompt_file}}` in the command")]
     NoPromptFile,
@@ -230,6 +253,12 @@ impl ValueIssue {
             Self::VariableName { .. } => "name a variable, without `=` and without its value".into(),
             Self::AgentName { .. } => "use letters, digits, `.`, `_` and `-`, at most 64".into(),
             Self::Placeholder { suggestion, .. } => format!("write `{{{suggestion}}}`"),
+            Self::OptionsInArgument => "make it an argument of its own: [\"program\", \"{options}\"]".into(),
+            Self::SessionInCommand => "write it into `resume`".into(),
+            Self::NoSession => "put `{session}` where it expects what names the conversation".into(),
+            Self::UnknownProfile { suggestion: Some(suggestion), .. } => format!("write \"{suggestion}\""),
+            Self::UnknownProfile { .. } => "name another table [agents.NAME], or an agent that gadugi knows".into(),
+            Self::ExtendsItself { .. } => "remove one of them, and give that agent a `command`".into(),
             Self::NoPromptFile => "put `{prompt_file}` where the command expects the path of a file".into(),
             Self::PromptPlaceholder { placeholder: "prompt", .. } => "write `prompt = \"argument\"`".into(),
             Self::PromptPlaceholder { .. } => "write `prompt = \"file\"`".into(),

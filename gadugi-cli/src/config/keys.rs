@@ -72,12 +72,27 @@ pub const CONFIG_KEYS: &[ConfigKey] = &[
     ),
     key(
         "retry_from",
-        Some("\"base\""),
+        None,
         "\"previous\"",
         &[
             "What a further attempt starts from: \"base\", as the first one did, or \"previous\", what the one before left.",
+            "Without it: \"previous\" for tasks with an agent and a check, \"base\" for all others.",
         ],
     ),
+    key(
+        "max_cost",
+        None,
+        "2.5",
+        &["What a task may cost in US dollars, all attempts together, as far as its agent tells."],
+    ),
+    key(
+        "max_tokens",
+        None,
+        "2000000",
+        &["How many tokens a task may use, all attempts together, as far as its agent tells."],
+    ),
+    key("run_max_cost", None, "20", &["What all tasks of a run together may cost in US dollars."]),
+    key("run_max_tokens", None, "20000000", &["How many tokens all tasks of a run together may use."]),
     key("fail_fast", Some("false"), "true", &["Start nothing more after the first task that does not succeed."]),
     key(
         "keep",
@@ -196,4 +211,24 @@ pub const DOCKER_KEYS: &[ConfigKey] = &[
 ];
 
 /// The keys of a table `[agents.NAME]`.
-pub const AGENT_KEYS: &[&str] = &["command", "prompt", "image", "env"];
+pub const AGENT_KEYS: &[&str] = &[
+    "command",
+    "extends",
+    "prompt",
+    "output",
+    "resume",
+    "host_args",
+    "isolated_args",
+    "isolated_env",
+    "model",
+    "model_args",
+    "budget_args",
+    "image",
+    "env",
+    "set_env",
+    "linger",
+    "backoff",
+    "frame",
+    "keys",
+    "login",
+];

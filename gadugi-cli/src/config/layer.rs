@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use gadugi_core::{KeepPolicy, RetryFrom, SourceLocation};
 
-use crate::config::agent::{AgentProfile, read_profile};
+use crate::config::agent::{AgentLayer, read_agent};
 use crate::config::branch_prefix::BranchPrefix;
 use crate::config::docker::DockerLayer;
 use crate::config::document::{Entry, Node, Value};
 use crate::config::fields::{Fields, from_text};
 use crate::config::key_issue::{KeyIssue, ValueIssue, closest, shown};
 use crate::config::keys::{CONFIG_KEYS, variable};
+use crate::config::profiles::built_in;
 use crate::config::quantity::{TimeLimit, parse_duration, parse_size};
 
 /// The words of `keep`, in the order of [`KEEP`].
@@ -24,6 +25,14 @@ const KEEP: [KeepPolicy; 3] = [KeepPolicy::Failed, KeepPolicy::Always, KeepPolic
 /// The words of `retry_from`, in the order of [`RETRY_FROM`].
 pub(crate) const RETRY_FROM_WORDS: &[&str] = &["base", "previous"];
 pub(crate) const RETRY_FROM: [RetryFrom; 2] = [RetryFrom::Base, RetryFrom::Previous];
+
+/// What is expected of a number of tokens.
+pub(crate) const TOKENS: &str = "a whole number from 1 on";
+
+/// A number of tokens that can be used up.
+pub(crate) fn tokens(number: i128) -> Option<u64> {
+    u64::try_from(number).ok().filter(|tokens| *tokens > 0)
+}
 
 /// The settings that one source makes. What is `None` is left to the sources before it.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -50,6 +59,14 @@ pub struct ConfigLayer {
     pub retry_delay: Option<Duration>,
     /// What a further attempt starts from.
     pub retry_from: Option<RetryFrom>,
+    /// What a task may cost in US dollars.
+    pub max_cost: Option<f64>,
+    /// How many tokens a task may use.
+    pub max_tokens: Option<u64>,
+    /// What all tasks of a run together may cost in US dollars.
+    pub run_max_cost: Option<f64>,
+    /// How many tokens all tasks of a run together may use.
+    pub run_max_tokens: Option<u64>,
     /// Whether nothing more is started after the first task that does not succeed.
     pub fail_fast: Option<bool>,
     /// Which worktrees stay.
@@ -72,13 +89,13 @@ pub struct ConfigLayer {
     pub output_cap: Option<u64>,
     /// How containers are kept from the machine.
     pub docker: DockerLayer,
-    /// Agents by name.
-    pub agents: BTreeMap<String, AgentProfile>,
+    /// What is said of agents, by name.
+    pub agents: BTreeMap<String, AgentLayer>,
 }
 
 impl ConfigLayer {
-    /// The settings of this layer, and where it makes none, those of an earlier one. An agent's profile
-    /// counts as a whole.
+    /// The settings of this layer, and where it makes none, those of an earlier one. What is said
+    /// of an agent counts as a whole.
     #[must_use]
     pub fn over(mut self, earlier: Self) -> Self {
         let mut agents = earlier.agents;
@@ -95,6 +112,10 @@ impl ConfigLayer {
             retries: self.retries.or(earlier.retries),
             retry_delay: self.retry_delay.or(earlier.retry_delay),
             retry_from: self.retry_from.or(earlier.retry_from),
+            max_cost: self.max_cost.or(earlier.max_cost),
+            max_tokens: self.max_tokens.or(earlier.max_tokens),
+            run_max_cost: self.run_max_cost.or(earlier.run_max_cost),
+            run_max_tokens: self.run_max_tokens.or(earlier.run_max_tokens),
             fail_fast: self.fail_fast.or(earlier.fail_fast),
             keep: self.keep.or(earlier.keep),
             allow_overlap: self.allow_overlap.or(earlier.allow_overlap),
@@ -123,7 +144,8 @@ impl ConfigLayer {
         }
         if let Some(agents) = fields.table("agents", "[agents.claude]") {
             let mut fields = fields.nested(1, agents);
-            layer.agents = agents.iter().filter_map(|entry| read_profile(&mut fields, entry)).collect();
+            let is_known = |name: &str| built_in().contains_key(name);
+            layer.agents = agents.iter().filter_map(|entry| read_agent(&mut fields, entry, is_known)).collect();
         }
         layer
     }
@@ -173,6 +195,10 @@ impl ConfigLayer {
             retries: fields.integer("retries", "a whole number from 0 on", "1", retries),
             retry_delay: fields.quantity("retry_delay", "\"30s\"", parse_duration),
             retry_from: fields.word("retry_from", RETRY_FROM_WORDS, &RETRY_FROM),
+            max_cost: fields.positive("max_cost", "2.5"),
+            max_tokens: fields.integer("max_tokens", TOKENS, "2000000", tokens),
+            run_max_cost: fields.positive("run_max_cost", "20"),
+            run_max_tokens: fields.integer("run_max_tokens", TOKENS, "20000000", tokens),
             fail_fast: fields.switch("fail_fast"),
             keep: fields.word("keep", KEEP_WORDS, &KEEP),
             allow_overlap: fields.switch("allow_overlap"),
@@ -211,7 +237,10 @@ fn node_of_variable(key: &str, text: &str) -> Node {
             let node = |name: &str| Node { line: 0, value: Value::Text(name.to_owned()), bare: None };
             Value::List(names.map(node).collect())
         }
-        "jobs" | "retries" => text.parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Integer),
+        "max_cost" | "run_max_cost" => text.parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Float),
+        "jobs" | "retries" | "max_tokens" | "run_max_tokens" => {
+            text.parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Integer)
+        }
         _ => Value::Text(text.to_owned()),
     };
     Node { line: 0, value, bare: None }

@@ -13,6 +13,8 @@ pub(crate) mod fields;
 mod key_issue;
 mod keys;
 mod layer;
+mod placeholders;
+mod profiles;
 mod quantity;
 mod template;
 mod text_file;
@@ -24,11 +26,11 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gadugi_core::{KeepPolicy, Limits, RetryFrom, RunSettings};
+use gadugi_core::{Budget, KeepPolicy, Limits, RetryFrom, RunSettings};
 use thiserror::Error;
 
-pub(crate) use agent::Placeholders;
-pub use agent::{AgentProfile, PromptMode};
+pub(crate) use agent::CallOf;
+pub use agent::{AgentLayer, AgentPlace, AgentProfile, PromptMode};
 pub use branch_prefix::BranchPrefix;
 pub use docker::{DockerConfig, DockerLayer, DockerNetwork, DockerSeccomp, DockerUser};
 pub(crate) use dockerfile::{DOCKERFILE, DOCKERFILE_TEMPLATE, image_name};
@@ -36,7 +38,8 @@ pub use key_issue::{KeyIssue, ValueIssue};
 pub(crate) use key_issue::{closest, did_you_mean};
 pub use keys::{AGENT_KEYS, CONFIG_KEYS, ConfigKey, DOCKER_KEYS};
 pub use layer::ConfigLayer;
-pub(crate) use layer::{RETRY_FROM, RETRY_FROM_WORDS};
+pub(crate) use layer::{RETRY_FROM, RETRY_FROM_WORDS, TOKENS, tokens};
+pub(crate) use profiles::skips_permissions;
 pub use quantity::{QuantityError, TimeLimit, parse_duration, parse_size};
 pub use template::template;
 pub use text_file::{FileIssue, MAX_FILE_BYTES};
@@ -95,8 +98,13 @@ pub struct Config {
     pub retries: u32,
     /// How long the first further attempt waits; each later one waits twice as long. One second by default.
     pub retry_delay: Duration,
-    /// What a further attempt starts from; the base by default.
-    pub retry_from: RetryFrom,
+    /// What a further attempt starts from. By default what the one before left, for tasks with an agent and a check, and
+    /// the base for all others.
+    pub retry_from: Option<RetryFrom>,
+    /// What a task may use up that says nothing of it; not limited by default.
+    pub budget: Budget,
+    /// What all tasks of a run together may use up; not limited by default.
+    pub run_budget: Budget,
     /// Whether nothing more is started after the first task that does not succeed; not by default.
     pub fail_fast: bool,
     /// Which worktrees stay; those of failed tasks by default.
@@ -121,7 +129,7 @@ pub struct Config {
     pub output_cap: u64,
     /// How containers are kept from the machine.
     pub docker: DockerConfig,
-    /// Agents by name; none by default.
+    /// Agents by name: those that gadugi knows, and those of the configuration.
     pub agents: BTreeMap<String, AgentProfile>,
 }
 
@@ -132,7 +140,8 @@ impl Default for Config {
 }
 
 impl From<ConfigLayer> for Config {
-    /// Fills what the layer leaves open with the defaults.
+    /// Fills what the layer leaves open with the defaults. An agent that cannot be made of what is said of it is left out;
+    /// [`Config::load`] tells why.
     fn from(layer: ConfigLayer) -> Self {
         let run = RunSettings::default();
         Self {
@@ -146,7 +155,9 @@ impl From<ConfigLayer> for Config {
             grace: layer.grace.unwrap_or(Limits::default().grace),
             retries: layer.retries.unwrap_or(0),
             retry_delay: layer.retry_delay.unwrap_or(RETRY_DELAY),
-            retry_from: layer.retry_from.unwrap_or_default(),
+            retry_from: layer.retry_from,
+            budget: Budget { cost_usd: layer.max_cost, tokens: layer.max_tokens },
+            run_budget: Budget { cost_usd: layer.run_max_cost, tokens: layer.run_max_tokens },
             fail_fast: layer.fail_fast.unwrap_or(run.fail_fast),
             keep: layer.keep.unwrap_or(run.keep),
             allow_overlap: layer.allow_overlap.unwrap_or(run.allow_overlap),
@@ -158,7 +169,7 @@ impl From<ConfigLayer> for Config {
             env: layer.env.unwrap_or_default(),
             output_cap: layer.output_cap.unwrap_or(64 << 20),
             docker: layer.docker.into(),
-            agents: layer.agents,
+            agents: profiles::profiles(&layer.agents, &mut Vec::new()),
         }
     }
 }
@@ -175,6 +186,9 @@ impl Config {
             layer = read_file(*file, &mut issues).over(layer);
         }
         let mut wrong = Vec::new();
+        profiles::profiles(&layer.agents, &mut wrong);
+        wrong.sort_by_key(|issue| issue.at().line);
+        issues.extend(wrong.drain(..).map(ConfigIssue::Key));
         layer = ConfigLayer::from_environment(sources.environment, &mut wrong).over(layer);
         issues.extend(wrong.into_iter().map(ConfigIssue::Key));
         if issues.is_empty() { Ok(sources.flags.over(layer).into()) } else { Err(ConfigError { issues }) }
@@ -188,7 +202,7 @@ impl Config {
             fail_fast: self.fail_fast,
             keep: self.keep,
             allow_overlap: self.allow_overlap,
-            ..RunSettings::default()
+            budget: self.run_budget,
         }
     }
 }

@@ -10,15 +10,17 @@ const HEAD: &str = "\
 ";
 
 const AGENTS: &str = "
-# Agents, by name. `command` is a program with its arguments, in which {title}, {task}, {prompt} and
-# {prompt_file} are replaced. `prompt` says how it gets the text of the task: \"stdin\" (the default),
-# \"file\" or \"argument\". `image` is the container image for its tasks that name none. `env` names
-# variables that it may see. Example:
+# Agents, by name. claude, codex, gemini, opencode, qwen, aider and shell are known; a table of such a name changes
+# what it says, and one of another name makes a new agent. `command` is a program with its arguments, in which
+# {title}, {task}, {prompt}, {prompt_file} and {options} are replaced. `prompt` says how it gets the text of the
+# task: \"stdin\" (the default), \"file\" or \"argument\". `env` names variables that it may see. Example:
 #
 #   [agents.claude]
-#   command = [\"claude\", \"-p\"]
-#   prompt = \"stdin\"
-#   env = [\"ANTHROPIC_API_KEY\"]
+#   model = \"opus\"
+#
+#   [agents.mine]
+#   command = [\"my-agent\", \"--yes\"]
+#   env = [\"MY_AGENT_KEY\"]
 ";
 
 const DOCKER: &str = "

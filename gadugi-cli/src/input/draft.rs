@@ -6,7 +6,7 @@ use std::time::Duration;
 use gadugi_core::{RetryFrom, SourceLocation, TaskId, TouchPattern};
 
 use crate::config::fields::{Fields, Located, from_text};
-use crate::config::{RETRY_FROM, RETRY_FROM_WORDS, TimeLimit, ValueIssue, parse_duration, parse_size};
+use crate::config::{RETRY_FROM, RETRY_FROM_WORDS, TOKENS, TimeLimit, ValueIssue, parse_duration, parse_size, tokens};
 use crate::input::issue::InputIssue;
 
 /// The keys of a task, in its front matter or in a table `[[task]]`.
@@ -29,6 +29,8 @@ pub const TASK_KEYS: &[&str] = &[
     "retries",
     "retry_delay",
     "retry_from",
+    "max_cost",
+    "max_tokens",
     "memory",
     "cpus",
     "env",
@@ -103,6 +105,8 @@ pub(crate) struct Draft {
     pub(crate) retries: Option<u32>,
     pub(crate) retry_delay: Option<Duration>,
     pub(crate) retry_from: Option<RetryFrom>,
+    pub(crate) max_cost: Option<f64>,
+    pub(crate) max_tokens: Option<u64>,
     pub(crate) memory: Option<u64>,
     pub(crate) cpus: Option<f64>,
     pub(crate) env: BTreeMap<String, String>,
@@ -133,6 +137,8 @@ impl Draft {
             retries: None,
             retry_delay: None,
             retry_from: None,
+            max_cost: None,
+            max_tokens: None,
             memory: None,
             cpus: None,
             env: BTreeMap::new(),
@@ -174,6 +180,8 @@ impl Draft {
             retries: fields.integer("retries", "a whole number from 0 on", "1", retries),
             retry_delay: fields.quantity("retry_delay", "30s", parse_duration),
             retry_from: fields.word("retry_from", RETRY_FROM_WORDS, &RETRY_FROM),
+            max_cost: fields.positive("max_cost", "2.5"),
+            max_tokens: fields.integer("max_tokens", TOKENS, "2000000", tokens),
             memory: fields.quantity("memory", "2GiB", parse_size),
             cpus: fields.positive("cpus", "1.5"),
             env: fields.environment("env", "{RUST_LOG: debug}").unwrap_or_default(),

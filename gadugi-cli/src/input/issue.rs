@@ -108,10 +108,12 @@ pub enum InputIssue {
         keys: Vec<&'static str>,
     },
     /// A task does not say what it runs.
-    #[error("{at}: the task does not say what it runs, and there is no default agent")]
+    #[error("{at}: the task does not say what it runs, there is no default agent, and {}", what_is_installed(.installed))]
     NoAction {
         /// The task.
         at: SourceLocation,
+        /// The agents that are installed: none, or several.
+        installed: Vec<String>,
     },
     /// There is no such agent.
     #[error("{at}: there is no agent `{agent}`{}", did_you_mean(.suggestion.as_deref()))]
@@ -182,6 +184,13 @@ fn listed(keys: &[&str]) -> String {
     keys.join(" and ")
 }
 
+fn what_is_installed(agents: &[String]) -> String {
+    if agents.is_empty() {
+        return "none is installed that gadugi knows".to_owned();
+    }
+    format!("several are installed: {}", agents.join(", "))
+}
+
 fn locations(locations: &[SourceLocation]) -> String {
     let texts: Vec<_> = locations.iter().map(SourceLocation::to_string).collect();
     texts.join(" or ")
@@ -206,7 +215,7 @@ impl InputIssue {
             | Self::NotKeys { at, .. }
             | Self::EmptyBatch { at }
             | Self::Several { at, .. }
-            | Self::NoAction { at }
+            | Self::NoAction { at, .. }
             | Self::UnknownAgent { at, .. }
             | Self::NoPrompt { at, .. }
             | Self::LongPrompt { at, .. }

@@ -9,6 +9,7 @@ mod draft;
 mod glob;
 mod issue;
 mod markdown;
+mod placing;
 mod read;
 mod resolve;
 mod yaml;
@@ -22,6 +23,7 @@ use gadugi_core::RawPlan;
 use crate::config::{Config, Environment};
 pub use draft::{BATCH_KEYS, TASK_KEYS};
 pub use issue::{InputError, InputIssue, MAX_ARGUMENT_BYTES, MAX_TASKS};
+pub use placing::{PlaceError, PlaceIssue, place_agents};
 
 /// What a run is given, and what it is read with.
 pub struct TaskInput<'a> {
@@ -37,6 +39,10 @@ pub struct TaskInput<'a> {
     pub config: &'a Config,
     /// Where secrets must be set. Their values are not looked at.
     pub environment: &'a Environment,
+    /// The agents that are installed. If there is just one, tasks get it that name none where nobody has named one.
+    pub installed: &'a [String],
+    /// Becomes `true` if that was done.
+    pub took_installed: &'a mut bool,
 }
 
 /// Reads all tasks, in the order in which they are named, those of a folder by name, and texts last. The plan
@@ -57,7 +63,9 @@ pub fn read_tasks(input: TaskInput<'_>) -> Result<RawPlan, InputError> {
         issues.push(InputIssue::TooManyTasks { found: drafts.len() });
         return Err(InputError { issues });
     }
-    let tasks = resolve::resolve(drafts, input.config, input.environment, &mut issues);
+    let resolver =
+        resolve::Resolver { config: input.config, environment: input.environment, installed: input.installed };
+    let tasks = resolver.resolve(drafts, input.took_installed, &mut issues);
     if issues.is_empty() {
         return Ok(RawPlan { tasks });
     }

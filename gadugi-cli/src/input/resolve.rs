@@ -6,34 +6,13 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use gadugi_core::{
-    Action, AgentCall, Argument, Limits, Piece, Program, RawTask, Resources, Setup, SourceLocation, TaskId, TaskSpec,
+    Action, Budget, Limits, Program, RawTask, Resources, RetryFrom, Setup, SourceLocation, TaskId, TaskSpec,
 };
 
-use crate::config::{AgentProfile, Config, Environment, Placeholders, PromptMode, TimeLimit, closest};
+use crate::config::{AgentProfile, CallOf, Config, Environment, PromptMode, TimeLimit, closest};
 use crate::input::draft::{Draft, Names, Prompt, Work};
 use crate::input::issue::{InputIssue, MAX_ARGUMENT_BYTES};
 use crate::input::markdown;
-
-/// Where an agent that wants a file finds its prompt. It is given on the standard input, so that no file has
-/// to be made and removed.
-const PROMPT_FILE: &str = "/dev/stdin";
-
-/// Makes tasks of all drafts. What is wrong is noted.
-pub(crate) fn resolve(
-    drafts: Vec<Draft>,
-    config: &Config,
-    environment: &Environment,
-    issues: &mut Vec<InputIssue>,
-) -> Vec<RawTask> {
-    let ids = Ids::assign(&drafts);
-    let resolver = Resolver { config, environment };
-    let mut tasks = Vec::new();
-    for (draft, id) in drafts.into_iter().zip(&ids.ids) {
-        ids.check_needs(&draft, issues);
-        tasks.extend(resolver.task(draft, id.clone(), issues));
-    }
-    tasks
-}
 
 /// The ids of all drafts.
 struct Ids {
@@ -93,12 +72,39 @@ fn free_id(names: &Names, taken: &HashSet<TaskId>) -> TaskId {
     id
 }
 
-struct Resolver<'a> {
-    config: &'a Config,
-    environment: &'a Environment,
+pub(crate) struct Resolver<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) environment: &'a Environment,
+    pub(crate) installed: &'a [String],
 }
 
 impl Resolver<'_> {
+    /// Makes tasks of all drafts. What is wrong is noted. `took_installed` becomes `true` if one got the only agent that is
+    /// installed.
+    pub(crate) fn resolve(
+        &self,
+        drafts: Vec<Draft>,
+        took_installed: &mut bool,
+        issues: &mut Vec<InputIssue>,
+    ) -> Vec<RawTask> {
+        let ids = Ids::assign(&drafts);
+        let mut tasks = Vec::new();
+        for (draft, id) in drafts.into_iter().zip(&ids.ids) {
+            ids.check_needs(&draft, issues);
+            *took_installed |= matches!(draft.work, Work::Unsaid) && self.only_installed().is_some();
+            tasks.extend(self.task(draft, id.clone(), issues));
+        }
+        tasks
+    }
+
+    /// The only agent that is installed, where nobody has named one.
+    fn only_installed(&self) -> Option<&String> {
+        match (&self.config.agent, self.installed) {
+            (None, [only]) => Some(only),
+            _ => None,
+        }
+    }
+
     fn task(&self, draft: Draft, id: TaskId, issues: &mut Vec<InputIssue>) -> Option<RawTask> {
         let config = self.config;
         let prompt = match &draft.prompt {
@@ -112,6 +118,12 @@ impl Resolver<'_> {
             None => (None, None),
         };
         let secrets = self.secrets(&draft, &id, profile, issues);
+        let has_agent = action.as_ref().is_some_and(|action| action.agent.is_some());
+        let retry_from = draft.retry_from.or(config.retry_from);
+        let goes_on = if has_agent && draft.check.is_some() { RetryFrom::Previous } else { RetryFrom::Base };
+        let mut env = profile.map(|profile| profile.set_env.clone()).unwrap_or_default();
+        env.retain(|name, _| !secrets.contains(name));
+        env.extend(draft.env);
         let image = profile.and_then(|profile| profile.image.as_ref()).or(config.image.as_ref());
         let limit = |own: Option<TimeLimit>, default: Option<Duration>| own.map_or(default, TimeLimit::duration);
         let spec = TaskSpec {
@@ -134,8 +146,8 @@ impl Resolver<'_> {
             },
             retries: draft.retries.unwrap_or(config.retries),
             retry_delay: draft.retry_delay.unwrap_or(config.retry_delay),
-            retry_from: draft.retry_from.unwrap_or(config.retry_from),
-            env: draft.env,
+            retry_from: retry_from.unwrap_or(goes_on),
+            env,
             secrets,
             priority: draft.priority,
             resources: Resources {
@@ -157,13 +169,14 @@ impl Resolver<'_> {
         issues: &mut Vec<InputIssue>,
     ) -> Option<(Action, Option<&AgentProfile>)> {
         let own = |program| Some((Action { program, stdin: None, agent: None }, None));
-        let (agent, at) = match (&draft.work, &self.config.agent) {
+        let default = self.config.agent.as_ref().or(self.only_installed());
+        let (agent, at) = match (&draft.work, default) {
             (Work::Script(script), _) => return own(Program::Script(script.clone())),
             (Work::Command(command), _) => return own(Program::Argv(command.clone())),
             (Work::Agent(agent), _) => (&agent.value, &agent.at),
             (Work::Unsaid, Some(agent)) => (agent, &draft.at),
             (Work::Unsaid, None) => {
-                issues.push(InputIssue::NoAction { at: draft.at.clone() });
+                issues.push(InputIssue::NoAction { at: draft.at.clone(), installed: self.installed.to_vec() });
                 return None;
             }
             (Work::Unclear, _) => return None,
@@ -192,14 +205,16 @@ impl Resolver<'_> {
             issues.push(InputIssue::LongPrompt { at: draft.at.clone(), agent, bytes });
             return None;
         }
-        let mut command = profile.fill(Placeholders { task: id.as_str(), title, prompt_file: PROMPT_FILE });
-        if as_argument && !profile.mentions("prompt") {
-            command.push(Argument(vec![Piece::Prompt]));
+        if profile.prompt == PromptMode::Script {
+            let program = Program::Script(prompt.clone());
+            return Some((Action { program, stdin: None, agent: None }, Some(profile)));
         }
-        let argv = command.iter().map(|argument| argument.fill("{prompt}", "{session}")).collect();
-        let call = AgentCall::new(agent.clone(), command, prompt.clone());
-        let action = Action { program: Program::Argv(argv), stdin: None, agent: Some(call) };
-        Some((action, Some(profile)))
+        let budget = Budget {
+            cost_usd: draft.max_cost.or(self.config.budget.cost_usd),
+            tokens: draft.max_tokens.or(self.config.budget.tokens),
+        };
+        let call = profile.call(CallOf { agent, task: id.as_str(), title, prompt, budget, place: None });
+        Some((Action::of_agent(call), Some(profile)))
     }
 
     /// The variables that are passed on: those that the task asks for, which must be set, and those of its

@@ -167,6 +167,8 @@ mod unix {
             stdin: &mut std::io::empty(),
             config: &folder.config,
             environment: &folder.environment,
+            installed: &[],
+            took_installed: &mut false,
         })
         .unwrap();
         let ids: Vec<_> = plan.tasks.iter().map(|task| task.spec.id.as_str()).collect();
@@ -195,7 +197,7 @@ mod unix {
         let folder = Folder::with("a\n\x1b[31mb.md", "---\nx: y\n---\n");
         assert_snapshot!(folder.errors(&["."]), @r"
         error: a\n\u{1b}[31mb.md:2: unknown key `x`
-         hint: the keys are id, title, needs, touches, run, command, agent, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, memory, cpus, env, secrets, priority
+         hint: the keys are id, title, needs, touches, run, command, agent, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, max_cost, max_tokens, memory, cpus, env, secrets, priority
         ");
     }
 }

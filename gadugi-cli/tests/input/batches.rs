@@ -113,7 +113,7 @@ env = { PORT = 8080 }
      hint: write for example "cargo fmt"
     error: batch.toml:8: unknown key `titel` (did you mean `title`?)
      hint: write `title`, or remove it
-    error: batch.toml:10: the task does not say what it runs, and there is no default agent
+    error: batch.toml:10: the task does not say what it runs, there is no default agent, and none is installed that gadugi knows
      hint: say `run:` (a shell script), `command:` (a program and its arguments) or `agent:` in its front matter, between two lines `---` at its top; or name a default agent by --agent NAME, or by `agent = "NAME"` in gadugi.toml
     error: batch.toml:13: there is no text for the agent `a`
      hint: write what it is to do below the front matter

@@ -82,7 +82,7 @@ fn a_file_sets_every_key() {
     assert_eq!(config.idle_timeout, Some(Duration::from_secs(600)));
     assert_eq!(config.grace, Duration::ZERO);
     assert_eq!(config.retries, 2);
-    assert_eq!((config.retry_delay, config.retry_from), (Duration::from_millis(250), RetryFrom::Previous));
+    assert_eq!((config.retry_delay, config.retry_from), (Duration::from_millis(250), Some(RetryFrom::Previous)));
     assert!(config.fail_fast && config.allow_overlap);
     assert_eq!(config.keep, KeepPolicy::Always);
     assert_eq!(config.worktrees.as_deref(), Some(folder.path().join("../trees").as_path()));
@@ -301,7 +301,7 @@ command = ["x", "{prompt}"]
     error: gadugi.toml:2: unknown key `idle-timeout` (did you mean `idle_timeout`?)
      hint: write `idle_timeout`, or remove it
     error: gadugi.toml:3: unknown key `colour`
-     hint: the keys are jobs, executor, agent, image, base, timeout, idle_timeout, grace, retries, retry_delay, retry_from, fail_fast, keep, allow_overlap, worktrees, branch_prefix, seed, setup, setup_timeout, env, output_cap, docker, agents
+     hint: the keys are jobs, executor, agent, image, base, timeout, idle_timeout, grace, retries, retry_delay, retry_from, max_cost, max_tokens, run_max_cost, run_max_tokens, fail_fast, keep, allow_overlap, worktrees, branch_prefix, seed, setup, setup_timeout, env, output_cap, docker, agents
     error: gadugi.toml:4: `jobs` must be a whole number from 1 on, not the number 0
      hint: write for example 4
     error: gadugi.toml:5: `retries` must be a whole number from 0 on, not the number -1
@@ -336,7 +336,7 @@ command = ["x", "{prompt}"]
      hint: write `prompt`, or remove it
     error: gadugi.toml:25: `command`: the text is empty
      hint: write something, or remove the key
-    error: gadugi.toml:26: `prompt`: `pipe` is none of stdin, file, argument
+    error: gadugi.toml:26: `prompt`: `pipe` is none of stdin, file, argument, script
      hint: write `stdin`
     error: gadugi.toml:27: `env`: `A=b` cannot be the name of a variable
      hint: name a variable, without `=` and without its value

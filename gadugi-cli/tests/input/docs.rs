@@ -57,6 +57,24 @@ fn the_examples_on_configuration_are_valid() {
 }
 
 #[test]
+fn the_page_on_agents_names_all_that_are_known_and_its_examples_are_valid() {
+    let page = page("agents.md");
+    for (name, profile) in Config::default().agents {
+        assert!(page.contains(&format!("| `{name}`")), "{name}");
+        let flags = profile.host_args.iter().flatten().chain(&profile.isolated_args);
+        for flag in flags.filter(|flag| flag.starts_with('-')) {
+            assert!(page.contains(flag.as_str()), "{name}: {flag}");
+        }
+    }
+    let examples = blocks(&page, "toml");
+    assert_eq!(examples.len(), 2);
+    let robin = &Folder::configured(examples[0]).config.agents["robin"];
+    assert_eq!(robin.host_args.as_deref(), Some(&["--edits-only".to_owned()][..]));
+    let wren = &Folder::configured(examples[1]).config.agents["wren"];
+    assert_eq!((wren.model.as_deref(), &wren.command), (Some("small"), &robin.command));
+}
+
+#[test]
 fn the_page_on_task_files_lists_every_key() {
     let page = page("task-files.md");
     let rows = rows(&page);

@@ -18,6 +18,8 @@ fn example_plan() -> Plan {
         stdin: &mut std::io::empty(),
         config: &Config::default(),
         environment: &Environment::new(),
+        installed: &[],
+        took_installed: &mut false,
     });
     Plan::try_from(raw.expect("valid examples")).expect("a sound plan")
 }

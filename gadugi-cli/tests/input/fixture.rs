@@ -15,12 +15,19 @@ pub(crate) struct Folder {
     pub(crate) config: Config,
     pub(crate) environment: Environment,
     pub(crate) stdin: Vec<u8>,
+    pub(crate) installed: Vec<String>,
 }
 
 impl Folder {
     pub(crate) fn new() -> Self {
         let root = TempDir::new().expect("a temporary folder");
-        Self { root, config: Config::default(), environment: Environment::new(), stdin: Vec::new() }
+        Self {
+            root,
+            config: Config::default(),
+            environment: Environment::new(),
+            stdin: Vec::new(),
+            installed: Vec::new(),
+        }
     }
 
     /// A folder with one file.
@@ -75,6 +82,8 @@ impl Folder {
             stdin: &mut self.stdin.as_slice(),
             config: &self.config,
             environment: &self.environment,
+            installed: &self.installed,
+            took_installed: &mut false,
         })
     }
 

@@ -1,5 +1,6 @@
 //! The input side of the command line: settings and tasks, from real files.
 
+mod agents;
 mod bad_files;
 mod batches;
 mod collecting;

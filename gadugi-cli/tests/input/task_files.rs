@@ -342,7 +342,7 @@ Unrelated: x
     error: tasks/login.md:17: `check`: the text is empty
      hint: write something, or remove the key
     error: tasks/login.md:19: unknown key `Unrelated`
-     hint: the keys are id, title, needs, touches, run, command, agent, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, memory, cpus, env, secrets, priority
+     hint: the keys are id, title, needs, touches, run, command, agent, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, max_cost, max_tokens, memory, cpus, env, secrets, priority
     "#);
 }
 
@@ -365,11 +365,11 @@ fn a_task_says_once_what_it_runs() {
      hint: write something, or remove the key
     error: no-words.md:2: `command`: the text is empty
      hint: write something, or remove the key
-    error: nothing.md: the task does not say what it runs, and there is no default agent
+    error: nothing.md: the task does not say what it runs, there is no default agent, and none is installed that gadugi knows
      hint: say `run:` (a shell script), `command:` (a program and its arguments) or `agent:` in its front matter, between two lines `---` at its top; or name a default agent by --agent NAME, or by `agent = "NAME"` in gadugi.toml
     error: nul.md:2: `run`: the text holds a NUL character
      hint: remove it
-    error: prompt.md: the task does not say what it runs, and there is no default agent
+    error: prompt.md: the task does not say what it runs, there is no default agent, and none is installed that gadugi knows
      hint: say `run:` (a shell script), `command:` (a program and its arguments) or `agent:` in its front matter, between two lines `---` at its top; or name a default agent by --agent NAME, or by `agent = "NAME"` in gadugi.toml
     error: three.md:4: `run` and `command` and `agent` exclude each other
      hint: keep one of them
@@ -384,24 +384,24 @@ fn a_task_says_once_what_it_runs() {
 fn an_agent_must_be_configured_and_have_something_to_do() {
     let folder = Folder::configured(AGENTS);
     folder.write("a.md", "---\ntitle: x\nagent: cluade\n---\nText\n");
-    folder.write("b.md", "---\nagent: gemini\n---\nText\n");
+    folder.write("b.md", "---\nagent: other\n---\nText\n");
     folder.write("c.md", "---\nagent: claude\n---\n \n");
     folder.write("d.md", format!("---\nagent: echo\n---\n{}\n", "x".repeat(102_401)));
     assert_snapshot!(folder.errors(&["."]), @r#"
     error: a.md:3: there is no agent `cluade` (did you mean `claude`?)
-     hint: configured: aider, claude, echo, quote; to add it, write [agents.cluade] with `command = ["program", …]` into gadugi.toml
-    error: b.md:2: there is no agent `gemini`
-     hint: configured: aider, claude, echo, quote; to add it, write [agents.gemini] with `command = ["program", …]` into gadugi.toml
+     hint: configured: aider, claude, codex, echo, gemini, opencode, quote, qwen, shell; to add it, write [agents.cluade] with `command = ["program", …]` into gadugi.toml
+    error: b.md:2: there is no agent `other`
+     hint: configured: aider, claude, codex, echo, gemini, opencode, quote, qwen, shell; to add it, write [agents.other] with `command = ["program", …]` into gadugi.toml
     error: c.md: there is no text for the agent `claude`
      hint: write what it is to do below the front matter
     error: d.md: the text of 102401 bytes is too long for the agent `echo`, which takes it as an argument (the limit is 102400 bytes)
      hint: write `prompt = "stdin"` in [agents.echo], or shorten the text
     "#);
     let mut folder = Folder::with("a.md", "Text");
-    folder.config.agent = Some("claude".into());
+    folder.config.agent = Some("robin".into());
     assert_snapshot!(folder.errors(&["a.md"]), @r#"
-    error: a.md: there is no agent `claude`
-     hint: configured: none; to add it, write [agents.claude] with `command = ["program", …]` into gadugi.toml
+    error: a.md: there is no agent `robin`
+     hint: configured: aider, claude, codex, gemini, opencode, qwen, shell; to add it, write [agents.robin] with `command = ["program", …]` into gadugi.toml
     "#);
 }
 

@@ -1,5 +1,6 @@
 //! The command line from the outside: real git, real processes, real signals.
 
+mod agents;
 mod attaching;
 mod bad_input;
 mod clean_said;

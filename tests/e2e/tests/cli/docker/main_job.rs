@@ -119,8 +119,10 @@ fn a_task_of_another_executor_runs_beside_those_in_containers() {
 fn an_agent_reads_its_prompt_in_a_container_of_its_own_image() {
     let Some(docker) = Docker::of_machine() else { return };
     let tools = docker.tools();
-    let agent =
-        format!("[agents.scribe]\nimage = \"{}\"\ncommand = [\"sh\", \"-c\", \"cat > prompt.txt\"]\n", tools.name());
+    let agent = format!(
+        "[agents.scribe]\nframe = \"\"\nimage = \"{}\"\ncommand = [\"sh\", \"-c\", \"cat > prompt.txt\"]\n",
+        tools.name()
+    );
     let config = format!("[docker]\nnetwork = \"none\"\n{agent}");
     let dock = Dock::at(docker, TestRepo::new(), &config);
     dock.repo.write("gadugi.toml", format!("agent = \"scribe\"\nimage = \"gadugi-test/missing:1\"\n{config}"));

@@ -1,0 +1,95 @@
+//! The agents that need no configuration, and those that the configuration makes of them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use crate::config::agent::{AgentLayer, AgentProfile, read_agent};
+use crate::config::document::parse_toml;
+use crate::config::fields::Fields;
+use crate::config::key_issue::{KeyIssue, ValueIssue, closest, shown};
+
+/// The flags by which agents that are known ask nobody for anything. On the host they take `--unsafe-host`.
+const SKIP_FLAGS: [&str; 4] =
+    ["--dangerously-skip-permissions", "--dangerously-bypass-approvals-and-sandbox", "--yolo", "--approval-mode=yolo"];
+
+/// Pairs of arguments that do the same.
+const SKIP_PAIRS: [[&str; 2]; 3] =
+    [["--approval-mode", "yolo"], ["--permission-mode", "bypassPermissions"], ["--sandbox", "danger-full-access"]];
+
+/// The agents that gadugi knows by itself.
+pub(crate) fn built_in() -> &'static BTreeMap<String, AgentProfile> {
+    static BUILT_IN: LazyLock<BTreeMap<String, AgentProfile>> = LazyLock::new(|| {
+        let file = Path::new("<built in>");
+        let entries = parse_toml(include_str!("profiles.toml"), file);
+        let entries = entries.expect("cannot fail because the file is a part of the program, and tests read it");
+        let mut issues = Vec::new();
+        let mut fields = Fields::new(file, 1, &entries, &mut issues);
+        let layers: Vec<_> = entries.iter().filter_map(|entry| read_agent(&mut fields, entry, |_| false)).collect();
+        let profile = |(name, layer): (String, AgentLayer)| Some((name, layer.over(None).ok()?));
+        let profiles: BTreeMap<_, _> = layers.into_iter().filter_map(profile).collect();
+        assert!(issues.is_empty() && profiles.len() == entries.len(), "the file is a part of the program: {issues:?}");
+        profiles
+    });
+    &BUILT_IN
+}
+
+/// All agents: those of the configuration, and those that it does not mention. What cannot be made of what it says is noted
+/// and left out.
+pub(crate) fn profiles(
+    layers: &BTreeMap<String, AgentLayer>,
+    issues: &mut Vec<KeyIssue>,
+) -> BTreeMap<String, AgentProfile> {
+    let mut profiles = built_in().clone();
+    for name in layers.keys() {
+        profiles.remove(name);
+        match profile(name, layers, &mut Vec::new()) {
+            Ok(profile) => drop(profiles.insert(name.clone(), profile)),
+            // One that extends it is wrong in the same place.
+            Err(issue) if issues.contains(&issue) => {}
+            Err(issue) => issues.push(issue),
+        }
+    }
+    profiles
+}
+
+fn profile<'a>(
+    name: &'a str,
+    layers: &'a BTreeMap<String, AgentLayer>,
+    seen: &mut Vec<&'a str>,
+) -> Result<AgentProfile, KeyIssue> {
+    let layer = &layers[name];
+    seen.push(name);
+    let extended = match &layer.extends {
+        None => built_in().get(name).cloned(),
+        Some(other) => {
+            let wrong = |issue: ValueIssue| KeyIssue::Value {
+                at: other.at.clone(),
+                key: "extends".to_owned(),
+                issue: issue.into(),
+            };
+            let (other, is_own) = (other.value.as_str(), other.value == name);
+            match (layers.get_key_value(other).filter(|_| !is_own), built_in().get(other)) {
+                (Some((other, _)), _) if seen.contains(&other.as_str()) => {
+                    return Err(wrong(ValueIssue::ExtendsItself { name: shown(other) }));
+                }
+                (Some((other, _)), _) => Some(profile(other, layers, seen)?),
+                (None, Some(built_in)) => Some(built_in.clone()),
+                (None, None) => {
+                    let known = built_in().keys().chain(layers.keys()).map(String::as_str);
+                    let suggestion = closest(other, known.filter(|known| *known != name)).map(str::to_owned);
+                    return Err(wrong(ValueIssue::UnknownProfile { name: shown(other), suggestion }));
+                }
+            }
+        }
+    };
+    let key = "command".to_owned();
+    layer.over(extended.as_ref()).map_err(|issue| KeyIssue::Value { at: layer.at.clone(), key, issue: issue.into() })
+}
+
+/// What in a command lets an agent do everything unasked.
+pub(crate) fn skips_permissions(command: &[String]) -> Option<String> {
+    let flag = command.iter().find(|argument| SKIP_FLAGS.contains(&argument.as_str()));
+    let pair = || command.windows(2).find(|pair| SKIP_PAIRS.iter().any(|skip| pair == skip));
+    flag.cloned().or_else(|| pair().map(|pair| pair.join(" ")))
+}

@@ -1,0 +1,106 @@
+//! What agents are given once it is known where they run.
+
+use std::fmt;
+
+use gadugi_core::{Action, Plan, TaskSpec};
+use thiserror::Error;
+
+use crate::config::{AgentPlace, CallOf, Config, skips_permissions, write_lines};
+
+/// An agent that is not started where it would run.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PlaceIssue {
+    /// Nothing makes it go on alone on the user's machine that does not let it do everything.
+    #[error(
+        "{task}: the agent `{agent}` would run on this machine, where gadugi knows no way to let it work alone but to let it do everything unasked"
+    )]
+    NotAlone {
+        /// The task.
+        task: String,
+        /// The agent.
+        agent: String,
+    },
+    /// The configuration lets it do everything on the user's machine.
+    #[error("{task}: the agent `{agent}` would run on this machine with `{flag}`, and do there unasked what it likes")]
+    SkipsPermissions {
+        /// The task.
+        task: String,
+        /// The agent.
+        agent: String,
+        /// What says so.
+        flag: String,
+    },
+}
+
+impl PlaceIssue {
+    /// What the user can do.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        let (remedy, agent) = match self {
+            Self::NotAlone { agent, .. } => ("set `host_args`", agent),
+            Self::SkipsPermissions { agent, .. } => ("put it into `isolated_args`", agent),
+        };
+        format!(
+            "run it in a container: --executor docker --image IMG; or say that it may: --unsafe-host; or {remedy} in \
+             [agents.{agent}]"
+        )
+    }
+}
+
+/// All agents that are not started where they would run.
+#[derive(Debug, Error)]
+pub struct PlaceError {
+    /// One or more.
+    pub issues: Vec<PlaceIssue>,
+}
+
+impl fmt::Display for PlaceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_lines(f, &self.issues)
+    }
+}
+
+/// Completes the calls of all agents of a plan by what they are given where they run.
+///
+/// # Errors
+/// [`PlaceError`] with all that must not run there.
+pub fn place_agents(
+    plan: &mut Plan,
+    config: &Config,
+    place: impl Fn(&TaskSpec) -> AgentPlace,
+) -> Result<(), PlaceError> {
+    let mut issues = Vec::new();
+    for position in 0..plan.tasks().len() {
+        let spec = &plan.tasks()[position].spec;
+        let Some(call) = &spec.action.agent else { continue };
+        let Some(profile) = config.agents.get(&call.name) else { continue };
+        let (place, task, agent) = (place(spec), spec.id.to_string(), call.name.clone());
+        if place == AgentPlace::Host && !profile.goes_on_alone() {
+            issues.push(PlaceIssue::NotAlone { task, agent });
+            continue;
+        }
+        let of = CallOf {
+            agent: &agent,
+            task: &task,
+            title: &spec.title,
+            prompt: &call.prompt,
+            budget: call.budget,
+            place: Some(place),
+        };
+        let call = profile.call(of);
+        let filled: Vec<String> = call.command.iter().map(|argument| argument.fill("", "")).collect();
+        if let Some(flag) = skips_permissions(&filled).filter(|_| place == AgentPlace::Host) {
+            issues.push(PlaceIssue::SkipsPermissions { task, agent, flag });
+            continue;
+        }
+        let mut env = spec.env.clone();
+        if place != AgentPlace::Host {
+            for (name, value) in profile.isolated_env.iter().filter(|(name, _)| !spec.secrets.contains(name)) {
+                env.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        plan.set_action(position, Action::of_agent(call), env);
+    }
+    if issues.is_empty() { Ok(()) } else { Err(PlaceError { issues }) }
+}

@@ -1,0 +1,99 @@
+//! Coding agents that need no configuration. Scripts of their names stand for them.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use crate::stand::{Answer, Stand};
+
+/// Says what it was called with and ends well, as Claude Code does.
+const CLAUDE: &str = r#"#!/bin/sh
+printf '%s\n' "$@" > arguments.txt
+cat > prompt.txt
+printf '%s\n' "$IS_SANDBOX$DISABLE_AUTOUPDATER" > variables.txt
+printf '%s\n' '{"type":"system","subtype":"init","session_id":"s-1","model":"m"}'
+printf '%s\n' '{"type":"result","subtype":"success","is_error":false,"result":"All done.","session_id":"s-1","num_turns":1,"total_cost_usd":0.25,"usage":{"input_tokens":10,"output_tokens":5}}'
+"#;
+
+impl Stand {
+    /// A script in a folder that stands first on the path of [`Stand::gadugi_with_agents`].
+    fn agent(&self, name: &str, script: &str) {
+        let folder = self.repo.root().join("agents");
+        std::fs::create_dir_all(&folder).expect("a folder for agents");
+        let path = folder.join(name);
+        std::fs::write(&path, script).expect("a script");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("it can be run");
+    }
+
+    fn with_agents(&self, args: &[&str]) -> Command {
+        let mut command = self.command(args);
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", self.repo.root().join("agents").display());
+        command.env("PATH", path);
+        command
+    }
+
+    fn gadugi_with_agents(&self, args: &[&str]) -> Answer {
+        self.with_agents(args).output().expect("gadugi starts").into()
+    }
+}
+
+#[test]
+fn without_any_file_texts_go_to_the_only_agent_that_is_installed() {
+    let stand = Stand::new();
+    stand.agent("claude", CLAUDE);
+    let args = ["run", "--executor", "subprocess", "-t", "Fix it", "-t", "Write it"];
+    stand.gadugi_with_agents(&args).expect(0).says(&["tasks get `claude`, the only one that is installed here"]);
+    let shown = |file: &str| stand.repo.git(&["show", &format!("gadugi/fix-it:{file}")]);
+    assert_eq!(
+        shown("arguments.txt").replace('\n', " "),
+        "-p --output-format stream-json --verbose --permission-mode acceptEdits"
+    );
+    assert!(
+        shown("prompt.txt")
+            .starts_with("Fix it\n\n---\n\nYou work alone, in a git worktree on the branch `gadugi/fix-it`.")
+    );
+    assert_eq!(shown("variables.txt"), "1");
+    assert_eq!(stand.outcomes().into_values().collect::<Vec<_>>(), ["succeeded", "succeeded"]);
+}
+
+#[test]
+fn with_several_or_no_agents_and_none_named_nothing_begins() {
+    let stand = Stand::new();
+    stand.gadugi_with_agents(&["run", "-t", "Fix it"]).expect(2).says(&["none is installed", "--agent NAME"]);
+    stand.agent("claude", CLAUDE);
+    stand.agent("codex", CLAUDE);
+    let answer = stand.gadugi_with_agents(&["run", "-t", "Fix it"]).expect(2);
+    answer.says(&["several are installed: claude, codex", "--agent NAME"]);
+    assert!(!stand.repo.path().join(".git/gadugi/runs").exists());
+}
+
+#[test]
+fn an_agent_asks_nobody_on_the_host_only_if_the_caller_says_so() {
+    let stand = Stand::new();
+    stand.agent("claude", CLAUDE);
+    stand.agent("gemini", CLAUDE);
+    let run = ["run", "--executor", "subprocess", "-t", "Fix it", "--agent"];
+    let answer = stand.gadugi_with_agents(&[&run[..], &["gemini"]].concat()).expect(3);
+    answer.says(&["the agent `gemini` would run on this machine", "--executor docker --image IMG", "--unsafe-host"]);
+    assert!(!stand.repo.path().join(".git/gadugi/runs").exists());
+    stand.gadugi_with_agents(&[&run[..], &["claude", "--unsafe-host"]].concat()).expect(0);
+    let shown = |file: &str| stand.repo.git(&["show", &format!("gadugi/fix-it:{file}")]);
+    assert!(shown("arguments.txt").ends_with("--dangerously-skip-permissions"));
+    assert_eq!(shown("variables.txt"), "11");
+    stand.repo.write("gadugi.toml", "[agents.claude]\nhost_args = ['--dangerously-skip-permissions']\n");
+    let answer = stand.gadugi_with_agents(&[&run[..], &["claude"]].concat()).expect(2);
+    answer.says(&["with `--dangerously-skip-permissions`", "isolated_args"]);
+    stand.repo.write("gadugi.toml", "unsafe_host = true\n");
+    stand.gadugi_with_agents(&[&run[..], &["claude"]].concat()).expect(2).says(&["unknown key `unsafe_host`"]);
+}
+
+#[test]
+fn a_run_that_has_cost_what_it_may_starts_nothing_more() {
+    let stand = Stand::new();
+    stand.agent("claude", CLAUDE);
+    // What an agent tells is heard while the next one may already have begun.
+    let texts = ["-t", "One", "-t", "Two", "-t", "Three"];
+    let run = [&["run", "--executor", "subprocess", "-j", "1", "--max-cost", "0.2"][..], &texts].concat();
+    stand.gadugi_with_agents(&run).expect(1).says(&["0.20 US dollars are used"]);
+    assert_ne!(stand.outcomes()["three"], "succeeded");
+    stand.gadugi_with_agents(&["run", "--max-cost", "0", "-t", "One"]).expect(2).says(&["--max-cost"]);
+}
