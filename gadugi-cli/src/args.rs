@@ -200,6 +200,9 @@ pub(crate) enum Keep {
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) tasks: TaskArgs,
+    /// Prints only what the agent of this task will read
+    #[arg(long, value_name = "TASK")]
+    pub(crate) prompt: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -1,12 +1,11 @@
 //! `gadugi doctor`: what works here, and how to mend what does not.
 
-use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
 use gadugi_core::{Executor, Program, TaskSpec};
 
-use super::{Context, room, tasks};
+use super::{Context, agents, room, tasks};
 use crate::compose::{self, Site};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
@@ -15,7 +14,7 @@ use crate::terminal::Tone;
 
 /// How a check turned out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Health {
+pub(super) enum Health {
     Good,
     /// It works without; the remedy makes it better.
     Limited,
@@ -23,14 +22,14 @@ enum Health {
     Bad,
 }
 
-struct Finding {
+pub(super) struct Finding {
     subject: String,
     health: Health,
     text: String,
     remedy: String,
 }
 
-fn finding(subject: &str, health: Health, text: impl Into<String>, remedy: impl Into<String>) -> Finding {
+pub(super) fn finding(subject: &str, health: Health, text: impl Into<String>, remedy: impl Into<String>) -> Finding {
     Finding { subject: subject.to_owned(), health, text: text.into(), remedy: remedy.into() }
 }
 
@@ -48,7 +47,7 @@ pub(super) async fn doctor(context: &Context) -> Result<Code, Failure> {
             });
             findings.extend(places(context, &site, &config));
             findings.extend(executors(context, Some(&site), &config).await);
-            findings.extend(agents(context, &config));
+            findings.extend(agents::agents(context, &config).await);
         }
         Err(failure) => {
             let (text, remedy) = failure.texts();
@@ -174,32 +173,6 @@ async fn image(config: &Config, executors: &[Arc<dyn Executor>]) -> Option<Findi
         Ok(()) => finding("image", Health::Good, format!("{image} is there"), ""),
         Err(unusable) => finding("image", Health::Limited, unusable.reason, unusable.remedy),
     })
-}
-
-fn agents(context: &Context, config: &Config) -> Vec<Finding> {
-    let path = context.surroundings.env.get(std::ffi::OsStr::new("PATH")).cloned().unwrap_or_default();
-    let found = |program: &str| {
-        if program.contains('/') {
-            Path::new(program).exists()
-        } else {
-            std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
-        }
-    };
-    let agent = |(name, profile): (&String, &crate::config::AgentProfile)| {
-        let program = profile.command.first().map_or("", String::as_str);
-        let subject = format!("agent {name}");
-        if found(program) {
-            finding(&subject, Health::Good, format!("`{program}` is installed"), "")
-        } else {
-            finding(
-                &subject,
-                Health::Limited,
-                format!("`{program}` was not found"),
-                "install it, or correct its `command` in gadugi.toml",
-            )
-        }
-    };
-    config.agents.iter().map(agent).collect()
 }
 
 fn print(context: &Context, findings: &[Finding]) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod agents;
 mod attach;
 mod background;
 mod clean;
@@ -14,6 +15,7 @@ mod init;
 mod logs;
 mod plan;
 mod printed;
+mod prompts;
 mod ps;
 mod report;
 mod resume;

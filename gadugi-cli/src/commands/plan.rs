@@ -3,7 +3,7 @@
 use gadugi_core::{Action, Plan, Program, Setup, start_order};
 
 use super::room::{self, Crowd};
-use super::{Context, tasks};
+use super::{Context, prompts, tasks};
 use crate::args::PlanArgs;
 use crate::compose::{self, Site};
 use crate::config::Config;
@@ -20,6 +20,9 @@ pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<Code, Fai
     let site = Site::open(&context.surroundings)?;
     let config = tasks::config(context, &site, Some(&args.tasks))?;
     let mut plan = tasks::plan(context, &config, &args.tasks)?;
+    if let Some(task) = &args.prompt {
+        return prompts::show(context, &config, &plan, task);
+    }
     let base = site.base(&config)?;
     let chosen = compose::choose_executor(context, &site, &config, &mut plan, false).await?;
     tasks::place_agents(&mut plan, &chosen, &config, args.tasks.unsafe_host)?;

@@ -87,6 +87,53 @@ fn an_agent_asks_nobody_on_the_host_only_if_the_caller_says_so() {
 }
 
 #[test]
+fn plan_shows_what_an_agent_will_read() {
+    let stand = Stand::new();
+    let first = stand.task("first.md", "---\nrun: 'true'\n---\n# Add models\n");
+    let file = stand.task("fix.md", "---\nagent: claude\nneeds: [first]\ncheck: make\n---\nFix it.\n");
+    let answer = stand.gadugi(&["plan", "--prompt", "fix", &first, &file]).expect(0);
+    insta::assert_snapshot!(answer.out, @"
+    Fix it.
+
+    ---
+
+    You work alone, in a git worktree on the branch `gadugi/fix`. Nobody answers questions: decide, and go on.
+
+    These tasks are done, and what they made is in your worktree:
+    - `first`: Add models.
+
+    Commit your work to that branch when you are done.
+
+    It is accepted when this check passes:
+    ```
+    make
+    ```
+    ");
+    stand.gadugi(&["plan", "--prompt", "first", &first, &file]).expect(2).says(&["`first` is for no agent"]);
+    stand.gadugi(&["plan", "--prompt", "other", &first, &file]).expect(2).says(&["the tasks are: first, fix"]);
+}
+
+#[test]
+fn doctor_names_the_agents_that_are_installed_and_what_they_lack() {
+    let stand = Stand::new();
+    let answer = stand.gadugi_with_agents(&["doctor"]);
+    assert!(answer.out.contains("none is installed that gadugi knows (aider, claude, codex"), "{}", answer.out);
+    stand.agent("claude", "#!/bin/sh\n[ \"$1\" = --version ] && echo '2.1.330 (Claude Code)'\n");
+    stand.agent("codex", "#!/bin/sh\nexit 3\n");
+    let answer = stand.gadugi_with_agents(&["doctor"]);
+    for said in ["2.1.330 (Claude Code); whether it is let in is not known", "--version ended with exit status: 3"] {
+        assert!(answer.out.contains(said), "{said} is not in {}", answer.out);
+    }
+    let mut command = stand.with_agents(&["doctor"]);
+    let answer: Answer = command.env("ANTHROPIC_API_KEY", "sk-secret").output().expect("gadugi starts").into();
+    assert!(answer.out.contains("2.1.330 (Claude Code); ANTHROPIC_API_KEY is set"), "{}", answer.out);
+    assert!(!answer.out.contains("sk-secret"));
+    stand.repo.write("../home/.claude/.credentials.json", "{}");
+    let answer = stand.gadugi_with_agents(&["doctor"]);
+    assert!(answer.out.contains("logged in, by ~/.claude/.credentials.json"), "{}", answer.out);
+}
+
+#[test]
 fn a_run_that_has_cost_what_it_may_starts_nothing_more() {
     let stand = Stand::new();
     stand.agent("claude", CLAUDE);

@@ -1,0 +1,92 @@
+//! What `gadugi doctor` says of coding agents.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::Context;
+use super::doctor::{Finding, Health, finding};
+use crate::config::{AgentProfile, Config, PromptMode, built_in};
+use crate::terminal::harmless;
+
+/// How long an agent has to tell its version. Some are slow to start.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The agents that are installed or that the configuration speaks of, and whether somebody lets them in.
+pub(super) async fn agents(context: &Context, config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut absent = Vec::new();
+    for (name, profile) in &config.agents {
+        let (subject, program) = (format!("agent {name}"), &profile.command[0]);
+        let is_wanted = built_in().get(name) != Some(profile) || config.agent.as_ref() == Some(name);
+        match context.surroundings.program(program) {
+            Some(path) if profile.prompt != PromptMode::Script => {
+                findings.push(installed(context, &subject, profile, &path).await);
+            }
+            None if is_wanted => {
+                let remedy = "install it, or correct its `command` in gadugi.toml";
+                findings.push(finding(&subject, Health::Limited, format!("`{program}` was not found"), remedy));
+            }
+            None => absent.push(name.as_str()),
+            Some(_) => {}
+        }
+    }
+    if config.agent.as_ref().is_some_and(|agent| !config.agents.contains_key(agent)) {
+        let text = format!("there is no agent `{}`", config.agent.as_deref().unwrap_or_default());
+        findings.push(finding("agents", Health::Limited, text, "correct `agent` in gadugi.toml"));
+    }
+    if findings.is_empty() {
+        let text = format!("none is installed that gadugi knows ({})", absent.join(", "));
+        findings.push(finding("agents", Health::Limited, text, "install one, or write [agents.NAME] into gadugi.toml"));
+    }
+    findings
+}
+
+async fn installed(context: &Context, subject: &str, profile: &AgentProfile, path: &Path) -> Finding {
+    let version = match version(context, path).await {
+        Ok(version) => version,
+        Err(why) => {
+            return finding(subject, Health::Limited, format!("{}: {why}", path.display()), "see what it prints");
+        }
+    };
+    let variables = &context.surroundings.env;
+    let is_set = |name: &&String| variables.get(OsStr::new(name.as_str())).is_some_and(|value| !value.is_empty());
+    let home = variables.get(OsStr::new("HOME")).map(Path::new);
+    let login = |file: &&String| match file.strip_prefix("~/") {
+        Some(below) => home.is_some_and(|home| home.join(below).exists()),
+        None => Path::new(file).exists(),
+    };
+    if let Some(key) = profile.keys.iter().find(is_set) {
+        return finding(subject, Health::Good, format!("{version}; {key} is set"), "");
+    }
+    if let Some(file) = profile.login.iter().find(login) {
+        return finding(subject, Health::Good, format!("{version}; logged in, by {file}"), "");
+    }
+    if profile.keys.is_empty() && profile.login.is_empty() {
+        return finding(subject, Health::Good, version, "");
+    }
+    let ways = [&profile.keys[..], &profile.login[..]].concat().join(", ");
+    let text = format!("{version}; whether it is let in is not known: there is none of {ways}");
+    finding(subject, Health::Limited, text, "log in with it, or set one of these variables")
+}
+
+/// The first line that it prints when it is asked for its version.
+async fn version(context: &Context, path: &Path) -> Result<String, String> {
+    let mut command = Command::new(path);
+    command.arg("--version").current_dir(&context.surroundings.folder).stdin(Stdio::null()).kill_on_drop(true);
+    let output = match timeout(PATIENCE, command.output()).await {
+        Ok(Ok(output)) => output,
+        Ok(Err(error)) => return Err(format!("it cannot be started: {error}")),
+        Err(_) => return Err(format!("it has not told its version for {} s", PATIENCE.as_secs())),
+    };
+    if !output.status.success() {
+        return Err(format!("--version ended with {}", output.status));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it tells no version");
+    Ok(harmless(line).chars().take(80).collect())
+}
