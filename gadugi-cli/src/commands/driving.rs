@@ -10,8 +10,10 @@ use gadugi_core::{
 
 use super::Context;
 use super::background::Background;
+use super::notices::Notices;
 use crate::args::DrivingArgs;
 use crate::compose::{self, Site};
+use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::signals::Signals;
 use crate::terminal::Terminal;
@@ -48,6 +50,7 @@ pub(super) struct Driving {
     signals: Signals,
     show: Show,
     background: Option<Background>,
+    notices: Option<Notices>,
 }
 
 /// A run that was driven to its end, or as far as its registry let it.
@@ -78,7 +81,7 @@ impl Driving {
         let heard = Arc::clone(&requests);
         let signals = Signals::listen(control.clone(), die_with_parent, move |control| heard(control));
         let signals = signals.map_err(unheard)?;
-        Ok(Self { site, terminal, control, receiver, run, requests, signals, show, background })
+        Ok(Self { site, terminal, control, receiver, run, requests, signals, show, background, notices: None })
     }
 
     /// Tells of the run that this process has the lock of. A process in the background leaves its terminal
@@ -97,6 +100,12 @@ impl Driving {
             Some(background) => background.leave_terminal(&self.terminal, run, &self.site.registry.run_folder(run)),
             None => Ok(()),
         }
+    }
+
+    /// Gives notice of the run that it takes, as far as the configuration asks for it.
+    pub(super) fn notify(&mut self, config: &Config) {
+        let run = self.run.get().map(ToString::to_string);
+        self.notices = run.and_then(|run| Notices::begin(config, &self.terminal, run));
     }
 
     /// Asks the run to stop before it has begun.
@@ -125,6 +134,8 @@ impl Driving {
         let Some(Driven { record, failure, views }) = driven? else { return Ok(Code::Interrupted) };
         let code = code_of(&record);
         let with_report = self.show == Show::ToPeople;
+        let notices = self.notices.take();
+        let known = notices.is_some().then(|| record.clone());
         let shown = tokio::task::spawn_blocking({
             let (terminal, site) = (self.terminal.clone(), Arc::clone(&self.site));
             move || show_end(&terminal, &site, &Report::from(record), views, with_report)
@@ -133,6 +144,12 @@ impl Driving {
         tokio::select! {
             _ = shown => {}
             () = self.signals.interrupted() => return Ok(Code::Interrupted),
+        }
+        if let Some((notices, record)) = notices.zip(known) {
+            tokio::select! {
+                () = notices.end(&record, failure.as_ref().map_or(code, |failure| failure.code)) => {}
+                () = self.signals.interrupted() => {}
+            }
         }
         failure.map_or(Ok(code), Err)
     }
@@ -167,6 +184,9 @@ impl Driving {
             let (view, sink) = View::for_programs(self.terminal.clone())?;
             views.push(view);
             run = run.sink(sink);
+        }
+        if let Some(notices) = &self.notices {
+            run = run.sink(notices.sink());
         }
         let curtains: Vec<_> = views.iter().map(View::curtain).collect();
         let clear = move || curtains.iter().for_each(|curtain| curtain.draw());

@@ -13,6 +13,7 @@ mod image;
 mod image;
 mod init;
 mod logs;
+mod notices;
 mod plan;
 mod printed;
 mod prompts;

@@ -37,7 +37,10 @@ pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> Result<Code,
             site.leave_deletion(&context.terminal);
             Ok(over(context, &site, &record).unwrap_or(Code::Success))
         }
-        Taken::Ours { driving, run, record } => driving.report(*run, *record, estimates).await,
+        Taken::Ours { mut driving, run, record } => {
+            driving.notify(&config);
+            driving.report(*run, *record, estimates).await
+        }
     }
 }
 

@@ -46,6 +46,7 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Code, Failu
     let log = create_run(&site, &mut header).await?;
     let plural = if header.plan.tasks().len() == 1 { "" } else { "s" };
     driving.takes(&header.run, &format!("run {}: {} task{plural}", header.run, header.plan.tasks().len()))?;
+    driving.notify(&config);
     // What a crash left half made would only be in the way. It may have to wait for another gadugi.
     let prune = tokio::spawn(prune(Arc::clone(&worktrees), terminal.clone()));
     let collect = tokio::spawn(collect(Arc::clone(&site), chosen.those_that_run(&header.plan), terminal.clone()));

@@ -144,6 +144,21 @@ pub const CONFIG_KEYS: &[ConfigKey] = &[
         ],
     ),
     key(
+        "notify",
+        Some("[]"),
+        "[\"notify-send\", \"gadugi\"]",
+        &[
+            "A program with its arguments that is called when a run is over or needs somebody. It gets a sentence on its",
+            "standard input and in GADUGI_SUMMARY.",
+        ],
+    ),
+    key(
+        "bell",
+        Some("false"),
+        "true",
+        &["Whether the terminal rings then: true, false, or \"osc9\" for terminals that show a notice of the desktop."],
+    ),
+    key(
         "output_cap",
         Some("\"64MiB\""),
         "\"1GiB\"",

@@ -34,6 +34,18 @@ pub(crate) fn tokens(number: i128) -> Option<u64> {
     u64::try_from(number).ok().filter(|tokens| *tokens > 0)
 }
 
+/// Whether the terminal rings when a run is over or needs somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Bell {
+    /// It does not.
+    #[default]
+    Silent,
+    /// It does.
+    Rings,
+    /// It shows a notice of the desktop, where it knows the sequence OSC 9.
+    Osc9,
+}
+
 /// The settings that one source makes. What is `None` is left to the sources before it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ConfigLayer {
@@ -85,6 +97,10 @@ pub struct ConfigLayer {
     pub setup_timeout: Option<TimeLimit>,
     /// Names of variables that every task gets, where they are set; `*` at the end stands for any rest.
     pub env: Option<Vec<String>>,
+    /// A program with its arguments that tells of a run.
+    pub notify: Option<Vec<String>>,
+    /// Whether the terminal rings.
+    pub bell: Option<Bell>,
     /// How many bytes of a command's output are kept.
     pub output_cap: Option<u64>,
     /// How containers are kept from the machine.
@@ -125,6 +141,8 @@ impl ConfigLayer {
             setup: self.setup.or(earlier.setup),
             setup_timeout: self.setup_timeout.or(earlier.setup_timeout),
             env: self.env.or(earlier.env),
+            notify: self.notify.or(earlier.notify),
+            bell: self.bell.or(earlier.bell),
             output_cap: self.output_cap.or(earlier.output_cap),
             docker: self.docker.over(earlier.docker),
             agents,
@@ -214,11 +232,22 @@ impl ConfigLayer {
             env: fields
                 .variable_patterns("env", "[\"CARGO_HOME\"]")
                 .map(|names| names.into_iter().map(|name| name.value).collect()),
+            notify: fields
+                .texts("notify", "[\"notify-send\", \"gadugi\"]")
+                .map(|command| command.into_iter().map(|argument| argument.value).collect()),
+            bell: read_bell(fields),
             output_cap: fields.quantity("output_cap", "\"64MiB\"", parse_size),
             docker: DockerLayer::default(),
             agents: BTreeMap::new(),
         }
     }
+}
+
+fn read_bell(fields: &mut Fields<'_, '_>) -> Option<Bell> {
+    if fields.peek_text("bell").is_some() {
+        return fields.word("bell", &["osc9"], &[Bell::Osc9]);
+    }
+    fields.switch("bell").map(|rings| if rings { Bell::Rings } else { Bell::Silent })
 }
 
 /// A known variable that `name` must have been meant to be.
@@ -230,9 +259,9 @@ fn similar_variable(name: &str) -> Option<String> {
 /// The value of a variable as if it stood in a file: numbers and switches without quotes, lists with commas.
 fn node_of_variable(key: &str, text: &str) -> Node {
     let value = match key {
-        "fail_fast" | "allow_overlap" if matches!(text, "true" | "1") => Value::Switch(true),
-        "fail_fast" | "allow_overlap" if matches!(text, "false" | "0") => Value::Switch(false),
-        "env" | "seed" => {
+        "fail_fast" | "allow_overlap" | "bell" if matches!(text, "true" | "1") => Value::Switch(true),
+        "fail_fast" | "allow_overlap" | "bell" if matches!(text, "false" | "0") => Value::Switch(false),
+        "env" | "seed" | "notify" => {
             let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
             let node = |name: &str| Node { line: 0, value: Value::Text(name.to_owned()), bare: None };
             Value::List(names.map(node).collect())

@@ -37,7 +37,7 @@ pub(crate) use dockerfile::{DOCKERFILE, DOCKERFILE_TEMPLATE, image_name};
 pub use key_issue::{KeyIssue, ValueIssue};
 pub(crate) use key_issue::{closest, did_you_mean};
 pub use keys::{AGENT_KEYS, CONFIG_KEYS, ConfigKey, DOCKER_KEYS};
-pub use layer::ConfigLayer;
+pub use layer::{Bell, ConfigLayer};
 pub(crate) use layer::{RETRY_FROM, RETRY_FROM_WORDS, TOKENS, tokens};
 pub(crate) use profiles::{built_in, skips_permissions};
 pub use quantity::{QuantityError, TimeLimit, parse_duration, parse_size};
@@ -125,6 +125,10 @@ pub struct Config {
     /// Names of variables that every task gets, where they are set; `*` at the end stands for any rest. None by
     /// default.
     pub env: Vec<String>,
+    /// A program with its arguments that is called when a run is over or needs somebody; empty by default.
+    pub notify: Vec<String>,
+    /// Whether the terminal rings then; not by default.
+    pub bell: Bell,
     /// How many bytes of a command's output are kept; 64 MiB by default.
     pub output_cap: u64,
     /// How containers are kept from the machine.
@@ -167,6 +171,8 @@ impl From<ConfigLayer> for Config {
             setup: layer.setup.filter(|script| !script.is_empty()),
             setup_timeout: layer.setup_timeout.map_or(Some(SETUP_TIMEOUT), TimeLimit::duration),
             env: layer.env.unwrap_or_default(),
+            notify: layer.notify.unwrap_or_default(),
+            bell: layer.bell.unwrap_or_default(),
             output_cap: layer.output_cap.unwrap_or(64 << 20),
             docker: layer.docker.into(),
             agents: profiles::profiles(&layer.agents, &mut Vec::new()),

@@ -1,6 +1,6 @@
 //! Agents that need no configuration, and what they are given where they run.
 
-use gadugi_cli::config::{AgentPlace, Config};
+use gadugi_cli::config::{AgentPlace, Bell, Config};
 use gadugi_cli::input::place_agents;
 use gadugi_core::{AgentCall, Budget, DEFAULT_FRAME, Plan, Program, RetryFrom, TaskSpec};
 use insta::assert_snapshot;
@@ -236,6 +236,24 @@ linger = 5
      hint: put `{prompt_file}` where the command expects the path of a file
     error: gadugi.toml:18: `command`: `{session}` has no meaning in `command`
      hint: write it into `resume`
+    "#);
+}
+
+#[test]
+fn notices_come_from_files_and_variables() {
+    let folder = Folder::configured("notify = ['tell', '--loud']\nbell = 'osc9'\n");
+    assert_eq!((folder.config.notify.join(" ").as_str(), folder.config.bell), ("tell --loud", Bell::Osc9));
+    let mut folder = Folder::new();
+    folder.set("GADUGI_BELL", "1");
+    folder.set("GADUGI_NOTIFY", "tell,me");
+    let config = folder.load().expect("a valid configuration");
+    assert_eq!((config.notify.join(" ").as_str(), config.bell), ("tell me", Bell::Rings));
+    let folder = Folder::with("gadugi.toml", "bell = 'loud'\nnotify = 'x'\n");
+    assert_snapshot!(folder.config_errors(), @r#"
+    error: gadugi.toml:1: `bell`: `loud` is none of osc9
+     hint: write `osc9`
+    error: gadugi.toml:2: `notify` must be a list of texts, not the text `x`
+     hint: write for example ["notify-send", "gadugi"]
     "#);
 }
 

@@ -134,6 +134,24 @@ fn doctor_names_the_agents_that_are_installed_and_what_they_lack() {
 }
 
 #[test]
+fn whoever_is_to_be_told_hears_how_a_run_has_ended() {
+    let stand = Stand::new();
+    let heard = stand.repo.root().join("heard.txt");
+    let tell = format!(
+        "#!/bin/sh\nread -r line\necho \"$1: $line; $GADUGI_EXIT; $([ \"$GADUGI_SUMMARY\" = \"$line\" ] && echo same)\" > '{}'\nexit 4\n",
+        heard.display()
+    );
+    stand.agent("tell", &tell);
+    let (good, bad) = (stand.script("good", "true"), stand.script("bad", "false"));
+    let mut command = stand.with_agents(&["run", "--executor", "subprocess", &good, &bad]);
+    let answer: Answer = command.env("GADUGI_NOTIFY", "tell,me").output().expect("gadugi starts").into();
+    answer.expect(1).says(&["warning: `notify`: tell: it ended with exit status: 4"]);
+    let run = stand.latest_run().file_name().expect("a run").to_string_lossy().into_owned();
+    let heard = std::fs::read_to_string(heard).expect("it was told");
+    assert_eq!(heard, format!("me: run {run}: 1 of 2 tasks succeeded; 1; same\n"));
+}
+
+#[test]
 fn a_run_that_has_cost_what_it_may_starts_nothing_more() {
     let stand = Stand::new();
     stand.agent("claude", CLAUDE);
