@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use gadugi_core::{AttemptRef, Event, EventKind, Phase, RunRecord, TaskId, TaskState};
+use gadugi_core::{AttemptRef, Event, EventKind, OutputFormats, Phase, RunRecord, TaskId, TaskState};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
+use super::agent_tail::AgentTail;
 use super::log_tail::LogTail;
 use super::plain::{is_set_up, line};
 use super::{AttemptFolder, Message, Scene};
+use crate::compose::output_formats;
 use crate::terminal::Terminal;
 use crate::time_text::short;
 
@@ -22,7 +24,24 @@ struct Row {
     bar: ProgressBar,
     attempt: AttemptRef,
     since: Instant,
-    tail: LogTail,
+    tail: Tail,
+}
+
+/// What is shown of what a task prints.
+enum Tail {
+    /// Its last line.
+    Line(LogTail),
+    /// What its agent tells.
+    Agent(Box<AgentTail>),
+}
+
+impl Tail {
+    fn line(&mut self) -> String {
+        match self {
+            Self::Line(tail) => tail.line().to_owned(),
+            Self::Agent(tail) => tail.line(),
+        }
+    }
 }
 
 struct Screen {
@@ -30,6 +49,7 @@ struct Screen {
     record: RunRecord,
     estimates: HashMap<TaskId, Duration>,
     folder: AttemptFolder,
+    formats: OutputFormats,
     bars: MultiProgress,
     total: ProgressBar,
     rows: Vec<Row>,
@@ -44,7 +64,18 @@ pub(super) fn show(terminal: Terminal, scene: Scene, messages: &Receiver<Message
     let total = bars.add(ProgressBar::new(record.tasks.len() as u64));
     total.set_style(style("{bar:30} {pos}/{len} tasks  {wide_msg}"));
     let begun = record.started.map_or_else(Instant::now, instant_of);
-    let mut screen = Screen { terminal, record, estimates, folder, bars, total, rows: Vec::new(), begun, drives };
+    let mut screen = Screen {
+        terminal,
+        record,
+        estimates,
+        folder,
+        formats: output_formats(),
+        bars,
+        total,
+        rows: Vec::new(),
+        begun,
+        drives,
+    };
     screen.show_attempts_under_way();
     let mut cleared = false;
     loop {
@@ -102,8 +133,15 @@ impl Screen {
         self.rows.push(Row { bar, attempt: attempt.clone(), since: instant_of(since), tail });
     }
 
-    fn tail(&self, attempt: &AttemptRef, phase: Phase) -> LogTail {
-        LogTail::new((self.folder)(attempt).join(phase.output_file()))
+    fn tail(&self, attempt: &AttemptRef, phase: Phase) -> Tail {
+        let path = (self.folder)(attempt).join(phase.output_file());
+        let agent = self.record.task(&attempt.task).and_then(|task| task.task.spec.action.agent.as_ref());
+        // Plain text speaks for itself.
+        let format = agent.filter(|agent| phase == Phase::Main && agent.output != "text").map(|agent| &agent.output);
+        match format.and_then(|format| self.formats.get(format)) {
+            Some(format) => Tail::Agent(Box::new(AgentTail::new(path, format.reader()))),
+            None => Tail::Line(LogTail::new(path)),
+        }
     }
 
     /// Takes an event in; says whether it made sense.

@@ -4,6 +4,7 @@
 //! Each has a thread of its own and a queue before it, so that a reader that does not read holds up
 //! nothing but what it is shown.
 
+mod agent_tail;
 mod json;
 mod live;
 mod log_tail;

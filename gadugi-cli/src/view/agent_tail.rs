@@ -1,0 +1,91 @@
+//! What an agent did last, read from its log as it grows.
+
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
+
+use gadugi_core::{Lines, OutputReader};
+
+use crate::compose::open_log;
+use crate::terminal::harmless;
+
+/// So much of a log is read at once; the rest is for the next time.
+const PORTION: u64 = 1 << 20;
+
+/// Follows the log of one agent.
+pub(crate) struct AgentTail {
+    path: PathBuf,
+    read: u64,
+    lines: Lines,
+    reader: Box<dyn OutputReader>,
+    /// The last tool or message, whichever came later.
+    doing: String,
+}
+
+impl AgentTail {
+    pub(crate) fn new(path: PathBuf, reader: Box<dyn OutputReader>) -> Self {
+        Self { path, read: 0, lines: Lines::default(), reader, doing: String::new() }
+    }
+
+    /// On a line, what it did or said last, and what that has cost so far. A log that cannot be read says nothing new: that is
+    /// the view's loss only.
+    pub(crate) fn line(&mut self) -> String {
+        let portion = self.portion().unwrap_or_default();
+        self.read += portion.len() as u64;
+        let Self { lines, reader, doing, .. } = self;
+        lines.feed(&portion, |line| {
+            let before = reader.report();
+            let (tool, message) = (before.last_tool.clone(), before.last_message.clone());
+            reader.read(line);
+            let now = reader.report();
+            let news = [(&now.last_tool, tool), (&now.last_message, message)];
+            if let Some((Some(news), _)) = news.into_iter().rfind(|(now, before)| *now != before) {
+                let first = news.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+                *doing = harmless(first).trim().to_owned();
+            }
+        });
+        let cost = self.reader.report().cost_usd.map(|cost| format!("${cost:.2}  ")).unwrap_or_default();
+        format!("{cost}{}", self.doing)
+    }
+
+    fn portion(&self) -> std::io::Result<Vec<u8>> {
+        let mut file = open_log(&self.path)?;
+        let mut portion = Vec::new();
+        if file.metadata()?.len() > self.read {
+            file.seek(SeekFrom::Start(self.read))?;
+            file.take(PORTION).read_to_end(&mut portion)?;
+        }
+        Ok(portion)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn what_came_last_is_shown_however_the_log_grows() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("output.log");
+        let format = crate::compose::output_formats()["claude-stream-json"].reader();
+        let mut tail = AgentTail::new(path.clone(), format);
+        assert_eq!(tail.line(), "");
+        let grow = |text: &str| {
+            let mut log = OpenOptions::new().append(true).create(true).open(&path).expect("a log");
+            log.write_all(text.as_bytes()).expect("it grows");
+        };
+        grow(
+            r#"{"type":"assistant","message":{"content":[{"type":"text","text":"I look.\u001b[2J\nWell."}]}}
+{"type":"assistant","message":{"content":[{"type":"tool_use","name":"Bash","in"#,
+        );
+        assert_eq!(tail.line(), "I look.");
+        grow("put\":{\"command\":\"cargo test\"}}]}}\nno json\n");
+        assert!(tail.line().contains("cargo test"), "{}", tail.line());
+        grow(
+            "{\"type\":\"result\",\"subtype\":\"success\",\"is_error\":false,\"result\":\"Done.\",\"total_cost_usd\":0.5}\n",
+        );
+        assert_eq!(tail.line(), "$0.50  Done.");
+    }
+}
