@@ -1,5 +1,6 @@
 //! `gadugi doctor`: what works here, and how to mend what does not.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
