@@ -195,10 +195,10 @@ impl Plan {
         self.tasks.iter().find(|task| task.spec.id == *id)
     }
 
-    /// Replaces what the task at a position runs and the variables that it sees, once it is known where it runs.
-    pub fn set_action(&mut self, position: usize, action: Action, env: BTreeMap<String, String>) {
+    /// Replaces what the task at `position` runs, the variables of its environment, and the names of those that are passed on, once it is known where it runs.
+    pub fn set_action(&mut self, position: usize, action: Action, env: BTreeMap<String, String>, secrets: Vec<String>) {
         let spec = &mut self.tasks[position].spec;
-        (spec.action, spec.env) = (action, env);
+        (spec.action, spec.env, spec.secrets) = (action, env, secrets);
     }
 
     /// Gives the task at `position` an executor of that name, where it had asked for one in other words.

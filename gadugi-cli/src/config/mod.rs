@@ -39,7 +39,7 @@ pub(crate) use key_issue::{closest, did_you_mean};
 pub use keys::{AGENT_KEYS, CONFIG_KEYS, ConfigKey, DOCKER_KEYS};
 pub use layer::{Bell, ConfigLayer};
 pub(crate) use layer::{RETRY_FROM, RETRY_FROM_WORDS, TOKENS, tokens};
-pub(crate) use profiles::{built_in, skips_permissions};
+pub(crate) use profiles::{HOST_FOLDERS, built_in, skips_permissions};
 pub use quantity::{QuantityError, TimeLimit, parse_duration, parse_size};
 pub use template::template;
 pub use text_file::{FileIssue, MAX_FILE_BYTES};

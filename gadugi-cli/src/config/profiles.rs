@@ -10,12 +10,19 @@ use crate::config::fields::Fields;
 use crate::config::key_issue::{KeyIssue, ValueIssue, closest, shown};
 
 /// The flags by which agents that are known ask nobody for anything. On the host they take `--unsafe-host`.
-const SKIP_FLAGS: [&str; 4] =
-    ["--dangerously-skip-permissions", "--dangerously-bypass-approvals-and-sandbox", "--yolo", "--approval-mode=yolo"];
+const SKIP_FLAGS: [&str; 3] =
+    ["--dangerously-skip-permissions", "--dangerously-bypass-approvals-and-sandbox", "--yolo"];
 
-/// Pairs of arguments that do the same.
-const SKIP_PAIRS: [[&str; 2]; 3] =
-    [["--approval-mode", "yolo"], ["--permission-mode", "bypassPermissions"], ["--sandbox", "danger-full-access"]];
+/// Options with values that do the same.
+const SKIP_VALUES: [(&str, &str); 4] = [
+    ("--approval-mode", "yolo"),
+    ("--permission-mode", "bypassPermissions"),
+    ("--sandbox", "danger-full-access"),
+    ("-s", "danger-full-access"),
+];
+
+/// Variables that name folders of this machine, which mean nothing where an agent is isolated from it.
+pub(crate) const HOST_FOLDERS: [&str; 2] = ["CLAUDE_CONFIG_DIR", "CODEX_HOME"];
 
 /// The agents that gadugi knows by itself.
 pub(crate) fn built_in() -> &'static BTreeMap<String, AgentProfile> {
@@ -89,7 +96,11 @@ fn profile<'a>(
 
 /// What in a command lets an agent do everything unasked.
 pub(crate) fn skips_permissions(command: &[String]) -> Option<String> {
-    let flag = command.iter().find(|argument| SKIP_FLAGS.contains(&argument.as_str()));
-    let pair = || command.windows(2).find(|pair| SKIP_PAIRS.iter().any(|skip| pair == skip));
-    flag.cloned().or_else(|| pair().map(|pair| pair.join(" ")))
+    let is_skip = |argument: &str| {
+        let split = argument.split_once('=').is_some_and(|split| SKIP_VALUES.contains(&split));
+        split || SKIP_FLAGS.contains(&argument)
+    };
+    let flag = command.iter().find(|argument| is_skip(argument));
+    let is_pair = |pair: &&[String]| SKIP_VALUES.contains(&(pair[0].as_str(), pair[1].as_str()));
+    flag.cloned().or_else(|| command.windows(2).find(is_pair).map(|pair| pair.join(" ")))
 }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use gadugi_core::{Action, Plan, TaskSpec};
+use gadugi_core::{Action, Argument, Plan, TaskSpec};
 use thiserror::Error;
 
-use crate::config::{AgentPlace, CallOf, Config, skips_permissions, write_lines};
+use crate::config::{AgentPlace, CallOf, Config, HOST_FOLDERS, skips_permissions, write_lines};
 
 /// An agent that is not started where it would run.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -89,8 +89,10 @@ pub fn place_agents(
             place: Some(place),
         };
         let call = profile.call(of);
-        let filled: Vec<String> = call.command.iter().map(|argument| argument.fill("", "")).collect();
-        if let Some(flag) = skips_permissions(&filled).filter(|_| place == AgentPlace::Host) {
+        let filled = |command: &[Argument]| command.iter().map(|argument| argument.fill("", "")).collect::<Vec<_>>();
+        let resume = call.resume.as_deref().map(filled).unwrap_or_default();
+        let skips = skips_permissions(&filled(&call.command)).or_else(|| skips_permissions(&resume));
+        if let Some(flag) = skips.filter(|_| place == AgentPlace::Host) {
             issues.push(PlaceIssue::SkipsPermissions { task, agent, flag });
             continue;
         }
@@ -100,7 +102,11 @@ pub fn place_agents(
                 env.entry(name.clone()).or_insert_with(|| value.clone());
             }
         }
-        plan.set_action(position, Action::of_agent(call), env);
+        let mut secrets = spec.secrets.clone();
+        if place == AgentPlace::Isolated {
+            secrets.retain(|name| !HOST_FOLDERS.contains(&name.as_str()) || !profile.env.contains(name));
+        }
+        plan.set_action(position, Action::of_agent(call), env, secrets);
     }
     if issues.is_empty() { Ok(()) } else { Err(PlaceError { issues }) }
 }

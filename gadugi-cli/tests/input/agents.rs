@@ -96,6 +96,8 @@ fn the_configuration_cannot_let_an_agent_do_everything_on_the_host() {
         "host_args = ['--permission-mode', 'bypassPermissions']",
         "command = ['claude', '-p', '--dangerously-skip-permissions']",
         "command = ['gemini', '--approval-mode', 'yolo']",
+        "command = ['gemini', '--approval-mode=yolo']",
+        "resume = ['claude', '--dangerously-skip-permissions', '--resume', '{session}']",
     ] {
         let folder = asking("claude", &format!("[agents.claude]\n{skip}\n"));
         let error = placed(&folder, AgentPlace::Host).unwrap_err();
@@ -128,6 +130,16 @@ fn what_a_task_says_of_a_variable_wins_over_the_agent() {
     let spec = placed(&folder, AgentPlace::Isolated).expect("it may run");
     assert_eq!((spec.env["IS_SANDBOX"].as_str(), spec.env.get("DISABLE_AUTOUPDATER")), ("0", None));
     assert_eq!(spec.secrets, ["DISABLE_AUTOUPDATER", "ANTHROPIC_API_KEY"]);
+}
+
+#[test]
+fn folders_of_this_machine_are_not_named_where_an_agent_is_isolated_from_it() {
+    let mut folder = asking("codex", "");
+    folder.set("CODEX_HOME", "/home/me/.codex");
+    folder.set("OPENAI_API_KEY", "secret");
+    let secrets = |place| placed(&folder, place).expect("it may run").secrets;
+    assert_eq!(secrets(AgentPlace::Isolated), ["OPENAI_API_KEY"]);
+    assert_eq!(secrets(AgentPlace::UnsafeHost), ["OPENAI_API_KEY", "CODEX_HOME"]);
 }
 
 #[test]
