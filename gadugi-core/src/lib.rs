@@ -50,7 +50,7 @@ pub use plan::{Plan, PlanError, PlanIssue, PlannedTask, RawPlan, RawTask};
 pub use prompt::{DEFAULT_FRAME, Earlier, NeedDone, PromptParts, compose_prompt};
 pub use record::{AttemptRecord, CommandRecord, Interruption, Place, RunRecord, TaskRecord, Warning};
 pub use registry::{EventSink, Registry, RegistryError, RunHeader, RunHistory, RunListing, RunLog, Ticket};
-pub use report::{Performance, Report, Totals};
+pub use report::{AgentTotals, Performance, Report, Totals};
 pub use scheduler::{
     Control, ControlReceiver, KeepPolicy, Run, RunError, RunSettings, control, first_started, start_order,
 };

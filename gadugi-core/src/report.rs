@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::agent::Tokens;
 use crate::event::WarningKind;
 use crate::id::TaskId;
 use crate::record::{RunRecord, Warning};
@@ -57,6 +58,21 @@ pub struct Performance {
     pub peak_parallelism: usize,
 }
 
+/// What agents have told of their attempts, all together. What an attempt did not tell is in no sum, and counted.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct AgentTotals {
+    /// The attempts of which an agent has told anything.
+    pub attempts: usize,
+    /// What those have cost that told it, in US dollars.
+    pub cost_usd: f64,
+    /// Those that told no cost.
+    pub without_cost: usize,
+    /// The tokens of those that told them.
+    pub tokens: Tokens,
+    /// Those that told no tokens.
+    pub without_tokens: usize,
+}
+
 /// What a finished run, or one that goes on, is reported as.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
@@ -66,6 +82,8 @@ pub struct Report {
     pub totals: Totals,
     /// The figures.
     pub performance: Performance,
+    /// What its agents have told.
+    pub agents: AgentTotals,
     /// Where the run was interrupted, then its warnings, then what its attempts left behind, dropped or left out.
     pub warnings: Vec<Warning>,
     /// Whether a process drives the run. Only of interest while the run has not ended.
@@ -83,7 +101,7 @@ impl Report {
 impl From<RunRecord> for Report {
     fn from(record: RunRecord) -> Self {
         let (totals, performance, warnings) = (totals(&record), performance(&record), warnings(&record));
-        Self { totals, performance, warnings, record, driven: true }
+        Self { totals, performance, agents: agents(&record), warnings, record, driven: true }
     }
 }
 
@@ -119,6 +137,17 @@ fn warnings(record: &RunRecord) -> Vec<Warning> {
         }
     }
     warnings
+}
+
+fn agents(record: &RunRecord) -> AgentTotals {
+    let attempts = record.tasks.iter().flat_map(|task| &task.attempts);
+    attempts.filter_map(|attempt| attempt.agent.as_ref()).fold(AgentTotals::default(), |sum, report| AgentTotals {
+        attempts: sum.attempts + 1,
+        cost_usd: sum.cost_usd + report.cost_usd.unwrap_or_default(),
+        without_cost: sum.without_cost + usize::from(report.cost_usd.is_none()),
+        tokens: sum.tokens.plus(report.tokens.unwrap_or_default()),
+        without_tokens: sum.without_tokens + usize::from(report.tokens.is_none()),
+    })
 }
 
 fn totals(record: &RunRecord) -> Totals {

@@ -22,6 +22,7 @@ mod report;
 mod resume;
 mod room;
 mod run;
+mod spent;
 mod stop;
 mod tasks;
 

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gadugi_core::{AttemptRecord, Registry, RunId, RunRecord, TaskId, TaskRecord, TaskState};
+use gadugi_core::{
+    AttemptNo, AttemptRecord, AttemptRef, Phase, Registry, RunId, RunRecord, TaskId, TaskRecord, TaskState, Tokens,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::spent::Spent;
 use super::{Context, tasks};
 use crate::activity::Activity;
 use crate::args::PsArgs;
@@ -78,7 +81,17 @@ async fn see(context: &Context, site: &Site, runs: Vec<LoadedRun>) -> Result<Vec
         for (task, question) in questions {
             activities.insert(task, question.answer().await);
         }
-        seen.push(Seen { run, suspended, activities });
+        let folders = site.attempt_folders(&run.record.header.run);
+        let spent = |task: &TaskRecord| {
+            let log = || {
+                let number = task.last().map_or(AttemptNo::FIRST, |last| last.number);
+                let attempt = AttemptRef { task: task.task.spec.id.clone(), number };
+                folders(&attempt).join(Phase::Main.output_file())
+            };
+            (task.task.spec.id.clone(), Spent::of(task, log))
+        };
+        let spent = run.record.tasks.iter().map(spent).collect();
+        seen.push(Seen { run, suspended, activities, spent });
     }
     Ok(seen)
 }
@@ -90,11 +103,17 @@ struct Seen {
     suspended: bool,
     /// What the tasks do, of a run that is not over and that nobody drives.
     activities: BTreeMap<TaskId, Activity>,
+    /// What the agents of each task have used up.
+    spent: BTreeMap<TaskId, Spent>,
 }
 
 impl Seen {
     fn activity(&self, task: &TaskRecord) -> Option<&Activity> {
         self.activities.get(&task.task.spec.id)
+    }
+
+    fn spent(&self, task: &TaskRecord) -> Spent {
+        self.spent.get(&task.task.spec.id).copied().unwrap_or_default()
     }
 
     /// Whether somebody drives it, or something of it still runs.
@@ -147,8 +166,12 @@ impl Seen {
         };
         let word = context.terminal.toned(tone, &word);
         let head = format!("run {}  {word}  {over}/{} tasks  {}\n", record.header.run, record.tasks.len(), short(time));
-        let titles = ["TASK", "STATE", "ATTEMPT", "EXECUTOR", "PROCESS", "TIME", "BRANCH"].map(str::to_owned).to_vec();
-        let rows: Vec<_> = std::iter::once(titles).chain(record.tasks.iter().map(|task| self.row(task))).collect();
+        let titles = ["TASK", "STATE", "ATTEMPT", "EXECUTOR", "PROCESS", "TIME", "COST", "BRANCH"].map(str::to_owned);
+        let rows = record.tasks.iter().map(|task| self.row(task));
+        let mut rows: Vec<_> = std::iter::once(titles.to_vec()).chain(rows).collect();
+        if self.spent.values().all(|spent| spent.text().is_none()) {
+            rows.iter_mut().for_each(|row| drop(row.remove(COST)));
+        }
         let paint = |row: usize, column: usize, cell: &str| {
             let tone = match (row, column) {
                 (0, _) => Tone::Faint,
@@ -185,6 +208,7 @@ impl Seen {
             cell(last.map(|attempt| attempt.executor.clone())),
             cell(self.process(task)),
             cell(self.time(task).map(short)),
+            cell(self.spent(task).text()),
             cell(last.and_then(branch)),
         ]
     }
@@ -214,6 +238,9 @@ impl Seen {
     }
 }
 
+/// The column that is left out where no agent has told anything.
+const COST: usize = 6;
+
 fn branch(attempt: &AttemptRecord) -> Option<String> {
     attempt.lease.as_ref()?.branch.as_ref().map(ToString::to_string)
 }
@@ -241,6 +268,8 @@ struct TaskRow {
     process: Option<String>,
     pid: Option<u32>,
     command_seconds: Option<f64>,
+    cost_usd: Option<f64>,
+    tokens: Option<u64>,
     branch: Option<String>,
 }
 
@@ -257,6 +286,8 @@ impl From<&Seen> for RunRow {
                 pid: process.as_ref().and_then(|process| process.strip_prefix("pid ")?.parse().ok()),
                 process,
                 command_seconds: seen.time(task).map(|time| time.as_secs_f64()),
+                cost_usd: seen.spent(task).cost_usd,
+                tokens: seen.spent(task).tokens.map(Tokens::total),
                 branch: last.and_then(branch),
             }
         };

@@ -130,7 +130,7 @@ fn from_arguments(form: Vec<Vec<PieceForm>>) -> Vec<Argument> {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(crate) struct ReportForm {
+pub(crate) struct AgentReportForm {
     session: Option<String>,
     model: Option<String>,
     turns: Option<u64>,
@@ -143,10 +143,16 @@ pub(crate) struct ReportForm {
 }
 
 #[derive(Serialize, Deserialize)]
-struct TokensForm {
+pub(crate) struct TokensForm {
     input: u64,
     cached: u64,
     output: u64,
+}
+
+impl From<Tokens> for TokensForm {
+    fn from(Tokens { input, cached, output }: Tokens) -> Self {
+        Self { input, cached, output }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -208,7 +214,7 @@ impl From<ErrorForm> for AgentError {
     }
 }
 
-impl TryFrom<&AgentReport> for ReportForm {
+impl TryFrom<&AgentReport> for AgentReportForm {
     type Error = FormatError;
 
     fn try_from(report: &AgentReport) -> Result<Self, FormatError> {
@@ -216,7 +222,7 @@ impl TryFrom<&AgentReport> for ReportForm {
             session: report.session.clone(),
             model: report.model.clone(),
             turns: report.turns,
-            tokens: report.tokens.map(|Tokens { input, cached, output }| TokensForm { input, cached, output }),
+            tokens: report.tokens.map(TokensForm::from),
             cost_usd: report.cost_usd,
             last_tool: report.last_tool.clone(),
             last_message: report.last_message.clone(),
@@ -234,8 +240,8 @@ impl TryFrom<&AgentReport> for ReportForm {
     }
 }
 
-impl From<ReportForm> for AgentReport {
-    fn from(form: ReportForm) -> Self {
+impl From<AgentReportForm> for AgentReport {
+    fn from(form: AgentReportForm) -> Self {
         Self {
             session: form.session,
             model: form.model,

@@ -3,7 +3,7 @@
 use gadugi_core::{AttemptRef, EventKind, ExecIdentity, Moment, TaskId, WarningKind};
 use serde::{Deserialize, Serialize};
 
-use super::agent::ReportForm;
+use super::agent::AgentReportForm;
 use super::end::{EndForm, OutcomeForm, PhaseForm, StopReasonForm};
 use super::place::{KeepReasonForm, LeaseForm, SeededForm, WorkForm};
 use super::scalar::{Number, Seconds, Text, from_texts, texts};
@@ -58,7 +58,7 @@ pub(crate) enum EventForm {
     AgentReported {
         task: Text<TaskId>,
         attempt: Number,
-        report: ReportForm,
+        report: AgentReportForm,
     },
     WorkCollected {
         task: Text<TaskId>,

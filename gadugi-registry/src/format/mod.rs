@@ -19,6 +19,7 @@ mod versioned;
 use gadugi_core::PlanError;
 use thiserror::Error;
 
+pub(crate) use agent::{AgentReportForm, TokensForm};
 pub(crate) use end::{EndForm, OutcomeForm, PhaseForm};
 pub(crate) use line::{Line, decode, decode_line, encode, encode_after};
 pub(crate) use place::{SeededForm, WorkForm};

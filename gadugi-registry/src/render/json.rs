@@ -1,7 +1,8 @@
 //! The report for scripts, described by `docs/report.schema.json`.
 
 use gadugi_core::{
-    AttemptRecord, BranchName, CommandRecord, CommitId, Interruption, Outcome, Place, Report, RunId, TaskId, TaskRecord,
+    AgentTotals, AttemptRecord, BranchName, CommandRecord, CommitId, Interruption, Outcome, Place, Report, RunId,
+    TaskId, TaskRecord,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -9,7 +10,8 @@ use serde::Serialize;
 use super::LogPath;
 use super::words::{attempt_ref, open_commands, setup_time, state, task_time};
 use crate::format::{
-    EndForm, KeepPolicyForm, OutcomeForm, PathForm, PhaseForm, Seconds, SeededForm, Text, WorkForm, texts,
+    AgentReportForm, EndForm, KeepPolicyForm, OutcomeForm, PathForm, PhaseForm, Seconds, SeededForm, Text, TokensForm,
+    WorkForm, texts,
 };
 use crate::unseen::escape_in_json;
 
@@ -41,6 +43,7 @@ struct ReportForm<'a> {
     settings: SettingsForm,
     executor: Option<ExecutorForm<'a>>,
     totals: TotalsForm,
+    agents: Option<AgentTotalsForm>,
     performance: PerformanceForm,
     tasks: Vec<TaskForm<'a>>,
     warnings: Vec<WarningForm<'a>>,
@@ -78,6 +81,16 @@ struct TotalsForm {
     skipped: usize,
     lost: usize,
     unfinished: usize,
+}
+
+/// What was told, and how many attempts told it not.
+#[derive(Serialize)]
+struct AgentTotalsForm {
+    attempts: usize,
+    cost_usd: Option<f64>,
+    attempts_without_cost: usize,
+    tokens: Option<TokensForm>,
+    attempts_without_tokens: usize,
 }
 
 #[derive(Serialize)]
@@ -126,6 +139,7 @@ struct AttemptForm<'a> {
     ended: Option<Timestamp>,
     outcome: Option<EndedForm>,
     worktree: Option<WorktreeForm>,
+    agent: Option<AgentReportForm>,
     work: Option<WorkForm>,
     commands: Vec<CommandForm<'a>>,
 }
@@ -194,6 +208,7 @@ impl<'a> ReportForm<'a> {
                 lost: totals.lost,
                 unfinished: totals.unfinished,
             },
+            agents: agent_totals(&report.agents),
             performance: performance(report),
             tasks: record.tasks.iter().map(|task| task_form(report, task, log)).collect(),
             warnings: report
@@ -207,6 +222,18 @@ impl<'a> ReportForm<'a> {
                 .collect(),
         }
     }
+}
+
+/// `None` when no agent has told anything.
+fn agent_totals(totals: &AgentTotals) -> Option<AgentTotalsForm> {
+    let AgentTotals { attempts, cost_usd, without_cost, tokens, without_tokens } = *totals;
+    (attempts > 0).then(|| AgentTotalsForm {
+        attempts,
+        cost_usd: (without_cost < attempts).then_some(cost_usd),
+        attempts_without_cost: without_cost,
+        tokens: (without_tokens < attempts).then(|| tokens.into()),
+        attempts_without_tokens: without_tokens,
+    })
 }
 
 fn interruption_form(interruption: &Interruption) -> InterruptionForm {
@@ -277,6 +304,7 @@ fn attempt_form<'a>(task: &TaskRecord, attempt: &'a AttemptRecord, log: LogPath<
         ended: attempt.ended.as_ref().map(|(_, at)| *at),
         outcome: attempt.ended.as_ref().map(|(outcome, _)| ended_form(outcome)),
         worktree: worktree_form(attempt),
+        agent: attempt.agent.as_ref().and_then(|report| report.try_into().ok()),
         work: attempt.work.as_ref().map(WorkForm::from),
         commands: attempt.commands.iter().map(command).collect(),
     }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use gadugi_core::{AttemptRecord, CommitId, Outcome, Phase, Place, Report, TaskRecord, TaskState};
 
 use super::LogPath;
+use super::agents;
 use super::escape::{block, code, code_cell, inline, shell};
 use super::words::{
     UNKNOWN, attempt_ref, attempt_time, command, count, duration, open, open_commands, setup_time, state, task_time,
@@ -76,20 +77,23 @@ fn summary(out: &mut Paragraphs, report: &Report) {
         facts.push(format!("Started: {}", started.strftime("%Y-%m-%d %H:%M:%S UTC")));
     }
     facts.extend(record.interruptions.iter().map(|interruption| format!("Interrupted: {interruption}")));
+    facts.extend(agents::totals(&report.agents));
     out.list(&facts);
 }
 
 fn table(out: &mut Paragraphs, report: &Report) {
     out.add("## Tasks");
-    let mut rows = String::from(
-        "| Outcome | Task | Title | Branch | Commits | Files | Duration | Executor |\n\
-         | --- | --- | --- | --- | ---: | ---: | ---: | --- |\n",
+    let any_cost = agents::any_cost(report);
+    let (cost, rule) = if any_cost { (" Cost |", " ---: |") } else { ("", "") };
+    let mut rows = format!(
+        "| Outcome | Task | Title | Branch | Commits | Files | Duration | Executor |{cost}\n\
+         | --- | --- | --- | --- | ---: | ---: | ---: | --- |{rule}\n",
     );
     for task in &report.record.tasks {
         let last = task.last();
         let work = last.and_then(|last| last.work.as_ref());
         let has_worktree = last.is_some_and(|last| last.lease.is_some());
-        let cells = [
+        let mut cells = vec![
             state(report, task).to_owned(),
             code_cell(task.task.spec.id.as_str()),
             inline(&task.task.spec.title),
@@ -99,6 +103,9 @@ fn table(out: &mut Paragraphs, report: &Report) {
             figure(has_begun(task), task_time(task).map(duration)),
             last.map_or(NONE.to_owned(), |last| inline(&last.executor)),
         ];
+        if any_cost {
+            cells.push(figure(agents::reports(task).next().is_some(), agents::cost(task)));
+        }
         rows += &format!("| {} |\n", cells.join(" | "));
     }
     out.add(&rows);
@@ -158,6 +165,10 @@ fn section(out: &mut Paragraphs, report: &Report, task: &TaskRecord, log: LogPat
     }
     if !task.attempts.is_empty() {
         out.add(&attempts(task, log));
+    }
+    if let Some(message) = agents::last_message(task) {
+        out.add("What its agent said last:");
+        out.add(&message);
     }
 }
 
@@ -223,6 +234,9 @@ fn attempts(task: &TaskRecord, log: LogPath<'_>) -> String {
         };
         let setup = setup_time(attempt).map(|time| format!(", setup {}", duration(time))).unwrap_or_default();
         list += &format!("- Attempt {}: {outcome}{time}{setup}, {}\n", attempt.number, inline(&attempt.executor));
+        if let Some(report) = &attempt.agent {
+            list += &format!("  - {}\n", agents::line(report));
+        }
         for command in &attempt.commands {
             let Some(path) = log(&attempt_ref(task, attempt), command.phase) else { continue };
             let what = match command.phase {

@@ -3,6 +3,7 @@
 //! All three say the same, and none says more than what was measured: an unknown figure is called
 //! unknown, or is `null`, and is never 0.
 
+mod agents;
 mod escape;
 mod json;
 mod junit;

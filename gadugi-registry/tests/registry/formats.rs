@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gadugi_core::{
-    AttemptNo, AttemptRef, Clock, Event, EventKind, ExecEnd, ExecIdentity, ExecUsage, ExitStatus, Failure, KeepReason,
-    Lease, Moment, Outcome, OutputSummary, Phase, RawTask, Registry, RegistryError, RetryFrom, RunHeader, RunHistory,
-    Seeded, Setup, StopReason, TaskId, WarningKind, Work,
+    AgentError, AgentErrorClass, AgentReport, AttemptNo, AttemptRef, Clock, Event, EventKind, ExecEnd, ExecIdentity,
+    ExecUsage, ExitStatus, Failure, KeepReason, Lease, Moment, Outcome, OutputSummary, Phase, RateLimit, RawTask,
+    Registry, RegistryError, RetryFrom, RunHeader, RunHistory, Seeded, Setup, StopReason, TaskId, Tokens, WarningKind,
+    Work,
 };
 use gadugi_registry::FsRegistry;
 use gadugi_registry::format::event_to_json;
@@ -252,6 +253,8 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
         any::<i32>().prop_map(Failure::Signal),
         Just(Failure::OutOfMemory),
         any_exit().prop_map(Failure::Check),
+        any_agent_error().prop_map(Failure::Agent),
+        any::<String>().prop_map(|message| Failure::Budget { message }),
         any::<String>().prop_map(|message| Failure::Worktree { message }),
         any::<String>().prop_map(|message| Failure::Start { message }),
         any::<String>().prop_map(|message| Failure::Snapshot { message }),
@@ -320,6 +323,48 @@ fn any_end() -> impl Strategy<Value = ExecEnd> {
     )
 }
 
+fn any_agent_error() -> impl Strategy<Value = AgentError> {
+    let class = proptest::sample::select(vec![
+        AgentErrorClass::RateLimit,
+        AgentErrorClass::Overloaded,
+        AgentErrorClass::Authentication,
+        AgentErrorClass::Other,
+    ]);
+    (class, any::<String>()).prop_map(|(class, message)| AgentError { class, message })
+}
+
+fn any_tokens() -> impl Strategy<Value = Tokens> {
+    (any::<u64>(), any::<u64>(), any::<u64>()).prop_map(|(input, cached, output)| Tokens { input, cached, output })
+}
+
+fn any_dollars() -> impl Strategy<Value = f64> {
+    any::<f64>().prop_filter("JSON has no other numbers", |cost| cost.is_finite())
+}
+
+fn any_agent_report() -> impl Strategy<Value = AgentReport> {
+    let texts = || option::of(any::<String>());
+    let limit = (option::of(0..253_402_207_200_i64), option::of(any_duration()), any::<u32>());
+    let limit = limit.prop_map(|(until, pause, refusals)| {
+        let until = until.map(|until| Timestamp::from_second(until).expect("a time"));
+        RateLimit { until, pause, refusals }
+    });
+    let end = prop_oneof![Just(Ok(())), any_agent_error().prop_map(Err)];
+    let figures = (option::of(any::<u64>()), option::of(any_tokens()), option::of(any_dollars()));
+    ((texts(), texts(), texts(), texts()), figures, option::of(limit), option::of(end)).prop_map(
+        |((session, model, last_tool, last_message), (turns, tokens, cost_usd), limit, end)| AgentReport {
+            session,
+            model,
+            turns,
+            tokens,
+            cost_usd,
+            last_tool,
+            last_message,
+            limit,
+            end,
+        },
+    )
+}
+
 fn any_moment() -> impl Strategy<Value = Moment> {
     (any::<String>(), any_duration()).prop_map(|(boot, uptime)| Moment { boot, uptime })
 }
@@ -336,6 +381,8 @@ fn any_warning() -> impl Strategy<Value = WarningKind> {
         Just(WarningKind::LeftOut),
         Just(WarningKind::NotHeld),
         Just(WarningKind::Worktree),
+        Just(WarningKind::RateLimit),
+        Just(WarningKind::Budget),
         Just(WarningKind::Interruption),
         Just(WarningKind::Damage)
     ]
@@ -343,7 +390,12 @@ fn any_warning() -> impl Strategy<Value = WarningKind> {
 
 fn any_kind() -> impl Strategy<Value = EventKind> {
     let identity = (any::<String>(), any::<String>()).prop_map(|(executor, token)| ExecIdentity { executor, token });
-    let stop = prop_oneof![any_clock().prop_map(StopReason::TimedOut), Just(StopReason::Cancelled)];
+    let stop = prop_oneof![
+        any_clock().prop_map(StopReason::TimedOut),
+        Just(StopReason::Cancelled),
+        Just(StopReason::Budget),
+        Just(StopReason::Lingered)
+    ];
     prop_oneof![
         Just(EventKind::RunStarted),
         option::of(any_moment()).prop_map(|moment| EventKind::RunResumed { moment }),
@@ -364,6 +416,7 @@ fn any_kind() -> impl Strategy<Value = EventKind> {
             phase,
             end
         }),
+        (any_attempt(), any_agent_report()).prop_map(|(attempt, report)| EventKind::AgentReported { attempt, report }),
         (any_attempt(), any_work()).prop_map(|(attempt, work)| EventKind::WorkCollected { attempt, work }),
         (any_attempt(), any_outcome()).prop_map(|(attempt, outcome)| EventKind::AttemptEnded { attempt, outcome }),
         any_attempt().prop_map(|attempt| EventKind::WorktreeReleased { attempt }),

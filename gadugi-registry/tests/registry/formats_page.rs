@@ -8,6 +8,7 @@ use gadugi_core::{Registry, RegistryError, RunRecord, TaskState};
 use gadugi_registry::FsRegistry;
 use gadugi_registry::format::event_to_json;
 
+use crate::agents;
 use crate::sample::{every_outcome, write};
 
 /// The contents of the page's blocks of one language.
@@ -59,7 +60,7 @@ fn every_kind_of_event_has_its_example() {
         value["kind"].as_str().expect("a kind").to_owned()
     };
     let shown: BTreeSet<String> = blocks("jsonl").concat().lines().map(kind).collect();
-    let (_, events) = every_outcome();
+    let events = [every_outcome().1, agents::story().1].concat();
     let all = events.iter().map(|event| kind(&event_to_json(event).expect("it has a format")));
     assert_eq!(shown, all.collect());
 }

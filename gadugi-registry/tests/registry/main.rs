@@ -1,5 +1,6 @@
 //! The registries through their public surface, on real files.
 
+mod agents;
 mod damage;
 mod driving;
 mod dying;

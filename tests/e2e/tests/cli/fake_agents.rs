@@ -6,23 +6,15 @@ use gadugi_fakeagent::Installed;
 
 use crate::stand::{Answer, Stand};
 
-const PROFILES: &str = r#"
-[agents.claude]
-command = ["claude", "-p", "--output-format", "stream-json", "--verbose", "--permission-mode", "acceptEdits"]
-
-[agents.codex]
-command = ["codex", "exec", "--json", "--sandbox", "workspace-write", "-"]
-"#;
-
+/// As they are known without any configuration.
 #[test]
 fn agents_work_on_what_their_tasks_say_in_worktrees_of_their_own() {
     let stand = Stand::new();
-    stand.repo.commit_file("gadugi.toml", PROFILES);
     let program = Path::new(env!("CARGO_BIN_EXE_gadugi-e2e-fakeagent"));
     let agents = Installed::new(program, &stand.repo.root().join("agents")).expect("they are installed");
     let tasks = ["claude", "codex"].map(|agent| {
         let text =
-            format!("---\nagent: {agent}\n---\n# By {agent}\nfake: run echo {agent} > made.txt\nfake: say Done.\n");
+            format!("---\nagent: {agent}\n---\n# By {agent}\nfake: run echo {agent} > made.txt\nfake: tokens 100 20\nfake: cost 0.25\nfake: say Done.\n");
         stand.task(&format!("by-{agent}.md"), text)
     });
     let mut command = stand.command(&["run", &tasks[0], &tasks[1]]);
@@ -38,5 +30,17 @@ fn agents_work_on_what_their_tasks_say_in_worktrees_of_their_own() {
         let branch = branches.lines().find(|branch| branch.contains(&format!("by-{}", call.agent))).expect("a branch");
         assert_eq!(stand.repo.git(&["show", &format!("{branch}:made.txt")]), call.agent);
     }
+    let shown = stand.gadugi(&["ps", "latest"]).expect(0).out;
+    let cost = |task: &str| {
+        let line = shown.lines().find(|line| line.starts_with(task)).expect("a line for the task");
+        let column = shown.lines().find_map(|line| line.find("COST")).expect("a column");
+        line[column..].split("  ").next().unwrap_or_default().trim_end().to_owned()
+    };
+    assert_eq!(["by-claude", "by-codex"].map(cost), ["$0.25", "120 tokens"]);
+    let json: serde_json::Value =
+        serde_json::from_str(&stand.gadugi(&["ps", "latest", "--json"]).expect(0).out).expect("JSON");
+    let rows = json[0]["tasks"].as_array().expect("tasks");
+    let figures: Vec<_> = rows.iter().map(|row| (row["cost_usd"].as_f64(), row["tokens"].as_u64())).collect();
+    assert_eq!(figures, [(Some(0.25), Some(120)), (None, Some(120))]);
     stand.assert_sound();
 }
