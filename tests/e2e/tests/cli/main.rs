@@ -8,6 +8,7 @@ mod cleaning;
 mod commands;
 #[cfg(target_os = "linux")]
 mod docker;
+mod eight_tasks;
 mod fake_agents;
 mod hostile_tasks;
 #[cfg(target_os = "linux")]

@@ -1,0 +1,189 @@
+//! A night's work in small: eight tasks for two agents, with needs, checks that fail once, a rate limit, a budget, and an agent
+//! that does not go.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use gadugi_fakeagent::{Call, Installed};
+use serde_json::Value;
+
+use crate::stand::{Answer, Stand};
+
+const CONFIG: &str = r#"
+jobs = 4
+
+[agents.claude]
+backoff = "1s"
+linger = "1s"
+"#;
+
+const TASKS: [(&str, &str); 8] = [
+    (
+        "models",
+        "agent: claude\n---\nfake: run echo models > models.txt\nfake: tokens 10 5\nfake: cost 0.10\nfake: say Models.",
+    ),
+    (
+        "login",
+        "agent: claude\nneeds: [models]\nretries: 1\ncheck: cat models.txt login.txt && grep -q right login.txt\n---\n\
+         fake: run echo wrong > login.txt\nfake: cost 0.20\nfake: say Login.\n\
+         fake: on-resume run echo right > login.txt\nfake: on-resume cost 0.05\nfake: on-resume say Mended.",
+    ),
+    (
+        "docs",
+        "agent: codex\nretries: 1\ncheck: cat docs.txt && grep -q right docs.txt\n---\n\
+         fake: run echo wrong > docs.txt\nfake: tokens 30 3\nfake: say Docs.\n\
+         fake: on-resume run echo right > docs.txt\nfake: on-resume tokens 7 2\nfake: on-resume say Mended.",
+    ),
+    (
+        "limited",
+        "agent: claude\nretries: 0\n---\nfake: limit 1\n\
+         fake: on-resume run echo limited > limited.txt\nfake: on-resume cost 0.40\nfake: on-resume say At last.",
+    ),
+    ("steady", "agent: codex\n---\nfake: run echo steady > steady.txt\nfake: tokens 1 1\nfake: say Steady."),
+    (
+        "greedy",
+        "agent: claude\nmax_tokens: 100\nretries: 3\n---\nfake: tokens 100 20\nfake: say I begin.\nfake: endless",
+    ),
+    ("after-greedy", "agent: codex\nneeds: [greedy]\n---\nfake: say Never."),
+    (
+        "lingering",
+        "agent: claude\n---\nfake: run echo there > lingering.txt\nfake: cost 0.80\nfake: say Done.\nfake: linger 60",
+    ),
+];
+
+struct Night {
+    stand: Stand,
+    agents: Installed,
+}
+
+impl Night {
+    fn new(config: &str) -> Self {
+        let stand = Stand::new();
+        stand.repo.commit_file("gadugi.toml", config);
+        let program = Path::new(env!("CARGO_BIN_EXE_gadugi-e2e-fakeagent"));
+        let agents = Installed::new(program, &stand.repo.root().join("agents")).expect("they are installed");
+        Self { stand, agents }
+    }
+
+    fn gadugi(&self, args: &[&str]) -> Answer {
+        let mut command = self.stand.command(args);
+        command.env("PATH", self.agents.search_path().expect("a path"));
+        Answer::from(command.output().expect("gadugi starts"))
+    }
+
+    fn report(&self) -> Value {
+        serde_json::from_str(&self.stand.gadugi(&["report", "--format", "json"]).expect(0).out).expect("JSON")
+    }
+
+    /// The calls whose prompt, or that of the conversation before it, is of this task: those in its worktree.
+    fn calls(&self, task: &str) -> Vec<Call> {
+        let calls = self.agents.calls().expect("they are recorded").into_iter();
+        calls.filter(|call| Path::new(&call.cwd).file_name().is_some_and(|name| name == task)).collect()
+    }
+}
+
+/// What the streams themselves say that they cost, by the result lines in the logs.
+fn cost_of_streams(report: &Value) -> f64 {
+    let mut sum = 0.0;
+    for attempt in report["tasks"].as_array().into_iter().flatten().flat_map(attempts) {
+        for command in attempt["commands"].as_array().into_iter().flatten() {
+            let log = fs::read_to_string(command["log"].as_str().expect("a log")).unwrap_or_default();
+            let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            sum += lines.filter_map(|line| line["total_cost_usd"].as_f64()).sum::<f64>();
+        }
+    }
+    sum
+}
+
+fn attempts(task: &Value) -> &[Value] {
+    task["attempts"].as_array().map_or(&[], Vec::as_slice)
+}
+
+#[test]
+fn eight_tasks_end_as_expected_and_cost_what_their_streams_say() {
+    let night = Night::new(CONFIG);
+    let tasks: Vec<String> =
+        TASKS.iter().map(|(name, text)| night.stand.task(&format!("{name}.md"), format!("---\n{text}\n"))).collect();
+    let run: Vec<&str> = ["run"].into_iter().chain(tasks.iter().map(String::as_str)).collect();
+    night.gadugi(&run).expect(1);
+    let report = night.report();
+    let by_name: BTreeMap<&str, &Value> = report["tasks"]
+        .as_array()
+        .expect("tasks")
+        .iter()
+        .map(|task| (task["id"].as_str().expect("an id"), task))
+        .collect();
+    let outcomes: BTreeMap<&str, &str> =
+        by_name.iter().map(|(name, task)| (*name, task["outcome"]["text"].as_str().expect("an outcome"))).collect();
+    for (task, outcome) in &outcomes {
+        let expected = match *task {
+            "greedy" => "failed (budget: 120 of 100 tokens are used)",
+            "after-greedy" => "skipped (because of greedy)",
+            _ => "succeeded",
+        };
+        assert_eq!(*outcome, expected, "{task}: {outcomes:?}");
+    }
+
+    // The checks that failed once were followed by the same conversation in the same place, which heard what they printed.
+    for (task, resume) in [("login", "--resume"), ("docs", "resume")] {
+        let calls = night.calls(task);
+        let [first, second] = &calls[..] else { panic!("{task}: {calls:?}") };
+        assert_eq!((&first.cwd, first.session.as_ref()), (&second.cwd, second.resumed.as_ref()), "{task}");
+        assert!(second.argv.iter().any(|argument| argument == resume), "{task}: {:?}", second.argv);
+        let heard = second.prompt.as_deref().unwrap_or_default();
+        assert!(heard.contains("Its check failed (exit code 1)") && heard.contains("\nwrong\n"), "{task}: {heard}");
+        let [failed, passed] = attempts(by_name[task]) else { panic!("{task}") };
+        assert_eq!(failed["outcome"]["failure"]["kind"], "check");
+        assert_eq!(
+            (&failed["agent"]["session"], &passed["agent"]["last_message"]),
+            (&passed["agent"]["session"], &"Mended.".into())
+        );
+    }
+    assert!(night.calls("login")[0].prompt.as_deref().is_some_and(|prompt| prompt.contains("`models`: ")));
+
+    // A refusal spends no retry, and is told.
+    let [refused, done] = attempts(by_name["limited"]) else { panic!("{}", by_name["limited"]) };
+    assert_eq!(refused["outcome"]["failure"]["error"]["class"], "rate_limit");
+    assert_eq!(done["outcome"]["kind"], "succeeded");
+    let prompt = night.calls("limited").pop().and_then(|call| call.prompt).unwrap_or_default();
+    assert!(prompt.contains("requests were refused for a while"), "{prompt}");
+    let warnings = report["warnings"].as_array().expect("warnings");
+    assert!(warnings.iter().any(|warning| warning["about"] == "rate limit"), "{warnings:?}");
+    assert_eq!(attempts(by_name["steady"]).len(), 1);
+
+    // Everything is on the branches, and the sum is that of the streams.
+    for (task, file) in
+        [("models", "models"), ("login", "right"), ("docs", "right"), ("limited", "limited"), ("lingering", "there")]
+    {
+        let attempt = attempts(by_name[task]).last().expect("an attempt");
+        let branch = attempt["worktree"]["branch"].as_str().expect("a branch");
+        assert_eq!(night.stand.repo.git(&["show", &format!("{branch}:{task}.txt")]), file, "{task}");
+    }
+    let told = report["agents"]["cost_usd"].as_f64().expect("a cost");
+    let streams = cost_of_streams(&report);
+    assert!((told - streams).abs() < 1e-9 && (told - 1.55).abs() < 1e-9, "{told} and {streams}");
+    let costs = report["tasks"].as_array().into_iter().flatten().flat_map(attempts);
+    let sum: f64 = costs.filter_map(|attempt| attempt["agent"]["cost_usd"].as_f64()).sum();
+    assert!((sum - told).abs() < 1e-9, "{sum}");
+    night.stand.assert_sound();
+}
+
+#[test]
+fn the_budget_of_a_run_stops_what_runs_and_starts_nothing_more() {
+    let night = Night::new("jobs = 2\n");
+    let costly = night.stand.task("costly.md", "---\nagent: claude\n---\nfake: cost 0.50\nfake: say Costly.\n");
+    let endless = night.stand.task("endless.md", "---\nagent: codex\n---\nfake: endless\n");
+    let later = night.stand.task("later.md", "---\nagent: claude\nneeds: [costly]\n---\nfake: say Later.\n");
+    night.gadugi(&["run", "--max-cost", "0.2", &costly, &endless, &later]).expect(1);
+    let report = night.report();
+    let outcome = |task: usize| report["tasks"][task]["outcome"]["text"].as_str().expect("an outcome");
+    assert_eq!(outcome(0), "succeeded");
+    assert!(outcome(1).starts_with("failed (budget: of the run: 0.50 of 0.20 US dollars are used"), "{}", outcome(1));
+    assert_eq!(outcome(2), "skipped (because of costly)");
+    assert_eq!(attempts(&report["tasks"][2]).len(), 0);
+    let warnings = report["warnings"].as_array().expect("warnings");
+    assert_eq!(warnings.iter().filter(|warning| warning["about"] == "budget").count(), 1, "{warnings:?}");
+    assert_eq!(report["agents"]["cost_usd"].as_f64(), Some(0.5));
+    night.stand.assert_sound();
+}
