@@ -98,8 +98,9 @@ fn terms_text<'a>(tasks: impl Iterator<Item = (&'a str, Terms)>) -> String {
 fn summary(plan: &Plan, config: &Config, base: &compose::Base, executor: &str, reason: &str) -> String {
     let mut lines = vec![
         format!(
-            "{} tasks, at most {} at once, from {} ({})",
+            "{} task{}, at most {} at once, from {} ({})",
             plan.tasks().len(),
+            if plan.tasks().len() == 1 { "" } else { "s" },
             config.jobs,
             base.name,
             base.commit.short()
