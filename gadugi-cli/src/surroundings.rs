@@ -72,6 +72,14 @@ impl Surroundings {
         named.or_else(|| Some(self.folder_of("HOME")?.join(below_home)))
     }
 
+    /// A path of which `~/` is the beginning, in the user's home folder; others as they are. `None` where no such folder is known.
+    pub(crate) fn in_home(&self, path: &str) -> Option<PathBuf> {
+        match path.strip_prefix("~/") {
+            Some(below) => Some(self.folder_of("HOME")?.join(below)),
+            None => Some(PathBuf::from(path)),
+        }
+    }
+
     /// Where the program of a command is, if it is installed.
     pub(crate) fn program(&self, name: &str) -> Option<PathBuf> {
         let is_program =

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::executor::Mount;
+
 /// How a task's agent is called.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgentCall {
@@ -28,6 +30,8 @@ pub struct AgentCall {
     pub backoff: Duration,
     /// What the task may use up, all attempts together.
     pub budget: Budget,
+    /// Files of this machine that it sees also where its executor shows it nothing else, such as those of its login.
+    pub shown: Vec<Mount>,
 }
 
 impl AgentCall {
@@ -44,6 +48,7 @@ impl AgentCall {
             linger: Duration::from_secs(60),
             backoff: Duration::from_secs(30),
             budget: Budget::default(),
+            shown: Vec::new(),
         }
     }
 }

@@ -91,7 +91,14 @@ impl Ways {
                 converts |= asks_for_crlf(&attributes.data);
             }
         }
-        leave_out_sparse(repo, &mut index)?;
+        let is_sparse = repo.config_snapshot().boolean("core.sparseCheckout").unwrap_or(false);
+        // Git and gix match a submodule in different ways with a pattern for folders.
+        if is_sparse && index.entries().iter().any(|entry| entry.mode == Mode::COMMIT) {
+            return Ok(Err("a sparse checkout has submodules in it".to_owned()));
+        }
+        if is_sparse {
+            leave_out_sparse(repo, &mut index)?;
+        }
         let layout = Layout::of(&index);
         if layout.depth > bulk::DEEPEST {
             return Ok(Err(format!("it has folders that lie deeper than {}", bulk::DEEPEST)));
@@ -128,9 +135,6 @@ fn everywhere(repo: &gix::Repository, repository: &Repository) -> Option<&'stati
 /// Marks what a sparse checkout leaves out, as `git worktree add` does by the patterns of the worktree that it is called in.
 fn leave_out_sparse(repo: &gix::Repository, index: &mut gix::index::State) -> Result<(), GitError> {
     let config = repo.config_snapshot();
-    if !config.boolean("core.sparseCheckout").unwrap_or(false) {
-        return Ok(());
-    }
     let file = repo.git_dir().join("info").join("sparse-checkout");
     let patterns = gix::worktree::sparse::read_patterns(repo.git_dir()).map_err(GitError::io("read", &file))?;
     if let Some(patterns) = patterns {

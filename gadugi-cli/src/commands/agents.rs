@@ -55,11 +55,7 @@ async fn installed(context: &Context, subject: &str, profile: &AgentProfile, pat
     };
     let variables = &context.surroundings.env;
     let is_set = |name: &&String| variables.get(OsStr::new(name.as_str())).is_some_and(|value| !value.is_empty());
-    let home = variables.get(OsStr::new("HOME")).map(Path::new);
-    let login = |file: &&String| match file.strip_prefix("~/") {
-        Some(below) => home.is_some_and(|home| home.join(below).exists()),
-        None => Path::new(file).exists(),
-    };
+    let login = |file: &&String| context.surroundings.in_home(file).is_some_and(|path| path.exists());
     if let Some(key) = profile.keys.iter().find(is_set) {
         return finding(subject, Health::Good, format!("{version}; {key} is set"), "");
     }

@@ -25,7 +25,7 @@ pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<Code, Fai
     }
     let base = site.base(&config)?;
     let chosen = compose::choose_executor(context, &site, &config, &mut plan, false).await?;
-    tasks::place_agents(&mut plan, &chosen, &config, args.tasks.unsafe_host)?;
+    tasks::place_agents(context, &mut plan, &chosen, &config, args.tasks.unsafe_host)?;
     let durations = site.registry.earlier_durations()?;
     let order = start_order(&plan, &durations);
     let terminal = &context.terminal;

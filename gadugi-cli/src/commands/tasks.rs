@@ -9,7 +9,9 @@ use gadugi_core::{Executor, KeepPolicy, Plan, RawPlan, TaskId, TaskSpec};
 use super::Context;
 use crate::args::{Keep, TaskArgs};
 use crate::compose::{self, Chosen, Site};
-use crate::config::{AgentPlace, Config, ConfigFile, ConfigLayer, ConfigSources, PromptMode, QuantityError, TimeLimit};
+use crate::config::{
+    AgentPlace, AgentProfile, Config, ConfigFile, ConfigLayer, ConfigSources, PromptMode, QuantityError, TimeLimit,
+};
 use crate::failure::Failure;
 use crate::input::{self, TaskInput, read_tasks};
 use crate::surroundings::Surroundings;
@@ -106,6 +108,7 @@ pub(super) fn installed_agents(surroundings: &Surroundings, config: &Config) -> 
 
 /// Says to the agents of a plan where they run: what they may do unasked depends on it.
 pub(super) fn place_agents(
+    context: &Context,
     plan: &mut Plan,
     chosen: &Chosen,
     config: &Config,
@@ -116,7 +119,8 @@ pub(super) fn place_agents(
         _ if unsafe_host => AgentPlace::UnsafeHost,
         _ => AgentPlace::Host,
     };
-    Ok(input::place_agents(plan, config, place)?)
+    let login = |profile: &AgentProfile| compose::shown_login(&context.surroundings, profile);
+    Ok(input::place_agents(plan, config, place, login)?)
 }
 
 /// Takes what `--only` names, with all that it needs, and leaves out what `--skip` names.

@@ -1,17 +1,20 @@
 //! The executors of a call, and which of them runs which task.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "docker")]
+use std::path::Path;
 use std::sync::Arc;
 
-use gadugi_core::{Executor, Executors, Plan, RunRecord, TaskRecord, TaskSpec, WarningKind, error_chain};
+use gadugi_core::{Executor, Executors, Mount, Plan, RunRecord, TaskRecord, TaskSpec, WarningKind, error_chain};
 use gadugi_exec::{
     ExecutorPolicy, OutputCap, PolicyError, ShimProgram, SubprocessExecutor, SubprocessSettings, choose,
 };
 
 use super::Site;
 use crate::commands::Context;
-use crate::config::Config;
+use crate::config::{AgentProfile, Config};
 use crate::failure::Failure;
+use crate::surroundings::Surroundings;
 
 /// The executors of this call: those of the embedding program, and our own. `site` may be missing where none is to run
 /// anything.
@@ -188,6 +191,23 @@ async fn choose_by(
     }
     let others = available.into_iter().filter(|executor| executor.name() != choice.executor.name()).collect();
     Ok(Chosen { default: choice.executor, others, reason: choice.reason, warnings })
+}
+
+/// The files by which an agent is logged in and that are there, as it finds them in the home folder of a container.
+#[cfg(feature = "docker")]
+pub(crate) fn shown_login(surroundings: &Surroundings, profile: &AgentProfile) -> Vec<Mount> {
+    let mount = |file: &String| {
+        let source = surroundings.in_home(file).filter(|path| path.is_file())?;
+        let target = Path::new(gadugi_exec::docker::HOME).join(file.strip_prefix("~/")?);
+        Some(Mount { source, target, writable: false })
+    };
+    profile.login.iter().filter_map(mount).collect()
+}
+
+/// No executor here has a home folder of its own.
+#[cfg(not(feature = "docker"))]
+pub(crate) fn shown_login(_: &Surroundings, _: &AgentProfile) -> Vec<Mount> {
+    Vec::new()
 }
 
 /// What a task asks for and its executor does not hold. The image of the configuration, or of its agent there, is one

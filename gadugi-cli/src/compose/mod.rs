@@ -29,7 +29,7 @@ use crate::view::{AttemptFolder, Herald, seed_text};
 
 pub(crate) use gadugi_exec::agent_output::formats as output_formats;
 
-pub(crate) use self::executors::{Chosen, choose_executor, collect, executors, recorded_executor};
+pub(crate) use self::executors::{Chosen, choose_executor, collect, executors, recorded_executor, shown_login};
 pub(crate) use self::room::Room;
 pub(crate) use self::sweep::sweep_if_requested;
 

@@ -80,6 +80,8 @@ pub struct AgentProfile {
     pub keys: Vec<String>,
     /// Files of which it has one when somebody has logged in; `~/` is the home folder.
     pub login: Vec<String>,
+    /// Whether it sees those of these files that are there also in a container, to read.
+    pub mount_login: bool,
 }
 
 /// What is particular to one call of an agent.
@@ -185,6 +187,7 @@ pub struct AgentLayer {
     frame: Option<String>,
     keys: Option<Vec<String>>,
     login: Option<Vec<String>>,
+    mount_login: Option<bool>,
 }
 
 impl AgentLayer {
@@ -209,6 +212,7 @@ impl AgentLayer {
             frame: DEFAULT_FRAME.to_owned(),
             keys: Vec::new(),
             login: Vec::new(),
+            mount_login: false,
         };
         let earlier = earlier.unwrap_or(&bare).clone();
         let own = self.clone();
@@ -231,6 +235,7 @@ impl AgentLayer {
             frame: own.frame.unwrap_or(earlier.frame),
             keys: own.keys.unwrap_or(earlier.keys),
             login: own.login.unwrap_or(earlier.login),
+            mount_login: own.mount_login.unwrap_or(earlier.mount_login),
         };
         profile.prompt_issue().map_or(Ok(profile), Err)
     }
@@ -262,6 +267,7 @@ impl AgentLayer {
             frame: fields.script("frame", "\"Commit to {branch}.\""),
             keys: fields.variables("keys", "[\"API_KEY\"]").map(|names| names.into_iter().map(text).collect()),
             login: texts(fields, "login", "[\"~/.agent/login.json\"]"),
+            mount_login: fields.switch("mount_login"),
         }
     }
 }

@@ -246,4 +246,5 @@ pub const AGENT_KEYS: &[&str] = &[
     "frame",
     "keys",
     "login",
+    "mount_login",
 ];

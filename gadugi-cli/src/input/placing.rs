@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use gadugi_core::{Action, Argument, Plan, TaskSpec};
+use gadugi_core::{Action, Argument, Mount, Plan, TaskSpec};
 use thiserror::Error;
 
-use crate::config::{AgentPlace, CallOf, Config, HOST_FOLDERS, skips_permissions, write_lines};
+use crate::config::{AgentPlace, AgentProfile, CallOf, Config, HOST_FOLDERS, skips_permissions, write_lines};
 
 /// An agent that is not started where it would run.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -61,7 +61,8 @@ impl fmt::Display for PlaceError {
     }
 }
 
-/// Completes the calls of all agents of a plan by what they are given where they run.
+/// Completes the calls of all agents of a plan by what they are given where they run. `login` finds the files that show that
+/// somebody has logged in with an agent, for those that may see them in a container.
 ///
 /// # Errors
 /// [`PlaceError`] with all that must not run there.
@@ -69,6 +70,7 @@ pub fn place_agents(
     plan: &mut Plan,
     config: &Config,
     place: impl Fn(&TaskSpec) -> AgentPlace,
+    login: impl Fn(&AgentProfile) -> Vec<Mount>,
 ) -> Result<(), PlaceError> {
     let mut issues = Vec::new();
     for position in 0..plan.tasks().len() {
@@ -88,7 +90,10 @@ pub fn place_agents(
             budget: call.budget,
             place: Some(place),
         };
-        let call = profile.call(of);
+        let mut call = profile.call(of);
+        if place == AgentPlace::Isolated && profile.mount_login {
+            call.shown = login(profile);
+        }
         let filled = |command: &[Argument]| command.iter().map(|argument| argument.fill("", "")).collect::<Vec<_>>();
         let resume = call.resume.as_deref().map(filled).unwrap_or_default();
         let skips = skips_permissions(&filled(&call.command)).or_else(|| skips_permissions(&resume));

@@ -10,7 +10,7 @@ use crate::fixture::Folder;
 fn placed(folder: &Folder, place: AgentPlace) -> Result<TaskSpec, String> {
     let raw = folder.try_read(&["t.md"], &[]).expect("a valid task");
     let mut plan = Plan::try_from(raw).expect("a sound plan");
-    let placed = place_agents(&mut plan, &folder.config, |_| place);
+    let placed = place_agents(&mut plan, &folder.config, |_| place, |_| Vec::new());
     let issue = |issue: &gadugi_cli::input::PlaceIssue| format!("error: {issue}\n hint: {}\n", issue.hint());
     placed.map_err(|error| error.issues.iter().map(issue).collect::<String>())?;
     Ok(plan.tasks()[0].spec.clone())

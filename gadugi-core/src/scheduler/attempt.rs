@@ -392,7 +392,8 @@ impl Attempt {
         if !self.executor.capabilities().mounts {
             return Ok(Vec::new());
         }
-        let mounts = self.worktrees.isolate(lease).await?;
+        let mut mounts = self.worktrees.isolate(lease).await?;
+        mounts.extend(self.spec.action.agent.iter().flat_map(|call| call.shown.iter().cloned()));
         crash_point("worktree-isolated");
         Ok(mounts)
     }

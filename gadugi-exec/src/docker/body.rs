@@ -158,7 +158,11 @@ impl Parts<'_> {
             Some(Owner { uid, gid }) if !self.daemon.is_podman => format!("{common},mode=0700,uid={uid},gid={gid}"),
             _ => format!("{common},mode=1777"),
         };
-        shared.chain([(HOME.to_owned(), home)]).collect()
+        // A file that is shown in a folder of the home folder leaves that as writable as the rest of it.
+        let around = self.request.mounts.iter().flat_map(|shown| shown.target.ancestors().skip(1));
+        let around = around.filter(|folder| folder.starts_with(HOME) && *folder != Path::new(HOME));
+        let around = around.map(|folder| (folder.to_string_lossy().into_owned(), home.clone()));
+        shared.chain(around).chain([(HOME.to_owned(), home.clone())]).collect()
     }
 
     fn environment(&self) -> Vec<String> {

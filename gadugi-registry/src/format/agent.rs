@@ -1,12 +1,15 @@
 //! How the calls of agents, and what they tell, look in JSON.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use gadugi_core::{AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Budget, Piece, RateLimit, Tokens};
+use gadugi_core::{
+    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Budget, Mount, Piece, RateLimit, Tokens,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::scalar::Seconds;
+use super::scalar::{PathForm, Seconds};
 use super::{FormatError, no_format};
 
 /// How long an agent of the first versions may linger: what it prints is not understood, so it never does.
@@ -32,6 +35,16 @@ pub(crate) struct CallForm {
     backoff_seconds: Seconds,
     #[serde(flatten)]
     budget: BudgetForm,
+    /// Left out where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    shown: Vec<MountForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MountForm {
+    source: PathForm,
+    target: PathForm,
+    writable: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -76,6 +89,7 @@ impl TryFrom<&AgentCall> for AgentForm {
             linger_seconds: Seconds(call.linger),
             backoff_seconds: Seconds(call.backoff),
             budget: call.budget.into(),
+            shown: call.shown.iter().map(MountForm::from).collect(),
         })))
     }
 }
@@ -94,6 +108,7 @@ impl AgentForm {
                 linger: form.linger_seconds.0,
                 backoff: form.backoff_seconds.0,
                 budget: form.budget.into(),
+                shown: form.shown.into_iter().map(Mount::from).collect(),
             },
             Self::Name(name) => AgentCall {
                 name,
@@ -105,8 +120,22 @@ impl AgentForm {
                 linger: NEVER,
                 backoff: Duration::ZERO,
                 budget: Budget::default(),
+                shown: Vec::new(),
             },
         }
+    }
+}
+
+impl From<&Mount> for MountForm {
+    fn from(mount: &Mount) -> Self {
+        let path = |path: &PathBuf| PathForm(path.clone());
+        Self { source: path(&mount.source), target: path(&mount.target), writable: mount.writable }
+    }
+}
+
+impl From<MountForm> for Mount {
+    fn from(form: MountForm) -> Self {
+        Self { source: form.source.0, target: form.target.0, writable: form.writable }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gadugi_core::{
     AgentCall, Argument, AttemptNo, AttemptRef, Budget, Clock, Event, EventKind, ExecEnd, ExecIdentity, ExecUsage,
-    ExitStatus, Failure, KeepReason, Lease, Limits, Moment, Outcome, OutputSummary, Phase, Piece, Plan, Program,
+    ExitStatus, Failure, KeepReason, Lease, Limits, Moment, Mount, Outcome, OutputSummary, Phase, Piece, Plan, Program,
     RawPlan, RawTask, Registry, Resources, RetryFrom, RunHeader, RunId, RunLog, RunSettings, Setup, SourceLocation,
     StopReason, TaskId, TaskSpec, WarningKind, Work,
 };
@@ -76,6 +76,7 @@ pub(crate) fn full_header() -> RunHeader {
         linger: Duration::from_secs(90),
         backoff: Duration::from_secs(20),
         budget: Budget { cost_usd: Some(1.5), tokens: Some(200_000) },
+        shown: vec![Mount { source: "/home/me/.a".into(), target: "/home/gadugi/.a".into(), writable: false }],
         ..AgentCall::new("claude", vec![Argument::text("claude"), Argument(vec![Piece::Prompt])], "# Fix it\n\nPlease.")
     });
     full.spec.setup = Some(Setup { script: "npm ci\n".into(), timeout: Some(Duration::from_secs(600)) });

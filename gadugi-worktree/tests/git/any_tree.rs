@@ -351,10 +351,10 @@ mod heavy {
     use super::*;
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 800, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        #[ignore = "heavy: makes 1,600 worktrees of small trees"]
+        #[ignore = "heavy: makes 600 worktrees of small trees"]
         fn any_tree_of_many_is_checked_out_like_git(case in case()) {
             like_git(&case)?;
         }

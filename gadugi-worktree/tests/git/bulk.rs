@@ -107,12 +107,20 @@ async fn the_reason_why_git_made_a_worktree_is_told() {
     };
     let deep = |repo: &TestRepo| drop(repo.commit_file(&format!("{}a.txt", "d/".repeat(130)), "a\n"));
     type Case<'a> = (&'a dyn Fn(&TestRepo), &'a str);
-    let cases: [Case<'_>; 5] = [
+    let sparse = |repo: &TestRepo| {
+        let head = repo.commit_file("in/a.txt", "a\n");
+        repo.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{head},out")]);
+        repo.git(&["commit", "-q", "-m", "With a submodule"]);
+        repo.git(&["config", "core.sparseCheckout", "true"]);
+        repo.write(".git/info/sparse-checkout", "/*\n!/out/\n");
+    };
+    let cases: [Case<'_>; 6] = [
         (&filtered, "the filter `lfs` is configured"),
         (&ident, "the attribute `ident` is set"),
         (&everywhere, "the attribute `working-tree-encoding` is set"),
         (&shared, "core.sharedRepository is set"),
         (&deep, "it has folders that lie deeper than 128"),
+        (&sparse, "a sparse checkout has submodules in it"),
     ];
     for (prepare, why) in cases {
         let repo = TestRepo::new();

@@ -43,6 +43,33 @@ fn a_secret_is_seen_by_its_task_and_stands_nowhere_else() {
     dock.assert_clean();
 }
 
+/// The home folder of the container is that of the agent, and the file of the user's is his.
+#[test]
+fn an_agent_can_read_its_login_where_it_asks_for_it_and_change_nothing_of_it() {
+    let Some(dock) = Dock::new() else { return };
+    let login = dock.repo.root().join("home/.agent/deep/login.json");
+    std::fs::create_dir_all(login.parent().expect("a folder")).expect("folders");
+    std::fs::write(&login, "let me in\n").expect("a login");
+    let script = "cat ~/.agent/deep/login.json\n\
+                  if echo over > ~/.agent/deep/login.json; then exit 8; fi\n\
+                  echo mine > ~/.agent/deep/session && echo mine > ~/.agent/other && ls ~/.agent/deep";
+    for (name, key, outcome) in [("shown", "mount_login = true", 0), ("hidden", "", 1)] {
+        let config = std::fs::read_to_string(dock.repo.path().join("gadugi.toml")).unwrap_or_default();
+        let agent = format!(
+            "\n[agents.{name}]\ncommand = [\"sh\", \"-e\"]\nframe = \"\"\n\
+             login = [\"~/.agent/deep/login.json\", \"~/.agent/none\"]\n{key}\n"
+        );
+        dock.repo.write("gadugi.toml", config + &agent);
+        let task = dock.task(&format!("{name}.md"), format!("---\nagent: {name}\n---\n{script}\n"));
+        dock.gadugi(&["run", &task]).expect(outcome);
+        let out = dock.gadugi(&["logs", name]).expect(0).out;
+        let read = out.starts_with("let me in\n") && out.ends_with("login.json\nsession\n");
+        assert_eq!(read, outcome == 0, "{out}");
+    }
+    assert_eq!(std::fs::read_to_string(&login).expect("the login"), "let me in\n");
+    dock.assert_clean();
+}
+
 #[track_caller]
 fn assert_hidden(place: &str, bytes: &[u8]) {
     // Also where its quotes are written in another way.
