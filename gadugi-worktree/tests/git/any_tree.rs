@@ -286,7 +286,9 @@ fn read_by_status(ground: &Ground, folder: &Path) -> u64 {
     status.args(["status", "--porcelain"]).env("GIT_TRACE2_EVENT", &trace);
     let output = status.output().expect("git can be started");
     assert_eq!((output.status.success(), output.stdout.len()), (true, 0));
-    let events = fs::read_to_string(&trace).expect("a trace");
+    // Names stand in it as they are, also those that are no UTF-8.
+    let events = fs::read(&trace).expect("a trace");
+    let events = String::from_utf8_lossy(&events);
     fs::remove_file(&trace).expect("the trace goes");
     let figure = |key: &str| {
         let line = events.lines().find(|line| line.contains(key)).expect("git tells what it reads");

@@ -155,10 +155,14 @@ fn whoever_is_to_be_told_hears_how_a_run_has_ended() {
 fn a_run_that_has_cost_what_it_may_starts_nothing_more() {
     let stand = Stand::new();
     stand.agent("claude", CLAUDE);
-    // What an agent tells is heard while the next one may already have begun.
     let texts = ["-t", "One", "-t", "Two", "-t", "Three"];
     let run = [&["run", "--executor", "subprocess", "-j", "1", "--max-cost", "0.2"][..], &texts].concat();
     stand.gadugi_with_agents(&run).expect(1).says(&["0.20 US dollars are used"]);
-    assert_ne!(stand.outcomes()["three"], "succeeded");
+    let outcomes = stand.outcomes();
+    assert_eq!(
+        (&*outcomes["one"], &*outcomes["two"], &*outcomes["three"]),
+        ("succeeded", "skipped", "skipped"),
+        "{outcomes:?}"
+    );
     stand.gadugi_with_agents(&["run", "--max-cost", "0", "-t", "One"]).expect(2).says(&["--max-cost"]);
 }

@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use gadugi_fakeagent::{Call, Installed};
 use serde_json::Value;
 
-use crate::stand::{Answer, Stand};
+use crate::stand::{Answer, Going, Stand};
+use crate::waiting::{gate, killed, open};
 
 const CONFIG: &str = r#"
 jobs = 4
@@ -66,10 +68,14 @@ impl Night {
         Self { stand, agents }
     }
 
-    fn gadugi(&self, args: &[&str]) -> Answer {
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = self.stand.command(args);
         command.env("PATH", self.agents.search_path().expect("a path"));
-        Answer::from(command.output().expect("gadugi starts"))
+        command
+    }
+
+    fn gadugi(&self, args: &[&str]) -> Answer {
+        Answer::from(self.command(args).output().expect("gadugi starts"))
     }
 
     fn report(&self) -> Value {
@@ -88,7 +94,7 @@ fn cost_of_streams(report: &Value) -> f64 {
     let mut sum = 0.0;
     for attempt in report["tasks"].as_array().into_iter().flatten().flat_map(attempts) {
         for command in attempt["commands"].as_array().into_iter().flatten() {
-            let log = fs::read_to_string(command["log"].as_str().expect("a log")).unwrap_or_default();
+            let log = fs::read_to_string(command["log"].as_str().expect("a log")).expect("it is there");
             let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
             sum += lines.filter_map(|line| line["total_cost_usd"].as_f64()).sum::<f64>();
         }
@@ -150,12 +156,16 @@ fn eight_tasks_end_as_expected_and_cost_what_their_streams_say() {
     assert!(prompt.contains("requests were refused for a while"), "{prompt}");
     let warnings = report["warnings"].as_array().expect("warnings");
     assert!(warnings.iter().any(|warning| warning["about"] == "rate limit"), "{warnings:?}");
-    assert_eq!(attempts(by_name["steady"]).len(), 1);
 
     // Everything is on the branches, and the sum is that of the streams.
-    for (task, file) in
-        [("models", "models"), ("login", "right"), ("docs", "right"), ("limited", "limited"), ("lingering", "there")]
-    {
+    for (task, file) in [
+        ("models", "models"),
+        ("login", "right"),
+        ("docs", "right"),
+        ("limited", "limited"),
+        ("steady", "steady"),
+        ("lingering", "there"),
+    ] {
         let attempt = attempts(by_name[task]).last().expect("an attempt");
         let branch = attempt["worktree"]["branch"].as_str().expect("a branch");
         assert_eq!(night.stand.repo.git(&["show", &format!("{branch}:{task}.txt")]), file, "{task}");
@@ -185,5 +195,46 @@ fn the_budget_of_a_run_stops_what_runs_and_starts_nothing_more() {
     let warnings = report["warnings"].as_array().expect("warnings");
     assert_eq!(warnings.iter().filter(|warning| warning["about"] == "budget").count(), 1, "{warnings:?}");
     assert_eq!(report["agents"]["cost_usd"].as_f64(), Some(0.5));
+    night.stand.assert_sound();
+}
+
+#[test]
+fn while_an_agent_is_refused_tasks_of_another_one_go_first() {
+    let night = Night::new("jobs = 1\n[agents.claude]\nbackoff = \"1s\"\n");
+    let tasks = [("a", "claude", "limit 1"), ("b", "claude", "say B."), ("c", "codex", "say C.")];
+    let tasks = tasks.map(|(name, agent, does)| {
+        night.stand.task(&format!("{name}.md"), format!("---\nagent: {agent}\n---\nfake: {does}\n"))
+    });
+    night.gadugi(&["run", &tasks[0], &tasks[1], &tasks[2]]).expect(0);
+    let order: Vec<_> = night.agents.calls().expect("they are recorded").into_iter().map(|call| call.agent).collect();
+    assert_eq!(order, ["claude", "codex", "claude", "claude"]);
+    assert_eq!(night.calls("c").len(), 1);
+}
+
+#[test]
+fn a_conversation_that_goes_on_is_waited_for_by_whoever_resumes_the_run() {
+    let night = Night::new("");
+    let gate = gate(&night.stand, "mends");
+    let text = format!(
+        "---\nagent: claude\nretries: 1\ncheck: test -e mended.txt\n---\n\
+         fake: cost 0.20\nfake: say Done.\nfake: on-resume run {gate}; echo mended > mended.txt\nfake: on-resume cost 0.05\n\
+         fake: on-resume say Mended.\n"
+    );
+    let task = night.stand.task("mends.md", text);
+    killed(&night.stand, Going::start(night.command(&["run", &task])), &["mends"]);
+    open(&night.stand, "mends");
+    night.gadugi(&["resume"]).expect(0);
+    let calls = night.calls("mends");
+    let [first, second] = &calls[..] else { panic!("{calls:?}") };
+    assert_eq!((&first.session, &first.cwd), (&second.resumed, &second.cwd));
+    let report = night.report();
+    let [failed, passed] = attempts(&report["tasks"][0]) else { panic!("{report}") };
+    assert_eq!(
+        (&failed["outcome"]["failure"]["kind"], &passed["outcome"]["kind"]),
+        (&"check".into(), &"succeeded".into())
+    );
+    assert_eq!(passed["agent"]["last_message"], "Mended.");
+    let told = report["agents"]["cost_usd"].as_f64().expect("a cost");
+    assert!((told - 0.25).abs() < 1e-9 && (told - cost_of_streams(&report)).abs() < 1e-9, "{told}");
     night.stand.assert_sound();
 }

@@ -11,13 +11,16 @@ pub(crate) fn gated(stand: &Stand, name: &str, then: &str) -> String {
 
 /// The same with more front matter, in whole lines.
 pub(crate) fn gated_with(stand: &Stand, name: &str, front_matter: &str, then: &str) -> String {
+    let gate = gate(stand, name);
+    let text = format!("---\n{front_matter}run: |\n  {gate}\n  {then}\n---\n# The task {name}\n");
+    stand.task(&format!("{name}.md"), text)
+}
+
+/// A line of a script that says which process it is, and waits for [`open`].
+pub(crate) fn gate(stand: &Stand, name: &str) -> String {
     let root = stand.repo.root();
     let root = root.display();
-    let text = format!(
-        "---\n{front_matter}run: |\n  echo $$ > '{root}/pid-{name}'\n  \
-         while [ ! -e '{root}/gate-{name}' ]; do sleep 0.02; done\n  {then}\n---\n# The task {name}\n"
-    );
-    stand.task(&format!("{name}.md"), text)
+    format!("echo $$ > '{root}/pid-{name}'; while [ ! -e '{root}/gate-{name}' ]; do sleep 0.02; done")
 }
 
 pub(crate) fn open(stand: &Stand, name: &str) {
