@@ -40,6 +40,7 @@ mod hand_over;
 mod hidden;
 mod history;
 mod ids;
+mod index_tree;
 mod integration;
 mod keepers;
 mod leases;

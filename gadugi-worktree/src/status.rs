@@ -17,6 +17,7 @@ use gix::status::plumbing::index_as_worktree_with_renames::{Entry, VisitEntry};
 use gix::status::tree_index::TrackRenames;
 
 use crate::error::GitError;
+use crate::index_tree;
 use crate::untouched::is_untouched;
 
 /// How the file of a tracked path differs from the index.
@@ -78,6 +79,10 @@ impl Changes {
 fn staged(repo: &gix::Repository, index: &gix::index::State) -> Result<BTreeSet<BString>, GitError> {
     let head = repo.head_tree_id_or_empty()?;
     let mut found = BTreeSet::new();
+    // So it is in most cases, and is known without reading a tree.
+    if index_tree::id_of(index)? == Some(head.detach()) {
+        return Ok(found);
+    }
     // Without patterns of its own, gix would look only at the part that the process works in.
     let mut everything = repo.pathspec(
         false,

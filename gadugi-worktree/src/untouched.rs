@@ -5,6 +5,7 @@
 //! kind that the index has noted of it, and cannot have been written in the moment after that; for the few of which that
 //! cannot be told, their content is compared. Everything else is left to the status.
 
+use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::AtomicBool;
@@ -21,6 +22,7 @@ use gix::status::plumbing::index_as_worktree_with_renames::{self as seen, VisitE
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, open, openat, statat};
 
 use crate::error::GitError;
+use crate::index_tree::split_folder;
 use crate::status::Unopened;
 
 /// Whether nothing in the work tree differs from the index, and nothing is there beside it, be it ignored or not.
@@ -31,7 +33,7 @@ pub(crate) fn is_untouched(repo: &gix::Repository, index: &gix::index::State) ->
     let trust = repo.stat_options()?;
     let mut pass = Pass { index, trust, doubtful: Vec::new() };
     // What cannot be looked at so may yet be in another way.
-    let Ok(true) = pass.folder(&root, index.entries(), 0) else { return Ok(false) };
+    let Ok(true) = pass.folder(root, index.entries(), 0) else { return Ok(false) };
     let doubtful = pass.doubtful;
     Ok(doubtful.is_empty() || are_as_noted(repo, index, &doubtful)?)
 }
@@ -92,35 +94,33 @@ struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     /// Goes through a folder, whose tracked files are `entries`; their paths share the first `prefix` bytes.
-    fn folder(&mut self, handle: &OwnedFd, entries: &'a [Entry], prefix: usize) -> rustix::io::Result<bool> {
-        let mut known: Vec<&[u8]> = Vec::new();
-        let mut rest = entries;
-        while let Some((entry, others)) = rest.split_first() {
+    fn folder(&mut self, handle: OwnedFd, mut entries: &'a [Entry], prefix: usize) -> rustix::io::Result<bool> {
+        let mut known: HashSet<&[u8]> = HashSet::with_capacity(entries.len().min(32));
+        while let Some((entry, others)) = entries.split_first() {
             let path = &entry.path(self.index)[prefix..];
             let Some(end) = path.find_byte(b'/') else {
-                if !self.file(handle, entry, path)? {
+                if !self.file(&handle, entry, path)? {
                     return Ok(false);
                 }
-                known.push(path);
-                rest = others;
+                known.insert(path);
+                entries = others;
                 continue;
             };
-            let (name, with_slash) = (&path[..end], &path[..=end]);
-            let below = rest.partition_point(|entry| entry.path(self.index)[prefix..].starts_with(with_slash));
+            let name = &path[..end];
+            let (below, others) = split_folder(self.index, entries, prefix, &path[..=end]);
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let folder = openat(handle, std::ffi::OsStr::from_bytes(name), flags, Mode::empty())?;
-            if !self.folder(&folder, &rest[..below], prefix + end + 1)? {
+            let folder = openat(&handle, std::ffi::OsStr::from_bytes(name), flags, Mode::empty())?;
+            if !self.folder(folder, below, prefix + end + 1)? {
                 return Ok(false);
             }
-            known.push(name);
-            rest = &rest[below..];
+            known.insert(name);
+            entries = others;
         }
-        known.sort_unstable();
-        for entry in Dir::read_from(handle)? {
+        for entry in Dir::new(handle)? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             let is_expected = matches!(name, b"." | b"..") || (prefix == 0 && name == b".git");
-            if !is_expected && known.binary_search(&name).is_err() {
+            if !is_expected && !known.contains(name) {
                 return Ok(false);
             }
         }

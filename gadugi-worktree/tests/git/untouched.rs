@@ -1,8 +1,10 @@
 //! Worktrees that are looked at in one pass, and what is not to be missed there.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Stdio;
 
 use gadugi_core::{KeepReason, Lease, WorktreeFate};
 use gadugi_test_support::repo::TestRepo;
@@ -101,5 +103,56 @@ async fn changes_that_are_marked_not_to_be_looked_at_are_seen() {
         write(&lease, "a.txt", "changed");
         let fate = ground.release(&lease, DELETE).await.worktree;
         assert_eq!(fate, WorktreeFate::Kept(vec![KeepReason::Uncommitted { files: 1 }]), "{task}");
+    }
+}
+
+/// The work tree is as the index says; what differs is the index.
+#[tokio::test]
+async fn whatever_is_staged_in_a_worktree_is_seen() {
+    let one_side = |ground: &Ground, lease: &Lease| {
+        let id = ground.git(lease, &["rev-parse", ":a.txt"]);
+        ground.git(lease, &["update-index", "--force-remove", "a.txt"]);
+        let mut command = ground.repo.git_command(&lease.path);
+        let mut git = command.args(["update-index", "--index-info"]).stdin(Stdio::piped()).spawn().expect("git starts");
+        let line = format!("100644 {id} 2\ta.txt\n");
+        git.stdin.take().expect("a pipe").write_all(line.as_bytes()).expect("it reads");
+        assert!(git.wait().expect("it ends").success());
+    };
+    type Stage<'a> = &'a dyn Fn(&Ground, &Lease);
+    let all = |ground: &Ground, lease: &Lease| {
+        write(lease, "a.txt", "other");
+        ground.git(lease, &["add", "-A"]);
+    };
+    let changes: [(&str, Stage<'_>); 9] = [
+        ("content", &all),
+        ("content of which the tree was written", &|ground, lease| {
+            all(ground, lease);
+            ground.git(lease, &["write-tree"]);
+        }),
+        ("a commit that was taken back", &|ground, lease| {
+            all(ground, lease);
+            ground.git(lease, &["commit", "-q", "-m", "Work"]);
+            ground.git(lease, &["reset", "-q", "--soft", "HEAD~"]);
+        }),
+        ("a mode", &|ground, lease| {
+            ground.git(lease, &["update-index", "--chmod=+x", "a.txt"]);
+            ground.git(lease, &["checkout", "-q", "."]);
+        }),
+        ("a file less", &|ground, lease| drop(ground.git(lease, &["rm", "-q", "a/b/two.txt"]))),
+        ("a folder less", &|ground, lease| drop(ground.git(lease, &["rm", "-q", "-r", "a"]))),
+        ("a folder of another name", &|ground, lease| drop(ground.git(lease, &["mv", "a", "a+b"]))),
+        ("a file that is announced", &|ground, lease| {
+            write(lease, "new", "");
+            ground.git(lease, &["add", "-N", "new"]);
+        }),
+        ("one side of a conflict", &one_side),
+    ];
+    let ground = ground();
+    for (number, (name, change)) in changes.into_iter().enumerate() {
+        let lease = ground.create(&format!("t{number}")).await;
+        change(&ground, &lease);
+        let release = ground.release(&lease, DELETE).await;
+        let WorktreeFate::Kept(reasons) = &release.worktree else { panic!("{name}: {release:?}") };
+        assert!(matches!(reasons[..], [KeepReason::Uncommitted { .. }]), "{name}: {reasons:?}");
     }
 }
