@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use crate::agent::Tokens;
-use crate::event::WarningKind;
+use crate::agent::{AgentReport, Tokens};
+use crate::event::{Phase, WarningKind};
 use crate::id::TaskId;
-use crate::record::{RunRecord, Warning};
+use crate::record::{AttemptRecord, RunRecord, TaskRecord, Warning};
 use crate::state::Outcome;
 
 /// How many tasks ended how.
@@ -58,10 +58,10 @@ pub struct Performance {
     pub peak_parallelism: usize,
 }
 
-/// What agents have told of their attempts, all together. What an attempt did not tell is in no sum, and counted.
+/// What agents have told of their attempts, all together. What an attempt did not tell, or not yet, is in no sum, and counted.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct AgentTotals {
-    /// The attempts of which an agent has told anything.
+    /// The attempts for which an agent was started.
     pub attempts: usize,
     /// What those have cost that told it, in US dollars.
     pub cost_usd: f64,
@@ -73,6 +73,57 @@ pub struct AgentTotals {
     pub without_tokens: usize,
 }
 
+impl AgentTotals {
+    /// Of the attempts at a task.
+    #[must_use]
+    pub fn of(task: &TaskRecord) -> Self {
+        let is_for_agent = task.task.spec.action.agent.is_some();
+        let began = |attempt: &&AttemptRecord| {
+            let began = || attempt.commands.iter().any(|command| command.phase == Phase::Main);
+            attempt.agent.is_some() || (is_for_agent && began())
+        };
+        let attempts = task.attempts.iter().filter(began);
+        attempts.map(|attempt| Self::of_one(attempt.agent.as_ref())).fold(Self::default(), Self::plus)
+    }
+
+    /// Of one attempt, whose agent has told this, if anything.
+    #[must_use]
+    pub fn of_one(told: Option<&AgentReport>) -> Self {
+        let (cost, tokens) = told.map_or((None, None), |told| (told.cost_usd, told.tokens));
+        Self {
+            attempts: 1,
+            cost_usd: cost.unwrap_or_default(),
+            without_cost: usize::from(cost.is_none()),
+            tokens: tokens.unwrap_or_default(),
+            without_tokens: usize::from(tokens.is_none()),
+        }
+    }
+
+    /// These and others.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            attempts: self.attempts + other.attempts,
+            cost_usd: self.cost_usd + other.cost_usd,
+            without_cost: self.without_cost + other.without_cost,
+            tokens: self.tokens.plus(other.tokens),
+            without_tokens: self.without_tokens + other.without_tokens,
+        }
+    }
+
+    /// In US dollars; `None` where no attempt has told a cost.
+    #[must_use]
+    pub fn cost(self) -> Option<f64> {
+        (self.without_cost < self.attempts).then_some(self.cost_usd)
+    }
+
+    /// `None` where no attempt has told them.
+    #[must_use]
+    pub fn tokens(self) -> Option<Tokens> {
+        (self.without_tokens < self.attempts).then_some(self.tokens)
+    }
+}
+
 /// What a finished run, or one that goes on, is reported as.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
@@ -82,7 +133,7 @@ pub struct Report {
     pub totals: Totals,
     /// The figures.
     pub performance: Performance,
-    /// What its agents have told.
+    /// What its agents have told, all tasks together.
     pub agents: AgentTotals,
     /// Where the run was interrupted, then its warnings, then what its attempts left behind, dropped or left out.
     pub warnings: Vec<Warning>,
@@ -101,7 +152,8 @@ impl Report {
 impl From<RunRecord> for Report {
     fn from(record: RunRecord) -> Self {
         let (totals, performance, warnings) = (totals(&record), performance(&record), warnings(&record));
-        Self { totals, performance, agents: agents(&record), warnings, record, driven: true }
+        let agents = record.tasks.iter().map(AgentTotals::of).fold(AgentTotals::default(), AgentTotals::plus);
+        Self { totals, performance, agents, warnings, record, driven: true }
     }
 }
 
@@ -137,17 +189,6 @@ fn warnings(record: &RunRecord) -> Vec<Warning> {
         }
     }
     warnings
-}
-
-fn agents(record: &RunRecord) -> AgentTotals {
-    let attempts = record.tasks.iter().flat_map(|task| &task.attempts);
-    attempts.filter_map(|attempt| attempt.agent.as_ref()).fold(AgentTotals::default(), |sum, report| AgentTotals {
-        attempts: sum.attempts + 1,
-        cost_usd: sum.cost_usd + report.cost_usd.unwrap_or_default(),
-        without_cost: sum.without_cost + usize::from(report.cost_usd.is_none()),
-        tokens: sum.tokens.plus(report.tokens.unwrap_or_default()),
-        without_tokens: sum.without_tokens + usize::from(report.tokens.is_none()),
-    })
 }
 
 fn totals(record: &RunRecord) -> Totals {

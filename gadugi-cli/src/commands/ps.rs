@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gadugi_core::{
-    AttemptNo, AttemptRecord, AttemptRef, Phase, Registry, RunId, RunRecord, TaskId, TaskRecord, TaskState, Tokens,
+    AgentTotals, AttemptNo, AttemptRecord, AttemptRef, Phase, Registry, RunId, RunRecord, TaskId, TaskRecord,
+    TaskState, Tokens,
 };
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::spent::Spent;
+use super::spent::{Heard, cell, spent};
 use super::{Context, tasks};
 use crate::activity::Activity;
 use crate::args::PsArgs;
@@ -82,16 +83,21 @@ async fn see(context: &Context, site: &Site, runs: Vec<LoadedRun>) -> Result<Vec
             activities.insert(task, question.answer().await);
         }
         let folders = site.attempt_folders(&run.record.header.run);
-        let spent = |task: &TaskRecord| {
+        let hear = |task: &TaskRecord| {
             let log = || {
                 let number = task.last().map_or(AttemptNo::FIRST, |last| last.number);
                 let attempt = AttemptRef { task: task.task.spec.id.clone(), number };
                 folders(&attempt).join(Phase::Main.output_file())
             };
-            (task.task.spec.id.clone(), Spent::of(task, log))
+            Heard::begin(task, log)
         };
-        let spent = run.record.tasks.iter().map(spent).collect();
-        seen.push(Seen { run, suspended, activities, spent });
+        // All at the same time.
+        let heard: Vec<_> = run.record.tasks.iter().map(hear).collect();
+        let mut used = BTreeMap::new();
+        for (task, heard) in run.record.tasks.iter().zip(heard) {
+            used.insert(task.task.spec.id.clone(), spent(task, heard).await);
+        }
+        seen.push(Seen { run, suspended, activities, used });
     }
     Ok(seen)
 }
@@ -104,7 +110,7 @@ struct Seen {
     /// What the tasks do, of a run that is not over and that nobody drives.
     activities: BTreeMap<TaskId, Activity>,
     /// What the agents of each task have used up.
-    spent: BTreeMap<TaskId, Spent>,
+    used: BTreeMap<TaskId, AgentTotals>,
 }
 
 impl Seen {
@@ -112,8 +118,8 @@ impl Seen {
         self.activities.get(&task.task.spec.id)
     }
 
-    fn spent(&self, task: &TaskRecord) -> Spent {
-        self.spent.get(&task.task.spec.id).copied().unwrap_or_default()
+    fn used(&self, task: &TaskRecord) -> AgentTotals {
+        self.used.get(&task.task.spec.id).copied().unwrap_or_default()
     }
 
     /// Whether somebody drives it, or something of it still runs.
@@ -169,7 +175,7 @@ impl Seen {
         let titles = ["TASK", "STATE", "ATTEMPT", "EXECUTOR", "PROCESS", "TIME", "COST", "BRANCH"].map(str::to_owned);
         let rows = record.tasks.iter().map(|task| self.row(task));
         let mut rows: Vec<_> = std::iter::once(titles.to_vec()).chain(rows).collect();
-        if self.spent.values().all(|spent| spent.text().is_none()) {
+        if self.used.values().all(|used| cell(*used).is_none()) {
             rows.iter_mut().for_each(|row| drop(row.remove(COST)));
         }
         let paint = |row: usize, column: usize, cell: &str| {
@@ -200,16 +206,16 @@ impl Seen {
         };
         let setup = if is_set_up(task) { " (setup)" } else { "" };
         let last = task.last();
-        let cell = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         vec![
             task.task.spec.id.to_string(),
             format!("{}{blocked}{setup}", self.state(task)),
-            cell(last.map(|attempt| attempt.number.to_string())),
-            cell(last.map(|attempt| attempt.executor.clone())),
-            cell(self.process(task)),
-            cell(self.time(task).map(short)),
-            cell(self.spent(task).text()),
-            cell(last.and_then(branch)),
+            or_dash(last.map(|attempt| attempt.number.to_string())),
+            or_dash(last.map(|attempt| attempt.executor.clone())),
+            or_dash(self.process(task)),
+            or_dash(self.time(task).map(short)),
+            or_dash(cell(self.used(task))),
+            or_dash(last.and_then(branch)),
         ]
     }
 
@@ -269,7 +275,9 @@ struct TaskRow {
     pid: Option<u32>,
     command_seconds: Option<f64>,
     cost_usd: Option<f64>,
+    attempts_without_cost: usize,
     tokens: Option<u64>,
+    attempts_without_tokens: usize,
     branch: Option<String>,
 }
 
@@ -277,7 +285,7 @@ impl From<&Seen> for RunRow {
     fn from(seen: &Seen) -> Self {
         let row = |task: &TaskRecord| {
             let last = task.last();
-            let process = seen.process(task);
+            let (process, used) = (seen.process(task), seen.used(task));
             TaskRow {
                 id: task.task.spec.id.to_string(),
                 state: seen.state(task),
@@ -286,8 +294,10 @@ impl From<&Seen> for RunRow {
                 pid: process.as_ref().and_then(|process| process.strip_prefix("pid ")?.parse().ok()),
                 process,
                 command_seconds: seen.time(task).map(|time| time.as_secs_f64()),
-                cost_usd: seen.spent(task).cost_usd,
-                tokens: seen.spent(task).tokens.map(Tokens::total),
+                cost_usd: used.cost(),
+                attempts_without_cost: used.without_cost,
+                tokens: used.tokens().map(Tokens::total),
+                attempts_without_tokens: used.without_tokens,
                 branch: last.and_then(branch),
             }
         };

@@ -1,65 +1,62 @@
 //! What the agents of a task have used up so far: by the record, and of one that runs by its log.
 
-use std::io::Read;
-use std::path::PathBuf;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
-use gadugi_core::{AgentReport, Lines, Phase, TaskRecord, TaskState, Tokens};
+use gadugi_core::{AgentReport, AgentTotals, Lines, OutputReader, Phase, TaskRecord, TaskState, Tokens};
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::compose;
 
-/// More of a log is not read: `ps` is asked often.
-const MOST_READ: u64 = 32 << 20;
+/// So much of a log is read at once.
+const PORTION: usize = 1 << 20;
 
-/// What agents have told.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Spent {
-    /// In US dollars; `None` where none has told it.
-    pub(super) cost_usd: Option<f64>,
-    /// `None` where none has told them.
-    pub(super) tokens: Option<Tokens>,
+/// The agent of a task that runs and is listened to.
+pub(super) struct Heard(JoinHandle<AgentReport>);
+
+impl Heard {
+    /// Begins to read what it has told so far, from the log of its attempt. `None` where none runs.
+    pub(super) fn begin(task: &TaskRecord, log: impl FnOnce() -> PathBuf) -> Option<Self> {
+        let is_open = matches!(task.state, TaskState::Running { .. } | TaskState::Collecting { .. });
+        let last = task.last().filter(|last| is_open && last.agent.is_none())?;
+        last.commands.iter().find(|command| command.phase == Phase::Main)?;
+        let mut reader = compose::output_formats().get(&task.task.spec.action.agent.as_ref()?.output)?.reader();
+        let log = log();
+        Some(Self(spawn_blocking(move || {
+            // A log that cannot be read tells nothing more.
+            listen(&log, &mut *reader).ok();
+            reader.report().clone()
+        })))
+    }
 }
 
-impl Spent {
-    /// Of a task whose last attempt logs to this file.
-    pub(super) fn of(task: &TaskRecord, log: impl FnOnce() -> PathBuf) -> Self {
-        let recorded = task.attempts.iter().filter_map(|attempt| attempt.agent.as_ref());
-        let mut spent = recorded.fold(Self::default(), Self::and);
-        let is_open = matches!(task.state, TaskState::Running { .. } | TaskState::Collecting { .. });
-        let last = task.last().filter(|last| {
-            is_open && last.agent.is_none() && last.commands.iter().any(|command| command.phase == Phase::Main)
-        });
-        if let (Some(_), Some(call)) = (last, &task.task.spec.action.agent)
-            && let Some(format) = compose::output_formats().get(&call.output)
-        {
-            let (mut reader, mut lines) = (format.reader(), Lines::default());
-            let mut text = Vec::new();
-            // A log that cannot be read tells nothing yet.
-            if compose::open_log(&log()).and_then(|log| log.take(MOST_READ).read_to_end(&mut text)).is_ok() {
-                lines.feed(&text, |line| reader.read(line));
-                spent = spent.and(reader.report());
-            }
+fn listen(log: &Path, reader: &mut dyn OutputReader) -> io::Result<()> {
+    let mut log = compose::open_log(log)?;
+    let (mut lines, mut portion) = (Lines::default(), vec![0; PORTION]);
+    loop {
+        match log.read(&mut portion)? {
+            0 => return Ok(()),
+            read => lines.feed(&portion[..read], |line| reader.read(line)),
         }
-        spent
     }
+}
 
-    fn and(self, report: &AgentReport) -> Self {
-        let cost_usd = match (self.cost_usd, report.cost_usd) {
-            (Some(before), Some(cost)) => Some(before + cost),
-            (before, cost) => before.or(cost),
-        };
-        let tokens = match (self.tokens, report.tokens) {
-            (Some(before), Some(tokens)) => Some(before.plus(tokens)),
-            (before, tokens) => before.or(tokens),
-        };
-        Self { cost_usd, tokens }
+/// What all attempts at a task have used up, the one that runs with what it was heard to say.
+pub(super) async fn spent(task: &TaskRecord, heard: Option<Heard>) -> AgentTotals {
+    let Some(Heard(report)) = heard else { return AgentTotals::of(task) };
+    let mut task = task.clone();
+    if let (Some(last), Ok(report)) = (task.attempts.last_mut(), report.await) {
+        last.agent = Some(report);
     }
+    AgentTotals::of(&task)
+}
 
-    /// For a table.
-    pub(super) fn text(self) -> Option<String> {
-        match self {
-            Self { cost_usd: Some(cost), .. } => Some(format!("${cost:.2}")),
-            Self { tokens: Some(tokens), .. } => Some(format!("{} tokens", tokens.total())),
-            _ => None,
-        }
+/// For a table. A plus stands behind what is not all of it, since an attempt has told nothing.
+pub(super) fn cell(spent: AgentTotals) -> Option<String> {
+    let plus = |without: usize| if without > 0 { "+" } else { "" };
+    match (spent.cost(), spent.tokens()) {
+        (Some(cost), _) => Some(format!("${cost:.2}{}", plus(spent.without_cost))),
+        (None, Some(tokens)) => Some(format!("{}{} tokens", Tokens::total(tokens), plus(spent.without_tokens))),
+        (None, None) => None,
     }
 }

@@ -1,6 +1,6 @@
 //! What agents have told of their work, for people.
 
-use gadugi_core::{AgentReport, AgentTotals, Report, TaskRecord, Tokens};
+use gadugi_core::{AgentReport, AgentTotals, TaskRecord, Tokens};
 
 use super::escape::{block, code, inline};
 use super::words::{UNKNOWN, count};
@@ -8,35 +8,33 @@ use super::words::{UNKNOWN, count};
 /// More of what an agent said last is not shown; its log has all of it.
 const LONGEST_MESSAGE: usize = 4000;
 
-/// Whether any agent has told a cost, so that there is something to compare.
-pub(super) fn any_cost(report: &Report) -> bool {
-    report.agents.without_cost < report.agents.attempts
-}
-
-/// What the attempts at a task have cost; `None` where no agent has worked at it, or told it.
+/// What the attempts at a task have cost; `None` where no agent was started for it.
 pub(super) fn cost(task: &TaskRecord) -> Option<String> {
-    let told: Vec<f64> = reports(task).filter_map(|report| report.cost_usd).collect();
-    (!told.is_empty()).then(|| dollars(told.iter().sum()))
+    let totals = AgentTotals::of(task);
+    (totals.attempts > 0).then(|| match totals.cost() {
+        Some(cost) if totals.without_cost == 0 => dollars(cost),
+        Some(cost) => format!("{}, {} unknown", dollars(cost), count(totals.without_cost as u64, "attempt")),
+        None => UNKNOWN.to_owned(),
+    })
 }
 
 pub(super) fn reports(task: &TaskRecord) -> impl Iterator<Item = &AgentReport> {
     task.attempts.iter().filter_map(|attempt| attempt.agent.as_ref())
 }
 
-/// What was told in the whole run, in two facts; none where no agent has told anything.
+/// What was told in the whole run, in two facts; none where no agent was started.
 pub(super) fn totals(totals: &AgentTotals) -> Vec<String> {
-    let AgentTotals { attempts, cost_usd, without_cost, tokens, without_tokens } = *totals;
-    if attempts == 0 {
+    if totals.attempts == 0 {
         return Vec::new();
     }
-    let told = |what: String, without: usize| match without {
-        0 => what,
-        without if without == attempts => UNKNOWN.to_owned(),
-        without => format!("{what}, without {} that told none", count(without as u64, "attempt")),
+    let told = |what: Option<String>, without: usize| match (what, without) {
+        (None, _) => UNKNOWN.to_owned(),
+        (Some(what), 0) => what,
+        (Some(what), without) => format!("{what}, without {} that told none", count(without as u64, "attempt")),
     };
     vec![
-        format!("Cost, as told by agents: {}", told(dollars(cost_usd), without_cost)),
-        format!("Tokens, as told by agents: {}", told(tokens_text(tokens), without_tokens)),
+        format!("Cost, as told by agents: {}", told(totals.cost().map(dollars), totals.without_cost)),
+        format!("Tokens, as told by agents: {}", told(totals.tokens().map(tokens_text), totals.without_tokens)),
     ]
 }
 

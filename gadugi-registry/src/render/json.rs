@@ -224,15 +224,14 @@ impl<'a> ReportForm<'a> {
     }
 }
 
-/// `None` when no agent has told anything.
+/// `None` when no agent was started.
 fn agent_totals(totals: &AgentTotals) -> Option<AgentTotalsForm> {
-    let AgentTotals { attempts, cost_usd, without_cost, tokens, without_tokens } = *totals;
-    (attempts > 0).then(|| AgentTotalsForm {
-        attempts,
-        cost_usd: (without_cost < attempts).then_some(cost_usd),
-        attempts_without_cost: without_cost,
-        tokens: (without_tokens < attempts).then(|| tokens.into()),
-        attempts_without_tokens: without_tokens,
+    (totals.attempts > 0).then(|| AgentTotalsForm {
+        attempts: totals.attempts,
+        cost_usd: totals.cost(),
+        attempts_without_cost: totals.without_cost,
+        tokens: totals.tokens().map(Into::into),
+        attempts_without_tokens: totals.without_tokens,
     })
 }
 

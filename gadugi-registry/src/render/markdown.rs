@@ -83,7 +83,7 @@ fn summary(out: &mut Paragraphs, report: &Report) {
 
 fn table(out: &mut Paragraphs, report: &Report) {
     out.add("## Tasks");
-    let any_cost = agents::any_cost(report);
+    let any_cost = report.agents.cost().is_some();
     let (cost, rule) = if any_cost { (" Cost |", " ---: |") } else { ("", "") };
     let mut rows = format!(
         "| Outcome | Task | Title | Branch | Commits | Files | Duration | Executor |{cost}\n\
@@ -104,7 +104,7 @@ fn table(out: &mut Paragraphs, report: &Report) {
             last.map_or(NONE.to_owned(), |last| inline(&last.executor)),
         ];
         if any_cost {
-            cells.push(figure(agents::reports(task).next().is_some(), agents::cost(task)));
+            cells.push(agents::cost(task).unwrap_or_else(|| NONE.to_owned()));
         }
         rows += &format!("| {} |\n", cells.join(" | "));
     }

@@ -10,11 +10,13 @@ use serde_json::{Value, json as value};
 use crate::sample::{Story, attempt, header, raw};
 use crate::schema;
 
-/// A run in which one agent tells everything, at its second attempt, one tells tokens alone, and one task has none.
+/// A run in which one agent tells everything, at its second attempt, one tells tokens alone, one is lost at its second attempt
+/// before it was heard, and one task has none.
 pub(crate) fn story() -> (RunHeader, Vec<Event>) {
-    let mut tasks = ["login", "docs", "plain"].map(|id| raw(id, &[])).to_vec();
+    let mut tasks = ["login", "docs", "plain", "lost"].map(|id| raw(id, &[])).to_vec();
     tasks[0].spec.action.agent = Some(AgentCall::new("claude", vec![Argument::text("claude")], "Mend it."));
     tasks[1].spec.action.agent = Some(AgentCall::new("codex", vec![Argument::text("codex")], "Write it."));
+    tasks[3].spec.action.agent = Some(AgentCall::new("claude", vec![Argument::text("claude")], "Lose it."));
     let header = header('g', tasks);
     let mut story = Story::new(header.run.clone());
     story.then(EventKind::RunStarted);
@@ -54,6 +56,19 @@ pub(crate) fn story() -> (RunHeader, Vec<Event>) {
     let budget = Outcome::Failed(Failure::Budget { message: "55 of 50 tokens are used".into() });
     story.work(&docs, 0).over(&docs, budget.clone()).finished("docs", budget);
     story.whole("plain", ExitStatus::Code(0), Outcome::Succeeded);
+    let (heard, lost) = (attempt("lost", 1), attempt("lost", 2));
+    let failed = Outcome::Failed(Failure::ExitCode(1));
+    let report = AgentReport { cost_usd: Some(0.5), tokens, ..AgentReport::default() };
+    story.intent(&heard).worktree(&heard).started(&heard, Phase::Main).ended(&heard, Phase::Main, ExitStatus::Code(1));
+    story.then(EventKind::AgentReported { attempt: heard.clone(), report });
+    story.work(&heard, 0).over(&heard, failed);
+    let outcome = Outcome::Lost { why: "it is gone".into() };
+    story
+        .intent(&lost)
+        .worktree(&lost)
+        .started(&lost, Phase::Main)
+        .over(&lost, outcome.clone())
+        .finished("lost", outcome);
     story.run_ended();
     (header, story.events)
 }
@@ -70,8 +85,8 @@ fn the_report_for_programs_has_what_agents_told_and_counts_what_they_did_not() {
     assert_eq!(
         told["agents"],
         value!({
-            "attempts": 3, "cost_usd": 1.75, "attempts_without_cost": 1,
-            "tokens": { "input": 1250, "cached": 1000, "output": 305 }, "attempts_without_tokens": 1,
+            "attempts": 5, "cost_usd": 2.25, "attempts_without_cost": 2,
+            "tokens": { "input": 1300, "cached": 1000, "output": 310 }, "attempts_without_tokens": 2,
         })
     );
     let attempts = &told["tasks"][0]["attempts"];
@@ -86,8 +101,8 @@ fn the_report_for_programs_has_what_agents_told_and_counts_what_they_did_not() {
 fn the_report_for_people_has_a_cost_for_each_task_and_never_takes_what_is_unknown_for_nothing() {
     let told = markdown(&report(), &|_, _| None);
     for line in [
-        "- Cost, as told by agents: 1.75 US dollars, without 1 attempt that told none",
-        "- Tokens, as told by agents: 1250 tokens in (1000 of them cached), 305 out, without 1 attempt that told none",
+        "- Cost, as told by agents: 2.25 US dollars, without 2 attempts that told none",
+        "- Tokens, as told by agents: 1300 tokens in (1000 of them cached), 310 out, without 2 attempts that told none",
         "| Outcome | Task | Title | Branch | Commits | Files | Duration | Executor | Cost |",
         "  - agent: 0.2500 US dollars, requests refused 2 times",
         "  - agent: model `claude-opus-5-5`, session `405ef7ef`, 7 turns, 1200 tokens in (1000 of them cached), 300 out, \
@@ -100,5 +115,6 @@ fn the_report_for_people_has_a_cost_for_each_task_and_never_takes_what_is_unknow
         let row = told.lines().find(|line| line.contains(&format!("| `{task}` |"))).expect("a row");
         row.trim_end_matches(" |").rsplit(" | ").next().expect("a cell").to_owned()
     };
-    assert_eq!(["login", "docs", "plain"].map(cost_of), ["1.75 US dollars", "unknown", "-"]);
+    let costs = ["login", "docs", "plain", "lost"].map(cost_of);
+    assert_eq!(costs, ["1.75 US dollars", "unknown", "-", "0.5000 US dollars, 1 attempt unknown"]);
 }

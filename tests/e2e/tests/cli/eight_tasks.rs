@@ -222,6 +222,9 @@ fn a_conversation_that_goes_on_is_waited_for_by_whoever_resumes_the_run() {
     );
     let task = night.stand.task("mends.md", text);
     killed(&night.stand, Going::start(night.command(&["run", &task])), &["mends"]);
+    // What the conversation that goes on will cost has not been told yet.
+    let ps = night.gadugi(&["ps", "latest"]).expect(0).out;
+    assert!(ps.contains("$0.20+"), "{ps}");
     open(&night.stand, "mends");
     night.gadugi(&["resume"]).expect(0);
     let calls = night.calls("mends");
