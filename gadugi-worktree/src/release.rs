@@ -60,7 +60,21 @@ struct Found {
 enum Place {
     Absent,
     OfAnother,
-    Here(Box<Checkout>),
+    Here {
+        entry: Entry,
+        reasons: Vec<KeepReason>,
+        details: ReleaseDetails,
+        /// Of one that is discarded whatever is in it: a checkout takes memory, and some time to be let go.
+        checkout: Option<Box<Checkout>>,
+    },
+}
+
+impl Place {
+    fn here(checkout: Checkout, request: ReleaseRequest) -> Result<Self, GitError> {
+        let (reasons, details) = (checkout.reasons_to_keep(request.branch)?, checkout.details());
+        let entry = checkout.entry.clone();
+        Ok(Self::Here { entry, reasons, details, checkout: request.discard.then(|| Box::new(checkout)) })
+    }
 }
 
 impl Found {
@@ -79,7 +93,7 @@ impl Found {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Place::Absent,
             Err(error) => return Err(GitError::io("look at", &lease.path)(error)),
             Ok(_) if is_of_another(settings, lease)? => Place::OfAnother,
-            Ok(_) => Place::Here(Box::new(Checkout::look(settings, lease, branch)?)),
+            Ok(_) => Place::here(Checkout::look(settings, lease, branch)?, request)?,
         };
         Ok(Self { taken, place })
     }
@@ -98,9 +112,15 @@ fn release(
     let worktree = match place {
         Place::Absent => clear_absent(settings, lease, request.dry_run)?,
         Place::OfAnother => WorktreeFate::Absent,
-        Place::Here(checkout) => {
-            details = checkout.details();
-            remove(settings, lease, *checkout, request, &taken, &mut dropped)?
+        Place::Here { entry, reasons, details: found, checkout } => {
+            details = found;
+            let reasons = all_reasons(reasons, request, &taken);
+            if reasons.is_empty() {
+                remove(settings, lease, &entry, checkout, request.dry_run, &mut dropped)?;
+                WorktreeFate::Removed
+            } else {
+                WorktreeFate::Kept(reasons)
+            }
         }
     };
     if !request.dry_run && !matches!(worktree, WorktreeFate::Kept(_)) {
@@ -208,15 +228,8 @@ fn clear_absent(settings: &WorktreeSettings, lease: &Lease, dry_run: bool) -> Re
     Ok(WorktreeFate::Absent)
 }
 
-fn remove(
-    settings: &WorktreeSettings,
-    lease: &Lease,
-    mut checkout: Checkout,
-    request: ReleaseRequest,
-    taken: &Taken,
-    dropped: &mut Vec<String>,
-) -> Result<WorktreeFate, GitError> {
-    let mut reasons = checkout.reasons_to_keep(request.branch)?;
+/// Why the worktree stays, with what became of that which was committed in isolation.
+fn all_reasons(mut reasons: Vec<KeepReason>, request: ReleaseRequest, taken: &Taken) -> Vec<KeepReason> {
     if taken.is_apart && !reasons.contains(&KeepReason::HeadElsewhere) {
         // Where its files come from is the `HEAD` that the task knows.
         reasons.push(KeepReason::HeadElsewhere);
@@ -228,37 +241,38 @@ fn remove(
         // Whoever has locked it wants it to stay.
         reasons.retain(|reason| matches!(reason, KeepReason::Locked { .. }));
     }
-    if !reasons.is_empty() {
-        return Ok(WorktreeFate::Kept(reasons));
-    }
-    if request.discard {
+    reasons
+}
+
+/// Removes a worktree that nothing keeps. What is in one that is discarded is kept by a reference, but for what is `dropped`.
+fn remove(
+    settings: &WorktreeSettings,
+    lease: &Lease,
+    entry: &Entry,
+    mut checkout: Option<Box<Checkout>>,
+    dry_run: bool,
+    dropped: &mut Vec<String>,
+) -> Result<(), GitError> {
+    if let Some(checkout) = &mut checkout {
         let Hidden { files, nested } = std::mem::take(&mut checkout.hidden);
         checkout.changes.untracked.extend(files);
         checkout.changes.nested.extend(nested);
-        dropped.extend(
-            checkout
-                .changes
-                .untracked
-                .iter()
-                .filter(|path| looks_like_a_secret(path.as_bstr()))
-                .map(ToString::to_string),
-        );
-        dropped.extend(checkout.changes.nested.iter().map(ToString::to_string));
+        let untracked = checkout.changes.untracked.iter().filter(|path| looks_like_a_secret(path.as_bstr()));
+        dropped.extend(untracked.chain(&checkout.changes.nested).map(ToString::to_string));
     }
-    if request.dry_run {
-        return Ok(WorktreeFate::Removed);
+    if dry_run {
+        return Ok(());
     }
-    if request.discard {
+    if let Some(checkout) = checkout {
         let last = last_state(&checkout, lease)?;
         trash_refs::keep(settings, &checkout.repo, lease, last, DISCARDED)?;
     }
-    let Checkout { entry, .. } = checkout;
     // It is deleted by whoever sweeps.
     aside::put_aside(&entry.folder)?;
     crash_point("release-renamed-aside");
     entry.remove()?;
     crash_point("release-entry-removed");
-    Ok(WorktreeFate::Removed)
+    Ok(())
 }
 
 /// A commit from which everything in the worktree can be reached, but ignored files and those that look

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gix::bstr::{BStr, ByteSlice};
 use gix::index::Entry;
@@ -19,22 +19,29 @@ use gix::status::index_worktree::Options;
 use gix::status::plumbing::index_as_worktree::EntryStatus;
 use gix::status::plumbing::index_as_worktree::traits::FastEq;
 use gix::status::plumbing::index_as_worktree_with_renames::{self as seen, VisitEntry};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, open, openat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, open, openat, statat};
 
 use crate::error::GitError;
 use crate::index_tree::split_folder;
+use crate::side_by_side::side_by_side;
 use crate::status::Unopened;
+
+/// With so many files it is worth the while to begin further threads.
+const LARGE: usize = 2000;
+
+/// So many bytes of names are read at once: those of several hundred files.
+#[cfg(target_os = "linux")]
+const NAMES_AT_ONCE: usize = 32 * 1024;
 
 /// Whether nothing in the work tree differs from the index, and nothing is there beside it, be it ignored or not.
 pub(crate) fn is_untouched(repo: &gix::Repository, index: &gix::index::State) -> Result<bool, GitError> {
     let Some(root) = repo.workdir().filter(|_| can_tell(index)) else { return Ok(false) };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let Ok(root) = open(root, flags, Mode::empty()) else { return Ok(false) };
-    let trust = repo.stat_options()?;
-    let mut pass = Pass { index, trust, doubtful: Vec::new() };
+    let differs = AtomicBool::new(false);
+    let whole = Whole { index, trust: repo.stat_options()?, differs: &differs };
     // What cannot be looked at so may yet be in another way.
-    let Ok(true) = pass.folder(root, index.entries(), 0) else { return Ok(false) };
-    let doubtful = pass.doubtful;
+    let Ok(Some(doubtful)) = whole.look(&root) else { return Ok(false) };
     Ok(doubtful.is_empty() || are_as_noted(repo, index, &doubtful)?)
 }
 
@@ -85,49 +92,108 @@ fn can_tell(index: &gix::index::State) -> bool {
         })
 }
 
-struct Pass<'a> {
+/// All of a work tree.
+#[derive(Clone, Copy)]
+struct Whole<'a> {
     index: &'a gix::index::State,
     trust: Trust,
+    /// Set once something was found to differ, so that nobody has to look any further.
+    differs: &'a AtomicBool,
+}
+
+/// A folder of which there are tracked files.
+#[derive(Clone, Copy)]
+struct Below<'a> {
+    name: &'a [u8],
+    entries: &'a [Entry],
+    /// So many bytes their paths share.
+    prefix: usize,
+}
+
+impl<'a> Whole<'a> {
+    /// Looks at everything, large work trees with several threads. Gives the tracked files whose notes in the index do not tell
+    /// enough; `None` where something differs.
+    fn look(self, root: &OwnedFd) -> rustix::io::Result<Option<Vec<&'a Entry>>> {
+        let mut pass = Pass::of(self);
+        let Some(below) = pass.names_and_files(root, self.index.entries(), 0)? else { return Ok(None) };
+        if self.index.entries().len() < LARGE {
+            return Ok(pass.all(root, &below)?.then_some(pass.doubtful));
+        }
+        let looked = side_by_side(below, |folder| {
+            let mut pass = Pass::of(self);
+            let is_same = pass.all(root, &[folder])?;
+            self.differs.fetch_or(!is_same, Ordering::Relaxed);
+            Ok(is_same.then_some(pass.doubtful))
+        });
+        looked.into_iter().try_fold(Some(pass.doubtful), |doubtful, found: rustix::io::Result<_>| {
+            Ok(doubtful.zip(found?).map(|(doubtful, found)| [doubtful, found].concat()))
+        })
+    }
+}
+
+/// Goes through folders, one after the other.
+struct Pass<'a> {
+    whole: Whole<'a>,
     /// Tracked files whose notes in the index do not tell enough.
     doubtful: Vec<&'a Entry>,
+    /// For the names in folders.
+    buffer: Vec<u8>,
 }
 
 impl<'a> Pass<'a> {
-    /// Goes through a folder, whose tracked files are `entries`; their paths share the first `prefix` bytes.
-    fn folder(&mut self, handle: OwnedFd, mut entries: &'a [Entry], prefix: usize) -> rustix::io::Result<bool> {
-        let mut known: HashSet<&[u8]> = HashSet::with_capacity(entries.len().min(32));
-        while let Some((entry, others)) = entries.split_first() {
-            let path = &entry.path(self.index)[prefix..];
-            let Some(end) = path.find_byte(b'/') else {
-                if !self.file(&handle, entry, path)? {
-                    return Ok(false);
-                }
-                known.insert(path);
-                entries = others;
-                continue;
-            };
-            let name = &path[..end];
-            let (below, others) = split_folder(self.index, entries, prefix, &path[..=end]);
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let folder = openat(&handle, std::ffi::OsStr::from_bytes(name), flags, Mode::empty())?;
-            if !self.folder(folder, below, prefix + end + 1)? {
+    fn of(whole: Whole<'a>) -> Self {
+        Self { whole, doubtful: Vec::new(), buffer: Vec::new() }
+    }
+
+    /// Looks at folders and all that is in them.
+    fn all(&mut self, holder: &OwnedFd, folders: &[Below<'a>]) -> rustix::io::Result<bool> {
+        for folder in folders {
+            if self.whole.differs.load(Ordering::Relaxed) {
                 return Ok(false);
             }
-            known.insert(name);
-            entries = others;
-        }
-        for entry in Dir::new(handle)? {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            let is_expected = matches!(name, b"." | b"..") || (prefix == 0 && name == b".git");
-            if !is_expected && !known.contains(name) {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let handle = openat(holder, std::ffi::OsStr::from_bytes(folder.name), flags, Mode::empty())?;
+            let below = self.names_and_files(&handle, folder.entries, folder.prefix)?;
+            let Some(below) = below else { return Ok(false) };
+            if !self.all(&handle, &below)? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
+    /// Looks at a folder, whose tracked files are `entries`, and gives those in it; `None` where something differs.
+    fn names_and_files(
+        &mut self,
+        handle: &OwnedFd,
+        mut entries: &'a [Entry],
+        prefix: usize,
+    ) -> rustix::io::Result<Option<Vec<Below<'a>>>> {
+        let index = self.whole.index;
+        let (mut known, mut folders) = (HashSet::<&[u8]>::with_capacity(entries.len().min(32)), Vec::new());
+        while let Some((entry, others)) = entries.split_first() {
+            let path = &entry.path(index)[prefix..];
+            if let Some(end) = path.find_byte(b'/') {
+                let (below, others) = split_folder(index, entries, prefix, &path[..=end]);
+                folders.push(Below { name: &path[..end], entries: below, prefix: prefix + end + 1 });
+                known.insert(&path[..end]);
+                entries = others;
+            } else {
+                if !self.file(handle, entry, path)? {
+                    return Ok(None);
+                }
+                known.insert(path);
+                entries = others;
+            }
+        }
+        let are_known = all_names(handle, &mut self.buffer, |name| {
+            matches!(name, b"." | b"..") || (prefix == 0 && name == b".git") || known.contains(name)
+        })?;
+        Ok(are_known.then_some(folders))
+    }
+
     fn file(&mut self, folder: impl AsFd, entry: &'a Entry, name: &BStr) -> rustix::io::Result<bool> {
+        let Whole { index, trust, .. } = self.whole;
         let found = statat(folder, std::ffi::OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW)?;
         let kind = FileType::from_raw_mode(found.st_mode);
         let is_executable = found.st_mode & 0o100 != 0;
@@ -137,12 +203,37 @@ impl<'a> Pass<'a> {
             Kind::FILE_EXECUTABLE => kind == FileType::RegularFile && is_executable,
             _ => kind == FileType::RegularFile && !is_executable,
         };
-        let is_as_noted = entry.stat.matches(&stat(&found), self.trust);
-        if !is_its_kind || !is_as_noted || entry.stat.is_racy(self.index.timestamp(), self.trust) {
+        let is_as_noted = entry.stat.matches(&stat(&found), trust);
+        if !is_its_kind || !is_as_noted || entry.stat.is_racy(index.timestamp(), trust) {
             self.doubtful.push(entry);
         }
         Ok(true)
     }
+}
+
+/// Whether all names in a folder are as they should be.
+#[cfg(target_os = "linux")]
+fn all_names(folder: &OwnedFd, buffer: &mut Vec<u8>, is_right: impl Fn(&[u8]) -> bool) -> rustix::io::Result<bool> {
+    // Without a string for each name, and with most folders in one system call.
+    buffer.reserve(NAMES_AT_ONCE);
+    let mut entries = rustix::fs::RawDir::new(folder, buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        if !is_right(entry?.file_name().to_bytes()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether all names in a folder are as they should be.
+#[cfg(not(target_os = "linux"))]
+fn all_names(folder: &OwnedFd, _: &mut Vec<u8>, is_right: impl Fn(&[u8]) -> bool) -> rustix::io::Result<bool> {
+    for entry in rustix::fs::Dir::read_from(folder)? {
+        if !is_right(entry?.file_name().to_bytes()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// As git notes it in an index, where every number has 32 bits.
