@@ -5,6 +5,7 @@ use std::process::Command;
 
 use gix::ObjectId;
 
+use crate::awaited::Awaited;
 use crate::error::GitError;
 
 pub(crate) const DEEPEST: usize = 0;
@@ -38,6 +39,7 @@ impl Source {
         _: &gix::Repository,
         _: &dyn Fn() -> Command,
         targets: &[Target<'_>],
+        _: &Awaited,
     ) -> Result<Vec<Result<(), GitError>>, GitError> {
         Ok(targets
             .iter()

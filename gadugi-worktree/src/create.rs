@@ -15,6 +15,7 @@ use gix::refs::transaction::{PreviousValue, RefEdit};
 use gix::worktree::add::{Head, PrepareCheckout};
 
 use crate::aside;
+use crate::awaited::Awaited;
 use crate::branch;
 use crate::bulk::{Source, Target as Unwritten};
 use crate::by_git::{Way, Ways};
@@ -34,17 +35,18 @@ use crate::worktrees::WorktreeSettings;
 
 static NEVER: AtomicBool = AtomicBool::new(false);
 
-/// Makes the worktrees of these requests. The caller holds the repository's lock.
+/// Makes the worktrees of these requests, or none of them any more if that is given up. The caller holds the repository's lock.
 pub(crate) fn create(
     settings: &WorktreeSettings,
     lock: &RepositoryLock,
     requests: &[WorktreeRequest],
+    awaited: &Awaited,
 ) -> Vec<Result<Made, WorktreeError>> {
     let mut places: Vec<_> = requests.iter().map(|request| handed_over(settings, request)).collect();
     let is_new = |(_, place): &(_, &Option<_>)| place.is_none();
     let new: Vec<_> = requests.iter().zip(&places).filter(is_new).map(|(request, _)| request.clone()).collect();
     if !new.is_empty() {
-        let made = Batch::open(settings, lock).and_then(|batch| batch.create(&new));
+        let made = Batch::open(settings, lock, awaited).and_then(|batch| batch.create(&new));
         let made = made.unwrap_or_else(|error| refuse(settings, &new, error));
         places.iter_mut().filter(|place| place.is_none()).zip(made).for_each(|(place, made)| *place = Some(made));
     }
@@ -130,6 +132,7 @@ impl Planned {
 struct Batch<'a> {
     settings: &'a WorktreeSettings,
     lock: &'a RepositoryLock,
+    awaited: &'a Awaited,
     repo: gix::Repository,
     ways: Ways,
     /// What earlier processes have begun and what could not be undone.
@@ -137,12 +140,13 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn open(settings: &'a WorktreeSettings, lock: &'a RepositoryLock) -> Result<Self, GitError> {
+    fn open(settings: &'a WorktreeSettings, lock: &'a RepositoryLock, awaited: &'a Awaited) -> Result<Self, GitError> {
+        awaited.check()?;
         let mut repo = settings.repository.open(&[])?;
         repo.object_cache_size_if_unset(4 * 1024 * 1024);
         // What could not be undone is in nobody's way, and prune says why.
         let left = half_made::clear(settings, &repo, false)?.left;
-        Ok(Self { settings, lock, ways: Ways::of(&repo, &settings.repository)?, repo, left })
+        Ok(Self { settings, lock, awaited, ways: Ways::of(&repo, &settings.repository)?, repo, left })
     }
 
     fn create(mut self, requests: &[WorktreeRequest]) -> Result<Vec<Result<Made, WorktreeError>>, GitError> {
@@ -151,7 +155,7 @@ impl<'a> Batch<'a> {
         let mut unwritten = Vec::new();
         for (at, request) in requests.iter().enumerate() {
             if let Ok(planned) = &mut made[at] {
-                match self.register(planned, request) {
+                match self.awaited.check().and_then(|()| self.register(planned, request)) {
                     Ok(Registered::Unwritten(source, checkout)) => unwritten.push((at, source, checkout)),
                     Ok(Registered::ByGit(why)) => planned.was_made_by_git(&why),
                     Err(error) => made[at] = Err(failure(request, &planned.folder)(error)),
@@ -169,7 +173,8 @@ impl<'a> Batch<'a> {
         for (made, request) in made.iter_mut().zip(requests) {
             if let Ok(planned) = made {
                 crash_point("worktree-files-written");
-                if let Err(error) = planned.finish(request, self.settings.repository.common_dir()) {
+                let finish = || planned.finish(request, self.settings.repository.common_dir());
+                if let Err(error) = self.awaited.check().and_then(|()| finish()) {
                     let error = self.undo(planned, error);
                     *made = Err(failure(request, &planned.folder)(error));
                 }
@@ -187,7 +192,7 @@ impl<'a> Batch<'a> {
     fn seed(&self, made: &mut [Result<Planned, WorktreeError>], requests: &[WorktreeRequest]) {
         let folders: Vec<PathBuf> = made.iter().flatten().map(|planned| planned.folder.clone()).collect();
         let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
-        let mut sown = seed::sow(self.settings, &self.repo, &folders).into_iter();
+        let mut sown = seed::sow(self.settings, &self.repo, &folders, self.awaited).into_iter();
         for (made, request) in made.iter_mut().zip(requests) {
             let Ok(planned) = made else { continue };
             match sown.next() {
@@ -254,7 +259,7 @@ impl<'a> Batch<'a> {
                 worktrees.into_iter().partition(|(_, other, _)| Arc::ptr_eq(&source, other));
             worktrees = others;
             let targets: Vec<_> = same.iter().map(|(_, _, checkout)| target(checkout)).collect();
-            let written = source.write(&self.repo, &git, &targets).unwrap_or_else(|error| {
+            let written = source.write(&self.repo, &git, &targets, self.awaited).unwrap_or_else(|error| {
                 let error = Arc::new(error);
                 targets.iter().map(|_| Err(Arc::clone(&error).into())).collect()
             });

@@ -47,6 +47,9 @@ pub enum GitError {
         /// Its name.
         branch: BranchName,
     },
+    /// Whoever asked for it does not wait for it any more.
+    #[error("nobody waits for it any more")]
+    GivenUp,
     /// The lease was not made by this implementation.
     #[error("it has no branch")]
     NoBranch,

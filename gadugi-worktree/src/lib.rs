@@ -18,6 +18,7 @@
 //!   one undoes or repeats the rest; see `tests/git/killed.rs`.
 
 mod aside;
+mod awaited;
 mod branch;
 #[cfg(unix)]
 mod bulk;

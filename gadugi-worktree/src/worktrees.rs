@@ -9,6 +9,7 @@ use gadugi_core::{
     WorktreeError, WorktreeRequest, Worktrees, error_chain,
 };
 
+use crate::awaited::Waiter;
 use crate::create;
 use crate::error::GitError;
 use crate::leases;
@@ -69,7 +70,8 @@ impl WorktreeSettings {
 /// worktrees, and to the state folder. Worktrees are made and removed one batch at a time, also when several
 /// processes work in one repository: they wait for one another.
 ///
-/// A dropped future does not stop what it began; that goes on to its end on a thread of its own.
+/// A dropped future does not stop what it began; that goes on to its end on a thread of its own. Only worktrees that are being
+/// made are undone there. [`leave_to_sweep`](Self::leave_to_sweep) waits for both.
 ///
 /// A worktree that is released has another name at once, and is deleted in the background by a few threads of this process
 /// that begin when they are needed and end by themselves. They go on when the last of these values is dropped, and end with
@@ -85,6 +87,8 @@ struct Shared {
     settings: WorktreeSettings,
     /// Lets one thread at a time wait for the lock file.
     turn: Arc<Mutex<()>>,
+    /// Held by the thread that changes the repository, once no other process is at it.
+    at_work: Arc<Mutex<()>>,
     sweeper: Arc<Sweeper>,
 }
 
@@ -95,15 +99,16 @@ impl GitWorktrees {
         format!("{}task", settings.branch_prefix).parse::<BranchName>()?;
         settings.repository.opener.identity = settings.identity.clone();
         let sweeper = Sweeper::new(&settings.state, &settings.folder, settings.defer_deletion);
-        Ok(Self { shared: Arc::new(Shared { settings, turn: Arc::default(), sweeper }) })
+        Ok(Self { shared: Arc::new(Shared { settings, turn: Arc::default(), at_work: Arc::default(), sweeper }) })
     }
 
     /// The same, for worktrees that start from another commit.
     #[must_use]
     pub fn with_base(&self, base: CommitId) -> Self {
-        let Shared { settings, turn, sweeper } = &*self.shared;
+        let Shared { settings, turn, at_work, sweeper } = &*self.shared;
         let settings = WorktreeSettings { base, ..settings.clone() };
-        Self { shared: Arc::new(Shared { settings, turn: Arc::clone(turn), sweeper: Arc::clone(sweeper) }) }
+        let (turn, at_work, sweeper) = (Arc::clone(turn), Arc::clone(at_work), Arc::clone(sweeper));
+        Self { shared: Arc::new(Shared { settings, turn, at_work, sweeper }) }
     }
 
     /// Waits until everything that was given back in this repository is deleted, by whichever process, and deletes what
@@ -116,13 +121,14 @@ impl GitWorktrees {
         self.run(move |shared| shared.sweeper.finish().map_err(|error| shared.failed(error))).await
     }
 
-    /// Ends the threads that delete what was given back, and gives what they have not come to, for another process that
+    /// Waits for what dropped futures have begun, ends the threads that delete what was given back, and gives what they have not come to, for another process that
     /// calls [`sweep_left`](crate::sweep_left). `None` when nothing is left, or another process is at it. From then on
     /// deletion is deferred. Blocks until the threads have ended, which they do soon.
     ///
     /// # Errors
     /// [`WorktreeError::Repository`] when it cannot be told what is left.
     pub fn leave_to_sweep(&self) -> Result<Option<LeftToSweep>, WorktreeError> {
+        drop(self.shared.at_work.lock());
         self.shared.sweeper.leave().map_err(|error| self.shared.failed(error))
     }
 
@@ -142,6 +148,7 @@ impl Shared {
     fn alone<T>(&self, work: impl FnOnce(&WorktreeSettings, &RepositoryLock) -> T) -> Result<T, GitError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let lock = RepositoryLock::acquire(&self.settings.state)?;
+        let _at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(work(&self.settings, &lock))
     }
 
@@ -187,8 +194,10 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 #[async_trait]
 impl Worktrees for GitWorktrees {
     async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Made, WorktreeError>> {
+        let waiter = Waiter::default();
+        let awaited = waiter.awaited();
         self.run(move |shared| {
-            let made = shared.alone(|settings, lock| create::create(settings, lock, &requests));
+            let made = shared.alone(|settings, lock| create::create(settings, lock, &requests, &awaited));
             made.unwrap_or_else(|error| create::refuse(&shared.settings, &requests, error))
         })
         .await

@@ -140,7 +140,8 @@ impl Attempt {
             None => tokio::select! {
                 biased;
                 place = &mut self.place => Some(place.map(|place| place.map(|(made, took)| (made, Some(took), false)))),
-                // Making it may have to wait for another process. What is made in the end is found by its mark.
+                // Making it may take long, or have to wait for another process. It is given up once nobody waits any more; where
+                // others do, what is made in the end is found by its mark.
                 () = stopped_after(self.stop.clone(), self.spec.limits.grace) => None,
             },
         };

@@ -574,7 +574,19 @@ pub(super) async fn make_places(worktrees: Arc<dyn Worktrees>, batch: Vec<(Workt
     }
     crash_point("intent-kept");
     let asked = Instant::now();
-    let places = if requests.is_empty() { Vec::new() } else { worktrees.create(requests).await };
+    if requests.is_empty() {
+        return;
+    }
+    let nobody_waits = async {
+        for sender in &mut senders {
+            sender.closed().await;
+        }
+    };
+    let places = tokio::select! {
+        biased;
+        places = worktrees.create(requests) => places,
+        () = nobody_waits => return,
+    };
     let took = asked.elapsed();
     for (place, sender) in places.into_iter().zip(senders) {
         drop(sender.send(place.map(|made| (made, took)).map_err(NoPlace::Worktree)));

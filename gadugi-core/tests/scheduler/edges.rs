@@ -202,7 +202,7 @@ async fn a_second_stop_takes_the_grace_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_waits_for_a_worktree_ends_when_it_is_killed() {
+async fn a_run_that_waits_for_a_worktree_ends_when_it_is_killed_and_gives_the_worktree_up() {
     let stage = Stage::new(vec![task("a", &[])]);
     stage.worktrees.break_for(&id("a"), BrokenWorktree::Hangs);
     let on = &stage;
@@ -218,6 +218,9 @@ async fn a_run_that_waits_for_a_worktree_ends_when_it_is_killed() {
         .expect("the run ends");
     assert_eq!(outcome(&record, "a"), Outcome::Cancelled);
     assert!(stage.executor.started().is_empty());
+    while stage.worktrees.calls().last() != Some(&WorktreeCall::CreateGivenUp) {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

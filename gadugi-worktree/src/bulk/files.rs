@@ -14,6 +14,7 @@ use rustix::fs::{
 
 use super::index::Stat;
 use super::layout::{Item, Layout};
+use crate::awaited::Awaited;
 use crate::error::GitError;
 
 /// Where files are written to: a worktree, and the folder in it that is worked in.
@@ -113,6 +114,8 @@ impl<'a> Writer<'a> {
 
 /// How all files of a batch are written.
 pub(super) struct How {
+    /// As long as this is.
+    pub(super) awaited: Awaited,
     times: Timestamps,
     has_links: bool,
 }
@@ -121,12 +124,12 @@ impl How {
     /// Files get a time that has passed. Git compares times by the second, and takes a file that is as new as the index for
     /// one that may have changed after it was noted, so that it would read all of them again; see racy-git in git's technical
     /// documentation. A file that is changed later gets another time.
-    pub(super) fn new(has_links: bool) -> Self {
+    pub(super) fn new(has_links: bool, awaited: Awaited) -> Self {
         let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let time = since(SystemTime::now()).saturating_sub(Duration::from_secs(2)).as_secs();
         let last_modification = Timespec { tv_sec: time.try_into().unwrap_or_default(), tv_nsec: 0 };
         let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-        Self { times: Timestamps { last_access, last_modification }, has_links }
+        Self { awaited, times: Timestamps { last_access, last_modification }, has_links }
     }
 }
 

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use super::files::Writer;
 use super::index::Stat;
 use super::layout::Item;
+use crate::awaited::Awaited;
 use crate::error::GitError;
 
 const BUFFER: usize = 256 * 1024;
@@ -15,11 +16,12 @@ const BUFFER: usize = 256 * 1024;
 /// of the worktrees.
 ///
 /// # Errors
-/// When git does not print it in full; then the files are there and not whole.
+/// When git does not print it in full, or that is given up; then the files are there and not whole.
 pub(super) fn write(
     mut git: Command,
     item: &Item,
     writers: &mut [Writer<'_>],
+    awaited: &Awaited,
 ) -> Result<Vec<Result<Stat, GitError>>, GitError> {
     let mut files: Vec<Result<File, GitError>> = writers.iter_mut().map(|writer| writer.create(item)).collect();
     git.args(["cat-file", "blob", &item.id.to_string()]);
@@ -29,6 +31,9 @@ pub(super) fn write(
     let mut stdout = git.stdout.take().ok_or_else(|| follow(io::ErrorKind::BrokenPipe.into()))?;
     let mut buffer = vec![0; BUFFER];
     let read = loop {
+        if awaited.check().is_err() {
+            break Ok(());
+        }
         match stdout.read(&mut buffer) {
             Ok(0) => break Ok(()),
             Ok(length) => {
@@ -47,6 +52,7 @@ pub(super) fn write(
     // If git still prints, it learns so that nobody reads that.
     drop(stdout);
     let output = git.wait_with_output().map_err(follow)?;
+    awaited.check()?;
     read.map_err(follow)?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -25,6 +25,7 @@ use self::content::{Content, Portion};
 use self::files::{How, Writer};
 use self::index::Stat;
 pub(crate) use self::layout::{DEEPEST, Layout};
+use crate::awaited::Awaited;
 use crate::error::GitError;
 use crate::side_by_side::{side_by_side, threads};
 
@@ -58,12 +59,13 @@ impl Source {
     /// which knows the repository.
     ///
     /// # Errors
-    /// When the tree cannot be read, so that none of them has all its files.
+    /// When the tree cannot be read, or it is given up, so that none of them has all its files.
     pub(crate) fn write(
         &self,
         repo: &gix::Repository,
         git: &dyn Fn() -> Command,
         targets: &[Target<'_>],
+        awaited: &Awaited,
     ) -> Result<Vec<Result<(), GitError>>, GitError> {
         let cache_tree = cache_tree::of(repo, self.tree)?;
         let noted = self.layout.items().len() * size_of::<Stat>();
@@ -71,7 +73,7 @@ impl Source {
         let mut results = Vec::with_capacity(targets.len());
         for targets in targets.chunks(at_once) {
             let mut works: Vec<Work<'_>> = targets.iter().map(|target| Work::new(*target, &self.layout)).collect();
-            self.write_files(repo, git, &mut works)?;
+            self.write_files(repo, git, &mut works, awaited)?;
             side_by_side(works.iter_mut().collect(), |work| {
                 work.failure.unless(|| index::write(&self.layout, &cache_tree, &work.stats, work.target.git_dir));
             });
@@ -85,12 +87,14 @@ impl Source {
         repo: &gix::Repository,
         git: &dyn Fn() -> Command,
         works: &mut [Work<'_>],
+        awaited: &Awaited,
     ) -> Result<(), GitError> {
-        let how = How::new(repo.filesystem_options()?.symlink);
+        let how = How::new(repo.filesystem_options()?.symlink, awaited.clone());
         let repo = repo.clone().into_sync();
         let mut from = 0;
         while from < self.layout.items().len() {
             let portion = content::decode(&repo, &self.layout, self.index.as_ref(), from, threads())?;
+            how.awaited.check()?;
             self.write_large(&portion, &how, git, works)?;
             self.write_portion(&portion, &how, works);
             from = portion.range.end;
@@ -122,6 +126,7 @@ impl Source {
     ) -> Result<(), GitError> {
         let mut writer = Writer::open(&self.layout, target.folder, how)?;
         for ((at, item), stat) in self.layout.items().iter().enumerate().skip(from).zip(stats) {
+            how.awaited.check()?;
             match portion.content(at) {
                 Content::Bytes(bytes) => *stat = writer.write(item, bytes)?,
                 Content::None if !item.is_skipped => *stat = writer.submodule(item)?,
@@ -150,7 +155,7 @@ impl Source {
                     Err(error) => work.failure.set(error),
                 }
             }
-            let written = large::write(git(), &self.layout.items()[at], &mut writers)?;
+            let written = large::write(git(), &self.layout.items()[at], &mut writers, &how.awaited)?;
             for (work, stat) in open.into_iter().zip(written) {
                 match stat {
                     Ok(stat) => work.stats[at] = stat,

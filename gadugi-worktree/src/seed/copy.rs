@@ -13,6 +13,7 @@ use super::file::{Copied, Place, Sharer};
 use super::fit::{Fitting, fitting};
 use super::list::{Item, List};
 use super::trouble::{Trouble, Troubles};
+use crate::awaited::Awaited;
 use crate::error::GitError;
 use crate::side_by_side::side_by_side;
 use crate::worktrees::WorktreeSettings;
@@ -22,6 +23,7 @@ const SHARE: usize = 64;
 
 /// One worktree while it is seeded.
 struct Bed<'a> {
+    awaited: &'a Awaited,
     place: Place,
     fitting: Vec<Fitting<'a>>,
     result: Mutex<Tally>,
@@ -42,8 +44,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Copies what fits of the list into each of these worktrees.
-pub(super) fn into_all(settings: &WorktreeSettings, list: &List, worktrees: &[&Path]) -> Vec<Sown> {
-    let prepare = |worktree| Bed::prepare(settings, list, worktree);
+pub(super) fn into_all(settings: &WorktreeSettings, list: &List, worktrees: &[&Path], awaited: &Awaited) -> Vec<Sown> {
+    let prepare = |worktree| Bed::prepare(settings, list, worktree, awaited);
     let beds: Vec<Result<Bed<'_>, GitError>> = side_by_side(worktrees.to_vec(), prepare);
     let shares: Vec<(&Bed<'_>, &Fitting<'_>, &[&Item])> = beds.iter().flatten().flat_map(Bed::shares).collect();
     let sharer = Sharer::default();
@@ -52,7 +54,13 @@ pub(super) fn into_all(settings: &WorktreeSettings, list: &List, worktrees: &[&P
 }
 
 impl<'a> Bed<'a> {
-    fn prepare(settings: &WorktreeSettings, list: &'a List, worktree: &Path) -> Result<Self, GitError> {
+    fn prepare(
+        settings: &WorktreeSettings,
+        list: &'a List,
+        worktree: &Path,
+        awaited: &'a Awaited,
+    ) -> Result<Self, GitError> {
+        awaited.check()?;
         let mut tally = Tally::default();
         let mut fitting = fitting(settings, list, worktree, &mut tally.troubles)?;
         let place = Place::open(worktree)?;
@@ -64,7 +72,7 @@ impl<'a> Bed<'a> {
             }
         }
         fitting.retain(|folder| !blocked.contains(&folder.path));
-        Ok(Self { place, fitting, result: Mutex::new(tally) })
+        Ok(Self { awaited, place, fitting, result: Mutex::new(tally) })
     }
 
     fn shares(&self) -> impl Iterator<Item = (&Self, &Fitting<'a>, &[&'a Item])> {
@@ -98,7 +106,8 @@ impl<'a> Bed<'a> {
         let folder = self.place.folder(fitting.path)?;
         let source = list.root.join(gix::path::from_bstr(fitting.path)?);
         for item in items {
-            match folder.copy(&source.join(&item.name), item, sharer)? {
+            self.awaited.check()?;
+            match folder.copy(&source.join(&item.name), item, sharer, self.awaited)? {
                 Copied::Bytes(bytes) => {
                     tally.seeded.files += 1;
                     tally.seeded.bytes += bytes;

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 
 use super::list::{Folder, Item};
 pub(super) use super::share::Sharer;
+use crate::awaited::Awaited;
 use crate::error::GitError;
 
 /// Files of fewer bytes are copied also where they could be shared. On xfs it takes longer to share one of 4 KiB than to copy it
@@ -26,6 +27,9 @@ const SMALLEST_SHARED: u64 = 16 << 10;
 
 /// More than most files have.
 const BUFFER: usize = 64 << 10;
+
+/// After so many bytes it is asked whether to go on.
+const PORTION: u64 = 64 << 20;
 
 /// What became of a file.
 pub(super) enum Copied {
@@ -104,8 +108,14 @@ impl Place {
 
 impl OpenFolder {
     /// Copies a file or a symbolic link to here, with its permissions and its time of modification. What is here already stays.
-    pub(super) fn copy(&self, source: &Path, item: &Item, sharer: &Sharer) -> Result<Copied, GitError> {
-        if item.is_link { self.copy_link(source, item) } else { self.copy_file(source, item, sharer) }
+    pub(super) fn copy(
+        &self,
+        source: &Path,
+        item: &Item,
+        sharer: &Sharer,
+        awaited: &Awaited,
+    ) -> Result<Copied, GitError> {
+        if item.is_link { self.copy_link(source, item) } else { self.copy_file(source, item, sharer, awaited) }
     }
 
     fn copy_link(&self, source: &Path, item: &Item) -> Result<Copied, GitError> {
@@ -123,7 +133,7 @@ impl OpenFolder {
         Ok(Copied::Bytes(0))
     }
 
-    fn copy_file(&self, source: &Path, item: &Item, sharer: &Sharer) -> Result<Copied, GitError> {
+    fn copy_file(&self, source: &Path, item: &Item, sharer: &Sharer, awaited: &Awaited) -> Result<Copied, GitError> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(source);
         let from = match opened {
@@ -149,11 +159,12 @@ impl OpenFolder {
         let filled = if is_large && sharer.share(&from, &to) {
             Ok(metadata.len())
         } else if metadata.blocks().saturating_mul(512) < metadata.len() {
-            copy_with_holes(&from, &to, metadata.len())
+            copy_with_holes(&from, &to, metadata.len(), awaited)
         } else {
-            copy_bytes(&from, &to)
+            copy_bytes(&from, &to, awaited)
         };
         let bytes = filled.map_err(GitError::io("fill", &there))?;
+        awaited.check()?;
         let times = metadata.modified().map_or_else(|_| FileTimes::new(), |at| FileTimes::new().set_modified(at));
         let dressed =
             to.set_permissions(Permissions::from_mode(metadata.mode() & 0o777)).and_then(|()| to.set_times(times));
@@ -162,18 +173,32 @@ impl OpenFolder {
     }
 }
 
-fn copy_bytes(mut from: &File, mut to: &File) -> io::Result<u64> {
+fn copy_bytes(mut from: &File, mut to: &File, awaited: &Awaited) -> io::Result<u64> {
     let mut buffer = vec![0; BUFFER];
     let read = from.read(&mut buffer)?;
     to.write_all(&buffer[..read])?;
     // Small files go through one buffer: the system would try to share them. It copies the rest of others by itself.
-    if read < BUFFER { Ok(read as u64) } else { Ok(read as u64 + io::copy(&mut from, &mut to)?) }
+    if read < BUFFER { Ok(read as u64) } else { Ok(read as u64 + copy_some(from, to, u64::MAX, awaited)?) }
+}
+
+/// Copies so many bytes, if there are, or fewer when that is given up.
+fn copy_some(from: &File, mut to: &File, most: u64, awaited: &Awaited) -> io::Result<u64> {
+    let mut copied = 0;
+    while awaited.check().is_ok() {
+        let portion = PORTION.min(most - copied);
+        let more = io::copy(&mut from.take(portion), &mut to)?;
+        copied += more;
+        if more < PORTION {
+            break;
+        }
+    }
+    Ok(copied)
 }
 
 /// Copies only what is no hole.
-fn copy_with_holes(from: &File, mut to: &File, length: u64) -> io::Result<u64> {
+fn copy_with_holes(from: &File, to: &File, length: u64, awaited: &Awaited) -> io::Result<u64> {
     let mut at = 0;
-    loop {
+    while awaited.check().is_ok() {
         let start = match rustix::fs::seek(from, SeekFrom::Data(at)) {
             Ok(start) => start,
             // There is nothing more but a hole.
@@ -183,7 +208,7 @@ fn copy_with_holes(from: &File, mut to: &File, length: u64) -> io::Result<u64> {
         let end = rustix::fs::seek(from, SeekFrom::Hole(start))?;
         rustix::fs::seek(from, SeekFrom::Start(start))?;
         rustix::fs::seek(to, SeekFrom::Start(start))?;
-        io::copy(&mut from.take(end - start), &mut to)?;
+        copy_some(from, to, end - start, awaited)?;
         at = end;
     }
     let length = length.max(at);

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use gix::bstr::{BStr, BString};
 
 use super::list::{Folder, Item};
+use crate::awaited::Awaited;
 use crate::error::GitError;
 
 /// What became of a file.
@@ -67,7 +68,7 @@ impl Place {
 
 impl OpenFolder {
     /// Copies a file to here. What is here already stays.
-    pub(super) fn copy(&self, source: &Path, item: &Item, _: &Sharer) -> Result<Copied, GitError> {
+    pub(super) fn copy(&self, source: &Path, item: &Item, _: &Sharer, _: &Awaited) -> Result<Copied, GitError> {
         let there = self.0.join(&item.name);
         if item.is_link || there.symlink_metadata().is_ok() {
             return Ok(Copied::Not);

@@ -27,6 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gadugi_core::Seeded;
 
+use crate::awaited::Awaited;
 use crate::error::GitError;
 use crate::repository::Repository;
 use crate::worktrees::WorktreeSettings;
@@ -110,8 +111,13 @@ impl Repository {
 pub(crate) type Sown = Result<(Option<Seeded>, Vec<String>), GitError>;
 
 /// Copies into each of these worktrees what belongs there, several at a time. A file that cannot be read is left out with a
-/// warning; a worktree that cannot be written is none. `repo` is the one that the worktrees belong to.
-pub(crate) fn sow(settings: &WorktreeSettings, repo: &gix::Repository, worktrees: &[&Path]) -> Vec<Sown> {
+/// warning; a worktree that cannot be written, or is given up, is none. `repo` is the one that the worktrees belong to.
+pub(crate) fn sow(
+    settings: &WorktreeSettings,
+    repo: &gix::Repository,
+    worktrees: &[&Path],
+    awaited: &Awaited,
+) -> Vec<Sown> {
     let nothing = || worktrees.iter().map(|_| Ok((None, Vec::new()))).collect::<Vec<Sown>>();
     if worktrees.is_empty() {
         return Vec::new();
@@ -128,7 +134,7 @@ pub(crate) fn sow(settings: &WorktreeSettings, repo: &gix::Repository, worktrees
             if let Some(observer) = &settings.seed.observer {
                 observer(Seeding { each: list.sum(), worktrees: worktrees.len() });
             }
-            copy::into_all(settings, &list, worktrees)
+            copy::into_all(settings, &list, worktrees, awaited)
         }
         _ => nothing(),
     };

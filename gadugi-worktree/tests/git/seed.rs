@@ -6,7 +6,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, SystemTime};
 
 use gadugi_core::{Lease, Made, Pruned, Seeded, WorktreeFate, Worktrees};
@@ -352,6 +352,32 @@ async fn worktrees_of_a_batch_are_all_seeded_and_the_observer_is_told_once() {
     }
     let told = told.lock().expect("no panic");
     assert_eq!(told.iter().map(|told| (told.each.files, told.worktrees)).collect::<Vec<_>>(), [(300, 5)]);
+}
+
+#[test]
+fn worktrees_that_nobody_waits_for_any_more_are_undone() {
+    let repo = ground(&[]).repo;
+    repo.write("cache/large", "x".repeat(100_000));
+    let (begun, has_begun) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let may_go_on = Mutex::new(may_go_on);
+    let seeds = Seeds::new(vec!["cache/".to_owned()]).observed_by(move |_| {
+        begun.send(()).expect("the test waits");
+        may_go_on.lock().expect("no panic").recv().expect("the test says so");
+    });
+    let ground = seeding(repo, seeds);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+    let worktrees = ground.worktrees.clone();
+    let creation = runtime.spawn(async move { worktrees.create(vec![request("a"), request("b")]).await });
+    has_begun.recv().expect("it begins");
+    creation.abort();
+    assert!(runtime.block_on(creation).expect_err("it was dropped").is_cancelled());
+    go_on.send(()).expect("it waits");
+    assert!(ground.worktrees.leave_to_sweep().expect("an answer").is_none());
+    assert!(ground.listed().is_empty());
+    assert_eq!(ground.branches(), ["main"]);
+    assert!(!ground.folder().exists());
+    ground.assert_sound();
 }
 
 #[tokio::test]

@@ -273,6 +273,8 @@ pub struct FakeWorktrees {
 #[expect(missing_docs, reason = "the variants are the methods of the trait with their arguments")]
 pub enum WorktreeCall {
     Create(Vec<WorktreeRequest>),
+    /// The last creation was dropped while it hung.
+    CreateGivenUp,
     Snapshot(AttemptRef, SnapshotRequest),
     Release(AttemptRef, ReleaseRequest),
 }
@@ -319,6 +321,15 @@ impl FakeWorktrees {
     }
 }
 
+/// A creation that does not end by itself.
+struct Hangs<'a>(&'a Mutex<Vec<WorktreeCall>>);
+
+impl Drop for Hangs<'_> {
+    fn drop(&mut self) {
+        locked(self.0).push(WorktreeCall::CreateGivenUp);
+    }
+}
+
 fn place(attempt: &AttemptRef) -> PathBuf {
     PathBuf::from(format!("/worktrees/{attempt}"))
 }
@@ -339,6 +350,7 @@ impl Worktrees for FakeWorktrees {
     async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Made, WorktreeError>> {
         locked(&self.calls).push(WorktreeCall::Create(requests.clone()));
         if requests.iter().any(|request| self.broken(&request.attempt) == Some(BrokenWorktree::Hangs)) {
+            let _hangs = Hangs(&self.calls);
             std::future::pending::<()>().await;
         }
         let answer = |WorktreeRequest { run, attempt, take_over, .. }| {
