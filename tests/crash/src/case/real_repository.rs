@@ -29,7 +29,8 @@ pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
             is_over = !dies(arena.begin(&["resume"])?, RUN, &mut random, &mut tally)?;
         }
     }
-    if !is_over || arena.report().is_ok_and(|report| report["ended"] != true) {
+    // A call to resume also ends when the first one was killed before there was a run.
+    if !arena.report().is_ok_and(|report| report["ended"] == true) {
         bring_to_its_end(&arena, &mut tally)?;
     }
     let oracle = Oracle { arena: &arena, mine: &mine, expected: &expected, harm: Harm::None };
