@@ -5,7 +5,9 @@ use std::io::Write as _;
 use std::process::Stdio;
 use std::time::Duration;
 
-use gadugi_core::{Event, EventKind, EventSink, Outcome, RunRecord, TaskState, WarningKind};
+use gadugi_core::{
+    AgentError, AgentErrorClass, Event, EventKind, EventSink, Failure, Outcome, RunRecord, TaskState, WarningKind,
+};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -44,14 +46,13 @@ impl Notices {
         Some(Self { run, sender, teller: tokio::spawn(teller.tell(receiver)) })
     }
 
-    /// Listens for what needs somebody: an agent whose requests are refused, and a budget that is reached. Each is told
-    /// once in a run.
+    /// Listens for what needs somebody: an agent whose requests are refused, one that is not let in, and a budget that is
+    /// reached. Each is told once in a run.
     pub(super) fn sink(&self) -> Box<dyn EventSink> {
         let (sender, run, mut told) = (self.sender.clone(), self.run.clone(), HashSet::new());
         Box::new(move |event: &Event| {
-            if let EventKind::Warning { kind: kind @ (WarningKind::RateLimit | WarningKind::Budget), message, .. } =
-                &event.kind
-                && told.insert(kind.to_string())
+            if let Some((need, message)) = Need::of(&event.kind)
+                && told.insert(need)
             {
                 let text = format!("run {run}: {message}");
                 // Whoever has ended the run wants to know nothing more.
@@ -71,6 +72,29 @@ impl Notices {
         drop(self.sender);
         // One that has panicked tells nothing more.
         drop(self.teller.await);
+    }
+}
+
+/// What somebody is needed for.
+#[derive(PartialEq, Eq, Hash)]
+enum Need {
+    Patience,
+    Money,
+    Login,
+}
+
+impl Need {
+    /// With a sentence that says so.
+    fn of(event: &EventKind) -> Option<(Self, String)> {
+        match event {
+            EventKind::Warning { kind: WarningKind::RateLimit, message, .. } => Some((Self::Patience, message.clone())),
+            EventKind::Warning { kind: WarningKind::Budget, message, .. } => Some((Self::Money, message.clone())),
+            EventKind::AttemptEnded {
+                attempt,
+                outcome: Outcome::Failed(Failure::Agent(AgentError { class: AgentErrorClass::Authentication, message })),
+            } => Some((Self::Login, format!("the agent of {} is not let in: {message}", attempt.task))),
+            _ => None,
+        }
     }
 }
 

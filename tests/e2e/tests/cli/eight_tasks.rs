@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -196,6 +197,25 @@ fn the_budget_of_a_run_stops_what_runs_and_starts_nothing_more() {
     assert_eq!(warnings.iter().filter(|warning| warning["about"] == "budget").count(), 1, "{warnings:?}");
     assert_eq!(report["agents"]["cost_usd"].as_f64(), Some(0.5));
     night.stand.assert_sound();
+}
+
+#[test]
+fn whoever_can_log_an_agent_in_hears_once_that_it_is_not_let_in() {
+    let night = Night::new("");
+    let (tell, heard) = (night.stand.repo.root().join("tell"), night.stand.repo.root().join("heard.txt"));
+    fs::write(&tell, format!("#!/bin/sh\ncat >> '{}'\n", heard.display())).expect("a script");
+    fs::set_permissions(&tell, fs::Permissions::from_mode(0o755)).expect("it can be run");
+    let tasks = ["a", "b"].map(|name| {
+        night.stand.task(&format!("{name}.md"), "---\nagent: claude\nretries: 2\n---\nfake: fail 401 Invalid API key\n")
+    });
+    let mut command = night.command(&["run", "-j", "1", &tasks[0], &tasks[1]]);
+    Answer::from(command.env("GADUGI_NOTIFY", &tell).output().expect("gadugi starts")).expect(1);
+    let run = night.stand.latest_run().file_name().expect("a run").to_string_lossy().into_owned();
+    let heard = fs::read_to_string(heard).expect("it was told");
+    let [login, end] = heard.lines().collect::<Vec<_>>()[..] else { panic!("{heard}") };
+    assert!(login.starts_with(&format!("run {run}: the agent of a is not let in: ")), "{login}");
+    assert!(login.contains("Invalid API key"), "{login}");
+    assert_eq!(end, format!("run {run}: 0 of 2 tasks succeeded"));
 }
 
 #[test]
