@@ -55,13 +55,13 @@ const TASKS: [(&str, &str); 8] = [
     ),
 ];
 
-struct Night {
-    stand: Stand,
+pub(crate) struct Night {
+    pub(crate) stand: Stand,
     agents: Installed,
 }
 
 impl Night {
-    fn new(config: &str) -> Self {
+    pub(crate) fn new(config: &str) -> Self {
         let stand = Stand::new();
         stand.repo.commit_file("gadugi.toml", config);
         let program = Path::new(env!("CARGO_BIN_EXE_gadugi-e2e-fakeagent"));
@@ -69,7 +69,7 @@ impl Night {
         Self { stand, agents }
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.stand.command(args);
         command.env("PATH", self.agents.search_path().expect("a path"));
         command

@@ -4,15 +4,17 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
+use crate::eight_tasks::Night;
 use crate::hostile_tasks::is_alive;
 use crate::stand::{Going, Stand};
-use crate::waiting::{gated, gated_with, gone, open, pid, state};
+use crate::waiting::{gate, gated, gated_with, gone, open, pid, state};
 
 /// A command on a terminal of its own, which is closed with the file.
 struct OnTerminal {
@@ -38,12 +40,49 @@ impl OnTerminal {
         Self { terminal: terminal.into(), child }
     }
 
+    /// Reads what is drawn, until nobody has the other end any more.
+    fn screen(&self) -> Screen {
+        let mut terminal = self.terminal.try_clone().expect("the same terminal");
+        let drawn = Arc::new(Mutex::new(String::new()));
+        let reader = std::thread::spawn({
+            let drawn = Arc::clone(&drawn);
+            move || {
+                let mut buffer = [0; 4096];
+                while let Ok(read) = terminal.read(&mut buffer) {
+                    drawn.lock().expect("nobody panicked").push_str(&String::from_utf8_lossy(&buffer[..read]));
+                }
+            }
+        });
+        Screen { drawn, reader }
+    }
+
     /// Closes the terminal and gives the code with which the command ends.
     fn close(self, then: impl FnOnce()) -> Option<i32> {
         let Self { terminal, mut child } = self;
         drop(terminal);
         then();
         child.wait().expect("it ends").code()
+    }
+}
+
+/// What was drawn on a terminal.
+struct Screen {
+    drawn: Arc<Mutex<String>>,
+    reader: JoinHandle<()>,
+}
+
+impl Screen {
+    fn until(&self, is_seen: impl Fn(&str) -> bool) {
+        let begun = Instant::now();
+        while !is_seen(&self.drawn.lock().expect("nobody panicked")) {
+            assert!(begun.elapsed() < Duration::from_secs(10), "it is never drawn: {:?}", self.drawn.lock());
+            std::thread::yield_now();
+        }
+    }
+
+    fn all(self) -> String {
+        self.reader.join().expect("it was read");
+        std::mem::take(&mut *self.drawn.lock().expect("nobody panicked"))
     }
 }
 
@@ -138,37 +177,37 @@ fn ctrl_z_gives_the_terminal_back_and_fg_goes_on() {
     let stand = Stand::new();
     let file = gated(&stand, "a", "true");
     let mut run = OnTerminal::start(&stand.command(&["run", &file]));
-    let mut terminal = run.terminal.try_clone().expect("the same terminal");
-    let drawn = Arc::new(Mutex::new(String::new()));
-    let screen = std::thread::spawn({
-        let drawn = Arc::clone(&drawn);
-        move || {
-            let mut buffer = [0; 4096];
-            // Reading fails once nobody has the other end any more.
-            while let Ok(read) = terminal.read(&mut buffer) {
-                drawn.lock().expect("nobody panicked").push_str(&String::from_utf8_lossy(&buffer[..read]));
-            }
-        }
-    });
+    let screen = run.screen();
     pid(&stand, "a");
     run.terminal.write_all(b"\x1a").expect("a key is pressed");
     let gadugi = Pid::from_child(&run.child);
     while state(gadugi) != Some('T') {
         std::thread::yield_now();
     }
-    let is_cleared = || {
-        let drawn = drawn.lock().expect("nobody panicked").clone();
-        let suspended = drawn.split_once("suspended, with its tasks").map(|(_, suspended)| suspended.to_owned());
+    // The view is not left on it.
+    screen.until(|drawn| {
+        let suspended = drawn.split_once("suspended, with its tasks").map(|(_, suspended)| suspended);
         suspended.is_some_and(|suspended| suspended.rfind("\u{1b}[2K") > suspended.rfind("0/1 tasks"))
-    };
-    let begun = Instant::now();
-    while !is_cleared() {
-        assert!(begun.elapsed() < Duration::from_secs(10), "the view is left on it: {:?}", drawn.lock());
-        std::thread::yield_now();
-    }
+    });
     kill_process(gadugi, Signal::CONT).expect("it is there");
     open(&stand, "a");
     assert_eq!(run.child.wait().expect("it ends").code(), Some(0));
-    screen.join().expect("it was read");
-    assert!(drawn.lock().expect("nobody panicked").contains("goes on"));
+    assert!(screen.all().contains("goes on"));
+}
+
+#[test]
+fn a_terminal_shows_what_an_agent_does_and_is_told_of_the_end() {
+    let night = Night::new("bell = \"osc9\"\n");
+    let gate = gate(&night.stand, "a");
+    let task = night.stand.task("a.md", format!("---\nagent: claude\n---\nfake: run {gate}\nfake: say Done.\n"));
+    let mut run = OnTerminal::start(&night.command(&["run", &task]));
+    let screen = run.screen();
+    pid(&night.stand, "a");
+    screen.until(|drawn| drawn.contains("Bash"));
+    open(&night.stand, "a");
+    assert_eq!(run.child.wait().expect("it ends").code(), Some(0));
+    let run = night.stand.latest_run().file_name().expect("a run").to_string_lossy().into_owned();
+    let told = format!("\u{1b}]9;run {run}: 1 of 1 tasks succeeded\u{7}");
+    let drawn = screen.all();
+    assert!(drawn.contains(&told), "{drawn:?}");
 }
