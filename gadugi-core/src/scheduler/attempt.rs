@@ -135,14 +135,14 @@ enum Command {
 impl Attempt {
     /// Goes all the way. Every attempt that was intended ends here, exactly once, unless the registry fails.
     pub(super) async fn make(mut self) {
+        let mut stop = self.stop.clone();
         let place = match self.begun.as_mut().and_then(|begun| begun.lease.take()) {
             Some((lease, recorded)) => Some(Ok(Ok((lease.into(), None, recorded)))),
             None => tokio::select! {
                 biased;
                 place = &mut self.place => Some(place.map(|place| place.map(|(made, took)| (made, Some(took), false)))),
-                // Making it may take long, or have to wait for another process. It is given up once nobody waits any more; where
-                // others do, what is made in the end is found by its mark.
-                () = stopped_after(self.stop.clone(), self.spec.limits.grace) => None,
+                // Nothing runs that would need a grace, and making it may take long.
+                () = asked_to_stop(&mut stop) => None,
             },
         };
         let (lease, verdict) = match place {

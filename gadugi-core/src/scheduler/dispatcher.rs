@@ -27,7 +27,7 @@ use crate::scheduler::limits::AgentLimits;
 use crate::scheduler::order::StartOrder;
 use crate::state::{IllegalTransition, Outcome, TaskState};
 use crate::task::{RetryFrom, TaskSpec};
-use crate::worktrees::{Lease, Made, NeededTip, WorktreeRequest, Worktrees};
+use crate::worktrees::{BranchFate, Lease, Made, NeededTip, ReleaseRequest, WorktreeRequest, Worktrees};
 
 /// An attempt that is under way.
 struct Live {
@@ -559,14 +559,15 @@ async fn due(at: Option<Instant>) {
 /// The way to an attempt that waits for its worktree.
 pub(super) type PlaceSender = oneshot::Sender<Result<(Made, Duration), NoPlace>>;
 
-/// Asks for the worktrees of a batch, once the intents are on disk, and hands them out.
+/// Asks for the worktrees of a batch, once the intents are on disk, and hands them out. Those of attempts that do not wait any
+/// more are given up or given back.
 pub(super) async fn make_places(worktrees: Arc<dyn Worktrees>, batch: Vec<(WorktreeRequest, Ticket, PlaceSender)>) {
     let (mut requests, mut senders) = (Vec::new(), Vec::new());
     for (request, intent, sender) in batch {
         match intent.await {
             Ok(()) => {
+                senders.push((sender, request.take_over.is_none()));
                 requests.push(request);
-                senders.push(sender);
             }
             // An attempt that is gone needs no answer, here and below.
             Err(error) => drop(sender.send(Err(NoPlace::Unrecorded(error)))),
@@ -578,7 +579,7 @@ pub(super) async fn make_places(worktrees: Arc<dyn Worktrees>, batch: Vec<(Workt
         return;
     }
     let nobody_waits = async {
-        for sender in &mut senders {
+        for (sender, _) in &mut senders {
             sender.closed().await;
         }
     };
@@ -588,8 +589,18 @@ pub(super) async fn make_places(worktrees: Arc<dyn Worktrees>, batch: Vec<(Workt
         () = nobody_waits => return,
     };
     let took = asked.elapsed();
-    for (place, sender) in places.into_iter().zip(senders) {
-        drop(sender.send(place.map(|made| (made, took)).map_err(NoPlace::Worktree)));
+    let mut untaken = Vec::new();
+    for (place, (sender, is_new)) in places.into_iter().zip(senders) {
+        if let Err(Ok((made, _))) = sender.send(place.map(|made| (made, took)).map_err(NoPlace::Worktree))
+            && is_new
+        {
+            untaken.push(made.lease);
+        }
+    }
+    for lease in untaken {
+        let request = ReleaseRequest { branch: BranchFate::DeleteIfMerged, discard: false, dry_run: false };
+        // What stays is found by its mark.
+        drop(worktrees.release(&lease, request).await);
     }
 }
 

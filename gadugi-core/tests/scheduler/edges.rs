@@ -202,7 +202,7 @@ async fn a_second_stop_takes_the_grace_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_waits_for_a_worktree_ends_when_it_is_killed_and_gives_the_worktree_up() {
+async fn a_run_that_waits_for_a_worktree_ends_when_it_is_stopped_and_gives_the_worktree_up() {
     let stage = Stage::new(vec![task("a", &[])]);
     stage.worktrees.break_for(&id("a"), BrokenWorktree::Hangs);
     let on = &stage;
@@ -212,7 +212,6 @@ async fn a_run_that_waits_for_a_worktree_ends_when_it_is_killed_and_gives_the_wo
                 tokio::task::yield_now().await;
             }
             control.stop_all(false);
-            control.stop_all(true);
         })
         .await
         .expect("the run ends");
@@ -221,6 +220,32 @@ async fn a_run_that_waits_for_a_worktree_ends_when_it_is_killed_and_gives_the_wo
     while stage.worktrees.calls().last() != Some(&WorktreeCall::CreateGivenUp) {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_worktree_of_a_task_that_was_stopped_while_it_was_made_with_others_is_given_back() {
+    let stage = Stage::new(vec![task("a", &[]), task("b", &[])]).jobs(2);
+    stage.worktrees.break_for(&id("a"), BrokenWorktree::Late);
+    let on = &stage;
+    let record = stage
+        .drive_with(|control| async move {
+            while on.worktrees.calls().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            control.stop(vec![id("a")], false);
+        })
+        .await
+        .expect("the run ends");
+    assert_eq!((outcome(&record, "a"), outcome(&record, "b")), (Outcome::Cancelled, Outcome::Succeeded));
+    let calls = stage.worktrees.calls();
+    let [WorktreeCall::Create(requests), ..] = &calls[..] else { panic!("{calls:?}") };
+    assert_eq!(requests.len(), 2);
+    let is_release =
+        |call: &&WorktreeCall| matches!(call, WorktreeCall::Release(attempt, _) if attempt.task == id("a"));
+    let releases: Vec<_> = calls.iter().filter(is_release).collect();
+    let [WorktreeCall::Release(_, request)] = releases[..] else { panic!("{calls:?}") };
+    assert!(!request.discard && !request.dry_run);
+    assert!(!calls.contains(&WorktreeCall::CreateGivenUp));
 }
 
 #[tokio::test(start_paused = true)]

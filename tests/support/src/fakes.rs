@@ -290,6 +290,8 @@ pub enum BrokenWorktree {
     Snapshot,
     /// No earlier worktree of it can be taken over.
     TakeOver,
+    /// Its worktree, and all of its batch, are there after ten seconds.
+    Late,
     /// Its worktree is never there, as if another process held the repository for ever.
     Hangs,
 }
@@ -349,7 +351,11 @@ fn as_played<T>(error: impl Fn(Box<dyn std::error::Error + Send + Sync>) -> T) -
 impl Worktrees for FakeWorktrees {
     async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Made, WorktreeError>> {
         locked(&self.calls).push(WorktreeCall::Create(requests.clone()));
-        if requests.iter().any(|request| self.broken(&request.attempt) == Some(BrokenWorktree::Hangs)) {
+        let is_any = |broken| requests.iter().any(|request| self.broken(&request.attempt) == Some(broken));
+        if is_any(BrokenWorktree::Late) {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+        }
+        if is_any(BrokenWorktree::Hangs) {
             let _hangs = Hangs(&self.calls);
             std::future::pending::<()>().await;
         }
