@@ -37,6 +37,12 @@ pub(crate) fn shims(folder: &Path) -> Vec<u32> {
     all().filter(is_shim).filter(|&pid| has_open(pid, folder)).collect()
 }
 
+/// The processes that delete what was given back in a folder.
+pub(crate) fn sweepers(folder: &Path) -> Vec<u32> {
+    let is_sweeper = |&pid: &u32| arguments(pid).get(1).is_some_and(|argument| argument == "__sweep");
+    all().filter(is_sweeper).filter(|&pid| knows(pid, folder)).collect()
+}
+
 /// The children of a process.
 pub(crate) fn children(parent: u32) -> Vec<u32> {
     all().filter(|&pid| stat_fields(pid).and_then(|fields| fields.get(1)?.parse().ok()) == Some(parent)).collect()

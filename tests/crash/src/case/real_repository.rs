@@ -10,6 +10,7 @@ use crate::arena::Arena;
 use crate::cleaned;
 use crate::oracle::{Harm, Mine, Oracle};
 use crate::plan::{LEFT, many};
+use crate::processes;
 use crate::report::Tally;
 
 /// Most runs take longer.
@@ -30,7 +31,7 @@ pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
         }
     }
     // A call to resume also ends when the first one was killed before there was a run.
-    if !arena.report().is_ok_and(|report| report["ended"] == true) {
+    if !is_over || !arena.report().is_ok_and(|report| report["ended"] == true) {
         bring_to_its_end(&arena, &mut tally)?;
     }
     let oracle = Oracle { arena: &arena, mine: &mine, expected: &expected, harm: Harm::None };
@@ -41,6 +42,10 @@ pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
             let clean = arena.begin(discard)?;
             let killed = dies(clean, CLEAN, &mut random, &mut tally)?;
             tally.count("killed while it cleaned", killed.into());
+            let sweepers = processes::sweepers(&arena.folder);
+            tally.kills += sweepers.len();
+            tally.count("killed while they deleted", sweepers.len());
+            sweepers.into_iter().for_each(processes::kill);
         }
         let answer = arena.gadugi(&[discard, &["--wait"]].concat())?;
         broken.extend(cleaned::broken(&arena, &answer)?);
