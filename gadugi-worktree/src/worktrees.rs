@@ -121,9 +121,9 @@ impl GitWorktrees {
         self.run(move |shared| shared.sweeper.finish().map_err(|error| shared.failed(error))).await
     }
 
-    /// Waits for what dropped futures have begun, ends the threads that delete what was given back, and gives what they have not come to, for another process that
-    /// calls [`sweep_left`](crate::sweep_left). `None` when nothing is left, or another process is at it. From then on
-    /// deletion is deferred. Blocks until the threads have ended, which they do soon.
+    /// Waits for what dropped futures have begun, ends the threads that delete what was given back, and gives what they have
+    /// not come to, for another process that calls [`sweep_left`](crate::sweep_left). `None` when nothing is left, or another
+    /// process is at it. From then on deletion is deferred. Blocks until that is done, which it is soon.
     ///
     /// # Errors
     /// [`WorktreeError::Repository`] when it cannot be told what is left.
