@@ -87,8 +87,7 @@ impl AgentTotals {
     }
 
     /// Of one attempt, whose agent has told this, if anything.
-    #[must_use]
-    pub fn of_one(told: Option<&AgentReport>) -> Self {
+    fn of_one(told: Option<&AgentReport>) -> Self {
         let (cost, tokens) = told.map_or((None, None), |told| (told.cost_usd, told.tokens));
         Self {
             attempts: 1,
@@ -100,8 +99,7 @@ impl AgentTotals {
     }
 
     /// These and others.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
+    fn plus(self, other: Self) -> Self {
         Self {
             attempts: self.attempts + other.attempts,
             cost_usd: self.cost_usd + other.cost_usd,

@@ -1,48 +1,92 @@
-//! The tree that an index would be committed as, from its entries alone: no object is read, so that it can be asked of a
-//! large repository at any time. What the index itself says of its trees is not trusted.
+//! The folders of an index, and the tree that it would be committed as, from its entries alone: no object is read, so that it can
+//! be asked of a large repository at any time. What the index itself says of its trees is not trusted.
 
 use gix::ObjectId;
-use gix::bstr::ByteSlice;
+use gix::bstr::{BStr, ByteSlice};
 use gix::index::entry::{Flags, Mode, Stage};
 use gix::index::{Entry, State};
 use gix::objs::Kind;
 
 use crate::error::GitError;
 
-/// The id of that tree; `None` where there is none, or only git would know it: with conflicts, with files that are only
-/// announced, and with folders in the place of files.
+/// A folder of an index.
+#[derive(Clone, Copy)]
+pub(crate) struct Folder<'a> {
+    pub(crate) name: &'a BStr,
+    entries: &'a [Entry],
+    /// So many bytes the paths of its entries share: none in the root, and else its own path with a slash.
+    prefix: usize,
+}
+
+/// What is in a folder.
+pub(crate) enum Member<'a> {
+    /// A file, a link or a submodule, by its name.
+    Entry(&'a BStr, &'a Entry),
+    Folder(Folder<'a>),
+}
+
+impl<'a> Folder<'a> {
+    pub(crate) fn root(index: &'a State) -> Self {
+        Self { name: "".into(), entries: index.entries(), prefix: 0 }
+    }
+
+    pub(crate) fn is_root(self) -> bool {
+        self.prefix == 0
+    }
+
+    /// How many entries it has, with those in the folders below it.
+    pub(crate) fn len(self) -> usize {
+        self.entries.len()
+    }
+
+    /// What is in it, in the order of the index. That is also a tree's: in both, a folder stands where its name with a slash does.
+    pub(crate) fn members(self, index: &'a State) -> impl Iterator<Item = Member<'a>> {
+        let Self { mut entries, prefix, .. } = self;
+        std::iter::from_fn(move || {
+            let (entry, others) = entries.split_first()?;
+            let path = entry.path(index)[prefix..].as_bstr();
+            let Some(end) = path.find_byte(b'/') else {
+                entries = others;
+                return Some(Member::Entry(path, entry));
+            };
+            let is_below = |entry: &Entry| entry.path(index)[prefix..].starts_with(&path[..=end]);
+            let (below, others) = entries.split_at(entries.partition_point(is_below));
+            entries = others;
+            Some(Member::Folder(Folder { name: path[..end].as_bstr(), entries: below, prefix: prefix + end + 1 }))
+        })
+    }
+}
+
+/// Whether an entry stands for a file, a link or a submodule: not for a conflict, for a file that is only announced, or for a
+/// folder in the place of its files.
+pub(crate) fn is_plain(entry: &Entry) -> bool {
+    entry.stage() == Stage::Unconflicted
+        && !entry.flags.intersects(Flags::INTENT_TO_ADD | Flags::REMOVE)
+        && matches!(entry.mode, Mode::FILE | Mode::FILE_EXECUTABLE | Mode::SYMLINK | Mode::COMMIT)
+}
+
+/// The id of that tree; `None` where there is none, or only git would know it, since not all entries are [plain](is_plain).
 pub(crate) fn id_of(index: &State) -> Result<Option<ObjectId>, GitError> {
-    let is_plain = |entry: &Entry| {
-        entry.stage() == Stage::Unconflicted
-            && !entry.flags.intersects(Flags::INTENT_TO_ADD | Flags::REMOVE)
-            && matches!(entry.mode, Mode::FILE | Mode::FILE_EXECUTABLE | Mode::SYMLINK | Mode::COMMIT)
-    };
     if index.link().is_some() || !index.entries().iter().all(is_plain) {
         return Ok(None);
     }
-    tree(index, index.entries(), 0).map(Some)
+    tree(index, Folder::root(index)).map(Some)
 }
 
-/// The tree of a folder, whose entries these are; their paths share the first `prefix` bytes. An index and a tree are sorted alike:
-/// in both, a folder stands where its name with a slash does.
-fn tree(index: &State, mut entries: &[Entry], prefix: usize) -> Result<ObjectId, GitError> {
-    let mut content = Vec::with_capacity(entries.len() * 48);
-    while let Some((entry, others)) = entries.split_first() {
-        let path = &entry.path(index)[prefix..];
-        if let Some(end) = path.find_byte(b'/') {
-            let (below, others) = split_folder(index, entries, prefix, &path[..=end]);
-            let id = tree(index, below, prefix + end + 1)?;
-            add(&mut content, "40000", &path[..end], id);
-            entries = others;
-        } else {
-            let mode = match entry.mode {
-                Mode::FILE_EXECUTABLE => "100755",
-                Mode::SYMLINK => "120000",
-                Mode::COMMIT => "160000",
-                _ => "100644",
-            };
-            add(&mut content, mode, path, entry.id);
-            entries = others;
+fn tree(index: &State, folder: Folder<'_>) -> Result<ObjectId, GitError> {
+    let mut content = Vec::with_capacity(folder.len() * 48);
+    for member in folder.members(index) {
+        match member {
+            Member::Folder(below) => add(&mut content, "40000", below.name, tree(index, below)?),
+            Member::Entry(name, entry) => {
+                let mode = match entry.mode {
+                    Mode::FILE_EXECUTABLE => "100755",
+                    Mode::SYMLINK => "120000",
+                    Mode::COMMIT => "160000",
+                    _ => "100644",
+                };
+                add(&mut content, mode, name, entry.id);
+            }
         }
     }
     gix::objs::compute_hash(index.object_hash(), Kind::Tree, &content)
@@ -53,16 +97,6 @@ fn add(content: &mut Vec<u8>, mode: &str, name: &[u8], id: ObjectId) {
     for part in [mode.as_bytes(), b" ", name, b"\0", id.as_slice()] {
         content.extend_from_slice(part);
     }
-}
-
-/// The entries below a folder, which is the first that comes there, and those after it. `name` ends in its slash.
-pub(crate) fn split_folder<'a>(
-    index: &State,
-    entries: &'a [Entry],
-    prefix: usize,
-    name: &[u8],
-) -> (&'a [Entry], &'a [Entry]) {
-    entries.split_at(entries.partition_point(|entry| entry.path(index)[prefix..].starts_with(name)))
 }
 
 #[cfg(all(test, unix))]

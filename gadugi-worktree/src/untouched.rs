@@ -10,11 +10,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gix::bstr::{BStr, ByteSlice};
+use gix::bstr::BStr;
 use gix::index::Entry;
 use gix::index::entry::stat::Options as Trust;
 use gix::index::entry::stat::Time;
-use gix::index::entry::{Flags, Mode as Kind, Stage, Stat};
+use gix::index::entry::{Flags, Mode as Kind, Stat};
 use gix::status::index_worktree::Options;
 use gix::status::plumbing::index_as_worktree::EntryStatus;
 use gix::status::plumbing::index_as_worktree::traits::FastEq;
@@ -22,7 +22,7 @@ use gix::status::plumbing::index_as_worktree_with_renames::{self as seen, VisitE
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, open, openat, statat};
 
 use crate::error::GitError;
-use crate::index_tree::split_folder;
+use crate::index_tree::{self, Folder, Member};
 use crate::side_by_side::side_by_side;
 use crate::status::Unopened;
 
@@ -81,15 +81,11 @@ impl<'index> VisitEntry<'index> for Verdict {
     }
 }
 
-/// Whether the index says all that is needed: no conflicts, no folders in the place of files, nothing only announced.
+/// Whether the index says all that is needed.
 fn can_tell(index: &gix::index::State) -> bool {
-    let special = Flags::INTENT_TO_ADD | Flags::SKIP_WORKTREE | Flags::ASSUME_VALID | Flags::REMOVE;
+    let special = Flags::SKIP_WORKTREE | Flags::ASSUME_VALID;
     index.link().is_none()
-        && index.entries().iter().all(|entry| {
-            entry.stage() == Stage::Unconflicted
-                && !entry.flags.intersects(special)
-                && matches!(entry.mode, Kind::FILE | Kind::FILE_EXECUTABLE | Kind::SYMLINK | Kind::COMMIT)
-        })
+        && index.entries().iter().all(|entry| index_tree::is_plain(entry) && !entry.flags.intersects(special))
 }
 
 /// All of a work tree.
@@ -101,22 +97,14 @@ struct Whole<'a> {
     differs: &'a AtomicBool,
 }
 
-/// A folder of which there are tracked files.
-#[derive(Clone, Copy)]
-struct Below<'a> {
-    name: &'a [u8],
-    entries: &'a [Entry],
-    /// So many bytes their paths share.
-    prefix: usize,
-}
-
 impl<'a> Whole<'a> {
     /// Looks at everything, large work trees with several threads. Gives the tracked files whose notes in the index do not tell
     /// enough; `None` where something differs.
     fn look(self, root: &OwnedFd) -> rustix::io::Result<Option<Vec<&'a Entry>>> {
         let mut pass = Pass::of(self);
-        let Some(below) = pass.names_and_files(root, self.index.entries(), 0)? else { return Ok(None) };
-        if self.index.entries().len() < LARGE {
+        let all = Folder::root(self.index);
+        let Some(below) = pass.names_and_files(root, all)? else { return Ok(None) };
+        if all.len() < LARGE {
             return Ok(pass.all(root, &below)?.then_some(pass.doubtful));
         }
         let looked = side_by_side(below, |folder| {
@@ -146,15 +134,14 @@ impl<'a> Pass<'a> {
     }
 
     /// Looks at folders and all that is in them.
-    fn all(&mut self, holder: &OwnedFd, folders: &[Below<'a>]) -> rustix::io::Result<bool> {
+    fn all(&mut self, holder: &OwnedFd, folders: &[Folder<'a>]) -> rustix::io::Result<bool> {
         for folder in folders {
             if self.whole.differs.load(Ordering::Relaxed) {
                 return Ok(false);
             }
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let handle = openat(holder, std::ffi::OsStr::from_bytes(folder.name), flags, Mode::empty())?;
-            let below = self.names_and_files(&handle, folder.entries, folder.prefix)?;
-            let Some(below) = below else { return Ok(false) };
+            let Some(below) = self.names_and_files(&handle, *folder)? else { return Ok(false) };
             if !self.all(&handle, &below)? {
                 return Ok(false);
             }
@@ -162,32 +149,25 @@ impl<'a> Pass<'a> {
         Ok(true)
     }
 
-    /// Looks at a folder, whose tracked files are `entries`, and gives those in it; `None` where something differs.
-    fn names_and_files(
-        &mut self,
-        handle: &OwnedFd,
-        mut entries: &'a [Entry],
-        prefix: usize,
-    ) -> rustix::io::Result<Option<Vec<Below<'a>>>> {
-        let index = self.whole.index;
-        let (mut known, mut folders) = (HashSet::<&[u8]>::with_capacity(entries.len().min(32)), Vec::new());
-        while let Some((entry, others)) = entries.split_first() {
-            let path = &entry.path(index)[prefix..];
-            if let Some(end) = path.find_byte(b'/') {
-                let (below, others) = split_folder(index, entries, prefix, &path[..=end]);
-                folders.push(Below { name: &path[..end], entries: below, prefix: prefix + end + 1 });
-                known.insert(&path[..end]);
-                entries = others;
-            } else {
-                if !self.file(handle, entry, path)? {
-                    return Ok(None);
+    /// Looks at a folder, and gives those in it that have tracked files; `None` where something differs.
+    fn names_and_files(&mut self, handle: &OwnedFd, folder: Folder<'a>) -> rustix::io::Result<Option<Vec<Folder<'a>>>> {
+        let (mut known, mut folders) = (HashSet::<&[u8]>::with_capacity(folder.len().min(32)), Vec::new());
+        for member in folder.members(self.whole.index) {
+            match member {
+                Member::Folder(below) => {
+                    known.insert(below.name);
+                    folders.push(below);
                 }
-                known.insert(path);
-                entries = others;
+                Member::Entry(name, entry) => {
+                    if !self.file(handle, entry, name)? {
+                        return Ok(None);
+                    }
+                    known.insert(name);
+                }
             }
         }
         let are_known = all_names(handle, &mut self.buffer, |name| {
-            matches!(name, b"." | b"..") || (prefix == 0 && name == b".git") || known.contains(name)
+            matches!(name, b"." | b"..") || (folder.is_root() && name == b".git") || known.contains(name)
         })?;
         Ok(are_known.then_some(folders))
     }

@@ -18,6 +18,7 @@ use crate::executor::{
 use crate::id::{AttemptRef, RunId};
 use crate::record::CommandRecord;
 use crate::registry::{RegistryError, Ticket};
+use crate::scheduler::places::{NoPlace, Place};
 use crate::scheduler::settings::KeepPolicy;
 use crate::scheduler::talking::{Talk, may_be_gone_on_in, refused};
 use crate::scheduler::waiting::{asked_to_stop, at, give_up, stopped_after};
@@ -49,14 +50,6 @@ pub(super) enum StopLevel {
     Now,
 }
 
-/// Why an attempt has no worktree.
-#[derive(Debug)]
-pub(super) enum NoPlace {
-    Worktree(WorktreeError),
-    /// Its intent is not on disk, so nothing may be done for it.
-    Unrecorded(RegistryError),
-}
-
 /// What an earlier driver of the run had done for an attempt.
 #[derive(Default)]
 pub(super) struct Begun {
@@ -85,7 +78,7 @@ pub(super) struct Attempt {
     pub(super) files: PathBuf,
     pub(super) executor: Arc<dyn Executor>,
     pub(super) worktrees: Arc<dyn Worktrees>,
-    pub(super) place: oneshot::Receiver<Result<(Made, Duration), NoPlace>>,
+    pub(super) place: oneshot::Receiver<Place>,
     /// `None` for an attempt that this driver has begun.
     pub(super) begun: Option<Begun>,
     /// False once a step of it could not be recorded.

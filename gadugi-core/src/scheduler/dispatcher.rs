@@ -20,14 +20,15 @@ use crate::id::{AttemptNo, AttemptRef, CommitId, TaskId};
 use crate::record::RunRecord;
 use crate::registry::{EventSink, RegistryError, RunLog, Ticket};
 use crate::scheduler::RunError;
-use crate::scheduler::attempt::{Attempt, Begun, Message, NoPlace, StopLevel};
+use crate::scheduler::attempt::{Attempt, Begun, Message, StopLevel};
 use crate::scheduler::beginning::Beginning;
 use crate::scheduler::control::{ControlReceiver, Order};
 use crate::scheduler::limits::AgentLimits;
 use crate::scheduler::order::StartOrder;
+use crate::scheduler::places::{Place, make_places};
 use crate::state::{IllegalTransition, Outcome, TaskState};
 use crate::task::{RetryFrom, TaskSpec};
-use crate::worktrees::{BranchFate, Lease, Made, NeededTip, ReleaseRequest, WorktreeRequest, Worktrees};
+use crate::worktrees::{Lease, NeededTip, WorktreeRequest, Worktrees};
 
 /// An attempt that is under way.
 struct Live {
@@ -292,7 +293,7 @@ impl Dispatcher {
         attempt: AttemptRef,
         executor: Arc<dyn Executor>,
         begun: Option<Begun>,
-    ) -> PlaceSender {
+    ) -> oneshot::Sender<Place> {
         let (sender, place) = oneshot::channel();
         let (stop, stop_receiver) = watch::channel(self.stop_level);
         let unit = self.unit(position, attempt.clone(), executor, place, stop_receiver, begun);
@@ -317,7 +318,7 @@ impl Dispatcher {
         position: usize,
         attempt: AttemptRef,
         executor: Arc<dyn Executor>,
-        place: oneshot::Receiver<Result<(Made, Duration), NoPlace>>,
+        place: oneshot::Receiver<Place>,
         stop: watch::Receiver<StopLevel>,
         begun: Option<Begun>,
     ) -> Attempt {
@@ -553,54 +554,6 @@ async fn due(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
         None => pending().await,
-    }
-}
-
-/// The way to an attempt that waits for its worktree.
-pub(super) type PlaceSender = oneshot::Sender<Result<(Made, Duration), NoPlace>>;
-
-/// Asks for the worktrees of a batch, once the intents are on disk, and hands them out. Those of attempts that do not wait any
-/// more are given up or given back.
-pub(super) async fn make_places(worktrees: Arc<dyn Worktrees>, batch: Vec<(WorktreeRequest, Ticket, PlaceSender)>) {
-    let (mut requests, mut senders) = (Vec::new(), Vec::new());
-    for (request, intent, sender) in batch {
-        match intent.await {
-            Ok(()) => {
-                senders.push((sender, request.take_over.is_none()));
-                requests.push(request);
-            }
-            // An attempt that is gone needs no answer, here and below.
-            Err(error) => drop(sender.send(Err(NoPlace::Unrecorded(error)))),
-        }
-    }
-    crash_point("intent-kept");
-    let asked = Instant::now();
-    if requests.is_empty() {
-        return;
-    }
-    let nobody_waits = async {
-        for (sender, _) in &mut senders {
-            sender.closed().await;
-        }
-    };
-    let places = tokio::select! {
-        biased;
-        places = worktrees.create(requests) => places,
-        () = nobody_waits => return,
-    };
-    let took = asked.elapsed();
-    let mut untaken = Vec::new();
-    for (place, (sender, is_new)) in places.into_iter().zip(senders) {
-        if let Err(Ok((made, _))) = sender.send(place.map(|made| (made, took)).map_err(NoPlace::Worktree))
-            && is_new
-        {
-            untaken.push(made.lease);
-        }
-    }
-    for lease in untaken {
-        let request = ReleaseRequest { branch: BranchFate::DeleteIfMerged, discard: false, dry_run: false };
-        // What stays is found by its mark.
-        drop(worktrees.release(&lease, request).await);
     }
 }
 

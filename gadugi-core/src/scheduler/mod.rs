@@ -11,6 +11,7 @@ mod dispatcher;
 mod limits;
 mod listening;
 mod order;
+mod places;
 mod retrying;
 mod settings;
 mod talking;

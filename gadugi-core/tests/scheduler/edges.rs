@@ -5,9 +5,16 @@ use std::time::Duration;
 use gadugi_core::{
     AttemptNo, Clock, ExitStatus, Failure, KeepPolicy, Outcome, Phase, RunError, StopReason, TaskId, control,
 };
-use gadugi_test_support::fakes::{BrokenWorktree, FakeLog, Play, WorktreeCall};
+use gadugi_test_support::fakes::{BrokenWorktree, FakeLog, FakeWorktrees, Play, WorktreeCall};
 
 use crate::stage::{SECOND, Stage, id, outcome, plan, task};
+
+/// Waits until worktrees are asked for.
+async fn asked(worktrees: &FakeWorktrees) {
+    while worktrees.calls().is_empty() {
+        tokio::task::yield_now().await;
+    }
+}
 
 fn ends(seconds: u64, code: i32) -> Play {
     Play::Ends(Duration::from_secs(seconds), ExitStatus::Code(code))
@@ -208,18 +215,18 @@ async fn a_run_that_waits_for_a_worktree_ends_when_it_is_stopped_and_gives_the_w
     let on = &stage;
     let record = stage
         .drive_with(|control| async move {
-            while on.worktrees.calls().is_empty() {
-                tokio::task::yield_now().await;
-            }
+            asked(&on.worktrees).await;
             control.stop_all(false);
         })
         .await
         .expect("the run ends");
     assert_eq!(outcome(&record, "a"), Outcome::Cancelled);
     assert!(stage.executor.started().is_empty());
-    while stage.worktrees.calls().last() != Some(&WorktreeCall::CreateGivenUp) {
+    for _ in 0..100 {
+        // The run does not wait for it.
         tokio::task::yield_now().await;
     }
+    assert_eq!(stage.worktrees.calls().last(), Some(&WorktreeCall::CreateGivenUp));
 }
 
 #[tokio::test(start_paused = true)]
@@ -229,9 +236,7 @@ async fn the_worktree_of_a_task_that_was_stopped_while_it_was_made_with_others_i
     let on = &stage;
     let record = stage
         .drive_with(|control| async move {
-            while on.worktrees.calls().is_empty() {
-                tokio::task::yield_now().await;
-            }
+            asked(&on.worktrees).await;
             control.stop(vec![id("a")], false);
         })
         .await
