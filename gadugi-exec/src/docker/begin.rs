@@ -14,12 +14,12 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 use super::body::{Owner, Parts};
-use super::container::{self, Container};
+use super::container::{self, Condition, Container};
 use super::daemon::Daemon;
 use super::entry::Entry;
 use super::fault::DockerFault;
 use super::files::CommandFiles;
-use super::follow::OutputStream;
+use super::follow::{AwaitedEnd, Heard};
 use super::record::ContainerRecord;
 use super::settings::Network;
 use super::task::DockerTask;
@@ -99,7 +99,7 @@ async fn start(
         prepared => prepared,
     };
     let started = match prepared {
-        Ok(attached) => run(&container, request, entry, attached).await,
+        Ok(prepared) => run(&container, request, entry, prepared).await,
         Err(error) => {
             // Nothing was noted, or asked for. One that stays is collected by its labels.
             container.remove(true).await.ok();
@@ -107,29 +107,41 @@ async fn start(
         }
     };
     drop(turn);
-    started.map(|(attached, began)| DockerTask::follow(container, Some(attached), began))
+    started.map(|(heard, began)| DockerTask::follow(container, heard, began))
 }
 
-/// Makes sure that a container can be started, and listens to it from the first byte on.
+/// What listens to a container before it is started.
+struct Prepared {
+    attached: AttachContainerResults,
+    /// `None` where that cannot be waited for yet.
+    end: Option<AwaitedEnd>,
+}
+
+/// Makes sure that a container can be started, waits for its end, and listens to it from the first byte on.
 async fn prepare_start(
     container: &Arc<Container>,
     request: &ExecRequest,
     entry: &Entry,
-) -> Result<AttachContainerResults, ExecError> {
+) -> Result<Prepared, ExecError> {
+    // Podman only looks now and then, and would miss a short life. Its containers have ends of their own without it.
+    let end = (!container.daemon.is_podman).then(|| AwaitedEnd::of(container, Condition::NextExit));
     container.shared.programs.require(container, request).await?;
     let options = AttachContainerOptionsBuilder::new().stdout(true).stderr(true).stream(true);
     let options = options.stdin(entry.secrets.is_some()).build();
-    let attached = container.client.attach_container(container.id(), Some(options)).await;
-    attached.map_err(DockerFault::request("listen to its container")).map_err(|fault| cannot_start(request, fault))
+    match container.client.attach_container(container.id(), Some(options)).await {
+        Ok(attached) => Ok(Prepared { attached, end }),
+        Err(error) => Err(cannot_start(request, DockerFault::request("listen to its container")(error))),
+    }
 }
 
-/// Starts a container that was created. After an error it is not there any more, or was not started by this.
+/// Starts a container that was created. After an error it is not there any more, or was not started by this. Gives nothing
+/// to listen to where the daemon went away meanwhile.
 async fn run(
     container: &Arc<Container>,
     request: &ExecRequest,
     entry: &Entry,
-    mut attached: AttachContainerResults,
-) -> Result<(OutputStream, Instant), ExecError> {
+    prepared: Prepared,
+) -> Result<(Option<Heard>, Instant), ExecError> {
     let fault = |fault| cannot_start(request, fault);
     let noted = container.files.note_container(&container.record);
     if !matches!(noted, Ok(true)) {
@@ -141,15 +153,18 @@ async fn run(
     let asked = Instant::now();
     if let Err(error) = container.client.start_container(container.id(), None).await {
         let refused = DockerFault::request("start its container")(error);
-        if !has_started_all_the_same(container, &refused).await {
-            // While it cannot be removed it stays noted.
-            if container.remove(true).await.is_ok() {
-                container.files.forget_container().ok();
-            }
-            return Err(not_started(request, refused));
+        // Without its secrets, which nobody can give it now, it begins nothing.
+        if entry.secrets.is_none() && has_started_all_the_same(container, &refused).await {
+            return Ok((None, asked));
         }
+        // While it cannot be removed it stays noted.
+        if container.remove(true).await.is_ok() {
+            container.files.forget_container().ok();
+        }
+        return Err(not_started(request, refused));
     }
     crash_point("container-started");
+    let Prepared { mut attached, end } = prepared;
     if let Some(secrets) = &entry.secrets {
         // Until then it has begun nothing, and whoever comes later may start it anew.
         if let Err(error) = container.files.note_handover() {
@@ -166,7 +181,8 @@ async fn run(
         // A container that gets none, or not all, ends by itself and says so.
         drop(timeout(LONGEST_HANDOVER, hand_over).await);
     }
-    Ok((attached.output, asked))
+    let end = end.unwrap_or_else(|| AwaitedEnd::of(container, Condition::NotRunning));
+    Ok((Some(Heard { output: attached.output, end }), asked))
 }
 
 /// Whether a container runs, or has run, though the daemon's answer to its start was lost. Where that cannot be found out it

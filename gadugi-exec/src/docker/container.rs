@@ -28,7 +28,7 @@ const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// The code of an end that the daemon has not seen.
+/// The code that a daemon with live-restore gives to an end that it has not seen and of which nobody can tell it.
 const UNSEEN: i64 = 255;
 
 /// How often a container is looked at of which nothing is heard.
@@ -65,6 +65,25 @@ pub(super) struct Exit {
     finished: Option<Timestamp>,
 }
 
+/// What is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Condition {
+    /// That it ends. Only a daemon that sees it end says so, and not one that finds it ended when it begins again. Has to be
+    /// asked for before.
+    NextExit,
+    /// That it has ended, whenever that was.
+    NotRunning,
+}
+
+impl Condition {
+    fn name(self) -> &'static str {
+        match self {
+            Self::NextExit => "next-exit",
+            Self::NotRunning => "not-running",
+        }
+    }
+}
+
 impl Container {
     pub(super) fn id(&self) -> &str {
         &self.record.id
@@ -86,9 +105,9 @@ impl Container {
 
     /// Waits for its end; the daemon's word for that is an error for every code but 0. `Err` when the daemon has gone
     /// away, or the container.
-    pub(super) async fn exited(&self) -> Result<i64, DockerFault> {
+    pub(super) async fn exited(&self, condition: Condition) -> Result<i64, DockerFault> {
         let client = self.client.clone().with_timeout(FOREVER);
-        let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
+        let options = WaitContainerOptionsBuilder::new().condition(condition.name()).build();
         let mut ends = std::pin::pin!(client.wait_container(self.id(), Some(options)));
         match ends.next().await {
             Some(Ok(end)) => Ok(end.status_code),
@@ -100,8 +119,7 @@ impl Container {
 
     /// Asks a daemon that has gone away until it is back, what the container does now.
     pub(super) async fn found_again(&self) -> Result<ContainerInspectResponse, DockerFault> {
-        let begun = Instant::now();
-        let mut pause = FIRST_PAUSE;
+        let mut questions = self.questions();
         loop {
             match timeout(LONGEST_RECALL, self.look()).await {
                 Ok(Ok(Some(found))) if life(&found).is_some() => return Ok(found),
@@ -109,11 +127,9 @@ impl Container {
                 // Also a daemon that is just beginning again, or has other sorrows.
                 Ok(Ok(Some(_)) | Err(_)) | Err(_) => {}
             }
-            if begun.elapsed() > self.shared.settings.patience {
+            if !questions.again().await {
                 return Err(self.went_away());
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -158,10 +174,16 @@ impl Container {
 
     /// Whether the daemon remembers that it started the container: then it is still the same one.
     pub(super) async fn start_is_remembered(&self, since: Option<Timestamp>) -> bool {
+        self.is_remembered("start", since).await
+    }
+
+    /// Whether the daemon remembers an event of the container, which it does until it ends itself or there were some hundred
+    /// others.
+    async fn is_remembered(&self, event: &str, since: Option<Timestamp>) -> bool {
         let since = since.map_or(0, |since| since.as_second() - 1);
         let now = Timestamp::now();
         let now = format!("{}.{:09}", now.as_second(), now.subsec_nanosecond());
-        let filters = [("container", self.id()), ("event", "start"), ("type", "container")];
+        let filters = [("container", self.id()), ("event", event), ("type", "container")];
         let filters = filters.map(|(name, value)| (name.to_owned(), vec![value.to_owned()]));
         let options = EventsOptionsBuilder::new().since(&since.to_string()).until(&now);
         let options = options.filters(&filters.into()).build();
@@ -185,9 +207,10 @@ impl Container {
     /// Whether the daemon that started it is the one that tells of its end, or one that ends nothing when it begins.
     async fn is_true(&self, exit: &Exit) -> bool {
         if self.record.live_restore && self.daemon.live_restore {
-            // Its network goes on with its containers. What it cannot tell of a container that it finds ended, not even
-            // whether that has begun, it calls 255.
-            return exit.code != UNSEEN || self.start_is_remembered(exit.started).await;
+            // Its network goes on with its containers, and so do they, so that it has caused no end. Whether it has seen one
+            // is asked where its code may be made up.
+            let may_be_made_up = exit.code == UNSEEN || exit.code == 0 && self.daemon.invents_success;
+            return !may_be_made_up || self.is_remembered("die", exit.finished).await;
         }
         let is_same = self.record.instance.is_some() && self.daemon.ask_instance().await == self.record.instance;
         is_same || self.start_is_remembered(exit.started).await
@@ -224,13 +247,37 @@ impl Container {
 
     /// Kills it, however often that has to be asked for, until it has ended, is gone, or nobody answers any more.
     pub(super) async fn kill_for_sure(&self) {
-        let begun = Instant::now();
-        while begun.elapsed() < self.shared.settings.patience {
-            if matches!(timeout(LONGEST_RECALL, self.signal("SIGKILL")).await, Ok(Ok(_))) {
-                return;
-            }
-            sleep(LONGEST_PAUSE).await;
+        let mut questions = self.questions();
+        while !matches!(timeout(LONGEST_RECALL, self.signal("SIGKILL")).await, Ok(Ok(_))) && questions.again().await {}
+    }
+
+    /// Removes it, however often that has to be asked for, until nobody answers any more.
+    pub(super) async fn remove_for_sure(&self) {
+        let mut questions = self.questions();
+        while !matches!(timeout(LONGEST_RECALL, self.remove(true)).await, Ok(Ok(()))) && questions.again().await {}
+    }
+
+    fn questions(&self) -> Questions {
+        Questions { begun: Instant::now(), patience: self.shared.settings.patience, pause: FIRST_PAUSE }
+    }
+}
+
+/// Asks something again and again, with pauses that get longer, until the patience is over.
+struct Questions {
+    begun: Instant,
+    patience: Duration,
+    pause: Duration,
+}
+
+impl Questions {
+    /// Waits for the next time; `false` when there is none.
+    async fn again(&mut self) -> bool {
+        if self.begun.elapsed() > self.patience {
+            return false;
         }
+        sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        true
     }
 }
 

@@ -19,6 +19,10 @@ use super::endpoint::Endpoint;
 /// The oldest version of the API that has all that is needed here: Docker 20.10.
 const OLDEST_API: (usize, usize) = (1, 41);
 
+/// The first major version that says 255 of every end that it has not seen. Earlier ones may say 0, also after a power cut
+/// (moby#45788, mended in 24.0.3).
+const HONEST: u64 = 25;
+
 /// More containers are not started at once, however large the daemon's machine is: what they wait for then is the disk.
 const MOST_STARTS: usize = 8;
 
@@ -36,6 +40,8 @@ pub(super) struct Daemon {
     pub(super) starts: Semaphore,
     /// Whether its containers go on when it ends, so that it does not end them when it begins again.
     pub(super) live_restore: bool,
+    /// Whether it may tell of a good end where it has seen none.
+    pub(super) invents_success: bool,
     /// Whether it can hold a limit of processors.
     pub(super) holds_cpus: bool,
     /// What it was called from its beginning to its end, as far as that is known; see [`instance`](Self::instance).
@@ -84,7 +90,8 @@ impl Daemon {
         if (version.major_version, version.minor_version) < OLDEST_API {
             return Err(Unreachable::TooOld(version.to_string()));
         }
-        let is_podman = is_podman(&in_time(client.version()).await?);
+        let version = in_time(client.version()).await?;
+        let is_podman = is_podman(&version);
         let info = in_time(client.info()).await?;
         if let Some(system) = info.os_type.as_deref().filter(|system| *system != "linux") {
             return Err(Unreachable::NotLinux(system.to_owned()));
@@ -100,6 +107,7 @@ impl Daemon {
             starts: Semaphore::new(starts_at_once.map_or_else(|| useful_starts(info.ncpu), NonZeroUsize::get)),
             processors: info.ncpu.unwrap_or_default() as f64,
             live_restore: info.live_restore_enabled == Some(true),
+            invents_success: major(&version).is_none_or(|major| major < HONEST),
             holds_cpus: info.cpu_cfs_quota != Some(false),
             instance: Mutex::new(instance(&client).await),
             client,
@@ -140,6 +148,10 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T,
         Ok(answer) => answer.map_err(Unreachable::Failed),
         Err(_) => Err(Unreachable::Silent),
     }
+}
+
+fn major(version: &SystemVersion) -> Option<u64> {
+    version.version.as_deref()?.split('.').next()?.parse().ok()
 }
 
 fn is_podman(version: &SystemVersion) -> bool {

@@ -11,9 +11,10 @@ use bollard::query_parameters::{LogsOptionsBuilder, StatsOptionsBuilder};
 use futures_util::{Stream, StreamExt};
 use gadugi_core::{ExecEnd, ExecUsage, crash_point};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::container::{Container, Exit, Life, life};
+use super::container::{Condition, Container, Exit, Life, life};
 use super::fault::DockerFault;
 use super::output::Output;
 use super::record::EndRecord;
@@ -27,6 +28,33 @@ const FIRST_SAMPLE: Duration = Duration::from_secs(1);
 /// Output as it comes from the daemon.
 pub(super) type OutputStream = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
 
+/// What is heard of a container by whoever has started it.
+pub(super) struct Heard {
+    /// Its output from the first byte on.
+    pub(super) output: OutputStream,
+    /// Its end.
+    pub(super) end: AwaitedEnd,
+}
+
+/// The end of a container, which is waited for whether or not somebody looks, until this is dropped.
+pub(super) struct AwaitedEnd(JoinSet<Result<i64, DockerFault>>);
+
+impl AwaitedEnd {
+    pub(super) fn of(container: &Arc<Container>, condition: Condition) -> Self {
+        let container = Arc::clone(container);
+        let mut waiting = JoinSet::new();
+        waiting.spawn(async move { container.exited(condition).await });
+        Self(waiting)
+    }
+
+    async fn come(&mut self) -> Result<i64, DockerFault> {
+        match self.0.join_next().await {
+            Some(Ok(ended)) => ended,
+            Some(Err(_)) | None => Err(DockerFault::ShutDown),
+        }
+    }
+}
+
 /// What those who hold a task are told.
 pub(super) struct Told {
     pub(super) ending: watch::Sender<Option<Result<ExecEnd, Arc<DockerFault>>>>,
@@ -34,17 +62,18 @@ pub(super) struct Told {
     pub(super) usage: watch::Sender<ExecUsage>,
 }
 
-/// Follows a container that runs. `attached` is its output from the first byte on; without it, the daemon's own log is
+/// Follows a container that runs. `heard` is what was listened to from its beginning; without it, the daemon's own log is
 /// read from its beginning.
-pub(super) async fn follow(container: Arc<Container>, attached: Option<OutputStream>, began: Instant, told: Told) {
+pub(super) async fn follow(container: Arc<Container>, heard: Option<Heard>, began: Instant, told: Told) {
     let Told { ending, printed, usage } = told;
     let (log, cap) = (container.files.output(), container.shared.settings.output_cap);
-    let begin = if attached.is_some() { Output::to } else { Output::again_to };
+    let begin = if heard.is_some() { Output::to } else { Output::again_to };
     let mut output = begin(log, cap, printed);
     let sampler = tokio::spawn(sample(Arc::clone(&container), usage.clone()));
-    let ended = watch_over(&container, &mut output, attached).await;
+    let ended = watch_over(&container, &mut output, heard).await;
     sampler.abort();
     let output = output.finish();
+    let mut is_removed = true;
     let ended = match ended {
         Ok(Ended { exit, code, watched }) => {
             crash_point("container-ended");
@@ -55,12 +84,16 @@ pub(super) async fn follow(container: Arc<Container>, attached: Option<OutputStr
             };
             let record = EndRecord::new(&container.record, status, took, output).used(*usage.borrow());
             let record = record.stopped(container.files.is_stopped());
-            conclude(&container, &record).await;
+            is_removed = conclude(&container, &record).await;
             Ok(record.end())
         }
         Err(fault) => Err(Arc::new(fault)),
     };
     ending.send_replace(Some(ended));
+    if !is_removed {
+        // The daemon has just gone away. What stays all the same is collected by its labels.
+        container.remove_for_sure().await;
+    }
 }
 
 /// The end of a container.
@@ -76,13 +109,16 @@ struct Ended {
 async fn watch_over(
     container: &Container,
     output: &mut Output,
-    attached: Option<OutputStream>,
+    heard: Option<Heard>,
 ) -> Result<Ended, DockerFault> {
-    let mut watched = attached.is_some();
-    let mut stream = attached.unwrap_or_else(|| logs(container, true));
+    let (mut stream, mut end) = match heard {
+        Some(heard) => (heard.output, Some(heard.end)),
+        None => (logs(container, true), None),
+    };
     loop {
-        let code = taking(output, &mut stream, ended(container)).await;
-        // Whoever was connected to one daemon from the start to the end, which lives on, has its word for how that was.
+        let watched = end.is_some();
+        let code = taking(output, &mut stream, ended(container, end.take())).await;
+        // Whoever waited at one daemon from before the start to the end, which lives on, has its word for how that was.
         if let Ok(code) = code
             && watched
             && container.is_daemon_well().await
@@ -102,13 +138,12 @@ async fn watch_over(
             return Err(fault);
         }
         // The daemon went away, or whoever started the container did: what was missed is asked for again.
-        watched = false;
         let found = container.found_again().await?;
         match life(&found) {
             Some(Life::Exited(exit)) => {
                 output.rewind(u64::MAX);
                 drain(output, &mut logs(container, false)).await;
-                return Ok(Ended { exit: Some(exit), code: 0, watched });
+                return Ok(Ended { exit: Some(exit), code: 0, watched: false });
             }
             Some(Life::Created) => return Err(DockerFault::Removed),
             _ => {
@@ -120,9 +155,15 @@ async fn watch_over(
 }
 
 /// Waits for the end of a container; an error when it cannot be waited for any more.
-async fn ended(container: &Container) -> Result<i64, DockerFault> {
+async fn ended(container: &Container, awaited: Option<AwaitedEnd>) -> Result<i64, DockerFault> {
+    let exited = async {
+        match awaited {
+            Some(mut awaited) => awaited.come().await,
+            None => container.exited(Condition::NotRunning).await,
+        }
+    };
     tokio::select! {
-        ended = container.exited() => ended,
+        ended = exited => ended,
         fault = container.in_trouble() => Err(fault),
     }
 }
@@ -167,20 +208,21 @@ async fn kept(container: &Container) -> u64 {
 }
 
 /// Keeps the end, and only then removes the container. Where it cannot be kept, the container stays, and with it
-/// the end.
-pub(super) async fn conclude(container: &Container, record: &EndRecord) {
+/// the end. `false` where it could be kept, and the container not be removed.
+async fn conclude(container: &Container, record: &EndRecord) -> bool {
     let (files, record) = (container.files.clone(), record.clone());
     let kept = tokio::task::spawn_blocking(move || {
         files.keep_end(&record)?;
         files.hide();
         Ok::<_, DockerFault>(())
     });
-    if matches!(kept.await, Ok(Ok(()))) {
-        crash_point("container-end-kept");
-        // One that stays is collected by its labels.
-        container.remove(true).await.ok();
-        crash_point("container-removed");
+    if !matches!(kept.await, Ok(Ok(()))) {
+        return true;
     }
+    crash_point("container-end-kept");
+    let is_removed = container.remove(true).await.is_ok();
+    crash_point("container-removed");
+    is_removed
 }
 
 /// Asks what the container uses, as often as the daemon tells: once a second.

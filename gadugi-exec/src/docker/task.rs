@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::NAME;
 use super::container::Container;
 use super::fault::DockerFault;
-use super::follow::{OutputStream, Told, follow};
+use super::follow::{Heard, Told, follow};
 use super::record::{ContainerRecord, Token};
 
 /// How long a stop without grace waits for its effect.
@@ -42,12 +42,12 @@ enum Hold {
 
 impl DockerTask {
     /// Follows a container that runs, or has run. `began` is when it did, on this process's clock.
-    pub(super) fn follow(container: Arc<Container>, attached: Option<OutputStream>, began: Instant) -> Self {
+    pub(super) fn follow(container: Arc<Container>, heard: Option<Heard>, began: Instant) -> Self {
         let (ending_sender, ending) = watch::channel(None);
         let (printed_sender, printed) = watch::channel(0);
         let (usage_sender, usage) = watch::channel(ExecUsage::default());
         let told = Told { ending: ending_sender, printed: printed_sender, usage: usage_sender };
-        tokio::spawn(follow(Arc::clone(&container), attached, began, told));
+        tokio::spawn(follow(Arc::clone(&container), heard, began, told));
         let identity = identity(&container.record);
         let hold = Hold::Running { container, began, ending, printed, usage };
         Self { identity, hold, asked: AtomicBool::new(false) }

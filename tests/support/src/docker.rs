@@ -271,8 +271,9 @@ impl PrivateDaemon {
 }
 
 impl PrivateDaemon {
-    /// Kills the supervisors of containers of which a daemon that was killed never knew, and what they have begun.
-    fn kill_what_is_left(&self) {
+    /// Kills the supervisors of its containers, and what they have begun: after [`kill`](Self::kill) all is gone as if the
+    /// machine had lost its power.
+    pub fn kill_containers(&self) {
         let exec = self.folder.path().join("exec").to_string_lossy().into_owned();
         let listed = Command::new("ps").args(["-eo", "pid=,ppid=,args="]).output();
         let listed = listed.map(|listed| String::from_utf8_lossy(&listed.stdout).into_owned()).unwrap_or_default();
@@ -304,7 +305,8 @@ impl Drop for PrivateDaemon {
             self.docker().try_run(&["rm", "-f", container]).ok();
         }
         self.terminate();
-        self.kill_what_is_left();
+        // Those of which a daemon that was killed never knew.
+        self.kill_containers();
         // Its own containerd ends with it, and takes a moment.
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let folder = self.folder.path().to_string_lossy().into_owned();
