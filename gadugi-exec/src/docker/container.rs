@@ -251,10 +251,30 @@ impl Container {
         while !matches!(timeout(LONGEST_RECALL, self.signal("SIGKILL")).await, Ok(Ok(_))) && questions.again().await {}
     }
 
-    /// Removes it, however often that has to be asked for, until nobody answers any more.
-    pub(super) async fn remove_for_sure(&self) {
+    /// Removes it, however often that has to be asked for; `false` when nobody answers any more.
+    pub(super) async fn remove_for_sure(&self) -> bool {
         let mut questions = self.questions();
-        while !matches!(timeout(LONGEST_RECALL, self.remove(true)).await, Ok(Ok(()))) && questions.again().await {}
+        loop {
+            if matches!(timeout(LONGEST_RECALL, self.remove(true)).await, Ok(Ok(()))) {
+                return true;
+            }
+            if !questions.again().await {
+                return false;
+            }
+        }
+    }
+
+    /// Ends what a daemon that died while it started the container has forgotten, after its removal. `true` where there was
+    /// something, and the command may have begun.
+    pub(super) async fn kill_forgotten(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        {
+            let id = self.id().to_owned();
+            tokio::task::spawn_blocking(move || super::forgotten::kill(&id)).await.unwrap_or(true)
+        }
+        // There, Docker runs in a machine of its own.
+        #[cfg(not(target_os = "linux"))]
+        false
     }
 
     fn questions(&self) -> Questions {

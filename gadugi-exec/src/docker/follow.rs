@@ -106,11 +106,7 @@ struct Ended {
 }
 
 /// Takes the output and waits for the end, also beyond the life of the daemon.
-async fn watch_over(
-    container: &Container,
-    output: &mut Output,
-    heard: Option<Heard>,
-) -> Result<Ended, DockerFault> {
+async fn watch_over(container: &Container, output: &mut Output, heard: Option<Heard>) -> Result<Ended, DockerFault> {
     let (mut stream, mut end) = match heard {
         Some(heard) => (heard.output, Some(heard.end)),
         None => (logs(container, true), None),

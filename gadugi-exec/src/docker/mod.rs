@@ -14,6 +14,8 @@ mod entry;
 mod fault;
 mod files;
 mod follow;
+#[cfg(target_os = "linux")]
+mod forgotten;
 mod images;
 mod labels;
 mod output;

@@ -108,6 +108,10 @@ async fn find(container: Arc<Container>, has_begun: bool) -> Result<Reattached, 
                         let why = "it ended before anybody was there to see it".to_owned();
                         return Ok(Reattached::Gone { why });
                     }
+                    if container.kill_forgotten().await {
+                        let why = "the Docker daemon died while it started it, and did not know it any more".to_owned();
+                        return Ok(Reattached::Gone { why });
+                    }
                     container.files.forget_container()?;
                     return Ok(Reattached::NeverStarted);
                 }

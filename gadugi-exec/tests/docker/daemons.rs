@@ -67,15 +67,56 @@ async fn nobody_knows_how_a_command_ended_that_went_with_its_daemon() {
     assert_eq!(found_later(&daemon, &scene, &left).await, ExitStatus::Unknown);
 }
 
+/// Makes a daemon that was killed forget that it has started a container, as when it was killed before it could note that.
+fn forget_start(daemon: &PrivateDaemon, container: &str) {
+    let file = daemon.socket().with_file_name("data/containers").join(container).join("config.v2.json");
+    let text = fs::read(&file).expect("the daemon keeps it");
+    let mut kept: serde_json::Value = serde_json::from_slice(&text).expect("it is JSON");
+    let state = &mut kept["State"];
+    assert_eq!(state["Running"], true);
+    state["Running"] = false.into();
+    state["Pid"] = 0.into();
+    state["StartedAt"] = "0001-01-01T00:00:00Z".into();
+    fs::write(&file, kept.to_string()).expect("a file");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_its_daemon_has_forgotten_is_ended_and_not_begun_again() {
+    let Some(mut daemon) = PrivateDaemon::start(&["--live-restore"]) else { return };
+    let scene = scene_at(&daemon);
+    let request = scene.script("echo ready; while :; do sleep 0.05; date +%s%N > alive; done");
+    start_and_die(&daemon, &scene, &request);
+    let containers = scene.containers();
+    daemon.kill();
+    forget_start(&daemon, &containers[0]);
+    daemon.begin();
+    assert_eq!(scene.docker.run(&["ps", "--all", "--format", "{{.State}}"]), "created");
+    let alive = || fs::read_to_string(scene.folder().join("alive")).unwrap_or_default();
+    let earlier = alive();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_ne!(alive(), earlier, "it runs, and its daemon does not know");
+    let found = executor(&daemon, &scene).reattach(&command(&request, None)).await;
+    assert!(matches!(&found, Ok(Reattached::Gone { why }) if why.contains("did not know it")), "{found:?}");
+    let earlier = alive();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(alive(), earlier, "it was ended");
+    assert!(scene.executor.start(&request).await.is_err(), "it may have begun");
+}
+
 /// What follows a command of an executor that knows nothing of it.
 async fn found_later(daemon: &PrivateDaemon, scene: &Scene, request: &ExecRequest) -> ExitStatus {
-    let mut settings = settings(scene.root.path(), &[]);
-    settings.endpoint = Endpoint::at(&format!("unix://{}", daemon.socket().display())).expect("an address");
-    match DockerExecutor::new(settings).reattach(&command(request, None)).await {
+    match executor(daemon, scene).reattach(&command(request, None)).await {
         Ok(Reattached::Gone { .. } | Reattached::NeverStarted) => ExitStatus::Unknown,
         Ok(Reattached::Found(found)) => found.wait().await.expect("its end is known").status,
         other => panic!("it was started, and not: {other:?}"),
     }
+}
+
+/// As another process has it, which knows nothing of what was started.
+fn executor(daemon: &PrivateDaemon, scene: &Scene) -> DockerExecutor {
+    let mut settings = settings(scene.root.path(), &[]);
+    settings.endpoint = Endpoint::at(&format!("unix://{}", daemon.socket().display())).expect("an address");
+    DockerExecutor::new(settings)
 }
 
 /// Lets a daemon end commands that make the best of it, while one of each kind is followed and one is not.
@@ -102,13 +143,11 @@ async fn assert_that_nobody_knows(again: impl Fn(&mut PrivateDaemon)) {
 
 /// Starts a command by a process that has died meanwhile.
 fn start_and_die(daemon: &PrivateDaemon, scene: &Scene, request: &ExecRequest) {
-    let mut settings = settings(scene.root.path(), &[]);
-    settings.endpoint = Endpoint::at(&format!("unix://{}", daemon.socket().display())).expect("an address");
-    let request = request.clone();
+    let (executor, request) = (executor(daemon, scene), request.clone());
     let driver = std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(async {
-            let task = DockerExecutor::new(settings).start(&request).await.expect("it starts");
+            let task = executor.start(&request).await.expect("it starts");
             printed(&*task, 6).await;
         });
         runtime.shutdown_background();

@@ -1,0 +1,35 @@
+//! Processes of a container that its daemon does not know to have started, since it died just then.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::subprocess::process_table;
+
+/// How long the killing goes on. Longer lives only what belongs to another user, or hangs in the kernel.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Kills what runs in the control group of a container, which Docker and Podman name after its id, and says whether anything
+/// did. Of a daemon on another machine it finds nothing.
+pub(super) fn kill(id: &str) -> bool {
+    let begun = Instant::now();
+    let mut found = false;
+    while begun.elapsed() < PATIENCE {
+        let killed = process_table::all().filter(|pid| kill_in(*pid, id)).count();
+        if killed == 0 {
+            break;
+        }
+        found = true;
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    found
+}
+
+/// Kills a process if it is in that container.
+fn kill_in(pid: Pid, id: &str) -> bool {
+    // Held before it is looked at, so that no other one is meant that gets its pid meanwhile.
+    let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
+    let groups = fs::read_to_string(format!("/proc/{}/cgroup", pid.as_raw_nonzero())).unwrap_or_default();
+    groups.contains(id) && pidfd_send_signal(&pidfd, Signal::KILL).is_ok()
+}
