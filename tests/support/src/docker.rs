@@ -238,6 +238,8 @@ impl PrivateDaemon {
         command.arg("--data-root").arg(path("data")).arg("--exec-root").arg(path("exec"));
         command.arg("--pidfile").arg(path("dockerd.pid")).arg("-H").arg(format!("unix://{}", self.socket().display()));
         command.args(["--ip-forward=false", "--iptables=false", "--ip6tables=false", "--log-level=warn"]);
+        // Where its containerd puts what it was doing when it was late.
+        command.env("TMPDIR", self.folder.path());
         command.args(&self.arguments).stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
         self.process = Some(command.spawn().expect("dockerd can be started"));
         let begun = Instant::now();
