@@ -157,8 +157,12 @@ async fn run(
         if entry.secrets.is_none() && has_started_all_the_same(container, &refused).await {
             return Ok((None, asked));
         }
+        let is_gone = match refused.status() {
+            Some(_) => container.remove(true).await.is_ok(),
+            None => container.remove_for_sure().await && !container.kill_forgotten().await,
+        };
         // While it cannot be removed, or if the command may have begun, it stays noted.
-        if container.remove_for_sure().await && !container.kill_forgotten().await {
+        if is_gone {
             container.files.forget_container().ok();
         }
         return Err(not_started(request, refused));

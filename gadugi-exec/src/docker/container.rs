@@ -321,6 +321,11 @@ fn is_over(error: &Error) -> bool {
     matches!(status(error), Some(304 | 404 | 409))
 }
 
+/// Whether it waits for its secrets before it begins.
+pub(super) fn waits(found: &ContainerInspectResponse) -> bool {
+    found.config.as_ref().and_then(|config| config.open_stdin) == Some(true)
+}
+
 /// `None` while the daemon is busy with it.
 pub(super) fn life(found: &ContainerInspectResponse) -> Option<Life> {
     let state = found.state.as_ref()?;

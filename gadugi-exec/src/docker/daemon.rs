@@ -19,8 +19,8 @@ use super::endpoint::Endpoint;
 /// The oldest version of the API that has all that is needed here: Docker 20.10.
 const OLDEST_API: (usize, usize) = (1, 41);
 
-/// The first major version that says 255 of every end that it has not seen. Earlier ones may say 0, also after a power cut
-/// (moby#45788, mended in 24.0.3).
+/// From this major version on it says 255 of every end that it has not seen. Earlier ones may say 0 (moby#45788, mended in the
+/// course of 24.0).
 const HONEST: u64 = 25;
 
 /// More containers are not started at once, however large the daemon's machine is: what they wait for then is the disk.

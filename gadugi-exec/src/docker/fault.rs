@@ -106,6 +106,11 @@ pub enum DockerFault {
     /// The connection that was to tell of its end is dead.
     #[error("nobody has told of the end of its container")]
     Untold,
+    /// The daemon went away while it handed over the secrets, so that the command may wait for them for ever. It was ended.
+    #[error(
+        "the Docker daemon went away when it was to hand over the secrets, and nobody knows whether they have arrived"
+    )]
+    NotHandedOver,
     /// Nobody waits for it any more.
     #[error("its start was given up")]
     GivenUp,

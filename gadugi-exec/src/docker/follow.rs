@@ -14,13 +14,16 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::container::{Condition, Container, Exit, Life, life};
+use super::container::{Condition, Container, Exit, Life, life, waits};
 use super::fault::DockerFault;
 use super::output::Output;
 use super::record::EndRecord;
 
 /// How long, after the end of a container, its last output may take to come.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// What was handed over to a daemon that dies so soon after may have got lost with it.
+const DOUBTFUL: Duration = Duration::from_secs(1);
 
 /// A container that has ended sooner has used too little to be worth the question.
 const FIRST_SAMPLE: Duration = Duration::from_secs(1);
@@ -73,7 +76,7 @@ pub(super) async fn follow(container: Arc<Container>, heard: Option<Heard>, bega
     let ended = watch_over(&container, &mut output, heard).await;
     sampler.abort();
     let output = output.finish();
-    let mut is_removed = true;
+    let mut is_left = false;
     let ended = match ended {
         Ok(Ended { exit, code, watched }) => {
             crash_point("container-ended");
@@ -84,13 +87,13 @@ pub(super) async fn follow(container: Arc<Container>, heard: Option<Heard>, bega
             };
             let record = EndRecord::new(&container.record, status, took, output).used(*usage.borrow());
             let record = record.stopped(container.files.is_stopped());
-            is_removed = conclude(&container, &record).await;
+            is_left = conclude(&container, &record).await;
             Ok(record.end())
         }
         Err(fault) => Err(Arc::new(fault)),
     };
     ending.send_replace(Some(ended));
-    if !is_removed {
+    if is_left {
         // The daemon has just gone away. What stays all the same is collected by its labels.
         container.remove_for_sure().await;
     }
@@ -111,6 +114,7 @@ async fn watch_over(container: &Container, output: &mut Output, heard: Option<He
         Some(heard) => (heard.output, Some(heard.end)),
         None => (logs(container, true), None),
     };
+    let begun = Instant::now();
     loop {
         let watched = end.is_some();
         let code = taking(output, &mut stream, ended(container, end.take())).await;
@@ -133,6 +137,7 @@ async fn watch_over(container: &Container, output: &mut Output, heard: Option<He
         if let Err(fault @ (DockerFault::Removed | DockerFault::WentAway { .. })) = code {
             return Err(fault);
         }
+        let may_wait_in_vain = watched && begun.elapsed() < DOUBTFUL && output.is_empty();
         // The daemon went away, or whoever started the container did: what was missed is asked for again.
         let found = container.found_again().await?;
         match life(&found) {
@@ -142,6 +147,11 @@ async fn watch_over(container: &Container, output: &mut Output, heard: Option<He
                 return Ok(Ended { exit: Some(exit), code: 0, watched: false });
             }
             Some(Life::Created) => return Err(DockerFault::Removed),
+            // It would never end. Nothing is lost of a command that has just begun.
+            Some(Life::Running) if may_wait_in_vain && waits(&found) && kept(container).await == 0 => {
+                container.remove_for_sure().await;
+                return Err(DockerFault::NotHandedOver);
+            }
             _ => {
                 output.rewind(kept(container).await);
                 stream = logs(container, true);
@@ -204,7 +214,7 @@ async fn kept(container: &Container) -> u64 {
 }
 
 /// Keeps the end, and only then removes the container. Where it cannot be kept, the container stays, and with it
-/// the end. `false` where it could be kept, and the container not be removed.
+/// the end. Gives whether it is still to be removed.
 async fn conclude(container: &Container, record: &EndRecord) -> bool {
     let (files, record) = (container.files.clone(), record.clone());
     let kept = tokio::task::spawn_blocking(move || {
@@ -213,12 +223,12 @@ async fn conclude(container: &Container, record: &EndRecord) -> bool {
         Ok::<_, DockerFault>(())
     });
     if !matches!(kept.await, Ok(Ok(()))) {
-        return true;
+        return false;
     }
     crash_point("container-end-kept");
-    let is_removed = container.remove(true).await.is_ok();
+    let is_left = container.remove(true).await.is_err();
     crash_point("container-removed");
-    is_removed
+    is_left
 }
 
 /// Asks what the container uses, as often as the daemon tells: once a second.

@@ -51,6 +51,11 @@ impl Output {
         }
     }
 
+    /// Whether nothing has come so far.
+    pub(super) fn is_empty(&self) -> bool {
+        self.taken == 0
+    }
+
     /// No more comes.
     pub(super) fn finish(self) -> OutputSummary {
         let kept = self.log.finish();

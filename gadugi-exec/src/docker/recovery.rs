@@ -126,8 +126,7 @@ async fn find(container: Arc<Container>, has_begun: bool) -> Result<Reattached, 
 
 /// Whether a container was to get secrets before it begins, and cannot have got any.
 fn waits_in_vain(container: &Container, found: &ContainerInspectResponse) -> bool {
-    let gets_secrets = found.config.as_ref().and_then(|config| config.open_stdin) == Some(true);
-    gets_secrets && !container.files.is_handed_over()
+    container::waits(found) && !container.files.is_handed_over()
 }
 
 /// The end of a container that nobody was there to see.

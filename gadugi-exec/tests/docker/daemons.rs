@@ -67,6 +67,27 @@ async fn nobody_knows_how_a_command_ended_that_went_with_its_daemon() {
     assert_eq!(found_later(&daemon, &scene, &left).await, ExitStatus::Unknown);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_may_wait_for_secrets_that_were_lost_with_a_daemon_is_ended() {
+    let Some(mut daemon) = PrivateDaemon::start(&["--live-restore"]) else { return };
+    let endpoint = Endpoint::at(&format!("unix://{}", daemon.socket().display())).expect("an address");
+    let scene = Scene::at(daemon.docker(), |settings| {
+        settings.endpoint = endpoint;
+        settings.environment.insert("API_KEY".into(), "a".into());
+    });
+    let with_secret = |script: &str| ExecRequest { secrets: vec!["API_KEY".to_owned()], ..scene.script(script) };
+    let talks = scene.start(&with_secret("echo one; while ! [ -e go ]; do sleep 0.01; done; exit 7")).await;
+    printed(&*talks, 4).await;
+    let silent = scene.start(&with_secret("sleep 1000")).await;
+    daemon.kill();
+    daemon.begin();
+    let error = silent.wait().await.expect_err("nobody knows whether it has begun");
+    assert!(crate::scene::chain(&error).contains("hand over the secrets"), "{}", crate::scene::chain(&error));
+    fs::write(scene.folder().join("go"), "").expect("a file");
+    assert_eq!(talks.wait().await.expect("its end is seen").status, ExitStatus::Code(7));
+    assert_eq!(scene.containers(), Vec::<String>::new());
+}
+
 /// Makes a daemon that was killed forget that it has started a container, as when it was killed before it could note that.
 fn forget_start(daemon: &PrivateDaemon, container: &str) {
     let file = daemon.socket().with_file_name("data/containers").join(container).join("config.v2.json");
