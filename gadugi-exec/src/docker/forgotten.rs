@@ -10,6 +10,9 @@ use crate::subprocess::process_table;
 /// How long the killing goes on. Longer lives only what belongs to another user, or hangs in the kernel.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// So many digits an id has.
+const WHOLE: usize = 64;
+
 /// Kills what runs in the control group of a container, which Docker and Podman name after its id, and says whether anything
 /// did. Of a daemon on another machine it finds nothing.
 pub(super) fn kill(id: &str) -> bool {
@@ -31,5 +34,27 @@ fn kill_in(pid: Pid, id: &str) -> bool {
     // Held before it is looked at, so that no other one is meant that gets its pid meanwhile.
     let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
     let groups = fs::read_to_string(format!("/proc/{}/cgroup", pid.as_raw_nonzero())).unwrap_or_default();
-    groups.contains(id) && pidfd_send_signal(&pidfd, Signal::KILL).is_ok()
+    is_in(&groups, id) && pidfd_send_signal(&pidfd, Signal::KILL).is_ok()
+}
+
+/// Whether these are control groups of that container. A part of an id, as a damaged record may have, stands in those of others
+/// too.
+fn is_in(groups: &str, id: &str) -> bool {
+    id.len() == WHOLE && groups.contains(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_id_names_a_container() {
+        let id = "0123456789abcdef".repeat(4);
+        for groups in [format!("0::/system.slice/docker-{id}.scope\n"), format!("4:memory:/docker/{id}\n0::/\n")] {
+            assert!(is_in(&groups, &id));
+            for other in ["", "d", &id[..12], &"f".repeat(64)] {
+                assert!(!is_in(&groups, other), "{other}");
+            }
+        }
+    }
 }

@@ -12,10 +12,13 @@ use crate::scene::{Scene, command, log, printed, settings};
 /// How many moments of a start a daemon dies in.
 const MOMENTS: u32 = 12;
 
+fn endpoint(daemon: &PrivateDaemon) -> Endpoint {
+    Endpoint::at(&format!("unix://{}", daemon.socket().display())).expect("an address")
+}
+
 fn scene_at(daemon: &PrivateDaemon) -> Scene {
-    let endpoint = Endpoint::at(&format!("unix://{}", daemon.socket().display())).expect("an address");
     Scene::at(daemon.docker(), |settings| {
-        settings.endpoint = endpoint;
+        settings.endpoint = endpoint(daemon);
         settings.patience = Duration::from_secs(60);
     })
 }
@@ -70,9 +73,8 @@ async fn nobody_knows_how_a_command_ended_that_went_with_its_daemon() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_may_wait_for_secrets_that_were_lost_with_a_daemon_is_ended() {
     let Some(mut daemon) = PrivateDaemon::start(&["--live-restore"]) else { return };
-    let endpoint = Endpoint::at(&format!("unix://{}", daemon.socket().display())).expect("an address");
     let scene = Scene::at(daemon.docker(), |settings| {
-        settings.endpoint = endpoint;
+        settings.endpoint = endpoint(&daemon);
         settings.environment.insert("API_KEY".into(), "a".into());
     });
     let with_secret = |script: &str| ExecRequest { secrets: vec!["API_KEY".to_owned()], ..scene.script(script) };
@@ -113,14 +115,17 @@ async fn a_command_that_its_daemon_has_forgotten_is_ended_and_not_begun_again() 
     daemon.begin();
     assert_eq!(scene.docker.run(&["ps", "--all", "--format", "{{.State}}"]), "created");
     let alive = || fs::read_to_string(scene.folder().join("alive")).unwrap_or_default();
-    let earlier = alive();
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_ne!(alive(), earlier, "it runs, and its daemon does not know");
+    let (begun, earlier) = (Instant::now(), alive());
+    while alive() == earlier {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it does not run");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let found = executor(&daemon, &scene).reattach(&command(&request, None)).await;
     assert!(matches!(&found, Ok(Reattached::Gone { why }) if why.contains("did not know it")), "{found:?}");
-    let earlier = alive();
+    // It says every 50 ms that it lives.
+    let last = alive();
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(alive(), earlier, "it was ended");
+    assert_eq!(alive(), last, "it was ended");
     assert!(scene.executor.start(&request).await.is_err(), "it may have begun");
 }
 
@@ -136,7 +141,7 @@ async fn found_later(daemon: &PrivateDaemon, scene: &Scene, request: &ExecReques
 /// As another process has it, which knows nothing of what was started.
 fn executor(daemon: &PrivateDaemon, scene: &Scene) -> DockerExecutor {
     let mut settings = settings(scene.root.path(), &[]);
-    settings.endpoint = Endpoint::at(&format!("unix://{}", daemon.socket().display())).expect("an address");
+    settings.endpoint = endpoint(daemon);
     DockerExecutor::new(settings)
 }
 
@@ -212,9 +217,8 @@ async fn a_command_that_ended_while_nobody_looked_and_its_daemon_lived_has_its_t
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_does_not_come_back_loses_its_commands() {
     let Some(mut daemon) = PrivateDaemon::start(&[]) else { return };
-    let endpoint = Endpoint::at(&format!("unix://{}", daemon.socket().display())).expect("an address");
     let scene = Scene::at(daemon.docker(), |settings| {
-        settings.endpoint = endpoint;
+        settings.endpoint = endpoint(&daemon);
         settings.patience = Duration::from_millis(300);
     });
     let request = scene.script("echo one; sleep 1000");
