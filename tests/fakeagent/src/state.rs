@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -107,7 +108,9 @@ fn file_name(word: &str) -> String {
 
 /// In the form of a UUID of version 4.
 pub(crate) fn unique_id() -> String {
-    let bits = fastrand::u128(..) & !(0xf << 76) | (4 << 76);
+    // From the system, and not from the time: many begin at the same nanosecond, sooner or later.
+    let half = || u128::from(RandomState::new().build_hasher().finish());
+    let bits = ((half() << 64) | half()) & !(0xf << 76) | (4 << 76);
     let digits = format!("{:032x}", bits & !(0b11 << 62) | (0b10 << 62));
     [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
 }

@@ -78,7 +78,8 @@ impl Answer {
     }
 
     pub(crate) fn session(&self) -> &str {
-        self.report.session.as_deref().expect("it tells its session")
+        let session = self.report.session.as_deref();
+        session.unwrap_or_else(|| panic!("it tells its session: {:?}, {}", self.code, self.err))
     }
 }
 
