@@ -1,5 +1,6 @@
 //! The trait that gives every attempt a place to work in, and keeps what it made there.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -104,7 +105,7 @@ pub struct Work {
 pub enum BranchFate {
     /// It stays.
     Keep,
-    /// It goes if its tip can be reached from another branch or tag, or if all that it changes is in the branch that is
+    /// It goes if its tip can be reached from another branch or tag that stays, or if all that it changes is in the branch that is
     /// checked out or in one that its remote names; else it stays. A [`MergedBy`] says which. Where its very commits are on
     /// no other branch, its tip stays under `refs/gadugi/trash/<run>/<task>`.
     DeleteIfMerged,
@@ -315,6 +316,8 @@ pub struct ReleaseDetails {
     pub untracked: Paths,
     /// The branches that the branch was compared with, which was not found in them.
     pub compared_with: Vec<String>,
+    /// A branch that contains the branch, and was no reason for it to go.
+    pub only_in: Option<String>,
 }
 
 /// What [`Worktrees::release`] did.
@@ -505,8 +508,14 @@ pub trait Worktrees: Send + Sync {
     async fn release(&self, lease: &Lease, request: ReleaseRequest) -> Result<Release, WorktreeError>;
 
     /// Gives places back in bulk, so that an implementation can look at them side by side. The answers are in the order
-    /// of the requests; one that fails does not hinder the others.
-    async fn release_all(&self, requests: Vec<(Lease, ReleaseRequest)>) -> Vec<Result<Release, WorktreeError>> {
+    /// of the requests; one that fails does not hinder the others. Branches are decided on together, by the same rules in a
+    /// dry run; those of `no_keepers`, whose tasks did not succeed, are no reason for another one to go.
+    async fn release_all(
+        &self,
+        requests: Vec<(Lease, ReleaseRequest)>,
+        no_keepers: BTreeSet<BranchName>,
+    ) -> Vec<Result<Release, WorktreeError>> {
+        let _ = no_keepers;
         let mut released = Vec::with_capacity(requests.len());
         for (lease, request) in requests {
             released.push(self.release(&lease, request).await);

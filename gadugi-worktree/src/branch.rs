@@ -1,12 +1,10 @@
 //! The branch of an attempt.
 
-use gadugi_core::{BranchName, KeepReason, MergedBy, ReleaseRequest};
+use gadugi_core::BranchName;
 use gix::ObjectId;
 use gix::refs::FullName;
 
 use crate::error::GitError;
-use crate::integration::{self, Target};
-use crate::keepers::Keepers;
 use crate::references;
 
 pub(crate) fn full_name(branch: &BranchName) -> FullName {
@@ -66,42 +64,4 @@ pub(crate) fn was_made_here(repo: &gix::Repository, branch: &BranchName) -> Resu
         let by_git = message.strip_prefix(b"branch: Created from ");
         message.starts_with(MADE.as_bytes()) || by_git.is_some_and(|start| ObjectId::from_hex(start).is_ok())
     })
-}
-
-/// What is known of a branch that is to go.
-pub(crate) enum Fate {
-    /// It stays.
-    Kept(KeepReason),
-    /// It may go, for this reason.
-    MayGo(MergedBy),
-}
-
-/// Whether a branch may go: unless a worktree has it checked out, or something would be lost with it. Discarded work is
-/// kept elsewhere. Where it stays since its commits are nowhere else, `compared_with` gets the names of the branches in
-/// which its changes were looked for.
-pub(crate) fn fate(
-    repo: &gix::Repository,
-    keepers: &Keepers<'_>,
-    branch: &BranchName,
-    tip: ObjectId,
-    request: ReleaseRequest,
-    compared_with: &mut Vec<String>,
-) -> Result<Fate, GitError> {
-    if let Some(path) = keepers.worktree_on(branch) {
-        return Ok(Fate::Kept(KeepReason::CheckedOut { path }));
-    }
-    if request.discard {
-        return Ok(Fate::MayGo(MergedBy::Discarded));
-    }
-    let commits = keepers.at_stake(tip, Some(branch))?;
-    if commits == 0 {
-        let from = keepers.reaching(tip, branch)?;
-        return Ok(Fate::MayGo(MergedBy::Reachable { from }));
-    }
-    let targets = Target::all(repo, branch)?;
-    if let Some(by) = integration::find(repo, &targets, tip)? {
-        return Ok(Fate::MayGo(by));
-    }
-    compared_with.extend(targets.into_iter().map(|target| target.name));
-    Ok(Fate::Kept(KeepReason::Unmerged { commits }))
 }

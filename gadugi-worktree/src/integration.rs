@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use gadugi_core::{BranchName, MergedBy};
+use gadugi_core::MergedBy;
 use gix::ObjectId;
 use gix::bstr::ByteSlice;
 use gix::merge::blob::builtin_driver::text::Labels;
@@ -18,7 +18,6 @@ use gix::remote::Direction;
 use gix::revision::walk::Sorting;
 use gix::traverse::commit::simple::CommitTimeOrder;
 
-use crate::branch::full_name;
 use crate::entry::{HeadAt, head_in};
 use crate::error::GitError;
 use crate::ids::to_commit;
@@ -34,8 +33,8 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// All of them, but the branch itself.
-    pub(crate) fn all(repo: &gix::Repository, branch: &BranchName) -> Result<Vec<Self>, GitError> {
+    /// All of them for which `counts` holds.
+    pub(crate) fn all(repo: &gix::Repository, counts: impl Fn(&FullName) -> bool) -> Result<Vec<Self>, GitError> {
         let mut names: Vec<FullName> = Vec::new();
         if let Some(HeadAt::Branch(head)) = head_in(repo.common_dir())
             && let Ok(head) = FullName::try_from(head)
@@ -52,11 +51,10 @@ impl Target {
                 names.push(target.to_owned());
             }
         }
-        let own = full_name(branch);
         let mut found: Vec<Self> = Vec::new();
         for name in names {
             let is_branch = matches!(name.category(), Some(Category::LocalBranch | Category::RemoteBranch));
-            if !is_branch || name == own || found.iter().any(|known| known.name == name.shorten().to_str_lossy()) {
+            if !is_branch || !counts(&name) || found.iter().any(|known| known.name == name.shorten().to_str_lossy()) {
                 continue;
             }
             if let Some(mut reference) = repo.try_find_reference(&name)?

@@ -10,7 +10,7 @@ use gix::refs::Category;
 use crate::branch::full_name;
 use crate::entry::{Entry, HeadAt, head_in};
 use crate::error::GitError;
-use crate::history::{commits_beyond, is_ancestor};
+use crate::history::commits_beyond;
 use crate::marker::Marker;
 use crate::repository::Repository;
 
@@ -48,29 +48,13 @@ impl<'a> Keepers<'a> {
 
     /// How many commits can be reached from `tip` that nothing keeps but `branch`.
     pub(crate) fn at_stake(&self, tip: ObjectId, branch: Option<&BranchName>) -> Result<u64, GitError> {
-        let kept: BTreeSet<_> = self.commits(branch)?.into_iter().map(|(_, commit)| commit).collect();
-        commits_beyond(self.repo, tip, &kept.into_iter().collect::<Vec<_>>())
+        commits_beyond(self.repo, tip, &self.commits(branch)?.into_iter().collect::<Vec<_>>())
     }
 
-    /// What keeps a commit that is on a branch and not at stake: the branch of the main work tree before all others.
-    pub(crate) fn reaching(&self, tip: ObjectId, branch: &BranchName) -> Result<String, GitError> {
-        let mut kept = self.commits(Some(branch))?;
-        if let Some(HeadAt::Branch(main)) = head_in(self.repo.common_dir()) {
-            let main = main.strip_prefix("refs/heads/").unwrap_or(&main).to_owned();
-            kept.sort_by_key(|(name, _)| *name != main);
-        }
-        for (name, commit) in kept {
-            if is_ancestor(self.repo, tip, commit)? {
-                return Ok(name);
-            }
-        }
-        Ok("what stays".to_owned())
-    }
-
-    /// The commits that are kept, and by what.
-    fn commits(&self, branch: Option<&BranchName>) -> Result<Vec<(String, ObjectId)>, GitError> {
+    /// The commits that are kept.
+    fn commits(&self, branch: Option<&BranchName>) -> Result<BTreeSet<ObjectId>, GitError> {
         let branch = branch.map(full_name);
-        let mut kept = Vec::new();
+        let mut kept = BTreeSet::new();
         for reference in self.repo.references()?.all()? {
             let mut reference = reference?;
             let counts = matches!(
@@ -84,17 +68,11 @@ impl<'a> Keepers<'a> {
                 && branch.as_ref().is_none_or(|branch| reference.name() != branch.as_ref())
                 && let Ok(commit) = reference.peel_to_commit()
             {
-                let name = reference.name();
-                let kind = if name.category() == Some(Category::Tag) { "the tag " } else { "" };
-                let name = name.shorten();
-                kept.push((format!("{kind}{name}"), commit.id));
+                kept.insert(commit.id);
             }
         }
-        let detached = self.heads.iter().filter_map(|(folder, head)| match head {
-            HeadAt::Commit(id) => {
-                let commit = self.repo.find_commit(*id).ok()?;
-                Some((format!("the HEAD of {}", folder.display()), commit.id))
-            }
+        let detached = self.heads.iter().filter_map(|(_, head)| match head {
+            HeadAt::Commit(id) => Some(self.repo.find_commit(*id).ok()?.id),
             HeadAt::Branch(_) => None,
         });
         kept.extend(detached);

@@ -36,8 +36,10 @@ mod erase;
 #[path = "erase_elsewhere.rs"]
 mod erase;
 mod error;
+mod fates;
 mod half_made;
 mod hand_over;
+mod heads;
 mod hidden;
 mod history;
 mod ids;
@@ -59,6 +61,7 @@ mod private;
 #[path = "private_elsewhere.rs"]
 mod private;
 mod prune;
+mod reach;
 mod references;
 mod release;
 mod repository;

@@ -3,52 +3,78 @@
 use std::io;
 
 use gadugi_core::{
-    BranchFate, BranchName, BranchRelease, KeepReason, Lease, MergedBy, Release, ReleaseDetails, ReleaseRequest,
-    WorktreeFate, crash_point, error_chain,
+    BranchRelease, KeepReason, Lease, MergedBy, Release, ReleaseDetails, ReleaseRequest, WorktreeFate, crash_point,
+    error_chain,
 };
 use gix::ObjectId;
 use gix::bstr::ByteSlice;
 
 use crate::aside;
-use crate::branch::{self, Fate};
+use crate::branch;
 use crate::checkout::Checkout;
 use crate::entry::{Entry, remove_if_empty};
 use crate::error::GitError;
+use crate::fates::{Decided, Fate};
+use crate::heads::Heads;
 use crate::hidden::Hidden;
 use crate::history::is_ancestor;
 use crate::ids::to_commit;
-use crate::keepers::{Keepers, is_lost_with};
+use crate::keepers::is_lost_with;
 use crate::private;
 use crate::save::save;
 use crate::secrets::looks_like_a_secret;
 use crate::side_by_side::side_by_side;
 use crate::snapshot::message;
 use crate::trash_refs;
-use crate::worktrees::WorktreeSettings;
+use crate::worktrees::{Source, WorktreeSettings};
 
-/// How many worktrees are looked at before the first of them is removed. What is known of each takes memory.
-const AT_ONCE: usize = 32;
+/// How many worktrees are looked at before the first of them is removed, and how many branches are deleted in one go. What is known
+/// of each worktree takes memory, and others wait for the repository's lock meanwhile.
+pub(crate) const AT_ONCE: usize = 32;
 
-/// Removes worktrees that hold nothing of their own, and their branches where nothing is lost with them. The caller has taken
-/// over what was committed in isolation, and holds the repository's lock.
-pub(crate) fn release_all(
+/// What became of a worktree, before its branch is decided on.
+pub(crate) struct Returned {
+    pub(crate) worktree: WorktreeFate,
+    dropped: Vec<String>,
+    details: ReleaseDetails,
+}
+
+/// Removes worktrees that hold nothing of their own. The caller has taken over what was committed in isolation, and holds the
+/// repository's lock.
+pub(crate) fn give_back(
     settings: &WorktreeSettings,
     requests: Vec<(Lease, ReleaseRequest, Result<Taken, GitError>)>,
-) -> Vec<Result<Release, GitError>> {
-    let mut released = Vec::with_capacity(requests.len());
-    let mut requests = requests.into_iter();
-    loop {
-        let some: Vec<_> = requests.by_ref().take(AT_ONCE).collect();
-        if some.is_empty() {
-            return released;
-        }
-        let looked = side_by_side(some, |(lease, request, taken)| {
-            let found = taken.and_then(|taken| Found::look(settings, &lease, request, taken));
-            (lease, request, found)
-        });
-        // One after the other: what one of two branches may lose keeps the other.
-        released.extend(looked.into_iter().map(|(lease, request, found)| release(settings, &lease, request, found?)));
-    }
+) -> Vec<Result<Returned, GitError>> {
+    let looked = side_by_side(requests, |(lease, request, taken)| {
+        let found = taken.and_then(|taken| Found::look(settings, &lease, request, taken));
+        (lease, request, found)
+    });
+    looked.into_iter().map(|(lease, request, found)| give_back_one(settings, &lease, request, found?)).collect()
+}
+
+/// A worktree that was given back, and what is to become of its branch.
+pub(crate) type Pending<'a> = (&'a Lease, ReleaseRequest, Result<(Returned, Decided), Source>);
+
+/// Deletes the branches that may go, unless something has changed since that was decided. The caller holds the repository's lock
+/// where one is to be deleted.
+pub(crate) fn delete_branches(
+    settings: &WorktreeSettings,
+    pending: Vec<Pending<'_>>,
+) -> Result<Vec<Result<Release, Source>>, GitError> {
+    let repo = settings.repository.open(&[])?;
+    let heads = if pending.iter().any(deletes) { Some(Heads::without(settings, &[])?) } else { None };
+    let finish = |(lease, request, one): Pending<'_>| {
+        let (Returned { worktree, dropped, mut details }, Decided { fate, compared_with, only_in }) = one?;
+        let branch = delete_branch(settings, &repo, heads.as_ref(), lease, request, &worktree, fate)?;
+        (details.compared_with, details.only_in) = (compared_with, only_in);
+        Ok(Release { worktree, branch, dropped, details })
+    };
+    Ok(pending.into_iter().map(finish).collect())
+}
+
+/// Whether a branch is to be deleted.
+pub(crate) fn deletes((_, request, one): &Pending<'_>) -> bool {
+    !request.dry_run && one.as_ref().is_ok_and(|(_, decided)| matches!(decided.fate, Fate::MayGo { .. }))
 }
 
 /// What was found in the place of a lease.
@@ -99,13 +125,12 @@ impl Found {
     }
 }
 
-fn release(
+fn give_back_one(
     settings: &WorktreeSettings,
     lease: &Lease,
     request: ReleaseRequest,
     found: Found,
-) -> Result<Release, GitError> {
-    let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
+) -> Result<Returned, GitError> {
     let mut dropped = Vec::new();
     let Found { taken, place } = found;
     let mut details = ReleaseDetails::default();
@@ -136,44 +161,42 @@ fn release(
             private::remove(settings, lease)?;
         }
     }
-    let branch = release_branch(settings, lease, branch, request, &worktree, &mut details)?;
     if !request.dry_run {
         // That it stays would do no harm.
         remove_if_empty(&settings.folder).ok();
     }
-    Ok(Release { worktree, branch, dropped, details })
+    Ok(Returned { worktree, dropped, details })
 }
 
-fn release_branch(
+fn delete_branch(
     settings: &WorktreeSettings,
+    repo: &gix::Repository,
+    heads: Option<&Heads>,
     lease: &Lease,
-    branch: &BranchName,
     request: ReleaseRequest,
     worktree: &WorktreeFate,
-    details: &mut ReleaseDetails,
+    fate: Fate,
 ) -> Result<BranchRelease, GitError> {
-    let repo = settings.repository.open(&[])?;
-    let Some(tip) = branch::tip(&repo, branch)? else { return Ok(BranchRelease::Absent) };
-    if request.branch == BranchFate::Keep {
-        return Ok(BranchRelease::Kept(KeepReason::Requested));
-    }
-    if matches!(worktree, WorktreeFate::Kept(_)) {
-        return Ok(BranchRelease::Kept(KeepReason::CheckedOut { path: lease.path.clone() }));
-    }
-    let own = Entry::of_lease(settings.repository.common_dir(), lease)?;
-    let keepers = Keepers::without(own.as_ref(), &settings.repository, &repo)?;
-    let by = match branch::fate(&repo, &keepers, branch, tip, request, &mut details.compared_with)? {
+    let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
+    let (tip, by, keeper) = match fate {
+        Fate::Absent => return Ok(BranchRelease::Absent),
         Fate::Kept(reason) => return Ok(BranchRelease::Kept(reason)),
-        Fate::MayGo(by) => by,
+        Fate::MayGo { tip, by, keeper } => (tip, by, keeper),
     };
     if !request.dry_run {
+        if let Some(path) = heads.and_then(|heads| heads.worktree_on(branch, lease)) {
+            return Ok(BranchRelease::Kept(KeepReason::CheckedOut { path }));
+        }
+        if !keeper.map_or(Ok(true), |keeper| keeper.keeps(repo, tip))? {
+            return Ok(BranchRelease::Kept(KeepReason::Moved));
+        }
         // A worktree that was there has been put into the trash with its branch.
         let is_kept = by.keeps_commits() || (by == MergedBy::Discarded && *worktree == WorktreeFate::Removed);
         if !is_kept {
             let message = if by == MergedBy::Discarded { DISCARDED } else { "gadugi: merged by other commits" };
-            trash_refs::keep(settings, &repo, lease, tip, message)?;
+            trash_refs::keep(settings, repo, lease, tip, message)?;
         }
-        if !branch::delete(&repo, branch, tip)? {
+        if !branch::delete(repo, branch, tip)? {
             return Ok(BranchRelease::Kept(KeepReason::Moved));
         }
         crash_point("release-branch-deleted");

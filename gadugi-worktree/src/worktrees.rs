@@ -1,7 +1,10 @@
 //! The adapter itself: blocking work on a thread of its own, one change of the repository at a time.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use gadugi_core::{
@@ -12,12 +15,13 @@ use gadugi_core::{
 use crate::awaited::Waiter;
 use crate::create;
 use crate::error::GitError;
+use crate::fates::{self, Asked};
 use crate::leases;
 use crate::lock::RepositoryLock;
 use crate::open::Identity;
 use crate::private;
 use crate::prune;
-use crate::release::{self, Taken};
+use crate::release::{self, Returned, Taken};
 use crate::repository::Repository;
 use crate::seed::Seeds;
 use crate::side_by_side::side_by_side;
@@ -156,40 +160,110 @@ impl Shared {
         WorktreeError::Repository { path: self.settings.repository.common_dir().to_owned(), source: source.into() }
     }
 
-    /// Releases worktrees, those without anything to be changed while others change the repository.
-    fn release_all(&self, requests: Vec<(Lease, ReleaseRequest)>) -> Vec<Result<Release, WorktreeError>> {
-        let leases: Vec<Lease> = requests.iter().map(|(lease, _)| lease.clone()).collect();
+    /// Releases worktrees, and then their branches. Others who want to change the repository's worktrees get their turn in between.
+    fn release_all(
+        &self,
+        requests: Vec<(Lease, ReleaseRequest)>,
+        no_keepers: &BTreeSet<BranchName>,
+    ) -> Vec<Result<Release, WorktreeError>> {
         let changes_something = requests.iter().any(|(_, request)| !request.dry_run);
-        let requests = side_by_side(requests, |(lease, request)| {
-            let taken = match request.dry_run {
-                true => Ok(Taken::default()),
-                false => release::take_over(&self.settings, &lease, request),
-            };
-            (lease, request, taken)
-        });
-        let released = if changes_something {
-            self.alone(|settings, _| release::release_all(settings, requests))
-        } else {
-            Ok(release::release_all(&self.settings, requests))
-        };
-        let failed = |lease: &Lease, source: Source| WorktreeError::Release { path: lease.path.clone(), source };
-        let released = match released {
-            Ok(released) => released,
-            Err(error) => {
-                let why = error_chain(&error);
-                return leases.iter().map(|lease| Err(failed(lease, why.clone().into()))).collect();
-            }
-        };
-        if changes_something {
-            self.sweeper.ask(leases.iter().map(|lease| lease.path.as_path()));
+        let mut returned = Vec::with_capacity(requests.len());
+        for some in requests.chunks(release::AT_ONCE) {
+            let taken = side_by_side(some.to_vec(), |(lease, request)| {
+                let taken = match request.dry_run {
+                    true => Ok(Taken::default()),
+                    false => release::take_over(&self.settings, &lease, request),
+                };
+                (lease, request, taken)
+            });
+            let is_first = returned.is_empty();
+            let given_back =
+                self.in_turn(changes_something, is_first, |settings| Ok(release::give_back(settings, taken)));
+            returned.extend(shared(given_back, some.len(), Source::from));
         }
-        let released = released.into_iter().zip(&leases);
-        released.map(|(one, lease)| one.map_err(|error| failed(lease, error.into()))).collect()
+        let released = self.release_branches(&requests, returned, no_keepers);
+        if changes_something {
+            self.sweeper.ask(requests.iter().map(|(lease, _)| lease.path.as_path()));
+        }
+        let failed = |lease: &Lease, source| WorktreeError::Release { path: lease.path.clone(), source };
+        let released = released.into_iter().zip(&requests);
+        released.map(|(one, (lease, _))| one.map_err(|source| failed(lease, source))).collect()
+    }
+
+    /// Decides on the branches of worktrees that were given back, and deletes those that may go.
+    fn release_branches(
+        &self,
+        requests: &[(Lease, ReleaseRequest)],
+        returned: Vec<Result<Returned, Source>>,
+        no_keepers: &BTreeSet<BranchName>,
+    ) -> Vec<Result<Release, Source>> {
+        let asked: Vec<_> = requests
+            .iter()
+            .zip(&returned)
+            .filter_map(|((lease, request), returned)| {
+                Some(Asked { lease, request: *request, worktree: &returned.as_ref().ok()?.worktree })
+            })
+            .collect();
+        let repo = self.settings.repository.open(&[]);
+        let decided = repo.and_then(|repo| fates::decide(&self.settings, &repo, &asked, no_keepers));
+        let mut decided = shared(decided, asked.len(), Source::from).into_iter();
+        let mut pending = requests.iter().zip(returned).map(|((lease, request), returned)| {
+            let one = returned.and_then(|returned| {
+                let decided =
+                    decided.next().expect("cannot fail because there is an answer for each that is asked about");
+                Ok((returned, decided?))
+            });
+            (lease, *request, one)
+        });
+        let mut released = Vec::with_capacity(requests.len());
+        while released.len() < requests.len() {
+            let some: Vec<_> = pending.by_ref().take(release::AT_ONCE).collect();
+            let (number, deletes) = (some.len(), some.iter().any(release::deletes));
+            let done = self.in_turn(deletes, false, |settings| release::delete_branches(settings, some));
+            released.extend(shared(done, number, std::convert::identity));
+        }
+        released
+    }
+
+    /// Does something, alone if it changes something. Unless it is the first of several steps, those who wait for the repository's
+    /// lock get it before.
+    fn in_turn<T>(
+        &self,
+        changes_something: bool,
+        is_first: bool,
+        work: impl FnOnce(&WorktreeSettings) -> Result<T, GitError>,
+    ) -> Result<T, GitError> {
+        if !changes_something {
+            return work(&self.settings);
+        }
+        if !is_first {
+            // The lock goes to whoever asks first, and one that waits needs a moment to wake up.
+            thread::sleep(A_MOMENT);
+        }
+        self.alone(|settings, _| work(settings))?
+    }
+}
+
+/// How long the lock of the repository is left to those who wait for it.
+const A_MOMENT: Duration = Duration::from_millis(1);
+
+/// The results of several, or the failure of all.
+fn shared<T, E>(
+    results: Result<Vec<Result<T, E>>, GitError>,
+    number: usize,
+    source: impl Fn(E) -> Source,
+) -> Vec<Result<T, Source>> {
+    match results {
+        Ok(results) => results.into_iter().map(|one| one.map_err(&source)).collect(),
+        Err(error) => {
+            let why = error_chain(&error);
+            (0..number).map(|_| Err(why.clone().into())).collect()
+        }
     }
 }
 
 /// A source of an error of the trait.
-type Source = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 
 #[async_trait]
 impl Worktrees for GitWorktrees {
@@ -234,12 +308,16 @@ impl Worktrees for GitWorktrees {
 
     async fn release(&self, lease: &Lease, request: ReleaseRequest) -> Result<Release, WorktreeError> {
         let requests = vec![(lease.clone(), request)];
-        let mut released = self.release_all(requests).await;
+        let mut released = self.release_all(requests, BTreeSet::new()).await;
         released.pop().expect("cannot fail because there is an answer for each request")
     }
 
-    async fn release_all(&self, requests: Vec<(Lease, ReleaseRequest)>) -> Vec<Result<Release, WorktreeError>> {
-        self.run(move |shared| shared.release_all(requests)).await
+    async fn release_all(
+        &self,
+        requests: Vec<(Lease, ReleaseRequest)>,
+        no_keepers: BTreeSet<BranchName>,
+    ) -> Vec<Result<Release, WorktreeError>> {
+        self.run(move |shared| shared.release_all(requests, &no_keepers)).await
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, WorktreeError> {

@@ -3,13 +3,13 @@
 mod owners;
 mod said;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use gadugi_core::{
-    AttemptRecord, BranchFate, Executor, Lease, Outcome, Pruned, Registry, ReleaseRequest, RunId, RunRecord, Worktrees,
-    error_chain,
+    AttemptRecord, BranchFate, BranchName, BranchRelease, Executor, Lease, Outcome, Pruned, Registry, ReleaseRequest,
+    RunId, RunRecord, Worktrees, error_chain,
 };
 
 use self::owners::Owners;
@@ -20,6 +20,9 @@ use crate::compose::{self, Site};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::runs::{LoadedRun, process_name};
+
+/// How many runs are held at once: each takes a file handle, and branches of runs that are held together are decided on together.
+const RUNS_AT_ONCE: usize = 128;
 
 pub(super) async fn clean(context: &Context, args: &CleanArgs) -> Result<Code, Failure> {
     let site = Site::open(&context.surroundings)?;
@@ -36,42 +39,36 @@ pub(super) async fn clean(context: &Context, args: &CleanArgs) -> Result<Code, F
         collect(context, &site, &executors).await?;
     }
     let mut code = Code::Success;
+    let mut over = Vec::new();
     for (id, goes_on) in &chosen {
-        if let Some(why) = goes_on {
-            for lease in there.iter().filter(|lease| lease.run == *id) {
-                context.terminal.result(&format!("kept     {}: {why}\n", lease.path.display()))?;
-            }
-            continue;
-        }
-        // Nobody may begin to drive it or to clean it meanwhile, and what was read of it may have changed.
-        let Some(held) = hold(&site, id).await? else {
-            context.terminal.insist(&format!("error: another process drives or cleans run {id}"));
-            code = Code::TaskFailed;
+        let Some(why) = goes_on else {
+            over.push(id);
             continue;
         };
-        let run = site.load(id).await?;
-        if let Some(failure) = not_over(&run, false) {
-            failure.print(&context.terminal);
-            code = Code::TaskFailed;
-            continue;
+        for lease in there.iter().filter(|lease| lease.run == *id) {
+            context.terminal.result(&format!("kept     {}: {why}\n", lease.path.display()))?;
         }
-        let record = &run.record;
-        let Some(base) = &record.header.base else { continue };
-        let worktrees = worktrees.with_base(base.clone());
+    }
+    let mut gone = BTreeSet::new();
+    for some in over.chunks(RUNS_AT_ONCE) {
+        // Nobody may begin to drive them or to clean them meanwhile, and what was read of them may have changed.
+        let (held, is_whole) = hold_all(context, &site, some).await?;
         let there = worktrees.leases().await?;
-        let owners = Owners::new(runs.values().map(|run| &run.record), &there);
+        let owners = Owners::new(runs.values().chain(held.iter().map(|(run, _)| run)).map(|run| &run.record), &there);
         let mut still = Vec::new();
         let ours = |lease: &Lease| owners.still_has(lease) && !strays.contains(&lease.path);
-        for (lease, attempt) in places(record, &there).into_iter().filter(|(lease, _)| ours(lease)) {
+        let places = held.iter().flat_map(|(run, _)| places(&run.record, &there));
+        for (lease, attempt) in places.filter(|(lease, _)| ours(lease)) {
             match in_use(activity(&site, &executors, lease, attempt).await) {
                 Some(why) => context.terminal.result(&format!("kept     {}: {why}\n", lease.path.display()))?,
                 None => still.push(lease.clone()),
             }
         }
-        if release(context, &worktrees, still, args).await? == Code::TaskFailed {
+        // In a dry run those of the runs before are still there.
+        let no_keepers = owners.unproven().chain(gone.iter()).cloned().collect();
+        if !release(context, &worktrees, still, no_keepers, &mut gone, args).await? || !is_whole {
             code = Code::TaskFailed;
         }
-        drop(held);
     }
     if args.runs.is_empty() {
         for lease in there.iter().filter(|lease| !runs.contains_key(&lease.run)) {
@@ -157,6 +154,30 @@ fn not_over(run: &LoadedRun, driven: bool) -> Option<Failure> {
     }
 }
 
+/// Holds runs that are over, and reads them; and whether that are all.
+async fn hold_all(
+    context: &Context,
+    site: &Site,
+    runs: &[&RunId],
+) -> Result<(Vec<(LoadedRun, compose::HeldRun)>, bool), Failure> {
+    let mut all = Vec::with_capacity(runs.len());
+    for id in runs {
+        let Some(held) = hold(site, id).await? else {
+            context.terminal.insist(&format!("error: another process drives or cleans run {id}"));
+            continue;
+        };
+        let run = site.load(id).await?;
+        match not_over(&run, false) {
+            Some(failure) => failure.print(&context.terminal),
+            None => all.push((run, held)),
+        }
+    }
+    let is_whole = all.len() == runs.len();
+    // One without git has no worktrees.
+    all.retain(|(run, _)| run.record.header.base.is_some());
+    Ok((all, is_whole))
+}
+
 /// Keeps others from driving a run; `None` when somebody does. It may have to wait for a moment.
 async fn hold(site: &Site, run: &RunId) -> Result<Option<compose::HeldRun>, Failure> {
     let (registry, run) = (Arc::clone(&site.registry), run.clone());
@@ -185,30 +206,35 @@ fn in_use(activity: Activity) -> Option<String> {
     }
 }
 
-/// Gives worktrees back, and says what became of each.
+/// Gives worktrees back, says what became of each, and notes the branches that are gone. Whether all could be looked at.
 async fn release(
     context: &Context,
     worktrees: &dyn Worktrees,
     leases: Vec<Lease>,
+    no_keepers: BTreeSet<BranchName>,
+    gone: &mut BTreeSet<BranchName>,
     args: &CleanArgs,
-) -> Result<Code, Failure> {
+) -> Result<bool, Failure> {
     let request = ReleaseRequest { branch: BranchFate::DeleteIfMerged, discard: args.discard, dry_run: args.dry_run };
     let requests = leases.iter().map(|lease| (lease.clone(), request)).collect();
-    let mut code = Code::Success;
-    for (lease, released) in leases.iter().zip(worktrees.release_all(requests).await) {
+    let mut is_whole = true;
+    for (lease, released) in leases.iter().zip(worktrees.release_all(requests, no_keepers).await) {
         match released {
             Ok(release) => {
                 for line in said::released(lease, &release, args.discard, args.dry_run) {
                     context.terminal.result(&(line + "\n"))?;
                 }
+                if matches!(release.branch, BranchRelease::Deleted { .. }) {
+                    gone.extend(lease.branch.clone());
+                }
             }
             Err(error) => {
                 context.terminal.insist(&format!("error: {}", error_chain(&error)));
-                code = Code::TaskFailed;
+                is_whole = false;
             }
         }
     }
-    Ok(code)
+    Ok(is_whole)
 }
 
 /// What the attempt of a worktree does. Where a crash kept the attempt from being recorded, every executor is asked.

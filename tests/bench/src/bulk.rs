@@ -1,5 +1,6 @@
 //! Worktrees in bulk, as the first tasks of a run get them, and as they are given back.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
@@ -40,7 +41,7 @@ pub(crate) async fn release(repository: &Path) -> Result<usize, BenchError> {
     let request = ReleaseRequest { branch: BranchFate::Keep, discard: false, dry_run: false };
     let requests: Vec<_> = worktrees.leases().await?.into_iter().map(|lease| (lease, request)).collect();
     let number = requests.len();
-    for released in worktrees.release_all(requests).await {
+    for released in worktrees.release_all(requests, BTreeSet::new()).await {
         if released?.worktree != WorktreeFate::Removed {
             return Err(BenchError::WorktreeKept);
         }

@@ -1,9 +1,9 @@
 //! Whose a branch or a folder is: after a clean its name is free, and a later attempt may get it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use gadugi_core::{AttemptRef, BranchName, Lease, RunId, RunRecord};
+use gadugi_core::{AttemptRef, BranchName, Lease, Outcome, RunId, RunRecord};
 
 type Owner<'a> = (&'a RunId, &'a AttemptRef);
 
@@ -11,16 +11,23 @@ type Owner<'a> = (&'a RunId, &'a AttemptRef);
 pub(super) struct Owners<'a> {
     branches: HashMap<&'a BranchName, Owner<'a>>,
     folders: HashMap<&'a Path, Owner<'a>>,
+    /// The attempts that succeeded.
+    succeeded: HashSet<Owner<'a>>,
 }
 
 impl<'a> Owners<'a> {
     /// By the journals of all runs and by the worktrees that are there.
     pub(super) fn new(runs: impl Iterator<Item = &'a RunRecord>, there: &'a [Lease]) -> Self {
+        let mut owners = Self { branches: HashMap::new(), folders: HashMap::new(), succeeded: HashSet::new() };
         let attempts = runs.flat_map(|run| run.tasks.iter().flat_map(|task| &task.attempts));
-        let mut leases: Vec<_> =
-            attempts.filter_map(|attempt| Some((attempt.intended, attempt.lease.as_ref()?))).collect();
+        let mut leases = Vec::new();
+        for (attempt, lease) in attempts.filter_map(|attempt| Some((attempt, attempt.lease.as_ref()?))) {
+            leases.push((attempt.intended, lease));
+            if matches!(attempt.ended, Some((Outcome::Succeeded, _))) {
+                owners.succeeded.insert((&lease.run, &lease.attempt));
+            }
+        }
         leases.sort_by_key(|(intended, lease)| (*intended, &lease.run, &lease.attempt));
-        let mut owners = Self { branches: HashMap::new(), folders: HashMap::new() };
         // A worktree that is there knows best whose it is.
         for lease in leases.into_iter().map(|(_, lease)| lease).chain(there) {
             let owner = (&lease.run, &lease.attempt);
@@ -30,6 +37,12 @@ impl<'a> Owners<'a> {
             }
         }
         owners
+    }
+
+    /// The branches of attempts that are not known to have succeeded.
+    pub(super) fn unproven(&self) -> impl Iterator<Item = &'a BranchName> {
+        let unproven = self.branches.iter().filter(|(_, owner)| !self.succeeded.contains(*owner));
+        unproven.map(|(branch, _)| *branch)
     }
 
     /// Whether nobody has got the folder or the branch of a lease after it.

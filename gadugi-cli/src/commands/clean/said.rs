@@ -49,7 +49,7 @@ pub(super) fn released(lease: &Lease, release: &Release, discard: bool, dry_run:
 
 /// Why something stays, with what was found of it.
 fn kept(reason: &KeepReason, details: &ReleaseDetails) -> String {
-    let ReleaseDetails { changed, untracked, compared_with } = details;
+    let ReleaseDetails { changed, untracked, compared_with, only_in } = details;
     match reason {
         KeepReason::Uncommitted { .. } if changed.count + untracked.count > 0 => {
             let kinds = [(changed, "changed"), (untracked, "untracked")];
@@ -57,8 +57,14 @@ fn kept(reason: &KeepReason, details: &ReleaseDetails) -> String {
             let kinds: Vec<_> = kinds.map(|(paths, kind)| format!("{} {kind}: {}", paths.count, some(paths))).collect();
             format!("{reason} ({})", kinds.join("; "))
         }
-        KeepReason::Unmerged { .. } if !compared_with.is_empty() => {
-            format!("{reason}, and not all that it changes is in {}", compared_with.join(" or "))
+        KeepReason::Unmerged { .. } => {
+            let but =
+                only_in.as_ref().map(|branch| format!(" but {branch}, whose task did not succeed")).unwrap_or_default();
+            let changes = match compared_with.is_empty() {
+                true => String::new(),
+                false => format!(", and not all that it changes is in {}", compared_with.join(" or ")),
+            };
+            format!("{reason}{but}{changes}")
         }
         _ => reason.to_string(),
     }

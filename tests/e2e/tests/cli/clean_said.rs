@@ -6,7 +6,7 @@ use crate::stand::{Going, Stand};
 use crate::waiting::{gated, open, pid};
 
 /// What was said, without what differs from run to run.
-fn plain(stand: &Stand, text: &str) -> Vec<String> {
+pub(crate) fn plain(stand: &Stand, text: &str) -> Vec<String> {
     let run = stand.latest_run();
     let run = run.file_name().expect("a name").to_string_lossy().into_owned();
     let text = text.replace(&*stand.worktrees().to_string_lossy(), "WT").replace(&run, "RUN");

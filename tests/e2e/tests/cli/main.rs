@@ -3,6 +3,7 @@
 mod agents;
 mod attaching;
 mod bad_input;
+mod clean_keeping;
 mod clean_said;
 mod cleaning;
 mod commands;

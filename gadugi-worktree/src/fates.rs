@@ -1,0 +1,302 @@
+//! Which of several branches may go, decided on together: a dry run and a clean decide by the same code, and no two branches go
+//! for each other.
+//!
+//! A branch goes if something that stays contains it: a branch of the user, a tag, a remote branch, a commit that is checked out, or
+//! the branch of a task that succeeded. The branch of a task that did not may be discarded later, and keeps no other one.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use gadugi_core::{BranchFate, BranchName, KeepReason, Lease, MergedBy, ReleaseRequest, WorktreeFate};
+use gix::ObjectId;
+use gix::bstr::ByteSlice;
+use gix::hashtable::{HashMap, HashSet};
+use gix::refs::{Category, FullName};
+
+use crate::branch::{self, full_name};
+use crate::error::GitError;
+use crate::heads::{Heads, Keeper, Witness};
+use crate::integration::{self, Target};
+use crate::reach::{Reach, reached_from};
+use crate::worktrees::WorktreeSettings;
+
+/// A branch that is asked about.
+pub(crate) struct Asked<'a> {
+    pub(crate) lease: &'a Lease,
+    pub(crate) request: ReleaseRequest,
+    /// What became of its worktree, or would in a dry run.
+    pub(crate) worktree: &'a WorktreeFate,
+}
+
+/// What is to become of a branch.
+#[derive(Default)]
+pub(crate) struct Decided {
+    pub(crate) fate: Fate,
+    /// Where it stays since its commits are nowhere else: the branches in which its changes were looked for.
+    pub(crate) compared_with: Vec<String>,
+    /// Where it stays: a branch that contains it and keeps nothing.
+    pub(crate) only_in: Option<String>,
+}
+
+#[derive(Default)]
+pub(crate) enum Fate {
+    /// It does not exist.
+    #[default]
+    Absent,
+    Kept(KeepReason),
+    MayGo {
+        tip: ObjectId,
+        by: MergedBy,
+        /// What keeps its commits.
+        keeper: Option<Witness>,
+    },
+}
+
+impl From<Fate> for Decided {
+    fn from(fate: Fate) -> Self {
+        Self { fate, ..Self::default() }
+    }
+}
+
+/// Full names of branches.
+type Names = std::collections::HashSet<String>;
+
+/// A branch that goes if its commits are kept.
+struct Candidate<'a> {
+    /// Its place among those that are asked about.
+    place: usize,
+    branch: &'a BranchName,
+    tip: ObjectId,
+    /// Whether it keeps others if it stays.
+    keeps: bool,
+}
+
+impl Candidate<'_> {
+    fn goes_for(&self, keeper: &Keeper) -> Decided {
+        let by = MergedBy::Reachable { from: keeper.name.clone() };
+        Fate::MayGo { tip: self.tip, by, keeper: Some(keeper.witness.clone()) }.into()
+    }
+
+    fn as_keeper(&self) -> Keeper {
+        let witness = Witness::reference(full_name(self.branch), self.tip);
+        Keeper { name: self.branch.to_string(), witness }
+    }
+}
+
+/// Decides on branches. Those of `no_keepers` keep no others. One that cannot be judged does not hinder the others.
+pub(crate) fn decide(
+    settings: &WorktreeSettings,
+    repo: &gix::Repository,
+    asked: &[Asked<'_>],
+    no_keepers: &BTreeSet<BranchName>,
+) -> Result<Vec<Result<Decided, GitError>>, GitError> {
+    if asked.iter().all(|asked| asked.request.branch == BranchFate::Keep) {
+        return Ok(asked.iter().map(|asked| without_history(repo, None, asked).map(Decided::from)).collect());
+    }
+    let gone = asked.iter().filter(|asked| *asked.worktree == WorktreeFate::Removed).map(|asked| asked.lease);
+    let heads = Heads::without(settings, &gone.collect::<Vec<_>>())?;
+    let mut decided: Vec<Result<Decided, GitError>> = Vec::with_capacity(asked.len());
+    let mut candidates = Vec::new();
+    for (place, asked) in asked.iter().enumerate() {
+        decided.push(without_history(repo, Some(&heads), asked).map(|fate| match fate {
+            Fate::MayGo { tip, by: MergedBy::Reachable { .. }, .. } => {
+                let branch = asked.lease.branch.as_ref();
+                candidates.extend(branch.map(|branch| Candidate {
+                    place,
+                    branch,
+                    tip,
+                    keeps: !no_keepers.contains(branch),
+                }));
+                Decided::default()
+            }
+            fate => fate.into(),
+        }));
+    }
+    if candidates.is_empty() {
+        return Ok(decided);
+    }
+    let history = History::of(repo, &heads, &candidates, no_keepers)?;
+    for (place, of_one) in history.decide(repo, &candidates) {
+        decided[place] = of_one;
+    }
+    Ok(decided)
+}
+
+/// What is known of a branch without looking at any other one. One that goes if its commits are kept counts as reachable from
+/// nothing yet.
+fn without_history(repo: &gix::Repository, heads: Option<&Heads>, asked: &Asked<'_>) -> Result<Fate, GitError> {
+    let branch = asked.lease.branch.as_ref().ok_or(GitError::NoBranch)?;
+    let Some(tip) = branch::tip(repo, branch)? else { return Ok(Fate::Absent) };
+    if asked.request.branch == BranchFate::Keep {
+        return Ok(Fate::Kept(KeepReason::Requested));
+    }
+    if matches!(asked.worktree, WorktreeFate::Kept(_)) {
+        return Ok(Fate::Kept(KeepReason::CheckedOut { path: asked.lease.path.clone() }));
+    }
+    if let Some(path) = heads.and_then(|heads| heads.worktree_on(branch, asked.lease)) {
+        return Ok(Fate::Kept(KeepReason::CheckedOut { path }));
+    }
+    let by = if asked.request.discard { MergedBy::Discarded } else { MergedBy::Reachable { from: String::new() } };
+    Ok(Fate::MayGo { tip, by, keeper: None })
+}
+
+/// What keeps commits, and those of the candidates that nothing keeps.
+struct History {
+    keepers: Vec<Keeper>,
+    /// The wanted commits that the branch of the main work tree contains, which is the first of the keepers.
+    on_main: HashSet<ObjectId>,
+    reach: Reach,
+    /// Branches that keep nothing, and are not asked about.
+    powerless: HashMap<ObjectId, String>,
+    targets: Vec<Target>,
+}
+
+impl History {
+    fn of(
+        repo: &gix::Repository,
+        heads: &Heads,
+        candidates: &[Candidate<'_>],
+        no_keepers: &BTreeSet<BranchName>,
+    ) -> Result<Self, GitError> {
+        let going: Names = candidates.iter().map(|candidate| candidate.branch.full()).collect();
+        let powerless_names: Names = no_keepers.iter().map(BranchName::full).collect();
+        let mut keepers: Vec<Keeper> = heads.keepers().collect();
+        let mut powerless = HashMap::default();
+        for reference in repo.references()?.all()? {
+            // One that cannot be read, or leads to no commit, keeps nothing. A symbolic one neither: it may lead to a branch
+            // that is to go.
+            let Ok(mut reference) = reference else { continue };
+            let category = reference.name().category();
+            let counts = matches!(category, Some(Category::LocalBranch | Category::Tag | Category::RemoteBranch));
+            let kind = if category == Some(Category::Tag) { "the tag " } else { "" };
+            let name = reference.name().to_owned();
+            let full = name.as_bstr().to_str_lossy();
+            if !counts || reference.target().try_id().is_none() || going.contains(&*full) {
+                continue;
+            }
+            let Ok(commit) = reference.peel_to_commit().map(|commit| commit.id) else { continue };
+            let short = name.shorten().to_str_lossy().into_owned();
+            if powerless_names.contains(&*full) {
+                powerless.entry(commit).or_insert(short);
+                continue;
+            }
+            let witness = Witness::reference(name, commit);
+            keepers.push(Keeper { name: format!("{kind}{short}"), witness });
+        }
+        let main = heads.main_branch();
+        let is_main = |keeper: &Keeper| main.as_deref().is_some_and(|main| keeper.witness.is_reference(main));
+        keepers.sort_by_cached_key(|keeper| (!is_main(keeper), keeper.name.clone()));
+        let tips: Vec<ObjectId> = candidates.iter().map(|candidate| candidate.tip).collect();
+        let on_main = keepers.first().filter(|first| is_main(first));
+        let on_main =
+            on_main.map(|main| reached_from(repo, main.witness.commit(), &tips)).transpose()?.unwrap_or_default();
+        let wanted = tips.into_iter().chain(powerless.keys().copied());
+        let wanted: Vec<ObjectId> = wanted.filter(|tip| !on_main.contains(tip)).collect();
+        let commits: Vec<ObjectId> = keepers.iter().map(|keeper| keeper.witness.commit()).collect();
+        let reach = Reach::of(repo, &wanted, &commits)?;
+        let is_target = |name: &FullName| {
+            let name = name.as_bstr().to_str_lossy();
+            !going.contains(&*name) && !powerless_names.contains(&*name)
+        };
+        let targets = Target::all(repo, is_target)?;
+        Ok(Self { keepers, on_main, reach, powerless, targets })
+    }
+
+    /// What keeps a commit, apart from candidates.
+    fn keeper(&self, tip: ObjectId) -> Option<&Keeper> {
+        let place = if self.on_main.contains(&tip) { Some(0) } else { self.reach.keeper(tip) };
+        place.and_then(|place| self.keepers.get(place))
+    }
+
+    /// Decides on each candidate, and gives its place with that.
+    fn decide(&self, repo: &gix::Repository, candidates: &[Candidate<'_>]) -> Vec<(usize, Result<Decided, GitError>)> {
+        let mut decided = Vec::with_capacity(candidates.len());
+        let mut at: HashMap<ObjectId, Vec<&Candidate<'_>>> = HashMap::default();
+        for candidate in candidates {
+            match self.keeper(candidate.tip) {
+                Some(keeper) => decided.push((candidate.place, Ok(candidate.goes_for(keeper)))),
+                None => at.entry(candidate.tip).or_default().push(candidate),
+            }
+        }
+        for candidates in at.values_mut() {
+            // Of those that keep others the last one stays.
+            candidates.sort_by_key(|candidate| (!candidate.keeps, Reverse(candidate.place)));
+        }
+        let tips = candidates.iter().map(|candidate| candidate.tip).chain(self.powerless.keys().copied());
+        let order = self.reach.in_order(&tips.collect::<Vec<_>>());
+        let mut kept_by: HashMap<ObjectId, Rc<Keeper>> = HashMap::default();
+        let mut only_in: HashMap<ObjectId, Rc<str>> = HashMap::default();
+        let mut staying = Vec::new();
+        // Children come before their parents, so that the branch that is named contains all of a chain, and stays.
+        for id in &order {
+            if let Some(name) = self.powerless.get(id) {
+                only_in.entry(*id).or_insert_with(|| name.as_str().into());
+            }
+            for candidate in at.remove(id).unwrap_or_default() {
+                if let Some(keeper) = kept_by.get(id) {
+                    decided.push((candidate.place, Ok(candidate.goes_for(keeper))));
+                    continue;
+                }
+                match integration::find(repo, &self.targets, candidate.tip) {
+                    Ok(Some(by)) => {
+                        let fate = Fate::MayGo { tip: candidate.tip, by, keeper: None };
+                        decided.push((candidate.place, Ok(fate.into())));
+                        continue;
+                    }
+                    Ok(None) => staying.push((candidate, only_in.get(id).cloned())),
+                    Err(error) => decided.push((candidate.place, Err(error))),
+                }
+                if candidate.keeps {
+                    kept_by.insert(*id, Rc::new(candidate.as_keeper()));
+                } else {
+                    only_in.entry(*id).or_insert_with(|| candidate.branch.as_str().into());
+                }
+            }
+            for parent in self.reach.parents(*id) {
+                if let Some(keeper) = kept_by.get(id).cloned() {
+                    kept_by.entry(*parent).or_insert(keeper);
+                }
+                if let Some(name) = only_in.get(id).cloned() {
+                    only_in.entry(*parent).or_insert(name);
+                }
+            }
+        }
+        let counted = self.count(&order, &staying.iter().map(|(candidate, _)| *candidate).collect::<Vec<_>>());
+        decided.extend(staying.into_iter().zip(counted).map(|((candidate, only_in), commits)| {
+            let compared_with = self.targets.iter().map(|target| target.name.clone()).collect();
+            let only_in = only_in.map(|name| name.to_string());
+            let fate = Fate::Kept(KeepReason::Unmerged { commits });
+            (candidate.place, Ok(Decided { fate, compared_with, only_in }))
+        }));
+        decided
+    }
+
+    /// How many commits each of the branches that stay has that are on no other one that stays and keeps others.
+    fn count(&self, order: &[ObjectId], staying: &[&Candidate<'_>]) -> Vec<u64> {
+        // The branch that has a commit; `None` where several have it.
+        let mut owner: HashMap<ObjectId, Option<usize>> = HashMap::default();
+        owner.extend(staying.iter().filter(|it| it.keeps).map(|candidate| (candidate.tip, Some(candidate.place))));
+        for id in order {
+            let Some(of) = owner.get(id).copied() else { continue };
+            for parent in self.reach.parents(*id) {
+                owner
+                    .entry(*parent)
+                    .and_modify(|known| *known = known.filter(|known| Some(*known) == of))
+                    .or_insert(of);
+            }
+        }
+        let count = |candidate: &&Candidate<'_>| {
+            let is_own = |id: &ObjectId| owner.get(id).is_none_or(|of| *of == Some(candidate.place));
+            let mut seen: HashSet<ObjectId> = HashSet::default();
+            let mut open = vec![candidate.tip];
+            while let Some(id) = open.pop() {
+                if self.reach.is_loose(id) && is_own(&id) && seen.insert(id) {
+                    open.extend(self.reach.parents(id));
+                }
+            }
+            seen.len() as u64
+        };
+        staying.iter().map(count).collect()
+    }
+}

@@ -1,0 +1,177 @@
+//! What keeps the commits of many branches: one walk of the history for all of them.
+
+use std::collections::BinaryHeap;
+
+use gix::ObjectId;
+use gix::hashtable::{HashMap, HashSet};
+use gix::revision::walk::Sorting;
+use gix::traverse::commit::simple::CommitTimeOrder;
+
+use crate::error::GitError;
+
+/// How many more commits are looked at once nothing is undecided. Times of commits may be wrong, so that what keeps one may come
+/// late; git looks at five more.
+const SLOP: usize = 1000;
+
+/// What was found of some commits and their ancestors.
+pub(crate) struct Reach {
+    marks: HashMap<ObjectId, Mark>,
+    /// The wanted commits, and their ancestors, that nothing keeps, with their parents.
+    loose: HashMap<ObjectId, Vec<ObjectId>>,
+}
+
+#[derive(Default, Clone, Copy)]
+struct Mark {
+    is_wanted: bool,
+    /// What keeps the commit, by its place in the list.
+    keeper: Option<usize>,
+    is_queued: bool,
+}
+
+impl Mark {
+    fn is_undecided(self) -> bool {
+        self.is_wanted && self.keeper.is_none()
+    }
+}
+
+impl Reach {
+    /// Looks for what keeps each of the `wanted` commits among `keepers`. What is said to be kept is; where the times of commits
+    /// are wrong, one that is kept may be taken for one that is not.
+    pub(crate) fn of(repo: &gix::Repository, wanted: &[ObjectId], keepers: &[ObjectId]) -> Result<Self, GitError> {
+        let cache = repo.commit_graph_if_enabled()?;
+        let mut graph = repo.revision_graph::<()>(cache.as_ref());
+        let mut walk = Walk { marks: HashMap::default(), queue: BinaryHeap::new(), undecided: 0 };
+        let mut loose = HashMap::default();
+        // What cannot be read keeps nothing.
+        let mut time = |id: &ObjectId| graph.try_lookup(id).ok().flatten().and_then(|it| it.committer_timestamp().ok());
+        for (place, id) in keepers.iter().enumerate() {
+            walk.mark(*id, Mark { keeper: Some(place), ..Mark::default() }, &mut time);
+        }
+        for id in wanted {
+            walk.mark(*id, Mark { is_wanted: true, ..Mark::default() }, &mut time);
+        }
+        let mut slop = SLOP;
+        while let Some((id, mark)) = walk.next() {
+            slop = if walk.undecided > 0 || mark.is_undecided() { SLOP } else { slop - 1 };
+            if slop == 0 {
+                break;
+            }
+            let commit = graph.try_lookup(&id).ok().flatten();
+            let parents: Vec<ObjectId> =
+                commit.into_iter().flat_map(|commit| commit.iter_parents()).flatten().collect();
+            let mut time =
+                |id: &ObjectId| graph.try_lookup(id).ok().flatten().and_then(|it| it.committer_timestamp().ok());
+            for parent in &parents {
+                walk.mark(*parent, mark, &mut time);
+            }
+            if mark.is_undecided() {
+                loose.insert(id, parents);
+            }
+        }
+        let marks = walk.marks;
+        loose.retain(|id, _| marks[id].is_undecided());
+        Ok(Self { marks, loose })
+    }
+
+    /// What keeps a wanted commit, by its place in the list.
+    pub(crate) fn keeper(&self, commit: ObjectId) -> Option<usize> {
+        self.marks.get(&commit)?.keeper
+    }
+
+    /// The parents of a commit that nothing keeps; none of one that something keeps.
+    pub(crate) fn parents(&self, commit: ObjectId) -> &[ObjectId] {
+        self.loose.get(&commit).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether nothing keeps a wanted commit.
+    pub(crate) fn is_loose(&self, commit: ObjectId) -> bool {
+        self.loose.contains_key(&commit)
+    }
+
+    /// What can be reached from these commits and nothing keeps, each before its parents.
+    pub(crate) fn in_order(&self, from: &[ObjectId]) -> Vec<ObjectId> {
+        let mut children: HashMap<ObjectId, usize> = HashMap::default();
+        for parent in self.loose.values().flatten() {
+            *children.entry(*parent).or_default() += 1;
+        }
+        let mut begun: HashSet<ObjectId> = HashSet::default();
+        let mut ready: Vec<ObjectId> = Vec::new();
+        for id in from {
+            if self.loose.contains_key(id) && !children.contains_key(id) && begun.insert(*id) {
+                ready.push(*id);
+            }
+        }
+        ready.reverse();
+        let mut order = Vec::with_capacity(self.loose.len());
+        while let Some(id) = ready.pop() {
+            for parent in self.parents(id) {
+                let left = children.entry(*parent).or_default();
+                *left -= 1;
+                if *left == 0 && self.loose.contains_key(parent) {
+                    ready.push(*parent);
+                }
+            }
+            order.push(id);
+        }
+        order
+    }
+}
+
+/// Commits that are marked, and those among them that are still to be looked at, the newest first.
+struct Walk {
+    marks: HashMap<ObjectId, Mark>,
+    queue: BinaryHeap<(i64, ObjectId)>,
+    /// How many of the queue are wanted, and kept by nothing so far.
+    undecided: usize,
+}
+
+impl Walk {
+    /// Adds what is known of a commit, which is looked at if that is new.
+    fn mark(&mut self, id: ObjectId, new: Mark, time: &mut impl FnMut(&ObjectId) -> Option<i64>) {
+        let mark = self.marks.entry(id).or_default();
+        let was = *mark;
+        mark.is_wanted |= new.is_wanted;
+        mark.keeper = mark.keeper.or(new.keeper);
+        if (mark.is_wanted, mark.keeper) == (was.is_wanted, was.keeper) {
+            return;
+        }
+        if was.is_queued {
+            self.undecided -= usize::from(was.is_undecided());
+        } else {
+            mark.is_queued = true;
+            self.queue.push((time(&id).unwrap_or(i64::MIN), id));
+        }
+        self.undecided += usize::from(mark.is_undecided());
+    }
+
+    fn next(&mut self) -> Option<(ObjectId, Mark)> {
+        let (_, id) = self.queue.pop()?;
+        let mark = self.marks.get_mut(&id)?;
+        mark.is_queued = false;
+        self.undecided -= usize::from(mark.is_undecided());
+        Some((id, *mark))
+    }
+}
+
+/// Those of some commits that can be reached from `tip`. One whose time is wrong may be missed.
+pub(crate) fn reached_from(
+    repo: &gix::Repository,
+    tip: ObjectId,
+    wanted: &[ObjectId],
+) -> Result<HashSet<ObjectId>, GitError> {
+    let mut left: HashSet<ObjectId> = wanted.iter().copied().collect();
+    let mut found = HashSet::default();
+    let times = wanted.iter().filter_map(|id| repo.find_commit(*id).ok()?.time().ok());
+    let Some(seconds) = times.map(|time| time.seconds).min() else { return Ok(found) };
+    let sorting = Sorting::ByCommitTimeCutoff { order: CommitTimeOrder::NewestFirst, seconds };
+    for commit in repo.rev_walk([tip]).sorting(sorting).all()? {
+        let id = commit?.id;
+        if left.remove(&id) {
+            found.insert(id);
+            if left.is_empty() {
+                break;
+            }
+        }
+    }
+    Ok(found)
+}

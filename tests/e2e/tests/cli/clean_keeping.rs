@@ -1,0 +1,114 @@
+//! Which branches keep others when `gadugi clean` decides what may go.
+
+use crate::clean_said::plain;
+use crate::stand::Stand;
+
+/// A script that commits a file of this name.
+fn commit(file: &str) -> String {
+    format!("echo {file} > {file}; git add {file}; git -c user.name=t -c user.email=t@t commit -qm {file}")
+}
+
+/// Cleans, after a dry run that says the same, and gives what is said of branches.
+#[track_caller]
+fn clean(stand: &Stand, args: &[&str]) -> Vec<String> {
+    let dry = plain(stand, &stand.gadugi(&[&["clean", "--dry-run"], args].concat()).expect(0).out);
+    let done = plain(stand, &stand.gadugi(&[&["clean", "--wait"], args].concat()).expect(0).out);
+    let dry: Vec<_> = dry.iter().map(|line| line.replace("would go", "removed ")).collect();
+    assert_eq!(dry, done);
+    stand.assert_sound();
+    done.into_iter().filter(|line| line[9..].starts_with("gadugi/")).collect()
+}
+
+fn branches(stand: &Stand) -> String {
+    stand.repo.git(&["for-each-ref", "--format=%(refname:lstrip=3)", "refs/heads/gadugi"]).replace('\n', " ")
+}
+
+#[test]
+fn a_finished_branch_stays_when_only_failed_tasks_contain_it() {
+    let stand = Stand::new();
+    let files = [
+        stand.script("done", &commit("done.txt")),
+        stand.task("idle.md", "---\nneeds: [done]\nrun: exit 1\n---\n"),
+        stand.task("more.md", format!("---\nneeds: [done]\nrun: {}; exit 1\n---\n", commit("more.txt"))),
+        stand.task(
+            "apart.md",
+            format!("---\nneeds: [done]\nrun: git checkout -q --detach; {}; exit 1\n---\n", commit("x")),
+        ),
+    ];
+    stand.gadugi(&["run", &files[0], &files[1], &files[2], &files[3]]).expect(1);
+    let said = clean(&stand, &[]);
+    let expected = [
+        "kept     gadugi/done: 1 commit on no other branch but gadugi/more, whose task did not succeed, \
+         and not all that it changes is in main",
+        "removed  gadugi/idle (was ID): merged into gadugi/done",
+        "kept     gadugi/more: 1 commit on no other branch, and not all that it changes is in main",
+        "kept     gadugi/apart: it is checked out in WT/apart",
+    ];
+    assert_eq!(said, expected);
+    assert_eq!(branches(&stand), "apart done more");
+    // What the user has made of it keeps it.
+    stand.repo.git(&["branch", "mine", "gadugi/more"]);
+    let said = clean(&stand, &[]);
+    assert_eq!(said[0], "removed  gadugi/done (was ID): merged into mine");
+    assert_eq!(said[1], "removed  gadugi/more (was ID): merged into mine");
+}
+
+#[test]
+fn of_branches_on_one_commit_one_stays_and_the_others_go_for_it() {
+    let stand = Stand::new();
+    let first = stand.script("first", &commit("f.txt"));
+    let second = stand.task("second.md", "---\nneeds: [first]\nrun: 'true'\n---\n");
+    let third = stand.task("third.md", "---\nneeds: [second]\nrun: 'true'\n---\n");
+    stand.gadugi(&["run", &first, &second, &third]).expect(0);
+    let expected = [
+        "removed  gadugi/first (was ID): merged into gadugi/third",
+        "removed  gadugi/second (was ID): merged into gadugi/third",
+        "kept     gadugi/third: 1 commit on no other branch, and not all that it changes is in main",
+    ];
+    assert_eq!(clean(&stand, &[]), expected);
+    assert_eq!(branches(&stand), "third");
+}
+
+#[test]
+fn of_a_chain_of_branches_the_last_one_stays_and_the_others_go_for_it() {
+    let stand = Stand::new();
+    let first = stand.script("first", &commit("f.txt"));
+    let second = stand.task("second.md", format!("---\nneeds: [first]\nrun: {}\n---\n", commit("s.txt")));
+    let third = stand.task("third.md", format!("---\nneeds: [second]\nrun: {}\n---\n", commit("t.txt")));
+    stand.gadugi(&["run", &first, &second, &third]).expect(0);
+    let expected = [
+        "removed  gadugi/first (was ID): merged into gadugi/third",
+        "removed  gadugi/second (was ID): merged into gadugi/third",
+        "kept     gadugi/third: 3 commits on no other branch, and not all that it changes is in main",
+    ];
+    assert_eq!(clean(&stand, &[]), expected);
+}
+
+#[test]
+fn branches_of_several_runs_are_decided_on_together() {
+    let stand = Stand::new();
+    let first = stand.script("first", &commit("f.txt"));
+    stand.gadugi(&["run", &first]).expect(0);
+    let second = stand.script("second", "true");
+    stand.gadugi(&["run", "--base", "gadugi/first", &second]).expect(0);
+    let expected = [
+        "removed  gadugi/first (was ID): merged into gadugi/second",
+        "kept     gadugi/second: 1 commit on no other branch, and not all that it changes is in main",
+    ];
+    assert_eq!(clean(&stand, &["--all"]), expected);
+    // A later clean has nothing else to say of what stays.
+    assert_eq!(clean(&stand, &["--all"]), expected[1..]);
+}
+
+#[test]
+fn discarding_keeps_each_of_several_branches_as_a_reference() {
+    let stand = Stand::new();
+    let first = stand.script("first", &commit("f.txt"));
+    let second = stand.task("second.md", "---\nneeds: [first]\nrun: exit 1\n---\n");
+    stand.gadugi(&["run", &first, &second]).expect(1);
+    let tip = stand.repo.git(&["rev-parse", "gadugi/first"]);
+    clean(&stand, &["--discard"]);
+    assert_eq!(branches(&stand), "");
+    let kept = stand.repo.git(&["for-each-ref", "--format=%(objectname)", "refs/gadugi/trash"]);
+    assert_eq!(kept.lines().collect::<Vec<_>>(), [tip.as_str(), &tip]);
+}
