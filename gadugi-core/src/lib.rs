@@ -59,6 +59,6 @@ pub use task::{Action, LONGEST_RETRY_DELAY, Limits, Program, Resources, RetryFro
 pub use touches::TouchPattern;
 pub use worktrees::{
     BranchFate, BranchRelease, InPlace, KeepReason, Lease, Made, MergedBy, NeededTip, Paths, Pruned, Release,
-    ReleaseDetails, ReleaseRequest, Seeded, SnapshotRequest, Work, WorktreeError, WorktreeFate, WorktreeRequest,
-    Worktrees,
+    ReleaseDetails, ReleaseRequest, Seeded, SnapshotRequest, Unsaved, Work, WorktreeError, WorktreeFate,
+    WorktreeRequest, Worktrees,
 };

@@ -184,6 +184,13 @@ fn warnings(record: &RunRecord) -> Vec<Warning> {
                 let message = format!("these files look like secrets and are only in its worktree: {files}");
                 warn(WarningKind::LeftOut, message);
             }
+            let unsaved = attempt.work.as_ref().map_or(&[][..], |work| &work.unsaved);
+            if !unsaved.is_empty() {
+                let files: Vec<String> = unsaved.iter().map(ToString::to_string).collect();
+                let message =
+                    format!("these files could not be committed and are only in its worktree: {}", files.join(", "));
+                warn(WarningKind::LeftOut, message);
+            }
         }
     }
     warnings

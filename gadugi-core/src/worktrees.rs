@@ -1,6 +1,7 @@
 //! The trait that gives every attempt a place to work in, and keeps what it made there.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -96,8 +97,25 @@ pub struct Work {
     pub uncommitted: u64,
     /// Files that were left out of the snapshot since they look like secrets, as paths in the worktree.
     pub left_out: Vec<String>,
+    /// Files that could not be committed.
+    pub unsaved: Vec<Unsaved>,
     /// References that keep what the attempt committed in isolation and not on its branch.
     pub kept_refs: Vec<String>,
+}
+
+/// A file that git cannot keep, so that it is only in its worktree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsaved {
+    /// Its path in the worktree.
+    pub path: String,
+    /// Why it could not be committed.
+    pub why: String,
+}
+
+impl fmt::Display for Unsaved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.path, self.why)
+    }
 }
 
 /// What is to become of the branch when a worktree is released.

@@ -8,10 +8,12 @@ use gix::ObjectId;
 use gix::index::entry::{Flags, Mode};
 
 use crate::branch;
+use crate::commit_limits;
 use crate::entry::Entry;
 use crate::error::GitError;
 use crate::hidden::Hidden;
 use crate::history::is_ancestor;
+use crate::ids::to_object;
 use crate::private;
 use crate::stash::{self, Stashed};
 use crate::status::Changes;
@@ -46,12 +48,15 @@ impl Checkout {
         let entry = entry.ok_or_else(|| GitError::NotAWorktree { path: lease.path.clone() })?;
         let mut repo = entry.open(&settings.repository.opener, common_dir)?;
         repo.object_cache_size_if_unset(4 * 1024 * 1024);
+        let head = repo.head()?.try_into_peeled_id()?.map(gix::Id::detach);
+        let tip = branch::tip(&repo, branch)?;
+        if let Some(base) = lease.base.as_ref().map(to_object) {
+            head.into_iter().chain(tip).try_for_each(|commit| commit_limits::check(&repo, base, commit))?;
+        }
         let index = honest_index(&repo)?;
         let changes = Changes::of(&repo, &index)?;
         let hidden = Hidden::among(&changes.ignored, &repo, &index)?;
         let on_branch = repo.head_name()?.is_some_and(|name| name == branch::full_name(branch));
-        let head = repo.head()?.try_into_peeled_id()?.map(gix::Id::detach);
-        let tip = branch::tip(&repo, branch)?;
         let begun_in_isolation = private::operation(settings, lease);
         let has_private_modules = private::has_modules(settings, lease);
         let stashed = stash::entries(&repo, lease, branch, head)?;

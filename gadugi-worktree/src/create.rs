@@ -22,6 +22,7 @@ use crate::by_git::{Way, Ways};
 use crate::command;
 use crate::entry::{Entry, remove_if_empty};
 use crate::error::GitError;
+use crate::filters;
 use crate::half_made;
 use crate::hand_over::hand_over;
 use crate::ids::to_commit;
@@ -46,7 +47,7 @@ pub(crate) fn create(
     let is_new = |(_, place): &(_, &Option<_>)| place.is_none();
     let new: Vec<_> = requests.iter().zip(&places).filter(is_new).map(|(request, _)| request.clone()).collect();
     if !new.is_empty() {
-        let made = Batch::open(settings, lock, awaited).and_then(|batch| batch.create(&new));
+        let made = Batch::open(settings, lock, awaited, &new).and_then(|batch| batch.create(&new));
         let made = made.unwrap_or_else(|error| refuse(settings, &new, error));
         places.iter_mut().filter(|place| place.is_none()).zip(made).for_each(|(place, made)| *place = Some(made));
     }
@@ -140,10 +141,17 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn open(settings: &'a WorktreeSettings, lock: &'a RepositoryLock, awaited: &'a Awaited) -> Result<Self, GitError> {
+    fn open(
+        settings: &'a WorktreeSettings,
+        lock: &'a RepositoryLock,
+        awaited: &'a Awaited,
+        requests: &[WorktreeRequest],
+    ) -> Result<Self, GitError> {
         awaited.check()?;
         let mut repo = settings.repository.open(&[])?;
         repo.object_cache_size_if_unset(4 * 1024 * 1024);
+        requests.iter().try_for_each(|request| filters::record(&repo, &request.run))?;
+        filters::withhold(&mut repo, requests.first().map(|request| &request.run))?;
         // What could not be undone is in nobody's way, and prune says why.
         let left = half_made::clear(settings, &repo, false)?.left;
         Ok(Self { settings, lock, awaited, ways: Ways::of(&repo, &settings.repository)?, repo, left })
@@ -305,7 +313,15 @@ impl<'a> Batch<'a> {
             let repository = &self.settings.repository;
             let Planned { branch, folder, start, .. } = planned;
             let sources = repository.opener.sources;
-            command::add_worktree(self.lock, repository.common_dir(), sources, folder, branch, *start)?;
+            command::add_worktree(
+                self.lock,
+                repository.common_dir(),
+                sources,
+                folder,
+                branch,
+                *start,
+                &filters::withheld(&self.repo),
+            )?;
             let entry = Entry::of(repository.common_dir(), folder)?;
             let entry = entry.ok_or_else(|| GitError::NotAWorktree { path: folder.clone() })?;
             planned.marker(request).write(&entry.admin)

@@ -13,6 +13,7 @@ use gix::bstr::ByteSlice;
 
 use crate::aside;
 use crate::error::GitError;
+use crate::filters;
 use crate::marker::Marker;
 use crate::open::Opener;
 
@@ -122,9 +123,10 @@ impl Entry {
     ) -> Result<gix::Repository, GitError> {
         let shared = fs::read(self.admin.join("commondir")).map_err(GitError::io("read", &self.admin))?;
         same(&self.admin.join(path_in(&shared)?), common_dir)?;
-        let repo = opener.open_git_dir(&self.admin, overrides)?;
+        let mut repo = opener.open_git_dir(&self.admin, overrides)?;
         same(repo.common_dir(), common_dir)?;
         same(repo.workdir().unwrap_or(repo.git_dir()), &self.folder)?;
+        filters::withhold(&mut repo, self.marker().map(|marker| marker.run).as_ref())?;
         Ok(repo)
     }
 

@@ -176,6 +176,24 @@ pub enum GitError {
         /// What is counted.
         of: &'static str,
     },
+    /// A commit of a task is larger than what can be looked at.
+    #[error("the commit {id} has {what}, which is too much to take over; it stays where it is")]
+    CommitTooLarge {
+        /// The commit.
+        id: String,
+        /// What it has too much of.
+        what: String,
+    },
+    /// A branch of a task has more commits than can be looked at.
+    #[error(
+        "{tip} is more than {most} commits from where its branch began, which is too much to take over; it stays where it is"
+    )]
+    TooManyCommits {
+        /// The last one.
+        tip: String,
+        /// The limit.
+        most: u64,
+    },
     /// What a task has named so can be kept under no name.
     #[error("nothing can be kept under the name `{name}`")]
     NoReference {

@@ -3,7 +3,11 @@
 use gix::ObjectId;
 use gix::objs::TreeRefIter;
 
+use crate::commit_limits;
 use crate::error::GitError;
+
+/// How many commits of a branch are counted. What is known of them takes memory.
+const MOST_COMMITS: u64 = 1_000_000;
 
 /// How many commits can be reached from `tip` and from none of `others`.
 pub(crate) fn commits_beyond(repo: &gix::Repository, tip: ObjectId, others: &[ObjectId]) -> Result<u64, GitError> {
@@ -14,6 +18,9 @@ pub(crate) fn commits_beyond(repo: &gix::Repository, tip: ObjectId, others: &[Ob
     for commit in repo.rev_walk([tip]).with_hidden(others.iter().copied()).all()? {
         commit?;
         count += 1;
+        if count > MOST_COMMITS {
+            return Err(GitError::TooManyCommits { tip: tip.to_string(), most: MOST_COMMITS });
+        }
     }
     Ok(count)
 }
@@ -28,6 +35,7 @@ pub(crate) fn is_ancestor(repo: &gix::Repository, commit: ObjectId, tip: ObjectI
 
 /// How many files differ between the trees of two commits. A renamed file counts twice.
 pub(crate) fn files_between(repo: &gix::Repository, from: ObjectId, to: ObjectId) -> Result<u64, GitError> {
+    commit_limits::check(repo, from, to)?;
     let (from, to) = (repo.find_commit(from)?.tree()?, repo.find_commit(to)?.tree()?);
     if from.id == to.id {
         return Ok(0);

@@ -23,6 +23,8 @@ use crate::error::GitError;
 use crate::ids::to_commit;
 use crate::patch_id::{Difference, PatchId};
 
+/// In how many files all commits of a branch together may differ from those before them, if they are looked at one by one.
+const MOST_FILES: usize = 200_000;
 /// How many commits of the other branch are looked at, from its tip on, and how many of the branch itself.
 const MOST: usize = 1000;
 
@@ -71,6 +73,10 @@ impl Target {
 pub(crate) fn find(repo: &gix::Repository, targets: &[Target], tip: ObjectId) -> Result<Option<MergedBy>, GitError> {
     let mut repo = repo.clone().with_object_memory();
     repo.object_cache_size_if_unset(16 * 1024 * 1024);
+    // Larger files are not merged line by line, so that nobody has to hold them.
+    let mut config = repo.config_snapshot_mut();
+    config.set_value(&gix::config::tree::Core::BIG_FILE_THRESHOLD, "16m")?;
+    config.commit()?;
     for target in targets {
         if let Some(by) = Comparison::new(&repo, target, tip)?.map(|found| found.verdict()).transpose()?.flatten() {
             return Ok(Some(by));
@@ -112,17 +118,20 @@ impl<'a> Comparison<'a> {
         let Some(base) = repo.merge_base(tip, target.commit)? else { return Ok(None) };
         let tree =
             |commit: ObjectId| -> Result<ObjectId, GitError> { Ok(repo.find_commit(commit)?.tree_id()?.detach()) };
-        let whole = Difference::between(repo, Some(tree(base.detach())?), tree(tip)?)?;
+        let Some(whole) = Difference::between(repo, Some(tree(base.detach())?), tree(tip)?)? else { return Ok(None) };
         let ours = beyond(repo, tip, target.commit)?;
         let mut each = if ours.len() < MOST { Some(Vec::new()) } else { None };
+        let mut files = 0;
         for commit in ours {
-            each = match (each, change(repo, commit)?) {
-                (Some(mut each), Some(change)) => {
-                    each.push(change);
-                    Some(each)
-                }
-                _ => None,
-            };
+            // With one that is passed over, the others say nothing.
+            let Some(mut known) = each.take() else { break };
+            if let Some(change) = change(repo, commit)?
+                && files + change.difference.len() <= MOST_FILES
+            {
+                files += change.difference.len();
+                known.push(change);
+                each = Some(known);
+            }
         }
         let theirs = beyond(repo, target.commit, tip)?;
         Ok(Some(Self { repo, target, tip, whole, each, theirs }))
@@ -233,7 +242,7 @@ fn beyond(repo: &gix::Repository, from: ObjectId, without: ObjectId) -> Result<V
     walk.take(MOST).map(|commit| Ok(commit?.id)).collect()
 }
 
-/// What a commit changes; `None` for a merge.
+/// What a commit changes; `None` for a merge, and where it is too much to be looked at.
 fn change(repo: &gix::Repository, id: ObjectId) -> Result<Option<Change>, GitError> {
     let commit = repo.find_commit(id)?;
     let parents: Vec<_> = commit.parent_ids().collect();
@@ -243,5 +252,5 @@ fn change(repo: &gix::Repository, id: ObjectId) -> Result<Option<Change>, GitErr
         _ => return Ok(None),
     };
     let difference = Difference::between(repo, parent, commit.tree_id()?.detach())?;
-    Ok(Some(Change { commit: id, difference }))
+    Ok(difference.map(|difference| Change { commit: id, difference }))
 }

@@ -28,6 +28,7 @@ mod bulk;
 mod by_git;
 mod checkout;
 mod command;
+mod commit_limits;
 mod create;
 mod entry;
 #[cfg(unix)]
@@ -37,6 +38,7 @@ mod erase;
 mod erase;
 mod error;
 mod fates;
+mod filters;
 mod half_made;
 mod hand_over;
 mod heads;

@@ -16,6 +16,7 @@ use gix::diff::tree::recorder::Change;
 use gix::objs::TreeRefIter;
 use gix::objs::tree::EntryMode;
 
+use crate::commit_limits::check_trees;
 use crate::error::GitError;
 
 /// How many lines stand around a change.
@@ -23,7 +24,9 @@ const CONTEXT: usize = 3;
 /// Where git looks for a NUL.
 const HEAD_OF_FILE: usize = 8000;
 /// A larger file is known by its id.
-const LARGE: usize = 16 * 1024 * 1024;
+const LARGE: u64 = 16 * 1024 * 1024;
+/// In how many files two trees may differ that are compared.
+const MOST_FILES: u64 = 100_000;
 
 /// The sum of the hashes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -39,8 +42,20 @@ pub(crate) struct Difference {
 }
 
 impl Difference {
-    /// Compares two trees; `None` is the empty one.
-    pub(crate) fn between(repo: &gix::Repository, from: Option<ObjectId>, to: ObjectId) -> Result<Self, GitError> {
+    /// Compares two trees; `None` is the empty one. Answers `None` where they differ in more files than are compared.
+    pub(crate) fn between(
+        repo: &gix::Repository,
+        from: Option<ObjectId>,
+        to: ObjectId,
+    ) -> Result<Option<Self>, GitError> {
+        let empty = Some(repo.empty_tree().id);
+        for (from, to) in [(from, Some(to)), (Some(to), from)] {
+            if let Some(to) = to.or(empty)
+                && check_trees(repo, from, to, MOST_FILES)?.is_err()
+            {
+                return Ok(None);
+            }
+        }
         let to = repo.find_tree(to)?;
         let from = from.map(|from| repo.find_tree(from)).transpose()?.unwrap_or_else(|| repo.empty_tree());
         let mut recorder = Recorder::default();
@@ -62,7 +77,12 @@ impl Difference {
         });
         let mut files: Vec<_> = files.filter(|(_, old, new)| old.is_some() || new.is_some()).collect();
         files.sort();
-        Ok(Self { files })
+        Ok(Some(Self { files }))
+    }
+
+    /// How many files differ.
+    pub(crate) fn len(&self) -> usize {
+        self.files.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -126,11 +146,17 @@ fn file(repo: &gix::Repository, path: &BStr, old: Side, new: Side) -> Result<Obj
         }
         _ => {}
     }
+    let id = |side: Side| side.map_or_else(|| repo.object_hash().null(), |(_, id)| id).to_string();
+    if is_large(repo, old)? || is_large(repo, new)? {
+        if id(old) != id(new) {
+            line(&[id(old).as_bytes(), id(new).as_bytes()]);
+        }
+        return Ok(hasher.try_finalize().map_err(gix::Error::from_error)?);
+    }
     let (before, after) = (content(repo, old)?, content(repo, new)?);
     if before != after {
-        let is_binary = |text: &[u8]| text.len() > LARGE || text.iter().take(HEAD_OF_FILE).any(|byte| *byte == 0);
+        let is_binary = |text: &[u8]| text.iter().take(HEAD_OF_FILE).any(|byte| *byte == 0);
         if is_binary(&before) || is_binary(&after) {
-            let id = |side: Side| side.map_or_else(|| repo.object_hash().null(), |(_, id)| id).to_string();
             line(&[id(old).as_bytes(), id(new).as_bytes()]);
         } else {
             let name = |side: Side, prefix: &str| match side {
@@ -142,6 +168,14 @@ fn file(repo: &gix::Repository, path: &BStr, old: Side, new: Side) -> Result<Obj
         }
     }
     Ok(hasher.try_finalize().map_err(gix::Error::from_error)?)
+}
+
+/// Whether a file is not read, because of its size.
+fn is_large(repo: &gix::Repository, side: Side) -> Result<bool, GitError> {
+    Ok(match side {
+        Some((mode, id)) if !mode.is_commit() => repo.find_header(id)?.size() > LARGE,
+        _ => false,
+    })
 }
 
 fn content(repo: &gix::Repository, side: Side) -> Result<Vec<u8>, GitError> {
@@ -206,7 +240,7 @@ mod tests {
         let theirs = String::from_utf8(output.stdout).unwrap();
         let repo = gix::open(test.path()).unwrap();
         let tree = |name: &str| ObjectId::from_hex(test.git(&["rev-parse", name]).as_bytes()).unwrap();
-        let difference = Difference::between(&repo, Some(tree("HEAD~1^{tree}")), tree("HEAD^{tree}")).unwrap();
+        let difference = Difference::between(&repo, Some(tree("HEAD~1^{tree}")), tree("HEAD^{tree}")).unwrap().unwrap();
         let PatchId(ours) = difference.patch_id(&repo).unwrap();
         let ours: String = ours.iter().map(|byte| format!("{byte:02x}")).collect();
         (theirs.split(' ').next().unwrap_or_default().to_owned(), ours)

@@ -10,6 +10,7 @@ use gadugi_core::{BranchName, CommitId, Pruned};
 use crate::branch;
 use crate::entry::{Entry, HeadAt, head_in, real, remove_if_empty};
 use crate::error::GitError;
+use crate::filters;
 use crate::half_made;
 use crate::ids::to_object;
 use crate::keepers::{Keepers, is_lost_with};
@@ -49,6 +50,11 @@ pub(crate) fn prune(settings: &WorktreeSettings, dry_run: bool) -> Result<Vec<Pr
     if !dry_run {
         // That it stays would do no harm.
         remove_if_empty(&settings.folder).ok();
+        let markers: Vec<_> = Entry::all(settings.repository.common_dir())?.iter().filter_map(Entry::marker).collect();
+        filters::clear(settings.repository.common_dir(), |run| {
+            let is_known = settings.state.join("runs").join(run.as_str()).symlink_metadata().is_ok();
+            is_known || markers.iter().any(|marker| marker.run == *run)
+        })?;
         if let Err(error) = trash::clear(settings) {
             cleared.error.get_or_insert(error);
         }

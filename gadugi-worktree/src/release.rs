@@ -1,18 +1,18 @@
 //! Giving worktrees back without losing anything.
 
 use std::io;
+use std::path::PathBuf;
 
 use gadugi_core::{
     BranchRelease, KeepReason, Lease, MergedBy, Release, ReleaseDetails, ReleaseRequest, WorktreeFate, crash_point,
     error_chain,
 };
 use gix::ObjectId;
-use gix::bstr::ByteSlice;
 
 use crate::aside;
 use crate::branch;
 use crate::checkout::Checkout;
-use crate::entry::{Entry, remove_if_empty};
+use crate::entry::{Entry, HeadAt, head_in, remove_if_empty};
 use crate::error::GitError;
 use crate::fates::{Decided, Fate};
 use crate::heads::Heads;
@@ -21,10 +21,10 @@ use crate::history::is_ancestor;
 use crate::ids::to_commit;
 use crate::keepers::is_lost_with;
 use crate::private;
-use crate::save::save;
-use crate::secrets::looks_like_a_secret;
+use crate::save::{save, secrets};
 use crate::side_by_side::side_by_side;
 use crate::snapshot::message;
+use crate::trash;
 use crate::trash_refs;
 use crate::worktrees::{Source, WorktreeSettings};
 
@@ -86,20 +86,33 @@ struct Found {
 enum Place {
     Absent,
     OfAnother,
-    Here {
-        entry: Entry,
-        reasons: Vec<KeepReason>,
-        details: ReleaseDetails,
-        /// Of one that is discarded whatever is in it: a checkout takes memory, and some time to be let go.
-        checkout: Option<Box<Checkout>>,
-    },
+    Here { entry: Entry, reasons: Vec<KeepReason>, details: ReleaseDetails, content: Content },
+}
+
+/// What is in a worktree that may be removed.
+enum Content {
+    /// Nothing that is not committed.
+    Committed,
+    /// Whatever it is, it is discarded. Only then is the checkout needed, which takes memory, and some time to be let go.
+    Discarded(Box<Checkout>),
+    /// It is discarded as well, but what it is cannot be told, for this reason.
+    Unreadable(String),
 }
 
 impl Place {
     fn here(checkout: Checkout, request: ReleaseRequest) -> Result<Self, GitError> {
         let (reasons, details) = (checkout.reasons_to_keep(request.branch)?, checkout.details());
         let entry = checkout.entry.clone();
-        Ok(Self::Here { entry, reasons, details, checkout: request.discard.then(|| Box::new(checkout)) })
+        let content = if request.discard { Content::Discarded(Box::new(checkout)) } else { Content::Committed };
+        Ok(Self::Here { entry, reasons, details, content })
+    }
+
+    /// The place of a worktree that is to be discarded and that git's files of it, or its own, do not let us look into.
+    fn unreadable(settings: &WorktreeSettings, lease: &Lease, error: GitError) -> Result<Self, GitError> {
+        let Some(entry) = Entry::of_lease(settings.repository.common_dir(), lease)? else { return Err(error) };
+        let reasons = entry.lock_reason().map(|reason| KeepReason::Locked { reason }).into_iter().collect();
+        let content = Content::Unreadable(error_chain(&error));
+        Ok(Self::Here { entry, reasons, details: ReleaseDetails::default(), content })
     }
 }
 
@@ -119,7 +132,10 @@ impl Found {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Place::Absent,
             Err(error) => return Err(GitError::io("look at", &lease.path)(error)),
             Ok(_) if is_of_another(settings, lease)? => Place::OfAnother,
-            Ok(_) => Place::here(Checkout::look(settings, lease, branch)?, request)?,
+            Ok(_) => match Checkout::look(settings, lease, branch).and_then(|found| Place::here(found, request)) {
+                Err(error) if request.discard => Place::unreadable(settings, lease, error)?,
+                other => other?,
+            },
         };
         Ok(Self { taken, place })
     }
@@ -137,11 +153,11 @@ fn give_back_one(
     let worktree = match place {
         Place::Absent => clear_absent(settings, lease, request.dry_run)?,
         Place::OfAnother => WorktreeFate::Absent,
-        Place::Here { entry, reasons, details: found, checkout } => {
+        Place::Here { entry, reasons, details: found, content } => {
             details = found;
             let reasons = all_reasons(reasons, request, &taken);
             if reasons.is_empty() {
-                remove(settings, lease, &entry, checkout, request.dry_run, &mut dropped)?;
+                remove(settings, lease, &entry, content, request.dry_run, &mut dropped)?;
                 WorktreeFate::Removed
             } else {
                 WorktreeFate::Kept(reasons)
@@ -272,35 +288,75 @@ fn remove(
     settings: &WorktreeSettings,
     lease: &Lease,
     entry: &Entry,
-    mut checkout: Option<Box<Checkout>>,
+    content: Content,
     dry_run: bool,
     dropped: &mut Vec<String>,
 ) -> Result<(), GitError> {
-    if let Some(checkout) = &mut checkout {
-        let Hidden { files, nested } = std::mem::take(&mut checkout.hidden);
-        checkout.changes.untracked.extend(files);
-        checkout.changes.nested.extend(nested);
-        let untracked = checkout.changes.untracked.iter().filter(|path| looks_like_a_secret(path.as_bstr()));
-        dropped.extend(untracked.chain(&checkout.changes.nested).map(ToString::to_string));
+    let unsaved = match content {
+        Content::Committed => None,
+        Content::Discarded(mut checkout) => {
+            let Hidden { files, nested } = std::mem::take(&mut checkout.hidden);
+            checkout.changes.untracked.extend(files);
+            checkout.changes.nested.extend(nested);
+            let secrets = secrets(&checkout)?;
+            dropped.extend(secrets.iter().chain(&checkout.changes.nested).map(ToString::to_string));
+            if dry_run {
+                return Ok(());
+            }
+            match keep_last_state(settings, &checkout, lease) {
+                Ok(unsaved) if unsaved.is_empty() => None,
+                Ok(unsaved) => Some(unsaved.join(", ")),
+                Err(error) => Some(error_chain(&error)),
+            }
+        }
+        Content::Unreadable(why) => Some(why),
+    };
+    match unsaved {
+        Some(why) if dry_run => dropped.push(format!("{TRASHED}: {why}; it would stay in the trash for 14 days")),
+        Some(why) => {
+            let folder = put_into_trash(settings, lease, entry)?;
+            dropped.push(format!("{TRASHED}: {why}; it stays at {} for 14 days", folder.display()));
+        }
+        None if dry_run => {}
+        None => {
+            // It is deleted by whoever sweeps.
+            aside::put_aside(&entry.folder)?;
+            crash_point("release-renamed-aside");
+            entry.remove()?;
+        }
     }
-    if dry_run {
-        return Ok(());
-    }
-    if let Some(checkout) = checkout {
-        let last = last_state(&checkout, lease)?;
-        trash_refs::keep(settings, &checkout.repo, lease, last, DISCARDED)?;
-    }
-    // It is deleted by whoever sweeps.
-    aside::put_aside(&entry.folder)?;
-    crash_point("release-renamed-aside");
-    entry.remove()?;
     crash_point("release-entry-removed");
     Ok(())
 }
 
-/// A commit from which everything in the worktree can be reached, but ignored files and those that look
-/// like secrets: the tip of the branch, or a new commit.
-fn last_state(checkout: &Checkout, lease: &Lease) -> Result<ObjectId, GitError> {
+/// What stands before the reason why all of a worktree is kept as it is.
+const TRASHED: &str = "./: not all of it could be committed";
+
+/// Moves a discarded worktree, and git's own files of it, into the trash, since not all of it could be committed. What it has
+/// committed is kept by references. Gives its new path.
+fn put_into_trash(settings: &WorktreeSettings, lease: &Lease, entry: &Entry) -> Result<PathBuf, GitError> {
+    let repo = settings.repository.open(&[])?;
+    let tip = lease.branch.as_ref().map(|branch| branch::tip(&repo, branch)).transpose()?.flatten();
+    let head = match head_in(&entry.admin) {
+        Some(HeadAt::Commit(head)) if repo.has_object(head) => Some(head),
+        _ => None,
+    };
+    for commit in tip.into_iter().chain(head) {
+        trash_refs::keep(settings, &repo, lease, commit, DISCARDED)?;
+    }
+    let name = format!("{}-{}-{}", lease.run, lease.attempt.task, lease.attempt.number);
+    let folder = trash::put(settings, &entry.folder, &format!("{name}-worktree"))?;
+    crash_point("release-renamed-aside");
+    trash::put(settings, &entry.admin, &format!("{name}-index"))?;
+    if let Some(list) = entry.admin.parent() {
+        remove_if_empty(list)?;
+    }
+    Ok(folder)
+}
+
+/// Keeps a commit from which everything in the worktree can be reached, but ignored files and those that look like secrets:
+/// the tip of the branch, or a new commit. Tells what git cannot keep.
+fn keep_last_state(settings: &WorktreeSettings, checkout: &Checkout, lease: &Lease) -> Result<Vec<String>, GitError> {
     let mut parents: Vec<ObjectId> = checkout.head.into_iter().collect();
     if let Some(tip) = checkout.tip
         && !checkout.head.map_or(Ok(false), |head| is_ancestor(&checkout.repo, tip, head))?
@@ -309,8 +365,10 @@ fn last_state(checkout: &Checkout, lease: &Lease) -> Result<ObjectId, GitError> 
     }
     let saved = save(checkout)?;
     let repo = &checkout.repo;
-    match parents[..] {
-        [only] if repo.find_commit(only)?.tree_id()? == saved.tree => Ok(only),
-        _ => Ok(repo.new_commit(message(lease), saved.tree, parents)?.id),
-    }
+    let last = match parents[..] {
+        [only] if repo.find_commit(only)?.tree_id()? == saved.tree => only,
+        _ => repo.new_commit(message(lease), saved.tree, parents)?.id,
+    };
+    trash_refs::keep(settings, repo, lease, last, DISCARDED)?;
+    Ok(saved.unsaved.iter().map(ToString::to_string).collect())
 }

@@ -1,7 +1,9 @@
 //! Uncommitted work as a tree, and the index that belongs to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 
+use gadugi_core::Unsaved;
 use gix::ObjectId;
 use gix::bstr::{BStr, BString, ByteSlice};
 use gix::index::entry::{Flags, Mode, Stage, Stat};
@@ -9,7 +11,8 @@ use gix::index::entry::{Flags, Mode, Stage, Stat};
 use crate::checkout::Checkout;
 use crate::error::GitError;
 use crate::secrets::looks_like_a_secret;
-use crate::status::Edit;
+use crate::snapshot::conversion::Conversion;
+use crate::status::{Changes, Edit};
 
 /// Uncommitted work that was written to the object store. Nothing refers to it yet.
 pub(crate) struct Saved {
@@ -21,6 +24,8 @@ pub(crate) struct Saved {
     pub(crate) files: u64,
     /// Files that are not in it since they look like secrets.
     pub(crate) left_out: Vec<String>,
+    /// What is not in it since git cannot keep it, and why.
+    pub(crate) unsaved: Vec<Unsaved>,
 }
 
 /// A file as git keeps it.
@@ -31,8 +36,8 @@ struct Blob {
     stat: Option<Stat>,
 }
 
-/// Writes everything in the work tree that is not committed to the object store: what `git add --all` would take,
-/// but no nested repositories and no new files that look like secrets.
+/// Writes everything in the work tree that is not committed to the object store: what `git add --all` would take, but no
+/// nested repositories, no new files that look like secrets, and none that git cannot keep.
 pub(crate) fn save(checkout: &Checkout) -> Result<Saved, GitError> {
     let Checkout { repo, index, changes, .. } = checkout;
     let mut removed: BTreeSet<&BString> = BTreeSet::new();
@@ -44,63 +49,107 @@ pub(crate) fn save(checkout: &Checkout) -> Result<Saved, GitError> {
             removed.insert(path);
         }
     }
+    let secrets = secrets(checkout)?;
     let mut files = Files::of(checkout)?;
-    let mut unsaved = 0;
     for (path, edit) in &changes.edited {
         // What is in the work tree counts, not what was staged on the way there.
         written.remove(path);
         if *edit == Edit::Removed {
             removed.insert(path);
-        } else if let Some(blob) = files.write(path.as_bstr())? {
+        } else if !secrets.contains(path)
+            && let Some(blob) = files.write(path.as_bstr())?
+        {
             written.insert(path, blob);
-        } else {
-            // It is neither a file nor a link, so git cannot keep it.
-            unsaved += 1;
         }
     }
-    let (secret, open): (Vec<_>, Vec<_>) =
-        changes.untracked.iter().partition(|path| looks_like_a_secret(path.as_bstr()));
-    for path in open {
+    for path in changes.untracked.difference(&secrets) {
         if let Some(blob) = files.write(path.as_bstr())? {
             written.insert(path, blob);
-        } else {
-            unsaved += 1;
         }
     }
-    unsaved += (secret.len() + changes.nested.len()) as u64;
+    written.retain(|path, _| !secrets.contains(*path));
+    let unsaved = files.unsaved.len() + secrets.len() + changes.nested.len();
     removed.retain(|path| !written.contains_key(path));
     Ok(Saved {
         tree: tree(repo, &removed, &written)?,
         index: updated(index, &removed, &written),
-        files: changes.files() - unsaved,
-        left_out: secret.into_iter().map(ToString::to_string).collect(),
+        files: changes.files() - unsaved as u64,
+        left_out: secrets.iter().map(ToString::to_string).collect(),
+        unsaved: files.unsaved,
     })
+}
+
+/// The files that look like secrets and are not committed, be they staged, announced to git or unknown to it. One that the
+/// task has committed is its own decision, also where it was changed since.
+pub(crate) fn secrets(checkout: &Checkout) -> Result<BTreeSet<BString>, GitError> {
+    let Changes { staged, edited, untracked, .. } = &checkout.changes;
+    let written = edited.iter().filter(|(_, edit)| **edit == Edit::Written).map(|(path, _)| path);
+    let is_there = |path: &&BString| edited.get(*path) != Some(&Edit::Removed);
+    let tracked = staged.iter().filter(is_there).chain(written);
+    let tracked: BTreeSet<&BString> = tracked.filter(|path| looks_like_a_secret(path.as_bstr())).collect();
+    let mut found: BTreeSet<BString> =
+        untracked.iter().filter(|path| looks_like_a_secret(path.as_bstr())).cloned().collect();
+    if !tracked.is_empty() {
+        let head = checkout.repo.find_tree(checkout.repo.head_tree_id_or_empty()?)?;
+        for path in tracked {
+            if head.lookup_entry(path.split_str("/"))?.is_none() {
+                found.insert(path.clone());
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Writes files of the work tree as blobs, as git would.
 struct Files<'a> {
     checkout: &'a Checkout,
-    filters: gix::filter::Pipeline<'a>,
+    conversion: Conversion<'a>,
     fs: gix::fs::Capabilities,
+    unsaved: Vec<Unsaved>,
 }
 
 impl<'a> Files<'a> {
     fn of(checkout: &'a Checkout) -> Result<Self, GitError> {
-        let (filters, _) = checkout.repo.filter_pipeline(None)?;
-        Ok(Self { checkout, filters, fs: checkout.repo.filesystem_options()? })
+        let Checkout { repo, index, .. } = checkout;
+        let conversion = Conversion::new(repo, index)?;
+        Ok(Self { checkout, conversion, fs: repo.filesystem_options()?, unsaved: Vec::new() })
     }
 
-    /// `None` when there is neither a file nor a symbolic link at the path.
+    /// `None` when git cannot keep what is at the path, which is noted.
     fn write(&mut self, path: &BStr) -> Result<Option<Blob>, GitError> {
+        match self.try_to_write(path)? {
+            Ok(blob) => Ok(Some(blob)),
+            Err(why) => {
+                self.unsaved.push(Unsaved { path: path.to_string(), why });
+                Ok(None)
+            }
+        }
+    }
+
+    fn try_to_write(&mut self, path: &BStr) -> Result<Result<Blob, String>, GitError> {
         let index = &self.checkout.index;
         let file = self.checkout.entry.folder.join(gix::path::from_bstr(path)?);
-        let Ok(metadata) = gix::index::fs::Metadata::from_path_no_follow(&file) else { return Ok(None) };
+        let metadata = match gix::index::fs::Metadata::from_path_no_follow(&file) {
+            Ok(metadata) => metadata,
+            Err(error) => return Ok(Err(format!("cannot be looked at: {error}"))),
+        };
         if !metadata.is_file() && !metadata.is_symlink() {
-            return Ok(None);
+            return Ok(Err("is neither a file nor a symbolic link".to_owned()));
+        }
+        if !is_allowed(path, metadata.is_symlink()) {
+            return Ok(Err("git refuses files of this name".to_owned()));
         }
         let stat = Stat::from_fs(&metadata).map_err(gix::Error::from_error)?;
-        let Some((id, kind, _)) = self.filters.worktree_file_to_object(path, index)? else { return Ok(None) };
-        let mut mode = Mode::from(gix::objs::tree::EntryMode::from(kind));
+        let (id, mut mode) = if metadata.is_symlink() {
+            let target = fs::read_link(&file).map_err(GitError::io("read", &file))?;
+            (self.checkout.repo.write_blob(gix::path::into_bstr(target)?.as_ref())?.detach(), Mode::SYMLINK)
+        } else {
+            let id = match self.conversion.write(path, &file)? {
+                Ok(id) => id,
+                Err(why) => return Ok(Err(why.0)),
+            };
+            (id, if metadata.is_executable() { Mode::FILE_EXECUTABLE } else { Mode::FILE })
+        };
         let before = index.entry_by_path(path).map(|entry| entry.mode);
         if mode != Mode::SYMLINK {
             if !self.fs.symlink && before == Some(Mode::SYMLINK) {
@@ -109,8 +158,17 @@ impl<'a> Files<'a> {
                 mode = before.filter(|mode| *mode == Mode::FILE_EXECUTABLE).unwrap_or(Mode::FILE);
             }
         }
-        Ok(Some(Blob { id, mode, stat: Some(stat) }))
+        Ok(Ok(Blob { id, mode, stat: Some(stat) }))
     }
+}
+
+/// Whether git takes a file of this path, and checks it out.
+pub(crate) fn is_allowed(path: &BStr, is_link: bool) -> bool {
+    use gix::validate::path::component;
+    let options = component::Options { protect_windows: false, protect_hfs: true, protect_ntfs: true };
+    let mode = is_link.then_some(component::Mode::Symlink);
+    !path.contains(&0)
+        && path.split_str("/").all(|name| gix::validate::path::component(name.into(), mode, options).is_ok())
 }
 
 fn tree(

@@ -1,5 +1,8 @@
 //! Collecting what an attempt has made.
 
+pub(crate) mod conversion;
+mod line_ends;
+
 use std::io;
 
 use gadugi_core::{BranchName, Lease, SnapshotRequest, Work, crash_point};
@@ -30,12 +33,13 @@ pub(crate) fn snapshot(settings: &WorktreeSettings, lease: &Lease, request: Snap
     let missing = || GitError::BranchMissing { branch: branch.clone() };
     let mut tip = checkout.tip.ok_or_else(missing)?;
     let mut uncommitted = checkout.changes.files();
-    let mut left_out = Vec::new();
+    let (mut left_out, mut unsaved) = (Vec::new(), Vec::new());
     let may_commit = checkout.on_branch && checkout.operation().is_none();
     if request.commit && may_commit && uncommitted > 0 {
         let saved = save(&checkout)?;
         uncommitted -= saved.files;
         left_out.clone_from(&saved.left_out);
+        unsaved.clone_from(&saved.unsaved);
         tip = commit(&checkout, saved, tip, branch, lease)?;
     }
     let repo = &checkout.repo;
@@ -47,6 +51,7 @@ pub(crate) fn snapshot(settings: &WorktreeSettings, lease: &Lease, request: Snap
         files: files_between(repo, base, tip)?,
         uncommitted,
         left_out,
+        unsaved,
         kept_refs: private::kept_refs(repo, lease)?,
     })
 }
@@ -69,6 +74,7 @@ fn on_branch(settings: &WorktreeSettings, lease: &Lease, branch: &BranchName) ->
         files: files_between(&repo, base, tip)?,
         uncommitted: 0,
         left_out: Vec::new(),
+        unsaved: Vec::new(),
         kept_refs: private::kept_refs(&repo, lease)?,
     })
 }

@@ -11,13 +11,14 @@ use gix::dir::entry::{Kind, Status};
 use gix::dir::walk::EmissionMode;
 use gix::index::Entry as IndexEntry;
 use gix::status::index_worktree::Options;
-use gix::status::plumbing::index_as_worktree::traits::{FastEq, SubmoduleStatus};
+use gix::status::plumbing::index_as_worktree::traits::SubmoduleStatus;
 use gix::status::plumbing::index_as_worktree::{Change, EntryStatus};
 use gix::status::plumbing::index_as_worktree_with_renames::{Entry, VisitEntry};
 use gix::status::tree_index::TrackRenames;
 
 use crate::error::GitError;
 use crate::index_tree;
+use crate::snapshot::conversion::{self, BoundedEq};
 use crate::untouched::is_untouched;
 
 /// How the file of a tracked path differs from the index.
@@ -107,12 +108,13 @@ pub(crate) fn unstaged(repo: &gix::Repository, index: &gix::index::State) -> Res
         index,
         None::<&str>,
         &mut seen,
-        FastEq,
+        BoundedEq::new(repo),
         Unopened,
         &mut gix::progress::Discard,
         &AtomicBool::new(false),
         Options { dirwalk_options: Some(walk), ..Options::default() },
     )?;
+    conversion::drop_unchanged(repo, index, &mut seen.changes.edited)?;
     Ok(seen.changes)
 }
 

@@ -11,10 +11,14 @@ use gadugi_core::{BranchName, Paths, Pruned};
 
 use crate::aside;
 use crate::branch;
+use crate::commit_limits;
 use crate::entry::{Entry, real};
 use crate::error::GitError;
+use crate::filters;
 use crate::hidden::Hidden;
+use crate::ids::to_object;
 use crate::status::unstaged;
+use crate::trash;
 use crate::worktrees::WorktreeSettings;
 
 /// Looks for such folders in the worktrees folder, and puts those aside that hold nothing of their own. The caller holds
@@ -50,7 +54,9 @@ fn folders(worktrees: &Path) -> Result<Vec<PathBuf>, GitError> {
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry.map_err(GitError::io("list", worktrees))?;
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) && !aside::is_aside(&entry.file_name()) {
+        let name = entry.file_name();
+        let is_removed = aside::is_aside(&name) || trash::is_discarded(&name);
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) && !is_removed {
             found.push(entry.path());
         }
     }
@@ -89,11 +95,14 @@ fn look(
     if !branch::was_made_here(repo, &branch)? {
         return Ok(Err(format!("it cannot be told whether {branch} was made for it")));
     }
+    commit_limits::check(repo, to_object(&settings.base), tip)?;
     let tree = repo.find_commit(tip)?.tree_id()?.detach();
     // What is in the folder is compared with the branch as if that were checked out there.
     let overrides = ["core.safecrlf=false", "core.sparseCheckout=false"];
     let mut there = settings.repository.opener.open_git_dir(settings.repository.common_dir(), &overrides)?;
     there.set_workdir(folder.to_owned())?;
+    // Which of them were known when its run began, nobody knows any more.
+    filters::withhold(&mut there, None)?;
     let index = there.index_from_tree(&tree)?;
     let changes = unstaged(&there, &index)?;
     let hidden = Hidden::among(&changes.ignored, &there, &index)?;

@@ -1,8 +1,10 @@
-//! Folders of ours that were discarded with work in them that could not be taken over. They are kept for a while, as all that
+//! Folders of ours, and worktrees, that were discarded with work in them that could not be taken over. They are kept for a while, as all that
 //! is discarded.
 
-use std::fs::{self, File};
+use std::ffi::OsStr;
+use std::fs::{self, File, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -10,36 +12,69 @@ use crate::error::GitError;
 use crate::worktrees::WorktreeSettings;
 use crate::{aside, entry};
 
+/// What the names of those begin with that stay beside their places.
+const BESIDE: &str = ".gadugi-discarded-";
 /// How long they are kept.
 pub(crate) const KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-/// Moves a folder of the state folder into the trash, under a name like the given one, and gives its new path.
+/// Moves a folder into the trash, under a name like the given one, and gives its new path. One that lies on another file system
+/// stays beside its place, under a name that says what it is.
 pub(crate) fn put(settings: &WorktreeSettings, folder: &Path, name: &str) -> Result<PathBuf, GitError> {
     let trash = root(settings);
     fs::create_dir_all(&trash).map_err(GitError::io("create", &trash))?;
-    // From now on it counts how long it lies there.
-    let touched = File::open(folder).and_then(|file| file.set_modified(SystemTime::now()));
-    touched.map_err(GitError::io("touch", folder))?;
+    // A task may have put a link in the place of its worktree, which leads to what is not ours.
+    if folder.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        // Or it has locked it, so that it could neither be touched nor moved.
+        fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(GitError::io("open", folder))?;
+        // From now on it counts how long it lies there.
+        let touched = File::open(folder).and_then(|file| file.set_modified(SystemTime::now()));
+        touched.map_err(GitError::io("touch", folder))?;
+    }
+    match rename(folder, &trash, name) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            let beside = folder.parent().unwrap_or(folder);
+            rename(folder, beside, &format!("{BESIDE}{name}"))
+        }
+        other => other,
+    }
+    .map_err(GitError::io("rename", folder))
+}
+
+/// Renames a folder to the first name like this one that is free.
+fn rename(folder: &Path, into: &Path, name: &str) -> io::Result<PathBuf> {
     for number in 1_u32.. {
         let name = if number == 1 { name.to_owned() } else { format!("{name}@{number}") };
-        let to = trash.join(name);
+        let to = into.join(name);
         if to.symlink_metadata().is_err() {
-            fs::rename(folder, &to).map_err(GitError::io("rename", folder))?;
-            return Ok(to);
+            return fs::rename(folder, &to).map(|()| to);
         }
     }
     unreachable!("cannot happen because a folder has fewer than four thousand million entries")
 }
 
+/// Whether a folder among the worktrees is one that was discarded.
+pub(crate) fn is_discarded(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(BESIDE.as_bytes())
+}
+
 /// Deletes what has been in the trash for long enough.
 pub(crate) fn clear(settings: &WorktreeSettings) -> Result<(), GitError> {
     let trash = root(settings);
-    let entries = match fs::read_dir(&trash) {
+    clear_folder(&settings.folder, is_discarded)?;
+    clear_folder(&trash, |_| true)?;
+    entry::remove_if_empty(&trash)
+}
+
+fn clear_folder(folder: &Path, is_trash: impl Fn(&OsStr) -> bool) -> Result<(), GitError> {
+    let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other.map_err(GitError::io("list", &trash))?,
+        other => other.map_err(GitError::io("list", folder))?,
     };
     for entry in entries {
-        let path = entry.map_err(GitError::io("list", &trash))?.path();
+        let path = entry.map_err(GitError::io("list", folder))?.path();
+        if !path.file_name().is_some_and(&is_trash) {
+            continue;
+        }
         let modified = path.symlink_metadata().and_then(|metadata| metadata.modified());
         let modified = modified.map_err(GitError::io("look at", &path))?;
         // One from the future is of a clock that was wrong, and stays until that time has come.
@@ -47,7 +82,7 @@ pub(crate) fn clear(settings: &WorktreeSettings) -> Result<(), GitError> {
             aside::delete(&path)?;
         }
     }
-    entry::remove_if_empty(&trash)
+    Ok(())
 }
 
 fn root(settings: &WorktreeSettings) -> PathBuf {

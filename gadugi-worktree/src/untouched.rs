@@ -17,13 +17,13 @@ use gix::index::entry::stat::Time;
 use gix::index::entry::{Flags, Mode as Kind, Stat};
 use gix::status::index_worktree::Options;
 use gix::status::plumbing::index_as_worktree::EntryStatus;
-use gix::status::plumbing::index_as_worktree::traits::FastEq;
 use gix::status::plumbing::index_as_worktree_with_renames::{self as seen, VisitEntry};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, open, openat, statat};
 
 use crate::error::GitError;
 use crate::index_tree::{self, Folder, Member};
 use crate::side_by_side::side_by_side;
+use crate::snapshot::conversion::BoundedEq;
 use crate::status::Unopened;
 
 /// With so many files it is worth the while to begin further threads.
@@ -58,7 +58,7 @@ fn are_as_noted(repo: &gix::Repository, index: &gix::index::State, entries: &[&E
         &part,
         None::<&str>,
         &mut verdict,
-        FastEq,
+        BoundedEq::new(repo),
         Unopened,
         &mut gix::progress::Discard,
         &AtomicBool::new(false),

@@ -1,6 +1,6 @@
 //! How worktrees, and what was made in them, look in JSON.
 
-use gadugi_core::{AttemptRef, BranchName, CommitId, KeepReason, Lease, RunId, Seeded, TaskId, Work};
+use gadugi_core::{AttemptRef, BranchName, CommitId, KeepReason, Lease, RunId, Seeded, TaskId, Unsaved, Work};
 use serde::{Deserialize, Serialize};
 
 use super::scalar::{Number, PathForm, Text};
@@ -70,7 +70,15 @@ pub(crate) struct WorkForm {
     pub(crate) uncommitted: u64,
     pub(crate) left_out: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unsaved: Vec<UnsavedForm>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) kept_refs: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct UnsavedForm {
+    pub(crate) path: String,
+    pub(crate) why: String,
 }
 
 impl From<&Work> for WorkForm {
@@ -81,6 +89,11 @@ impl From<&Work> for WorkForm {
             files: work.files,
             uncommitted: work.uncommitted,
             left_out: work.left_out.clone(),
+            unsaved: work
+                .unsaved
+                .iter()
+                .map(|file| UnsavedForm { path: file.path.clone(), why: file.why.clone() })
+                .collect(),
             kept_refs: work.kept_refs.clone(),
         }
     }
@@ -94,6 +107,7 @@ impl From<WorkForm> for Work {
             files: form.files,
             uncommitted: form.uncommitted,
             left_out: form.left_out,
+            unsaved: form.unsaved.into_iter().map(|UnsavedForm { path, why }| Unsaved { path, why }).collect(),
             kept_refs: form.kept_refs,
         }
     }

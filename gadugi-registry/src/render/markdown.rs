@@ -213,6 +213,11 @@ fn place(attempt: &AttemptRecord) -> Vec<String> {
         let files: Vec<String> = work.left_out.iter().map(|file| code(file)).collect();
         facts.push(format!("Left out of the commit, since they look like secrets: {}", files.join(", ")));
     }
+    if let Some(work) = attempt.work.as_ref().filter(|work| !work.unsaved.is_empty()) {
+        let files: Vec<String> =
+            work.unsaved.iter().map(|file| format!("{} ({})", code(&file.path), inline(&file.why))).collect();
+        facts.push(format!("Could not be committed: {}", files.join(", ")));
+    }
     if let Some(work) = attempt.work.as_ref().filter(|work| !work.kept_refs.is_empty()) {
         let refs: Vec<String> = work.kept_refs.iter().map(|name| code(name)).collect();
         facts.push(format!("Also committed there, on other branches than the task's: {}", refs.join(", ")));

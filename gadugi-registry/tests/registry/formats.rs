@@ -307,7 +307,7 @@ fn any_work() -> impl Strategy<Value = Work> {
     (option::of(any_commit()), any::<u64>(), any::<u64>(), any::<u64>(), vec(any::<String>(), 0..3)).prop_map(
         |(tip, commits, files, uncommitted, left_out)| {
             let kept_refs = left_out.clone();
-            Work { tip, commits, files, uncommitted, left_out, kept_refs }
+            Work { tip, commits, files, uncommitted, left_out, unsaved: Vec::new(), kept_refs }
         },
     )
 }

@@ -11,6 +11,7 @@ use gix::bstr::{BStr, BString, ByteSlice};
 use gix::index::State;
 use gix::index::entry::{Flags, Stage, Stat, stat};
 
+use crate::commit_limits;
 use crate::entry::{Entry, HeadAt, head_in, real};
 use crate::error::GitError;
 use crate::lock_file::{LockFile, NotTaken, lock_index};
@@ -23,17 +24,19 @@ pub(super) struct NewIndex {
 }
 
 impl NewIndex {
-    /// Writes the index of a worktree whose files were checked out from this commit, and where these were staged then. What
+    /// Writes the index of a worktree whose branch began with `base`, whose files were checked out from this commit, and where these were staged then. What
     /// was known of files that the commit has unchanged stays known, so that they need not be read again. Of what was staged
     /// before, that stays which is still as it was.
     pub(super) fn write(
         settings: &WorktreeSettings,
         entry: &Entry,
         commit: ObjectId,
+        base: ObjectId,
         staged: &BTreeMap<BString, File>,
         staged_before: &BTreeMap<BString, File>,
     ) -> Result<Self, GitError> {
         let repo = entry.open(&settings.repository.opener, settings.repository.common_dir())?;
+        commit_limits::check(&repo, base, commit)?;
         let lock = lock_index(&repo)?;
         let mut index = repo.index_from_tree(&repo.find_commit(commit)?.tree_id()?)?;
         let before = match repo.open_index() {

@@ -15,11 +15,11 @@ use gix::hash::Kind;
 use gix::index::State;
 use gix::index::decode::Options;
 use gix::index::entry::{Flags, Mode, Stage};
-use gix::validate::path::component;
 
 use crate::error::GitError;
 use crate::private::folder::Folder;
 use crate::private::place::Place;
+use crate::save::is_allowed;
 
 /// An index of two million files.
 const MOST_BYTES: u64 = 256 * 1024 * 1024;
@@ -98,10 +98,7 @@ pub(super) fn folders(path: &BStr) -> impl Iterator<Item = &BStr> {
 
 /// Whether git would check out a file of this path.
 fn is_usable(path: &BStr, mode: Mode) -> bool {
-    let options = component::Options { protect_windows: false, protect_hfs: true, protect_ntfs: true };
-    let mode = (mode == Mode::SYMLINK).then_some(component::Mode::Symlink);
-    !path.contains(&0)
-        && path.split_str("/").all(|name| gix::validate::path::component(name.into(), mode, options).is_ok())
+    is_allowed(path, mode == Mode::SYMLINK)
 }
 
 /// What was taken from the index before.

@@ -13,6 +13,7 @@ use gix::bstr::{BString, ByteSlice};
 use gix::config::tree::Core;
 
 use crate::branch;
+use crate::commit_limits;
 use crate::entry::{Entry, HeadAt};
 use crate::error::GitError;
 use crate::history::is_ancestor;
@@ -215,6 +216,7 @@ impl Import<'_> {
         }
         let commits: BTreeSet<ObjectId> = self.found.head_commit().into_iter().chain(self.here).collect();
         for commit in commits.into_iter().filter(|id| self.repo.has_object(id)) {
+            commit_limits::check(&self.repo, to_object(&self.base), commit)?;
             let tree = self.repo.find_commit(commit)?.tree()?;
             let mut committed = Vec::new();
             for (path, file) in &staged {
@@ -392,7 +394,7 @@ impl Import<'_> {
         // The index is written before the branch moves, so that a full disk leaves both as they were.
         let index = match (&self.entry, commit) {
             (Some(entry), Some(commit)) if head.is_some() => {
-                Some(NewIndex::write(self.settings, entry, commit, staged, &before)?)
+                Some(NewIndex::write(self.settings, entry, commit, to_object(&self.base), staged, &before)?)
             }
             _ => None,
         };

@@ -23,6 +23,9 @@ use crate::private::settle::move_objects;
 /// Packs with fewer objects are taken apart, as by `git fetch`.
 const FEW: u32 = 100;
 
+/// How many objects one attempt may bring. What is known of them takes memory.
+const MOST_OBJECTS: u32 = 1_000_000;
+
 /// Commits that are to come into the repository.
 pub(super) struct Transfer<'a> {
     pub(super) common_dir: &'a Path,
@@ -95,6 +98,10 @@ impl Transfer<'_> {
             drop(pack);
             return finish([packing]);
         };
+        if count > MOST_OBJECTS {
+            let path = self.common_dir.to_owned();
+            return Err(GitError::TooMuch { path, most: u64::from(MOST_OBJECTS), of: "new objects" });
+        }
         let header = format!("--pack_header={version},{count}");
         let most = format!("--max-input-size={MOST_BYTES}");
         let args: &[&str] = if count < FEW {

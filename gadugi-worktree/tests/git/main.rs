@@ -5,6 +5,8 @@ mod any_tree;
 mod aside;
 mod attack;
 mod bulk;
+#[cfg(target_os = "linux")]
+mod commit_limits;
 mod create;
 mod discover;
 mod ground;
@@ -20,9 +22,12 @@ mod isolated_killed;
 mod isolated_release;
 mod isolated_staged;
 mod killed;
+#[cfg(target_os = "linux")]
+mod large;
 mod like_git;
 mod needs;
 mod process;
+mod programs;
 mod prune;
 mod release;
 mod seed;
@@ -33,5 +38,6 @@ mod stashed;
 mod stray;
 mod sweeping;
 mod together;
+mod unsaved;
 mod untouched;
 mod untrusted;

@@ -45,6 +45,20 @@ pub(crate) fn run_on_a_small_disk(repository: &Path, folder: &Path, step: &str) 
     output.status.success().then_some(said)
 }
 
+/// Runs a step in a process of its own; says what it has printed, and how many bytes of memory it had at most.
+#[cfg(target_os = "linux")]
+pub(crate) fn run_and_measure(repository: &Path, step: &str) -> (String, u64) {
+    let mut process =
+        command(repository, &format!("measure {step}"), "none").spawn().expect("this program can be started");
+    let _stdin = process.stdin.take();
+    let output = process.wait_with_output().expect("the process ends");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}");
+    let memory =
+        said.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    (said, memory.expect("it is measured") * 1024)
+}
+
 /// Starts a step in a process of its own, which ends at the latest with the test.
 pub(crate) fn start(repository: &Path, step: &str, point: &str) -> Child {
     command(repository, step, point).spawn().expect("this program can be started")
@@ -122,6 +136,11 @@ fn a_process_that_others_watch() {
 async fn work(worktrees: &GitWorktrees, step: &str) {
     let (verb, tasks) = step.split_once(' ').expect("a verb and tasks");
     match verb {
+        "measure" => {
+            Box::pin(work(worktrees, tasks)).await;
+            let status = std::fs::read_to_string("/proc/self/status").expect("what is known of this process");
+            say(status.lines().find(|line| line.starts_with("VmHWM:")).expect("it is measured"));
+        }
         "create" => drop(create(worktrees, tasks).await),
         "refuse" => {
             for made in worktrees.create(tasks.split(' ').map(request).collect()).await {
@@ -131,6 +150,17 @@ async fn work(worktrees: &GitWorktrees, step: &str) {
         "snapshot" => {
             for lease in leases(worktrees, tasks).await {
                 worktrees.snapshot(&lease, SnapshotRequest { commit: true }).await.expect("a snapshot");
+            }
+        }
+        "fail-to-snapshot" => {
+            for lease in leases(worktrees, tasks).await {
+                let error = worktrees.snapshot(&lease, SnapshotRequest { commit: true }).await;
+                say(&chain(&error.expect_err("no snapshot")));
+            }
+        }
+        "fail-to-import" => {
+            for lease in leases(worktrees, tasks).await {
+                say(&chain(&worktrees.import(&lease).await.expect_err("no import")));
             }
         }
         "isolate" => {

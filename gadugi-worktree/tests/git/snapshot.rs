@@ -93,6 +93,34 @@ async fn files_that_look_like_secrets_are_left_out_and_named_unless_they_are_tra
 }
 
 #[tokio::test]
+async fn secrets_that_are_staged_or_announced_are_left_out_as_well_unless_the_task_has_committed_them() {
+    let ground = Ground::new();
+    let lease = ground.create("fix").await;
+    write(&lease, "own.pem", "committed by the task");
+    ground.git(&lease, &["add", "own.pem"]);
+    ground.git(&lease, &["commit", "-q", "-m", "By the task"]);
+    write(&lease, "own.pem", "and changed");
+    for name in [".env", "staged.key", "announced.pem", "changed.key", "gone.key", "a.txt"] {
+        write(&lease, name, "TOKEN=x\n");
+    }
+    ground.git(&lease, &["add", ".env", "staged.key", "changed.key", "gone.key", "a.txt", "own.pem"]);
+    ground.git(&lease, &["add", "-N", "announced.pem"]);
+    write(&lease, "changed.key", "changed since\n");
+    fs::remove_file(lease.path.join("gone.key")).expect("it goes");
+    let before = status(&ground, &lease);
+    assert!(before.contains("A  .env"), "{before}");
+    let work = ground.commit(&lease).await;
+    assert_eq!(work.left_out, [".env", "announced.pem", "changed.key", "staged.key"]);
+    assert_eq!((work.commits, work.files, work.uncommitted), (2, 2, 4));
+    assert_eq!(ground.git(&lease, &["show", "--format=", "--name-only"]), "a.txt\nown.pem");
+    assert_eq!(status(&ground, &lease), "A  .env\n A announced.pem\nAM changed.key\nA  staged.key");
+    let release = ground.release(&lease, crate::ground::KEEP).await;
+    assert!(matches!(release.worktree, gadugi_core::WorktreeFate::Kept(_)), "{release:?}");
+    let release = ground.release(&lease, crate::ground::DISCARD).await;
+    assert_eq!(release.dropped, [".env", "announced.pem", "changed.key", "staged.key"]);
+}
+
+#[tokio::test]
 async fn only_secrets_make_no_commit() {
     let ground = Ground::new();
     let lease = ground.create("fix").await;

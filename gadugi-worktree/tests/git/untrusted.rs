@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use gadugi_core::{KeepReason, Lease, SnapshotRequest, WorktreeFate, Worktrees};
 
-use crate::ground::{DISCARD, Ground, KEEP, branch, chain, write};
+use crate::ground::{DISCARD, Ground, KEEP, RUN, branch, chain, write};
 
 /// A program that leaves a trace when it is run.
 pub(crate) fn canary(ground: &Ground) -> (String, PathBuf) {
@@ -139,8 +139,13 @@ async fn gits_own_files_of_the_worktree_cannot_lead_to_another_repository() {
     let error = ground.worktrees.snapshot(&lease, SnapshotRequest { commit: true }).await;
     let error = error.expect_err("it leads to another repository");
     assert!(chain(&error).contains("leads to"), "{}", chain(&error));
-    ground.worktrees.release(&lease, DISCARD).await.expect_err("it leads to another repository");
+    let refused = ground.worktrees.release(&lease, KEEP).await;
+    refused.expect_err("it leads to another repository");
     assert!(lease.path.join("src/lib.rs").exists());
+    let discarded = ground.release(&lease, DISCARD).await;
+    assert!(discarded.dropped[0].contains("leads to"), "{:?}", discarded.dropped);
+    let trash = ground.repo.path().join(format!(".git/gadugi/trash/{RUN}-a-1-worktree"));
+    assert!(trash.join("src/lib.rs").exists() && elsewhere.join(".git").exists());
     assert!(!trace.exists(), "the canary was run");
 }
 

@@ -24,8 +24,9 @@ pub(super) fn released(lease: &Lease, release: &Release, discard: bool, dry_run:
             lines.push(format!("kept     {path}: {}", reasons.join(", ")));
         }
     }
-    // What could not be taken over of an isolated task goes to the trash, and says so.
-    let (aside, gone): (Vec<_>, Vec<_>) = release.dropped.iter().partition(|what| what.starts_with(".git: "));
+    // What could not be taken over of an isolated task, or committed, goes to the trash, and says so.
+    let is_in_trash = |what: &&String| what.starts_with(".git: ") || what.starts_with("./: ");
+    let (aside, gone): (Vec<_>, Vec<_>) = release.dropped.iter().partition(is_in_trash);
     let names = |dropped: &[&String]| dropped.iter().map(|what| what.as_str()).collect::<Vec<_>>().join(", ");
     if !gone.is_empty() {
         lines.push(format!("{removed} for good: {} (of {task})", names(&gone)));

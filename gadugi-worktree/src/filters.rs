@@ -1,0 +1,138 @@
+//! The programs that git's configuration names for the conversion and the merging of files, as they were when a run began.
+//!
+//! A task that is not isolated can write the configuration. What it names there is not run for its work: a filter or merge
+//! driver that was not known when the first worktree of the run was made, or was another one then, counts for nothing.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use gadugi_core::RunId;
+use gix::bstr::{BString, ByteSlice, ByteVec};
+
+use crate::error::GitError;
+
+/// What is in a section that runs a program, or says what becomes of its failure.
+const KINDS: [(&str, &[&str]); 2] = [("filter", &["clean", "smudge", "process", "required"]), ("merge", &["driver"])];
+/// Where the names of filters are kept, in the configuration in memory, that are not to be run.
+const WITHHELD: &str = "gadugi.withheldFilter";
+/// A file that is larger is no record of ours.
+const MOST_BYTES: u64 = 1024 * 1024;
+
+/// Writes down the programs that are configured, unless the run has its record.
+pub(crate) fn record(repo: &gix::Repository, run: &RunId) -> Result<(), GitError> {
+    let path = path(repo.common_dir(), run);
+    if path.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    let folder = path.parent().unwrap_or(&path);
+    fs::create_dir_all(folder).map_err(GitError::io("create", folder))?;
+    let new = path.with_extension("new");
+    fs::write(&new, sections(repo).map(|(_, _, line)| line).collect::<Vec<_>>().concat())
+        .map_err(GitError::io("write", &new))?;
+    fs::rename(&new, &path).map_err(GitError::io("write", &path))
+}
+
+/// Removes what names programs that are not in the record of the run from the configuration in memory; without a run, or where
+/// it has no record, all of it.
+pub(crate) fn withhold(repo: &mut gix::Repository, run: Option<&RunId>) -> Result<(), GitError> {
+    let known = match run {
+        Some(run) => recorded(&path(repo.common_dir(), run))?,
+        None => Vec::new(),
+    };
+    let foreign: Vec<_> =
+        sections(repo).filter(|(.., line)| !known.iter().any(|known| known == line.trim_end().as_bstr())).collect();
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    let mut config = repo.config_snapshot_mut();
+    for (kind, name, _) in foreign {
+        while config.remove_section(kind, name.as_bstr()).is_some() {}
+        if kind == "filter" {
+            let mut section = config.new_section("gadugi", None::<BString>)?;
+            section.push("withheldFilter", name.as_bstr())?;
+        }
+    }
+    config.commit()?;
+    Ok(())
+}
+
+/// The filters that were taken out of a repository's configuration by [`withhold`].
+pub(crate) fn withheld(repo: &gix::Repository) -> Vec<BString> {
+    repo.config_snapshot().plumbing().strings(WITHHELD).unwrap_or_default().into_iter().map(Into::into).collect()
+}
+
+/// Keeps a command of git from running filters that were taken out of the configuration of the repository.
+pub(crate) fn silence(git: &mut Command, withheld: &[BString]) {
+    for name in withheld.iter().filter_map(|name| name.to_str().ok()) {
+        for key in ["clean", "smudge", "process", "required"] {
+            // The name may have a `=` in it, which is why the value is not given with it.
+            git.arg(format!("--config-env=filter.{name}.{key}=GADUGI_NO_FILTER"));
+        }
+    }
+    git.env("GADUGI_NO_FILTER", "");
+}
+
+/// Removes the records of runs of which there is nothing else any more.
+pub(crate) fn clear(common_dir: &Path, is_needed: impl Fn(&RunId) -> bool) -> Result<(), GitError> {
+    let folder = folder(common_dir);
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(GitError::io("list", &folder))?,
+    };
+    for entry in entries {
+        let path = entry.map_err(GitError::io("list", &folder))?.path();
+        let run = path.file_name().and_then(|name| name.to_str()?.parse::<RunId>().ok());
+        if run.is_some_and(|run| !is_needed(&run)) {
+            fs::remove_file(&path).map_err(GitError::io("remove", &path))?;
+        }
+    }
+    crate::entry::remove_if_empty(&folder)
+}
+
+/// The sections that name programs, by kind and name, each with the line that stands for it in a record.
+fn sections(repo: &gix::Repository) -> impl Iterator<Item = (&'static str, BString, BString)> {
+    let config = repo.config_snapshot();
+    let config = config.plumbing();
+    let mut found = Vec::new();
+    for (kind, keys) in KINDS {
+        let names = config.sections_by_name(kind).into_iter().flatten();
+        let mut names: Vec<BString> =
+            names.filter_map(|section| section.header().subsection_name().map(ToOwned::to_owned)).collect();
+        names.sort();
+        names.dedup();
+        for name in names {
+            let mut line = BString::from(format!("{kind} {:?}", name.as_bstr()));
+            let mut names_a_program = false;
+            for key in keys {
+                let value = config.string_by(kind, Some(name.as_bstr()), key);
+                names_a_program |= *key != "required" && value.is_some();
+                line.push_str(format!(" {key}={value:?}"));
+            }
+            line.push(b'\n');
+            if names_a_program {
+                found.push((kind, name, line));
+            }
+        }
+    }
+    found.into_iter()
+}
+
+fn recorded(path: &Path) -> Result<Vec<BString>, GitError> {
+    // A task may have put anything there; what it cannot do is to make this wait.
+    let is_record = path.symlink_metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() <= MOST_BYTES);
+    if !is_record {
+        return Ok(Vec::new());
+    }
+    let text = fs::read(path).map_err(GitError::io("read", path))?;
+    Ok(text.lines().map(BString::from).collect())
+}
+
+fn folder(common_dir: &Path) -> PathBuf {
+    common_dir.join("gadugi").join("programs")
+}
+
+fn path(common_dir: &Path, run: &RunId) -> PathBuf {
+    folder(common_dir).join(run.as_str())
+}

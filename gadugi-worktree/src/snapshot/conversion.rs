@@ -1,0 +1,501 @@
+//! Files of a worktree as git keeps them: with the line ends, and by way of the filters, that its attributes ask for, in
+//! memory that does not grow with the files.
+//!
+//! Small files are converted in memory. Large ones are read as a stream, once to find out about their line ends and once to be
+//! written; a filter's output goes by way of a file. What a filter, or a conversion, cannot do for one file keeps that file
+//! from being saved, and no other.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
+
+use gadugi_core::error_chain;
+use gix::ObjectId;
+use gix::attrs::StateRef;
+use gix::attrs::search::Outcome;
+use gix::bstr::{BStr, BString, ByteSlice};
+use gix::filter::plumbing::driver::apply::Context;
+use gix::filter::plumbing::driver::{Operation, State as Drivers};
+use gix::filter::plumbing::eol::{self, AttributesDigest};
+use gix::filter::plumbing::{Driver, Pipeline};
+use gix::index::entry::Mode;
+use gix::objs::{Kind, Write as _};
+use gix::status::plumbing::index_as_worktree::traits::{CompareBlobs, FastEq, ReadData};
+
+use super::line_ends::{Exactly, WithoutCr, are_converted, count};
+use crate::command;
+use crate::error::GitError;
+use crate::filters;
+use crate::open::ConfigSources;
+use crate::status::Edit;
+
+/// Files up to this size are read as a whole.
+pub(crate) const LARGEST_HELD: u64 = 4 * 1024 * 1024;
+/// Larger ones are not converted where that takes the whole file at once: by `ident` and `working-tree-encoding`.
+const LARGEST_CONVERTED: u64 = 16 * 1024 * 1024;
+/// How often a file is read that changes while it is.
+const ATTEMPTS: usize = 3;
+/// What decides how a file is converted.
+const ATTRIBUTES: [&str; 6] = ["crlf", "ident", "filter", "eol", "text", "working-tree-encoding"];
+
+/// Why one file cannot be kept by git.
+#[derive(Debug)]
+pub(crate) struct Unsaved(pub(crate) String);
+
+/// A step in the repository failed, or one with this file only.
+enum Failed {
+    Repository(GitError),
+    File(Unsaved),
+}
+
+impl From<GitError> for Failed {
+    fn from(error: GitError) -> Self {
+        Self::Repository(error)
+    }
+}
+
+impl From<gix::Error> for Failed {
+    fn from(error: gix::Error) -> Self {
+        Self::Repository(error.into())
+    }
+}
+
+fn of_file(what: &str) -> impl FnOnce(io::Error) -> Failed {
+    let what = what.to_owned();
+    move |error| Failed::File(Unsaved(format!("{what}: {error}")))
+}
+
+fn because<T>(why: impl Into<String>) -> Result<T, Failed> {
+    Err(Failed::File(Unsaved(why.into())))
+}
+
+/// What becomes of the content.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// It is written as an object.
+    Write,
+    /// Its id is computed.
+    Compare,
+}
+
+/// How a file is converted.
+struct Wanted {
+    driver: Option<Driver>,
+    digest: AttributesDigest,
+    /// The attribute that takes the whole file at once.
+    whole: Option<&'static str>,
+}
+
+/// The way of files into the repository.
+pub(crate) struct Conversion<'a> {
+    repo: &'a gix::Repository,
+    index: &'a gix::index::State,
+    pipeline: Pipeline,
+    attributes: gix::worktree::Stack,
+    drivers: Vec<Driver>,
+    withheld: Vec<BString>,
+    line_ends: eol::Configuration,
+}
+
+impl<'a> Conversion<'a> {
+    pub(crate) fn new(repo: &'a gix::Repository, index: &'a gix::index::State) -> Result<Self, GitError> {
+        use gix::worktree::stack::state::attributes::Source;
+        let options = gix::filter::Pipeline::options(repo)?;
+        let (drivers, line_ends) = (options.drivers.clone(), options.eol_config);
+        let pipeline = Pipeline::new(repo.command_context()?, repo.object_hash(), options);
+        let attributes = repo.attributes_only(index, Source::WorktreeThenIdMapping)?.detach();
+        Ok(Self { repo, index, pipeline, attributes, drivers, withheld: filters::withheld(repo), line_ends })
+    }
+
+    /// Writes a file of the worktree as a blob.
+    pub(crate) fn write(&mut self, path: &BStr, file: &Path) -> Result<Result<ObjectId, Unsaved>, GitError> {
+        self.convert(path, file, Purpose::Write)
+    }
+
+    /// The id that it would get.
+    pub(crate) fn id(&mut self, path: &BStr, file: &Path) -> Result<Result<ObjectId, Unsaved>, GitError> {
+        self.convert(path, file, Purpose::Compare)
+    }
+
+    fn convert(&mut self, path: &BStr, file: &Path, to: Purpose) -> Result<Result<ObjectId, Unsaved>, GitError> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match self.once(path, file, to) {
+                Ok(id) => return Ok(Ok(id)),
+                Err(Failed::File(_)) if attempts < ATTEMPTS => {}
+                Err(Failed::File(why)) => return Ok(Err(why)),
+                Err(Failed::Repository(error)) => return Err(error),
+            }
+        }
+    }
+
+    fn once(&mut self, path: &BStr, file: &Path, to: Purpose) -> Result<ObjectId, Failed> {
+        let mut file = open(file)?;
+        let wanted = self.wanted(path)?;
+        let size = size_of(&file)?;
+        if size <= LARGEST_HELD {
+            return self.in_memory(path, &mut file, size, to);
+        }
+        let mut size = size;
+        if let Some(driver) = &wanted.driver
+            && let Some((filtered, length)) = self.filter(driver, path, &mut file)?
+        {
+            (file, size) = (filtered, length);
+        }
+        if let Some(attribute) = wanted.whole {
+            if size > LARGEST_CONVERTED {
+                return because(format!(
+                    "it is larger than {LARGEST_CONVERTED} bytes and has the attribute `{attribute}`"
+                ));
+            }
+            return self.without_driver(path, &mut file, size, to);
+        }
+        self.as_stream(path, file, size, wanted.digest, to)
+    }
+
+    /// What the attributes of a file ask for.
+    fn wanted(&mut self, path: &BStr) -> Result<Wanted, Failed> {
+        let mut found = Outcome::default();
+        found.initialize_with_selection(&Default::default(), ATTRIBUTES);
+        let at = self
+            .attributes
+            .at_entry(path, None, &self.repo.objects)
+            .map_err(of_file("its attributes cannot be read"))?;
+        at.matching_attributes(&mut found);
+        let states: Vec<_> = found.iter_selected().map(|found| found.assignment.state).collect();
+        let [crlf, ident, filter, end, text, encoding] = states[..] else {
+            return because("its attributes cannot be told");
+        };
+        let mut driver = None;
+        if let StateRef::Value(name) = filter {
+            if self.withheld.iter().any(|withheld| withheld == name.as_bstr()) {
+                let name = name.as_bstr();
+                return because(format!("its filter `{name}` was configured, or changed, after the run had begun"));
+            }
+            driver = self.drivers.iter().find(|driver| driver.name == name.as_bstr()).cloned();
+        }
+        let is_utf8 = |name: &BStr| name.eq_ignore_ascii_case(b"utf-8") || name.eq_ignore_ascii_case(b"utf8");
+        let whole = match encoding {
+            StateRef::Value(name) if !is_utf8(name.as_bstr()) => Some("working-tree-encoding"),
+            _ => ident.is_set().then_some("ident"),
+        };
+        Ok(Wanted { driver, digest: digest(text, crlf, end, self.line_ends), whole })
+    }
+
+    /// Converts a file that is small enough.
+    fn in_memory(&mut self, path: &BStr, file: &mut File, size: u64, to: Purpose) -> Result<ObjectId, Failed> {
+        let content = read_all(file, size)?;
+        let Self { repo, index, pipeline, attributes, .. } = self;
+        let at = attributes.at_entry(path, None, &repo.objects).map_err(of_file("its attributes cannot be read"))?;
+        let mut in_index = |into: &mut Vec<u8>| text_in_index(repo, index, path, into).map_err(gix::Error::from_error);
+        let path = gix::path::from_bstr(path)?;
+        let mut matching = |_: &BStr, found: &mut Outcome| {
+            at.matching_attributes(found);
+        };
+        let converted = pipeline.convert_to_git(content.as_slice(), &path, &mut matching, &mut in_index);
+        let mut converted = match converted {
+            Ok(converted) => converted,
+            Err(error) => return because(error_chain(&error)),
+        };
+        let mut content = Vec::new();
+        converted.read_to_end(&mut content).map_err(of_file("its filter failed"))?;
+        Ok(match to {
+            Purpose::Write => repo.write_blob(&content)?.detach(),
+            Purpose::Compare => {
+                gix::objs::compute_hash(repo.object_hash(), Kind::Blob, &content).map_err(gix::Error::from_error)?
+            }
+        })
+    }
+
+    /// Converts what a driver has made of a file, or one without a driver.
+    fn without_driver(&mut self, path: &BStr, file: &mut File, size: u64, to: Purpose) -> Result<ObjectId, Failed> {
+        let drivers = std::mem::take(&mut self.pipeline.options_mut().drivers);
+        let converted = self.in_memory(path, file, size, to);
+        self.pipeline.options_mut().drivers = drivers;
+        converted
+    }
+
+    /// Gives what a driver makes of a file, with its size; `None` where it is to be taken as it is.
+    fn filter(&mut self, driver: &Driver, path: &BStr, file: &mut File) -> Result<Option<(File, u64)>, Failed> {
+        if driver.process.is_none() && driver.clean.is_none() {
+            return if driver.required {
+                because(format!("its filter `{}` has no command", driver.name))
+            } else {
+                Ok(None)
+            };
+        }
+        let mut into = self.unnamed_file()?;
+        let filtered = match &driver.clean {
+            Some(clean) if driver.process.is_none() => self.run(clean.as_bstr(), path, file, &into),
+            _ => by_process(self.pipeline.driver_state_mut(), driver, path, file, &mut into),
+        };
+        match filtered {
+            Ok(true) => {}
+            // As git does.
+            Ok(false) | Err(_) if !driver.required => {
+                file.rewind().map_err(of_file("cannot be read"))?;
+                return Ok(None);
+            }
+            Ok(false) => return because(format!("its filter `{}` does nothing", driver.name)),
+            Err(why) => return because(format!("its filter `{}` failed: {why}", driver.name)),
+        }
+        into.rewind().map_err(GitError::io("read", self.repo.git_dir()))?;
+        let size = size_of(&into)?;
+        Ok(Some((into, size)))
+    }
+
+    /// Runs the command of a driver, from a file to a file.
+    fn run(&self, command: &BStr, path: &BStr, from: &File, into: &File) -> Result<bool, String> {
+        let files = from.try_clone().and_then(|from| Ok((from, into.try_clone()?)));
+        let (from, into) = files.map_err(|error| error.to_string())?;
+        let command = command.replace("%f", quoted(path));
+        let command = gix::path::from_byte_slice(&command).map_err(|error| error.to_string())?.to_owned();
+        let context = self.repo.command_context().map_err(|error| error_chain(&error))?;
+        let prepared = gix::command::prepare(command).command_may_be_shell_script().with_context(context);
+        let command = prepared.stdin(Stdio::from(from)).stdout(Stdio::from(into)).stderr(Stdio::null());
+        let mut command = Command::try_from(command).map_err(|error| error_chain(&error))?;
+        if let Some(folder) = self.repo.workdir() {
+            command.current_dir(folder);
+        }
+        let status = command.status().map_err(|error| error.to_string())?;
+        if status.success() { Ok(true) } else { Err(status.to_string()) }
+    }
+
+    /// A file in git's folder of the worktree that is gone when it is closed.
+    fn unnamed_file(&self) -> Result<File, GitError> {
+        let path = self.repo.git_dir().join(format!("gadugi.filtered-{}", std::process::id()));
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let file = file.map_err(GitError::io("create", &path))?;
+        fs::remove_file(&path).map_err(GitError::io("remove", &path))?;
+        Ok(file)
+    }
+
+    /// Takes a large file as it is, but for its line ends.
+    fn as_stream(
+        &mut self,
+        path: &BStr,
+        mut file: File,
+        size: u64,
+        digest: AttributesDigest,
+        to: Purpose,
+    ) -> Result<ObjectId, Failed> {
+        let unread = || of_file("cannot be read");
+        let mut length = size;
+        let mut converts = false;
+        if digest != AttributesDigest::Binary {
+            let stats = count(Exactly { from: &file, left: size }).map_err(unread())?;
+            file.rewind().map_err(unread())?;
+            let has_crlf = || -> Result<bool, GitError> {
+                let mut text = Vec::new();
+                let is_there = text_in_index(self.repo, self.index, path, &mut text)?.is_some();
+                let stats = eol::Stats::from_bytes(&text);
+                Ok(is_there && !stats.is_binary() && stats.crlf > 0)
+            };
+            converts = are_converted(&stats, digest, has_crlf)?;
+            length -= if converts { stats.crlf as u64 } else { 0 };
+        }
+        let whole = Exactly { from: file, left: size };
+        let mut content: Box<dyn Read> = if converts { Box::new(WithoutCr::new(whole)) } else { Box::new(whole) };
+        let mut content = Watched { from: Exactly { from: &mut content, left: length }, error: None };
+        let id = match to {
+            Purpose::Write => self.repo.objects.write_stream(Kind::Blob, length, &mut content),
+            Purpose::Compare => gix::objs::compute_stream_hash(
+                self.repo.object_hash(),
+                Kind::Blob,
+                &mut content,
+                length,
+                &mut gix::progress::Discard,
+                &AtomicBool::new(false),
+            ),
+        };
+        match content.error {
+            Some(error) => Err(unread()(error)),
+            None => Ok(id?),
+        }
+    }
+}
+
+/// Keeps the error that reading ended with.
+struct Watched<R> {
+    from: R,
+    error: Option<io::Error>,
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.from.read(into).map_err(|error| {
+            let kind = error.kind();
+            if kind != io::ErrorKind::Interrupted {
+                self.error = Some(error);
+            }
+            kind.into()
+        })
+    }
+}
+
+/// Compares files of a worktree with an index as [`FastEq`], but takes each for changed that would have to be held in memory,
+/// or to be compared with a blob that would have to be. Whoever is told of them asks [`Conversion::id`].
+#[derive(Clone)]
+pub(crate) struct BoundedEq {
+    repo: gix::Repository,
+}
+
+impl BoundedEq {
+    pub(crate) fn new(repo: &gix::Repository) -> Self {
+        Self { repo: repo.clone() }
+    }
+}
+
+impl CompareBlobs for BoundedEq {
+    type Output = ();
+
+    fn compare_blobs<'a, 'b>(
+        &mut self,
+        entry: &gix::index::Entry,
+        size: u64,
+        data: impl ReadData<'a>,
+        buffer: &mut Vec<u8>,
+    ) -> gix::Result<Option<()>> {
+        let is_large =
+            |repo: &gix::Repository| repo.find_header(entry.id).is_ok_and(|found| found.size() > LARGEST_HELD);
+        if size > LARGEST_HELD || is_large(&self.repo) {
+            return Ok(Some(()));
+        }
+        FastEq.compare_blobs(entry, size, data, buffer)
+    }
+}
+
+/// Takes those files out of the changed ones that are too large for [`BoundedEq`] and are as the index has them.
+pub(crate) fn drop_unchanged(
+    repo: &gix::Repository,
+    index: &gix::index::State,
+    edited: &mut BTreeMap<BString, Edit>,
+) -> Result<(), GitError> {
+    let Some(root) = repo.workdir() else { return Ok(()) };
+    let counts_mode = repo.filesystem_options()?.executable_bit;
+    let mut conversion = None;
+    let mut unchanged = Vec::new();
+    for path in edited.iter().filter(|(_, edit)| **edit == Edit::Written).map(|(path, _)| path) {
+        let Some(entry) = index.entry_by_path(path.as_bstr()) else { continue };
+        let file = root.join(gix::path::from_bstr(path.as_bstr())?);
+        let Some(metadata) = file.symlink_metadata().ok().filter(Metadata::is_file) else { continue };
+        let is_large =
+            metadata.len() > LARGEST_HELD || repo.find_header(entry.id).is_ok_and(|found| found.size() > LARGEST_HELD);
+        let is_executable = metadata.permissions().mode() & 0o100 != 0;
+        let has_mode = !counts_mode || is_executable == (entry.mode == Mode::FILE_EXECUTABLE);
+        if !is_large || !has_mode || !matches!(entry.mode, Mode::FILE | Mode::FILE_EXECUTABLE) {
+            continue;
+        }
+        let conversion = match &mut conversion {
+            Some(conversion) => conversion,
+            none => none.insert(Conversion::new(repo, index)?),
+        };
+        if conversion.id(path.as_bstr(), &file)?.is_ok_and(|id| id == entry.id) {
+            unchanged.push(path.clone());
+        }
+    }
+    edited.retain(|path, _| !unchanged.contains(path));
+    Ok(())
+}
+
+/// Opens a file that a task may have put anything in the place of.
+fn open(path: &Path) -> Result<File, Failed> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(
+        rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from).map_err(of_file("cannot be read"))?,
+    );
+    let metadata = file.metadata().map_err(of_file("cannot be read"))?;
+    if metadata.is_file() { Ok(file) } else { because("it is no file any more") }
+}
+
+fn size_of(file: &File) -> Result<u64, Failed> {
+    Ok(file.metadata().map_err(of_file("cannot be read"))?.len())
+}
+
+fn read_all(file: &mut File, size: u64) -> Result<Vec<u8>, Failed> {
+    let mut content = Vec::new();
+    Exactly { from: file, left: size }.read_to_end(&mut content).map_err(of_file("cannot be read"))?;
+    Ok(content)
+}
+
+/// Lets the process of a driver filter a file; `false` where it does not do that.
+fn by_process(
+    drivers: &mut Drivers,
+    driver: &Driver,
+    path: &BStr,
+    from: &mut File,
+    into: &mut File,
+) -> Result<bool, String> {
+    let context = Context { rela_path: path, ref_name: None, treeish: None, blob: None };
+    let filtered = drivers.apply(driver, from, Operation::Clean, context).map_err(|error| error_chain(&error))?;
+    let Some(mut filtered) = filtered else { return Ok(false) };
+    io::copy(&mut filtered, into).and_then(|_| into.flush()).map_err(|error| error.to_string())?;
+    Ok(true)
+}
+
+/// A path as one word of a shell.
+fn quoted(path: &BStr) -> BString {
+    [b"'".as_slice(), &path.replace("'", "'\\''"), b"'"].concat().into()
+}
+
+/// How line ends are converted, by `text` (or `crlf`, as it was called), `eol` and the configuration; see gitattributes(5).
+fn digest(text: StateRef<'_>, crlf: StateRef<'_>, end: StateRef<'_>, config: eol::Configuration) -> AttributesDigest {
+    let of = |state: StateRef<'_>| match state {
+        StateRef::Set => Some(AttributesDigest::Text),
+        StateRef::Unset => Some(AttributesDigest::Binary),
+        StateRef::Value(value) if value.as_bstr() == "input" => Some(AttributesDigest::TextInput),
+        StateRef::Value(value) if value.as_bstr() == "auto" => Some(AttributesDigest::TextAuto),
+        _ => None,
+    };
+    let end = match end {
+        StateRef::Value(value) if value.as_bstr() == "lf" => Some(eol::Mode::Lf),
+        StateRef::Value(value) if value.as_bstr() == "crlf" => Some(eol::Mode::CrLf),
+        _ => None,
+    };
+    match (of(text).or_else(|| of(crlf)), end) {
+        (Some(AttributesDigest::Binary), _) => AttributesDigest::Binary,
+        (Some(AttributesDigest::TextAuto), Some(eol::Mode::Lf)) => AttributesDigest::TextAutoInput,
+        (Some(AttributesDigest::TextAuto), Some(eol::Mode::CrLf)) => AttributesDigest::TextAutoCrlf,
+        (_, Some(eol::Mode::CrLf)) => AttributesDigest::TextCrlf,
+        (_, Some(eol::Mode::Lf)) => AttributesDigest::TextInput,
+        (None, None) => config.auto_crlf.into(),
+        (Some(AttributesDigest::Text), None) => config.to_eol().into(),
+        (Some(digest), None) => digest,
+    }
+}
+
+/// The blob that the index has at a path; of a large one, only whether it is text with CR LF, as a text of that kind.
+fn text_in_index(
+    repo: &gix::Repository,
+    index: &gix::index::State,
+    path: &BStr,
+    into: &mut Vec<u8>,
+) -> Result<Option<()>, GitError> {
+    into.clear();
+    let Some(entry) = index.entry_by_path(path) else { return Ok(None) };
+    let Ok(header) = repo.find_header(entry.id) else { return Ok(None) };
+    if header.kind() != Kind::Blob {
+        return Ok(None);
+    }
+    if header.size() <= LARGEST_HELD {
+        into.extend_from_slice(&repo.find_object(entry.id)?.data);
+        return Ok(Some(()));
+    }
+    let follow = |source| GitError::Watch { command: "cat-file".to_owned(), source };
+    let mut git = command::in_repository(ConfigSources::RepositoryOnly, repo.common_dir());
+    git.args(["cat-file", "blob", &entry.id.to_string()]);
+    let mut git =
+        git.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().map_err(GitError::Start)?;
+    let stats = git.stdout.take().map(count).transpose().map_err(follow);
+    git.wait().map_err(follow)?;
+    if stats?.is_some_and(|stats| stats.crlf > 0 && !stats.is_binary()) {
+        into.extend_from_slice(b"\r\n");
+    }
+    Ok(Some(()))
+}

@@ -1,0 +1,152 @@
+//! What git cannot keep.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use gadugi_core::{Lease, Release, WorktreeFate, Worktrees};
+use gadugi_test_support::repo::TestRepo;
+
+use crate::aside::{is_above_permissions, run_without_privileges};
+use crate::ground::{DISCARD, Ground, RUN, write};
+
+/// The folders in the trash.
+fn trash(ground: &Ground) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(ground.repo.path().join(".git/gadugi/trash")) else { return Vec::new() };
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    found.sort();
+    found
+}
+
+/// Discards a worktree; gives its folder in the trash.
+async fn discard(ground: &Ground, lease: &Lease, why: &str) -> PathBuf {
+    let Release { worktree, dropped, .. } = ground.release(lease, DISCARD).await;
+    assert_eq!(worktree, WorktreeFate::Removed);
+    let [said] = &dropped[..] else { panic!("{dropped:?}") };
+    assert!(said.contains(why), "{said}");
+    assert!(!lease.path.exists() && ground.listed().is_empty() && ground.branches() == ["main"]);
+    let folder =
+        trash(ground).into_iter().find(|path| path.to_string_lossy().ends_with("-worktree")).expect("it is there");
+    assert!(said.ends_with(&format!("; it stays at {} for 14 days", folder.display())), "{said}");
+    folder
+}
+
+/// That what is in the trash goes in time, and not before.
+async fn assert_expires(ground: &Ground) {
+    ground.worktrees.prune(false).await.expect("it is tidied");
+    assert!(!trash(ground).is_empty());
+    let long_ago = SystemTime::now() - Duration::from_secs(15 * 24 * 60 * 60);
+    for folder in trash(ground) {
+        File::open(folder).and_then(|folder| folder.set_modified(long_ago)).expect("it is old");
+    }
+    ground.worktrees.prune(false).await.expect("it is tidied");
+    assert_eq!(trash(ground), Vec::<PathBuf>::new());
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("permissions");
+}
+
+#[tokio::test]
+async fn a_file_that_git_refuses_is_named_and_the_others_are_committed() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    write(&lease, "git~1", "refused");
+    write(&lease, "d/.GIT", "refused");
+    write(&lease, "other.txt", "other");
+    let work = ground.commit(&lease).await;
+    assert_eq!((work.commits, work.files), (1, 1));
+    assert!(work.unsaved.iter().any(|file| file.path == "git~1" && file.why.contains("name")), "{:?}", work.unsaved);
+    assert!(work.uncommitted >= 1);
+    let folder = discard(&ground, &lease, "git~1").await;
+    assert_eq!(fs::read_to_string(folder.join("git~1")).expect("it is kept"), "refused");
+    let other = ground.repo.git(&["show", &format!("refs/gadugi/trash/{RUN}/a:other.txt")]);
+    assert_eq!(other, "other");
+    assert_expires(&ground).await;
+}
+
+#[tokio::test]
+async fn a_file_that_may_not_be_read_is_named_and_goes_to_the_trash_when_it_is_discarded() {
+    if is_above_permissions() {
+        let test = "a_file_that_may_not_be_read_is_named_and_goes_to_the_trash_when_it_is_discarded";
+        return run_without_privileges(&format!("unsaved::{test}"));
+    }
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    write(&lease, "closed.txt", "closed");
+    write(&lease, "other.txt", "other");
+    set_mode(&lease.path.join("closed.txt"), 0);
+    let work = ground.commit(&lease).await;
+    assert_eq!((work.files, work.uncommitted, work.unsaved[0].path.as_str()), (1, 1, "closed.txt"));
+    assert!(work.unsaved[0].why.contains("Permission denied"), "{:?}", work.unsaved);
+    let folder = discard(&ground, &lease, "closed.txt").await;
+    assert!(folder.join("closed.txt").exists());
+    assert_expires(&ground).await;
+}
+
+#[tokio::test]
+async fn a_folder_that_may_not_be_opened_is_discarded_into_the_trash() {
+    if is_above_permissions() {
+        return run_without_privileges("unsaved::a_folder_that_may_not_be_opened_is_discarded_into_the_trash");
+    }
+    for closed in ["closed", "."] {
+        let ground = Ground::new();
+        let lease = ground.create("a").await;
+        write(&lease, "closed/file.txt", "closed");
+        set_mode(&lease.path.join(closed), 0);
+        let folder = discard(&ground, &lease, "").await;
+        set_mode(&folder.join("closed"), 0o700);
+        assert_eq!(fs::read_to_string(folder.join("closed/file.txt")).expect("it is kept"), "closed");
+        set_mode(&folder.join("closed"), 0);
+        assert_expires(&ground).await;
+    }
+}
+
+#[tokio::test]
+async fn folders_deeper_than_any_path_are_discarded_into_the_trash() {
+    use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    let mut folder = open(&lease.path, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty()).expect("a folder");
+    let name = "d".repeat(100);
+    for _ in 0..60 {
+        mkdirat(&folder, &name, 0o755.into()).expect("a folder");
+        folder = openat(&folder, &name, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty()).expect("a folder");
+    }
+    openat(&folder, "file", OFlags::CREATE | OFlags::WRONLY, 0o644.into()).expect("a file");
+    drop(folder);
+    discard(&ground, &lease, "").await;
+    assert_expires(&ground).await;
+}
+
+#[tokio::test]
+async fn a_file_whose_filter_is_missing_is_discarded_into_the_trash() {
+    let repo = TestRepo::new();
+    repo.commit_file(".gitattributes", "*.bin filter=lfs\n");
+    repo.git(&["config", "filter.lfs.process", "no-such-program"]);
+    repo.git(&["config", "filter.lfs.required", "true"]);
+    let ground = Ground::on(repo);
+    let lease = ground.create("a").await;
+    write(&lease, "a.bin", "content");
+    assert_eq!(ground.commit(&lease).await.unsaved[0].path, "a.bin");
+    let folder = discard(&ground, &lease, "a.bin").await;
+    assert_eq!(fs::read_to_string(folder.join("a.bin")).expect("it is kept"), "content");
+}
+
+#[tokio::test]
+async fn a_damaged_index_does_not_keep_a_worktree_from_being_discarded() {
+    let index = |ground: &Ground, lease: &Lease| {
+        PathBuf::from(ground.git(lease, &["rev-parse", "--path-format=absolute", "--git-path", "index"]))
+    };
+    for damage in ["", "DIRC damaged"] {
+        let ground = Ground::new();
+        let lease = ground.create("a").await;
+        write(&lease, "work.txt", "work");
+        let index = index(&ground, &lease);
+        fs::write(&index, damage).expect("damage");
+        let folder = discard(&ground, &lease, "").await;
+        assert_eq!(fs::read_to_string(folder.join("work.txt")).expect("it is kept"), "work");
+        assert_expires(&ground).await;
+    }
+}
