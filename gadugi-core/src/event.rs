@@ -113,6 +113,8 @@ pub enum WarningKind {
     DroppedOutput,
     /// Files that look like secrets are not on the branch.
     LeftOut,
+    /// Work of an attempt is not on its branch, or was taken over from elsewhere. Concluded from what was collected.
+    Elsewhere,
     /// A task asks for a limit or an image that its executor does not hold.
     NotHeld,
     /// The process that drove the run ended before the run did. Not an event either: that the run was resumed
@@ -139,6 +141,7 @@ impl fmt::Display for WarningKind {
             Self::LeakedProcess => "leaked process",
             Self::DroppedOutput => "dropped output",
             Self::LeftOut => "left out",
+            Self::Elsewhere => "elsewhere",
             Self::NotHeld => "not held",
             Self::Interruption => "interruption",
             Self::Damage => "damage",

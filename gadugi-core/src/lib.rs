@@ -15,6 +15,7 @@
 
 mod agent;
 mod crash_point;
+mod elsewhere;
 mod error_chain;
 mod event;
 mod executor;
@@ -38,6 +39,7 @@ pub use agent::{
 #[cfg(any(debug_assertions, feature = "crash-points"))]
 pub use crash_point::arm_crash_point;
 pub use crash_point::crash_point;
+pub use elsewhere::Elsewhere;
 pub use error_chain::error_chain;
 pub use event::{Event, EventKind, Moment, Phase, StopReason, WarningKind};
 pub use executor::{

@@ -178,6 +178,12 @@ fn warnings(record: &RunRecord) -> Vec<Warning> {
                     warn(WarningKind::DroppedOutput, message);
                 }
             }
+            if let Some(place) = attempt.work.as_ref().and_then(|work| work.taken_over.as_ref()) {
+                warn(WarningKind::Elsewhere, format!("its work was on {place}, and was taken over to its branch"));
+            }
+            for place in attempt.work.iter().flat_map(|work| &work.elsewhere) {
+                warn(WarningKind::Elsewhere, format!("not on its branch: {place}"));
+            }
             let left_out = attempt.work.as_ref().map_or(&[][..], |work| &work.left_out);
             if !left_out.is_empty() {
                 let files = left_out.join(", ");

@@ -5,6 +5,7 @@ use std::fmt;
 use thiserror::Error;
 
 use crate::agent::{AgentError, AgentErrorClass};
+use crate::elsewhere::Elsewhere;
 use crate::event::EventKind;
 use crate::executor::{ExecIdentity, ExitStatus};
 use crate::id::{AttemptNo, TaskId};
@@ -52,6 +53,13 @@ pub enum Failure {
     Start {
         /// Why, with all causes.
         message: String,
+    },
+    /// Its commands ended well, and its work is not on its branch. The worktree stays, if it is there.
+    Elsewhere(Elsewhere),
+    /// Its commands ended well, and what it has committed has conflict markers.
+    ConflictMarkers {
+        /// The files, as paths in the worktree.
+        files: Vec<String>,
     },
     /// Its command had ended, and what it had made could not be committed. The worktree stays.
     Snapshot {
@@ -109,7 +117,9 @@ impl Outcome {
                 | Failure::ExitCode(_)
                 | Failure::Signal(_)
                 | Failure::OutOfMemory
-                | Failure::Check(_) => true,
+                | Failure::Check(_)
+                | Failure::Elsewhere(_)
+                | Failure::ConflictMarkers { .. } => true,
                 Failure::Agent(error) => error.class != AgentErrorClass::Authentication,
                 _ => false,
             },
@@ -150,6 +160,10 @@ impl fmt::Display for Outcome {
             Self::Failed(Failure::Check(status)) => write!(f, "failed (check: {status})"),
             Self::Failed(Failure::Agent(error)) => write!(f, "failed ({}: {})", error.class, error.message),
             Self::Failed(Failure::Budget { message }) => write!(f, "failed (budget: {message})"),
+            Self::Failed(Failure::Elsewhere(place)) => write!(f, "failed: work is elsewhere ({place})"),
+            Self::Failed(Failure::ConflictMarkers { files }) => {
+                write!(f, "failed: conflict markers are committed ({})", files.join(", "))
+            }
             Self::Failed(
                 Failure::Worktree { message } | Failure::Start { message } | Failure::Snapshot { message },
             ) => write!(f, "failed ({message})"),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use thiserror::Error;
 
+use crate::elsewhere::Elsewhere;
 use crate::executor::Mount;
 use crate::id::{AttemptRef, BranchName, CommitId, RunId, TaskId};
 
@@ -101,6 +102,24 @@ pub struct Work {
     pub unsaved: Vec<Unsaved>,
     /// References that keep what the attempt committed in isolation and not on its branch.
     pub kept_refs: Vec<String>,
+    /// Where work of the attempt is that is not on its branch.
+    pub elsewhere: Vec<Elsewhere>,
+    /// Files on the branch to which the attempt has added conflict markers, as paths in the worktree.
+    pub conflict_markers: Vec<String>,
+    /// Where the work was that was taken over from elsewhere to the attempt's branch, such as `branch feature/x`.
+    pub taken_over: Option<String>,
+}
+
+impl Work {
+    /// The place of work without which the branch does not stand for what the attempt has made. A stash entry beside commits
+    /// may be one whose changes were taken out; and of a worktree that was removed the commits stay.
+    #[must_use]
+    pub fn missing(&self) -> Option<&Elsewhere> {
+        self.elsewhere.iter().find(|place| match place {
+            Elsewhere::Stash { .. } | Elsewhere::Removed => self.commits == 0,
+            _ => true,
+        })
+    }
 }
 
 /// A file that git cannot keep, so that it is only in its worktree.

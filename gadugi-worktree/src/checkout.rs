@@ -36,7 +36,7 @@ pub(crate) struct Checkout {
     begun_in_isolation: Option<&'static str>,
     /// Whether it has submodules whose repositories lie in its private git folder.
     has_private_modules: bool,
-    stashed: Stashed,
+    pub(crate) stashed: Stashed,
 }
 
 impl Checkout {
@@ -59,7 +59,7 @@ impl Checkout {
         let on_branch = repo.head_name()?.is_some_and(|name| name == branch::full_name(branch));
         let begun_in_isolation = private::operation(settings, lease);
         let has_private_modules = private::has_modules(settings, lease);
-        let stashed = stash::entries(&repo, lease, branch, head)?;
+        let stashed = stash::entries(&repo, lease, &[branch.as_str().into()], head)?;
         Ok(Self {
             entry,
             index,
@@ -134,6 +134,11 @@ impl Checkout {
             None if self.entry.admin.join("sequencer").exists() => Some("a cherry-pick or revert"),
             None => self.begun_in_isolation,
         }
+    }
+
+    /// Whether that was begun in the private git folder of an isolated task.
+    pub(crate) fn is_begun_in_isolation(&self) -> bool {
+        self.begun_in_isolation.is_some()
     }
 
     /// Submodules that have anything in their folders. What they hold cannot be known without reading their

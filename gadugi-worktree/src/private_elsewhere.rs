@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use gadugi_core::{BranchName, Lease, Mount};
+use gix::ObjectId;
 
 use crate::error::GitError;
 use crate::worktrees::WorktreeSettings;
@@ -43,4 +44,12 @@ pub(crate) fn operation(_: &WorktreeSettings, _: &Lease) -> Option<&'static str>
 
 pub(crate) fn has_modules(_: &WorktreeSettings, _: &Lease) -> bool {
     false
+}
+
+pub(crate) fn kept_refs_with_commits(_: &gix::Repository, _: &Lease) -> Result<Vec<(String, ObjectId)>, GitError> {
+    Ok(Vec::new())
+}
+
+pub(crate) fn note_taken_over(_: &WorktreeSettings, _: &Lease, _: ObjectId) -> Result<(), GitError> {
+    Ok(())
 }

@@ -13,7 +13,7 @@ use gix::bstr::{BStr, ByteSlice};
 use gix::refs::FullNameRef;
 use gix::refs::store::WriteReflog;
 
-use crate::entry::{real, remove_if_empty};
+use crate::entry::{HeadAt, head_in, real, remove_if_empty};
 use crate::error::GitError;
 use crate::lock_file::{LockFile, NotTaken};
 
@@ -21,6 +21,8 @@ use crate::lock_file::{LockFile, NotTaken};
 const PATIENCE: Duration = Duration::from_millis(100);
 /// As git's `core.packedRefsTimeout`.
 const PATIENCE_WITH_PACKED: Duration = Duration::from_secs(1);
+/// A larger log of a reference is not read as a whole.
+const MAX_LOG_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Lets a reference that is at `from`, or does not exist for `None`, lead to a commit. Answers whether it was there.
 pub(crate) fn set(
@@ -101,6 +103,33 @@ pub(crate) fn any_of_log(
     }
 }
 
+/// The log of a reference; `None` where there is none, or it is no file or a very large one: a task may have put it there.
+pub(crate) fn log_of(repo: &gix::Repository, name: &FullNameRef) -> Result<Option<Vec<u8>>, GitError> {
+    read_log(&log(repo, name)?)
+}
+
+/// The same of a log whose path is known.
+pub(crate) fn read_log(log: &Path) -> Result<Option<Vec<u8>>, GitError> {
+    let is_readable = |metadata: fs::Metadata| metadata.is_file() && metadata.len() <= MAX_LOG_BYTES;
+    if !log.symlink_metadata().is_ok_and(is_readable) {
+        return Ok(None);
+    }
+    fs::read(log).map(Some).map_err(GitError::io("read", log))
+}
+
+/// Moves the `HEAD` of a worktree, of which this is the folder of git's own files.
+pub(crate) fn set_head(common_dir: &Path, admin: &Path, wanted: &HeadAt) -> Result<(), GitError> {
+    if head_in(admin).as_ref() == Some(wanted) {
+        return Ok(());
+    }
+    let lock = LockFile::acquire(&real(common_dir), &admin.join("HEAD"), PATIENCE).map_err(held)?;
+    let text = match wanted {
+        HeadAt::Branch(name) => format!("ref: {name}\n"),
+        HeadAt::Commit(id) => format!("{id}\n"),
+    };
+    lock.replace(text.as_bytes())
+}
+
 /// Removes what a change that was cut short has left of a reference that does not exist.
 pub(crate) fn forget(repo: &gix::Repository, name: &FullNameRef) -> Result<(), GitError> {
     let path = path(repo, name)?;
@@ -112,10 +141,14 @@ pub(crate) fn forget(repo: &gix::Repository, name: &FullNameRef) -> Result<(), G
 }
 
 fn acquire(repo: &gix::Repository, resource: &Path, patience: Duration) -> Result<LockFile, GitError> {
-    LockFile::acquire(&real(repo.common_dir()), resource, patience).map_err(|error| match error {
+    LockFile::acquire(&real(repo.common_dir()), resource, patience).map_err(held)
+}
+
+fn held(error: NotTaken) -> GitError {
+    match error {
         NotTaken::Held { lock } => GitError::ReferenceLocked { lock },
         NotTaken::Failed(error) => error,
-    })
+    }
 }
 
 /// Where a reference leads: `None` when it does not exist, `Some(None)` when it leads to another reference.

@@ -1,7 +1,9 @@
 //! Collecting what an attempt has made.
 
 pub(crate) mod conversion;
+mod elsewhere;
 mod line_ends;
+mod markers;
 
 use std::io;
 
@@ -20,21 +22,28 @@ use crate::save::{Saved, save};
 use crate::worktrees::WorktreeSettings;
 
 /// Counts what the attempt has made and, if asked, commits what it has not committed itself. That is not done
-/// where `HEAD` is elsewhere than on the attempt's branch, or in the middle of an operation of git, since it would
-/// get in its way. Of a worktree whose folder somebody has removed, what is on its branch counts.
+/// where `HEAD` is elsewhere than on the attempt's branch and cannot be brought back, or in the middle of an
+/// operation of git, since it would get in its way, nor where all that is in the folder was removed. Of a worktree whose folder somebody has removed, what is on
+/// its branch counts.
 pub(crate) fn snapshot(settings: &WorktreeSettings, lease: &Lease, request: SnapshotRequest) -> Result<Work, GitError> {
     let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
     let is_missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
     if lease.path.symlink_metadata().is_err_and(is_missing) {
         let missing = |source| GitError::WorktreeMissing { path: lease.path.clone(), source: Box::new(source) };
-        return on_branch(settings, lease, branch).map_err(missing);
+        let mut work = on_branch(settings, lease, branch).map_err(missing)?;
+        work.elsewhere.push(elsewhere::of_missing(settings.repository.common_dir(), lease)?);
+        return Ok(work);
     }
-    let checkout = Checkout::look(settings, lease, branch)?;
+    let mut checkout = Checkout::look(settings, lease, branch)?;
+    let taken_over = match request.commit {
+        true => elsewhere::take_over(settings, &mut checkout, lease, branch)?,
+        false => None,
+    };
     let missing = || GitError::BranchMissing { branch: branch.clone() };
     let mut tip = checkout.tip.ok_or_else(missing)?;
     let mut uncommitted = checkout.changes.files();
     let (mut left_out, mut unsaved) = (Vec::new(), Vec::new());
-    let may_commit = checkout.on_branch && checkout.operation().is_none();
+    let may_commit = checkout.on_branch && checkout.operation().is_none() && !elsewhere::is_emptied(&checkout.entry);
     if request.commit && may_commit && uncommitted > 0 {
         let saved = save(&checkout)?;
         uncommitted -= saved.files;
@@ -45,14 +54,22 @@ pub(crate) fn snapshot(settings: &WorktreeSettings, lease: &Lease, request: Snap
     let repo = &checkout.repo;
     let base = lease.base.as_ref().map_or(tip, to_object);
     uncommitted += checkout.hidden.count();
+    let commits = commits_beyond(repo, tip, &[base])?;
+    let conflict_markers = match commits {
+        0 => Vec::new(),
+        _ => markers::added(repo, &checkout.index, base, tip)?,
+    };
     Ok(Work {
         tip: Some(to_commit(tip)),
-        commits: commits_beyond(repo, tip, &[base])?,
+        commits,
         files: files_between(repo, base, tip)?,
         uncommitted,
         left_out,
         unsaved,
         kept_refs: private::kept_refs(repo, lease)?,
+        elsewhere: elsewhere::find(&checkout, lease, branch, uncommitted)?,
+        conflict_markers,
+        taken_over,
     })
 }
 
@@ -72,10 +89,8 @@ fn on_branch(settings: &WorktreeSettings, lease: &Lease, branch: &BranchName) ->
         tip: Some(to_commit(tip)),
         commits: commits_beyond(&repo, tip, &[base])?,
         files: files_between(&repo, base, tip)?,
-        uncommitted: 0,
-        left_out: Vec::new(),
-        unsaved: Vec::new(),
         kept_refs: private::kept_refs(&repo, lease)?,
+        ..Work::default()
     })
 }
 

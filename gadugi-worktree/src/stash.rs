@@ -6,7 +6,7 @@
 use std::fs;
 use std::io;
 
-use gadugi_core::{BranchName, Lease};
+use gadugi_core::Lease;
 use gix::ObjectId;
 use gix::bstr::{BStr, ByteSlice};
 
@@ -22,14 +22,16 @@ pub(crate) struct Stashed {
     pub(crate) shared: u64,
     /// In that of an isolated task, which references of their own keep.
     pub(crate) apart: u64,
+    /// What `git stash apply` takes for each of them, the latest first.
+    pub(crate) revisions: Vec<String>,
 }
 
-/// How many entries of the stash were made on the branch of a lease, or on no branch and on commits that it has made, and
+/// How many entries of the stash were made on these branches of a lease, or on no branch and on commits that it has made, and
 /// how many the task has made in isolation.
 pub(crate) fn entries(
     repo: &gix::Repository,
     lease: &Lease,
-    branch: &BranchName,
+    branches: &[&BStr],
     head: Option<ObjectId>,
 ) -> Result<Stashed, GitError> {
     let log = real(repo.common_dir()).join("logs/refs/stash");
@@ -38,22 +40,29 @@ pub(crate) fn entries(
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(GitError::io("read", &log)(error)),
     };
-    let mut shared = 0;
+    let mut revisions = Vec::new();
     for line in text.lines() {
         let Some((ids, message)) = line.split_once_str("\t") else { continue };
         let is_its = match made_on(message.as_bstr()) {
-            Some(name) if name == branch.as_str() => true,
+            Some(name) if branches.contains(&name) => true,
             Some(name) if name == "(no branch)" => is_on_its_commits(repo, lease, ids.as_bstr(), head)?,
             _ => false,
         };
-        shared += u64::from(is_its);
+        if is_its && let Some(id) = ids.split_str(" ").nth(1) {
+            revisions.push(id.to_str_lossy().into_owned());
+        }
     }
+    let shared = revisions.len() as u64;
+    revisions.reverse();
     let kept = private::kept_refs(repo, lease)?;
     let in_isolation = kept.iter().filter(|name| {
         let last = name.rsplit('/').next().unwrap_or_default();
         last == "stash" || last.starts_with("stash@")
     });
-    Ok(Stashed { shared, apart: in_isolation.count() as u64 })
+    let in_isolation: Vec<String> = in_isolation.cloned().collect();
+    let apart = in_isolation.len() as u64;
+    revisions.extend(in_isolation);
+    Ok(Stashed { shared, apart, revisions })
 }
 
 /// The branch in the message of an entry: `WIP on main: 1234567 Subject`, or `On main: what the user says`.

@@ -18,6 +18,7 @@ use crate::executor::{
 use crate::id::{AttemptRef, RunId};
 use crate::record::CommandRecord;
 use crate::registry::{RegistryError, Ticket};
+use crate::scheduler::collected::judged_by_work;
 use crate::scheduler::places::{NoPlace, Place};
 use crate::scheduler::settings::KeepPolicy;
 use crate::scheduler::talking::{Talk, may_be_gone_on_in, refused};
@@ -425,8 +426,8 @@ impl Attempt {
 
     /// Keeps what the attempt made. A success whose work cannot be kept is none.
     async fn collect(&mut self, lease: &Lease, outcome: Outcome) -> Outcome {
-        if self.begun.as_ref().is_some_and(|begun| begun.work.is_some()) {
-            return outcome;
+        if let Some(work) = self.begun.as_ref().and_then(|begun| begun.work.as_ref()) {
+            return judged_by_work(outcome, work);
         }
         let is_start_of_next = self.spec.retry_from == RetryFrom::Previous && outcome.retriable();
         let commit = outcome.success() || self.keep == KeepPolicy::Never || is_start_of_next;
@@ -439,6 +440,7 @@ impl Attempt {
         match collected {
             Ok(work) => {
                 crash_point("snapshot-made");
+                let outcome = judged_by_work(outcome, &work);
                 self.note(EventKind::WorkCollected { attempt: self.attempt.clone(), work }).await;
                 outcome
             }

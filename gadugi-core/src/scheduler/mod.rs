@@ -6,6 +6,7 @@
 
 mod attempt;
 mod beginning;
+mod collected;
 mod control;
 mod dispatcher;
 mod limits;

@@ -4,6 +4,7 @@ use gadugi_core::{Clock, ExecEnd, ExecUsage, ExitStatus, Failure, Outcome, Outpu
 use serde::{Deserialize, Serialize};
 
 use super::agent::ErrorForm;
+use super::elsewhere::ElsewhereForm;
 use super::scalar::{Seconds, Text, from_texts, texts};
 use super::{FormatError, no_format};
 
@@ -195,6 +196,8 @@ pub(crate) enum FailureForm {
     Budget { message: String },
     Worktree { message: String },
     Start { message: String },
+    Elsewhere { place: ElsewhereForm },
+    ConflictMarkers { files: Vec<String> },
     Snapshot { message: String },
 }
 
@@ -212,6 +215,8 @@ impl TryFrom<&Failure> for FailureForm {
             Failure::Budget { message } => Ok(Self::Budget { message: message.clone() }),
             Failure::Worktree { message } => Ok(Self::Worktree { message: message.clone() }),
             Failure::Start { message } => Ok(Self::Start { message: message.clone() }),
+            Failure::Elsewhere(place) => Ok(Self::Elsewhere { place: place.try_into()? }),
+            Failure::ConflictMarkers { files } => Ok(Self::ConflictMarkers { files: files.clone() }),
             Failure::Snapshot { message } => Ok(Self::Snapshot { message: message.clone() }),
             _ => no_format("this failure"),
         }
@@ -230,6 +235,8 @@ impl From<FailureForm> for Failure {
             FailureForm::Budget { message } => Self::Budget { message },
             FailureForm::Worktree { message } => Self::Worktree { message },
             FailureForm::Start { message } => Self::Start { message },
+            FailureForm::Elsewhere { place } => Self::Elsewhere(place.into()),
+            FailureForm::ConflictMarkers { files } => Self::ConflictMarkers { files },
             FailureForm::Snapshot { message } => Self::Snapshot { message },
         }
     }

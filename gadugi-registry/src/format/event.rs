@@ -110,6 +110,7 @@ pub(crate) enum WarningForm {
     LeakedProcess,
     DroppedOutput,
     LeftOut,
+    Elsewhere,
     NotHeld,
     Worktree,
     RateLimit,
@@ -131,6 +132,7 @@ impl TryFrom<&WarningKind> for WarningForm {
             WarningKind::LeakedProcess => Ok(Self::LeakedProcess),
             WarningKind::DroppedOutput => Ok(Self::DroppedOutput),
             WarningKind::LeftOut => Ok(Self::LeftOut),
+            WarningKind::Elsewhere => Ok(Self::Elsewhere),
             WarningKind::NotHeld => Ok(Self::NotHeld),
             WarningKind::Worktree => Ok(Self::Worktree),
             WarningKind::RateLimit => Ok(Self::RateLimit),
@@ -153,6 +155,7 @@ impl From<WarningForm> for WarningKind {
             WarningForm::LeakedProcess => Self::LeakedProcess,
             WarningForm::DroppedOutput => Self::DroppedOutput,
             WarningForm::LeftOut => Self::LeftOut,
+            WarningForm::Elsewhere => Self::Elsewhere,
             WarningForm::NotHeld => Self::NotHeld,
             WarningForm::Worktree => Self::Worktree,
             WarningForm::RateLimit => Self::RateLimit,
@@ -209,7 +212,7 @@ impl TryFrom<&EventKind> for EventForm {
                 Self::AgentReported { task: task(attempt), attempt: number(attempt), report: report.try_into()? }
             }
             EventKind::WorkCollected { attempt, work } => {
-                Self::WorkCollected { task: task(attempt), attempt: number(attempt), work: work.into() }
+                Self::WorkCollected { task: task(attempt), attempt: number(attempt), work: work.try_into()? }
             }
             EventKind::AttemptEnded { attempt, outcome } => {
                 Self::AttemptEnded { task: task(attempt), attempt: number(attempt), outcome: outcome.try_into()? }

@@ -6,6 +6,7 @@
 //! newer version.
 
 mod agent;
+mod elsewhere;
 mod end;
 mod event;
 mod line;

@@ -3,6 +3,7 @@
 use gadugi_core::{AttemptRef, BranchName, CommitId, KeepReason, Lease, RunId, Seeded, TaskId, Unsaved, Work};
 use serde::{Deserialize, Serialize};
 
+use super::elsewhere::ElsewhereForm;
 use super::scalar::{Number, PathForm, Text};
 use super::{FormatError, no_format};
 
@@ -73,6 +74,13 @@ pub(crate) struct WorkForm {
     pub(crate) unsaved: Vec<UnsavedForm>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) kept_refs: Vec<String>,
+    /// This and what follows is left out where there is nothing of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    elsewhere: Vec<ElsewhereForm>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    conflict_markers: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    taken_over: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -81,9 +89,11 @@ pub(crate) struct UnsavedForm {
     pub(crate) why: String,
 }
 
-impl From<&Work> for WorkForm {
-    fn from(work: &Work) -> Self {
-        Self {
+impl TryFrom<&Work> for WorkForm {
+    type Error = FormatError;
+
+    fn try_from(work: &Work) -> Result<Self, FormatError> {
+        Ok(Self {
             tip: work.tip.clone().map(Text),
             commits: work.commits,
             files: work.files,
@@ -95,7 +105,10 @@ impl From<&Work> for WorkForm {
                 .map(|file| UnsavedForm { path: file.path.clone(), why: file.why.clone() })
                 .collect(),
             kept_refs: work.kept_refs.clone(),
-        }
+            elsewhere: work.elsewhere.iter().map(ElsewhereForm::try_from).collect::<Result<_, _>>()?,
+            conflict_markers: work.conflict_markers.clone(),
+            taken_over: work.taken_over.clone(),
+        })
     }
 }
 
@@ -109,6 +122,9 @@ impl From<WorkForm> for Work {
             left_out: form.left_out,
             unsaved: form.unsaved.into_iter().map(|UnsavedForm { path, why }| Unsaved { path, why }).collect(),
             kept_refs: form.kept_refs,
+            elsewhere: form.elsewhere.into_iter().map(Into::into).collect(),
+            conflict_markers: form.conflict_markers,
+            taken_over: form.taken_over,
         }
     }
 }

@@ -304,7 +304,7 @@ fn attempt_form<'a>(task: &TaskRecord, attempt: &'a AttemptRecord, log: LogPath<
         outcome: attempt.ended.as_ref().map(|(outcome, _)| ended_form(outcome)),
         worktree: worktree_form(attempt),
         agent: attempt.agent.as_ref().and_then(|report| report.try_into().ok()),
-        work: attempt.work.as_ref().map(WorkForm::from),
+        work: attempt.work.as_ref().and_then(|work| work.try_into().ok()),
         commands: attempt.commands.iter().map(command).collect(),
     }
 }

@@ -101,7 +101,14 @@ fn rerun(task: &TaskRecord, attempt: &AttemptRecord, tail: LogTail<'_>) -> TestR
 
 fn kind(outcome: &Outcome) -> NonSuccessKind {
     match outcome {
-        Outcome::Failed(Failure::ExitCode(_) | Failure::Signal(_) | Failure::OutOfMemory | Failure::Check(_))
+        Outcome::Failed(
+            Failure::ExitCode(_)
+            | Failure::Signal(_)
+            | Failure::OutOfMemory
+            | Failure::Check(_)
+            | Failure::Elsewhere(_)
+            | Failure::ConflictMarkers { .. },
+        )
         | Outcome::TimedOut(Clock::Wall | Clock::Idle)
         | Outcome::Conflict { .. } => NonSuccessKind::Failure,
         _ => NonSuccessKind::Error,

@@ -7,6 +7,7 @@ use gadugi_core::{AttemptRecord, CommitId, Outcome, Phase, Place, Report, TaskRe
 use super::LogPath;
 use super::agents;
 use super::escape::{block, code, code_cell, inline, shell};
+use super::home;
 use super::words::{
     UNKNOWN, attempt_ref, attempt_time, command, count, duration, open, open_commands, setup_time, state, task_time,
     totals,
@@ -218,6 +219,14 @@ fn place(attempt: &AttemptRecord) -> Vec<String> {
             work.unsaved.iter().map(|file| format!("{} ({})", code(&file.path), inline(&file.why))).collect();
         facts.push(format!("Could not be committed: {}", files.join(", ")));
     }
+    if let Some(place) = attempt.work.as_ref().and_then(|work| work.taken_over.as_ref()) {
+        facts.push(format!("Taken over: its work was on {}", inline(place)));
+    }
+    let elsewhere: Vec<String> =
+        attempt.work.iter().flat_map(|work| &work.elsewhere).map(|place| inline(&place.to_string())).collect();
+    if !elsewhere.is_empty() {
+        facts.push(format!("Not on the branch: {}", elsewhere.join("; ")));
+    }
     if let Some(work) = attempt.work.as_ref().filter(|work| !work.kept_refs.is_empty()) {
         let refs: Vec<String> = work.kept_refs.iter().map(|name| code(name)).collect();
         facts.push(format!("Also committed there, on other branches than the task's: {}", refs.join(", ")));
@@ -353,6 +362,7 @@ fn next_steps(out: &mut Paragraphs, report: &Report) {
         Some(format!("git merge --no-edit {}", shell(&branch)))
     });
     step("Merge what succeeded", merge.collect());
+    step("Bring work to its branch that is elsewhere", tasks().flat_map(home::commands).collect());
     let failed = tasks()
         .filter(|task| has_commands(task) && matches!(&task.state, TaskState::Finished(outcome) if !outcome.success()));
     let logs = failed.map(|task| format!("gadugi logs {} --run {run}", shell(task.task.spec.id.as_str())));

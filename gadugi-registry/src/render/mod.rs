@@ -5,6 +5,7 @@
 
 mod agents;
 mod escape;
+mod home;
 mod json;
 mod junit;
 mod markdown;

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gadugi_core::{
-    AgentError, AgentErrorClass, AgentReport, AttemptNo, AttemptRef, Clock, Event, EventKind, ExecEnd, ExecIdentity,
-    ExecUsage, ExitStatus, Failure, KeepReason, Lease, Moment, Outcome, OutputSummary, Phase, RateLimit, RawTask,
-    Registry, RegistryError, RetryFrom, RunHeader, RunHistory, Seeded, Setup, StopReason, TaskId, Tokens, WarningKind,
-    Work,
+    AgentError, AgentErrorClass, AgentReport, AttemptNo, AttemptRef, Clock, Elsewhere, Event, EventKind, ExecEnd,
+    ExecIdentity, ExecUsage, ExitStatus, Failure, KeepReason, Lease, Moment, Outcome, OutputSummary, Phase, RateLimit,
+    RawTask, Registry, RegistryError, RetryFrom, RunHeader, RunHistory, Seeded, Setup, StopReason, TaskId, Tokens,
+    WarningKind, Work,
 };
 use gadugi_registry::FsRegistry;
 use gadugi_registry::format::event_to_json;
@@ -258,6 +258,8 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
         any::<String>().prop_map(|message| Failure::Worktree { message }),
         any::<String>().prop_map(|message| Failure::Start { message }),
         any::<String>().prop_map(|message| Failure::Snapshot { message }),
+        (1_u64..8).prop_map(|number| Failure::Elsewhere(places(number).pop().expect("a place"))),
+        vec(any::<String>(), 0..3).prop_map(|files| Failure::ConflictMarkers { files }),
     ];
     prop_oneof![
         Just(Outcome::Succeeded),
@@ -307,9 +309,26 @@ fn any_work() -> impl Strategy<Value = Work> {
     (option::of(any_commit()), any::<u64>(), any::<u64>(), any::<u64>(), vec(any::<String>(), 0..3)).prop_map(
         |(tip, commits, files, uncommitted, left_out)| {
             let kept_refs = left_out.clone();
-            Work { tip, commits, files, uncommitted, left_out, unsaved: Vec::new(), kept_refs }
+            let (elsewhere, conflict_markers) = (places(files), left_out.clone());
+            let unsaved = Vec::new();
+            let taken_over = left_out.first().cloned();
+            Work { tip, commits, files, uncommitted, left_out, unsaved, kept_refs, elsewhere, conflict_markers, taken_over }
         },
     )
+}
+
+/// Places of work, one more of them for each number up to all.
+fn places(number: u64) -> Vec<Elsewhere> {
+    let all = [
+        Elsewhere::Branch { name: "feature/x".into(), commits: number },
+        Elsewhere::Detached { commit: "a".repeat(40).parse().expect("a commit"), commits: number },
+        Elsewhere::Unfinished { operation: "a merge".into(), isolated: number.is_multiple_of(2) },
+        Elsewhere::Stash { entries: vec!["stash@{0}".into()] },
+        Elsewhere::Moved { path: "/else where".into() },
+        Elsewhere::Removed,
+        Elsewhere::OtherRepository,
+    ];
+    all.into_iter().take((number % 8) as usize).collect()
 }
 
 fn any_end() -> impl Strategy<Value = ExecEnd> {
@@ -379,6 +398,7 @@ fn any_warning() -> impl Strategy<Value = WarningKind> {
         Just(WarningKind::LeakedProcess),
         Just(WarningKind::DroppedOutput),
         Just(WarningKind::LeftOut),
+        Just(WarningKind::Elsewhere),
         Just(WarningKind::NotHeld),
         Just(WarningKind::Worktree),
         Just(WarningKind::RateLimit),

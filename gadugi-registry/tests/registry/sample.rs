@@ -163,8 +163,7 @@ impl Story {
             files: commits * 3,
             uncommitted: 0,
             left_out: vec![".env.local".into()],
-            unsaved: Vec::new(),
-            kept_refs: Vec::new(),
+            ..Work::default()
         };
         self.then(EventKind::WorkCollected { attempt: attempt.clone(), work })
     }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::time::Duration;
 
 use gadugi_core::BranchName;
 use gix::ObjectId;
@@ -12,9 +11,9 @@ use gix::index::State;
 use gix::index::entry::{Flags, Stage, Stat, stat};
 
 use crate::commit_limits;
-use crate::entry::{Entry, HeadAt, head_in, real};
+use crate::entry::{Entry, HeadAt, head_in};
 use crate::error::GitError;
-use crate::lock_file::{LockFile, NotTaken, lock_index};
+use crate::lock_file::{LockFile, lock_index};
 use crate::private::staged::{File, folders};
 use crate::worktrees::WorktreeSettings;
 
@@ -108,24 +107,6 @@ fn stage(index: &mut State, files: &BTreeMap<BString, File>) {
 /// Whether the `HEAD` of a worktree is there.
 pub(super) fn is_head_at(entry: &Entry, wanted: &HeadAt) -> bool {
     head_in(&entry.admin).as_ref() == Some(wanted)
-}
-
-/// Moves the `HEAD` of a worktree.
-pub(super) fn set_head(settings: &WorktreeSettings, entry: &Entry, wanted: &HeadAt) -> Result<(), GitError> {
-    if is_head_at(entry, wanted) {
-        return Ok(());
-    }
-    let head = entry.admin.join("HEAD");
-    let lock = LockFile::acquire(&real(settings.repository.common_dir()), &head, Duration::from_millis(100));
-    let lock = lock.map_err(|error| match error {
-        NotTaken::Held { lock } => GitError::ReferenceLocked { lock },
-        NotTaken::Failed(error) => error,
-    })?;
-    let text = match wanted {
-        HeadAt::Branch(name) => format!("ref: {name}\n"),
-        HeadAt::Commit(id) => format!("{id}\n"),
-    };
-    lock.replace(text.as_bytes())
 }
 
 /// The branch of an attempt as what `HEAD` is on.

@@ -28,6 +28,12 @@ pub(crate) fn names(repo: &gix::Repository, lease: &Lease) -> Result<Vec<String>
     Ok(kept.known.keys().map(|name| format!("{}{name}", kept.prefix)).collect())
 }
 
+/// The same, each with the commit that it keeps.
+pub(crate) fn names_and_commits(repo: &gix::Repository, lease: &Lease) -> Result<Vec<(String, ObjectId)>, GitError> {
+    let Kept { prefix, known } = Kept::of(repo, lease)?;
+    Ok(known.into_iter().map(|(name, commit)| (format!("{prefix}{name}"), commit)).collect())
+}
+
 impl Kept {
     pub(super) fn of(repo: &gix::Repository, lease: &Lease) -> Result<Self, GitError> {
         let prefix = format!("refs/gadugi/kept/{}/{}/{}/", lease.run, lease.attempt.task, lease.attempt.number);

@@ -33,12 +33,13 @@ mod transfer;
 use std::path::PathBuf;
 
 use gadugi_core::{BranchName, Lease, Mount};
+use gix::ObjectId;
 
 use crate::error::GitError;
 use crate::worktrees::WorktreeSettings;
 
 pub(crate) use clear::clear;
-pub(crate) use kept::names as kept_refs;
+pub(crate) use kept::{names as kept_refs, names_and_commits as kept_refs_with_commits};
 pub(crate) use operation::{has_modules, operation};
 use place::Place;
 pub(crate) use take_over::Imported;
@@ -59,6 +60,16 @@ pub(crate) fn import(settings: &WorktreeSettings, lease: &Lease, branch: &Branch
     match place.lock()? {
         Some(_held) => take_over::take_over(settings, &place, lease, branch),
         None => Ok(Imported::default()),
+    }
+}
+
+/// Notes that this commit, which the private `HEAD` of a lease is on, is on its branch, so that no further import moves the
+/// worktree's `HEAD` away from there. Nothing happens where there is no private git folder.
+pub(crate) fn note_taken_over(settings: &WorktreeSettings, lease: &Lease, head: ObjectId) -> Result<(), GitError> {
+    let place = Place::of(settings, lease);
+    match place.lock()? {
+        Some(_held) => place.note_taken_over(head),
+        None => Ok(()),
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use gadugi_core::{AttemptNo, AttemptRef, Lease, RunId, TaskId};
+use gix::ObjectId;
 
 use crate::aside;
 use crate::entry::remove_if_empty;
@@ -205,6 +206,22 @@ impl Place {
         let age =
             note.metadata().and_then(|metadata| metadata.modified()).map(|time| time.elapsed().unwrap_or_default());
         age.is_ok_and(|age| age < PAUSE) && fs::read_to_string(&note).is_ok_and(|noted| noted == state)
+    }
+
+    /// Notes that this commit, which the task's `HEAD` is on, was brought to the attempt's branch, where its worktree is now.
+    pub(super) fn note_taken_over(&self, head: ObjectId) -> Result<(), GitError> {
+        let note = self.taken_over();
+        fs::write(&note, head.to_string()).map_err(GitError::io("write", &note))
+    }
+
+    /// Whether that is noted of this commit.
+    pub(super) fn is_taken_over(&self, head: ObjectId) -> bool {
+        let noted = fs::read(self.taken_over()).ok();
+        noted.and_then(|noted| ObjectId::from_hex(&noted).ok()) == Some(head)
+    }
+
+    fn taken_over(&self) -> PathBuf {
+        self.folder.join("taken-over")
     }
 
     /// The note of what was taken from the task's index.

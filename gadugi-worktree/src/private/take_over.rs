@@ -19,13 +19,14 @@ use crate::error::GitError;
 use crate::history::is_ancestor;
 use crate::ids::to_object;
 use crate::marker::Marker;
-use crate::private::align::{NewIndex, has, has_folder, is_head_at, on, set_head};
+use crate::private::align::{NewIndex, has, has_folder, is_head_at, on};
 use crate::private::folder::Folder;
 use crate::private::kept::Kept;
 use crate::private::place::Place;
 use crate::private::refs::{self, At, Found};
 use crate::private::staged::{File, Staged, Taken};
 use crate::private::transfer::Transfer;
+use crate::references::set_head;
 use crate::worktrees::WorktreeSettings;
 
 /// What became of an import that brought everything here.
@@ -377,7 +378,10 @@ impl Import<'_> {
     fn wanted_head(&self) -> Option<HeadAt> {
         match &self.found.head {
             At::Reference(name) if *name == self.full_name() => Some(on(self.branch)),
-            _ => self.found.head_commit().map(HeadAt::Commit),
+            _ => self.found.head_commit().map(|head| match self.place.is_taken_over(head) {
+                true => on(self.branch),
+                false => HeadAt::Commit(head),
+            }),
         }
     }
 
@@ -405,7 +409,7 @@ impl Import<'_> {
         let has_index = index.is_some();
         index.map_or(Ok(()), NewIndex::put_in_place)?;
         if let (Some(entry), Some(head)) = (&self.entry, &head) {
-            set_head(self.settings, entry, head)?;
+            set_head(self.settings.repository.common_dir(), &entry.admin, head)?;
         }
         Ok(has_index)
     }

@@ -9,6 +9,7 @@ mod bulk;
 mod commit_limits;
 mod create;
 mod discover;
+mod elsewhere;
 mod ground;
 mod hand_over;
 mod hostile;

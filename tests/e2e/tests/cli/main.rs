@@ -10,6 +10,7 @@ mod commands;
 #[cfg(target_os = "linux")]
 mod docker;
 mod eight_tasks;
+mod elsewhere;
 mod fake_agents;
 mod hostile_tasks;
 #[cfg(target_os = "linux")]

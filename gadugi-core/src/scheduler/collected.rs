@@ -1,0 +1,19 @@
+//! What the work that an attempt has left decides about its outcome.
+
+use crate::state::{Failure, Outcome};
+use crate::worktrees::Work;
+
+/// The outcome of an attempt whose commands ended like this and that has left this work. A success whose work is not on its
+/// branch is none: tasks that need it would start without the work.
+pub(super) fn judged_by_work(outcome: Outcome, work: &Work) -> Outcome {
+    if !outcome.success() {
+        return outcome;
+    }
+    if let Some(place) = work.missing() {
+        return Outcome::Failed(Failure::Elsewhere(place.clone()));
+    }
+    if !work.conflict_markers.is_empty() {
+        return Outcome::Failed(Failure::ConflictMarkers { files: work.conflict_markers.clone() });
+    }
+    outcome
+}

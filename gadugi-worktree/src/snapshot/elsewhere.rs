@@ -1,0 +1,262 @@
+//! Work of an attempt that is not on its branch: what of it can be taken over, and where the rest is.
+//!
+//! It is taken over where the branch only has to go forward and nothing foreign comes to it: `HEAD` contains the branch, and is
+//! on a branch that the attempt has made or renamed, or on no branch and on commits that nothing else has.
+
+use std::fs;
+use std::path::Path;
+use std::time::SystemTime;
+
+use gadugi_core::{BranchName, Elsewhere, Lease};
+use gix::ObjectId;
+use gix::bstr::ByteSlice;
+use gix::refs::{Category, FullNameRef};
+
+use crate::branch;
+use crate::checkout::Checkout;
+use crate::entry::{Entry, HeadAt, real};
+use crate::error::GitError;
+use crate::history::{commits_beyond, is_ancestor};
+use crate::ids::{to_commit, to_object};
+use crate::private;
+use crate::references;
+use crate::stash;
+use crate::worktrees::WorktreeSettings;
+
+/// Takes over what can be taken over, so that the worktree's `HEAD` is on the attempt's branch again, and says where it was.
+/// Nothing in the folder changes, and the branch that `HEAD` was on stays as it is.
+pub(super) fn take_over(
+    settings: &WorktreeSettings,
+    checkout: &mut Checkout,
+    lease: &Lease,
+    branch: &BranchName,
+) -> Result<Option<String>, GitError> {
+    let (Some(head), Some(base)) = (checkout.head, lease.base.as_ref().map(to_object)) else { return Ok(None) };
+    let tip = checkout.tip;
+    let is_busy = checkout.operation().is_some() || !checkout.entry.is_linked_back();
+    if checkout.on_branch || is_busy || !contains(&checkout.repo, head, base, tip)? {
+        return Ok(None);
+    }
+    let attempt = Attempt { checkout, branch, start: tip.unwrap_or(base) };
+    let Some(place) = attempt.own_place(lease, head)? else { return Ok(None) };
+    let stashed = match checkout.repo.head_name()? {
+        Some(name) => {
+            Some(stash::entries(&checkout.repo, lease, &[branch.as_str().into(), name.shorten()], Some(head))?)
+        }
+        None => None,
+    };
+    private::note_taken_over(settings, lease, head)?;
+    let repo = &checkout.repo;
+    let name = branch::full_name(branch);
+    if tip != Some(head)
+        && !references::set(repo, name.as_ref(), tip, head, &format!("gadugi: take over what was on {place}"))?
+    {
+        return Err(GitError::BranchMoved { branch: branch.clone() });
+    }
+    references::set_head(settings.repository.common_dir(), &checkout.entry.admin, &HeadAt::Branch(branch.full()))?;
+    (checkout.on_branch, checkout.tip) = (true, Some(head));
+    if let Some(stashed) = stashed {
+        checkout.stashed = stashed;
+    }
+    Ok((head != base || !checkout.changes.is_empty()).then_some(place))
+}
+
+/// Where work is that is not on the branch of an attempt, whose worktree has so many files that are not committed.
+pub(super) fn find(
+    checkout: &Checkout,
+    lease: &Lease,
+    branch: &BranchName,
+    uncommitted: u64,
+) -> Result<Vec<Elsewhere>, GitError> {
+    let mut found = Vec::new();
+    if is_emptied(&checkout.entry) {
+        found.push(Elsewhere::Removed);
+    } else if !checkout.entry.is_linked_back() && checkout.entry.folder.join(".git").symlink_metadata().is_ok() {
+        found.push(Elsewhere::OtherRepository);
+    }
+    if let Some(operation) = checkout.operation() {
+        let isolated = checkout.is_begun_in_isolation();
+        found.push(Elsewhere::Unfinished { operation: operation.to_owned(), isolated });
+    } else if !checkout.on_branch {
+        found.extend(
+            head(checkout, lease, branch)?.filter(|(_, commits)| *commits + uncommitted > 0).map(|(place, _)| place),
+        );
+    }
+    if !checkout.stashed.revisions.is_empty() {
+        found.push(Elsewhere::Stash { entries: checkout.stashed.revisions.clone() });
+    }
+    Ok(found)
+}
+
+/// Where a worktree is whose folder is not there any more.
+pub(super) fn of_missing(common_dir: &Path, lease: &Lease) -> Result<Elsewhere, GitError> {
+    let mut entries = Entry::all(common_dir)?.into_iter();
+    let entry = entries.find(|entry| entry.marker().is_some_and(|marker| marker.is_of(lease)));
+    let moved = entry.filter(|entry| entry.folder.is_dir() && real(&entry.folder) != real(&lease.path));
+    Ok(moved.map_or(Elsewhere::Removed, |entry| Elsewhere::Moved { path: entry.folder }))
+}
+
+/// Whether nothing is left in the folder of a worktree, not even what leads to git's files of it.
+pub(super) fn is_emptied(entry: &Entry) -> bool {
+    fs::read_dir(&entry.folder).is_ok_and(|mut files| files.next().is_none())
+}
+
+/// Where the `HEAD` is, which is not on the branch, and how many commits of the attempt are there and not on the branch.
+fn head(checkout: &Checkout, lease: &Lease, branch: &BranchName) -> Result<Option<(Elsewhere, u64)>, GitError> {
+    let repo = &checkout.repo;
+    let Some(base) = lease.base.as_ref().map(to_object) else { return Ok(None) };
+    let start = checkout.tip.unwrap_or(base);
+    let attempt = Attempt { checkout, branch, start };
+    let mut known = vec![base, start];
+    let (name, head) = match (repo.head_name()?, checkout.head) {
+        (Some(name), head) => {
+            if let Some(made) = made(&checkout.entry) {
+                known.extend(value_before(repo, name.as_ref(), made)?);
+            }
+            let short = if name.category() == Some(Category::LocalBranch) { name.shorten() } else { name.as_bstr() };
+            (Some(short.to_string()), head)
+        }
+        (None, Some(head)) => {
+            known.extend(attempt.foreign()?);
+            let kept = private::kept_refs_with_commits(repo, lease)?;
+            // What an isolated attempt has called its branch has another name here.
+            (
+                kept.into_iter()
+                    .find(|(name, commit)| *commit == head && !name.ends_with("/HEAD"))
+                    .map(|(name, _)| name),
+                Some(head),
+            )
+        }
+        (None, None) => return Ok(None),
+    };
+    let commits = head.map_or(Ok(0), |head| commits_beyond(repo, head, &known))?;
+    let place = match (name, head) {
+        (Some(name), _) => Elsewhere::Branch { name, commits },
+        (None, Some(head)) => Elsewhere::Detached { commit: to_commit(head), commits },
+        (None, None) => return Ok(None),
+    };
+    Ok(Some((place, commits)))
+}
+
+fn contains(repo: &gix::Repository, head: ObjectId, base: ObjectId, tip: Option<ObjectId>) -> Result<bool, GitError> {
+    Ok(is_ancestor(repo, base, head)? && tip.map_or(Ok(true), |tip| is_ancestor(repo, tip, head))?)
+}
+
+/// What tells the attempt's own branches and commits from others.
+struct Attempt<'a> {
+    checkout: &'a Checkout,
+    branch: &'a BranchName,
+    /// The tip of its branch; where that began, if it is gone.
+    start: ObjectId,
+}
+
+impl Attempt<'_> {
+    /// The place that `HEAD` is in, if everything there that the branch has not is the attempt's own.
+    fn own_place(&self, lease: &Lease, head: ObjectId) -> Result<Option<String>, GitError> {
+        let repo = &self.checkout.repo;
+        if let Some(name) = repo.head_name()? {
+            let is_branch = name.category() == Some(Category::LocalBranch);
+            let is_own = head == self.start || self.has_made(name.as_ref())?;
+            return Ok((is_branch && is_own).then(|| format!("branch {}", name.shorten())));
+        }
+        let known = [vec![self.start], self.foreign()?].concat();
+        let is_own = commits_beyond(repo, head, &[self.start])? == commits_beyond(repo, head, &known)?;
+        let kept = private::kept_refs_with_commits(repo, lease)?;
+        let kept = kept.iter().find(|(_, commit)| *commit == head);
+        let name = kept.and_then(|(name, _)| name.splitn(7, '/').nth(6)).filter(|name| *name != "HEAD");
+        Ok(is_own.then(|| name.map_or("a detached HEAD".to_owned(), |name| format!("branch {name}"))))
+    }
+
+    /// The commits of branches and tags that the attempt has not made.
+    fn foreign(&self) -> Result<Vec<ObjectId>, GitError> {
+        let repo = &self.checkout.repo;
+        let mut found = Vec::new();
+        for reference in repo.references()?.all()? {
+            let mut reference = reference?;
+            let name = reference.name().to_owned();
+            let counts = match name.category() {
+                Some(Category::LocalBranch) => {
+                    name != branch::full_name(self.branch) && !self.has_made(name.as_ref())?
+                }
+                Some(Category::Tag | Category::RemoteBranch) => true,
+                _ => false,
+            };
+            if counts && let Ok(commit) = reference.peel_to_commit() {
+                found.push(commit.id);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a branch was made by the attempt: its log begins, since the worktree was made, at a commit of the attempt's branch
+    /// or one that was made in the worktree, or tells that it is that branch under another name. Where no log is kept nobody knows.
+    fn has_made(&self, name: &FullNameRef) -> Result<bool, GitError> {
+        let repo = &self.checkout.repo;
+        let (Some(log), Some(made)) = (references::log_of(repo, name)?, made(&self.checkout.entry)) else {
+            return Ok(false);
+        };
+        let renamed = format!("Branch: renamed {} to {}", self.branch.full(), name.as_bstr());
+        if log.lines().any(|line| line.ends_with(renamed.as_bytes())) {
+            return Ok(true);
+        }
+        match log.lines().next().and_then(LogLine::parse) {
+            Some(first) if first.from.is_null() && first.at >= made && repo.has_object(first.to) => {
+                Ok(is_ancestor(repo, first.to, self.start)? || self.has_committed(first.to)?)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether the log of the worktree's `HEAD` tells that a commit was made there.
+    fn has_committed(&self, commit: ObjectId) -> Result<bool, GitError> {
+        let log = references::read_log(&self.checkout.entry.admin.join("logs").join("HEAD"))?.unwrap_or_default();
+        let mut lines = log.lines().filter_map(|line| Some((LogLine::parse(line)?, line.split_once_str("\t")?.1)));
+        Ok(lines.any(|(line, message)| line.to == commit && message.starts_with(b"commit")))
+    }
+}
+
+/// When a worktree was made, in seconds of Unix: git writes this file of its entry once.
+fn made(entry: &Entry) -> Option<u64> {
+    let made = fs::metadata(entry.admin.join("commondir")).ok()?.modified().ok()?;
+    made.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs())
+}
+
+/// Where a reference led before a moment, as far as its log tells.
+fn value_before(repo: &gix::Repository, name: &FullNameRef, moment: u64) -> Result<Option<ObjectId>, GitError> {
+    let Some(log) = references::log_of(repo, name)? else { return Ok(None) };
+    let lines = log.lines().filter_map(LogLine::parse);
+    let before = lines.take_while(|line| line.at < moment).last().map(|line| line.to);
+    Ok(before.filter(|id| repo.has_object(id)))
+}
+
+/// What a line of the log of a reference tells of a change.
+struct LogLine {
+    from: ObjectId,
+    to: ObjectId,
+    /// Seconds of Unix.
+    at: u64,
+}
+
+impl LogLine {
+    fn parse(line: &[u8]) -> Option<Self> {
+        let head = line.split_once_str("\t").map_or(line, |(head, _)| head);
+        let mut ids = head.splitn_str(3, " ").map(|id| ObjectId::from_hex(id).ok());
+        let (from, to) = (ids.next()??, ids.next()??);
+        let at = head.rsplit_str(" ").nth(1)?.to_str().ok()?.parse().ok()?;
+        Some(Self { from, to, at })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_a_log_tells_ids_and_time() {
+        let line = format!("{} {} A B <a@b> 1763900000 +0100\tcommit: 1 2 3", "0".repeat(40), "a".repeat(40));
+        let line = LogLine::parse(line.as_bytes()).expect("it can be read");
+        assert!(line.from.is_null());
+        assert_eq!((line.to.to_string(), line.at), ("a".repeat(40), 1_763_900_000));
+        assert!(LogLine::parse(b"nothing of that kind").is_none());
+    }
+}
