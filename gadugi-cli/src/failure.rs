@@ -7,7 +7,7 @@ use gadugi_core::{PlanError, RegistryError, RunError, WorktreeError, error_chain
 
 use crate::config::{ConfigError, ConfigIssue};
 use crate::input::{InputError, InputIssue, PlaceError, PlaceIssue};
-use crate::terminal::{Terminal, Tone, harmless};
+use crate::terminal::{Terminal, Tone};
 
 /// What the process exits with. The table in `--help` says the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,20 +73,24 @@ impl Failure {
 
     /// What happened, and what the user can do (empty where nothing is known), in a line each.
     pub(crate) fn texts(&self) -> (String, String) {
-        let line = |text: &str| text.lines().collect::<Vec<_>>().join("; ");
-        (line(&self.message), self.hint.as_deref().map(line).unwrap_or_default())
+        (one_line(&self.message), self.hint.as_deref().map(one_line).unwrap_or_default())
     }
 
     /// Prints it, a line for each thing to mend.
     pub(crate) fn print(&self, terminal: &Terminal) {
         let label = terminal.toned_err(Tone::Bad, "error:");
         for line in self.message.lines() {
-            terminal.insist(&format!("{label} {}", harmless(line)));
+            terminal.insist(&format!("{label} {line}"));
         }
         for line in self.hint.iter().flat_map(|hint| hint.lines()) {
-            terminal.insist(&format!("{} {}", terminal.toned_err(Tone::Notice, "hint:"), harmless(line)));
+            terminal.insist(&format!("{} {line}", terminal.toned_err(Tone::Notice, "hint:")));
         }
     }
+}
+
+/// A text that is one fact, without the line breaks that it may have from a file's name or from git.
+fn one_line(text: &str) -> String {
+    text.lines().collect::<Vec<_>>().join("; ")
 }
 
 /// Each problem has a remedy of its own; one that several share is said once.
@@ -129,7 +133,7 @@ impl From<PlanError> for Failure {
 
 impl From<RegistryError> for Failure {
     fn from(error: RegistryError) -> Self {
-        let message = error_chain(&error);
+        let message = one_line(&error_chain(&error));
         match error {
             RegistryError::NoSuchRun { .. } => Self::usage(message).hint("`gadugi ps --all` lists the runs"),
             RegistryError::Held { .. } => Self::registry(message).hint("`gadugi ps` shows what is going on"),
@@ -148,13 +152,13 @@ impl From<RegistryError> for Failure {
 
 impl From<WorktreeError> for Failure {
     fn from(error: WorktreeError) -> Self {
-        Self::environment(error_chain(&error)).hint("`gadugi doctor` says what works here")
+        Self::environment(one_line(&error_chain(&error))).hint("`gadugi doctor` says what works here")
     }
 }
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
-        let message = error_chain(&error);
+        let message = one_line(&error_chain(&error));
         match error {
             RunError::UnknownExecutor { .. } => Self::environment(message).hint("`gadugi doctor` lists the executors"),
             RunError::Registry { .. } => {

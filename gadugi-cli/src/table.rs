@@ -1,10 +1,13 @@
 //! Text in columns.
 
+use crate::compose::escaped;
+
 /// Lays rows out in columns that are as wide as their widest cell; the last column is not padded. Widths
-/// are counted in characters, and colours go on afterwards by `paint(row, column, padded cell)`.
+/// are counted in characters, and colours go on afterwards by `paint(row, column, padded cell)`. A cell is one line, whatever it holds.
 pub(crate) fn columns(rows: &[Vec<String>], paint: impl Fn(usize, usize, &str) -> String) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| escaped(cell)).collect()).collect();
     let mut widths: Vec<usize> = Vec::new();
-    for row in rows {
+    for row in &rows {
         widths.resize(widths.len().max(row.len()), 0);
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());

@@ -1,8 +1,14 @@
 //! The two output streams, and how much goes to them: results to one, everything else to the other.
+//!
+//! All that is printed is printed here, and no text but raw bytes passes without the filter: what a terminal would obey is shown, and
+//! not sent.
 
 use std::io::{self, IsTerminal, Write};
 
 use crate::args::{ColorChoice, Global};
+use crate::compose::{escape_in_json, escaped};
+
+pub(crate) use crate::compose::harmless;
 
 /// What a piece of text is, for colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +49,19 @@ impl Terminal {
         }
     }
 
-    /// Prints a piece of a result.
+    /// Prints lines of a result.
     pub(crate) fn result(&self, text: &str) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()
+        self.bytes(shown(text, self.color_out).as_bytes())
+    }
+
+    /// Prints one line of a result, whatever it holds.
+    pub(crate) fn line(&self, text: &str) -> io::Result<()> {
+        self.bytes((shown_line(text, self.color_out) + "\n").as_bytes())
+    }
+
+    /// Prints JSON, which has an escape of its own for what must not reach a terminal.
+    pub(crate) fn json(&self, json: &str) -> io::Result<()> {
+        self.bytes(escape_in_json(json).as_bytes())
     }
 
     /// Prints raw bytes of a result.
@@ -57,82 +71,107 @@ impl Terminal {
         out.flush()
     }
 
-    /// Says something beside the result; not with `-q`.
+    /// Says something beside the result, on a line; not with `-q`.
     pub(crate) fn say(&self, text: &str) {
         if !self.quiet {
             self.insist(text);
         }
     }
 
-    /// Says something for those who want to know more (`-v`).
+    /// Says something, on a line, for those who want to know more (`-v`).
     pub(crate) fn detail(&self, text: &str) {
         if self.verbose {
             self.insist(&self.toned_err(Tone::Faint, text));
         }
     }
 
-    /// Says something in any case.
+    /// Says something in any case, on a line.
     pub(crate) fn insist(&self, text: &str) {
         // There is no other place to report this to.
-        drop(writeln!(io::stderr().lock(), "{text}"));
+        drop(writeln!(io::stderr().lock(), "{}", self.drawn(text)));
+    }
+
+    /// What is to be drawn for a line of text, for what draws on the standard error by itself.
+    pub(crate) fn drawn(&self, text: &str) -> String {
+        shown_line(text, self.color_err)
+    }
+
+    /// Passes on what another process of ours says.
+    pub(crate) fn relay(&self, mut from: impl io::Read) {
+        // What cannot be relayed was not meant for the result.
+        drop(io::copy(&mut from, &mut io::stderr()));
+    }
+
+    /// Rings the bell of a terminal, or shows a text where it shows notices (OSC 9).
+    pub(crate) fn ring(&self, notice: Option<&str>) {
+        let sequence = match notice {
+            Some(text) => format!("\x1b]9;{}\x07", harmless(text)),
+            None => "\x07".to_owned(),
+        };
+        if self.live {
+            // A terminal that cannot be written to hears nothing.
+            drop(io::stderr().write_all(sequence.as_bytes()));
+        }
     }
 
     /// The text in its colour, for the standard output.
     pub(crate) fn toned(&self, tone: Tone, text: &str) -> String {
-        paint(self.color_out, tone, text)
+        paint(tone, text)
     }
 
     /// The text in its colour, for the standard error.
     pub(crate) fn toned_err(&self, tone: Tone, text: &str) -> String {
-        paint(self.color_err, tone, text)
+        paint(tone, text)
     }
 }
 
-fn paint(on: bool, tone: Tone, text: &str) -> String {
-    let code = match tone {
+/// Marks for colours, which become sequences when a text is printed and never before, so that no sequence of another origin is taken
+/// for one of ours. These code points stand for no characters.
+const MARKS: std::ops::RangeInclusive<char> = '\u{fdd0}'..='\u{fdd4}';
+
+fn paint(tone: Tone, text: &str) -> String {
+    let mark = match tone {
         Tone::Plain => return text.to_owned(),
-        Tone::Good => "32",
-        Tone::Bad => "31",
-        Tone::Notice => "33",
-        Tone::Faint => "2",
+        Tone::Good => '\u{fdd1}',
+        Tone::Bad => '\u{fdd2}',
+        Tone::Notice => '\u{fdd3}',
+        Tone::Faint => '\u{fdd4}',
     };
-    if on { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    format!("{mark}{}\u{fdd0}", text.replace(|c| MARKS.contains(&c), ""))
 }
 
-/// Text of a task, made harmless for a terminal: control characters and those that change the direction
-/// of writing are left out, except for tabs, which become spaces.
-pub(crate) fn harmless(text: &str) -> String {
-    let kept = |c: char| match c {
-        '\t' => Some(' '),
-        c if c.is_control() => None,
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => None,
-        c => Some(c),
-    };
-    without_sequences(text).chars().filter_map(kept).collect()
-}
-
-/// Leaves out escape sequences as ECMA-48 has them: `ESC [ … final`, `ESC ] … BEL or ESC \`, `ESC x`.
-fn without_sequences(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        if c != '\u{1b}' {
-            plain.push(c);
-            continue;
-        }
-        match chars.next() {
-            Some('[') => while chars.next().is_some_and(|c| !('\u{40}'..='\u{7e}').contains(&c)) {},
-            Some(']' | 'P' | 'X' | '^' | '_') => {
-                while let Some(c) = chars.next() {
-                    if c == '\u{7}' || (c == '\u{1b}' && chars.next_if_eq(&'\\').is_some()) {
-                        break;
-                    }
-                }
-            }
-            _ => {}
-        }
+/// What a mark becomes where there are colours.
+fn sequence(mark: char) -> &'static str {
+    match mark {
+        '\u{fdd1}' => "\u{1b}[32m",
+        '\u{fdd2}' => "\u{1b}[31m",
+        '\u{fdd3}' => "\u{1b}[33m",
+        '\u{fdd4}' => "\u{1b}[2m",
+        _ => "\u{1b}[0m",
     }
-    plain
+}
+
+/// Lines of text as they are printed: with colours for the marks or without, and nothing else that a terminal would obey.
+fn shown(text: &str, color: bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for piece in text.split_inclusive(['\n', '\t']) {
+        let line = piece.strip_suffix(['\n', '\t']).unwrap_or(piece);
+        shown.push_str(&shown_line(line, color));
+        shown.push_str(&piece[line.len()..]);
+    }
+    shown
+}
+
+/// The same for one line, which stays one.
+fn shown_line(text: &str, color: bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut from = 0;
+    for (at, mark) in text.char_indices().filter(|(_, c)| MARKS.contains(c)) {
+        shown.push_str(&escaped(&text[from..at]));
+        shown.push_str(if color { sequence(mark) } else { "" });
+        from = at + mark.len_utf8();
+    }
+    shown + &escaped(&text[from..])
 }
 
 #[cfg(test)]
@@ -140,8 +179,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_of_a_task_cannot_control_the_terminal() {
-        let nasty = "a\u{1b}[31mred\u{1b}[0m\u{1b}]52;c;aGk=\u{7}b\u{1b}]8;;http://x\u{1b}\\c\rd\u{9b}e\u{202e}f\tg";
-        assert_eq!(harmless(nasty), "aredbcdef g");
+    fn only_colours_of_ours_reach_a_terminal() {
+        let text = format!("{} of \u{1b}[31mx\u{202e}\n\ty", paint(Tone::Good, "all\u{1b}]0;t\u{7}"));
+        assert_eq!(shown_line(&text, true), "\u{1b}[32mall\\u{1b}]0;t\\u{7}\u{1b}[0m of \\u{1b}[31mx\\u{202e}\\n\\ty");
+        assert_eq!(shown(&text, false), "all\\u{1b}]0;t\\u{7} of \\u{1b}[31mx\\u{202e}\n\ty");
     }
 }

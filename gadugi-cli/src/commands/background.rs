@@ -54,13 +54,14 @@ fn start(terminal: &Terminal) -> Result<Code, Failure> {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(failed)?;
-    let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
-    let relay = std::thread::spawn(move || err.as_mut().map(|err| io::copy(err, &mut io::stderr())));
+    let (mut out, err) = (child.stdout.take(), child.stderr.take());
+    let to = terminal.clone();
+    let relay = std::thread::spawn(move || err.map(|err| to.relay(err)));
     let mut run = String::new();
     if let Some(out) = &mut out {
         out.read_to_string(&mut run).map_err(failed)?;
     }
-    // What cannot be relayed was not meant for the result.
+    // It is over, or has panicked; the result is not concerned.
     drop(relay.join());
     if run.is_empty() {
         return code_of(child.wait().map_err(failed)?);

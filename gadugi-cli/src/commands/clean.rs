@@ -46,7 +46,7 @@ pub(super) async fn clean(context: &Context, args: &CleanArgs) -> Result<Code, F
             continue;
         };
         for lease in there.iter().filter(|lease| lease.run == *id) {
-            context.terminal.result(&format!("kept     {}: {why}\n", lease.path.display()))?;
+            context.terminal.line(&format!("kept     {}: {why}", lease.path.display()))?;
         }
     }
     let mut gone = BTreeSet::new();
@@ -60,7 +60,7 @@ pub(super) async fn clean(context: &Context, args: &CleanArgs) -> Result<Code, F
         let places = held.iter().flat_map(|(run, _)| places(&run.record, &there));
         for (lease, attempt) in places.filter(|(lease, _)| ours(lease)) {
             match in_use(activity(&site, &executors, lease, attempt).await) {
-                Some(why) => context.terminal.result(&format!("kept     {}: {why}\n", lease.path.display()))?,
+                Some(why) => context.terminal.line(&format!("kept     {}: {why}", lease.path.display()))?,
                 None => still.push(lease.clone()),
             }
         }
@@ -72,8 +72,8 @@ pub(super) async fn clean(context: &Context, args: &CleanArgs) -> Result<Code, F
     }
     if args.runs.is_empty() {
         for lease in there.iter().filter(|lease| !runs.contains_key(&lease.run)) {
-            let line = format!("kept     {}: its run is not known ({})\n", lease.path.display(), lease.run);
-            context.terminal.result(&line)?;
+            let line = format!("kept     {}: its run is not known ({})", lease.path.display(), lease.run);
+            context.terminal.line(&line)?;
         }
     }
     if args.wait {
@@ -222,7 +222,7 @@ async fn release(
         match released {
             Ok(release) => {
                 for line in said::released(lease, &release, args.discard, args.dry_run) {
-                    context.terminal.result(&(line + "\n"))?;
+                    context.terminal.line(&line)?;
                 }
                 if matches!(release.branch, BranchRelease::Deleted { .. }) {
                     gone.extend(lease.branch.clone());
@@ -259,7 +259,7 @@ async fn collect(context: &Context, site: &Site, executors: &[Arc<dyn Executor>]
     match compose::collect(site, executors).await {
         Ok(removed) => {
             for what in removed {
-                context.terminal.result(&format!("{} {what}\n", said::removed(false)))?;
+                context.terminal.line(&format!("{} {what}", said::removed(false)))?;
             }
         }
         Err(failure) => context.terminal.say(&format!("warning: {}", failure.texts().0)),
@@ -273,7 +273,7 @@ async fn prune(context: &Context, worktrees: &dyn Worktrees, dry_run: bool) -> R
     let mut strays = Vec::new();
     for pruned in worktrees.prune(dry_run).await? {
         if let Some(line) = said::pruned(&pruned, dry_run) {
-            context.terminal.result(&(line + "\n"))?;
+            context.terminal.line(&line)?;
         }
         match pruned {
             Pruned::StrayKept { path, .. } => strays.push(path),

@@ -200,9 +200,9 @@ impl Driving {
             () = self.signals.third_interrupt() => {
                 views.into_iter().for_each(View::finish);
                 self.terminal.insist(&format!(
-                    "left run {id} before it was over; what was killed ends without this process\n\
-                     hint: `gadugi resume {id}` records how it ended"
+                    "left run {id} before it was over; what was killed ends without this process"
                 ));
+                self.terminal.insist(&format!("hint: `gadugi resume {id}` records how it ended"));
                 return Ok(None);
             }
         };

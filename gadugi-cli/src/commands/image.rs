@@ -59,7 +59,7 @@ pub(super) async fn fetch_missing(context: &Context, site: &Site, config: &Confi
 async fn fetch(context: &Context, docker: &Docker, image: &str) -> Result<(), Failure> {
     let terminal = &context.terminal;
     let target = if terminal.live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let bar = ProgressBar::with_draw_target(Some(0), target).with_message(format!("fetching {image}"));
+    let bar = ProgressBar::with_draw_target(Some(0), target).with_message(terminal.drawn(&format!("fetching {image}")));
     let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {eta}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     if !terminal.live {

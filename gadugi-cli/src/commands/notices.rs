@@ -1,7 +1,6 @@
 //! Tells somebody who does not watch that a run is over, or needs somebody.
 
 use std::collections::HashSet;
-use std::io::Write as _;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::config::{Bell, Config};
 use crate::failure::Code;
-use crate::terminal::{Terminal, harmless};
+use crate::terminal::Terminal;
 
 /// How long the configured command may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -138,14 +137,10 @@ impl Teller {
     }
 
     fn ring(&self, text: &str) {
-        let sequence = match self.bell {
-            Bell::Rings => "\x07".to_owned(),
-            Bell::Osc9 => format!("\x1b]9;{}\x07", harmless(text)),
-            Bell::Silent => return,
-        };
-        if self.terminal.live {
-            // A terminal that cannot be written to hears nothing.
-            drop(std::io::stderr().write_all(sequence.as_bytes()));
+        match self.bell {
+            Bell::Rings => self.terminal.ring(None),
+            Bell::Osc9 => self.terminal.ring(Some(text)),
+            Bell::Silent => {}
         }
     }
 }

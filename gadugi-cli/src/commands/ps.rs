@@ -46,7 +46,7 @@ pub(super) async fn ps(context: &Context, args: &PsArgs) -> Result<Code, Failure
     if args.json {
         let runs: Vec<_> = runs.iter().map(RunRow::from).collect();
         let json = serde_json::to_string_pretty(&runs).map_err(|error| Failure::registry(error.to_string()))?;
-        context.terminal.result(&(json + "\n"))?;
+        context.terminal.json(&(json + "\n"))?;
         return Ok(Code::Success);
     }
     for (n, run) in runs.iter().enumerate() {

@@ -20,6 +20,9 @@ pub(super) async fn report(context: &Context, args: &ReportArgs) -> Result<Code,
         ReportFormat::Junit => site.junit(&report),
     };
     match &args.output {
+        None if args.format == ReportFormat::Json => context.terminal.json(&text)?,
+        // It has escapes of its own.
+        None if args.format == ReportFormat::Junit => context.terminal.bytes(text.as_bytes())?,
         None => context.terminal.result(&text)?,
         Some(path) => {
             let path = context.surroundings.folder.join(path);

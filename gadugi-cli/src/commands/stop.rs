@@ -120,9 +120,9 @@ async fn ask_the_driver(
             tell_outcomes(context, concerned(run.run(), tasks));
             if !over {
                 let names: String = tasks.iter().map(|task| format!(" {task}")).collect();
+                context.terminal.insist(&format!("the process that drove run {id} has ended before it stopped them"));
                 context.terminal.insist(&format!(
-                    "the process that drove run {id} has ended before it stopped them\n\
-                     hint: `gadugi stop {id}{names}` stops them without it, `gadugi resume {id}` goes on with the run"
+                    "hint: `gadugi stop {id}{names}` stops them without it, `gadugi resume {id}` goes on with the run"
                 ));
             }
             return Ok(if over { Code::Success } else { Code::TaskFailed });

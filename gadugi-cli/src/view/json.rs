@@ -10,7 +10,7 @@ use crate::terminal::Terminal;
 pub(super) fn show(terminal: &Terminal, messages: &Receiver<Message>) {
     while let Some(event) = Message::next_event(messages, |_| ()) {
         let Ok(line) = event_line(&event) else { return };
-        if terminal.result(&(line + "\n")).is_err() {
+        if terminal.json(&(line + "\n")).is_err() {
             return;
         }
     }

@@ -181,7 +181,7 @@ impl Screen {
 
     fn say(&self, text: &str) {
         // A line that the terminal does not take is lost; the run goes on.
-        drop(self.bars.println(text));
+        drop(self.bars.println(self.terminal.drawn(text)));
     }
 
     fn draw(&mut self) {
@@ -190,7 +190,8 @@ impl Screen {
             let task = self.record.task(&row.attempt.task);
             let state = task.map_or("", |task| if is_set_up(task) { "setup" } else { task.state.word() });
             let (task, elapsed) = (&row.attempt.task, short(row.since.elapsed()));
-            row.bar.set_message(format!("{task:<width$}  {state:<10} {elapsed:>6}  {}", row.tail.line()));
+            let line = format!("{task:<width$}  {state:<10} {elapsed:>6}  {}", row.tail.line());
+            row.bar.set_message(self.terminal.drawn(&line));
             row.bar.tick();
         }
         let over = self.record.tasks.iter().filter(|task| task.state.is_finished()).count();

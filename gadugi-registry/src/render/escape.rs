@@ -1,6 +1,6 @@
 //! Makes text of unknown origin harmless in Markdown, on a terminal, in a shell and in XML.
 
-use crate::unseen::is_unseen;
+use crate::unseen::{escaped, is_unseen};
 
 /// An unseen character in words.
 fn seen(c: char) -> String {
@@ -71,9 +71,15 @@ pub(super) fn shell(word: &str) -> String {
 }
 
 /// Output as text that XML 1.0 can hold: escape sequences of terminals are taken out, and so are control
-/// characters and the two code points that are no characters.
+/// characters, those that are not seen, and the two code points that are no characters.
 pub(super) fn xml(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
-    let allowed = |c: &char| !matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{7f}'..='\u{9f}');
+    // What is below them is needed to tell the sequences.
+    let allowed = |c: &char| !matches!(c, '\u{fffe}' | '\u{ffff}') && (*c < '\u{7f}' || !is_unseen(*c));
     text.chars().filter(allowed).collect()
+}
+
+/// A sentence as text that XML 1.0 can hold, on one line.
+pub(super) fn xml_line(text: &str) -> String {
+    xml(escaped(text).as_bytes())
 }

@@ -4,7 +4,7 @@ use gadugi_core::{AttemptRecord, Clock, Failure, Outcome, Phase, Report, TaskRec
 use quick_junit::{NonSuccessKind, Report as JUnit, TestCase, TestCaseStatus, TestRerun, TestSuite};
 
 use super::LogTail;
-use super::escape::xml;
+use super::escape::{xml, xml_line};
 use super::words::{attempt_ref, attempt_time, open, state};
 
 /// A report as JUnit XML: the run is a test suite, a task is a test case.
@@ -54,12 +54,12 @@ fn case(report: &Report, task: &TaskRecord, tail: LogTail<'_>) -> TestCase {
         Some(Outcome::Succeeded) => TestCaseStatus::success(),
         Some(outcome) if task.attempts.is_empty() => {
             let mut skipped = TestCaseStatus::skipped();
-            skipped.set_message(xml(outcome.to_string().as_bytes()));
+            skipped.set_message(xml_line(&outcome.to_string()));
             skipped
         }
         Some(outcome) => {
             let mut status = TestCaseStatus::non_success(kind(outcome));
-            status.set_type(outcome.word()).set_message(xml(outcome.to_string().as_bytes()));
+            status.set_type(outcome.word()).set_message(xml_line(&outcome.to_string()));
             status
         }
         None => {
@@ -88,7 +88,7 @@ fn rerun(task: &TaskRecord, attempt: &AttemptRecord, tail: LogTail<'_>) -> TestR
     let outcome = attempt.ended.as_ref().map(|(outcome, _)| outcome);
     let mut rerun = TestRerun::new(outcome.map_or(NonSuccessKind::Error, kind));
     if let Some(outcome) = outcome {
-        rerun.set_type(outcome.word()).set_message(xml(outcome.to_string().as_bytes()));
+        rerun.set_type(outcome.word()).set_message(xml_line(&outcome.to_string()));
     }
     if let Some(time) = attempt_time(attempt) {
         rerun.set_time(time);

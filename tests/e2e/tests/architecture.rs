@@ -135,6 +135,21 @@ fn only_one_file_of_the_command_line_names_a_concrete_adapter() {
 }
 
 #[test]
+fn only_one_file_of_the_command_line_prints() {
+    let workspace = workspace();
+    let manifest = &package(&workspace, COMPOSER).manifest_path;
+    let source = manifest.parent().expect("a manifest lies in a folder").join("src");
+    let prints = |path: &PathBuf| {
+        let text = fs::read_to_string(path).expect("a source file");
+        ["io::stdout", "io::stderr", "stdout().", "stderr().", "print!", "println!"]
+            .iter()
+            .any(|word| text.contains(word))
+    };
+    let files: Vec<_> = rust_files(source.as_std_path()).into_iter().filter(prints).collect();
+    assert_eq!(files, [source.join("terminal.rs")]);
+}
+
+#[test]
 fn the_search_for_printing_sees_code_and_passes_over_comments_and_unit_tests() {
     let source = "
         //! Call `println!(\"x\")` yourself.

@@ -12,6 +12,7 @@ mod docker;
 mod eight_tasks;
 mod elsewhere;
 mod fake_agents;
+mod hostile_names;
 mod hostile_tasks;
 #[cfg(target_os = "linux")]
 mod limits;
