@@ -51,7 +51,8 @@ impl Checkout {
         let head = repo.head()?.try_into_peeled_id()?.map(gix::Id::detach);
         let tip = branch::tip(&repo, branch)?;
         if let Some(base) = lease.base.as_ref().map(to_object) {
-            head.into_iter().chain(tip).try_for_each(|commit| commit_limits::check(&repo, base, commit))?;
+            let commits: BTreeSet<_> = head.into_iter().chain(tip).collect();
+            commits.into_iter().try_for_each(|commit| commit_limits::check(&repo, base, commit))?;
         }
         let index = honest_index(&repo)?;
         let changes = Changes::of(&repo, &index)?;

@@ -5,7 +5,6 @@ use std::process::Command;
 
 use gadugi_core::BranchName;
 use gix::ObjectId;
-use gix::bstr::BString;
 
 use crate::entry::IN_THE_MAKING;
 use crate::error::GitError;
@@ -55,7 +54,7 @@ pub(crate) fn in_repository(sources: ConfigSources, common_dir: &Path) -> Comman
     command
 }
 
-/// Runs `git worktree add` with a new branch, without these filters. Blocks. When it fails, part of the worktree may be there. It stays
+/// Runs `git worktree add` with a new branch, and without what was withheld from the repository. Blocks. When it fails, part of the worktree may be there. It stays
 /// locked as one that is in the making, also after its hooks have run. Git goes on when this process is killed, and holds
 /// the lock for as long.
 pub(crate) fn add_worktree(
@@ -65,10 +64,10 @@ pub(crate) fn add_worktree(
     folder: &Path,
     branch: &BranchName,
     start: ObjectId,
-    withheld: &[BString],
+    repo: &gix::Repository,
 ) -> Result<(), GitError> {
     let mut git = in_repository(sources, common_dir);
-    filters::silence(&mut git, withheld);
+    filters::silence(&mut git, repo);
     let output = git
         .stdin(lock.share()?)
         .args(["worktree", "add", "-q", "--no-track", "--lock", "--reason", IN_THE_MAKING])

@@ -43,6 +43,9 @@ pub(crate) fn check_trees(
     count.run(Pair { from, to })
 }
 
+/// What is in a tree, by name.
+type Entries = HashMap<BString, (EntryMode, ObjectId)>;
+
 /// A tree, and the one that stood in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Pair {
@@ -111,7 +114,7 @@ impl Count<'_> {
             return Ok(Err(too_long()));
         }
         if pair.from != Some(pair.to) {
-            let Ok(before) = pair.from.map(|from| self.entries(from)).transpose()?.unwrap_or(Ok(HashMap::new())) else {
+            let Ok(before) = pair.from.map(|from| self.entries(from)).transpose()?.unwrap_or(Ok(Entries::new())) else {
                 return Ok(Err(self.too_many()));
             };
             let Ok(after) = self.entries(pair.to)? else { return Ok(Err(self.too_many())) };
@@ -130,13 +133,13 @@ impl Count<'_> {
     }
 
     /// What is in one tree; the inner error stands for one that is too large to be read.
-    fn entries(&mut self, tree: ObjectId) -> Result<Result<HashMap<BString, (EntryMode, ObjectId)>, ()>, GitError> {
+    fn entries(&mut self, tree: ObjectId) -> Result<Result<Entries, ()>, GitError> {
         let header = self.repo.find_header(tree)?;
         if header.kind() != Kind::Tree || header.size() > LARGEST_TREE {
             return Ok(Err(()));
         }
         let tree = self.repo.find_tree(tree)?;
-        let mut found = HashMap::new();
+        let mut found = Entries::new();
         for entry in TreeRefIter::from_bytes(&tree.data, tree.id.kind()) {
             let entry = entry?;
             found.insert(entry.filename.to_owned(), (entry.mode, entry.oid.to_owned()));

@@ -150,6 +150,7 @@ impl<'a> Batch<'a> {
         awaited.check()?;
         let mut repo = settings.repository.open(&[])?;
         repo.object_cache_size_if_unset(4 * 1024 * 1024);
+        has_own_work_trees(&repo)?;
         requests.iter().try_for_each(|request| filters::record(&repo, &request.run))?;
         filters::withhold(&mut repo, requests.first().map(|request| &request.run))?;
         // What could not be undone is in nobody's way, and prune says why.
@@ -313,15 +314,7 @@ impl<'a> Batch<'a> {
             let repository = &self.settings.repository;
             let Planned { branch, folder, start, .. } = planned;
             let sources = repository.opener.sources;
-            command::add_worktree(
-                self.lock,
-                repository.common_dir(),
-                sources,
-                folder,
-                branch,
-                *start,
-                &filters::withheld(&self.repo),
-            )?;
+            command::add_worktree(self.lock, repository.common_dir(), sources, folder, branch, *start, &self.repo)?;
             let entry = Entry::of(repository.common_dir(), folder)?;
             let entry = entry.ok_or_else(|| GitError::NotAWorktree { path: folder.clone() })?;
             planned.marker(request).write(&entry.admin)
@@ -353,6 +346,23 @@ impl<'a> Batch<'a> {
             Err(cleanup) => GitError::LeftBehind { source: error.into(), cleanup: cleanup.to_string() },
         }
     }
+}
+
+/// Makes sure that git takes the folder of a new worktree for its work tree. Where worktrees have settings of their own,
+/// `core.worktree` and `core.bare` of all of them count for each.
+fn has_own_work_trees(repo: &gix::Repository) -> Result<(), GitError> {
+    use gix::config::Source;
+    let config = repo.config_snapshot();
+    let config = config.plumbing();
+    let shared = |meta: &gix::config::file::Metadata| meta.source == Source::Local;
+    let is_set = |key: &str| config.boolean_filter(key, shared).ok().flatten().unwrap_or(false);
+    let key = match config.string_filter("core.worktree", shared) {
+        _ if !is_set("extensions.worktreeConfig") => return Ok(()),
+        Some(_) => "core.worktree",
+        None if is_set("core.bare") => "core.bare",
+        None => return Ok(()),
+    };
+    Err(GitError::SharedByWorktrees { common_dir: repo.common_dir().to_owned(), key })
 }
 
 fn target(checkout: &PrepareCheckout) -> Unwritten<'_> {

@@ -194,6 +194,17 @@ pub enum GitError {
         /// The limit.
         most: u64,
     },
+    /// Git would take another folder for the work tree of each worktree.
+    #[error(
+        "{key} is set for all worktrees, since extensions.worktreeConfig is set, so that git itself cannot work in a new one; \
+         move it from {} to config.worktree beside it", .common_dir.join("config").display()
+    )]
+    SharedByWorktrees {
+        /// The git folder.
+        common_dir: PathBuf,
+        /// What is set.
+        key: &'static str,
+    },
     /// What a task has named so can be kept under no name.
     #[error("nothing can be kept under the name `{name}`")]
     NoReference {

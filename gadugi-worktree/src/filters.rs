@@ -1,10 +1,12 @@
-//! The programs that git's configuration names for the conversion and the merging of files, as they were when a run began.
+//! The programs that git's configuration names for the conversion and the merging of files, and the hook of new worktrees, as
+//! they were when a run began.
 //!
-//! A task that is not isolated can write the configuration. What it names there is not run for its work: a filter or merge
-//! driver that was not known when the first worktree of the run was made, or was another one then, counts for nothing.
+//! A task that is not isolated can write the configuration. What it names there is not run for its work: a filter, merge
+//! driver or hook that was not known when the first worktree of the run was made, or was another one then, counts for nothing.
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,6 +19,8 @@ use crate::error::GitError;
 const KINDS: [(&str, &[&str]); 2] = [("filter", &["clean", "smudge", "process", "required"]), ("merge", &["driver"])];
 /// Where the names of filters are kept, in the configuration in memory, that are not to be run.
 const WITHHELD: &str = "gadugi.withheldFilter";
+/// Set there where the hook that git runs in a new worktree is another one than it was.
+const HOOKS: &str = "gadugi.withheldHooks";
 /// A file that is larger is no record of ours.
 const MOST_BYTES: u64 = 1024 * 1024;
 
@@ -29,8 +33,8 @@ pub(crate) fn record(repo: &gix::Repository, run: &RunId) -> Result<(), GitError
     let folder = path.parent().unwrap_or(&path);
     fs::create_dir_all(folder).map_err(GitError::io("create", folder))?;
     let new = path.with_extension("new");
-    fs::write(&new, sections(repo).map(|(_, _, line)| line).collect::<Vec<_>>().concat())
-        .map_err(GitError::io("write", &new))?;
+    let lines: Vec<BString> = sections(repo).map(|(_, _, line)| line).chain([hook(repo)]).collect();
+    fs::write(&new, lines.concat()).map_err(GitError::io("write", &new))?;
     fs::rename(&new, &path).map_err(GitError::io("write", &path))
 }
 
@@ -43,10 +47,15 @@ pub(crate) fn withhold(repo: &mut gix::Repository, run: Option<&RunId>) -> Resul
     };
     let foreign: Vec<_> =
         sections(repo).filter(|(.., line)| !known.iter().any(|known| known == line.trim_end().as_bstr())).collect();
-    if foreign.is_empty() {
+    let hook = hook(repo);
+    let has_foreign_hook = !known.iter().any(|known| known == hook.trim_end().as_bstr());
+    if foreign.is_empty() && !has_foreign_hook {
         return Ok(());
     }
     let mut config = repo.config_snapshot_mut();
+    if has_foreign_hook {
+        config.new_section("gadugi", None::<BString>)?.push("withheldHooks", "true")?;
+    }
     for (kind, name, _) in foreign {
         while config.remove_section(kind, name.as_bstr()).is_some() {}
         if kind == "filter" {
@@ -60,18 +69,23 @@ pub(crate) fn withhold(repo: &mut gix::Repository, run: Option<&RunId>) -> Resul
 
 /// The filters that were taken out of a repository's configuration by [`withhold`].
 pub(crate) fn withheld(repo: &gix::Repository) -> Vec<BString> {
-    repo.config_snapshot().plumbing().strings(WITHHELD).unwrap_or_default().into_iter().map(Into::into).collect()
+    repo.config_snapshot().plumbing().strings(WITHHELD).unwrap_or_default()
 }
 
-/// Keeps a command of git from running filters that were taken out of the configuration of the repository.
-pub(crate) fn silence(git: &mut Command, withheld: &[BString]) {
-    for name in withheld.iter().filter_map(|name| name.to_str().ok()) {
+/// Keeps a command of git from running what was taken out of the configuration of the repository by [`withhold`], and a file
+/// system monitor.
+pub(crate) fn silence(git: &mut Command, repo: &gix::Repository) {
+    for name in withheld(repo).iter().filter_map(|name| name.to_str().ok()) {
         for key in ["clean", "smudge", "process", "required"] {
             // The name may have a `=` in it, which is why the value is not given with it.
             git.arg(format!("--config-env=filter.{name}.{key}=GADUGI_NO_FILTER"));
         }
     }
     git.env("GADUGI_NO_FILTER", "");
+    git.args(["-c", "core.fsmonitor=false"]);
+    if repo.config_snapshot().boolean(HOOKS).unwrap_or(false) {
+        git.args(["-c", "core.hooksPath=/dev/null"]);
+    }
 }
 
 /// Removes the records of runs of which there is nothing else any more.
@@ -117,6 +131,17 @@ fn sections(repo: &gix::Repository) -> impl Iterator<Item = (&'static str, BStri
         }
     }
     found.into_iter()
+}
+
+/// The line that stands for the hook that git runs in a new worktree.
+fn hook(repo: &gix::Repository) -> BString {
+    let folder = repo.config_snapshot().string("core.hooksPath");
+    let path = folder.as_ref().and_then(|folder| gix::path::from_bstr(folder.as_bstr()).ok());
+    // A relative folder is one in each worktree, and part of what is checked out there.
+    let path = path.map_or_else(|| repo.common_dir().join("hooks"), |path| path.into_owned()).join("post-checkout");
+    let file = path.metadata().ok().filter(|_| path.is_absolute());
+    let file = file.map(|file| (file.dev(), file.ino(), file.size(), file.mode(), file.ctime(), file.ctime_nsec()));
+    format!("hook {folder:?} {file:?}\n").into()
 }
 
 fn recorded(path: &Path) -> Result<Vec<BString>, GitError> {

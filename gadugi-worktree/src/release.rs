@@ -86,7 +86,15 @@ struct Found {
 enum Place {
     Absent,
     OfAnother,
-    Here { entry: Entry, reasons: Vec<KeepReason>, details: ReleaseDetails, content: Content },
+    Here(Box<Here>),
+}
+
+/// A worktree that was found.
+struct Here {
+    entry: Entry,
+    reasons: Vec<KeepReason>,
+    details: ReleaseDetails,
+    content: Content,
 }
 
 /// What is in a worktree that may be removed.
@@ -104,7 +112,7 @@ impl Place {
         let (reasons, details) = (checkout.reasons_to_keep(request.branch)?, checkout.details());
         let entry = checkout.entry.clone();
         let content = if request.discard { Content::Discarded(Box::new(checkout)) } else { Content::Committed };
-        Ok(Self::Here { entry, reasons, details, content })
+        Ok(Self::Here(Box::new(Here { entry, reasons, details, content })))
     }
 
     /// The place of a worktree that is to be discarded and that git's files of it, or its own, do not let us look into.
@@ -112,7 +120,8 @@ impl Place {
         let Some(entry) = Entry::of_lease(settings.repository.common_dir(), lease)? else { return Err(error) };
         let reasons = entry.lock_reason().map(|reason| KeepReason::Locked { reason }).into_iter().collect();
         let content = Content::Unreadable(error_chain(&error));
-        Ok(Self::Here { entry, reasons, details: ReleaseDetails::default(), content })
+        let details = ReleaseDetails::default();
+        Ok(Self::Here(Box::new(Here { entry, reasons, details, content })))
     }
 }
 
@@ -153,7 +162,8 @@ fn give_back_one(
     let worktree = match place {
         Place::Absent => clear_absent(settings, lease, request.dry_run)?,
         Place::OfAnother => WorktreeFate::Absent,
-        Place::Here { entry, reasons, details: found, content } => {
+        Place::Here(here) => {
+            let Here { entry, reasons, details: found, content } = *here;
             details = found;
             let reasons = all_reasons(reasons, request, &taken);
             if reasons.is_empty() {

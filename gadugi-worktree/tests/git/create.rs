@@ -264,3 +264,21 @@ async fn tasks_with_the_names_of_windows_devices_work_where_these_are_ordinary_n
     assert_eq!(ground.branches(), ["main"]);
     ground.assert_sound();
 }
+
+#[tokio::test]
+async fn a_repository_in_whose_worktrees_git_would_work_elsewhere_is_refused() {
+    let repo = TestRepo::new();
+    repo.commit_file("a.txt", "a");
+    let ground = Ground::on(repo);
+    ground.create("before").await;
+    ground.repo.git(&["config", "extensions.worktreeConfig", "true"]);
+    let folder = ground.repo.path().to_string_lossy().into_owned();
+    // As a submodule has it.
+    ground.repo.git(&["config", "core.worktree", &folder]);
+    let error = chain(&ground.try_create(request("a")).await.expect_err("it is refused"));
+    assert!(error.contains("core.worktree is set for all worktrees"), "{error}");
+    ground.repo.git(&["config", "--worktree", "core.worktree", &folder]);
+    ground.repo.git(&["config", "--local", "--unset", "core.worktree"]);
+    let lease = ground.try_create(request("a")).await.expect("a worktree");
+    assert_eq!(ground.git(&lease, &["rev-parse", "--show-toplevel"]), lease.path.to_string_lossy());
+}

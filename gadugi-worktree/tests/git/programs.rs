@@ -58,7 +58,7 @@ async fn a_filter_that_the_user_had_configured_is_run_and_one_that_a_task_has_pu
 }
 
 #[tokio::test]
-async fn a_filter_that_a_task_has_configured_is_not_run_for_a_later_worktree_of_the_run() {
+async fn what_a_task_has_configured_is_not_run_for_a_later_worktree_of_the_run() {
     let repo = TestRepo::new();
     repo.write(".gitattributes", "*.x filter=trap\n*.up filter=up\n");
     repo.write("a.x", "a");
@@ -71,9 +71,14 @@ async fn a_filter_that_a_task_has_configured_is_not_run_for_a_later_worktree_of_
     ground.create("first").await;
     ground.repo.git(&["config", "filter.trap.smudge", &program]);
     ground.repo.git(&["config", "filter.trap.required", "true"]);
+    ground.repo.git(&["config", "core.fsmonitor", &program]);
+    let hooks = ground.repo.path().join(".git/hooks");
+    fs::create_dir_all(&hooks).expect("a folder");
+    fs::copy(&program, hooks.join("post-checkout")).expect("a hook");
     let lease = ground.create("second").await;
     assert_eq!(fs::read_to_string(lease.path.join("a.x")).expect("a file"), "a");
     assert!(!trace.exists(), "the canary was run");
+    ground.repo.git(&["config", "--unset", "core.fsmonitor"]);
     let again = ground.try_create(next_in(&lease)).await.expect("the same worktree");
     assert_eq!(again.path, lease.path);
 }
