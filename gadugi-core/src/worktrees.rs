@@ -367,6 +367,8 @@ pub struct Release {
     /// What [`ReleaseRequest::discard`] removes and keeps nowhere, as paths in the worktree: files that look
     /// like secrets, and repositories of their own.
     pub dropped: Vec<String>,
+    /// The reference that keeps what is on no branch any more, or would in a dry run.
+    pub kept_as: Option<String>,
     /// What was found on the way.
     pub details: ReleaseDetails,
 }
@@ -375,7 +377,7 @@ impl Release {
     /// Without details.
     #[must_use]
     pub fn new(worktree: WorktreeFate, branch: BranchRelease) -> Self {
-        Self { worktree, branch, dropped: Vec::new(), details: ReleaseDetails::default() }
+        Self { worktree, branch, dropped: Vec::new(), kept_as: None, details: ReleaseDetails::default() }
     }
 }
 

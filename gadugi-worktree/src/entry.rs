@@ -52,6 +52,16 @@ impl Entry {
     /// The entry of a worktree, which may be gone.
     pub(crate) fn of(common_dir: &Path, folder: &Path) -> Result<Option<Self>, GitError> {
         let wanted = real(folder);
+        // Git names an entry after the folder, unless that name is taken.
+        let admin = folder.file_name().map(|name| common_dir.join("worktrees").join(name));
+        if let Some(admin) = admin
+            && let Some(folder) = worktree_of(&admin)
+        {
+            let entry = Self { admin, folder };
+            if entry.is_of(&wanted) {
+                return Ok(Some(entry));
+            }
+        }
         Ok(Self::all(common_dir)?.into_iter().find(|entry| entry.is_of(&wanted)))
     }
 

@@ -17,7 +17,7 @@ use gix::refs::{Category, FullName};
 use crate::branch::{self, full_name};
 use crate::error::GitError;
 use crate::heads::{Heads, Keeper, Witness};
-use crate::integration::{self, Target};
+use crate::integration::{Integration, Target};
 use crate::reach::{Reach, reached_from};
 use crate::worktrees::WorktreeSettings;
 
@@ -117,7 +117,7 @@ pub(crate) fn decide(
         return Ok(decided);
     }
     let history = History::of(repo, &heads, &candidates, no_keepers)?;
-    for (place, of_one) in history.decide(repo, &candidates) {
+    for (place, of_one) in history.decide(&candidates) {
         decided[place] = of_one;
     }
     Ok(decided)
@@ -149,7 +149,7 @@ struct History {
     reach: Reach,
     /// Branches that keep nothing, and are not asked about.
     powerless: HashMap<ObjectId, String>,
-    targets: Vec<Target>,
+    integration: Integration,
 }
 
 impl History {
@@ -199,8 +199,11 @@ impl History {
             let name = name.as_bstr().to_str_lossy();
             !going.contains(&*name) && !powerless_names.contains(&*name)
         };
-        let targets = Target::all(repo, is_target)?;
-        Ok(Self { keepers, on_main, reach, powerless, targets })
+        let mut targets = Target::all(repo, is_target)?;
+        // What is at stake is in none of these: they are kept, and so is all that they contain.
+        targets.retain(|target| commits.contains(&target.commit));
+        let integration = Integration::new(repo, targets)?;
+        Ok(Self { keepers, on_main, reach, powerless, integration })
     }
 
     /// What keeps a commit, apart from candidates.
@@ -210,7 +213,7 @@ impl History {
     }
 
     /// Decides on each candidate, and gives its place with that.
-    fn decide(&self, repo: &gix::Repository, candidates: &[Candidate<'_>]) -> Vec<(usize, Result<Decided, GitError>)> {
+    fn decide(&self, candidates: &[Candidate<'_>]) -> Vec<(usize, Result<Decided, GitError>)> {
         let mut decided = Vec::with_capacity(candidates.len());
         let mut at: HashMap<ObjectId, Vec<&Candidate<'_>>> = HashMap::default();
         for candidate in candidates {
@@ -238,7 +241,7 @@ impl History {
                     decided.push((candidate.place, Ok(candidate.goes_for(keeper))));
                     continue;
                 }
-                match integration::find(repo, &self.targets, candidate.tip) {
+                match self.integration.find(&self.reach.own(candidate.tip)) {
                     Ok(Some(by)) => {
                         let fate = Fate::MayGo { tip: candidate.tip, by, keeper: None };
                         decided.push((candidate.place, Ok(fate.into())));
@@ -264,7 +267,7 @@ impl History {
         }
         let counted = self.count(&order, &staying.iter().map(|(candidate, _)| *candidate).collect::<Vec<_>>());
         decided.extend(staying.into_iter().zip(counted).map(|((candidate, only_in), commits)| {
-            let compared_with = self.targets.iter().map(|target| target.name.clone()).collect();
+            let compared_with = self.integration.targets.iter().map(|target| target.name.clone()).collect();
             let only_in = only_in.map(|name| name.to_string());
             let fate = Fate::Kept(KeepReason::Unmerged { commits });
             (candidate.place, Ok(Decided { fate, compared_with, only_in }))

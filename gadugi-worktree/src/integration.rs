@@ -6,11 +6,13 @@
 //! changes are there: when they were undone later, merging the branch would bring them back, which is how that is seen.
 //! Where a merge says nothing, since both sides have changed the same lines, a commit that undoes exactly those changes is.
 
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use gadugi_core::MergedBy;
 use gix::ObjectId;
-use gix::bstr::ByteSlice;
+use gix::bstr::{BString, ByteSlice};
 use gix::merge::blob::builtin_driver::text::Labels;
 use gix::merge::tree::TreatAsUnresolved;
 use gix::refs::{Category, FullName};
@@ -22,6 +24,7 @@ use crate::entry::{HeadAt, head_in};
 use crate::error::GitError;
 use crate::ids::to_commit;
 use crate::patch_id::{Difference, PatchId};
+use crate::reach::Own;
 
 /// In how many files all commits of a branch together may differ from those before them, if they are looked at one by one.
 const MOST_FILES: usize = 200_000;
@@ -31,7 +34,7 @@ const MOST: usize = 1000;
 /// A branch that work is integrated into.
 pub(crate) struct Target {
     pub(crate) name: String,
-    commit: ObjectId,
+    pub(crate) commit: ObjectId,
 }
 
 impl Target {
@@ -69,57 +72,78 @@ impl Target {
     }
 }
 
-/// How a branch that none of these can reach was integrated into one of them, if it was.
-pub(crate) fn find(repo: &gix::Repository, targets: &[Target], tip: ObjectId) -> Result<Option<MergedBy>, GitError> {
-    let mut repo = repo.clone().with_object_memory();
-    repo.object_cache_size_if_unset(16 * 1024 * 1024);
-    // Larger files are not merged line by line, so that nobody has to hold them.
-    let mut config = repo.config_snapshot_mut();
-    config.set_value(&gix::config::tree::Core::BIG_FILE_THRESHOLD, "16m")?;
-    config.commit()?;
-    for target in targets {
-        if let Some(by) = Comparison::new(&repo, target, tip)?.map(|found| found.verdict()).transpose()?.flatten() {
-            return Ok(Some(by));
-        }
-    }
-    Ok(None)
+/// Looks whether branches were integrated into some others. What is read of these is read once for all branches.
+pub(crate) struct Integration {
+    repo: gix::Repository,
+    pub(crate) targets: Vec<Target>,
+    known: RefCell<Known>,
 }
 
-/// What a commit changes, by its first parent.
-struct Change {
-    commit: ObjectId,
-    difference: Difference,
+/// What is known of the targets.
+#[derive(Default)]
+struct Known {
+    /// What each commit changes; `None` for a merge.
+    changes: HashMap<ObjectId, Option<Rc<Change>>>,
+    /// How many files these changes have together.
+    files: usize,
+    /// How a target, by its commit, parted from a commit that is kept.
+    parted: HashMap<(ObjectId, ObjectId), Option<Rc<Parted>>>,
 }
 
-/// What merging a branch into another one would do.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Merge {
-    Nothing,
-    Something,
-    /// Both sides have changed the same lines.
-    Unknown,
-}
-
-struct Comparison<'a> {
-    repo: &'a gix::Repository,
-    target: &'a Target,
-    tip: ObjectId,
-    /// All that the branch changes.
-    whole: Difference,
-    /// What each of its commits changes; `None` where there is a merge among them, or there are too many.
-    each: Option<Vec<Change>>,
-    /// The commits of the other branch since it parted from this one, the newest first.
+/// How a target parted from a commit.
+struct Parted {
+    /// The commit that both have.
+    base: ObjectId,
+    /// The commits of the target since, the newest first.
     theirs: Vec<ObjectId>,
+    /// The paths that differ between the two; `None` where there are too many.
+    paths: Option<BTreeSet<BString>>,
 }
 
-impl<'a> Comparison<'a> {
-    /// `None` where the two have nothing in common.
-    fn new(repo: &'a gix::Repository, target: &'a Target, tip: ObjectId) -> Result<Option<Self>, GitError> {
-        let Some(base) = repo.merge_base(tip, target.commit)? else { return Ok(None) };
-        let tree =
-            |commit: ObjectId| -> Result<ObjectId, GitError> { Ok(repo.find_commit(commit)?.tree_id()?.detach()) };
-        let Some(whole) = Difference::between(repo, Some(tree(base.detach())?), tree(tip)?)? else { return Ok(None) };
-        let ours = beyond(repo, tip, target.commit)?;
+impl Integration {
+    pub(crate) fn new(repo: &gix::Repository, targets: Vec<Target>) -> Result<Self, GitError> {
+        let mut repo = repo.clone();
+        repo.object_cache_size_if_unset(16 * 1024 * 1024);
+        // Larger files are not merged line by line, so that nobody has to hold them.
+        let mut config = repo.config_snapshot_mut();
+        config.set_value(&gix::config::tree::Core::BIG_FILE_THRESHOLD, "16m")?;
+        config.commit()?;
+        Ok(Self { repo, targets, known: RefCell::default() })
+    }
+
+    /// How a branch that none of the targets can reach was integrated into one of them, if it was.
+    pub(crate) fn find(&self, own: &Own) -> Result<Option<MergedBy>, GitError> {
+        for target in &self.targets {
+            if let Some(by) = self.compare(target, own)?.map(|found| found.verdict()).transpose()?.flatten() {
+                return Ok(Some(by));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Compares a branch with a target; `None` where the two have nothing in common, or the branch changes files that
+    /// are in the target as they were before, so that merging it would change them.
+    fn compare<'a>(&'a self, target: &'a Target, own: &Own) -> Result<Option<Comparison<'a>>, GitError> {
+        let repo = &self.repo;
+        let leaves = own.leaves.first().copied().filter(|_| own.leaves.len() == 1);
+        // What the target and the branch have in common is what the target has in common with that commit.
+        let parted = match leaves {
+            Some(leaves) => self.parted(target, leaves)?,
+            None => parted(repo, target, own.tip)?.map(Rc::new),
+        };
+        let Some(parted) = parted else { return Ok(None) };
+        let whole = Difference::between(repo, Some(tree(repo, parted.base)?), tree(repo, own.tip)?)?;
+        let Some(whole) = whole else { return Ok(None) };
+        if let Some(theirs) = &parted.paths
+            && !whole.is_empty()
+            && !whole.paths().iter().any(|path| theirs.contains(&**path))
+        {
+            return Ok(None);
+        }
+        let ours = match leaves == Some(parted.base) {
+            true => own.commits.iter().copied().take(MOST).collect(),
+            false => beyond(repo, own.tip, target.commit)?,
+        };
         let mut each = if ours.len() < MOST { Some(Vec::new()) } else { None };
         let mut files = 0;
         for commit in ours {
@@ -133,10 +157,88 @@ impl<'a> Comparison<'a> {
                 each = Some(known);
             }
         }
-        let theirs = beyond(repo, target.commit, tip)?;
-        Ok(Some(Self { repo, target, tip, whole, each, theirs }))
+        Ok(Some(Comparison { of: self, target, tip: own.tip, whole, each, parted }))
     }
 
+    /// How a target parted from a commit that is kept.
+    fn parted(&self, target: &Target, from: ObjectId) -> Result<Option<Rc<Parted>>, GitError> {
+        if let Some(known) = self.known.borrow().parted.get(&(target.commit, from)) {
+            return Ok(known.clone());
+        }
+        let found = parted(&self.repo, target, from)?.map(Rc::new);
+        self.known.borrow_mut().parted.insert((target.commit, from), found.clone());
+        Ok(found)
+    }
+
+    /// What a commit of a target changes; `None` for a merge.
+    fn change(&self, commit: ObjectId) -> Result<Option<Rc<Change>>, GitError> {
+        if let Some(known) = self.known.borrow().changes.get(&commit) {
+            return Ok(known.clone());
+        }
+        let change = change(&self.repo, commit)?.map(Rc::new);
+        let mut known = self.known.borrow_mut();
+        let files = known.files + change.as_ref().map_or(0, |change| change.difference.len());
+        if files <= MOST_FILES {
+            known.files = files;
+            known.changes.insert(commit, change.clone());
+        }
+        Ok(change)
+    }
+}
+
+/// How a target parted from a commit; `None` where the two have nothing in common.
+fn parted(repo: &gix::Repository, target: &Target, from: ObjectId) -> Result<Option<Parted>, GitError> {
+    let Some(base) = repo.merge_base(from, target.commit)?.map(gix::Id::detach) else { return Ok(None) };
+    let theirs = beyond(repo, target.commit, from)?;
+    let since = Difference::between(repo, Some(tree(repo, base)?), tree(repo, target.commit)?)?;
+    let paths = since.map(|since| since.paths().into_iter().map(ToOwned::to_owned).collect());
+    Ok(Some(Parted { base, theirs, paths }))
+}
+
+fn tree(repo: &gix::Repository, commit: ObjectId) -> Result<ObjectId, GitError> {
+    Ok(repo.find_commit(commit)?.tree_id()?.detach())
+}
+
+/// What a commit changes, by its first parent.
+struct Change {
+    commit: ObjectId,
+    tree: ObjectId,
+    difference: Difference,
+    /// Worked out when it is first asked for.
+    patch_id: OnceCell<PatchId>,
+}
+
+impl Change {
+    fn patch_id(&self, repo: &gix::Repository) -> Result<&PatchId, GitError> {
+        if let Some(known) = self.patch_id.get() {
+            return Ok(known);
+        }
+        let id = self.difference.patch_id(repo)?;
+        Ok(self.patch_id.get_or_init(|| id))
+    }
+}
+
+/// What merging a branch into another one would do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Merge {
+    Nothing,
+    Something,
+    /// Both sides have changed the same lines.
+    Unknown,
+}
+
+struct Comparison<'a> {
+    of: &'a Integration,
+    target: &'a Target,
+    tip: ObjectId,
+    /// All that the branch changes.
+    whole: Difference,
+    /// What each of its commits changes; `None` where there is a merge among them, or there are too many.
+    each: Option<Vec<Change>>,
+    parted: Rc<Parted>,
+}
+
+impl Comparison<'_> {
     fn verdict(&self) -> Result<Option<MergedBy>, GitError> {
         let merge = self.merge()?;
         if merge == Merge::Something || (self.whole.is_empty() && self.each.as_ref().is_none_or(Vec::is_empty)) {
@@ -161,26 +263,28 @@ impl<'a> Comparison<'a> {
     /// Merges the branch into the other one, in memory. Where the user has told git other ways to merge, a merge that
     /// changes nothing would not say that all is there.
     fn merge(&self) -> Result<Merge, GitError> {
-        let config = self.repo.config_snapshot();
+        let mut repo = self.of.repo.clone().with_object_memory();
+        repo.object_cache_size_if_unset(16 * 1024 * 1024);
+        let config = repo.config_snapshot();
         let own_ways = config.plumbing().sections_by_name("merge").into_iter().flatten();
         if own_ways.into_iter().any(|section| section.value("driver").is_some()) {
             return Ok(Merge::Unknown);
         }
-        let options = self.repo.tree_merge_options()?.into();
-        let mut outcome = self.repo.merge_commits(self.target.commit, self.tip, Labels::default(), options)?;
+        let options = repo.tree_merge_options()?.into();
+        let mut outcome = repo.merge_commits(self.target.commit, self.tip, Labels::default(), options)?;
         if outcome.tree_merge.has_unresolved_conflicts(TreatAsUnresolved::git()) {
             return Ok(Merge::Unknown);
         }
         let merged = outcome.tree_merge.tree.write()?;
-        let is_same = merged == self.repo.find_commit(self.target.commit)?.tree_id()?;
+        let is_same = merged == repo.find_commit(self.target.commit)?.tree_id()?;
         Ok(if is_same { Merge::Nothing } else { Merge::Something })
     }
 
     /// Looks for what the branch changes among the commits of the other one.
     fn counterparts(&self) -> Result<Counterparts, GitError> {
-        let repo = self.repo;
+        let repo = &self.of.repo;
         let into = &self.target.name;
-        let tree = repo.find_commit(self.tip)?.tree_id()?.detach();
+        let tree = tree(repo, self.tip)?;
         let each: Vec<_> = self.each.iter().flatten().filter(|change| !change.difference.is_empty()).collect();
         let mut wanted: Vec<&Difference> = each.iter().map(|change| &change.difference).collect();
         wanted.push(&self.whole);
@@ -190,7 +294,7 @@ impl<'a> Comparison<'a> {
         let mut undo: Vec<PatchId> = Vec::new();
         let mut open: HashMap<PatchId, u64> = HashMap::new();
         for change in &each {
-            *open.entry(change.difference.patch_id(repo)?).or_default() += 1;
+            *open.entry(change.patch_id(repo)?.clone()).or_default() += 1;
         }
         for difference in &wanted {
             if !difference.is_empty() {
@@ -199,22 +303,23 @@ impl<'a> Comparison<'a> {
         }
         let mut found = Counterparts::default();
         let is_something = !self.whole.is_empty();
-        for commit in &self.theirs {
-            let is_same_tree = is_something && repo.find_commit(*commit)?.tree_id()? == tree;
-            if is_same_tree && found.same_tree.is_none() {
+        for commit in &self.parted.theirs {
+            let change = self.of.change(*commit)?;
+            let theirs = change.as_ref().map_or_else(|| self::tree(repo, *commit), |change| Ok(change.tree))?;
+            if is_something && theirs == tree && found.same_tree.is_none() {
                 found.same_tree = Some(MergedBy::SameTree { commit: to_commit(*commit), of: into.clone() });
             }
-            let Some(change) = change(repo, *commit)? else { continue };
+            let Some(change) = change else { continue };
             if !paths.contains(&change.difference.paths()) {
                 continue;
             }
-            let id = change.difference.patch_id(repo)?;
+            let id = change.patch_id(repo)?;
             let is_done = found.same_tree.is_some() || found.squashed.is_some() || open.values().any(|left| *left == 0);
-            found.is_undone |= !is_done && undo.contains(&id);
-            if is_something && id == whole && found.squashed.is_none() {
+            found.is_undone |= !is_done && undo.contains(id);
+            if is_something && *id == whole && found.squashed.is_none() {
                 found.squashed = Some(MergedBy::Squash { commit: to_commit(change.commit), into: into.clone() });
             }
-            if let Some(left) = open.get_mut(&id) {
+            if let Some(left) = open.get_mut(id) {
                 *left = left.saturating_sub(1);
             }
         }
@@ -252,5 +357,6 @@ fn change(repo: &gix::Repository, id: ObjectId) -> Result<Option<Change>, GitErr
         _ => return Ok(None),
     };
     let difference = Difference::between(repo, parent, commit.tree_id()?.detach())?;
-    Ok(difference.map(|difference| Change { commit: id, difference }))
+    let tree = commit.tree_id()?.detach();
+    Ok(difference.map(|difference| Change { commit: id, tree, difference, patch_id: OnceCell::new() }))
 }

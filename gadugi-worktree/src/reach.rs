@@ -1,6 +1,6 @@
 //! What keeps the commits of many branches: one walk of the history for all of them.
 
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 
 use gix::ObjectId;
 use gix::hashtable::{HashMap, HashSet};
@@ -12,6 +12,14 @@ use crate::error::GitError;
 /// How many more commits are looked at once nothing is undecided. Times of commits may be wrong, so that what keeps one may come
 /// late; git looks at five more.
 const SLOP: usize = 1000;
+
+/// What a branch has that nothing keeps.
+pub(crate) struct Own {
+    pub(crate) tip: ObjectId,
+    pub(crate) commits: Vec<ObjectId>,
+    /// The commits that are kept at which it leaves them.
+    pub(crate) leaves: BTreeSet<ObjectId>,
+}
 
 /// What was found of some commits and their ancestors.
 pub(crate) struct Reach {
@@ -86,6 +94,22 @@ impl Reach {
     /// Whether nothing keeps a wanted commit.
     pub(crate) fn is_loose(&self, commit: ObjectId) -> bool {
         self.loose.contains_key(&commit)
+    }
+
+    /// What can be reached from a commit and nothing keeps, and the commits that are kept and are the first to be reached.
+    pub(crate) fn own(&self, tip: ObjectId) -> Own {
+        let mut own = Own { tip, commits: Vec::new(), leaves: BTreeSet::new() };
+        let mut seen: HashSet<ObjectId> = HashSet::default();
+        let mut open = vec![tip];
+        while let Some(id) = open.pop() {
+            if !self.is_loose(id) {
+                own.leaves.insert(id);
+            } else if seen.insert(id) {
+                own.commits.push(id);
+                open.extend(self.parents(id));
+            }
+        }
+        own
     }
 
     /// What can be reached from these commits and nothing keeps, each before its parents.
@@ -174,4 +198,85 @@ pub(crate) fn reached_from(
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fmt::Write as _;
+
+    use gadugi_test_support::repo::TestRepo;
+
+    use super::*;
+
+    /// A history of commits that have up to two parents and any times; gives the ids, the oldest first.
+    fn history(repo: &TestRepo, random: &mut impl FnMut(u64) -> u64, count: usize) -> Vec<ObjectId> {
+        let mut stream = String::new();
+        for number in 1..=count {
+            let time = 1_000_000 + random(50);
+            write!(stream, "commit refs/heads/c{number}\nmark :{number}\ncommitter a <a> {time} +0000\ndata 1\nx\n")
+                .expect("a String takes any text");
+            let parents: BTreeSet<_> = (0..random(3)).map(|_| random(number as u64)).filter(|it| *it > 0).collect();
+            for (at, parent) in parents.iter().enumerate() {
+                writeln!(stream, "{} :{parent}", if at == 0 { "from" } else { "merge" }).expect("as above");
+            }
+            writeln!(stream, "M 644 inline f{number}\ndata 1\nx\n").expect("as above");
+        }
+        repo.write("stream", stream);
+        let input = std::fs::File::open(repo.path().join("stream")).expect("it was written");
+        let status = repo.git_command(repo.path()).args(["fast-import", "--quiet"]).stdin(input).status();
+        assert!(status.expect("git starts").success());
+        let id = |number| repo.git(&["rev-parse", &format!("c{number}")]);
+        (1..=count).map(|number| ObjectId::from_hex(id(number).as_bytes()).expect("an id")).collect()
+    }
+
+    #[test]
+    fn what_is_kept_is_told_as_by_git_whatever_the_times_of_commits_are() {
+        let mut state = 1_u64;
+        let mut random = move |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below.max(1)
+        };
+        for _ in 0..6 {
+            let test = TestRepo::new();
+            let commits = history(&test, &mut random, 14);
+            let repo = gix::open_opts(test.path(), gix::open::Options::isolated()).expect("a repository");
+            for _ in 0..6 {
+                let (mut wanted, mut keepers) = (Vec::new(), Vec::new());
+                for commit in &commits {
+                    match random(4) {
+                        0 => wanted.push(*commit),
+                        1 => keepers.push(*commit),
+                        _ => {}
+                    }
+                }
+                assert_told_as_by_git(&repo, &wanted, &keepers);
+            }
+        }
+    }
+
+    fn assert_told_as_by_git(repo: &gix::Repository, wanted: &[ObjectId], keepers: &[ObjectId]) {
+        let ancestors = |tip: ObjectId| -> HashSet<ObjectId> {
+            repo.rev_walk([tip]).all().expect("a walk").map(|commit| commit.expect("a commit").id).collect()
+        };
+        let reach = Reach::of(repo, wanted, keepers).expect("it can be told");
+        let kept: HashSet<ObjectId> = keepers.iter().flat_map(|keeper| ancestors(*keeper)).collect();
+        let loose: HashSet<ObjectId> =
+            wanted.iter().flat_map(|tip| ancestors(*tip)).filter(|id| !kept.contains(id)).collect();
+        for tip in wanted {
+            let keeper = reach.keeper(*tip);
+            assert_eq!(keeper.is_some(), kept.contains(tip));
+            assert!(keeper.is_none_or(|place| ancestors(keepers[place]).contains(tip)));
+            let own = reach.own(*tip);
+            let expected: HashSet<ObjectId> = ancestors(*tip).intersection(&loose).copied().collect();
+            assert_eq!(own.commits.iter().copied().collect::<HashSet<_>>(), expected);
+            assert!(own.leaves.iter().all(|id| kept.contains(id)));
+        }
+        let order = reach.in_order(wanted);
+        assert_eq!(order.iter().copied().collect::<HashSet<_>>(), loose);
+        assert_eq!(order.len(), loose.len());
+        for (at, id) in order.iter().enumerate() {
+            assert!(reach.parents(*id).iter().all(|parent| !order[..at].contains(parent)), "children come first");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! gix does it too, but a process that is killed meanwhile leaves lock files of which nobody can tell whose they are; and
 //! where there are packed references it locks them for every change.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,9 @@ use crate::lock_file::{LockFile, NotTaken};
 
 /// As git's `core.filesRefLockTimeout`.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// How many references are deleted at once: the lock of each takes a file handle.
+const DELETED_AT_ONCE: usize = 64;
+
 /// As git's `core.packedRefsTimeout`.
 const PATIENCE_WITH_PACKED: Duration = Duration::from_secs(1);
 /// A larger log of a reference is not read as a whole.
@@ -46,37 +50,87 @@ pub(crate) fn set(
 
 /// Deletes a reference that leads to a commit, with its log. Answers whether it is gone: it is not when it leads elsewhere.
 pub(crate) fn delete(repo: &gix::Repository, name: &FullNameRef, from: ObjectId) -> Result<bool, GitError> {
-    let path = path(repo, name)?;
-    let lock = acquire(repo, &path, PATIENCE)?;
-    match target(repo, name)? {
-        None => return Ok(true),
-        Some(found) if found != Some(from) => return Ok(false),
-        Some(_) => {}
+    let mut deleted = delete_some(repo, &[(name, from)])?;
+    deleted.pop().unwrap_or(Ok(true))
+}
+
+/// The same for many references. Packed references are written once for several of them.
+pub(crate) fn delete_all(
+    repo: &gix::Repository,
+    references: &[(&FullNameRef, ObjectId)],
+) -> Result<Vec<Result<bool, GitError>>, GitError> {
+    let mut answers = Vec::with_capacity(references.len());
+    for some in references.chunks(DELETED_AT_ONCE) {
+        answers.extend(delete_some(repo, some)?);
+    }
+    Ok(answers)
+}
+
+fn delete_some(
+    repo: &gix::Repository,
+    references: &[(&FullNameRef, ObjectId)],
+) -> Result<Vec<Result<bool, GitError>>, GitError> {
+    let mut going = Vec::new();
+    let mut answers = Vec::with_capacity(references.len());
+    for (name, from) in references {
+        answers.push(lock_to_delete(repo, name, *from).map(|answer| match answer {
+            Ok(held) => {
+                going.push((*name, held));
+                true
+            }
+            Err(is_gone) => is_gone,
+        }));
+    }
+    if going.is_empty() {
+        return Ok(answers);
     }
     let packed = real(repo.common_dir()).join("packed-refs");
-    // Held to the end, so that nobody packs the reference while it goes.
+    // Held to the end, so that nobody packs a reference while it goes.
     let packed_lock = acquire(repo, &packed, PATIENCE_WITH_PACKED)?;
     match fs::read(&packed) {
         Ok(text) => {
-            if let Some(without) = without(&text, name.as_bstr()) {
+            let names: HashSet<&BStr> = going.iter().map(|(name, _)| name.as_bstr()).collect();
+            if let Some(without) = without(&text, &names) {
                 packed_lock.replace(&without)?;
             }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(GitError::io("read", &packed)(error)),
     }
-    let log = log(repo, name)?;
-    remove(&log)?;
-    remove(&path)?;
-    drop((packed_lock, lock));
-    for file in [path, log] {
-        // Up to `refs/heads` and the like. One that is not empty stays, and so do all above it.
-        let folders = file.ancestors().skip(1).take(name.as_bstr().find_iter(b"/").count().saturating_sub(2));
-        for folder in folders {
-            remove_if_empty(folder).ok();
+    for (_, Held { path, log, .. }) in &going {
+        remove(log)?;
+        remove(path)?;
+    }
+    drop(packed_lock);
+    for (name, Held { path, log, lock }) in going {
+        drop(lock);
+        for file in [path, log] {
+            // Up to `refs/heads` and the like. One that is not empty stays, and so do all above it.
+            let folders = file.ancestors().skip(1).take(name.as_bstr().find_iter(b"/").count().saturating_sub(2));
+            for folder in folders {
+                remove_if_empty(folder).ok();
+            }
         }
     }
-    Ok(true)
+    Ok(answers)
+}
+
+/// A reference that is to be deleted, and that nobody else changes meanwhile.
+struct Held {
+    path: PathBuf,
+    log: PathBuf,
+    lock: LockFile,
+}
+
+/// Takes the lock of a reference that leads to a commit; or else tells whether it is gone.
+fn lock_to_delete(repo: &gix::Repository, name: &FullNameRef, from: ObjectId) -> Result<Result<Held, bool>, GitError> {
+    let path = path(repo, name)?;
+    let lock = acquire(repo, &path, PATIENCE)?;
+    Ok(match target(repo, name)? {
+        None => Err(true),
+        Some(found) if found != Some(from) => Err(false),
+        Some(_) => Ok(Held { log: log(repo, name)?, path, lock }),
+    })
 }
 
 /// The last line of the log of a reference; `None` where there is none.
@@ -196,11 +250,11 @@ fn append_to_log(
     file.and_then(|mut file| file.write_all(&line)).map_err(GitError::io("write", &log))
 }
 
-/// Packed references without one of them; `None` when it is not among them.
-fn without(packed: &[u8], name: &BStr) -> Option<Vec<u8>> {
+/// Packed references without some of them; `None` when none of these is among them.
+fn without(packed: &[u8], names: &HashSet<&BStr>) -> Option<Vec<u8>> {
     let is_of = |line: &[u8]| {
-        let line = line.trim_end();
-        line.strip_suffix(name.as_bytes()).is_some_and(|rest| rest.ends_with(b" ")) && !line.starts_with(b"#")
+        let name = line.trim_end().split_once_str(" ").map(|(_, name)| name.as_bstr());
+        !line.starts_with(b"#") && name.is_some_and(|name| names.contains(name))
     };
     let mut rest = Vec::with_capacity(packed.len());
     let (mut found, mut skips) = (false, false);
@@ -242,7 +296,8 @@ mod tests {
     #[test]
     fn a_packed_reference_goes_with_the_line_that_belongs_to_it_and_no_other() {
         let packed = b"# pack-refs with: peeled \n1 refs/heads/a\n2 refs/heads/a/b\n3 refs/tags/a\n^4\n5 refs/tags/b\n";
-        let text = |name: &str| without(packed, name.into()).map(|text| text.to_str_lossy().into_owned());
+        let text =
+            |name: &str| without(packed, &HashSet::from([name.into()])).map(|text| text.to_str_lossy().into_owned());
         let head = "# pack-refs with: peeled \n";
         assert_eq!(text("refs/tags/a"), Some(format!("{head}1 refs/heads/a\n2 refs/heads/a/b\n5 refs/tags/b\n")));
         assert_eq!(text("refs/heads/a"), Some(format!("{head}2 refs/heads/a/b\n3 refs/tags/a\n^4\n5 refs/tags/b\n")));

@@ -12,30 +12,47 @@ use gix::ObjectId;
 use crate::aside;
 use crate::branch;
 use crate::checkout::Checkout;
-use crate::entry::{Entry, HeadAt, head_in, remove_if_empty};
+use crate::entry::{Entry, HeadAt, head_in, real, remove_if_empty};
 use crate::error::GitError;
 use crate::fates::{Decided, Fate};
 use crate::heads::Heads;
 use crate::hidden::Hidden;
 use crate::history::is_ancestor;
-use crate::ids::to_commit;
+use crate::ids::{to_commit, to_object};
 use crate::keepers::is_lost_with;
 use crate::private;
+use crate::references;
 use crate::save::{save, secrets};
 use crate::side_by_side::side_by_side;
 use crate::snapshot::message;
 use crate::trash;
-use crate::trash_refs;
+use crate::trash_refs::{self, Promised};
 use crate::worktrees::{Source, WorktreeSettings};
 
-/// How many worktrees are looked at before the first of them is removed, and how many branches are deleted in one go. What is known
-/// of each worktree takes memory, and others wait for the repository's lock meanwhile.
-pub(crate) const AT_ONCE: usize = 32;
+/// How many worktrees are looked at before the first of them is removed. What is known of each takes memory, and others wait for the
+/// repository's lock meanwhile.
+const WORKTREES_AT_ONCE: usize = 32;
+
+/// How many branches are deleted in one go, and how many worktrees are passed over that are gone.
+pub(crate) const AT_ONCE: usize = 256;
+
+/// How many of these requests make a portion that does not keep others waiting for long.
+pub(crate) fn portion(requests: &[(Lease, ReleaseRequest)]) -> usize {
+    let mut there = 0;
+    let is_enough = |(lease, _): &(Lease, ReleaseRequest)| {
+        there += usize::from(lease.path.symlink_metadata().is_ok());
+        there == WORKTREES_AT_ONCE
+    };
+    let most = &requests[..requests.len().min(AT_ONCE)];
+    most.iter().position(is_enough).map_or(most.len(), |last| last + 1)
+}
 
 /// What became of a worktree, before its branch is decided on.
 pub(crate) struct Returned {
     pub(crate) worktree: WorktreeFate,
     dropped: Vec<String>,
+    /// The reference that keeps what was discarded.
+    kept_as: Option<String>,
     details: ReleaseDetails,
 }
 
@@ -44,12 +61,18 @@ pub(crate) struct Returned {
 pub(crate) fn give_back(
     settings: &WorktreeSettings,
     requests: Vec<(Lease, ReleaseRequest, Result<Taken, GitError>)>,
-) -> Vec<Result<Returned, GitError>> {
+    promised: &mut Promised,
+) -> Result<Vec<Result<Returned, GitError>>, GitError> {
+    let entries = Entry::all(settings.repository.common_dir())?;
     let looked = side_by_side(requests, |(lease, request, taken)| {
         let found = taken.and_then(|taken| Found::look(settings, &lease, request, taken));
         (lease, request, found)
     });
-    looked.into_iter().map(|(lease, request, found)| give_back_one(settings, &lease, request, found?)).collect()
+    let returned = looked.into_iter();
+    let give_back = |(lease, request, found): (_, _, Result<_, _>)| {
+        give_back_one(settings, &entries, &lease, request, found?, promised)
+    };
+    Ok(returned.map(give_back).collect())
 }
 
 /// A worktree that was given back, and what is to become of its branch.
@@ -60,16 +83,48 @@ pub(crate) type Pending<'a> = (&'a Lease, ReleaseRequest, Result<(Returned, Deci
 pub(crate) fn delete_branches(
     settings: &WorktreeSettings,
     pending: Vec<Pending<'_>>,
+    promised: &mut Promised,
 ) -> Result<Vec<Result<Release, Source>>, GitError> {
     let repo = settings.repository.open(&[])?;
     let heads = if pending.iter().any(deletes) { Some(Heads::without(settings, &[])?) } else { None };
-    let finish = |(lease, request, one): Pending<'_>| {
-        let (Returned { worktree, dropped, mut details }, Decided { fate, compared_with, only_in }) = one?;
-        let branch = delete_branch(settings, &repo, heads.as_ref(), lease, request, &worktree, fate)?;
-        (details.compared_with, details.only_in) = (compared_with, only_in);
-        Ok(Release { worktree, branch, dropped, details })
-    };
-    Ok(pending.into_iter().map(finish).collect())
+    let mut going = Vec::new();
+    let mut released: Vec<Result<Release, Source>> = Vec::with_capacity(pending.len());
+    for (place, (lease, request, one)) in pending.into_iter().enumerate() {
+        released.push(one.and_then(|(Returned { worktree, dropped, kept_as, mut details }, decided)| {
+            (details.compared_with, details.only_in) = (decided.compared_with, decided.only_in);
+            let mut kept_as = kept_as;
+            let branch = match checked(&repo, heads.as_ref(), lease, request, decided.fate)? {
+                Ok((tip, by)) => {
+                    if !by.keeps_commits() && kept_as.is_none() {
+                        kept_as = Some(keep_tip(
+                            settings,
+                            &repo,
+                            lease,
+                            tip,
+                            &by,
+                            request.dry_run.then_some(&mut *promised),
+                        )?);
+                    }
+                    BranchRelease::Deleted { tip: to_commit(tip), by }
+                }
+                Err(stays) => stays,
+            };
+            if let (BranchRelease::Deleted { tip, .. }, Some(name), false) = (&branch, &lease.branch, request.dry_run) {
+                going.push((place, branch::full_name(name), to_object(tip)));
+            }
+            Ok(Release { worktree, branch, dropped, kept_as, details })
+        }));
+    }
+    let references: Vec<_> = going.iter().map(|(_, name, tip)| (name.as_ref(), *tip)).collect();
+    for ((place, ..), deleted) in going.iter().zip(references::delete_all(&repo, &references)?) {
+        match (deleted, &mut released[*place]) {
+            (Ok(true), _) => crash_point("release-branch-deleted"),
+            (Ok(false), Ok(release)) => release.branch = BranchRelease::Kept(KeepReason::Moved),
+            (Ok(false), Err(_)) => {}
+            (Err(error), release) => *release = Err(error.into()),
+        }
+    }
+    Ok(released)
 }
 
 /// Whether a branch is to be deleted.
@@ -152,22 +207,26 @@ impl Found {
 
 fn give_back_one(
     settings: &WorktreeSettings,
+    entries: &[Entry],
     lease: &Lease,
     request: ReleaseRequest,
     found: Found,
+    promised: &mut Promised,
 ) -> Result<Returned, GitError> {
     let mut dropped = Vec::new();
+    let mut kept_as = None;
     let Found { taken, place } = found;
     let mut details = ReleaseDetails::default();
     let worktree = match place {
-        Place::Absent => clear_absent(settings, lease, request.dry_run)?,
+        Place::Absent => clear_absent(settings, entries, lease, request.dry_run)?,
         Place::OfAnother => WorktreeFate::Absent,
         Place::Here(here) => {
             let Here { entry, reasons, details: found, content } = *here;
             details = found;
             let reasons = all_reasons(reasons, request, &taken);
             if reasons.is_empty() {
-                remove(settings, lease, &entry, content, request.dry_run, &mut dropped)?;
+                let promised = request.dry_run.then_some(&mut *promised);
+                kept_as = remove(settings, lease, &entry, content, promised, &mut dropped)?;
                 WorktreeFate::Removed
             } else {
                 WorktreeFate::Kept(reasons)
@@ -191,43 +250,48 @@ fn give_back_one(
         // That it stays would do no harm.
         remove_if_empty(&settings.folder).ok();
     }
-    Ok(Returned { worktree, dropped, details })
+    Ok(Returned { worktree, dropped, kept_as, details })
 }
 
-fn delete_branch(
-    settings: &WorktreeSettings,
+/// The tip of a branch that still may go, and why; or what else becomes of it.
+fn checked(
     repo: &gix::Repository,
     heads: Option<&Heads>,
     lease: &Lease,
     request: ReleaseRequest,
-    worktree: &WorktreeFate,
     fate: Fate,
-) -> Result<BranchRelease, GitError> {
+) -> Result<Result<(ObjectId, MergedBy), BranchRelease>, GitError> {
     let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
     let (tip, by, keeper) = match fate {
-        Fate::Absent => return Ok(BranchRelease::Absent),
-        Fate::Kept(reason) => return Ok(BranchRelease::Kept(reason)),
+        Fate::Absent => return Ok(Err(BranchRelease::Absent)),
+        Fate::Kept(reason) => return Ok(Err(BranchRelease::Kept(reason))),
         Fate::MayGo { tip, by, keeper } => (tip, by, keeper),
     };
     if !request.dry_run {
         if let Some(path) = heads.and_then(|heads| heads.worktree_on(branch, lease)) {
-            return Ok(BranchRelease::Kept(KeepReason::CheckedOut { path }));
+            return Ok(Err(BranchRelease::Kept(KeepReason::CheckedOut { path })));
         }
         if !keeper.map_or(Ok(true), |keeper| keeper.keeps(repo, tip))? {
-            return Ok(BranchRelease::Kept(KeepReason::Moved));
+            return Ok(Err(BranchRelease::Kept(KeepReason::Moved)));
         }
-        // A worktree that was there has been put into the trash with its branch.
-        let is_kept = by.keeps_commits() || (by == MergedBy::Discarded && *worktree == WorktreeFate::Removed);
-        if !is_kept {
-            let message = if by == MergedBy::Discarded { DISCARDED } else { "gadugi: merged by other commits" };
-            trash_refs::keep(settings, repo, lease, tip, message)?;
-        }
-        if !branch::delete(repo, branch, tip)? {
-            return Ok(BranchRelease::Kept(KeepReason::Moved));
-        }
-        crash_point("release-branch-deleted");
     }
-    Ok(BranchRelease::Deleted { tip: to_commit(tip), by })
+    Ok(Ok((tip, by)))
+}
+
+/// Keeps the tip of a branch by a reference, or only notes in `promised` which one it would be, and gives its name.
+fn keep_tip(
+    settings: &WorktreeSettings,
+    repo: &gix::Repository,
+    lease: &Lease,
+    tip: ObjectId,
+    by: &MergedBy,
+    promised: Option<&mut Promised>,
+) -> Result<String, GitError> {
+    let message = if *by == MergedBy::Discarded { DISCARDED } else { "gadugi: merged by other commits" };
+    match promised {
+        Some(promised) => trash_refs::promise(repo, lease, Some(tip), promised),
+        None => trash_refs::keep(settings, repo, lease, tip, message),
+    }
 }
 
 /// What the log of a reference says of work that was discarded.
@@ -266,11 +330,18 @@ fn is_of_another(settings: &WorktreeSettings, lease: &Lease) -> Result<bool, Git
 }
 
 /// The folder is gone; its entry in git's list goes too, unless it is locked or the only one to know a commit.
-fn clear_absent(settings: &WorktreeSettings, lease: &Lease, dry_run: bool) -> Result<WorktreeFate, GitError> {
-    if let Some(entry) = Entry::of_lease(settings.repository.common_dir(), lease)?
+fn clear_absent(
+    settings: &WorktreeSettings,
+    entries: &[Entry],
+    lease: &Lease,
+    dry_run: bool,
+) -> Result<WorktreeFate, GitError> {
+    let folder = real(&lease.path);
+    let is_its = |entry: &&Entry| entry.is_of(&folder) && entry.marker().is_some_and(|marker| marker.is_of(lease));
+    if let Some(entry) = entries.iter().find(is_its)
         && entry.lock_reason().is_none()
         && !dry_run
-        && !is_lost_with(&entry, &settings.repository, &settings.repository.open(&[])?)?
+        && !is_lost_with(entry, &settings.repository, &settings.repository.open(&[])?)?
     {
         entry.remove()?;
     }
@@ -293,15 +364,18 @@ fn all_reasons(mut reasons: Vec<KeepReason>, request: ReleaseRequest, taken: &Ta
     reasons
 }
 
-/// Removes a worktree that nothing keeps. What is in one that is discarded is kept by a reference, but for what is `dropped`.
+/// Removes a worktree that nothing keeps, or only notes in `promised` what would be kept. What is in one that is discarded is kept by a
+/// reference, whose name is given, but for what is `dropped`.
 fn remove(
     settings: &WorktreeSettings,
     lease: &Lease,
     entry: &Entry,
     content: Content,
-    dry_run: bool,
+    promised: Option<&mut Promised>,
     dropped: &mut Vec<String>,
-) -> Result<(), GitError> {
+) -> Result<Option<String>, GitError> {
+    let dry_run = promised.is_some();
+    let mut kept_as = None;
     let unsaved = match content {
         Content::Committed => None,
         Content::Discarded(mut checkout) => {
@@ -310,24 +384,31 @@ fn remove(
             checkout.changes.nested.extend(nested);
             let secrets = secrets(&checkout)?;
             dropped.extend(secrets.iter().chain(&checkout.changes.nested).map(ToString::to_string));
-            if dry_run {
-                return Ok(());
+            if let Some(promised) = promised {
+                // What is not committed makes another commit, which is not known yet.
+                let last = checkout.head.filter(|_| checkout.changes.is_empty() && checkout.tip == checkout.head);
+                return trash_refs::promise(&checkout.repo, lease, last, promised).map(Some);
             }
             match keep_last_state(settings, &checkout, lease) {
-                Ok(unsaved) if unsaved.is_empty() => None,
-                Ok(unsaved) => Some(unsaved.join(", ")),
+                Ok((name, unsaved)) => {
+                    kept_as = Some(name);
+                    Some(unsaved.join(", ")).filter(|unsaved| !unsaved.is_empty())
+                }
                 Err(error) => Some(error_chain(&error)),
             }
         }
         Content::Unreadable(why) => Some(why),
     };
     match unsaved {
-        Some(why) if dry_run => dropped.push(format!("{TRASHED}: {why}; it would stay in the trash for 14 days")),
+        Some(why) if dry_run => {
+            dropped.push(format!("{TRASHED}: {why}; it would stay in the trash for 14 days"));
+            return Ok(None);
+        }
         Some(why) => {
-            let folder = put_into_trash(settings, lease, entry)?;
+            let folder = put_into_trash(settings, lease, entry, &mut kept_as)?;
             dropped.push(format!("{TRASHED}: {why}; it stays at {} for 14 days", folder.display()));
         }
-        None if dry_run => {}
+        None if dry_run => return Ok(None),
         None => {
             // It is deleted by whoever sweeps.
             aside::put_aside(&entry.folder)?;
@@ -336,15 +417,20 @@ fn remove(
         }
     }
     crash_point("release-entry-removed");
-    Ok(())
+    Ok(kept_as)
 }
 
 /// What stands before the reason why all of a worktree is kept as it is.
 const TRASHED: &str = "./: not all of it could be committed";
 
 /// Moves a discarded worktree, and git's own files of it, into the trash, since not all of it could be committed. What it has
-/// committed is kept by references. Gives its new path.
-fn put_into_trash(settings: &WorktreeSettings, lease: &Lease, entry: &Entry) -> Result<PathBuf, GitError> {
+/// committed is kept by references, the first of which is noted. Gives its new path.
+fn put_into_trash(
+    settings: &WorktreeSettings,
+    lease: &Lease,
+    entry: &Entry,
+    kept_as: &mut Option<String>,
+) -> Result<PathBuf, GitError> {
     let repo = settings.repository.open(&[])?;
     let tip = lease.branch.as_ref().map(|branch| branch::tip(&repo, branch)).transpose()?.flatten();
     let head = match head_in(&entry.admin) {
@@ -352,7 +438,8 @@ fn put_into_trash(settings: &WorktreeSettings, lease: &Lease, entry: &Entry) -> 
         _ => None,
     };
     for commit in tip.into_iter().chain(head) {
-        trash_refs::keep(settings, &repo, lease, commit, DISCARDED)?;
+        let name = trash_refs::keep(settings, &repo, lease, commit, DISCARDED)?;
+        kept_as.get_or_insert(name);
     }
     let name = format!("{}-{}-{}", lease.run, lease.attempt.task, lease.attempt.number);
     let folder = trash::put(settings, &entry.folder, &format!("{name}-worktree"))?;
@@ -365,8 +452,12 @@ fn put_into_trash(settings: &WorktreeSettings, lease: &Lease, entry: &Entry) -> 
 }
 
 /// Keeps a commit from which everything in the worktree can be reached, but ignored files and those that look like secrets:
-/// the tip of the branch, or a new commit. Tells what git cannot keep.
-fn keep_last_state(settings: &WorktreeSettings, checkout: &Checkout, lease: &Lease) -> Result<Vec<String>, GitError> {
+/// the tip of the branch, or a new commit. Gives the name of the reference, and what git cannot keep.
+fn keep_last_state(
+    settings: &WorktreeSettings,
+    checkout: &Checkout,
+    lease: &Lease,
+) -> Result<(String, Vec<String>), GitError> {
     let mut parents: Vec<ObjectId> = checkout.head.into_iter().collect();
     if let Some(tip) = checkout.tip
         && !checkout.head.map_or(Ok(false), |head| is_ancestor(&checkout.repo, tip, head))?
@@ -379,6 +470,6 @@ fn keep_last_state(settings: &WorktreeSettings, checkout: &Checkout, lease: &Lea
         [only] if repo.find_commit(only)?.tree_id()? == saved.tree => only,
         _ => repo.new_commit(message(lease), saved.tree, parents)?.id,
     };
-    trash_refs::keep(settings, repo, lease, last, DISCARDED)?;
-    Ok(saved.unsaved.iter().map(ToString::to_string).collect())
+    let name = trash_refs::keep(settings, repo, lease, last, DISCARDED)?;
+    Ok((name, saved.unsaved.iter().map(ToString::to_string).collect()))
 }

@@ -3,6 +3,7 @@
 //! They are kept for a while, counted from a note of ours for each of them. What git's own log of a reference says is of
 //! no use for that: it may not be written, and its times may be set by whoever commits.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,28 +22,64 @@ use crate::worktrees::WorktreeSettings;
 
 const PREFIX: &str = "refs/gadugi/trash/";
 
+/// The references that a dry run would have made, and the commits that they would keep, where these are known.
+pub(crate) type Promised = HashMap<String, Option<ObjectId>>;
+
 /// Keeps a commit under `refs/gadugi/trash/<run>/<task>`; further ones of the task get `@2`, `@3` and so on at the
-/// end, which no task's name has.
+/// end, which no task's name has. Gives the name of the reference.
 pub(crate) fn keep(
     settings: &WorktreeSettings,
     repo: &gix::Repository,
     lease: &Lease,
     commit: ObjectId,
     message: &str,
-) -> Result<(), GitError> {
-    let name = format!("{}/{}", lease.run, lease.attempt.task);
+) -> Result<String, GitError> {
+    loop {
+        let full = free(repo, lease, Some(commit), &Promised::new())?;
+        let name = full.as_bstr().to_str_lossy().into_owned();
+        // Before the reference: one without a note would count from later on, never from earlier.
+        Note::of(settings, name.strip_prefix(PREFIX).unwrap_or(&name)).write(commit)?;
+        if repo.try_find_reference(full.as_ref())?.is_some()
+            || references::set(repo, full.as_ref(), None, commit, message)?
+        {
+            return Ok(name);
+        }
+    }
+}
+
+/// The name of the reference by which a commit would be kept, which may have yet to be made.
+pub(crate) fn promise(
+    repo: &gix::Repository,
+    lease: &Lease,
+    commit: Option<ObjectId>,
+    promised: &mut Promised,
+) -> Result<String, GitError> {
+    let full = free(repo, lease, commit, promised)?;
+    let name = full.as_bstr().to_str_lossy().into_owned();
+    promised.insert(name.clone(), commit);
+    Ok(name)
+}
+
+/// The first reference of a task that keeps no other commit.
+fn free(
+    repo: &gix::Repository,
+    lease: &Lease,
+    commit: Option<ObjectId>,
+    promised: &Promised,
+) -> Result<FullName, GitError> {
+    let name = format!("{PREFIX}{}/{}", lease.run, lease.attempt.task);
     for number in 1_u32.. {
         let name = if number == 1 { name.clone() } else { format!("{name}@{number}") };
-        let full: FullName =
-            format!("{PREFIX}{name}").try_into().expect("cannot fail because ids follow git's rules for references");
-        let existing = repo.try_find_reference(full.as_ref())?;
-        if existing.as_ref().is_some_and(|existing| existing.target().try_id() != Some(&commit)) {
-            continue;
-        }
-        // Before the reference: one without a note would count from later on, never from earlier.
-        Note::of(settings, &name).write(commit)?;
-        if existing.is_some() || references::set(repo, full.as_ref(), None, commit, message)? {
-            return Ok(());
+        let kept = match promised.get(&name) {
+            Some(known) => Some(*known),
+            None => {
+                let full: &str = &name;
+                let existing = repo.try_find_reference(full)?;
+                existing.map(|existing| existing.target().try_id().map(ToOwned::to_owned))
+            }
+        };
+        if kept.is_none_or(|kept| commit.is_some() && kept == commit) {
+            return Ok(name.try_into().expect("cannot fail because ids follow git's rules for references"));
         }
     }
     unreachable!("cannot happen because a task has fewer than four thousand million attempts")
@@ -61,21 +98,23 @@ pub(crate) fn expire(
             known.push((reference.name().to_owned(), id.to_owned()));
         }
     }
-    let mut expired = Vec::new();
-    for (full, commit) in known {
+    let (mut expired, mut going) = (Vec::new(), Vec::new());
+    for (full, commit) in &known {
         let full_text = full.as_bstr().to_str_lossy().into_owned();
         let note = Note::of(settings, full_text.strip_prefix(PREFIX).unwrap_or(&full_text));
-        match note.age(commit)? {
+        match note.age(*commit)? {
             Some(age) if age <= KEPT => {}
             Some(_) if dry_run => expired.push(Pruned::Expired { reference: full_text }),
-            Some(_) => {
-                if references::delete(repo, full.as_ref(), commit)? {
-                    note.remove()?;
-                    expired.push(Pruned::Expired { reference: full_text });
-                }
-            }
+            Some(_) => going.push((full.as_ref(), *commit, note)),
             None if dry_run => {}
-            None => note.write(commit)?,
+            None => note.write(*commit)?,
+        }
+    }
+    let references: Vec<_> = going.iter().map(|(full, commit, _)| (*full, *commit)).collect();
+    for ((full, _, note), deleted) in going.iter().zip(references::delete_all(repo, &references)?) {
+        if deleted? {
+            note.remove()?;
+            expired.push(Pruned::Expired { reference: full.as_bstr().to_str_lossy().into_owned() });
         }
     }
     Ok(expired)

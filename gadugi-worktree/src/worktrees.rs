@@ -27,6 +27,7 @@ use crate::seed::Seeds;
 use crate::side_by_side::side_by_side;
 use crate::snapshot;
 use crate::sweep::{LeftToSweep, Sweeper};
+use crate::trash_refs::Promised;
 
 /// What [`GitWorktrees`] works with.
 #[derive(Debug, Clone)]
@@ -168,7 +169,10 @@ impl Shared {
     ) -> Vec<Result<Release, WorktreeError>> {
         let changes_something = requests.iter().any(|(_, request)| !request.dry_run);
         let mut returned = Vec::with_capacity(requests.len());
-        for some in requests.chunks(release::AT_ONCE) {
+        let mut promised = Promised::new();
+        let mut left = &requests[..];
+        while !left.is_empty() {
+            let (some, rest) = left.split_at(release::portion(left));
             let taken = side_by_side(some.to_vec(), |(lease, request)| {
                 let taken = match request.dry_run {
                     true => Ok(Taken::default()),
@@ -177,11 +181,12 @@ impl Shared {
                 (lease, request, taken)
             });
             let is_first = returned.is_empty();
-            let given_back =
-                self.in_turn(changes_something, is_first, |settings| Ok(release::give_back(settings, taken)));
+            let given_back = self
+                .in_turn(changes_something, is_first, |settings| release::give_back(settings, taken, &mut promised));
             returned.extend(shared(given_back, some.len(), Source::from));
+            left = rest;
         }
-        let released = self.release_branches(&requests, returned, no_keepers);
+        let released = self.release_branches(&requests, returned, no_keepers, &mut promised);
         if changes_something {
             self.sweeper.ask(requests.iter().map(|(lease, _)| lease.path.as_path()));
         }
@@ -196,6 +201,7 @@ impl Shared {
         requests: &[(Lease, ReleaseRequest)],
         returned: Vec<Result<Returned, Source>>,
         no_keepers: &BTreeSet<BranchName>,
+        promised: &mut Promised,
     ) -> Vec<Result<Release, Source>> {
         let asked: Vec<_> = requests
             .iter()
@@ -219,7 +225,7 @@ impl Shared {
         while released.len() < requests.len() {
             let some: Vec<_> = pending.by_ref().take(release::AT_ONCE).collect();
             let (number, deletes) = (some.len(), some.iter().any(release::deletes));
-            let done = self.in_turn(deletes, false, |settings| release::delete_branches(settings, some));
+            let done = self.in_turn(deletes, false, |settings| release::delete_branches(settings, some, promised));
             released.extend(shared(done, number, std::convert::identity));
         }
         released

@@ -373,8 +373,9 @@ async fn discarding_an_absent_worktree_keeps_its_branch_in_the_trash() {
     fs::remove_dir_all(&lease.path).expect("the folder goes");
     let release = ground.release(&lease, DISCARD).await;
     let deleted = BranchRelease::Deleted { tip: need.tip.clone(), by: MergedBy::Discarded };
-    assert_eq!(release, Release::new(WorktreeFate::Absent, deleted));
-    assert_eq!(tip(&ground, &format!("refs/gadugi/trash/{RUN}/a")), need.tip);
+    let trash = format!("refs/gadugi/trash/{RUN}/a");
+    assert_eq!(tip(&ground, &trash), need.tip);
+    assert_eq!(release, Release { kept_as: Some(trash), ..Release::new(WorktreeFate::Absent, deleted) });
 }
 
 /// A lease whose folder and branch were given to another attempt, and that attempt's lease, with work.

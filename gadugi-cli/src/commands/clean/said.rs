@@ -1,6 +1,6 @@
 //! What `gadugi clean` says of each thing, a line each.
 
-use gadugi_core::{BranchRelease, KeepReason, Lease, MergedBy, Paths, Pruned, Release, ReleaseDetails, WorktreeFate};
+use gadugi_core::{BranchRelease, KeepReason, Lease, Paths, Pruned, Release, ReleaseDetails, WorktreeFate};
 
 /// What stands before something that goes.
 pub(super) fn removed(dry_run: bool) -> &'static str {
@@ -13,10 +13,12 @@ pub(super) fn released(lease: &Lease, release: &Release, discard: bool, dry_run:
     let path = lease.path.display();
     let branch = lease.branch.as_ref().map(ToString::to_string).unwrap_or_default();
     let task = &lease.attempt.task;
-    let trash = format!("refs/gadugi/trash/{}/{task}", lease.run);
+    let stays = release.kept_as.as_ref().map(|name| format!("; it stays as {name} for 14 days")).unwrap_or_default();
+    let branch_goes = matches!(release.branch, BranchRelease::Deleted { .. });
     let mut lines = Vec::new();
     match &release.worktree {
-        WorktreeFate::Removed if discard => lines.push(format!("{removed} {path}: discarded")),
+        WorktreeFate::Removed if discard && branch_goes => lines.push(format!("{removed} {path}: discarded")),
+        WorktreeFate::Removed if discard => lines.push(format!("{removed} {path}: discarded{stays}")),
         WorktreeFate::Removed => lines.push(format!("{removed} {path}: everything is on {branch}")),
         WorktreeFate::Absent => {}
         WorktreeFate::Kept(reasons) => {
@@ -36,10 +38,6 @@ pub(super) fn released(lease: &Lease, release: &Release, discard: bool, dry_run:
     }
     match &release.branch {
         BranchRelease::Deleted { tip, by } => {
-            let stays = match by {
-                MergedBy::Reachable { .. } => String::new(),
-                _ => format!("; it stays as {trash} for 14 days"),
-            };
             lines.push(format!("{removed} {branch} (was {}): {by}{stays}", tip.short()));
         }
         BranchRelease::Absent => {}

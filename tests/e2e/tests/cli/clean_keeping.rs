@@ -112,3 +112,29 @@ fn discarding_keeps_each_of_several_branches_as_a_reference() {
     let kept = stand.repo.git(&["for-each-ref", "--format=%(objectname)", "refs/gadugi/trash"]);
     assert_eq!(kept.lines().collect::<Vec<_>>(), [tip.as_str(), &tip]);
 }
+
+#[test]
+fn discarding_several_attempts_names_the_references_that_keep_them() {
+    let stand = Stand::new();
+    let script =
+        "echo $GADUGI_ATTEMPT > n.txt; git add n.txt; git -c user.name=t -c user.email=t@t commit -qm n; exit 1";
+    let four = stand.task("four.md", format!("---\nretries: 2\nretry_delay: 0s\nrun: {script}\n---\n"));
+    stand.gadugi(&["run", &four]).expect(1);
+    // One of them without its worktree, one with more in it than its branch has.
+    stand.repo.git(&["worktree", "remove", "--force", &stand.worktrees().join("four").to_string_lossy()]);
+    std::fs::write(stand.worktrees().join("four-3/more.txt"), "more").expect("a file");
+    let said = clean(&stand, &["--discard"]);
+    let of = |branch: &str| {
+        let line = said.iter().find(|line| line.contains(&format!(" {branch} (was ")));
+        let line = line.unwrap_or_else(|| panic!("{said:?}"));
+        let name = line.split("it stays as ").nth(1).and_then(|rest| rest.strip_suffix(" for 14 days"));
+        let run = stand.latest_run().file_name().expect("a name").to_string_lossy().into_owned();
+        name.unwrap_or_else(|| panic!("{line}")).replace("RUN", &run)
+    };
+    for (branch, number) in [("gadugi/four", "1"), ("gadugi/four-2", "2"), ("gadugi/four-3", "3")] {
+        assert_eq!(stand.repo.git(&["show", &format!("{}:n.txt", of(branch))]), number, "{branch}");
+    }
+    assert_eq!(stand.repo.git(&["show", &format!("{}:more.txt", of("gadugi/four-3"))]), "more");
+    let names = ["gadugi/four", "gadugi/four-2", "gadugi/four-3"].map(of);
+    assert_eq!(std::collections::BTreeSet::from(names).len(), 3);
+}
