@@ -5,6 +5,7 @@ use gix::ObjectId;
 use gix::refs::FullName;
 
 use crate::error::GitError;
+use crate::ordinary;
 use crate::references;
 
 pub(crate) fn full_name(branch: &BranchName) -> FullName {
@@ -13,7 +14,9 @@ pub(crate) fn full_name(branch: &BranchName) -> FullName {
 
 /// The commit that the branch points to; `None` when it does not exist.
 pub(crate) fn tip(repo: &gix::Repository, branch: &BranchName) -> Result<Option<ObjectId>, GitError> {
-    match repo.try_find_reference(&full_name(branch))? {
+    let name = full_name(branch);
+    ordinary::check(&references::path(repo, name.as_ref())?)?;
+    match repo.try_find_reference(&name)? {
         Some(mut reference) => Ok(Some(reference.peel_to_commit()?.id)),
         None => Ok(None),
     }

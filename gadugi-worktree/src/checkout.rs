@@ -5,6 +5,7 @@ use std::fs;
 
 use gadugi_core::{BranchFate, BranchName, KeepReason, Lease, Paths, ReleaseDetails};
 use gix::ObjectId;
+use gix::bstr::ByteSlice;
 use gix::index::entry::{Flags, Mode};
 
 use crate::branch;
@@ -14,6 +15,7 @@ use crate::error::GitError;
 use crate::hidden::Hidden;
 use crate::history::is_ancestor;
 use crate::ids::to_object;
+use crate::inspect::{Extent, UserRules};
 use crate::private;
 use crate::stash::{self, Stashed};
 use crate::status::Changes;
@@ -46,7 +48,7 @@ impl Checkout {
         let is_folder = lease.path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
         let entry = if is_folder { Entry::of_lease(common_dir, lease)? } else { None };
         let entry = entry.ok_or_else(|| GitError::NotAWorktree { path: lease.path.clone() })?;
-        let mut repo = entry.open(&settings.repository.opener, common_dir)?;
+        let (mut repo, rules) = open(settings, lease, &entry)?;
         repo.object_cache_size_if_unset(4 * 1024 * 1024);
         let head = repo.head()?.try_into_peeled_id()?.map(gix::Id::detach);
         let tip = branch::tip(&repo, branch)?;
@@ -55,8 +57,8 @@ impl Checkout {
             commits.into_iter().try_for_each(|commit| commit_limits::check(&repo, base, commit))?;
         }
         let index = honest_index(&repo)?;
-        let changes = Changes::of(&repo, &index)?;
-        let hidden = Hidden::among(&changes.ignored, &repo, &index)?;
+        let mut changes = Changes::of(&repo, &index, &rules, Extent::All)?;
+        let hidden = std::mem::take(&mut changes.hidden);
         let on_branch = repo.head_name()?.is_some_and(|name| name == branch::full_name(branch));
         let begun_in_isolation = private::operation(settings, lease);
         let has_private_modules = private::has_modules(settings, lease);
@@ -108,6 +110,7 @@ impl Checkout {
         let Changes { staged, edited, untracked, nested, .. } = &self.changes;
         let changed: BTreeSet<_> = staged.iter().chain(edited.keys()).collect();
         let beside = untracked.iter().chain(nested).chain(&self.hidden.files).chain(&self.hidden.nested);
+        let beside = beside.chain(&self.hidden.unseen);
         ReleaseDetails { changed: Paths::of(changed), untracked: Paths::of(beside), ..ReleaseDetails::default() }
     }
 
@@ -161,6 +164,19 @@ impl Checkout {
     }
 }
 
+/// Opens a worktree so that settings which a task has made hide no change, with the rules by which files are ignored.
+fn open(settings: &WorktreeSettings, lease: &Lease, entry: &Entry) -> Result<(gix::Repository, UserRules), GitError> {
+    let (opener, common_dir) = (&settings.repository.opener, settings.repository.common_dir());
+    let repo = entry.open(opener, common_dir)?;
+    let rules = UserRules::of_run(settings, &lease.run, &repo)?;
+    if rules.are_settings_of(&repo) {
+        return Ok((repo, rules));
+    }
+    let overrides = rules.overrides();
+    let overrides: Vec<_> = overrides.iter().map(String::as_str).chain(["core.safecrlf=false"]).collect();
+    Ok((entry.open_with(opener, common_dir, &overrides)?, rules))
+}
+
 /// The index without the marks that hide changes (`git update-index --assume-unchanged`, and `--skip-worktree` of
 /// files that are there). In a worktree of ours only the task can have set them.
 fn honest_index(repo: &gix::Repository) -> Result<gix::index::File, GitError> {
@@ -168,7 +184,7 @@ fn honest_index(repo: &gix::Repository) -> Result<gix::index::File, GitError> {
     if !path.exists() {
         return Ok(gix::index::File::from_state(gix::index::State::new(repo.object_hash()), path));
     }
-    let mut index = repo.open_index()?;
+    let mut index = full(repo, repo.open_index()?)?;
     let (entries, paths) = index.entries_mut_and_pathbacking();
     for entry in entries {
         let is_there = || {
@@ -181,4 +197,28 @@ fn honest_index(repo: &gix::Repository) -> Result<gix::index::File, GitError> {
         entry.flags.remove(Flags::ASSUME_VALID);
     }
     Ok(index)
+}
+
+/// The index with all files of the folders for which a sparse one has one entry each.
+fn full(repo: &gix::Repository, index: gix::index::File) -> Result<gix::index::File, GitError> {
+    if !index.entries().iter().any(|entry| entry.mode == Mode::DIR) {
+        return Ok(index);
+    }
+    let mut state = gix::index::State::new(index.object_hash());
+    for entry in index.entries() {
+        let path = entry.path(&index);
+        if entry.mode != Mode::DIR {
+            state.dangerously_push_entry(entry.stat, entry.id, entry.flags, entry.mode, path);
+            continue;
+        }
+        let below = repo.index_from_tree(&entry.id)?;
+        for file in below.entries() {
+            let path: gix::bstr::BString = [path.as_bytes(), file.path(&below)].concat().into();
+            let flags = Flags::SKIP_WORKTREE | Flags::EXTENDED;
+            state.dangerously_push_entry(Default::default(), file.id, flags, file.mode, path.as_ref());
+        }
+    }
+    state.sort_entries();
+    state.set_timestamp(index.timestamp());
+    Ok(gix::index::File::from_state(state, repo.index_path()))
 }

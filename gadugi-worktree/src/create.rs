@@ -26,6 +26,7 @@ use crate::filters;
 use crate::half_made;
 use crate::hand_over::hand_over;
 use crate::ids::to_commit;
+use crate::inspect;
 use crate::lock::RepositoryLock;
 use crate::making::{self, Making};
 use crate::marker::Marker;
@@ -43,6 +44,9 @@ pub(crate) fn create(
     requests: &[WorktreeRequest],
     awaited: &Awaited,
 ) -> Vec<Result<Made, WorktreeError>> {
+    if let Err(error) = inspect::record(settings, requests) {
+        return refuse(settings, requests, error);
+    }
     let mut places: Vec<_> = requests.iter().map(|request| handed_over(settings, request)).collect();
     let is_new = |(_, place): &(_, &Option<_>)| place.is_none();
     let new: Vec<_> = requests.iter().zip(&places).filter(is_new).map(|(request, _)| request.clone()).collect();

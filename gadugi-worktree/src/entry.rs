@@ -16,6 +16,7 @@ use crate::error::GitError;
 use crate::filters;
 use crate::marker::Marker;
 use crate::open::Opener;
+use crate::ordinary;
 
 /// What stands in `locked` while a worktree is being made, as git and gix do it.
 pub(crate) const IN_THE_MAKING: &str = "initializing";
@@ -84,7 +85,7 @@ impl Entry {
 
     /// The reason that was given with `git worktree lock`, if the worktree is locked.
     pub(crate) fn lock_reason(&self) -> Option<String> {
-        match fs::read(self.admin.join("locked")) {
+        match ordinary::read(&self.admin.join("locked")) {
             Ok(reason) => Some(reason.to_str_lossy().trim().to_owned()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(_) => Some(String::new()),
@@ -131,7 +132,7 @@ impl Entry {
         common_dir: &Path,
         overrides: &[&str],
     ) -> Result<gix::Repository, GitError> {
-        let shared = fs::read(self.admin.join("commondir")).map_err(GitError::io("read", &self.admin))?;
+        let shared = ordinary::read(&self.admin.join("commondir")).map_err(GitError::io("read", &self.admin))?;
         same(&self.admin.join(path_in(&shared)?), common_dir)?;
         let mut repo = opener.open_git_dir(&self.admin, overrides)?;
         same(repo.common_dir(), common_dir)?;
@@ -186,7 +187,7 @@ pub(crate) enum HeadAt {
 /// Reads `HEAD` in a worktree's folder of git's own files, or in that of the repository for the main
 /// worktree. `None` when it is neither on a branch nor on a commit.
 pub(crate) fn head_in(git_dir: &Path) -> Option<HeadAt> {
-    let head = fs::read_to_string(git_dir.join("HEAD")).ok()?;
+    let head = ordinary::read_to_string(&git_dir.join("HEAD")).ok()?;
     match head.strip_prefix("ref:") {
         Some(branch) => Some(HeadAt::Branch(branch.trim().to_owned())),
         None => ObjectId::from_hex(head.trim().as_bytes()).ok().map(HeadAt::Commit),
@@ -194,7 +195,7 @@ pub(crate) fn head_in(git_dir: &Path) -> Option<HeadAt> {
 }
 
 pub(crate) fn worktree_of(admin: &Path) -> Option<PathBuf> {
-    let link = fs::read(admin.join("gitdir")).ok()?;
+    let link = ordinary::read(&admin.join("gitdir")).ok()?;
     // A crash may have come before it was written.
     let link = path_in(&link).ok().filter(|link| !link.as_os_str().is_empty())?;
     Some(admin.join(link).parent()?.to_owned())

@@ -34,6 +34,11 @@ impl<'a> Folder<'a> {
         self.prefix == 0
     }
 
+    /// Its entries, with those in the folders below it.
+    pub(crate) fn entries(self) -> &'a [Entry] {
+        self.entries
+    }
+
     /// How many entries it has, with those in the folders below it.
     pub(crate) fn len(self) -> usize {
         self.entries.len()

@@ -12,6 +12,7 @@ use crate::entry::{Entry, HeadAt, head_in};
 use crate::error::GitError;
 use crate::history::commits_beyond;
 use crate::marker::Marker;
+use crate::own_references;
 use crate::repository::Repository;
 
 /// Everything that keeps commits, apart from one worktree that is about to go.
@@ -80,12 +81,12 @@ impl<'a> Keepers<'a> {
     }
 }
 
-/// Whether the `HEAD` of a worktree's entry is on a commit that would be lost with the entry.
+/// Whether the `HEAD` of a worktree's entry, or a reference of its own, is on a commit that would be lost with the entry.
 pub(crate) fn is_lost_with(entry: &Entry, repository: &Repository, repo: &gix::Repository) -> Result<bool, GitError> {
     match head_in(&entry.admin) {
         Some(HeadAt::Commit(head)) if repo.find_commit(head).is_ok() => {
             Ok(Keepers::without(Some(entry), repository, repo)?.at_stake(head, None)? > 0)
         }
-        _ => Ok(false),
+        _ => Ok(!own_references::at_stake(entry, repository, repo, None)?.is_empty()),
     }
 }

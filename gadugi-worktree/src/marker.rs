@@ -6,6 +6,7 @@ use std::path::Path;
 use gadugi_core::{AttemptNo, BranchName, CommitId, Lease, RunId, TaskId};
 
 use crate::error::GitError;
+use crate::ordinary;
 
 const FILE: &str = "gadugi";
 /// Where it is written first.
@@ -49,7 +50,7 @@ impl Marker {
 
     /// The note in an entry; `None` where there is none, or none that can be understood.
     pub(crate) fn read(admin: &Path) -> Option<Self> {
-        Self::from_text(&fs::read_to_string(admin.join(FILE)).ok()?)
+        Self::from_text(&ordinary::read_to_string(&admin.join(FILE)).ok()?)
     }
 
     pub(crate) fn from_text(text: &str) -> Option<Self> {

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use gix::bstr::ByteSlice;
 use gix::open::Permissions;
 use gix::sec::Permission;
 
 use crate::error::GitError;
+use crate::ordinary;
 
 /// Whose git configuration counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,7 +51,24 @@ impl Opener {
     ///
     /// gix opens none while the folder that this process is in does not exist, by whatever path.
     pub(crate) fn open_git_dir(&self, git_dir: &Path, overrides: &[&str]) -> Result<gix::Repository, GitError> {
-        Ok(gix::open_opts(git_dir, self.options(overrides).open_path_as_is(true))?)
+        ordinary::check_git_folder(git_dir)?;
+        let head = ordinary::read_to_string(&git_dir.join("HEAD")).unwrap_or_default();
+        let branch = head.strip_prefix("ref:").map(str::trim);
+        if let Some(branch) = branch {
+            ordinary::check(&git_dir.join(branch))?;
+        }
+        if let Ok(shared) = ordinary::read(&git_dir.join("commondir"))
+            && let Ok(shared) = gix::path::from_bstr(shared.trim().as_bstr())
+        {
+            let shared = git_dir.join(shared);
+            ordinary::check_git_folder(&shared)?;
+            branch.map_or(Ok(()), |branch| ordinary::check(&shared.join(branch)))?;
+        }
+        let repo = gix::open_opts(git_dir, self.options(overrides).open_path_as_is(true))?;
+        if let Some(attributes) = repo.config_snapshot().trusted_path("core.attributesFile")? {
+            ordinary::check(&attributes)?;
+        }
+        Ok(repo)
     }
 
     /// The variables by which git itself is told another repository, index or object store are not

@@ -1,12 +1,18 @@
 //! Private git folders on systems where tasks cannot be isolated: there are none.
 
-use std::path::PathBuf;
+#[path = "private/kept.rs"]
+mod kept;
+
+use std::path::{Path, PathBuf};
 
 use gadugi_core::{BranchName, Lease, Mount};
 use gix::ObjectId;
+use gix::bstr::BString;
 
 use crate::error::GitError;
 use crate::worktrees::WorktreeSettings;
+
+pub(crate) use kept::{keep, names as kept_refs};
 
 #[derive(Debug, Default)]
 pub(crate) struct Imported {
@@ -34,7 +40,8 @@ pub(crate) fn clear(_: &WorktreeSettings) -> Result<(), GitError> {
     Ok(())
 }
 
-pub(crate) fn kept_refs(_: &gix::Repository, _: &Lease) -> Result<Vec<String>, GitError> {
+/// Git's own folder of a worktree is not read without handles of folders.
+pub(crate) fn own_references(_: &Path, _: gix::hash::Kind) -> Result<Vec<(BString, ObjectId)>, GitError> {
     Ok(Vec::new())
 }
 

@@ -17,6 +17,7 @@ use gix::refs::store::WriteReflog;
 use crate::entry::{HeadAt, head_in, real, remove_if_empty};
 use crate::error::GitError;
 use crate::lock_file::{LockFile, NotTaken};
+use crate::ordinary;
 
 /// As git's `core.filesRefLockTimeout`.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -87,7 +88,7 @@ fn delete_some(
     let packed = real(repo.common_dir()).join("packed-refs");
     // Held to the end, so that nobody packs a reference while it goes.
     let packed_lock = acquire(repo, &packed, PATIENCE_WITH_PACKED)?;
-    match fs::read(&packed) {
+    match ordinary::read(&packed) {
         Ok(text) => {
             let names: HashSet<&BStr> = going.iter().map(|(name, _)| name.as_bstr()).collect();
             if let Some(without) = without(&text, &names) {
@@ -136,7 +137,7 @@ fn lock_to_delete(repo: &gix::Repository, name: &FullNameRef, from: ObjectId) ->
 /// The last line of the log of a reference; `None` where there is none.
 pub(crate) fn last_of_log(repo: &gix::Repository, name: &FullNameRef) -> Result<Option<String>, GitError> {
     let log = log(repo, name)?;
-    match fs::read(&log) {
+    match ordinary::read(&log) {
         Ok(text) => Ok(text.lines().next_back().map(|line| line.to_str_lossy().into_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(GitError::io("read", &log)(error)),
@@ -150,7 +151,7 @@ pub(crate) fn any_of_log(
     is_it: impl Fn(&BStr) -> bool,
 ) -> Result<bool, GitError> {
     let log = log(repo, name)?;
-    match fs::read(&log) {
+    match ordinary::read(&log) {
         Ok(text) => Ok(text.lines().any(|line| line.split_once_str("\t").is_some_and(|(_, text)| is_it(text.into())))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(GitError::io("read", &log)(error)),
@@ -207,6 +208,7 @@ fn held(error: NotTaken) -> GitError {
 
 /// Where a reference leads: `None` when it does not exist, `Some(None)` when it leads to another reference.
 fn target(repo: &gix::Repository, name: &FullNameRef) -> Result<Option<Option<ObjectId>>, GitError> {
+    ordinary::check(&path(repo, name)?)?;
     let reference = repo.try_find_reference(name)?;
     Ok(reference.map(|reference| reference.target().try_id().map(ToOwned::to_owned)))
 }

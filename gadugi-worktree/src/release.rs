@@ -8,6 +8,7 @@ use gadugi_core::{
     error_chain,
 };
 use gix::ObjectId;
+use gix::bstr::BString;
 
 use crate::aside;
 use crate::branch;
@@ -20,11 +21,13 @@ use crate::hidden::Hidden;
 use crate::history::is_ancestor;
 use crate::ids::{to_commit, to_object};
 use crate::keepers::is_lost_with;
+use crate::own_references;
 use crate::private;
 use crate::references;
 use crate::save::{save, secrets};
 use crate::side_by_side::side_by_side;
 use crate::snapshot::message;
+use crate::superseded;
 use crate::trash;
 use crate::trash_refs::{self, Promised};
 use crate::worktrees::{Source, WorktreeSettings};
@@ -149,6 +152,8 @@ struct Here {
     entry: Entry,
     reasons: Vec<KeepReason>,
     details: ReleaseDetails,
+    /// Commits that only git's own folder of it leads to.
+    own: Vec<(BString, ObjectId)>,
     content: Content,
 }
 
@@ -163,11 +168,20 @@ enum Content {
 }
 
 impl Place {
-    fn here(checkout: Checkout, request: ReleaseRequest) -> Result<Self, GitError> {
+    fn here(settings: &WorktreeSettings, checkout: Checkout, request: ReleaseRequest) -> Result<Self, GitError> {
         let (reasons, details) = (checkout.reasons_to_keep(request.branch)?, checkout.details());
         let entry = checkout.entry.clone();
-        let content = if request.discard { Content::Discarded(Box::new(checkout)) } else { Content::Committed };
-        Ok(Self::Here(Box::new(Here { entry, reasons, details, content })))
+        let own = own_references::at_stake(&entry, &settings.repository, &checkout.repo, checkout.tip)?;
+        let unseen = &checkout.hidden.unseen;
+        let content = match request.discard {
+            true if !unseen.is_empty() => {
+                let unseen: Vec<_> = unseen.iter().map(ToString::to_string).collect();
+                Content::Unreadable(format!("cannot look at {}", unseen.join(", ")))
+            }
+            true => Content::Discarded(Box::new(checkout)),
+            false => Content::Committed,
+        };
+        Ok(Self::Here(Box::new(Here { entry, reasons, details, own, content })))
     }
 
     /// The place of a worktree that is to be discarded and that git's files of it, or its own, do not let us look into.
@@ -176,7 +190,7 @@ impl Place {
         let reasons = entry.lock_reason().map(|reason| KeepReason::Locked { reason }).into_iter().collect();
         let content = Content::Unreadable(error_chain(&error));
         let details = ReleaseDetails::default();
-        Ok(Self::Here(Box::new(Here { entry, reasons, details, content })))
+        Ok(Self::Here(Box::new(Here { entry, reasons, details, own: Vec::new(), content })))
     }
 }
 
@@ -196,10 +210,13 @@ impl Found {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Place::Absent,
             Err(error) => return Err(GitError::io("look at", &lease.path)(error)),
             Ok(_) if is_of_another(settings, lease)? => Place::OfAnother,
-            Ok(_) => match Checkout::look(settings, lease, branch).and_then(|found| Place::here(found, request)) {
-                Err(error) if request.discard => Place::unreadable(settings, lease, error)?,
-                other => other?,
-            },
+            Ok(_) => {
+                let looked = Checkout::look(settings, lease, branch);
+                match looked.and_then(|found| Place::here(settings, found, request)) {
+                    Err(error) if request.discard => Place::unreadable(settings, lease, error)?,
+                    other => other?,
+                }
+            }
         };
         Ok(Self { taken, place })
     }
@@ -221,12 +238,12 @@ fn give_back_one(
         Place::Absent => clear_absent(settings, entries, lease, request.dry_run)?,
         Place::OfAnother => WorktreeFate::Absent,
         Place::Here(here) => {
-            let Here { entry, reasons, details: found, content } = *here;
+            let Here { entry, reasons, details: found, own, content } = *here;
             details = found;
             let reasons = all_reasons(reasons, request, &taken);
             if reasons.is_empty() {
                 let promised = request.dry_run.then_some(&mut *promised);
-                kept_as = remove(settings, lease, &entry, content, promised, &mut dropped)?;
+                kept_as = remove(settings, lease, &entry, own, content, promised, &mut dropped)?;
                 WorktreeFate::Removed
             } else {
                 WorktreeFate::Kept(reasons)
@@ -370,6 +387,7 @@ fn remove(
     settings: &WorktreeSettings,
     lease: &Lease,
     entry: &Entry,
+    own: Vec<(BString, ObjectId)>,
     content: Content,
     promised: Option<&mut Promised>,
     dropped: &mut Vec<String>,
@@ -379,7 +397,7 @@ fn remove(
     let unsaved = match content {
         Content::Committed => None,
         Content::Discarded(mut checkout) => {
-            let Hidden { files, nested } = std::mem::take(&mut checkout.hidden);
+            let Hidden { files, nested, .. } = std::mem::take(&mut checkout.hidden);
             checkout.changes.untracked.extend(files);
             checkout.changes.nested.extend(nested);
             let secrets = secrets(&checkout)?;
@@ -399,6 +417,9 @@ fn remove(
         }
         Content::Unreadable(why) => Some(why),
     };
+    if !dry_run && !own.is_empty() {
+        private::keep(&settings.repository.open(&[])?, lease, own)?;
+    }
     match unsaved {
         Some(why) if dry_run => {
             dropped.push(format!("{TRASHED}: {why}; it would stay in the trash for 14 days"));
@@ -465,6 +486,7 @@ fn keep_last_state(
         parents.push(tip);
     }
     let saved = save(checkout)?;
+    parents.extend(superseded::commit(checkout, lease, &saved.index)?);
     let repo = &checkout.repo;
     let last = match parents[..] {
         [only] if repo.find_commit(only)?.tree_id()? == saved.tree => only,

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::error::GitError;
 use crate::ids::to_commit;
+use crate::inspect::{Extent, UserRules};
 use crate::open::{ConfigSources, Opener};
 use crate::status::Changes;
 
@@ -270,7 +271,8 @@ impl Repository {
     pub fn uncommitted(&self) -> Result<Uncommitted, GitError> {
         let repo = self.opener.open(&self.work_tree)?;
         let index = repo.index_or_empty()?;
-        let changes = Changes::of(&repo, &index)?;
+        let rules = UserRules::now(&repo, self.opener.sources)?;
+        let changes = Changes::of(&repo, &index, &rules, Extent::Status)?;
         Ok(Uncommitted { changed: changes.tracked(), untracked: changes.files() - changes.tracked() })
     }
 

@@ -110,8 +110,8 @@ struct Files<'a> {
 
 impl<'a> Files<'a> {
     fn of(checkout: &'a Checkout) -> Result<Self, GitError> {
-        let Checkout { repo, index, .. } = checkout;
-        let conversion = Conversion::new(repo, index)?;
+        let Checkout { repo, index, changes, .. } = checkout;
+        let conversion = Conversion::new(repo, index, &changes.attributes)?;
         Ok(Self { checkout, conversion, fs: repo.filesystem_options()?, unsaved: Vec::new() })
     }
 

@@ -17,8 +17,10 @@ use crate::error::GitError;
 use crate::history::{commits_beyond, files_between, is_ancestor};
 use crate::ids::{to_commit, to_object};
 use crate::lock_file::lock_index;
+use crate::own_references;
 use crate::private;
 use crate::save::{Saved, save};
+use crate::superseded;
 use crate::worktrees::WorktreeSettings;
 
 /// Counts what the attempt has made and, if asked, commits what it has not committed itself. That is not done
@@ -49,11 +51,20 @@ pub(crate) fn snapshot(settings: &WorktreeSettings, lease: &Lease, request: Snap
         uncommitted -= saved.files;
         left_out.clone_from(&saved.left_out);
         unsaved.clone_from(&saved.unsaved);
+        let staged = superseded::commit(&checkout, lease, &saved.index)?;
+        if staged.is_some() {
+            // Before the index follows, which alone leads to it.
+            own_references::keep(&settings.repository, &checkout, lease, Some(tip), staged)?;
+        }
         tip = commit(&checkout, saved, tip, branch, lease)?;
+    }
+    if request.commit {
+        own_references::keep(&settings.repository, &checkout, lease, Some(tip), None)?;
     }
     let repo = &checkout.repo;
     let base = lease.base.as_ref().map_or(tip, to_object);
     uncommitted += checkout.hidden.count();
+    unsaved.extend(checkout.hidden.unsaved());
     let commits = commits_beyond(repo, tip, &[base])?;
     let conflict_markers = match commits {
         0 => Vec::new(),

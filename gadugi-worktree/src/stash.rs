@@ -3,7 +3,6 @@
 //! All worktrees share one stash, and whoever takes something out of it needs to know where it is from. So a worktree in
 //! which something was put away counts as one that holds work, although the stash itself outlives it.
 
-use std::fs;
 use std::io;
 
 use gadugi_core::Lease;
@@ -14,6 +13,7 @@ use crate::entry::real;
 use crate::error::GitError;
 use crate::history::is_ancestor;
 use crate::ids::to_object;
+use crate::ordinary;
 use crate::private;
 
 /// Entries of a stash that were made in a worktree.
@@ -35,7 +35,7 @@ pub(crate) fn entries(
     head: Option<ObjectId>,
 ) -> Result<Stashed, GitError> {
     let log = real(repo.common_dir()).join("logs/refs/stash");
-    let text = match fs::read(&log) {
+    let text = match ordinary::read(&log) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(GitError::io("read", &log)(error)),

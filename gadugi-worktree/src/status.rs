@@ -3,34 +3,20 @@
 //! monitors are not called.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
-use gix::bstr::{BStr, BString};
-use gix::dir::entry::{Kind, Status};
-use gix::dir::walk::EmissionMode;
-use gix::index::Entry as IndexEntry;
-use gix::status::index_worktree::Options;
-use gix::status::plumbing::index_as_worktree::traits::SubmoduleStatus;
-use gix::status::plumbing::index_as_worktree::{Change, EntryStatus};
-use gix::status::plumbing::index_as_worktree_with_renames::{Entry, VisitEntry};
+use gix::bstr::BString;
 use gix::status::tree_index::TrackRenames;
 
 use crate::error::GitError;
+use crate::hidden::Hidden;
 use crate::index_tree;
-use crate::snapshot::conversion::{self, BoundedEq};
+use crate::inspect::{self, AttributesFile, Extent, Ignored, UserRules};
+use crate::snapshot::conversion;
 use crate::untouched::is_untouched;
 
-/// How the file of a tracked path differs from the index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Edit {
-    /// Its content, kind or permissions.
-    Written,
-    /// It is gone.
-    Removed,
-}
+pub(crate) use crate::inspect::Edit;
 
-/// All that is not committed in a work tree. What is ignored is listed, but does not count.
+/// All that is not committed in a work tree. What is ignored is counted, but does not count.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// Paths that differ between `HEAD` and the index.
@@ -41,19 +27,28 @@ pub(crate) struct Changes {
     pub(crate) untracked: BTreeSet<BString>,
     /// Folders that are repositories of their own: unknown to git, or submodules in a state that it cannot commit.
     pub(crate) nested: BTreeSet<BString>,
-    /// What is ignored; a folder of which all is ignored is given as one.
-    pub(crate) ignored: Vec<BString>,
+    /// What is ignored, but not by rules of the user's.
+    pub(crate) hidden: Hidden,
+    /// What is ignored by rules of the user's.
+    pub(crate) ignored: Ignored,
+    /// The files of attributes, where anything differs.
+    pub(crate) attributes: Vec<(BString, AttributesFile)>,
 }
 
 impl Changes {
     /// Looks at the work tree that `repo` was opened for.
-    pub(crate) fn of(repo: &gix::Repository, index: &gix::index::State) -> Result<Self, GitError> {
+    pub(crate) fn of(
+        repo: &gix::Repository,
+        index: &gix::index::State,
+        rules: &UserRules,
+        extent: Extent,
+    ) -> Result<Self, GitError> {
         let other = repo.clone();
         let (staged, rest) = std::thread::scope(|scope| {
             let staged = scope.spawn(move || staged(&other, index));
             let rest = match is_untouched(repo, index) {
                 Ok(true) => Ok(Self::default()),
-                Ok(false) => unstaged(repo, index),
+                Ok(false) => unstaged(repo, index, rules, extent),
                 Err(error) => Err(error),
             };
             (staged.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), rest)
@@ -99,86 +94,30 @@ fn staged(repo: &gix::Repository, index: &gix::index::State) -> Result<BTreeSet<
     Ok(found)
 }
 
-/// What differs between the index and the work tree.
-pub(crate) fn unstaged(repo: &gix::Repository, index: &gix::index::State) -> Result<Changes, GitError> {
-    let mut seen = Seen { root: repo.workdir(), changes: Changes::default() };
-    let walk = repo.dirwalk_options()?.emit_untracked(EmissionMode::Matching);
-    let walk = walk.emit_ignored(Some(EmissionMode::CollapseDirectory));
-    repo.index_worktree_status(
-        index,
-        None::<&str>,
-        &mut seen,
-        BoundedEq::new(repo),
-        Unopened,
-        &mut gix::progress::Discard,
-        &AtomicBool::new(false),
-        Options { dirwalk_options: Some(walk), ..Options::default() },
-    )?;
-    conversion::drop_unchanged(repo, index, &mut seen.changes.edited)?;
-    Ok(seen.changes)
-}
-
-/// Says nothing about submodules, since that would mean to read their configuration.
-#[derive(Clone)]
-pub(crate) struct Unopened;
-
-impl SubmoduleStatus for Unopened {
-    type Output = ();
-
-    fn status(&mut self, _: &IndexEntry, _: &BStr) -> gix::Result<Option<()>> {
-        Ok(None)
+/// What differs between the index and the work tree, and what is there beside the files of the index.
+pub(crate) fn unstaged(
+    repo: &gix::Repository,
+    index: &gix::index::State,
+    rules: &UserRules,
+    extent: Extent,
+) -> Result<Changes, GitError> {
+    let found = inspect::look(repo, index, rules, extent)?;
+    let mut edited = found.edited;
+    if !found.doubtful.is_empty() {
+        // Nothing is written by a look.
+        let repo = repo.clone().with_object_memory();
+        let attributes = inspect::attributes(&repo, &found.attributes)?;
+        let differing = inspect::differing(&repo, index, &found.doubtful, attributes)?;
+        edited.extend(differing.into_iter().map(|entry| (entry.path(index).to_owned(), Edit::Written)));
+        conversion::drop_unchanged(&repo, index, &mut edited, &found.attributes)?;
     }
-}
-
-struct Seen<'a> {
-    root: Option<&'a Path>,
-    changes: Changes,
-}
-
-impl<'index> VisitEntry<'index> for Seen<'_> {
-    type ContentChange = ();
-    type SubmoduleStatus = ();
-
-    fn visit_entry(&mut self, entry: Entry<'index, (), ()>) {
-        match entry {
-            Entry::Modification { rela_path, entry, status, .. } => {
-                let edit = match status {
-                    EntryStatus::NeedsUpdate(_) => return,
-                    EntryStatus::Change(Change::Removed) => Edit::Removed,
-                    _ if self.is_file(rela_path) => Edit::Written,
-                    _ if entry.mode.is_submodule() => {
-                        self.changes.nested.insert(rela_path.to_owned());
-                        return;
-                    }
-                    _ => Edit::Removed,
-                };
-                self.changes.edited.insert(rela_path.to_owned(), edit);
-            }
-            Entry::DirectoryContents { entry, .. } if entry.status == Status::Untracked => match entry.disk_kind {
-                Some(Kind::File | Kind::Symlink) => {
-                    self.changes.untracked.insert(entry.rela_path);
-                }
-                Some(Kind::Repository) => {
-                    self.changes.nested.insert(entry.rela_path);
-                }
-                // Git cannot keep pipes, sockets and devices, and does not see empty folders.
-                Some(Kind::Untrackable | Kind::Directory) | None => {}
-            },
-            Entry::DirectoryContents { entry, .. } if matches!(entry.status, Status::Ignored(_)) => {
-                self.changes.ignored.push(entry.rela_path);
-            }
-            Entry::DirectoryContents { .. } | Entry::Rewrite { .. } => {}
-        }
-    }
-}
-
-impl Seen<'_> {
-    /// Whether there is anything but a folder at a path, and no symbolic link on the way to it.
-    fn is_file(&self, path: &BStr) -> bool {
-        let (Some(root), Ok(path)) = (self.root, gix::path::from_bstr(path)) else { return false };
-        let on_the_way = path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
-        let is_folder = |path: &Path| root.join(path).symlink_metadata().map(|metadata| metadata.is_dir());
-        on_the_way.into_iter().all(|folder| is_folder(folder).unwrap_or(false))
-            && is_folder(&path).is_ok_and(|folder| !folder)
-    }
+    Ok(Changes {
+        staged: BTreeSet::new(),
+        edited,
+        untracked: found.untracked,
+        nested: found.nested,
+        hidden: Hidden { files: found.hidden, nested: found.hidden_nested, unseen: found.unseen },
+        ignored: found.ignored,
+        attributes: found.attributes,
+    })
 }

@@ -15,8 +15,8 @@ use crate::commit_limits;
 use crate::entry::{Entry, real};
 use crate::error::GitError;
 use crate::filters;
-use crate::hidden::Hidden;
 use crate::ids::to_object;
+use crate::inspect::{Extent, UserRules};
 use crate::status::unstaged;
 use crate::trash;
 use crate::worktrees::WorktreeSettings;
@@ -104,10 +104,12 @@ fn look(
     // Which of them were known when its run began, nobody knows any more.
     filters::withhold(&mut there, None)?;
     let index = there.index_from_tree(&tree)?;
-    let changes = unstaged(&there, &index)?;
-    let hidden = Hidden::among(&changes.ignored, &there, &index)?;
+    // Which run it was of is not known, and so neither which rules were there before.
+    let rules = UserRules::now(&there, settings.repository.opener.sources)?.without_shared();
+    let changes = unstaged(&there, &index, &rules, Extent::All)?;
+    let hidden = &changes.hidden;
     let mut differing = changes.edited.keys().chain(&changes.untracked).chain(&changes.nested).peekable();
-    let mut hidden = hidden.files.iter().chain(&hidden.nested).peekable();
+    let mut hidden = hidden.files.iter().chain(&hidden.nested).chain(&hidden.unseen).peekable();
     // A folder of a submodule is not looked into.
     let has_submodules = index.entries().iter().any(|entry| entry.mode == gix::index::entry::Mode::COMMIT);
     if differing.peek().is_none() && hidden.peek().is_none() && !has_submodules {

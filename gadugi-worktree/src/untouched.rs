@@ -13,18 +13,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use gix::bstr::BStr;
 use gix::index::Entry;
 use gix::index::entry::stat::Options as Trust;
-use gix::index::entry::stat::Time;
-use gix::index::entry::{Flags, Mode as Kind, Stat};
-use gix::status::index_worktree::Options;
-use gix::status::plumbing::index_as_worktree::EntryStatus;
-use gix::status::plumbing::index_as_worktree_with_renames::{self as seen, VisitEntry};
+use gix::index::entry::{Flags, Mode as Kind};
+use gix::worktree::stack::state::attributes::Source;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, open, openat, statat};
 
 use crate::error::GitError;
 use crate::index_tree::{self, Folder, Member};
+use crate::inspect::{self, stat};
 use crate::side_by_side::side_by_side;
-use crate::snapshot::conversion::BoundedEq;
-use crate::status::Unopened;
 
 /// With so many files it is worth the while to begin further threads.
 const LARGE: usize = 2000;
@@ -47,38 +43,13 @@ pub(crate) fn is_untouched(repo: &gix::Repository, index: &gix::index::State) ->
 
 /// Whether files have the content that the index has noted of them, by way of what is configured for them.
 fn are_as_noted(repo: &gix::Repository, index: &gix::index::State, entries: &[&Entry]) -> Result<bool, GitError> {
-    let mut part = gix::index::State::new(index.object_hash());
-    for entry in entries {
-        part.dangerously_push_entry(entry.stat, entry.id, entry.flags, entry.mode, entry.path(index));
+    let is_attributes = |entry: &&Entry| entry.path(index).ends_with(b".gitattributes");
+    if entries.iter().any(is_attributes) {
+        // They may say otherwise what the content of the others is.
+        return Ok(false);
     }
-    // What may have been written just after it was noted is read.
-    part.set_timestamp(index.timestamp());
-    let mut verdict = Verdict { differs: false };
-    repo.index_worktree_status(
-        &part,
-        None::<&str>,
-        &mut verdict,
-        BoundedEq::new(repo),
-        Unopened,
-        &mut gix::progress::Discard,
-        &AtomicBool::new(false),
-        Options { dirwalk_options: None, ..Options::default() },
-    )?;
-    Ok(!verdict.differs)
-}
-
-struct Verdict {
-    differs: bool,
-}
-
-impl<'index> VisitEntry<'index> for Verdict {
-    type ContentChange = ();
-    type SubmoduleStatus = ();
-
-    fn visit_entry(&mut self, entry: seen::Entry<'index, (), ()>) {
-        let is_same = matches!(entry, seen::Entry::Modification { status: EntryStatus::NeedsUpdate(_), .. });
-        self.differs |= !is_same;
-    }
+    let attributes = repo.attributes_only(index, Source::IdMapping)?.detach();
+    Ok(inspect::differing(repo, index, entries, attributes)?.is_empty())
 }
 
 /// Whether the index says all that is needed.
@@ -179,6 +150,8 @@ impl<'a> Pass<'a> {
         let is_executable = found.st_mode & 0o100 != 0;
         let is_its_kind = match entry.mode {
             Kind::COMMIT => return Ok(kind == FileType::Directory),
+            // What is no file is not opened by anything.
+            _ if !matches!(kind, FileType::RegularFile | FileType::Symlink) => return Ok(false),
             Kind::SYMLINK => kind == FileType::Symlink,
             Kind::FILE_EXECUTABLE => kind == FileType::RegularFile && is_executable,
             _ => kind == FileType::RegularFile && !is_executable,
@@ -214,21 +187,4 @@ fn all_names(folder: &OwnedFd, _: &mut Vec<u8>, is_right: impl Fn(&[u8]) -> bool
         }
     }
     Ok(true)
-}
-
-/// As git notes it in an index, where every number has 32 bits.
-fn stat(found: &rustix::fs::Stat) -> Stat {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index keeps no more of them")]
-    fn time(seconds: i64, nanoseconds: u64) -> Time {
-        Time { secs: seconds as u32, nsecs: nanoseconds as u32 }
-    }
-    Stat {
-        mtime: time(found.st_mtime as _, found.st_mtime_nsec as _),
-        ctime: time(found.st_ctime as _, found.st_ctime_nsec as _),
-        dev: found.st_dev as u32,
-        ino: found.st_ino as u32,
-        uid: found.st_uid,
-        gid: found.st_gid,
-        size: found.st_size as u32,
-    }
 }

@@ -34,6 +34,18 @@ pub(crate) fn names_and_commits(repo: &gix::Repository, lease: &Lease) -> Result
     Ok(known.into_iter().map(|(name, commit)| (format!("{prefix}{name}"), commit)).collect())
 }
 
+/// Keeps commits of an attempt that nothing else leads to, with a name for each.
+pub(crate) fn keep(repo: &gix::Repository, lease: &Lease, commits: Vec<(BString, ObjectId)>) -> Result<(), GitError> {
+    if commits.is_empty() {
+        return Ok(());
+    }
+    let mut kept = Kept::of(repo, lease)?;
+    for (name, commit) in commits {
+        kept.keep(repo, name.as_bstr(), commit)?;
+    }
+    Ok(())
+}
+
 impl Kept {
     pub(super) fn of(repo: &gix::Repository, lease: &Lease) -> Result<Self, GitError> {
         let prefix = format!("refs/gadugi/kept/{}/{}/{}/", lease.run, lease.attempt.task, lease.attempt.number);
@@ -74,7 +86,7 @@ impl Kept {
                 None => None,
             };
             let full = self.full(&name).ok_or_else(|| GitError::NoReference { name: name.to_string() })?;
-            if references::set(repo, full.as_ref(), from, commit, "gadugi: committed in isolation")? {
+            if references::set(repo, full.as_ref(), from, commit, "gadugi: kept")? {
                 self.known.insert(name, commit);
                 return Ok(full.to_string());
             }

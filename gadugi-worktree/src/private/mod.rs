@@ -21,6 +21,7 @@ mod git;
 mod kept;
 mod mounts;
 mod operation;
+mod own;
 mod place;
 mod quarantine;
 mod refs;
@@ -39,8 +40,9 @@ use crate::error::GitError;
 use crate::worktrees::WorktreeSettings;
 
 pub(crate) use clear::clear;
-pub(crate) use kept::{names as kept_refs, names_and_commits as kept_refs_with_commits};
+pub(crate) use kept::{keep, names as kept_refs, names_and_commits as kept_refs_with_commits};
 pub(crate) use operation::{has_modules, operation};
+pub(crate) use own::references as own_references;
 use place::Place;
 pub(crate) use take_over::Imported;
 

@@ -12,9 +12,9 @@ use crate::error::GitError;
 use crate::private::folder::Folder;
 
 /// A file with one reference has two lines at most.
-const LONGEST: u64 = 4096;
+pub(super) const LONGEST: u64 = 4096;
 /// `packed-refs`, and the log of the stash.
-const MOST_BYTES: u64 = 8 * 1024 * 1024;
+pub(super) const MOST_BYTES: u64 = 8 * 1024 * 1024;
 const MOST_REFERENCES: u64 = 1000;
 const MOST_STASHED: usize = 100;
 /// Names with more parts are in nobody's use.
@@ -190,7 +190,7 @@ fn tags_below(folder: &Folder, prefix: &BStr, kind: Kind, depth: usize, found: &
 
 /// Where `HEAD` was before it was moved to what need not contain that: by `git reset`, and from a commit without a branch.
 /// The last one first. What was amended or rebased lives on in what took its place, and would be in every log.
-fn left_behind(log: &[u8], kind: Kind) -> Vec<(BString, ObjectId)> {
+pub(super) fn left_behind(log: &[u8], kind: Kind) -> Vec<(BString, ObjectId)> {
     let mut found: Vec<(BString, ObjectId)> = Vec::new();
     for line in log.lines().rev() {
         let Some((start, message)) = line.split_once_str(b"\t") else { continue };
@@ -254,7 +254,7 @@ fn loose(
 }
 
 /// What stands in the file of a reference.
-fn parse(text: &[u8], kind: Kind) -> Option<At> {
+pub(super) fn parse(text: &[u8], kind: Kind) -> Option<At> {
     let line = text.lines().next()?;
     match line.strip_prefix(b"ref:") {
         Some(name) => Some(At::Reference(name.trim().into())),
@@ -262,7 +262,7 @@ fn parse(text: &[u8], kind: Kind) -> Option<At> {
     }
 }
 
-fn id(hex: &[u8], kind: Kind) -> Option<ObjectId> {
+pub(super) fn id(hex: &[u8], kind: Kind) -> Option<ObjectId> {
     let is_id = hex.len() == kind.len_in_hex() && hex.iter().all(u8::is_ascii_hexdigit);
     ObjectId::from_hex(hex).ok().filter(|id| is_id && !id.is_null())
 }

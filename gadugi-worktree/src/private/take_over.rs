@@ -5,7 +5,6 @@
 //! first to the last that it has begun, so that the next import goes through all of them again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 
 use gadugi_core::{BranchName, CommitId, Lease, crash_point};
 use gix::ObjectId;
@@ -19,6 +18,7 @@ use crate::error::GitError;
 use crate::history::is_ancestor;
 use crate::ids::to_object;
 use crate::marker::Marker;
+use crate::ordinary;
 use crate::private::align::{NewIndex, has, has_folder, is_head_at, on};
 use crate::private::folder::Folder;
 use crate::private::kept::Kept;
@@ -55,7 +55,7 @@ pub(super) fn take_over(
     let entry = Entry::of_lease(settings.repository.common_dir(), lease)?.filter(has_folder);
     let kept = Kept::of(&repo, lease)?;
     let here = branch::tip(&repo, branch)?;
-    let index = entry.as_ref().map(|entry| fs::read(entry.admin.join("index"))).transpose().unwrap_or_default();
+    let index = entry.as_ref().map(|entry| ordinary::read(&entry.admin.join("index"))).transpose().unwrap_or_default();
     let staged = Staged::read(&git, repo.object_hash(), index.as_deref());
     let taken = Taken::read(place)?;
     let import = Import { settings, place, branch, git, repo, found, base, entry, kept, here, staged, taken };

@@ -30,6 +30,7 @@ use super::line_ends::{Exactly, WithoutCr, are_converted, count};
 use crate::command;
 use crate::error::GitError;
 use crate::filters;
+use crate::inspect::{self, AttributesFile};
 use crate::open::ConfigSources;
 use crate::status::Edit;
 
@@ -102,12 +103,16 @@ pub(crate) struct Conversion<'a> {
 }
 
 impl<'a> Conversion<'a> {
-    pub(crate) fn new(repo: &'a gix::Repository, index: &'a gix::index::State) -> Result<Self, GitError> {
-        use gix::worktree::stack::state::attributes::Source;
+    /// By the files of attributes that a walk has found.
+    pub(crate) fn new(
+        repo: &'a gix::Repository,
+        index: &'a gix::index::State,
+        files: &[(BString, AttributesFile)],
+    ) -> Result<Self, GitError> {
         let options = gix::filter::Pipeline::options(repo)?;
         let (drivers, line_ends) = (options.drivers.clone(), options.eol_config);
         let pipeline = Pipeline::new(repo.command_context()?, repo.object_hash(), options);
-        let attributes = repo.attributes_only(index, Source::WorktreeThenIdMapping)?.detach();
+        let attributes = inspect::attributes(repo, files)?;
         Ok(Self { repo, index, pipeline, attributes, drivers, withheld: filters::withheld(repo), line_ends })
     }
 
@@ -375,6 +380,7 @@ pub(crate) fn drop_unchanged(
     repo: &gix::Repository,
     index: &gix::index::State,
     edited: &mut BTreeMap<BString, Edit>,
+    attributes: &[(BString, AttributesFile)],
 ) -> Result<(), GitError> {
     let Some(root) = repo.workdir() else { return Ok(()) };
     let counts_mode = repo.filesystem_options()?.executable_bit;
@@ -393,7 +399,7 @@ pub(crate) fn drop_unchanged(
         }
         let conversion = match &mut conversion {
             Some(conversion) => conversion,
-            none => none.insert(Conversion::new(repo, index)?),
+            none => none.insert(Conversion::new(repo, index, attributes)?),
         };
         if conversion.id(path.as_bstr(), &file)?.is_ok_and(|id| id == entry.id) {
             unchanged.push(path.clone());

@@ -2,6 +2,7 @@
 
 mod again;
 mod any_tree;
+mod any_work;
 mod aside;
 mod attack;
 mod bulk;
@@ -12,6 +13,7 @@ mod discover;
 mod elsewhere;
 mod ground;
 mod hand_over;
+mod hidden_work;
 mod hostile;
 mod hostile_objects;
 mod import;

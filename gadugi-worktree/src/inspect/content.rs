@@ -1,0 +1,113 @@
+//! Whether files have the content that the index has noted of them, by way of what is configured for them. The files of
+//! attributes are those that the walk has read: gix would open whatever lies there.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
+
+use gix::ObjectId;
+use gix::bstr::{BStr, BString};
+use gix::index::entry::{Flags, Mode, Stat};
+use gix::index::{Entry, State};
+use gix::status::plumbing::index_as_worktree as plumbing;
+use gix::status::plumbing::index_as_worktree::traits::SubmoduleStatus;
+use gix::status::plumbing::index_as_worktree::{EntryStatus, VisitEntry};
+use gix::worktree::stack::state::attributes::Source;
+
+use crate::error::GitError;
+use crate::inspect::walk::AttributesFile;
+use crate::snapshot::conversion::BoundedEq;
+
+/// The attributes that hold in a work tree, from the files that a walk has found. `repo` gets the objects that they need; it
+/// should keep them in memory where nothing is to be written.
+pub(crate) fn attributes(
+    repo: &gix::Repository,
+    files: &[(BString, AttributesFile)],
+) -> Result<gix::worktree::Stack, GitError> {
+    let mut state = State::new(repo.object_hash());
+    for (path, file) in files {
+        let id: ObjectId = match file {
+            AttributesFile::Noted(id) => *id,
+            AttributesFile::Read(text) => repo.write_blob(text)?.detach(),
+        };
+        state.dangerously_push_entry(Stat::default(), id, Flags::empty(), Mode::FILE, path.as_ref());
+    }
+    state.sort_entries();
+    Ok(repo.attributes_only(&state, Source::IdMapping)?.detach())
+}
+
+/// Those of these entries of an index that are not as it has noted. What stats prove is not read.
+pub(crate) fn differing<'a>(
+    repo: &gix::Repository,
+    index: &State,
+    entries: &[&'a Entry],
+    attributes: gix::worktree::Stack,
+) -> Result<Vec<&'a Entry>, GitError> {
+    let (Some(root), false) = (repo.workdir(), entries.is_empty()) else { return Ok(Vec::new()) };
+    let mut part = State::new(index.object_hash());
+    for entry in entries {
+        part.dangerously_push_entry(entry.stat, entry.id, entry.flags, entry.mode, entry.path(index));
+    }
+    // What may have been written just after it was noted is read.
+    part.set_timestamp(index.timestamp());
+    let (filter, stack) = gix::filter::Pipeline::new(repo, attributes)?.into_parts();
+    let everything = repo.pathspec(false, None::<&str>, false, &State::new(index.object_hash()), Source::IdMapping)?;
+    let should_interrupt = AtomicBool::new(false);
+    let context =
+        plumbing::Context { pathspec: everything.into_parts().0, stack, filter, should_interrupt: &should_interrupt };
+    let options = plumbing::Options {
+        fs: repo.filesystem_options()?,
+        stat: repo.stat_options()?,
+        thread_limit: None,
+        fscache: false,
+    };
+    let mut seen = Differing::default();
+    let objects = repo.objects.clone().into_arc().map_err(|error| GitError::io("open", repo.git_dir())(error))?;
+    let progress = &mut gix::progress::Discard;
+    gix::status::plumbing::index_as_worktree(
+        &part,
+        root,
+        &mut seen,
+        BoundedEq::new(repo),
+        Unopened,
+        objects,
+        progress,
+        context,
+        options,
+    )?;
+    Ok(entries.iter().filter(|entry| seen.paths.contains(entry.path(index))).copied().collect())
+}
+
+/// Says nothing about submodules, since that would mean to read their configuration.
+#[derive(Clone)]
+struct Unopened;
+
+impl SubmoduleStatus for Unopened {
+    type Output = ();
+
+    fn status(&mut self, _: &Entry, _: &BStr) -> gix::Result<Option<()>> {
+        Ok(None)
+    }
+}
+
+#[derive(Default)]
+struct Differing {
+    paths: BTreeSet<BString>,
+}
+
+impl<'index> VisitEntry<'index> for Differing {
+    type ContentChange = ();
+    type SubmoduleStatus = ();
+
+    fn visit_entry(
+        &mut self,
+        _: &'index [Entry],
+        _: &'index Entry,
+        _: usize,
+        path: &'index BStr,
+        status: EntryStatus<(), ()>,
+    ) {
+        if !matches!(status, EntryStatus::NeedsUpdate(_)) {
+            self.paths.insert(path.to_owned());
+        }
+    }
+}

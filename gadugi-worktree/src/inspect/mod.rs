@@ -1,0 +1,30 @@
+//! The look at a work tree that decides whether it may go: one walk that accounts for every entry by itself.
+//!
+//! - `dir` lists folders and looks at files by handles of folders. Nothing but ordinary files is ever opened.
+//! - `walk` goes through the folder. A file is tracked and as the index has noted it (what stats do not prove is compared by
+//!   `content`), ignored by a rule of the user's, or something that counts as not committed.
+//! - `rules` are those of `.gitignore` files, and `user` those that the user had configured before the run: a task can
+//!   change them, and what only its rules hide counts.
+//! - `nested` tells of repositories within ignored folders whether they hold anything of their own.
+//!
+//! What is of no known kind, or cannot be looked at, keeps the worktree.
+
+mod content;
+#[cfg(unix)]
+mod dir;
+#[cfg(not(unix))]
+#[path = "dir_elsewhere.rs"]
+mod dir;
+mod nested;
+mod rules;
+mod user;
+mod walk;
+
+pub(crate) use content::{attributes, differing};
+#[cfg(unix)]
+pub(crate) use dir::stat;
+pub(crate) use user::{UserRules, record};
+pub(crate) use walk::{AttributesFile, Edit, Extent, Ignored, look};
+
+/// Files of rules and attributes that are larger hold none.
+pub(crate) const LARGEST_RULES: u64 = 10 * 1024 * 1024;

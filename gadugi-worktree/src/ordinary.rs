@@ -1,0 +1,65 @@
+//! Reading files in places that a task can write to: nothing but an ordinary file is opened. A pipe would be waited for, a
+//! device may never end, and a link may lead to either.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+use crate::error::GitError;
+
+/// Reads a file that is an ordinary one, or a link to one.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file"));
+    }
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        // It may have become a pipe since.
+        options.custom_flags(i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0));
+    }
+    let mut text = Vec::new();
+    options.open(path)?.read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// As [`read`], for a file of text.
+pub(crate) fn read_to_string(path: &Path) -> io::Result<String> {
+    String::from_utf8(read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Refuses a path where something is that is no ordinary file, before anything opens it.
+pub(crate) fn check(path: &Path) -> Result<(), GitError> {
+    match fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => {
+            Err(GitError::NotGits { path: path.to_owned(), what: "no ordinary file" })
+        }
+        // What is not there, or cannot be looked at, fails where it is needed.
+        _ => Ok(()),
+    }
+}
+
+/// What gix opens, or may open, when it is given a git folder.
+const OF_GIT: [&str; 14] = [
+    "HEAD",
+    "commondir",
+    "config",
+    "config.worktree",
+    "gitdir",
+    "index",
+    "info/attributes",
+    "info/exclude",
+    "info/grafts",
+    "info/sparse-checkout",
+    "logs/HEAD",
+    "objects/info/alternates",
+    "packed-refs",
+    "shallow",
+];
+
+/// Refuses a git folder in which one of git's own files is something else.
+pub(crate) fn check_git_folder(git_dir: &Path) -> Result<(), GitError> {
+    OF_GIT.iter().try_for_each(|name| check(&git_dir.join(name)))
+}

@@ -1,0 +1,56 @@
+//! Commits that only git's own folder of a worktree leads to. They get references of their own before it goes:
+//! `refs/gadugi/kept/<run>/<task>/<attempt>/…`.
+
+use gadugi_core::Lease;
+use gix::ObjectId;
+use gix::bstr::BString;
+
+use crate::checkout::Checkout;
+use crate::entry::Entry;
+use crate::error::GitError;
+use crate::history::is_ancestor;
+use crate::keepers::Keepers;
+use crate::private;
+use crate::repository::Repository;
+
+/// Those of a worktree that nothing else keeps, with a name for each.
+pub(crate) fn at_stake(
+    entry: &Entry,
+    repository: &Repository,
+    repo: &gix::Repository,
+    tip: Option<ObjectId>,
+) -> Result<Vec<(BString, ObjectId)>, GitError> {
+    let mut found: Vec<(BString, ObjectId)> = Vec::new();
+    for (name, id) in private::own_references(&entry.admin, repo.object_hash())? {
+        // What is gone cannot be kept, and what is no commit leads to none.
+        let Ok(commit) = repo.find_object(id).and_then(|object| object.peel_to_commit()) else { continue };
+        let is_known = found.iter().any(|(_, known)| *known == commit.id);
+        if !is_known && !tip.map_or(Ok(false), |tip| is_ancestor(repo, commit.id, tip))? {
+            found.push((name, commit.id));
+        }
+    }
+    if found.is_empty() {
+        return Ok(found);
+    }
+    let keepers = Keepers::without(Some(entry), repository, repo)?;
+    let mut lost = Vec::new();
+    for (name, id) in found {
+        if keepers.at_stake(id, None)? > 0 {
+            lost.push((name, id));
+        }
+    }
+    Ok(lost)
+}
+
+/// Keeps those of a worktree, and a commit of what was staged, if there is one.
+pub(crate) fn keep(
+    repository: &Repository,
+    checkout: &Checkout,
+    lease: &Lease,
+    tip: Option<ObjectId>,
+    staged: Option<ObjectId>,
+) -> Result<(), GitError> {
+    let mut commits = at_stake(&checkout.entry, repository, &checkout.repo, tip)?;
+    commits.extend(staged.map(|commit| ("staged".into(), commit)));
+    private::keep(&checkout.repo, lease, commits)
+}
