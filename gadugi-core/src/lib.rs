@@ -60,7 +60,7 @@ pub use state::{Clock, Failure, IllegalTransition, Outcome, TaskState};
 pub use task::{Action, LONGEST_RETRY_DELAY, Limits, Program, Resources, RetryFrom, Setup, SourceLocation, TaskSpec};
 pub use touches::TouchPattern;
 pub use worktrees::{
-    BranchFate, BranchRelease, InPlace, KeepReason, Lease, Made, MergedBy, NeededTip, Paths, Pruned, Release,
-    ReleaseDetails, ReleaseRequest, Seeded, SnapshotRequest, Unsaved, Work, WorktreeError, WorktreeFate,
+    BranchFate, BranchRelease, IgnoredFiles, InPlace, KeepReason, Lease, Made, MergedBy, NeededTip, Paths, Pruned,
+    Release, ReleaseDetails, ReleaseRequest, Seeded, SnapshotRequest, Unsaved, Work, WorktreeError, WorktreeFate,
     WorktreeRequest, Worktrees,
 };

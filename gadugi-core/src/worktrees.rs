@@ -106,6 +106,8 @@ pub struct Work {
     pub elsewhere: Vec<Elsewhere>,
     /// Files on the branch to which the attempt has added conflict markers, as paths in the worktree.
     pub conflict_markers: Vec<String>,
+    /// What is ignored in its worktree, and goes with that.
+    pub ignored: IgnoredFiles,
     /// Where the work was that was taken over from elsewhere to the attempt's branch, such as `branch feature/x`.
     pub taken_over: Option<String>,
 }
@@ -120,6 +122,17 @@ impl Work {
             _ => true,
         })
     }
+}
+
+/// Files that git ignores by rules of the user's.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct IgnoredFiles {
+    /// How many there are.
+    pub files: u64,
+    /// How many bytes they hold.
+    pub bytes: u64,
+    /// The folders with most of these, the largest first, as paths in the worktree.
+    pub largest: Vec<String>,
 }
 
 /// A file that git cannot keep, so that it is only in its worktree.

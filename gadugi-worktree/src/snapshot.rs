@@ -23,6 +23,9 @@ use crate::save::{Saved, save};
 use crate::superseded;
 use crate::worktrees::WorktreeSettings;
 
+/// So many folders of ignored files are named.
+const NAMED_FOLDERS: usize = 3;
+
 /// Counts what the attempt has made and, if asked, commits what it has not committed itself. That is not done
 /// where `HEAD` is elsewhere than on the attempt's branch and cannot be brought back, or in the middle of an
 /// operation of git, since it would get in its way, nor where all that is in the folder was removed. Of a worktree whose folder somebody has removed, what is on
@@ -76,6 +79,7 @@ pub(crate) fn snapshot(settings: &WorktreeSettings, lease: &Lease, request: Snap
         files: files_between(repo, base, tip)?,
         uncommitted,
         left_out,
+        ignored: checkout.changes.ignored.told(NAMED_FOLDERS),
         unsaved,
         kept_refs: private::kept_refs(repo, lease)?,
         elsewhere: elsewhere::find(&checkout, lease, branch, uncommitted)?,

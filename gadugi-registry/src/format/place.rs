@@ -1,6 +1,8 @@
 //! How worktrees, and what was made in them, look in JSON.
 
-use gadugi_core::{AttemptRef, BranchName, CommitId, KeepReason, Lease, RunId, Seeded, TaskId, Unsaved, Work};
+use gadugi_core::{
+    AttemptRef, BranchName, CommitId, IgnoredFiles, KeepReason, Lease, RunId, Seeded, TaskId, Unsaved, Work,
+};
 use serde::{Deserialize, Serialize};
 
 use super::elsewhere::ElsewhereForm;
@@ -80,7 +82,30 @@ pub(crate) struct WorkForm {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     conflict_markers: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    ignored: Option<IgnoredForm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     taken_over: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct IgnoredForm {
+    files: u64,
+    bytes: u64,
+    largest: Vec<String>,
+}
+
+impl IgnoredForm {
+    /// `None` where nothing is ignored.
+    fn of(ignored: &IgnoredFiles) -> Option<Self> {
+        let IgnoredFiles { files, bytes, largest } = ignored.clone();
+        (ignored.files > 0).then_some(Self { files, bytes, largest })
+    }
+}
+
+impl From<IgnoredForm> for IgnoredFiles {
+    fn from(IgnoredForm { files, bytes, largest }: IgnoredForm) -> Self {
+        Self { files, bytes, largest }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -107,6 +132,7 @@ impl TryFrom<&Work> for WorkForm {
             kept_refs: work.kept_refs.clone(),
             elsewhere: work.elsewhere.iter().map(ElsewhereForm::try_from).collect::<Result<_, _>>()?,
             conflict_markers: work.conflict_markers.clone(),
+            ignored: IgnoredForm::of(&work.ignored),
             taken_over: work.taken_over.clone(),
         })
     }
@@ -124,6 +150,7 @@ impl From<WorkForm> for Work {
             kept_refs: form.kept_refs,
             elsewhere: form.elsewhere.into_iter().map(Into::into).collect(),
             conflict_markers: form.conflict_markers,
+            ignored: form.ignored.map(Into::into).unwrap_or_default(),
             taken_over: form.taken_over,
         }
     }

@@ -207,6 +207,13 @@ fn place(attempt: &AttemptRecord) -> Vec<String> {
             format!("Worktree: {path}, kept: {}", reasons.join(", "))
         }
     });
+    let ignored = attempt.work.as_ref().map(|work| &work.ignored).filter(|ignored| ignored.files > 0);
+    if let Some(ignored) = ignored.filter(|_| attempt.place == Place::Released) {
+        let largest: Vec<String> = ignored.largest.iter().map(|folder| code(&format!("{folder}/"))).collect();
+        let most = if largest.is_empty() { String::new() } else { format!(", most in {}", largest.join(", ")) };
+        let (files, bytes) = (count(ignored.files, "file"), count(ignored.bytes, "byte"));
+        facts.push(format!("Ignored files went with it: {files} of {bytes}{most}"));
+    }
     if let Some(seeded) = attempt.seeded {
         facts.push(format!("Seeded: {} of {}", count(seeded.files, "file"), count(seeded.bytes, "byte")));
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use gadugi_core::{
     AgentError, AgentErrorClass, AgentReport, AttemptNo, AttemptRef, Clock, Elsewhere, Event, EventKind, ExecEnd,
-    ExecIdentity, ExecUsage, ExitStatus, Failure, KeepReason, Lease, Moment, Outcome, OutputSummary, Phase, RateLimit,
-    RawTask, Registry, RegistryError, RetryFrom, RunHeader, RunHistory, Seeded, Setup, StopReason, TaskId, Tokens,
-    WarningKind, Work,
+    ExecIdentity, ExecUsage, ExitStatus, Failure, IgnoredFiles, KeepReason, Lease, Moment, Outcome, OutputSummary,
+    Phase, RateLimit, RawTask, Registry, RegistryError, RetryFrom, RunHeader, RunHistory, Seeded, Setup, StopReason,
+    TaskId, Tokens, WarningKind, Work,
 };
 use gadugi_registry::FsRegistry;
 use gadugi_registry::format::event_to_json;
@@ -312,7 +312,23 @@ fn any_work() -> impl Strategy<Value = Work> {
             let (elsewhere, conflict_markers) = (places(files), left_out.clone());
             let unsaved = Vec::new();
             let taken_over = left_out.first().cloned();
-            Work { tip, commits, files, uncommitted, left_out, unsaved, kept_refs, elsewhere, conflict_markers, taken_over }
+            let ignored = match files {
+                0 => IgnoredFiles::default(),
+                files => IgnoredFiles { files, bytes: commits, largest: left_out.clone() },
+            };
+            Work {
+                tip,
+                commits,
+                files,
+                uncommitted,
+                left_out,
+                unsaved,
+                kept_refs,
+                elsewhere,
+                conflict_markers,
+                ignored,
+                taken_over,
+            }
         },
     )
 }

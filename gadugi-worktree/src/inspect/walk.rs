@@ -1,9 +1,11 @@
 //! The walk through a work tree.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use gadugi_core::IgnoredFiles;
 use gix::ObjectId;
 use gix::bstr::{BStr, BString, ByteSlice};
 use gix::index::entry::stat::Options as Trust;
@@ -57,6 +59,16 @@ pub(crate) struct Ignored {
     pub(crate) bytes: u64,
     /// The bytes in folders of which all is ignored, and not already in one above it.
     pub(crate) folders: BTreeMap<BString, u64>,
+}
+
+impl Ignored {
+    /// The same for people, with so many folders.
+    pub(crate) fn told(&self, most: usize) -> IgnoredFiles {
+        let mut folders: Vec<_> = self.folders.iter().filter(|(_, bytes)| **bytes > 0).collect();
+        folders.sort_by_key(|(_, bytes)| Reverse(**bytes));
+        let largest = folders.into_iter().take(most).map(|(folder, _)| folder.to_string()).collect();
+        IgnoredFiles { files: self.files, bytes: self.bytes, largest }
+    }
 }
 
 /// What a walk has found.

@@ -141,6 +141,22 @@ async fn rules_that_the_user_had_before_the_run_hold() {
 }
 
 #[tokio::test]
+async fn ignored_files_that_go_with_the_worktree_are_counted() {
+    let ground = ground();
+    let lease = ground.create("a").await;
+    for (path, bytes) in [("cache/a/x", 1000), ("cache/y", 24), ("d1/cache/z", 5000), ("x.o", 7)] {
+        write(&lease, path, vec![b'x'; bytes]);
+    }
+    write(&lease, "new/cache/a", "four");
+    fs::create_dir(lease.path.join("cache/empty")).expect("a folder");
+    let ignored = ground.commit(&lease).await.ignored;
+    assert_eq!((ignored.files, ignored.bytes), (5, 6035));
+    assert_eq!(ignored.largest, ["d1/cache", "cache", "new/cache"]);
+    let other = ground.create("b").await;
+    assert_eq!(ground.commit(&other).await.ignored, gadugi_core::IgnoredFiles::default());
+}
+
+#[tokio::test]
 async fn a_clone_in_an_ignored_folder_that_is_as_it_was_cloned_keeps_nothing() {
     let ground = ground();
     ground.repo.git(&["tag", "v1"]);
