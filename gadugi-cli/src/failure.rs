@@ -161,7 +161,7 @@ impl From<RunError> for Failure {
         let message = one_line(&error_chain(&error));
         match error {
             RunError::UnknownExecutor { .. } => Self::environment(message).hint("`gadugi doctor` lists the executors"),
-            RunError::Registry { .. } => {
+            RunError::Registry { .. } | RunError::NoRoom { .. } => {
                 Self::registry(message).hint("make room if the disk is full, then `gadugi resume` goes on with the run; what the tasks made is on their branches and in their worktrees, which `gadugi ps` and `git worktree list` name")
             }
             _ => Self::registry(message),

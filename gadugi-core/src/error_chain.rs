@@ -1,6 +1,7 @@
-//! An error with all its causes, in one line.
+//! An error with all its causes: in one line, and whether one of them is a full disk.
 
 use std::error::Error;
+use std::io::{self, ErrorKind};
 
 /// The error's text and those of its sources, joined by `: `. Our messages never repeat their source's
 /// text, so each fact stands there once.
@@ -14,4 +15,14 @@ pub fn error_chain(error: &(dyn Error + 'static)) -> String {
         source = cause.source();
     }
     text
+}
+
+/// Whether an error comes from a disk that is full, for all or for this user, or cannot be written to any more. What
+/// comes next fails in the same way.
+#[must_use]
+pub fn is_no_room(error: &(dyn Error + 'static)) -> bool {
+    let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::ReadOnlyFilesystem];
+    std::iter::successors(Some(error), |error| (*error).source())
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| full.contains(&error.kind()) || error.get_ref().is_some_and(|inner| is_no_room(inner)))
 }

@@ -40,7 +40,7 @@ pub use agent::{
 pub use crash_point::arm_crash_point;
 pub use crash_point::crash_point;
 pub use elsewhere::Elsewhere;
-pub use error_chain::error_chain;
+pub use error_chain::{error_chain, is_no_room};
 pub use event::{Event, EventKind, Moment, Phase, StopReason, WarningKind};
 pub use executor::{
     Capabilities, CommandRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, ExecUsage, Executor, Executors,

@@ -493,6 +493,14 @@ pub enum WorktreeError {
         #[source]
         source: Source,
     },
+    /// There is no room on the disk, or it cannot be written to any more. It says nothing of the attempt: the scheduler
+    /// starts nothing more, and leaves the attempt to be gone on with when there is room.
+    #[error("the disk is full or cannot be written to")]
+    NoRoom {
+        /// What could not be done.
+        #[source]
+        source: Source,
+    },
     /// The repository itself could not be read or locked.
     #[error("cannot use the repository {}", .path.display())]
     Repository {

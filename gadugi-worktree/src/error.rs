@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
 
-use gadugi_core::{BranchName, CommitId, IdError};
+use gadugi_core::{BranchName, CommitId, IdError, WorktreeError, is_no_room};
 use thiserror::Error;
 
 /// Why a step in the repository failed.
@@ -277,10 +277,41 @@ pub enum GitError {
     },
 }
 
+/// What git prints where a disk is full, for all or for this user, or cannot be written to.
+const NO_ROOM: [&str; 3] = ["No space left on device", "Disk quota exceeded", "Read-only file system"];
+
 impl GitError {
+    /// Whether it comes from a disk that is full or cannot be written to any more.
+    pub(crate) fn is_no_room(&self) -> bool {
+        match self {
+            // The errors of gix are more than a chain.
+            Self::Gix(error) => error.iter_errors().any(is_no_room),
+            Self::Command { stderr, .. } | Self::Plumbing { stderr, .. } => {
+                NO_ROOM.iter().any(|text| stderr.contains(text))
+            }
+            other => is_no_room(other) || std::error::Error::source(other).is_some_and(hides_no_room),
+        }
+    }
+
     /// For `map_err` on an operation with a file or folder.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
     }
+}
+
+/// Whether one of the causes of an error is a [`GitError`] that [is for want of room](GitError::is_no_room).
+fn hides_no_room(error: &(dyn std::error::Error + 'static)) -> bool {
+    let is_no_room = |error: &(dyn std::error::Error + 'static)| {
+        let boxed = || error.downcast_ref::<Box<GitError>>().map(|error| &**error);
+        let shared = || error.downcast_ref::<Arc<GitError>>().map(|error| &**error);
+        let error = error.downcast_ref::<GitError>().or_else(boxed).or_else(shared);
+        error.is_some_and(GitError::is_no_room)
+    };
+    std::iter::successors(Some(error), |error| (*error).source()).any(is_no_room)
+}
+
+/// Tells the trait's caller that an error is for want of room, if it is.
+pub(crate) fn or_no_room(error: WorktreeError) -> WorktreeError {
+    if hides_no_room(&error) { WorktreeError::NoRoom { source: error.into() } } else { error }
 }

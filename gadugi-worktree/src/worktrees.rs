@@ -14,7 +14,7 @@ use gadugi_core::{
 
 use crate::awaited::Waiter;
 use crate::create;
-use crate::error::GitError;
+use crate::error::{GitError, or_no_room};
 use crate::fates::{self, Asked};
 use crate::leases;
 use crate::lock::RepositoryLock;
@@ -278,7 +278,8 @@ impl Worktrees for GitWorktrees {
         let awaited = waiter.awaited();
         self.run(move |shared| {
             let made = shared.alone(|settings, lock| create::create(settings, lock, &requests, &awaited));
-            made.unwrap_or_else(|error| create::refuse(&shared.settings, &requests, error))
+            let made = made.unwrap_or_else(|error| create::refuse(&shared.settings, &requests, error));
+            made.into_iter().map(|made| made.map_err(or_no_room)).collect()
         })
         .await
     }
@@ -287,7 +288,7 @@ impl Worktrees for GitWorktrees {
         let lease = lease.clone();
         self.run(move |shared| {
             private::isolate(&shared.settings, &lease)
-                .map_err(|source| WorktreeError::Isolate { path: lease.path, source: source.into() })
+                .map_err(|source| or_no_room(WorktreeError::Isolate { path: lease.path, source: source.into() }))
         })
         .await
     }
@@ -298,7 +299,8 @@ impl Worktrees for GitWorktrees {
             let Some(branch) = &lease.branch else { return Ok(()) };
             let imported = private::import(&shared.settings, &lease, branch);
             let whole = imported.and_then(|imported| imported.apart.map_or(Ok(()), Err));
-            whole.map_err(|source| WorktreeError::Import { path: lease.path.clone(), source: source.into() })
+            whole
+                .map_err(|source| or_no_room(WorktreeError::Import { path: lease.path.clone(), source: source.into() }))
         })
         .await
     }
@@ -307,7 +309,7 @@ impl Worktrees for GitWorktrees {
         let lease = lease.clone();
         self.run(move |shared| {
             snapshot::snapshot(&shared.settings, &lease, request)
-                .map_err(|source| WorktreeError::Snapshot { path: lease.path, source: source.into() })
+                .map_err(|source| or_no_room(WorktreeError::Snapshot { path: lease.path, source: source.into() }))
         })
         .await
     }

@@ -213,6 +213,10 @@ impl Driving {
                 let failure = Failure::from(RunError::Registry { record: record.clone(), source });
                 (*record, Some(failure))
             }
+            Err(RunError::NoRoom { record, source }) => {
+                let failure = Failure::from(RunError::NoRoom { record: record.clone(), source });
+                (*record, Some(failure))
+            }
             Err(error) => {
                 views.into_iter().for_each(View::finish);
                 return Err(error.into());

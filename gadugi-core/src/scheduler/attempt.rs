@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::agent::{AgentReport, RateLimit, Used};
 use crate::crash_point::crash_point;
-use crate::error_chain::error_chain;
+use crate::error_chain::{error_chain, is_no_room};
 use crate::event::{EventKind, Phase, StopReason, WarningKind};
 use crate::executor::{
     CommandRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, Executor, ExitStatus, Mount, Reattached, RunningTask,
@@ -35,6 +35,8 @@ pub(super) enum Message {
     Event(EventKind, oneshot::Sender<Ticket>),
     /// A record could not be written.
     RegistryFailed(RegistryError),
+    /// The disk is full or cannot be written to, which is no fault of the attempt.
+    NoRoom(Box<dyn std::error::Error + Send + Sync>),
     /// An executor is about to start a command for an attempt.
     Starting(AttemptRef),
     /// The command of an attempt is suspended, or cannot be.
@@ -97,7 +99,7 @@ pub(super) struct Attempt {
 /// How the attempt's commands ended.
 enum Verdict {
     Outcome(Outcome),
-    /// The dispatcher is gone, or the registry has failed before all was begun.
+    /// The dispatcher is gone, or the registry has failed or the disk was full before all was begun.
     Abandoned,
 }
 
@@ -154,6 +156,7 @@ impl Attempt {
             Some(Ok(Err(NoPlace::Worktree(WorktreeError::Conflict { tasks, files })))) => {
                 (None, Verdict::Outcome(Outcome::Conflict { tasks, files }))
             }
+            Some(Ok(Err(NoPlace::Worktree(error @ WorktreeError::NoRoom { .. })))) => (None, self.no_room(error)),
             Some(Ok(Err(NoPlace::Worktree(error)))) => {
                 (None, Verdict::Outcome(Outcome::Failed(Failure::Worktree { message: error_chain(&error) })))
             }
@@ -167,7 +170,10 @@ impl Attempt {
         let Verdict::Outcome(mut outcome) = verdict else { return };
         let lease = lease.filter(|lease| lease.branch.is_some());
         if let Some(lease) = &lease {
-            outcome = self.collect(lease, outcome).await;
+            match self.collect(lease, outcome).await {
+                Verdict::Outcome(collected) => outcome = collected,
+                Verdict::Abandoned => return,
+            }
         }
         let attempt = self.attempt.clone();
         let recorded = self.record(EventKind::AttemptEnded { attempt, outcome: outcome.clone() }).await;
@@ -331,6 +337,7 @@ impl Attempt {
         }
         let mounts = match self.mounts(lease).await {
             Ok(mounts) => mounts,
+            Err(error @ WorktreeError::NoRoom { .. }) => return Err(self.no_room(error)),
             Err(error) => {
                 let message = error_chain(&error);
                 return Err(Verdict::Outcome(Outcome::Failed(Failure::Worktree { message })));
@@ -370,6 +377,7 @@ impl Attempt {
         };
         let running = match started {
             Ok(running) => running,
+            Err(error) if is_no_room(&error) => return Err(self.no_room(error)),
             Err(error) => {
                 let message = error_chain(&error);
                 return Err(Verdict::Outcome(Outcome::Failed(Failure::Start { message })));
@@ -425,9 +433,9 @@ impl Attempt {
     }
 
     /// Keeps what the attempt made. A success whose work cannot be kept is none.
-    async fn collect(&mut self, lease: &Lease, outcome: Outcome) -> Outcome {
+    async fn collect(&mut self, lease: &Lease, outcome: Outcome) -> Verdict {
         if let Some(work) = self.begun.as_ref().and_then(|begun| begun.work.as_ref()) {
-            return judged_by_work(outcome, work);
+            return Verdict::Outcome(judged_by_work(outcome, work));
         }
         let is_start_of_next = self.spec.retry_from == RetryFrom::Previous && outcome.retriable();
         let commit = outcome.success() || self.keep == KeepPolicy::Never || is_start_of_next;
@@ -442,12 +450,16 @@ impl Attempt {
                 crash_point("snapshot-made");
                 let outcome = judged_by_work(outcome, &work);
                 self.note(EventKind::WorkCollected { attempt: self.attempt.clone(), work }).await;
-                outcome
+                Verdict::Outcome(outcome)
             }
-            Err(error) if outcome.success() => Outcome::Failed(Failure::Snapshot { message: error_chain(&error) }),
+            // A run that is to be stopped has to end without room, too.
+            Err(error @ WorktreeError::NoRoom { .. }) if *self.stop.borrow() == StopLevel::Not => self.no_room(error),
+            Err(error) if outcome.success() => {
+                Verdict::Outcome(Outcome::Failed(Failure::Snapshot { message: error_chain(&error) }))
+            }
             Err(error) => {
                 self.warn(WarningKind::Snapshot, error_chain(&error)).await;
-                outcome
+                Verdict::Outcome(outcome)
             }
         }
     }
@@ -502,6 +514,13 @@ impl Attempt {
         let (sender, ticket) = oneshot::channel();
         self.dispatcher.send(Message::Event(kind, sender)).ok()?;
         ticket.await.ok()
+    }
+
+    /// Leaves the attempt as it is, for a driver that has room.
+    fn no_room(&self, error: impl std::error::Error + Send + Sync + 'static) -> Verdict {
+        // A dispatcher that is gone has no use for it.
+        drop(self.dispatcher.send(Message::NoRoom(Box::new(error))));
+        Verdict::Abandoned
     }
 
     fn registry_failed(&self, error: RegistryError) {

@@ -49,6 +49,24 @@ impl Live {
     }
 }
 
+/// Why a run has stopped before its end.
+pub(super) enum StoppedBy {
+    /// A step could not be kept.
+    Registry(RegistryError),
+    /// There was no room on the disk for something else.
+    NoRoom(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl StoppedBy {
+    fn into_error(self, record: RunRecord) -> RunError {
+        let record = Box::new(record);
+        match self {
+            Self::Registry(source) => RunError::Registry { record, source },
+            Self::NoRoom(source) => RunError::NoRoom { record, source },
+        }
+    }
+}
+
 /// What a run is driven with.
 pub(super) struct Plugins {
     pub(super) executors: Executors,
@@ -86,7 +104,8 @@ pub(super) struct Dispatcher {
     /// Set once nothing may be started any more.
     pub(super) closed: bool,
     pub(super) interrupted: bool,
-    pub(super) registry_failure: Option<RegistryError>,
+    /// Set once nothing more can be kept or made.
+    pub(super) stopped_by: Option<StoppedBy>,
 }
 
 impl Dispatcher {
@@ -125,7 +144,7 @@ impl Dispatcher {
             suspending: None,
             closed: false,
             interrupted: false,
-            registry_failure: None,
+            stopped_by: None,
         };
         (dispatcher, inbox)
     }
@@ -183,8 +202,8 @@ impl Dispatcher {
     }
 
     async fn finish(mut self) -> Result<RunRecord, RunError> {
-        if let Some(source) = self.registry_failure.take() {
-            return Err(RunError::Registry { record: Box::new(self.record), source });
+        if let Some(cause) = self.stopped_by.take() {
+            return Err(cause.into_error(self.record));
         }
         let (wall, interrupted) = (self.begun.map(|begun| begun.elapsed()), self.interrupted);
         self.note(EventKind::RunEnded { wall, interrupted })?;
@@ -377,9 +396,11 @@ impl Dispatcher {
         let (kind, reply) = match message {
             Message::Event(kind, reply) => (kind, reply),
             Message::RegistryFailed(error) => {
-                self.registry_failure.get_or_insert(error);
-                self.closed = true;
-                self.retry_at.clear();
+                self.stop_early(StoppedBy::Registry(error));
+                return Ok(());
+            }
+            Message::NoRoom(source) => {
+                self.stop_early(StoppedBy::NoRoom(source));
                 return Ok(());
             }
             Message::Starting(attempt) => {
@@ -451,12 +472,19 @@ impl Dispatcher {
         Ok(())
     }
 
+    /// Starts nothing more, and leaves what was not started to whoever resumes the run.
+    fn stop_early(&mut self, cause: StoppedBy) {
+        self.stopped_by.get_or_insert(cause);
+        self.closed = true;
+        self.retry_at.clear();
+    }
+
     /// Starts nothing more. Tasks that were never started end as `unstarted` says, those that wait for
-    /// another attempt as their last one did. With a registry that has failed they stay open, so that the run
-    /// can be resumed when it works again.
+    /// another attempt as their last one did. Where the run has stopped early they stay open, so that it can be
+    /// resumed.
     pub(super) fn close(&mut self, unstarted: impl Fn(usize) -> Outcome) -> Result<(), RunError> {
         self.closed = true;
-        if self.registry_failure.is_some() {
+        if self.stopped_by.is_some() {
             return Ok(());
         }
         for at in 0..self.record.tasks.len() {

@@ -74,6 +74,17 @@ pub enum RunError {
         #[source]
         source: RegistryError,
     },
+    /// A worktree, a commit or a command could not be made since the disk is full or cannot be written to. What ran at that
+    /// moment went on to its end, and nothing was started after it. The run is not over: it can be resumed when there is
+    /// room.
+    #[error("there is no room on the disk, so the run stopped early")]
+    NoRoom {
+        /// What has happened.
+        record: Box<RunRecord>,
+        /// What could not be done first.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A run cannot be taken over, since an attempt may be running and cannot be reached. Nothing was changed.
     #[error("cannot find out what became of {attempt}")]
     Reattach {

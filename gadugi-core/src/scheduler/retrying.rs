@@ -27,7 +27,7 @@ impl Dispatcher {
     ) -> Result<(), RunError> {
         self.agent_ended(position, number, &outcome, waited)?;
         let spec = &self.specs[position];
-        if self.registry_failure.is_some() && outcome.retriable() {
+        if self.stopped_by.is_some() && outcome.retriable() {
             return Ok(());
         }
         let earlier = self.record.tasks[position].attempts.iter().filter(|attempt| attempt.number <= number);

@@ -66,7 +66,7 @@ fn worktrees_that_do_not_fit_are_refused_before_anything_is_made() {
     tight.assert_nothing_was_made();
     // While two are removed, the next two are made: whether that fits depends on who is faster.
     let answer = tight.gadugi(&["run", "--jobs", "2"]);
-    assert!(matches!(answer.code, Some(0 | 1)), "it was begun: {}", answer.err);
+    assert!(matches!(answer.code, Some(0 | 4)), "it was begun: {}", answer.err);
     answer.says(&["warning: there may be too little room", "those of tasks that fail are kept"]);
     tight.stand.assert_sound();
 }
@@ -83,14 +83,89 @@ fn what_is_copied_into_worktrees_counts_too() {
 }
 
 #[test]
-fn force_begins_all_the_same_and_what_does_not_fit_fails_by_itself() {
+fn force_begins_all_the_same_and_what_does_not_fit_can_be_resumed() {
     let Some(tight) = Tight::new("size=1300k") else { return };
-    let answer = tight.gadugi(&["run", "--force"]).expect(1);
+    let answer = tight.gadugi(&["run", "--force"]).expect(4);
     assert!(answer.err.contains("warning: there is too little room in"), "{}", answer.err);
+    answer.says(&["there is no room on the disk, so the run stopped early", "`gadugi resume` goes on"]);
     let outcomes = tight.stand.outcomes();
     let succeeded = outcomes.values().filter(|outcome| *outcome == "succeeded").count();
     assert!(succeeded > 0 && succeeded < 4, "{outcomes:?}");
+    assert_eq!(outcomes.values().filter(|outcome| outcome.is_empty()).count(), 4 - succeeded, "{outcomes:?}");
     tight.stand.assert_sound();
+    // What fitted was given back.
+    tight.stand.gadugi(&["resume"]).expect(0);
+    assert!(tight.stand.outcomes().values().all(|outcome| outcome == "succeeded"));
+    tight.stand.assert_sound();
+}
+
+/// A repository whose objects lie on a disk with these options, and tasks of which each leaves a new file.
+fn with_objects_on(options: &str) -> Option<(Stand, SmallDisk, Vec<String>)> {
+    let stand = Stand::new();
+    let objects = stand.repo.path().join(".git/objects");
+    let kept = tempfile::tempdir().expect("a folder");
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        let copied = std::process::Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status();
+        assert!(copied.expect("cp starts").success());
+    };
+    copy(&objects, kept.path());
+    let disk = SmallDisk::over(&objects, options)?;
+    copy(kept.path(), &objects);
+    let tasks = (0..6).map(|n| stand.script(&format!("t{n}"), &format!("echo {n} > made-{n}"))).collect();
+    Some((stand, disk, tasks))
+}
+
+/// Fills it to the last byte, or with as many files as it takes.
+fn fill(disk: &SmallDisk, with_files: bool) -> PathBuf {
+    let filler = disk.path().join("filler");
+    fs::create_dir(&filler).expect("there is room for it");
+    let is_room = |n: usize| fs::write(filler.join(n.to_string()), vec![0; if with_files { 0 } else { 4096 }]).is_ok();
+    assert!((0..1_000_000).any(|n| !is_room(n)), "it becomes full");
+    filler
+}
+
+fn runs_into_a_full_disk_of_objects(options: &str, with_files: bool) {
+    let Some((stand, disk, tasks)) = with_objects_on(options) else { return };
+    let filler = fill(&disk, with_files);
+    let args =
+        |first: &[&'static str]| first.iter().copied().chain(tasks.iter().map(String::as_str)).collect::<Vec<_>>();
+    let answer = stand.gadugi(&args(&["run", "--force", "-j2"])).expect(4);
+    answer.says(&["there is no room on the disk, so the run stopped early", "`gadugi resume` goes on"]);
+    let outcomes = stand.outcomes();
+    assert!(outcomes.values().all(String::is_empty), "no task has failed by that: {outcomes:?}");
+    assert!(!stand.latest_run().join("tasks/t5").exists(), "nothing new was started");
+    // Without room it ends in the same way.
+    stand.gadugi(&["resume"]).expect(4).says(&["there is no room on the disk"]);
+    fs::remove_dir_all(filler).expect("it goes");
+    stand.gadugi(&["resume"]).expect(0);
+    assert!(stand.outcomes().values().all(|outcome| outcome == "succeeded"));
+    for n in 0..6 {
+        let files = stand.repo.git(&["ls-tree", "--name-only", &format!("gadugi/t{n}")]);
+        assert!(files.contains(&format!("made-{n}")), "{files}");
+    }
+    stand.assert_sound();
+}
+
+#[test]
+fn where_no_object_can_be_written_nothing_new_starts_and_all_can_be_resumed() {
+    runs_into_a_full_disk_of_objects("size=512k", false);
+}
+
+#[test]
+fn where_no_more_files_can_be_made_for_objects_nothing_new_starts_either() {
+    runs_into_a_full_disk_of_objects("size=16m,nr_inodes=64", true);
+}
+
+#[test]
+fn a_run_that_stopped_for_want_of_room_can_be_ended_without_room() {
+    let Some((stand, disk, tasks)) = with_objects_on("size=512k") else { return };
+    fill(&disk, false);
+    stand.gadugi(&["run", "--force", &tasks[0], &tasks[1]]).expect(4);
+    stand.gadugi(&["stop"]);
+    let answer = stand.gadugi(&["ps", "--all"]).expect(0);
+    assert!(!answer.out.contains("interrupted"), "{}", answer.out);
+    // The work is kept.
+    assert!(stand.worktrees().join("t0/made-0").is_file());
 }
 
 #[test]
@@ -142,7 +217,7 @@ fn a_run_that_is_resumed_is_warned_of_and_not_refused() {
     let run: Answer = run.env("GADUGI_CRASH_AT", "run-started").output().expect("it starts").into();
     assert_eq!(run.code, None, "it was killed");
     fs::write(tight.disk.path().join("filler"), vec![0; 600_000]).expect("there is room for it");
-    let answer = tight.stand.gadugi(&["resume"]).expect(1);
+    let answer = tight.stand.gadugi(&["resume"]).expect(4);
     answer.says(&["warning: there may be too little room", "2 worktrees take 912.0 KiB"]);
     tight.stand.assert_sound();
 }
