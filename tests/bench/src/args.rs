@@ -33,6 +33,8 @@ pub(crate) enum Name {
     Overhead,
     /// A thousand tasks without worktrees: time and memory
     Thousand,
+    /// Reading a run with a long journal: time and memory
+    Journal,
     /// A container for each task, beside `docker run --rm`
     Containers,
     /// Making and removing many worktrees, beside git

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
@@ -79,6 +79,38 @@ pub(crate) fn timed(mut command: Command) -> Result<Timed, BenchError> {
         return Err(BenchError::Failed { program, status: output.status, stderr });
     }
     Ok(Timed { wall, stdout: output.stdout })
+}
+
+/// A process that has ended, in whatever way, and what it took.
+pub(crate) struct Measured {
+    /// From before its start to its end, in seconds.
+    pub(crate) wall: f64,
+    /// The peak of its resident set, as far as it was seen: it is looked at every millisecond.
+    pub(crate) peak_mib: f64,
+}
+
+/// Runs a process to its end, whose output goes nowhere and which may call a run failed.
+pub(crate) fn peak(mut command: Command) -> Result<Measured, BenchError> {
+    let program = command_name(&command);
+    let begun = Instant::now();
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let mut child = child.map_err(|source| BenchError::Start { program: program.clone(), source })?;
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak_kib = 0.0;
+    loop {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        peak_kib = line.map_or(peak_kib, |line: f64| line.max(peak_kib));
+        if let Some(status) = child.try_wait()? {
+            let wall = begun.elapsed().as_secs_f64();
+            // 1 says that a task did not succeed.
+            if matches!(status.code(), Some(0 | 1)) {
+                return Ok(Measured { wall, peak_mib: peak_kib / 1024.0 });
+            }
+            return Err(BenchError::Failed { program, status, stderr: String::new() });
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Reads the JSON that a program has printed.

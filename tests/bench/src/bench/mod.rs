@@ -2,6 +2,7 @@
 //! meets both sides, and prints ratios and differences of these pairs.
 
 pub(crate) mod containers;
+pub(crate) mod journal;
 pub(crate) mod overhead;
 pub(crate) mod speedup;
 pub(crate) mod thousand;
