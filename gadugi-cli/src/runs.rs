@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gadugi_core::{Event, ExecIdentity, Registry, RegistryError, RunHistory, RunId, RunRecord, TaskId, error_chain};
+use gadugi_core::{Event, ExecIdentity, Registry, RegistryError, RunHistory, RunId, RunRecord, TaskId};
 use rustix::process::Pid;
 
 use crate::commands::Context;
@@ -14,6 +14,8 @@ pub(crate) struct LoadedRun {
     pub(crate) record: RunRecord,
     /// Whether a process drove it then.
     pub(crate) driven: bool,
+    /// The number of its last event.
+    last: u64,
     /// What could not be read, a sentence each.
     pub(crate) damage: Vec<String>,
 }
@@ -21,52 +23,58 @@ pub(crate) struct LoadedRun {
 impl Site {
     /// All that is known of a run.
     pub(crate) async fn load(&self, run: &RunId) -> Result<LoadedRun, Failure> {
-        Ok(self.load_with_events(run).await?.0)
+        let RunHistory { record, last, driven, damage } = self.registry.load(run).await?;
+        Ok(LoadedRun { record, last, driven, damage })
     }
 
     /// The run that the user names. Without a name the latest that is not over, else the latest; it is said which,
     /// where that is not the latest of all.
     pub(crate) async fn find_or_unfinished(&self, context: &Context, name: Option<&str>) -> Result<RunId, Failure> {
-        if let Some(name) = name {
-            return self.find(name);
+        match name {
+            Some(name) => self.find(name),
+            None => match self.latest_unfinished(context).await? {
+                Some(run) => Ok(run.record.header.run),
+                None => self.find("latest"),
+            },
         }
+    }
+
+    /// All that is known of that run.
+    pub(crate) async fn load_or_unfinished(&self, context: &Context, name: Option<&str>) -> Result<LoadedRun, Failure> {
+        let unfinished = if name.is_none() { self.latest_unfinished(context).await? } else { None };
+        match unfinished {
+            Some(run) => Ok(run),
+            None => self.load(&self.find(name.unwrap_or("latest"))?).await,
+        }
+    }
+
+    /// The latest run that is not over, if there is one; it is said which, where that is not the latest of all.
+    async fn latest_unfinished(&self, context: &Context) -> Result<Option<LoadedRun>, Failure> {
         let latest = self.find("latest")?;
         for listed in self.registry.list().await?.into_iter().rev() {
+            // Most runs are over, and their last line says so.
+            if self.registry.has_ended(&listed.run) {
+                continue;
+            }
             match self.load(&listed.run).await {
                 Ok(run) if run.record.ended.is_some() => {}
-                Ok(_) => {
+                Ok(run) => {
                     if listed.run != latest {
                         context.terminal.say(&format!("run {} is the latest that is not over", listed.run));
                     }
-                    return Ok(listed.run);
+                    return Ok(Some(run));
                 }
                 Err(failure) => context.terminal.say(&format!("warning: {}", failure.texts().0)),
             }
         }
-        Ok(latest)
+        Ok(None)
     }
 
     /// All that is known of a run, which can then be read on.
     pub(crate) async fn follow(&self, run: &RunId) -> Result<FollowedRun<'_>, Failure> {
-        Ok(self.follow_from_the_beginning(run).await?.0)
-    }
-
-    /// The same, and what has happened in it so far.
-    pub(crate) async fn follow_from_the_beginning(
-        &self,
-        run: &RunId,
-    ) -> Result<(FollowedRun<'_>, Vec<Event>), Failure> {
-        let (run, events) = self.load_with_events(run).await?;
+        let run = self.load(run).await?;
         let follower = self.registry.follow(&run.record.header.run);
-        let last = events.last().map_or(0, |event| event.seq);
-        Ok((FollowedRun { site: self, run, follower, last }, events))
-    }
-
-    async fn load_with_events(&self, run: &RunId) -> Result<(LoadedRun, Vec<Event>), Failure> {
-        let RunHistory { header, events, driven, damage } = self.registry.load(run).await?;
-        let record = RunRecord::fold(header, &events);
-        let record = record.map_err(|error| Failure::registry(format!("run {run}: {}", error_chain(&error))))?;
-        Ok((LoadedRun { record, driven, damage }, events))
+        Ok(FollowedRun { site: self, last: run.last, run, follower })
     }
 }
 
@@ -102,6 +110,28 @@ impl FollowedRun<'_> {
         &self.run
     }
 
+    /// Gives what had happened before it was first read, some events at a time.
+    pub(crate) fn tell_past(&self, mut take: impl FnMut(&[Event])) -> Result<(), Failure> {
+        let id = &self.run.record.header.run;
+        let is_past = |event: &Event| event.seq <= self.last;
+        if !self.run.damage.is_empty() {
+            let mut events = self.site.registry.events(id)?;
+            events.retain(is_past);
+            take(&events);
+            return Ok(());
+        }
+        let mut follower = self.site.registry.follow(id);
+        loop {
+            let mut events = follower.next_events()?;
+            let read = events.len();
+            events.retain(is_past);
+            take(&events);
+            if read == 0 || events.len() < read {
+                return Ok(());
+            }
+        }
+    }
+
     /// Takes in what has happened since, and gives it.
     pub(crate) async fn read_on(&mut self) -> Result<Vec<Event>, Failure> {
         let id = self.run.record.header.run.clone();
@@ -123,8 +153,9 @@ impl FollowedRun<'_> {
             }
         }
         if !sound {
-            (self.run, news) = self.site.load_with_events(&id).await?;
-            news.retain(|event| event.seq > self.last);
+            self.run = self.site.load(&id).await?;
+            news = self.site.registry.events(&id)?;
+            news.retain(|event| self.last < event.seq && event.seq <= self.run.last);
         }
         self.last = news.last().map_or(self.last, |event| event.seq);
         self.run.driven = driven;

@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::event::{Event, Moment};
 use crate::id::{AttemptRef, CommitId, RunId};
 use crate::plan::Plan;
+use crate::record::RunRecord;
 use crate::scheduler::RunSettings;
 
 /// What is known of a run before it starts; written once.
@@ -48,10 +49,10 @@ impl RunHeader {
 /// A run as the registry remembers it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunHistory {
-    /// What was written before its start.
-    pub header: RunHeader,
-    /// What has happened since, in order.
-    pub events: Vec<Event>,
+    /// What was written before its start, and all that has happened since.
+    pub record: RunRecord,
+    /// The number of its last event; 0 where nothing has happened.
+    pub last: u64,
     /// Whether a process drives it now.
     pub driven: bool,
     /// What could not be read, a sentence each; empty for a sound run.

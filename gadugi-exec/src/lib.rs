@@ -16,6 +16,8 @@ pub mod agent_output;
 pub mod docker;
 mod policy;
 #[cfg(unix)]
+mod regular;
+#[cfg(unix)]
 mod sealed;
 pub mod shim;
 #[cfg(unix)]

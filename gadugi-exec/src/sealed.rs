@@ -10,7 +10,13 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::regular::read_regular;
+
 const VERSION: u64 = 1;
+
+/// The most bytes of a record.
+const MAX_RECORD: u64 = 1 << 20;
+
 const BEFORE_CRC: &str = "{\"v\":1,";
 
 /// What a file holds.
@@ -75,9 +81,7 @@ pub(crate) fn link(from: &Path, to: &Path) -> io::Result<bool> {
 
 /// Reads a record.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Content<T>> {
-    // What is no file, since a task has put something else there, could be waited for in vain.
-    let is_file = path.symlink_metadata().map(|metadata| metadata.is_file());
-    match is_file.and_then(|is_file| if is_file { fs::read(path).map(Some) } else { Ok(None) }) {
+    match read_regular(path, MAX_RECORD) {
         Ok(line) => Ok(match line.as_deref().map_or(Err(Unsound::Damaged), unseal) {
             Ok(record) => Content::Sound(record),
             Err(unsound) => Content::Unsound(unsound),

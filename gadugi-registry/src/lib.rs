@@ -12,5 +12,5 @@ mod memory;
 pub mod render;
 pub mod unseen;
 
-pub use fs::{FindError, FsRegistry, HeldRun, JournalFollower, Owner, StopRequest, TakenRequests};
+pub use fs::{FindError, FsRegistry, HeldRun, JournalFollower, Owner, StopRequest, TakenRequests, open_regular};
 pub use memory::MemoryRegistry;

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use gadugi_core::{
-    AttemptRef, Event, Registry, RegistryError, RunHeader, RunHistory, RunId, RunListing, RunLog, Ticket,
+    AttemptRef, Event, Registry, RegistryError, RunHeader, RunHistory, RunId, RunListing, RunLog, RunRecord, Ticket,
+    error_chain,
 };
 
 /// Keeps runs in memory, for tests and for programs that embed Gadugi and need no memory beyond their
@@ -42,7 +43,8 @@ impl Registry for MemoryRegistry {
             let holder = if existing.driven { "this process" } else { "an earlier run of that id" };
             return Err(RegistryError::Held { run, holder: holder.to_owned() });
         }
-        let history = RunHistory { header: header.clone(), events: Vec::new(), driven: true, damage: Vec::new() };
+        let record = RunRecord::new(header.clone());
+        let history = RunHistory { record, last: 0, driven: true, damage: Vec::new() };
         runs.insert(run.clone(), history);
         Ok(Box::new(MemoryRunLog { files: self.files.join(run.as_str()), run, runs: Arc::clone(&self.runs) }))
     }
@@ -76,10 +78,15 @@ struct MemoryRunLog {
 
 impl MemoryRunLog {
     fn keep(&mut self, event: &Event) -> Ticket {
+        let mut kept = Ok(());
         if let Some(history) = open(&self.runs).get_mut(&self.run) {
-            history.events.push(event.clone());
+            history.last = event.seq;
+            kept = history
+                .record
+                .apply(event)
+                .map_err(|error| RegistryError::Damaged { path: self.files.clone(), what: error_chain(&error) });
         }
-        Box::pin(std::future::ready(Ok(())))
+        Box::pin(std::future::ready(kept))
     }
 }
 

@@ -20,7 +20,7 @@ use crate::branch;
 use crate::bulk::{Source, Target as Unwritten};
 use crate::by_git::{Way, Ways};
 use crate::command;
-use crate::entry::{Entry, remove_if_empty};
+use crate::entry::{Entry, check_links, remove_if_empty};
 use crate::error::GitError;
 use crate::filters;
 use crate::half_made;
@@ -152,6 +152,7 @@ impl<'a> Batch<'a> {
         requests: &[WorktreeRequest],
     ) -> Result<Self, GitError> {
         awaited.check()?;
+        check_links(settings.repository.common_dir())?;
         let mut repo = settings.repository.open(&[])?;
         repo.object_cache_size_if_unset(4 * 1024 * 1024);
         has_own_work_trees(&repo)?;

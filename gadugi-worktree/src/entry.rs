@@ -194,6 +194,12 @@ pub(crate) fn head_in(git_dir: &Path) -> Option<HeadAt> {
     }
 }
 
+/// Refuses a list in which what says where a worktree is cannot be read: gix opens that of every entry.
+pub(crate) fn check_links(common_dir: &Path) -> Result<(), GitError> {
+    let entries = fs::read_dir(common_dir.join("worktrees")).into_iter().flatten().flatten();
+    entries.map(|admin| admin.path().join("gitdir")).try_for_each(|link| ordinary::check(&link))
+}
+
 pub(crate) fn worktree_of(admin: &Path) -> Option<PathBuf> {
     let link = ordinary::read(&admin.join("gitdir")).ok()?;
     // A crash may have come before it was written.

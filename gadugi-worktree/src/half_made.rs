@@ -16,6 +16,7 @@ use crate::ids::to_object;
 use crate::keepers::Keepers;
 use crate::lock_file;
 use crate::making::{self, Making};
+use crate::ordinary;
 use crate::references;
 use crate::worktrees::WorktreeSettings;
 
@@ -149,7 +150,7 @@ fn clear_lock_of_git(repo: &gix::Repository, branch: &BranchName, start: ObjectI
     lock.push(".lock");
     let lock = PathBuf::from(lock);
     let start = start.to_string();
-    let is_its = fs::read_to_string(&lock).is_ok_and(|text| text.is_empty() || text.trim() == start);
+    let is_its = ordinary::read_to_string(&lock).is_ok_and(|text| text.is_empty() || text.trim() == start);
     if is_its {
         fs::remove_file(&lock).map_err(GitError::io("remove", &lock))?;
     }

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use crate::error::GitError;
+use crate::ordinary;
 
 /// Held while worktrees are made or removed; dropping it lets the next one in, and so does the end of the
 /// process in any way.
@@ -18,7 +19,7 @@ impl RepositoryLock {
     pub(crate) fn acquire(state: &Path) -> Result<Self, GitError> {
         fs::create_dir_all(state).map_err(GitError::io("create", state))?;
         let path = state.join("lock");
-        let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+        let file = ordinary::open(&path, File::options().create(true).truncate(false).read(true).write(true));
         let file = file.map_err(GitError::io("open", &path))?;
         file.lock().map_err(GitError::io("lock", &path))?;
         Ok(Self { file })

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::entry::real;
 use crate::error::GitError;
+use crate::ordinary;
 
 /// What our lock files begin with; the path of the lock file follows.
 const HEADING: &str = "held by gadugi: ";
@@ -187,7 +188,7 @@ fn clear_if_stale(lock: &Path) -> Result<bool, GitError> {
         Ok(metadata) if metadata.is_file() => {}
         _ => return Ok(false),
     }
-    let mut file = match File::open(lock) {
+    let mut file = match ordinary::open(lock, File::options().read(true)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
         other => other.map_err(GitError::io("open", lock))?,
     };
@@ -225,7 +226,7 @@ pub(crate) fn sweep(common_dir: &Path) -> Result<(), GitError> {
             }
             continue;
         }
-        let Ok(mut file) = File::open(&own) else { continue };
+        let Ok(mut file) = ordinary::open(&own, File::options().read(true)) else { continue };
         if file.try_lock().is_err() {
             continue;
         }

@@ -11,6 +11,7 @@ use gix::bstr::{BString, ByteSlice, ByteVec};
 
 use crate::error::GitError;
 use crate::marker::Marker;
+use crate::ordinary;
 
 const FILE: &str = "making";
 /// Where it is written first.
@@ -29,7 +30,7 @@ pub(crate) struct Making {
 /// that it tells of was cut short.
 pub(crate) fn read(state: &Path) -> Result<Vec<Making>, GitError> {
     let path = state.join(FILE);
-    match fs::read(&path) {
+    match ordinary::read(&path) {
         Ok(text) => Ok(text.split_str(b"\n\n").filter_map(parse).collect()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(GitError::io("read", &path)(error)),

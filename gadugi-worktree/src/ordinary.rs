@@ -1,28 +1,40 @@
 //! Reading files in places that a task can write to: nothing but an ordinary file is opened. A pipe would be waited for, a
 //! device may never end, and a link may lead to either.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
 
 use crate::error::GitError;
 
-/// Reads a file that is an ordinary one, or a link to one.
-pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file"));
-    }
-    let mut options = File::options();
-    options.read(true);
+/// The most bytes that are read of one file, such as the list of all references.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// Opens a file that is an ordinary one, or a link to one, without waiting for the other end of a pipe.
+pub(crate) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     #[cfg(unix)]
     {
+        use rustix::fs::OFlags;
         use std::os::unix::fs::OpenOptionsExt;
-        // It may have become a pipe since.
-        options.custom_flags(i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0));
+        options.custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed());
+    }
+    let file = options.open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_ordinary()) }
+}
+
+/// Reads a file that is an ordinary one, or a link to one.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // A device is not even opened, which alone can do something to it.
+    if !fs::metadata(path)?.is_file() {
+        return Err(not_ordinary());
     }
     let mut text = Vec::new();
-    options.open(path)?.read_to_end(&mut text)?;
-    Ok(text)
+    open(path, File::options().read(true))?.take(MAX_BYTES + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MAX_BYTES { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(text) }
+}
+
+fn not_ordinary() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file")
 }
 
 /// As [`read`], for a file of text.

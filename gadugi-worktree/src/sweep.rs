@@ -15,6 +15,7 @@ use crate::aside;
 use crate::entry::{real, remove_if_empty};
 use crate::erase;
 use crate::error::GitError;
+use crate::ordinary;
 use crate::side_by_side::threads;
 
 /// The lock's name in the state folder.
@@ -191,7 +192,7 @@ fn remove_empty(state: &Path, folders: &[PathBuf]) -> Result<(), GitError> {
     }
     let path = state.join("lock");
     // Never made anew: the repository may be gone by now.
-    let lock = match File::options().write(true).open(&path) {
+    let lock = match ordinary::open(&path, File::options().write(true)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other.map_err(GitError::io("open", &path))?,
     };
@@ -218,7 +219,7 @@ fn any_left(folders: &[PathBuf]) -> Result<bool, GitError> {
 fn open(state: &Path) -> Result<File, GitError> {
     let path = state.join(LOCK);
     fs::create_dir_all(state).map_err(GitError::io("create", state))?;
-    let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+    let file = ordinary::open(&path, File::options().create(true).truncate(false).read(true).write(true));
     file.map_err(GitError::io("open", &path))
 }
 
@@ -243,7 +244,7 @@ fn take(lock: &File, state: &Path) -> Result<bool, GitError> {
 /// Whether somebody deletes what was put aside at this moment.
 fn is_swept(state: &Path) -> Result<bool, GitError> {
     let path = state.join(LOCK);
-    match File::open(&path) {
+    match ordinary::open(&path, File::options().read(true)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         other => {
             let lock = other.map_err(GitError::io("open", &path))?;

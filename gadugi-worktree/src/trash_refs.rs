@@ -16,6 +16,7 @@ use gix::refs::FullName;
 
 use crate::entry::remove_if_empty;
 use crate::error::GitError;
+use crate::ordinary;
 use crate::references;
 use crate::trash::KEPT;
 use crate::worktrees::WorktreeSettings;
@@ -139,7 +140,7 @@ impl Note {
     /// How long it has kept this commit, by what it says and by the time of the file, whichever is less; `None` where it
     /// does not say so, as one that was cut short does not. A time that is yet to come is none at all.
     fn age(&self, commit: ObjectId) -> Result<Option<Duration>, GitError> {
-        let text = match fs::read_to_string(&self.0) {
+        let text = match ordinary::read_to_string(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(GitError::io("read", &self.0))?,
         };

@@ -41,14 +41,14 @@ pub(super) async fn attach(context: &Context, args: &AttachArgs) -> Result<Code,
     let unheard = |error| Failure::environment(format!("cannot listen to signals: {error}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(unheard)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(unheard)?;
-    let (mut run, events) = site.follow_from_the_beginning(&id).await?;
+    let mut run = site.follow(&id).await?;
     for damage in &run.run().damage {
         terminal.say(&format!("warning: {damage}"));
     }
     // Of a run that is over nothing goes on, so there is nothing to show but its report.
     let show_people = run.run().record.ended.is_none();
     let mut shown = Shown::begin(context, &site, &run.run().record, show_people, args.json)?;
-    shown.take(&events);
+    run.tell_past(|events| shown.take(events))?;
     let mut told = false;
     let (mut witnesses, mut last_asked) = (None, None);
     let mut ticks = interval(TICK);

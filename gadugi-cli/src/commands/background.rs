@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
 use gadugi_core::RunId;
+use gadugi_registry::open_regular;
 use rustix::process::setsid;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
@@ -90,7 +91,7 @@ impl Background {
     pub(super) fn leave_terminal(self, terminal: &Terminal, run: &RunId, folder: &Path) -> Result<(), Failure> {
         let path = folder.join(LOG);
         let failed = |error: io::Error| Failure::environment(format!("cannot write {}: {error}", path.display()));
-        let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(failed)?;
+        let log = open_regular(&path, OpenOptions::new().append(true).create(true).mode(0o600)).map_err(failed)?;
         let nothing = OpenOptions::new().read(true).open("/dev/null").map_err(failed)?;
         setsid().map_err(|error| Failure::environment(format!("cannot leave the terminal: {error}")))?;
         // A process in the foreground that was interrupted does not hear it; this one has heard that too.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use gadugi_core::{AttemptRecord, AttemptRef, Executor, Phase, TaskId};
 use tokio::time::{Instant, interval};
 
+use super::log_parts::{last_lines, next_part};
 use super::{Context, tasks};
 use crate::activity::ASK_AGAIN;
 use crate::args::LogsArgs;
@@ -27,7 +28,7 @@ pub(super) async fn logs(context: &Context, args: &LogsArgs) -> Result<Code, Fai
     let task = run.run().task(&args.task)?;
     let asked = args.attempt.map(|asked| position(run.run(), &task, asked)).transpose()?;
     let mut at = asked.unwrap_or(attempts(run.run(), &task).len().saturating_sub(1));
-    let mut printer = Printer { context, raw: args.raw, pending: Vec::new() };
+    let mut printer = Printer { context, raw: args.raw, pending: Vec::new(), left_out: 0 };
     let mut log: Option<AttemptLog> = None;
     // Only what is there when the command begins is cut to its last lines.
     let mut lines = args.lines;
@@ -83,6 +84,12 @@ pub(super) async fn logs(context: &Context, args: &LogsArgs) -> Result<Code, Fai
         run.read_on().await?;
     }
     printer.rest()?;
+    if printer.left_out > 0 {
+        let left_out = printer.left_out;
+        context.terminal.say(&format!(
+            "warning: {left_out} bytes of the log are a hole that no task has printed, and are left out"
+        ));
+    }
     if unseen {
         let text =
             format!("{task} is not over and does not run, and nobody drives it; `gadugi resume {id}` goes on with it");
@@ -144,16 +151,24 @@ impl AttemptLog {
             let path = self.folder.join(phase.output_file());
             let unreadable = |error: io::Error| unreadable(&path, &error);
             let Some(mut file) = open(&path).map_err(unreadable)? else { continue };
-            file.seek(SeekFrom::Start(*printed)).map_err(unreadable)?;
             let mut buffer = vec![0; 64 << 10];
-            loop {
-                let read = file.read(&mut buffer).map_err(unreadable)?;
-                if read == 0 {
-                    break;
+            while let Some(part) = next_part(&file, *printed).map_err(unreadable)? {
+                printer.left_out += part.start - *printed;
+                file.seek(SeekFrom::Start(part.start)).map_err(unreadable)?;
+                let mut part = file.by_ref().take(part.end - part.start);
+                loop {
+                    let read = part.read(&mut buffer).map_err(unreadable)?;
+                    if read == 0 {
+                        break;
+                    }
+                    printer.print(&buffer[..read])?;
                 }
-                printer.print(&buffer[..read])?;
+                *printed = file.stream_position().map_err(unreadable)?;
             }
-            *printed = file.stream_position().map_err(unreadable)?;
+            // A hole at the end.
+            let length = file.metadata().map_err(unreadable)?.len();
+            printer.left_out += length.saturating_sub(*printed);
+            *printed = length.max(*printed);
         }
         Ok(())
     }
@@ -172,34 +187,13 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Where the last lines begin, and how many there are. Reads from the end, so a large log costs no more than its last lines.
-fn last_lines(file: &mut File, lines: usize) -> io::Result<(u64, usize)> {
-    let length = file.metadata()?.len();
-    let mut chunk = vec![0; 64 << 10];
-    let (mut end, mut found) = (length, 0);
-    while end > 0 {
-        let start = end.saturating_sub(chunk.len() as u64);
-        let part = &mut chunk[..usize::try_from(end - start).unwrap_or(0)];
-        file.seek(SeekFrom::Start(start))?;
-        file.read_exact(part)?;
-        for (at, _) in part.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
-            let place = start + at as u64;
-            // The last byte of a log that ends with a line break begins no line.
-            found += usize::from(place + 1 < length);
-            if found == lines && place + 1 < length {
-                return Ok((place + 1, lines));
-            }
-        }
-        end = start;
-    }
-    Ok(if lines == 0 || length == 0 { (length, 0) } else { (0, found + 1) })
-}
-
 /// Prints bytes as they are, or whole lines made harmless.
 struct Printer<'a> {
     context: &'a Context,
     raw: bool,
     pending: Vec<u8>,
+    /// Bytes of holes in the logs.
+    left_out: u64,
 }
 
 /// A line that is longer than this is shown in pieces.

@@ -12,6 +12,7 @@ mod image;
 #[path = "no_image.rs"]
 mod image;
 mod init;
+mod log_parts;
 mod logs;
 mod notices;
 mod plan;

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use gadugi_core::{Registry, RegistryError, Report, Run, RunRecord, error_chain};
+use gadugi_core::{Registry, RegistryError, Report, Run, RunRecord};
 
 use super::background::{self, Place};
 use super::driving::{Driving, Show, code_of, keep_reports};
@@ -21,8 +21,7 @@ pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> Result<Code,
         Place::Left(code) => return Ok(code),
     };
     let site = Arc::new(Site::open(&context.surroundings)?);
-    let id = site.find_or_unfinished(context, args.run.as_deref()).await?;
-    let seen = site.load(&id).await?;
+    let seen = site.load_or_unfinished(context, args.run.as_deref()).await?;
     if let Some(code) = over(context, &site, &seen.record) {
         delete_what_is_left(context, &site).await;
         return Ok(code);
@@ -32,7 +31,7 @@ pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> Result<Code,
     require_secrets(context, &seen)?;
     let (show, die_with_parent) = (Show::asked_for(&args.driving), args.driving.die_with_parent);
     let driving = Driving::begin(context, Arc::clone(&site), show, die_with_parent, background)?;
-    match take_over(context, &site, &seen, &config, driving, die_with_parent, false).await? {
+    match take_over(context, &site, seen, &config, driving, die_with_parent, false).await? {
         Taken::Over(record) => {
             site.leave_deletion(&context.terminal);
             Ok(over(context, &site, &record).unwrap_or(Code::Success))
@@ -66,19 +65,21 @@ pub(super) enum Taken {
 pub(super) async fn take_over(
     context: &Context,
     site: &Arc<Site>,
-    seen: &LoadedRun,
+    seen: LoadedRun,
     config: &Config,
     mut driving: Driving,
     die_with_parent: bool,
     to_stop: bool,
 ) -> Result<Taken, Failure> {
-    let id = &seen.record.header.run;
+    let id = &seen.record.header.run.clone();
     let chosen = compose::recorded_executor(context, site, config, &seen.record, die_with_parent).await?;
     let base = match &seen.record.header.base {
         Some(base) => base.clone(),
         None => site.base(config)?.commit,
     };
     let worktrees = site.worktrees(&context.surroundings, config, &base)?;
+    // It is read anew under the lock, and may be large.
+    drop(seen);
     // What was asked of the driver that has ended is not asked of this one.
     if !site.registry.is_driven(id)? {
         site.registry.take_requests(id)?;
@@ -87,11 +88,10 @@ pub(super) async fn take_over(
     for damage in &history.damage {
         context.terminal.say(&format!("warning: {damage}"));
     }
-    let broken = |error| Failure::registry(format!("run {id}: {}", error_chain(&error)));
-    let record = RunRecord::fold(history.header.clone(), &history.events).map_err(broken)?;
-    if record.ended.is_some() {
-        return Ok(Taken::Over(Box::new(record)));
+    if history.record.ended.is_some() {
+        return Ok(Taken::Over(Box::new(history.record)));
     }
+    let record = history.record.clone();
     let over = record.tasks.iter().filter(|task| task.state.is_finished()).count();
     driving.takes(id, &format!("run {id}: resumed, {over} of {} tasks over", record.tasks.len()))?;
     if !to_stop && let Ok(Some(room)) = room::look(context, site, config, &base) {
@@ -105,7 +105,7 @@ pub(super) async fn take_over(
     let executors = chosen.those_that_run(&record.header.plan);
     tokio::spawn(collect(Arc::clone(site), executors, context.terminal.clone()));
     let reason = chosen.reason().to_owned();
-    let run = Run::resume(history, compose::moment(), chosen.into_executors(), worktrees, log).map_err(broken)?;
+    let run = Run::resume(history, compose::moment(), chosen.into_executors(), worktrees, log);
     Ok(Taken::Ours {
         driving,
         run: Box::new(run.reason(reason).output_formats(compose::output_formats())),

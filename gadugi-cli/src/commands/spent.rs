@@ -1,11 +1,12 @@
 //! What the agents of a task have used up so far: by the record, and of one that runs by its log.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use gadugi_core::{AgentReport, AgentTotals, Lines, OutputReader, Phase, TaskRecord, TaskState, Tokens};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::log_parts::next_part;
 use crate::compose;
 
 /// So much of a log is read at once.
@@ -33,12 +34,19 @@ impl Heard {
 fn listen(log: &Path, reader: &mut dyn OutputReader) -> io::Result<()> {
     let mut log = compose::open_log(log)?;
     let (mut lines, mut portion) = (Lines::default(), vec![0; PORTION]);
-    loop {
-        match log.read(&mut portion)? {
-            0 => return Ok(()),
-            read => lines.feed(&portion[..read], |line| reader.read(line)),
+    let mut from = 0;
+    while let Some(part) = next_part(&log, from)? {
+        log.seek(SeekFrom::Start(part.start))?;
+        from = part.end;
+        let mut part = log.by_ref().take(part.end - part.start);
+        loop {
+            match part.read(&mut portion)? {
+                0 => break,
+                read => lines.feed(&portion[..read], |line| reader.read(line)),
+            }
         }
     }
+    Ok(())
 }
 
 /// What all attempts at a task have used up, the one that runs with what it was heard to say.

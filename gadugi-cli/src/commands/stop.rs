@@ -50,7 +50,7 @@ pub(super) async fn stop(context: &Context, args: &StopArgs) -> Result<Code, Fai
         }
         return stop_what_is_left(context, &site, &executors, run.run(), &tasks, args.now).await;
     }
-    match end_the_run(context, &site, &config, run.run(), args.now).await {
+    match end_the_run(context, &site, &config, &run, args.now).await {
         // Somebody else was faster.
         Err(failure) if failure.code == Code::Registry && site.registry.is_driven(&run.run().record.header.run)? => {
             context.terminal.detail(&failure.texts().0);
@@ -159,9 +159,10 @@ async fn end_the_run(
     context: &Context,
     site: &Arc<Site>,
     config: &Config,
-    run: &LoadedRun,
+    run: &FollowedRun<'_>,
     now: bool,
 ) -> Result<Code, Failure> {
+    let run = site.load(&run.run().record.header.run).await?;
     let driving = Driving::begin(context, Arc::clone(site), Show::Nothing, false, None)?;
     let record = match take_over(context, site, run, config, driving, false, true).await? {
         Taken::Over(record) => Some(*record),

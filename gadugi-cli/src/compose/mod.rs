@@ -92,7 +92,7 @@ impl Site {
 
     /// Whether another process changes the worktrees of the repository at this moment.
     pub(crate) fn is_busy(&self) -> bool {
-        let lock = File::open(self.state_folder().join("lock"));
+        let lock = gadugi_registry::open_regular(&self.state_folder().join("lock"), File::options().read(true));
         lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 

@@ -1,8 +1,8 @@
 //! Reading what an agent prints, from its log, while it runs and after it has ended.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -56,8 +56,22 @@ impl Listener {
     }
 }
 
+/// Opens a log. What a command has put in its place, such as a pipe, could be waited for, or read, for ever.
+fn open(log: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.custom_flags((OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY).bits().cast_signed());
+    }
+    let file = options.open(log)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+}
+
 fn read(log: PathBuf, from: u64) -> io::Result<Vec<u8>> {
-    let mut file = File::open(log)?;
+    let mut file = open(&log)?;
     file.seek(SeekFrom::Start(from))?;
     let mut portion = Vec::new();
     file.take(PORTION).read_to_end(&mut portion)?;
@@ -67,7 +81,7 @@ fn read(log: PathBuf, from: u64) -> io::Result<Vec<u8>> {
 /// The end of a text file, at most so many bytes of it, from the beginning of a line on where there is one; nothing where it cannot be read.
 pub(super) async fn end_of(file: PathBuf, most: u64) -> String {
     let read = move || -> io::Result<String> {
-        let mut file = File::open(file)?;
+        let mut file = open(&file)?;
         let length = file.seek(SeekFrom::End(0))?;
         file.seek(SeekFrom::Start(length.saturating_sub(most)))?;
         let mut bytes = Vec::new();

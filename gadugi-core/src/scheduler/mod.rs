@@ -148,19 +148,14 @@ impl Run {
     /// ended are recorded, and the rest is started. `history` and `log` are what
     /// [`Registry::resume`](crate::Registry::resume) gave; `moment` is now, where the caller knows it. The
     /// default executor should be the one that the history tells of.
-    ///
-    /// # Errors
-    /// [`IllegalTransition`] when the history contradicts itself.
     pub fn resume(
         history: RunHistory,
         moment: Option<Moment>,
         executors: Executors,
         worktrees: Arc<dyn Worktrees>,
         log: Box<dyn RunLog>,
-    ) -> Result<Self, IllegalTransition> {
-        let seq = history.events.last().map_or(0, |event| event.seq);
-        let record = RunRecord::fold(history.header, &history.events)?;
-        Ok(Self::of(record, seq, Some(Resumption { moment }), executors, worktrees, log))
+    ) -> Self {
+        Self::of(history.record, history.last, Some(Resumption { moment }), executors, worktrees, log)
     }
 
     fn of(

@@ -124,10 +124,12 @@ impl Stage {
     /// Takes over what an earlier driver has left in the log.
     pub(crate) fn resumed(&self, moment: Option<Moment>) -> Run {
         let events = self.log.events();
-        let history = RunHistory { header: self.header(), events, driven: false, damage: Vec::new() };
+        let record = RunRecord::fold(self.header(), &events).expect("a sound history");
+        let last = events.last().map_or(0, |event| event.seq);
+        let history = RunHistory { record, last, driven: false, damage: Vec::new() };
         let executors = Executors::new(Arc::new(self.executor.clone()));
         let run = Run::resume(history, moment, executors, Arc::new(self.worktrees.clone()), Box::new(self.log.clone()));
-        run.expect("a sound history").output_formats(self.formats.clone())
+        run.output_formats(self.formats.clone())
     }
 
     pub(crate) async fn drive(&self) -> RunRecord {

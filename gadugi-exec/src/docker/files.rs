@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::fault::DockerFault;
 use super::record::{ContainerRecord, EndRecord};
+use crate::regular::open_regular;
 use crate::sealed::{Content, Unsound, link, read, seal};
 
 /// Where the container sees what is shown of these files.
@@ -94,7 +95,7 @@ impl CommandFiles {
         for (name, text) in files {
             let path = shown.join(name);
             let mut options = OpenOptions::new();
-            let file = options.write(true).create(true).truncate(true).mode(0o644).open(&path);
+            let file = open_regular(options.write(true).create(true).truncate(true).mode(0o644), &path);
             file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(DockerFault::file(path))?;
         }
         Ok(true)
@@ -129,7 +130,8 @@ impl CommandFiles {
     /// Notes that the command is about to get its secrets, and may begin.
     pub(super) fn note_handover(&self) -> Result<(), DockerFault> {
         let path = self.handover_path();
-        fs::write(&path, "").map_err(DockerFault::file(path))
+        let noted = open_regular(OpenOptions::new().write(true).create(true).truncate(true).mode(0o600), &path);
+        noted.map(drop).map_err(DockerFault::file(path))
     }
 
     /// Whether the command may have got its secrets.

@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::settings::OutputCap;
+use crate::regular::open_regular;
 
 /// A log that never fails: what it cannot write, it leaves out and counts.
 ///
@@ -36,7 +37,7 @@ struct Tail {
 impl CappedLog {
     /// Appends to the file at `path`.
     pub(crate) fn open(path: PathBuf, cap: OutputCap) -> Self {
-        let file = open_regular(OpenOptions::new().append(true).create(true), &path).ok();
+        let file = open_regular(OpenOptions::new().append(true).create(true).mode(0o600), &path).ok();
         Self { path, cap, file, kept: 0, tail: None, begins_anew: false }
     }
 
@@ -99,7 +100,7 @@ impl CappedLog {
 impl Tail {
     fn create(log: &Path, cap: u64) -> io::Result<Self> {
         let path = tail_of(log);
-        let file = open_regular(OpenOptions::new().read(true).write(true).create(true), &path)?;
+        let file = open_regular(OpenOptions::new().read(true).write(true).create(true).mode(0o600), &path)?;
         file.set_len(0)?;
         Ok(Self { path, file, cap, taken: 0 })
     }
@@ -149,12 +150,6 @@ fn tail_of(log: &Path) -> PathBuf {
     let mut path = log.as_os_str().to_owned();
     path.push(".tail");
     path.into()
-}
-
-/// A command may have put a pipe there, which would be waited for, or a link to somewhere else.
-fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    let file = options.mode(0o600).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
 /// As `write_all`, but counts also what was written before an error.

@@ -24,6 +24,9 @@ const VERSION: u64 = 2;
 /// at all, since a quotation mark in a string is written with a backslash.
 const CRC: &str = "\"crc\":\"";
 
+/// What follows the checksum where events are lost.
+const LOST: &[u8] = b"{\"lost\":";
+
 /// An event as one line of JSON without a newline, in the words of the journal and without its checksum:
 /// what `--json` prints.
 ///
@@ -69,10 +72,22 @@ fn crc_member(head: &[u8], tail: &[u8]) -> String {
     format!("{CRC}{:08x}\",", crc32c::crc32c_append(crc32c::crc32c(head), tail))
 }
 
+/// The kind of event that a line of this or an older version tells of, before anything of it is checked; `None` where
+/// it does not stand in its place.
+pub(crate) fn kind_of(line: &[u8]) -> Option<&[u8]> {
+    const KIND: &[u8] = b"\"kind\":\"";
+    let at = line.windows(KIND.len()).position(|part| part == KIND)?;
+    line[at + KIND.len()..].split(|byte| *byte == b'"').next()
+}
+
 #[derive(Deserialize)]
 struct Envelope {
     seq: u64,
     at: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct Losses {
     #[serde(default)]
     lost: u64,
 }
@@ -91,9 +106,16 @@ pub(crate) fn decode_line(line: &[u8]) -> Result<Line, FormatError> {
     if crc != crc_member(head, tail).as_bytes() {
         return Err(FormatError::Checksum);
     }
-    check_version(VERSION, line)?;
-    let Envelope { seq, at, lost } = serde_json::from_slice(line).map_err(FormatError::Json)?;
-    let form: EventForm = serde_json::from_slice(line).map_err(FormatError::Json)?;
+    // Both halves are objects of their own, so that neither is read for what stands in the other.
+    let head = [head.strip_suffix(b",").unwrap_or(head), b"}"].concat();
+    check_version(VERSION, &head)?;
+    let Envelope { seq, at } = serde_json::from_slice(&head).map_err(FormatError::Json)?;
+    let tail = [b"{", tail].concat();
+    let form: EventForm = serde_json::from_slice(&tail).map_err(FormatError::Json)?;
+    let lost = match tail.starts_with(LOST) {
+        true => serde_json::from_slice::<Losses>(&tail).map_err(FormatError::Json)?.lost,
+        false => 0,
+    };
     Ok(Line { event: Event { seq, at, kind: form.into() }, lost })
 }
 

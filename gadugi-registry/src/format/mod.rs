@@ -22,7 +22,7 @@ use thiserror::Error;
 
 pub(crate) use agent::{AgentReportForm, TokensForm};
 pub(crate) use end::{EndForm, OutcomeForm, PhaseForm};
-pub(crate) use line::{Line, decode, decode_line, encode, encode_after};
+pub(crate) use line::{Line, decode, decode_line, encode, encode_after, kind_of};
 pub(crate) use place::{SeededForm, WorkForm};
 pub(crate) use run::{KeepPolicyForm, StoredRun, run_from_json, run_to_json};
 pub(crate) use scalar::{PathForm, Seconds, Text, from_texts, texts};

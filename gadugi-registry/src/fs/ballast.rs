@@ -5,7 +5,8 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use super::durable::private;
+use super::durable::{move_aside, private};
+use super::regular;
 
 /// Room for about a thousand events.
 const SIZE: usize = 256 * 1024;
@@ -19,12 +20,16 @@ impl Ballast {
         Self(path)
     }
 
-    /// Makes the file, unless it is there and whole. After an error nothing of it is left.
+    /// Makes the file, unless it is there and whole. Anything else in its place is moved aside. After an error nothing
+    /// of it is left.
     pub(crate) fn make(&self) -> io::Result<()> {
+        if regular::is_no_file(&self.0)? {
+            move_aside(&self.0)?;
+        }
         if fs::metadata(&self.0).is_ok_and(|there| there.len() == SIZE as u64) {
             return Ok(());
         }
-        let file = private().write(true).create(true).truncate(true).open(&self.0);
+        let file = regular::open(&self.0, private().write(true).create(true).truncate(true));
         let made = file.and_then(|mut file| file.write_all(&incompressible()));
         if made.is_err() {
             // The error is told; what cannot be removed now is removed with the room that it takes up.

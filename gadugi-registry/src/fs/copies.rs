@@ -1,10 +1,10 @@
 //! The file of an attempt that holds the line of its intent.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use super::durable::{Unlinked, create_folder};
+use super::regular::{self, MAX_RECORD, is_unfit};
 
 /// Makes the folders of an attempt and of its task where they are missing, and writes the copy of a line there,
 /// without its name yet. Nothing is synced: the journal is what must outlive a crash of the machine. `None` when
@@ -14,9 +14,10 @@ use super::durable::{Unlinked, create_folder};
 /// [`io::ErrorKind::AlreadyExists`] when the name is taken by another content, which stays.
 pub(crate) fn write_copy<'a>(path: &'a Path, line: &'a [u8]) -> io::Result<Option<Unlinked<'a>>> {
     make_folders(path)?;
-    match fs::read(path) {
+    match regular::read(path, MAX_RECORD) {
         Ok(there) if there == line => Ok(None),
         Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(error) if is_unfit(&error) => Err(io::Error::new(io::ErrorKind::AlreadyExists, error)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Unlinked::write(path, line).map(Some),
         Err(error) => Err(error),
     }

@@ -5,6 +5,8 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::regular::{self, MAX_RECORD};
+
 /// Makes a folder that only its owner can enter. Its parent is there.
 pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
     folder_builder().create(path)
@@ -37,28 +39,35 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
 }
 
-/// Writes a file in place of whatever has its name. A crash leaves the old one or the new one.
+/// Writes a file in place of whatever has its name; a folder in its place is moved aside. A crash leaves the old one or
+/// the new one.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let (temporary, mut file) = Temporary::create(folder_of(path))?;
     file.write_all(content)?;
     file.sync_data()?;
-    fs::rename(&temporary.0, path)?;
+    match fs::rename(&temporary.0, path) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            move_aside(path)?;
+            fs::rename(&temporary.0, path)?;
+        }
+        renamed => renamed?,
+    }
     sync_folder(folder_of(path))
 }
 
 /// Gives a file a further name, so that its content stays when another file takes its place: `a.damaged-1.json`
 /// for `a.json`, or with the first number that is free. A file that has such a name already, since a crash
-/// came between that and its replacement, gets no other one.
+/// came between that and its replacement, gets no other one. What is no regular file loses its old name.
 pub(crate) fn set_aside(path: &Path) -> io::Result<PathBuf> {
-    let content = fs::read(path)?;
-    let part = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
-    let (stem, extension) = (part(path.file_stem()), part(path.extension()));
-    let mut number = 1_u64;
+    if regular::is_no_file(path)? {
+        return move_aside(path);
+    }
+    let mut number = 1;
     loop {
-        let aside = path.with_file_name(format!("{stem}.damaged-{number}.{extension}"));
+        let aside = aside(path, number);
         match fs::hard_link(path, &aside) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            Err(_) if fs::read(&aside).is_ok_and(|there| there == content) => return Ok(aside),
+            Err(_) if is_same_file(path, &aside)? => return Ok(aside),
             Err(_) => number += 1,
             Ok(()) => {
                 sync_folder(folder_of(path))?;
@@ -66,6 +75,36 @@ pub(crate) fn set_aside(path: &Path) -> io::Result<PathBuf> {
             }
         }
     }
+}
+
+/// Gives anything the name that [`set_aside`] would give it, in place of its own. The caller sees to it that nobody else
+/// does so at the same moment.
+pub(crate) fn move_aside(path: &Path) -> io::Result<PathBuf> {
+    let free = |path: &PathBuf| path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let mut names = (1..).map(|number| aside(path, number));
+    let aside = names.find(free).expect("cannot fail because there are more numbers than names in a folder");
+    fs::rename(path, &aside)?;
+    sync_folder(folder_of(path))?;
+    Ok(aside)
+}
+
+fn aside(path: &Path, number: u64) -> PathBuf {
+    let part = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let extension = path.extension().map(|extension| format!(".{}", extension.to_string_lossy())).unwrap_or_default();
+    path.with_file_name(format!("{}.damaged-{number}{extension}", part(path.file_stem())))
+}
+
+#[cfg(unix)]
+fn is_same_file(one: &Path, other: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let id = |path: &Path| path.symlink_metadata().map(|metadata| (metadata.dev(), metadata.ino()));
+    Ok(id(one)? == id(other)?)
+}
+
+/// Elsewhere only the content tells.
+#[cfg(not(unix))]
+fn is_same_file(one: &Path, other: &Path) -> io::Result<bool> {
+    Ok(fs::read(one)? == fs::read(other)?)
 }
 
 /// Writes a file whose name is free. A name that is taken by the same content is fine.
@@ -108,11 +147,13 @@ impl<'a> Unlinked<'a> {
     /// [sync](sync_folder).
     pub(crate) fn link(&self) -> io::Result<()> {
         match fs::hard_link(&self.temporary.0, self.path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && fs::read(self.path)? == self.content => {
-                Ok(())
-            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.is_there() => Ok(()),
             linked => linked,
         }
+    }
+
+    fn is_there(&self) -> bool {
+        regular::read(self.path, MAX_RECORD).is_ok_and(|there| there == self.content)
     }
 }
 

@@ -68,19 +68,19 @@ impl FsRegistry {
     pub fn earlier_durations(&self) -> Result<HashMap<TaskId, Duration>, RegistryError> {
         let mut durations = HashMap::new();
         for run in self.ids()?.iter().rev().take(RUNS) {
-            let Ok(journal) = journal::read(&self.folder(run).journal()) else { continue };
             let mut times: HashMap<AttemptRef, Duration> = HashMap::new();
-            for event in journal.events {
-                match event.kind {
-                    EventKind::CommandEnded { attempt, end, .. } => *times.entry(attempt).or_default() += end.took,
-                    EventKind::AttemptEnded { attempt, outcome: Outcome::Succeeded } => {
-                        if let Some(time) = times.get(&attempt) {
-                            durations.entry(attempt.task).or_insert(*time);
-                        }
+            let kinds = ["command_ended", "attempt_ended"];
+            let read = journal::read_only(&self.folder(run).journal(), &kinds, |event, _| match event.kind {
+                EventKind::CommandEnded { attempt, end, .. } => *times.entry(attempt).or_default() += end.took,
+                EventKind::AttemptEnded { attempt, outcome: Outcome::Succeeded } => {
+                    if let Some(time) = times.get(&attempt) {
+                        durations.entry(attempt.task).or_insert(*time);
                     }
-                    _ => {}
                 }
-            }
+                _ => {}
+            });
+            // What was read of it is true, and the rest is not needed.
+            drop(read);
         }
         Ok(durations)
     }

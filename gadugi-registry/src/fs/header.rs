@@ -1,6 +1,5 @@
 //! `run.json` and its copy.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -8,6 +7,7 @@ use gadugi_core::{RegistryError, RunId, error_chain};
 
 use super::durable::{replace, set_aside};
 use super::layout::RunFolder;
+use super::regular::{self, MAX_HEADER, is_unfit};
 use super::{no_such_run, unreadable};
 use crate::format::{FormatError, StoredRun, run_from_json};
 
@@ -56,7 +56,7 @@ pub(super) fn read(folder: &RunFolder, run: &RunId) -> Result<Header, RegistryEr
 }
 
 fn read_file(path: &Path) -> Result<(StoredRun, Vec<u8>), Unread> {
-    let json = fs::read(path).map_err(Unread::Io)?;
+    let json = regular::read(path, MAX_HEADER).map_err(Unread::Io)?;
     let run = run_from_json(&json).map_err(Unread::Format)?;
     Ok((run, json))
 }
@@ -64,11 +64,11 @@ fn read_file(path: &Path) -> Result<(StoredRun, Vec<u8>), Unread> {
 /// Writes whichever of the two files is not as the sound one. A damaged `run.json` is set aside.
 pub(super) fn mend(folder: &RunFolder, header: &Header) -> Result<(), RegistryError> {
     let mend = |path: &Path| {
-        let there = fs::read(path);
+        let there = regular::read(path, MAX_HEADER);
         if there.as_ref().is_ok_and(|json| *json == header.json) {
             return Ok(());
         }
-        if there.is_ok() && path == folder.header() {
+        if path == folder.header() && (there.is_ok() || there.is_err_and(|error| is_unfit(&error))) {
             set_aside(path)?;
         }
         replace(path, &header.json)

@@ -1,6 +1,5 @@
 //! Where everything of a run lies, below `<state>/runs/<run>`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use gadugi_core::{AttemptRef, EventKind, Phase};
@@ -29,8 +28,11 @@ impl RunFolder {
     /// Whether it holds a run. One that is still being made, or whose making was cut short, may have the copy
     /// of `run.json` already, but has no events.
     pub(crate) fn is_run(&self) -> bool {
-        let has_events = || fs::metadata(self.journal()).is_ok_and(|journal| journal.len() > 0);
-        self.header().exists() || (self.header_copy().exists() && has_events())
+        let is_there = |path: PathBuf| path.symlink_metadata().is_ok();
+        // What is there in place of the journal may have taken the place of events.
+        let may_have_events =
+            || self.journal().symlink_metadata().is_ok_and(|journal| !journal.is_file() || journal.len() > 0);
+        is_there(self.header()) || (is_there(self.header_copy()) && may_have_events())
     }
 
     pub(crate) fn journal(&self) -> PathBuf {

@@ -21,7 +21,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::durable::private;
+use super::durable::{move_aside, private};
+use super::regular::{self, is_unfit};
 
 /// How many milliseconds a refused driver waits before each further try; half a second together.
 const PAUSES: [u64; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
@@ -36,7 +37,7 @@ pub(crate) struct LockFile {
 impl LockFile {
     /// The file at a path; `None` where there is none, or the system does not tell.
     pub(crate) fn at(path: &Path) -> io::Result<Option<Self>> {
-        match path.metadata() {
+        match path.symlink_metadata() {
             Ok(metadata) => Ok(Self::of(&metadata)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -78,7 +79,7 @@ impl RunLock {
 
     /// Tries to take the lock, after each refusal once more unless `give_up` says otherwise.
     fn take_unless(path: &Path, mut give_up: impl FnMut() -> bool) -> io::Result<Option<Self>> {
-        let file = private().write(true).create(true).truncate(false).open(path)?;
+        let file = regular::open(path, private().write(true).create(true).truncate(false))?;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Some(Self { path: path.to_owned(), file })),
@@ -99,11 +100,11 @@ impl RunLock {
         Ok(LockWatch { path: self.path.clone(), held: self.lock_file()? })
     }
 
-    /// Whether a driver holds the lock; a missing file is held by nobody.
+    /// Whether a driver holds the lock. A missing file is held by nobody, and neither is what is no file.
     pub(crate) fn is_held(path: &Path) -> io::Result<bool> {
-        let file = match File::open(path) {
+        let file = match regular::open(path, File::options().read(true)) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if is_unfit(&error) || error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         };
         match file.try_lock_shared() {
@@ -112,6 +113,17 @@ impl RunLock {
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
+}
+
+/// Moves what is no file out of the place of a lock. Says where it is now; `None` where nothing was in the way.
+pub(crate) fn clear(path: &Path) -> io::Result<Option<PathBuf>> {
+    if !regular::is_no_file(path)? {
+        return Ok(None);
+    }
+    // Another process may find the same: the second one must not move the lock aside that the first one has taken.
+    let folder = File::open(path.parent().unwrap_or(path))?;
+    folder.try_lock()?;
+    if regular::is_no_file(path)? { move_aside(path).map(Some) } else { Ok(None) }
 }
 
 /// Looks whether a lock that is held is still the one that others find.

@@ -5,12 +5,14 @@ mod copies;
 mod durable;
 mod find;
 mod header;
+mod history;
 mod journal;
 mod layout;
 mod lock;
 mod log;
 mod owner;
 mod rebuild;
+mod regular;
 mod requests;
 mod take_over;
 mod writer;
@@ -22,13 +24,17 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use gadugi_core::{
-    AttemptRef, Registry, RegistryError, RunHeader, RunHistory, RunId, RunListing, RunLog, crash_point, error_chain,
+    AttemptRef, Event, Registry, RegistryError, RunHeader, RunHistory, RunId, RunListing, RunLog, crash_point,
+    error_chain,
 };
 
 use self::ballast::{Ballast, is_full};
 use self::durable::{create_folder, create_folders, private, sync_folder};
+use self::header::Header;
+use self::history::{Told, tell};
 use self::lock::{LockFile, RunLock};
 use self::log::{FsRunLog, unwritable};
+use self::regular::{MAX_HEADER, MAX_RECORD};
 use self::take_over::{take_over, write_owner};
 use self::writer::Writer;
 use crate::format::{FormatError, run_to_json};
@@ -38,6 +44,7 @@ pub use find::FindError;
 pub use journal::JournalFollower;
 pub(crate) use layout::RunFolder;
 pub use owner::Owner;
+pub use regular::open as open_regular;
 pub use requests::{StopRequest, TakenRequests};
 
 /// In the folder of requests: those for the next driver.
@@ -88,6 +95,28 @@ impl FsRegistry {
     #[must_use]
     pub fn follow(&self, run: &RunId) -> JournalFollower {
         JournalFollower::new(self.folder(run).journal())
+    }
+
+    /// All events of a run that are known, with those that were rebuilt where its journal is damaged. There can be many:
+    /// who needs them one after the other [follows](Self::follow) the run.
+    ///
+    /// # Errors
+    /// Those of [`load`](Registry::load).
+    pub fn events(&self, run: &RunId) -> Result<Vec<Event>, RegistryError> {
+        let (_, told, _) = self.tell_run(run)?;
+        if let Some(events) = told.rebuilt {
+            return Ok(events);
+        }
+        let mut events = Vec::new();
+        journal::read(&self.folder(run).journal(), |event| events.push(event))?;
+        Ok(events)
+    }
+
+    /// Whether the last line of the journal of a run is its end. Only that line is read; `false` where it cannot be, or
+    /// where something was told after the end, so that only [`load`](Registry::load) knows.
+    #[must_use]
+    pub fn has_ended(&self, run: &RunId) -> bool {
+        journal::ends_with_the_end(&self.folder(run).journal()).unwrap_or(false)
     }
 
     /// Whether a process drives the run now. When none does, everything that its driver wrote can be read.
@@ -155,7 +184,7 @@ impl FsRegistry {
     }
 
     /// Keeps every process from driving the run as long as what it gives lives; `None` when one drives it now. What
-    /// is read of the run meanwhile stays true. Nothing is written.
+    /// is read of the run meanwhile stays true. Nothing is written, but a lock that is no file is replaced.
     ///
     /// # Errors
     /// [`RegistryError::NoSuchRun`], and [`RegistryError::Write`] when its lock cannot be opened.
@@ -164,7 +193,7 @@ impl FsRegistry {
         if !folder.is_run() {
             return Err(no_such_run(run));
         }
-        Ok(take_lock(&folder)?.map(|lock| HeldRun { _lock: lock }))
+        Ok(take_lock(&folder)?.map(|(lock, _)| HeldRun { _lock: lock }))
     }
 
     fn runs(&self) -> PathBuf {
@@ -205,6 +234,10 @@ impl FsRegistry {
             |source| RegistryError::Write { path, source }
         };
         let json = run_to_json(header).map_err(|error| unwritable(folder.header(), error))?;
+        if json.len() as u64 > MAX_HEADER {
+            let error = format!("the plan takes {} bytes, more than the {MAX_HEADER} that are read again", json.len());
+            return Err(failed(&folder.header())(io::Error::new(io::ErrorKind::FileTooLarge, error)));
+        }
         create_folders(&runs).map_err(failed(&runs))?;
         match create_folder(folder.path()) {
             Ok(()) => {}
@@ -239,9 +272,9 @@ impl FsRegistry {
             return Err(no_such_run(run));
         }
         let failed = |path: PathBuf| move |source| RegistryError::Write { path, source };
-        let lock = take_lock(&folder)?.ok_or_else(|| held(run, &folder))?;
+        let (lock, damage) = take_lock(&folder)?.ok_or_else(|| held(run, &folder))?;
         let ballast = Ballast::at(folder.ballast());
-        let history = match take_over(&folder, run, &lock) {
+        let mut history = match take_over(&folder, run, &lock) {
             // The ballast of the earlier driver is there for that.
             Err(RegistryError::Write { source, .. })
                 if is_full(&source) && ballast.release().map_err(failed(folder.ballast()))? =>
@@ -250,36 +283,36 @@ impl FsRegistry {
             }
             history => history?,
         };
+        history.damage.splice(0..0, damage);
         match ballast.make() {
             // What runs can be looked after also without it, as long as there is room for a few lines.
             Err(error) if !is_full(&error) => return Err(failed(folder.ballast())(error)),
             _ => {}
         }
-        let journal = private().append(true).open(folder.journal()).map_err(failed(folder.journal()))?;
+        let journal = regular::open(&folder.journal(), private().append(true)).map_err(failed(folder.journal()))?;
         let watch = lock.watch().map_err(failed(folder.lock()))?;
         let writer = Writer::start(journal, folder.journal(), ballast, watch).map_err(failed(folder.journal()))?;
         Ok((history, FsRunLog::new(folder, writer, lock)))
     }
 
     fn load_run(&self, run: &RunId) -> Result<RunHistory, RegistryError> {
+        let (header, Told { journal, record, .. }, driven) = self.tell_run(run)?;
+        let damage = header.damage.into_iter().chain(journal.damage).collect();
+        Ok(RunHistory { record: record?, last: journal.last, driven, damage })
+    }
+
+    /// All that is known of a run, and whether a process drives it.
+    fn tell_run(&self, run: &RunId) -> Result<(Header, Told, bool), RegistryError> {
         let folder = self.folder(run);
         let header = header::read(&folder, run)?;
         // Before the journal is read: a run that nobody drives then has written all that it will.
         let driven = is_driven(&folder)?;
-        let mut journal = journal::read(&folder.journal())?;
-        if !driven
-            && !journal.broken
-            && let Some(damage) = rebuild::lost_end(&header.run, &folder, &journal)
+        let told = tell(&header.run, &folder, |journal, record| {
+            let lost = if driven { None } else { rebuild::lost_end(&header.run, &folder, journal, record) };
             // Somebody may have gone on with the run between the two.
-            && !is_driven(&folder)?
-        {
-            journal.breaks(damage);
-        }
-        if journal.broken {
-            journal = rebuild::rebuild(&header.run, &folder, journal);
-        }
-        let damage = header.damage.into_iter().chain(journal.damage).collect();
-        Ok(RunHistory { header: header.run.header, events: journal.events, driven, damage })
+            if lost.is_some() && is_driven(&folder)? { Ok(None) } else { Ok(lost) }
+        })?;
+        Ok((header, told, driven))
     }
 }
 
@@ -336,18 +369,25 @@ fn is_driven_with_another_lock(folder: &RunFolder) -> io::Result<bool> {
     Ok(read_owner(folder).is_ok_and(|owner| owner.holds_another(found)))
 }
 
-/// Takes the lock of a run that exists; `None` when a process drives it.
-fn take_lock(folder: &RunFolder) -> Result<Option<RunLock>, RegistryError> {
+/// Takes the lock of a run that exists, and says so if something else had taken its place; `None` when a process drives
+/// it.
+fn take_lock(folder: &RunFolder) -> Result<Option<(RunLock, Option<String>)>, RegistryError> {
     let take = || {
         // Before the lock is taken, which would make its file.
-        if is_driven_with_another_lock(folder)? { Ok(None) } else { RunLock::take(&folder.lock()) }
+        if is_driven_with_another_lock(folder)? {
+            return Ok(None);
+        }
+        let aside = lock::clear(&folder.lock())?;
+        let name = aside.as_deref().and_then(Path::file_name).map(|name| name.display());
+        let damage = name.map(|name| format!("lock was no regular file, and is kept as {name}"));
+        Ok(RunLock::take(&folder.lock())?.map(|lock| (lock, damage)))
     };
     take().map_err(|source| RegistryError::Write { path: folder.lock(), source })
 }
 
 fn read_owner(folder: &RunFolder) -> Result<Owner, RegistryError> {
     let path = folder.owner();
-    let json = fs::read(&path).map_err(|source| RegistryError::Read { path: path.clone(), source })?;
+    let json = regular::read(&path, MAX_RECORD).map_err(|source| RegistryError::Read { path: path.clone(), source })?;
     Owner::from_json(&json).map_err(|error| unreadable(path, error))
 }
 

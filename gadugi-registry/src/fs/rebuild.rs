@@ -8,7 +8,7 @@
 //! it, it stays open, and whoever resumes the run asks its executor what became of it. The result is always a
 //! sequence that [`RunRecord::fold`](gadugi_core::RunRecord::fold) takes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,49 +19,69 @@ use gadugi_core::{
 
 use super::journal::Journal;
 use super::layout::{FIRST_ATTEMPT_FILES, INTENT, RunFolder, attempt_file};
+use super::regular::{self, MAX_RECORD};
 use crate::format::{FormatError, StoredRun, decode};
 
 /// The reason that stands in the outcome of an attempt whose end nobody knows any more.
 const WHY_LOST: &str = "its end stood in a damaged part of the journal";
 
-/// Completes a damaged journal, and adds to its damage what could not be used.
-pub(crate) fn rebuild(run: &StoredRun, folder: &RunFolder, journal: Journal) -> Journal {
-    let Journal { events, mut damage, mut highest, .. } = journal;
+/// Completes the events of a damaged journal, and adds to its damage what could not be used.
+pub(crate) fn rebuild(
+    run: &StoredRun,
+    folder: &RunFolder,
+    journal: Journal,
+    events: Vec<Event>,
+) -> (Journal, Vec<Event>) {
+    let Journal { mut damage, mut highest, .. } = journal;
     let mut known: BTreeMap<u64, Event> = events.into_iter().map(|event| (event.seq, event)).collect();
-    for event in attempt_files(run, folder, &mut damage) {
+    let folders = attempt_folders(folder, &mut damage);
+    for event in attempt_files(run, folder, &folders, &mut damage) {
         highest = highest.max(event.seq);
         known.entry(event.seq).or_insert(event);
     }
     let concluded = conclude(&run.header, &known);
     known.extend(concluded.into_iter().map(|event| (event.seq, event)));
     let events = keep_what_follows(&run.header, known.into_values(), &mut damage);
-    Journal { events, damage, broken: true, highest, ..Journal::default() }
+    let last = events.last().map_or(0, |event| event.seq);
+    (Journal { damage, broken: true, highest, last, ..Journal::default() }, events)
 }
 
 /// Says so when a journal that nobody writes any more ends before something that an attempt file holds: it was
 /// emptied or cut off, or the machine stopped between the file and the journal.
-pub(crate) fn lost_end(run: &StoredRun, folder: &RunFolder, journal: &Journal) -> Option<String> {
-    let last = journal.events.last();
-    if last.is_some_and(|last| matches!(last.kind, EventKind::RunEnded { .. })) {
+pub(crate) fn lost_end(run: &StoredRun, folder: &RunFolder, journal: &Journal, record: &RunRecord) -> Option<String> {
+    if journal.over {
         return None;
     }
     // What is wrong with the files is told when something is put back from them.
-    let kept = attempt_files(run, folder, &mut Vec::new()).into_iter().map(|event| event.seq).max()?;
-    let last = last.map_or(0, |last| last.seq);
+    let mut folders = attempt_folders(folder, &mut Vec::new());
+    if !run.keeps_all_steps_twice() {
+        // The file of an attempt that the journal knows holds nothing that it has not.
+        let attempts = record.tasks.iter().flat_map(|task| {
+            let id = &task.task.spec.id;
+            task.attempts.iter().map(|attempt| AttemptRef { task: id.clone(), number: attempt.number })
+        });
+        let known: HashSet<PathBuf> = attempts.map(|attempt| folder.attempt(&attempt)).collect();
+        folders.retain(|path| !known.contains(path));
+    }
+    let kept = attempt_files(run, folder, &folders, &mut Vec::new()).into_iter().map(|event| event.seq).max()?;
+    let last = journal.last;
     (kept > last).then(|| format!("journal.jsonl ends after number {last}, but an attempt's file has number {kept}"))
 }
 
-/// The events that attempt files hold.
-fn attempt_files(run: &StoredRun, folder: &RunFolder, damage: &mut Vec<String>) -> Vec<Event> {
+/// The events that the files of these attempts hold.
+fn attempt_files(run: &StoredRun, folder: &RunFolder, attempts: &[PathBuf], damage: &mut Vec<String>) -> Vec<Event> {
     let names = if run.keeps_all_steps_twice() { &FIRST_ATTEMPT_FILES[..] } else { &[INTENT] };
     let mut events = Vec::new();
-    for attempt in attempt_folders(folder, damage) {
+    for attempt in attempts {
         for name in names {
             let path = attempt.join(name);
             let shown = path.strip_prefix(folder.path()).unwrap_or(&path).display();
-            let line = match fs::read(&path) {
+            let line = match regular::read(&path, MAX_RECORD) {
                 Ok(line) => line,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                // What is in the place of a folder holds no events.
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                    continue;
+                }
                 Err(error) => {
                     damage.push(format!("{shown} cannot be read: {error}"));
                     continue;
@@ -91,9 +111,12 @@ pub(super) fn attempt_folders(folder: &RunFolder, damage: &mut Vec<String>) -> V
     tasks.iter().flat_map(|task| entries(task, damage)).collect()
 }
 
+/// The folders in a folder. What is no folder, such as a link to one, holds no attempts.
 fn entries(folder: &Path, damage: &mut Vec<String>) -> Vec<PathBuf> {
-    let listed = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
-    listed.unwrap_or_else(|error| {
+    let folder_of = |entry: fs::DirEntry| Ok(entry.file_type()?.is_dir().then(|| entry.path()));
+    let listed = fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| folder_of(entry?)).collect::<io::Result<Vec<Option<PathBuf>>>>());
+    listed.map(|folders| folders.into_iter().flatten().collect()).unwrap_or_else(|error| {
         damage.push(format!("{} cannot be read: {error}", folder.display()));
         Vec::new()
     })

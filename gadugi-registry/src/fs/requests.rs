@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::durable::{create_folders, link_once};
 use super::log::unwritable;
+use super::regular::{self, MAX_RECORD};
 use crate::format::{FormatError, Text, from_json, from_texts, texts, to_json};
 
 const VERSION: u64 = 1;
@@ -30,7 +31,7 @@ pub struct StopRequest {
 pub struct TakenRequests {
     /// The requests, oldest first by the clocks of those who asked.
     pub requests: Vec<StopRequest>,
-    /// A sentence for each file that was none; it is removed too.
+    /// A sentence for each file that was none; it is removed too, unless it is a folder.
     pub damage: Vec<String>,
 }
 
@@ -64,6 +65,10 @@ pub(super) fn take(folder: &Path) -> Result<TakenRequests, RegistryError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(TakenRequests::default()),
+        Err(_) if !folder.is_dir() => {
+            let damage = vec![format!("{} is no folder, so requests to stop cannot be left there", folder.display())];
+            return Ok(TakenRequests { damage, ..TakenRequests::default() });
+        }
         Err(error) => return Err(unreadable(error)),
     };
     let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>().map_err(unreadable)?;
@@ -71,11 +76,15 @@ pub(super) fn take(folder: &Path) -> Result<TakenRequests, RegistryError> {
     paths.sort();
     let mut taken = TakenRequests::default();
     for path in paths {
-        match fs::read(&path).map_err(|error| error.to_string()).and_then(|json| parse(&json)) {
+        match regular::read(&path, MAX_RECORD).map_err(|error| error.to_string()).and_then(|json| parse(&json)) {
             Ok(request) => taken.requests.push(request),
             Err(why) => taken.damage.push(format!("the request {} cannot be understood: {why}", path.display())),
         }
-        fs::remove_file(&path).map_err(|source| RegistryError::Write { path, source })?;
+        match fs::remove_file(&path) {
+            // It was told, and is in nobody's way.
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {}
+            removed => removed.map_err(|source| RegistryError::Write { path, source })?,
+        }
     }
     Ok(taken)
 }

@@ -3,47 +3,51 @@
 //! Each step leaves files from which the next one, or this one once more, can be made, so a crash at any
 //! moment leaves a run that can be taken over again.
 
-use std::collections::BTreeSet;
-use std::fs;
+use std::collections::HashSet;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use gadugi_core::{Event, EventKind, RegistryError, RunHistory, RunId, WarningKind, crash_point};
+use gadugi_core::{Event, EventKind, RegistryError, RunHistory, RunId, WarningKind, crash_point, error_chain};
 use jiff::Timestamp;
 
 use super::copies::write_copy;
-use super::durable::{create_folder, private, replace, set_aside};
+use super::durable::{create_folder, move_aside, private, replace, set_aside};
 use super::header;
+use super::history::{Told, tell};
 use super::journal::{self, Journal};
 use super::layout::{INTENT, RunFolder};
 use super::lock::RunLock;
 use super::log::unwritable;
 use super::owner::Owner;
-use super::rebuild::{attempt_folders, lost_end, rebuild};
-use crate::format::{FormatError, StoredRun, decode, encode, encode_after};
+use super::rebuild::{attempt_folders, lost_end};
+use super::regular::{self, MAX_RECORD};
+use crate::format::{FormatError, decode, encode, encode_after};
 
 /// Reads a run whose lock this process holds, and mends its files. Before everything that it reads is known to be
 /// of no newer version, nothing is changed.
 pub(super) fn take_over(folder: &RunFolder, run: &RunId, lock: &RunLock) -> Result<RunHistory, RegistryError> {
     let header = header::read(folder, run)?;
-    let mut journal = journal::read(&folder.journal())?;
-    if !journal.broken
-        && let Some(damage) = lost_end(&header.run, folder, &journal)
-    {
-        journal.breaks(damage);
-    }
+    let Told { mut journal, record, rebuilt } =
+        tell(&header.run, folder, |journal, record| Ok(lost_end(&header.run, folder, journal, record)))?;
+    let mut record = record?;
     write_owner(folder, lock)?;
     header::mend(folder, &header)?;
-    let path = folder.journal();
-    let mut mended = if journal.broken {
-        mend_journal(&header.run, folder, journal)?
-    } else {
-        end_journal(&path, &journal).map_err(|source| RegistryError::Write { path, source })?;
-        journal
-    };
-    mend_intents(folder, &mended.events, &mut mended.damage)?;
-    let damage = header.damage.into_iter().chain(mended.damage).collect();
-    Ok(RunHistory { header: header.run.header, events: mended.events, driven: true, damage })
+    match rebuilt {
+        Some(events) => {
+            let warning = mend_journal(folder, &mut journal, events)?;
+            // A warning can follow on everything.
+            record
+                .apply(&warning)
+                .map_err(|error| RegistryError::Damaged { path: folder.journal(), what: error_chain(&error) })?;
+        }
+        None => {
+            let path = folder.journal();
+            end_journal(&path, &journal).map_err(|source| RegistryError::Write { path, source })?;
+        }
+    }
+    mend_intents(folder, &mut journal.damage)?;
+    let damage = header.damage.into_iter().chain(journal.damage).collect();
+    Ok(RunHistory { record, last: journal.last, driven: true, damage })
 }
 
 /// Says who holds the lock.
@@ -58,7 +62,7 @@ pub(super) fn write_owner(folder: &RunFolder, lock: &RunLock) -> Result<(), Regi
 
 /// Cuts off a line that was not written to its end, so that nothing is ever glued to it.
 fn end_journal(path: &Path, journal: &Journal) -> io::Result<()> {
-    let mut file = private().append(true).open(path)?;
+    let mut file = regular::open(path, private().append(true))?;
     let is_torn = file.metadata()?.len() > journal.whole;
     if is_torn {
         file.set_len(journal.whole)?;
@@ -69,15 +73,14 @@ fn end_journal(path: &Path, journal: &Journal) -> io::Result<()> {
     if is_torn || journal.unended { file.sync_data() } else { Ok(()) }
 }
 
-/// Puts what can be known in place of a damaged journal, which is set aside, with a warning at its end that says
-/// so.
-fn mend_journal(run: &StoredRun, folder: &RunFolder, journal: Journal) -> Result<Journal, RegistryError> {
+/// Puts the events that can be known in place of a damaged journal, which is set aside, with a warning at its end that
+/// says so. Gives the warning.
+fn mend_journal(folder: &RunFolder, journal: &mut Journal, mut events: Vec<Event>) -> Result<Event, RegistryError> {
     let path = folder.journal();
     let failed = |source| RegistryError::Write { path: path.clone(), source };
-    let mut rebuilt = rebuild(run, folder, journal);
-    let missing = match rebuilt.highest - rebuilt.events.len() as u64 {
+    let missing = match journal.highest - events.len() as u64 {
         0 => "it lacks nothing that is known of".to_owned(),
-        missing => format!("it lacks {missing} of {} events", rebuilt.highest),
+        missing => format!("it lacks {missing} of {} events", journal.highest),
     };
     let kept = match set_aside(&path) {
         Ok(aside) => {
@@ -89,12 +92,13 @@ fn mend_journal(run: &StoredRun, folder: &RunFolder, journal: Journal) -> Result
     };
     let message = format!("journal.jsonl was damaged and was rebuilt; {missing}{kept}");
     let kind = EventKind::Warning { kind: WarningKind::Damage, task: None, message };
-    rebuilt.highest += 1;
-    rebuilt.events.push(Event { seq: rebuilt.highest, at: Timestamp::now(), kind });
-    let lines = lines(&rebuilt.events).map_err(|error| unwritable(path.clone(), error))?;
+    journal.last = journal.highest + 1;
+    let warning = Event { seq: journal.last, at: Timestamp::now(), kind };
+    events.push(warning.clone());
+    let lines = lines(&events).map_err(|error| unwritable(path.clone(), error))?;
     replace(&path, lines.as_bytes()).map_err(failed)?;
     crash_point("registry-journal-rebuilt");
-    Ok(rebuilt)
+    Ok(warning)
 }
 
 fn lines(events: &[Event]) -> Result<String, FormatError> {
@@ -107,28 +111,25 @@ fn lines(events: &[Event]) -> Result<String, FormatError> {
     Ok(lines)
 }
 
-/// Gives every attempt its folder and its `intent.json`, and sets aside every other `intent.json`, which would be in
-/// the way of an attempt that is made later.
-fn mend_intents(folder: &RunFolder, events: &[Event], damage: &mut Vec<String>) -> Result<(), RegistryError> {
-    match create_folder(&folder.tasks()) {
-        Ok(()) => damage.push("tasks was missing, with the files of all attempts; it was made again".to_owned()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(source) => return Err(RegistryError::Write { path: folder.tasks(), source }),
+/// Gives every attempt of a sound journal its folder and its `intent.json`, and moves aside every other `intent.json`,
+/// which would be in the way of an attempt that is made later.
+fn mend_intents(folder: &RunFolder, damage: &mut Vec<String>) -> Result<(), RegistryError> {
+    let tasks = folder.tasks();
+    if make_folder(&tasks, folder, damage).map_err(|source| RegistryError::Write { path: tasks, source })? {
+        damage.push("tasks was missing, with the files of all attempts; it was made again".to_owned());
     }
-    let mut theirs = BTreeSet::new();
-    for event in events {
-        let EventKind::AttemptIntended { attempt, .. } = &event.kind else { continue };
+    let mut theirs = HashSet::new();
+    let mut mended = Ok(());
+    journal::read_only(&folder.journal(), &["attempt_intended"], |event, line| {
+        let EventKind::AttemptIntended { attempt, .. } = &event.kind else { return };
         let path = folder.attempt(attempt).join(INTENT);
-        let failed = |source| RegistryError::Write { path: path.clone(), source };
-        let there = fs::read(&path).ok();
-        if there.is_none_or(|line| decode(line.strip_suffix(b"\n").unwrap_or(&line)).ok().as_ref() != Some(event)) {
-            put_away(&path, folder, damage).map_err(failed)?;
-            let line = encode(event).map_err(|error| unwritable(path.clone(), error))?;
-            let copy = write_copy(&path, line.as_bytes()).map_err(failed)?;
-            copy.map_or(Ok(()), |copy| copy.link()).map_err(failed)?;
+        if mended.is_ok() {
+            mended = mend_intent(&path, &event, line, folder, damage)
+                .map_err(|source| RegistryError::Write { path: path.clone(), source });
         }
         theirs.insert(path);
-    }
+    })?;
+    mended?;
     let others = attempt_folders(folder, damage).into_iter().map(|attempt| attempt.join(INTENT));
     for path in others.filter(|path| !theirs.contains(path)).collect::<Vec<PathBuf>>() {
         put_away(&path, folder, damage).map_err(|source| RegistryError::Write { path, source })?;
@@ -136,16 +137,54 @@ fn mend_intents(folder: &RunFolder, events: &[Event], damage: &mut Vec<String>) 
     Ok(())
 }
 
-/// Sets a file aside and takes its name away, if it is there.
+/// Makes the file of an intent hold that event, which has this line in the journal.
+fn mend_intent(
+    path: &Path,
+    event: &Event,
+    line: &[u8],
+    folder: &RunFolder,
+    damage: &mut Vec<String>,
+) -> io::Result<()> {
+    let is_sound = |there: Vec<u8>| {
+        let there = there.strip_suffix(b"\n").unwrap_or(&there);
+        // The line of the journal may say, too, what is lost before it.
+        there == line || decode(there).is_ok_and(|there| there == *event)
+    };
+    if regular::read(path, MAX_RECORD).is_ok_and(is_sound) {
+        return Ok(());
+    }
+    let above: Vec<&Path> = path.ancestors().skip(1).take(2).collect();
+    for above in above.into_iter().rev() {
+        make_folder(above, folder, damage)?;
+    }
+    put_away(path, folder, damage)?;
+    let line = encode(event).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let copy = write_copy(path, line.as_bytes())?;
+    copy.map_or(Ok(()), |copy| copy.link())
+}
+
+/// Makes a folder where there is none; says whether it did. What is no folder is moved aside.
+fn make_folder(path: &Path, folder: &RunFolder, damage: &mut Vec<String>) -> io::Result<bool> {
+    match create_folder(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Err(_) if path.is_dir() => Ok(false),
+        Err(_) => {
+            put_away(path, folder, damage)?;
+            create_folder(path).map(|()| true)
+        }
+        Ok(()) => Ok(true),
+    }
+}
+
+/// Moves a file aside, if it is there.
 fn put_away(path: &Path, folder: &RunFolder, damage: &mut Vec<String>) -> io::Result<()> {
-    match set_aside(path) {
+    match move_aside(path) {
         Ok(aside) => {
-            fs::remove_file(path)?;
             let shown = |path: &Path| path.strip_prefix(folder.path()).unwrap_or(path).display().to_string();
             damage.push(format!("{} was of no use, and is kept as {}", shown(path), shown(&aside)));
             Ok(())
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
         Err(error) => Err(error),
     }
 }

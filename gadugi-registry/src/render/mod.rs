@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use gadugi_core::{AttemptRef, Phase, RegistryError, Report};
 
-use crate::fs::{RunFolder, replace};
+use crate::fs::{RunFolder, open_regular, replace};
 
 pub use json::json;
 pub use junit::junit;
@@ -69,17 +69,13 @@ pub fn write_reports(run_folder: &Path, report: &Report) -> Result<WrittenReport
     })
 }
 
-/// Opens an output to read it. A task can put anything in the place of its log; what is no file is not opened,
-/// since that could wait for ever.
+/// Opens an output to read it. A task can put anything in the place of its log; only a regular file is opened, since
+/// anything else could be waited for, or read, for ever.
 ///
 /// # Errors
-/// When it cannot be opened, or is no file.
+/// When it cannot be opened, or is no regular file.
 pub fn open_log(path: &Path) -> io::Result<File> {
-    if path.symlink_metadata()?.is_file() {
-        File::open(path)
-    } else {
-        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"))
-    }
+    open_regular(path, File::options().read(true))
 }
 
 /// The end of an output, at most 16 KiB.

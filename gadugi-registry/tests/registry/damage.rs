@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use gadugi_core::{Event, EventKind, ExitStatus, Failure, Outcome, Phase, Registry, RunHeader, RunHistory, RunRecord};
+use gadugi_core::{Event, EventKind, ExitStatus, Failure, Outcome, Phase, RunHeader, RunRecord};
 use gadugi_registry::FsRegistry;
 use tempfile::TempDir;
 
-use crate::sample::{Story, attempt, every_outcome, header, raw, task, write};
+use crate::sample::{Story, Told, attempt, every_outcome, header, load, raw, task, write};
 
 struct Written {
     _folder: TempDir,
@@ -46,9 +46,9 @@ impl Written {
     }
 
     /// What is read when the journal holds these bytes.
-    async fn with(&self, bytes: &[u8]) -> RunHistory {
+    async fn with(&self, bytes: &[u8]) -> Told {
         fs::write(&self.journal, bytes).expect("a changed journal");
-        self.registry.load(&self.header.run).await.expect("a run that can be read")
+        load(&self.registry, &self.header.run).await.expect("a run that can be read")
     }
 
     /// The journal without some of its lines, which are counted from 1.
@@ -64,7 +64,7 @@ impl Written {
 
     /// Asserts that nothing in it is invented: each event happened, or is the end of an attempt that is
     /// called lost. And that it can be folded.
-    fn assert_true(&self, history: &RunHistory) {
+    fn assert_true(&self, history: &Told) {
         for event in &history.events {
             let original = &self.events[event.seq as usize - 1];
             let happened = event == original || self.events.iter().any(|original| original.kind == event.kind);
@@ -177,7 +177,7 @@ async fn the_end_of_an_attempt_is_concluded_from_the_end_of_its_task() {
 async fn without_its_journal_a_run_is_rebuilt_from_its_intents_and_what_may_still_run_stays_open() {
     let written = Written::long().await;
     fs::remove_file(&written.journal).expect("it was there");
-    let history = written.registry.load(&written.header.run).await.expect("a run that can be read");
+    let history = load(&written.registry, &written.header.run).await.expect("a run that can be read");
     written.assert_true(&history);
     let intents = |events: &[Event]| events.iter().filter(|event| is_kept_twice(event)).count();
     assert_eq!(intents(&history.events), intents(&written.events));

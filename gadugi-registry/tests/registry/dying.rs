@@ -10,7 +10,7 @@ use gadugi_core::{Event, EventKind, Phase, Registry, RegistryError, RunRecord, a
 use gadugi_registry::FsRegistry;
 
 use crate::resuming::{Left, resumed_after};
-use crate::sample::{CHILD_STATE, Story, attempt, child_state, let_go, simple_header};
+use crate::sample::{CHILD_STATE, Story, attempt, child_state, let_go, resume, simple_header};
 
 const POINT: &str = "GADUGI_TEST_CRASH_AT";
 const DIED: i32 = 77;
@@ -28,7 +28,7 @@ async fn in_a_process_that_dies() {
     let (mut log, events) = match runs.pop() {
         None => (registry.create(&first).await.expect("a new run"), story()),
         Some(listing) => {
-            let (history, log) = registry.resume(&listing.run).await.expect("it is taken over");
+            let (history, log) = resume(&registry, &listing.run).await.expect("it is taken over");
             (log, vec![resumed_after(&history)])
         }
     };
@@ -67,7 +67,7 @@ async fn a_run_whose_maker_died_before_it_was_made_is_none() {
         die_at(point, folder.path());
         let registry = FsRegistry::new(folder.path());
         assert_eq!(registry.list().await.expect("runs"), [], "{point}");
-        let error = registry.resume(&simple_header('d', 1).run).await.err().expect("there is none");
+        let error = resume(&registry, &simple_header('d', 1).run).await.err().expect("there is none");
         assert!(matches!(error, RegistryError::NoSuchRun { .. }), "{error}");
     }
 }
@@ -82,7 +82,7 @@ async fn a_run_whose_driver_died_at_any_step_has_all_that_was_confirmed_and_is_g
         let run = simple_header('d', 1).run;
         let confirmed = fs::read_to_string(folder.path().join("confirmed")).map_or(0, |n| n.parse().expect("a number"));
         let_go(&registry, &run).await;
-        let (history, log) = registry.resume(&run).await.expect("it is taken over");
+        let (history, log) = resume(&registry, &run).await.expect("it is taken over");
         assert_eq!(history.damage, Vec::<String>::new(), "{point}");
         assert!(history.events.len() >= confirmed, "{point}: {confirmed} were confirmed");
         assert!(story().starts_with(&history.events), "{point}");

@@ -4,12 +4,12 @@
 use std::fs;
 use std::path::Path;
 
-use gadugi_core::{Event, EventKind, Registry, Report, RunRecord, TaskState};
+use gadugi_core::{Event, EventKind, Report, RunRecord, TaskState};
 use gadugi_registry::FsRegistry;
 use gadugi_registry::render::write_reports;
 use tempfile::TempDir;
 
-use crate::sample::{copy_folder, first_version, keep, start_of_time, task};
+use crate::sample::{copy_folder, first_version, keep, load, resume, start_of_time, task};
 
 fn fixture() -> (TempDir, FsRegistry) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -23,7 +23,7 @@ fn fixture() -> (TempDir, FsRegistry) {
 async fn the_first_version_is_read_for_ever() {
     let (_folder, registry) = fixture();
     let (header, events) = first_version();
-    let history = registry.load(&header.run).await.expect("the run");
+    let history = load(&registry, &header.run).await.expect("the run");
     assert_eq!((&history.header, &history.events, &history.damage), (&header, &events, &Vec::new()));
     let report = Report::from(RunRecord::fold(history.header, &history.events).expect("a run"));
     assert_eq!((report.totals.tasks, report.totals.succeeded), (15, 2));
@@ -39,7 +39,7 @@ async fn the_starts_and_ends_in_its_attempt_files_are_put_back_into_a_journal_th
     // Up to the intent of the first attempt.
     let cut: String = text.split_inclusive('\n').take(3).collect();
     fs::write(&journal, cut).expect("a journal");
-    let history = registry.load(&header.run).await.expect("the run");
+    let history = load(&registry, &header.run).await.expect("the run");
     let step = |event: &&Event| {
         matches!(
             event.kind,
@@ -59,7 +59,7 @@ async fn a_run_of_the_first_version_is_gone_on_with() {
     // Up to the end of the command of `lost`, whose file says that it was started.
     let cut: String = text.split_inclusive('\n').take(101).collect();
     fs::write(&journal, cut).expect("a journal");
-    let (history, mut log) = registry.resume(&header.run).await.expect("it is taken over");
+    let (history, mut log) = resume(&registry, &header.run).await.expect("it is taken over");
     let record = RunRecord::fold(history.header.clone(), &history.events).expect("a run");
     assert_eq!(history.events[..102], events[..102]);
     assert!(matches!(record.task(&task("lost")).expect("a task").state, TaskState::Running { .. }));
@@ -67,7 +67,7 @@ async fn a_run_of_the_first_version_is_gone_on_with() {
     let resumed = Event { seq, at: start_of_time(), kind: EventKind::RunResumed { moment: None } };
     keep(&mut log, &resumed).await;
     drop(log);
-    let again = registry.load(&header.run).await.expect("the run");
+    let again = load(&registry, &header.run).await.expect("the run");
     assert_eq!(again.events[..history.events.len()], history.events);
     assert_eq!((again.events.last(), again.damage), (Some(&resumed), Vec::new()));
 }

@@ -9,7 +9,7 @@ use gadugi_registry::FsRegistry;
 use gadugi_registry::format::event_to_json;
 
 use crate::agents;
-use crate::sample::{every_outcome, write};
+use crate::sample::{every_outcome, load, write};
 
 /// The contents of the page's blocks of one language.
 fn blocks(language: &str) -> Vec<String> {
@@ -29,7 +29,7 @@ async fn the_examples_are_a_run() {
     let lines = blocks("jsonl").concat();
     fs::write(files.join("run.json"), blocks("json").concat()).expect("a header");
     fs::write(files.join("journal.jsonl"), &lines).expect("a journal");
-    let history = registry.load(&run).await.expect("the run");
+    let history = load(&registry, &run).await.expect("the run");
     assert_eq!(history.damage, Vec::<String>::new());
     assert_eq!(history.events.len(), lines.lines().count());
     let record = RunRecord::fold(history.header, &history.events).expect("events that follow one another");

@@ -9,6 +9,9 @@ mod finding;
 mod first_version;
 mod formats;
 mod formats_page;
+mod large;
+#[cfg(unix)]
+mod no_files;
 mod reports;
 mod resuming;
 mod sample;

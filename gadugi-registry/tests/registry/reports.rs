@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gadugi_core::{
-    AgentCall, Argument, AttemptRef, Event, EventKind, ExitStatus, Moment, Outcome, Phase, Registry, Report, RunHeader,
-    RunRecord,
+    AgentCall, Argument, AttemptRef, Event, EventKind, ExitStatus, Moment, Outcome, Phase, Report, RunHeader, RunRecord,
 };
 use gadugi_registry::FsRegistry;
 use gadugi_registry::render::{json, junit, markdown, write_reports};
@@ -14,7 +13,7 @@ use insta::{assert_snapshot, with_settings};
 use jiff::SignedDuration;
 use serde_json::Value;
 
-use crate::sample::{Story, attempt, every_outcome, header, raw, simple_header, write};
+use crate::sample::{Story, attempt, every_outcome, header, load, raw, simple_header, write};
 use crate::schema;
 
 fn report(header: RunHeader, events: &[Event]) -> Report {
@@ -282,7 +281,7 @@ async fn reports_are_kept_with_the_run_and_tell_where_the_logs_are() {
     write(&registry, &header, &events).await;
     let log = registry.attempt_folder(&header.run, &attempt("code", 1)).join("output.log");
     fs::write(&log, "first words\n".repeat(3000) + "last words\n").expect("a log");
-    let history = registry.load(&header.run).await.expect("the run");
+    let history = load(&registry, &header.run).await.expect("the run");
     let report = report(history.header, &history.events);
     let run = registry.run_folder(&header.run);
     let written = write_reports(&run, &report).expect("reports");

@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use gadugi_core::{
-    Event, EventKind, ExitStatus, Outcome, Phase, Registry, RegistryError, RunHeader, RunHistory, RunLog, RunRecord,
-    TaskState, WarningKind,
+    Event, EventKind, ExitStatus, Outcome, Phase, Registry, RegistryError, RunHeader, RunLog, RunRecord, TaskState,
+    WarningKind,
 };
 use gadugi_registry::FsRegistry;
 use gadugi_registry::format::event_to_json;
 use tempfile::TempDir;
 
 use crate::sample::{
-    CHILD_STATE, Story, attempt, child_state, copy_folder, every_outcome, header, keep, let_go, raw, simple_header,
-    start_of_time, task, write,
+    CHILD_STATE, Story, Told, attempt, child_state, copy_folder, every_outcome, header, keep, let_go, load, raw,
+    resume, simple_header, start_of_time, task, write,
 };
 
 /// A run whose driver has ended before it did.
@@ -61,7 +61,7 @@ impl Left {
     }
 
     /// The same files in another place.
-    fn twin(&self) -> Self {
+    pub(crate) fn twin(&self) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         copy_folder(self.folder.path(), folder.path());
         let registry = FsRegistry::new(folder.path());
@@ -76,16 +76,16 @@ impl Left {
         self.file("journal.jsonl")
     }
 
-    pub(crate) async fn load(&self) -> RunHistory {
-        self.registry.load(&self.header.run).await.expect("a run")
+    pub(crate) async fn load(&self) -> Told {
+        load(&self.registry, &self.header.run).await.expect("a run")
     }
 
-    pub(crate) async fn resume(&self) -> (RunHistory, Box<dyn RunLog>) {
-        self.registry.resume(&self.header.run).await.expect("it is taken over")
+    pub(crate) async fn resume(&self) -> (Told, Box<dyn RunLog>) {
+        resume(&self.registry, &self.header.run).await.expect("it is taken over")
     }
 
     /// Takes the run over, goes on with it, and lets go of it; gives what was known when it was taken over.
-    pub(crate) async fn go_on(&self) -> RunHistory {
+    pub(crate) async fn go_on(&self) -> Told {
         let (history, mut log) = self.resume().await;
         keep(&mut log, &resumed_after(&history)).await;
         drop(log);
@@ -115,7 +115,7 @@ impl Left {
 
     /// Asserts that nothing in it is invented: each event was written, or is the end of an attempt that is called
     /// lost or is concluded, or says what became of the journal.
-    fn assert_true(&self, history: &RunHistory) {
+    pub(crate) fn assert_true(&self, history: &Told) {
         for event in &history.events {
             let happened = self.events.iter().any(|original| original.kind == event.kind);
             let told = match &event.kind {
@@ -147,7 +147,7 @@ impl Left {
     }
 }
 
-pub(crate) fn resumed_after(history: &RunHistory) -> Event {
+pub(crate) fn resumed_after(history: &Told) -> Event {
     let seq = history.events.last().map_or(0, |event| event.seq) + 1;
     Event { seq, at: start_of_time(), kind: EventKind::RunResumed { moment: None } }
 }
@@ -375,35 +375,6 @@ async fn a_header_that_is_missing_or_damaged_is_read_from_its_copy_and_written_a
     }
     let error = twin.registry.resume(&twin.header.run).await.err().expect("nothing is known of it");
     assert!(matches!(error, RegistryError::Damaged { .. }), "{error}");
-}
-
-#[tokio::test]
-async fn what_is_no_file_is_told_and_the_rest_is_read() {
-    let left = Left::short().await;
-    let twin = left.twin();
-    fs::remove_file(twin.file("lock")).expect("it was there");
-    assert!(!twin.load().await.driven);
-    twin.go_on().await;
-
-    let twin = left.twin();
-    fs::remove_file(twin.file("run.json")).expect("it was there");
-    fs::create_dir(twin.file("run.json")).expect("a folder");
-    let history = twin.load().await;
-    assert_eq!(history.events, left.events);
-    assert!(history.damage[0].starts_with("run.json cannot be read: "), "{:?}", history.damage);
-    let error = twin.registry.resume(&twin.header.run).await.err().expect("it cannot be mended");
-    assert!(matches!(&error, RegistryError::Write { path, .. } if *path == twin.file("run.json")), "{error}");
-
-    let twin = left.twin();
-    fs::remove_file(twin.journal()).expect("it was there");
-    fs::create_dir(twin.journal()).expect("a folder");
-    assert_eq!(twin.registry.list().await.expect("runs").len(), 1);
-    for error in
-        [twin.registry.load(&twin.header.run).await.err(), twin.registry.resume(&twin.header.run).await.map(drop).err()]
-    {
-        let error = error.expect("it cannot be read");
-        assert!(matches!(&error, RegistryError::Read { path, .. } if *path == twin.journal()), "{error}");
-    }
 }
 
 #[tokio::test]

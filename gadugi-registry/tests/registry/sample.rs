@@ -8,8 +8,8 @@ use std::time::Duration;
 use gadugi_core::{
     AgentCall, Argument, AttemptNo, AttemptRef, Budget, Clock, Event, EventKind, ExecEnd, ExecIdentity, ExecUsage,
     ExitStatus, Failure, KeepReason, Lease, Limits, Moment, Mount, Outcome, OutputSummary, Phase, Piece, Plan, Program,
-    RawPlan, RawTask, Registry, Resources, RetryFrom, RunHeader, RunId, RunLog, RunSettings, Setup, SourceLocation,
-    StopReason, TaskId, TaskSpec, WarningKind, Work,
+    RawPlan, RawTask, Registry, RegistryError, Resources, RetryFrom, RunHeader, RunHistory, RunId, RunLog, RunRecord,
+    RunSettings, Setup, SourceLocation, StopReason, TaskId, TaskSpec, WarningKind, Work,
 };
 use gadugi_registry::FsRegistry;
 use jiff::{SignedDuration, Timestamp};
@@ -343,4 +343,34 @@ pub(crate) async fn let_go(registry: &FsRegistry, run: &RunId) {
         std::thread::sleep(Duration::from_millis(10));
     }
     panic!("the run {run} is still held");
+}
+
+/// What is told of a run, with all of its events.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Told {
+    pub(crate) header: RunHeader,
+    pub(crate) events: Vec<Event>,
+    pub(crate) driven: bool,
+    pub(crate) damage: Vec<String>,
+}
+
+/// Reads a run twice: folded, and event by event.
+pub(crate) async fn load(registry: &FsRegistry, run: &RunId) -> Result<Told, RegistryError> {
+    told(registry, registry.load(run).await?)
+}
+
+/// Takes a run over.
+pub(crate) async fn resume(registry: &FsRegistry, run: &RunId) -> Result<(Told, Box<dyn RunLog>), RegistryError> {
+    let (history, log) = registry.resume(run).await?;
+    Ok((told(registry, history)?, log))
+}
+
+fn told(registry: &FsRegistry, history: RunHistory) -> Result<Told, RegistryError> {
+    let RunHistory { record, last, driven, damage } = history;
+    let events = registry.events(&record.header.run)?;
+    if !driven {
+        assert_eq!(events.last().map_or(0, |event| event.seq), last);
+        assert_eq!(RunRecord::fold(record.header.clone(), &events).expect("a run"), record);
+    }
+    Ok(Told { header: record.header, events, driven, damage })
 }

@@ -11,7 +11,7 @@ use gadugi_registry::format::event_to_json;
 use gadugi_registry::render::{json, junit, markdown};
 use insta::assert_snapshot;
 
-use crate::sample::{Story, attempt, header, raw, write};
+use crate::sample::{Story, attempt, header, load, raw, write};
 use crate::schema;
 
 fn path(attempt: &AttemptRef, phase: Phase) -> Option<PathBuf> {
@@ -59,7 +59,7 @@ async fn setups_and_what_was_seeded_come_back_from_the_disk_as_they_were() {
     let registry = FsRegistry::new(folder.path().join("gadugi"));
     let (header, story) = story();
     write(&registry, &header, &story.events).await;
-    let history = gadugi_core::Registry::load(&registry, &header.run).await.expect("the run");
+    let history = load(&registry, &header.run).await.expect("the run");
     assert_eq!((history.header, history.events), (header, story.events));
 }
 

@@ -13,6 +13,7 @@ use crate::aside;
 use crate::entry::remove_if_empty;
 use crate::error::GitError;
 use crate::lock_file::is_at;
+use crate::ordinary;
 use crate::trash;
 use crate::worktrees::WorktreeSettings;
 
@@ -205,7 +206,7 @@ impl Place {
         let note = self.folder.join("failed");
         let age =
             note.metadata().and_then(|metadata| metadata.modified()).map(|time| time.elapsed().unwrap_or_default());
-        age.is_ok_and(|age| age < PAUSE) && fs::read_to_string(&note).is_ok_and(|noted| noted == state)
+        age.is_ok_and(|age| age < PAUSE) && ordinary::read_to_string(&note).is_ok_and(|noted| noted == state)
     }
 
     /// Notes that this commit, which the task's `HEAD` is on, was brought to the attempt's branch, where its worktree is now.

@@ -17,6 +17,7 @@ use gix::index::decode::Options;
 use gix::index::entry::{Flags, Mode, Stage};
 
 use crate::error::GitError;
+use crate::ordinary;
 use crate::private::folder::Folder;
 use crate::private::place::Place;
 use crate::save::is_allowed;
@@ -109,7 +110,7 @@ impl Taken {
     /// Reads the note of it.
     pub(super) fn read(place: &Place) -> Result<Self, GitError> {
         let note = place.staged();
-        match fs::read(&note) {
+        match ordinary::read(&note) {
             Ok(text) => Ok(Self(text.split_str("\0").filter(|line| !line.is_empty()).map(BString::from).collect())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(GitError::io("read", &note)(error)),

@@ -17,6 +17,8 @@ mod hostile_tasks;
 #[cfg(target_os = "linux")]
 mod limits;
 mod main_job;
+#[cfg(target_os = "linux")]
+mod no_files;
 mod readers;
 mod repositories;
 mod resuming;

@@ -1,0 +1,48 @@
+//! A run as its files tell of it.
+
+use gadugi_core::{Event, IllegalTransition, RegistryError, RunRecord, error_chain};
+
+use super::journal::{self, Journal};
+use super::layout::RunFolder;
+use super::rebuild::rebuild;
+use crate::format::StoredRun;
+
+/// What a journal tells, or what is put in its place.
+pub(super) struct Told {
+    pub(super) journal: Journal,
+    /// The run after all events, unless they contradict one another.
+    pub(super) record: Result<RunRecord, RegistryError>,
+    /// All events, where the journal is damaged and they were put together from what is left. Of a sound journal they
+    /// are not kept, since there can be more of them than fit into the memory.
+    pub(super) rebuilt: Option<Vec<Event>>,
+}
+
+/// Folds the events of a journal as they are read. `lost_end` says what is missing behind the end of a sound one.
+pub(super) fn tell(
+    run: &StoredRun,
+    folder: &RunFolder,
+    lost_end: impl FnOnce(&Journal, &RunRecord) -> Result<Option<String>, RegistryError>,
+) -> Result<Told, RegistryError> {
+    let path = folder.journal();
+    let contradiction =
+        |error: IllegalTransition| RegistryError::Damaged { path: path.clone(), what: error_chain(&error) };
+    let mut record = RunRecord::new(run.header.clone());
+    let mut folded = Ok(());
+    let journal = journal::read(&path, |event| {
+        if folded.is_ok() {
+            folded = record.apply(&event);
+        }
+    })?;
+    let lost = if journal.broken { None } else { lost_end(&journal, &record)? };
+    if !journal.broken && lost.is_none() {
+        return Ok(Told { journal, record: folded.map(|()| record).map_err(contradiction), rebuilt: None });
+    }
+    let mut events = Vec::new();
+    let mut journal = journal::read(&path, |event| events.push(event))?;
+    if let Some(lost) = lost {
+        journal.breaks(lost);
+    }
+    let (journal, events) = rebuild(run, folder, journal, events);
+    let record = RunRecord::fold(run.header.clone(), &events).map_err(contradiction);
+    Ok(Told { journal, record, rebuilt: Some(events) })
+}
