@@ -378,7 +378,7 @@ pub struct Release {
     /// The branch.
     pub branch: BranchRelease,
     /// What [`ReleaseRequest::discard`] removes and keeps nowhere, as paths in the worktree: files that look
-    /// like secrets, and repositories of their own.
+    /// like secrets. What begins with `.git: ` or `./: ` says instead what is kept for a while as it lay there, and where.
     pub dropped: Vec<String>,
     /// The reference that keeps what is on no branch any more, or would in a dry run.
     pub kept_as: Option<String>,

@@ -148,7 +148,7 @@ impl Checkout {
     /// Submodules that have anything in their folders. What they hold cannot be known without reading their
     /// configuration, and their repositories lie in the worktree's entry, so they count as changed. Git does not
     /// look at files that are put into the folder of a submodule that was never initialised.
-    fn submodules(&self) -> Result<Vec<String>, GitError> {
+    pub(crate) fn submodules(&self) -> Result<Vec<String>, GitError> {
         let mut found = Vec::new();
         for entry in self.index.entries().iter().filter(|entry| entry.mode == Mode::COMMIT) {
             let path = entry.path(&self.index);

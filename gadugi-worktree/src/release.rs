@@ -254,6 +254,8 @@ fn give_back_one(
         let what = match &taken.failure {
             Some(why) => Some(format!("what was committed in isolation ({why})")),
             None if taken.left > 0 => Some("what was staged in isolation".to_owned()),
+            // Their work is nowhere else.
+            None if private::has_modules(settings, lease) => Some("the repositories of submodules".to_owned()),
             None => None,
         };
         if let Some(what) = what {
@@ -400,20 +402,25 @@ fn remove(
             let Hidden { files, nested, .. } = std::mem::take(&mut checkout.hidden);
             checkout.changes.untracked.extend(files);
             checkout.changes.nested.extend(nested);
-            let secrets = secrets(&checkout)?;
-            dropped.extend(secrets.iter().chain(&checkout.changes.nested).map(ToString::to_string));
+            dropped.extend(secrets(&checkout)?.iter().map(ToString::to_string));
+            let repositories = checkout.changes.nested.iter().map(ToString::to_string).chain(checkout.submodules()?);
+            let mut unsaved: Vec<_> = repositories.map(|path| format!("{path} (a repository of its own)")).collect();
             if let Some(promised) = promised {
+                if !unsaved.is_empty() {
+                    dropped.push(would_stay(&unsaved.join(", ")));
+                }
                 // What is not committed makes another commit, which is not known yet.
                 let last = checkout.head.filter(|_| checkout.changes.is_empty() && checkout.tip == checkout.head);
                 return trash_refs::promise(&checkout.repo, lease, last, promised).map(Some);
             }
             match keep_last_state(settings, &checkout, lease) {
-                Ok((name, unsaved)) => {
+                Ok((name, files)) => {
                     kept_as = Some(name);
-                    Some(unsaved.join(", ")).filter(|unsaved| !unsaved.is_empty())
+                    unsaved.extend(files);
                 }
-                Err(error) => Some(error_chain(&error)),
+                Err(error) => unsaved.push(error_chain(&error)),
             }
+            Some(unsaved.join(", ")).filter(|unsaved| !unsaved.is_empty())
         }
         Content::Unreadable(why) => Some(why),
     };
@@ -422,7 +429,7 @@ fn remove(
     }
     match unsaved {
         Some(why) if dry_run => {
-            dropped.push(format!("{TRASHED}: {why}; it would stay in the trash for 14 days"));
+            dropped.push(would_stay(&why));
             return Ok(None);
         }
         Some(why) => {
@@ -443,6 +450,11 @@ fn remove(
 
 /// What stands before the reason why all of a worktree is kept as it is.
 const TRASHED: &str = "./: not all of it could be committed";
+
+/// What is said of it before it is done.
+fn would_stay(why: &str) -> String {
+    format!("{TRASHED}: {why}; it would stay in the trash for 14 days")
+}
 
 /// Moves a discarded worktree, and git's own files of it, into the trash, since not all of it could be committed. What it has
 /// committed is kept by references, the first of which is noted. Gives its new path.

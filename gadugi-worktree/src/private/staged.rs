@@ -22,8 +22,8 @@ use crate::private::folder::Folder;
 use crate::private::place::Place;
 use crate::save::is_allowed;
 
-/// An index of two million files.
-const MOST_BYTES: u64 = 256 * 1024 * 1024;
+/// An index of half a million files; one may be larger that was made with more.
+const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A file as it was staged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,8 @@ impl Staged {
     /// index that shares most of itself with another file, which git never writes there, is understood only if it is that.
     pub(super) fn read(git: &Folder, kind: Kind, sealed: Option<&[u8]>) -> Self {
         let unknown = Self { unread: 1, ..Self::default() };
-        let bytes = match git.read("index", MOST_BYTES) {
+        let most = sealed.map_or(0, |sealed| sealed.len() as u64 * 2).max(MOST_BYTES);
+        let bytes = match git.read("index", most) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Self::default(),
             Err(_) => return unknown,
@@ -54,11 +55,11 @@ impl Staged {
             return Self::default();
         }
         // Whatever is in it, it is not to hinder the import of what is committed.
-        catch_unwind(AssertUnwindSafe(|| Self::parse(&bytes, kind))).ok().flatten().unwrap_or(unknown)
+        catch_unwind(AssertUnwindSafe(|| Self::parse(&bytes, kind, most))).ok().flatten().unwrap_or(unknown)
     }
 
-    fn parse(bytes: &[u8], kind: Kind) -> Option<Self> {
-        let most = usize::try_from(MOST_BYTES * 4).ok();
+    fn parse(bytes: &[u8], kind: Kind, most: u64) -> Option<Self> {
+        let most = usize::try_from(most * 4).ok();
         let options = Options { thread_limit: Some(1), alloc_limit_bytes: most, ..Options::default() };
         let (index, _) = State::from_bytes(bytes, State::new(kind).timestamp(), kind, options).ok()?;
         if index.link().is_some() {

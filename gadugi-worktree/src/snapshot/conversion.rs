@@ -11,7 +11,8 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use gadugi_core::error_chain;
 use gix::ObjectId;
@@ -40,6 +41,8 @@ pub(crate) const LARGEST_HELD: u64 = 4 * 1024 * 1024;
 const LARGEST_CONVERTED: u64 = 16 * 1024 * 1024;
 /// How often a file is read that changes while it is.
 const ATTEMPTS: usize = 3;
+/// Tells files apart that this process makes.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
 /// What decides how a file is converted.
 const ATTRIBUTES: [&str; 6] = ["crlf", "ident", "filter", "eol", "text", "working-tree-encoding"];
 
@@ -130,9 +133,10 @@ impl<'a> Conversion<'a> {
         let mut attempts = 0;
         loop {
             attempts += 1;
+            let before = state(file);
             match self.once(path, file, to) {
                 Ok(id) => return Ok(Ok(id)),
-                Err(Failed::File(_)) if attempts < ATTEMPTS => {}
+                Err(Failed::File(_)) if attempts < ATTEMPTS && state(file) != before => {}
                 Err(Failed::File(why)) => return Ok(Err(why)),
                 Err(Failed::Repository(error)) => return Err(error),
             }
@@ -273,8 +277,9 @@ impl<'a> Conversion<'a> {
 
     /// A file in git's folder of the worktree that is gone when it is closed.
     fn unnamed_file(&self) -> Result<File, GitError> {
-        let path = self.repo.git_dir().join(format!("gadugi.filtered-{}", std::process::id()));
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = self.repo.git_dir().join(format!("gadugi.filtered-{}-{number}", std::process::id()));
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
         let file = file.map_err(GitError::io("create", &path))?;
         fs::remove_file(&path).map_err(GitError::io("remove", &path))?;
         Ok(file)
@@ -407,6 +412,12 @@ pub(crate) fn drop_unchanged(
     }
     edited.retain(|path, _| !unchanged.contains(path));
     Ok(())
+}
+
+/// What tells that a file was changed.
+fn state(file: &Path) -> Option<(u64, Option<SystemTime>)> {
+    let metadata = file.symlink_metadata().ok()?;
+    Some((metadata.len(), metadata.modified().ok()))
 }
 
 /// Opens a file that a task may have put anything in the place of.

@@ -150,3 +150,38 @@ async fn a_damaged_index_does_not_keep_a_worktree_from_being_discarded() {
         assert_expires(&ground).await;
     }
 }
+
+#[tokio::test]
+async fn a_repository_of_its_own_is_discarded_into_the_trash_with_its_commits() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    fs::create_dir(lease.path.join("nested")).expect("a folder");
+    let nested = lease.path.join("nested");
+    ground.repo.git_in(&nested, &["init", "-q"]);
+    ground.repo.git_in(&nested, &["commit", "-q", "--allow-empty", "-m", "Only here"]);
+    let commit = ground.repo.git_in(&nested, &["rev-parse", "HEAD"]);
+    let folder = discard(&ground, &lease, "nested (a repository of its own)").await;
+    assert_eq!(ground.repo.git_in(&folder.join("nested"), &["rev-parse", "HEAD"]), commit);
+    assert_expires(&ground).await;
+}
+
+#[tokio::test]
+async fn a_submodule_is_discarded_into_the_trash_with_its_repository() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    let other = ground.repo.root().join("other");
+    fs::create_dir(&other).expect("a folder");
+    ground.repo.git_in(&other, &["init", "-q"]);
+    ground.repo.git_in(&other, &["commit", "-q", "--allow-empty", "-m", "Other"]);
+    let other = other.to_string_lossy().into_owned();
+    ground.git(&lease, &["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", &other, "sub"]);
+    ground.repo.git_in(&lease.path.join("sub"), &["commit", "-q", "--allow-empty", "-m", "Only here"]);
+    let commit = ground.repo.git_in(&lease.path.join("sub"), &["rev-parse", "HEAD"]);
+    discard(&ground, &lease, "sub (a repository of its own)").await;
+    let index =
+        trash(&ground).into_iter().find(|path| path.to_string_lossy().ends_with("-index")).expect("git's files");
+    assert_eq!(
+        ground.repo.git_in(&index.join("modules/sub"), &["--git-dir=.", "--work-tree=/", "rev-parse", "HEAD"]),
+        commit
+    );
+}
