@@ -201,6 +201,11 @@ pub enum KeepReason {
         /// The reason that was given with the lock.
         reason: String,
     },
+    /// Something is mounted in it, which is not to be deleted with it.
+    Mounted {
+        /// Where.
+        path: PathBuf,
+    },
     /// Changes were put away there (`git stash`) and not taken out again.
     Stashed {
         /// How many times.
@@ -233,6 +238,7 @@ impl std::fmt::Display for KeepReason {
             Self::Submodule { path } => write!(f, "the submodule {path} has changes"),
             Self::Locked { reason } if reason.is_empty() => f.write_str("it is locked"),
             Self::Locked { reason } => write!(f, "it is locked: {reason}"),
+            Self::Mounted { path } => write!(f, "something is mounted at {}", path.display()),
             Self::Stashed { entries } if *entries == 1 => f.write_str("1 stash entry was made there"),
             Self::Stashed { entries } => write!(f, "{entries} stash entries were made there"),
             Self::Unmerged { commits } => write!(f, "{commits} commit{} on no other branch", plural(commits)),

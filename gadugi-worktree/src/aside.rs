@@ -12,12 +12,16 @@ use std::sync::atomic::AtomicBool;
 
 use crate::erase;
 use crate::error::GitError;
+use crate::mounted::mount_in;
 
 /// What the names of folders begin with that are to be deleted. No task's name begins with a dot.
 const PREFIX: &str = ".gadugi-removed-";
 
-/// Renames a folder that is to be deleted, and gives its new path.
+/// Renames a folder that is to be deleted, and gives its new path. One in which something is mounted stays where it is.
 pub(crate) fn put_aside(folder: &Path) -> Result<PathBuf, GitError> {
+    if let Some(path) = mount_in(folder) {
+        return Err(GitError::Mounted { path });
+    }
     for number in 1_u32.. {
         let mut name = OsString::from(format!("{PREFIX}{number}-"));
         name.push(folder.file_name().unwrap_or_default());

@@ -3,27 +3,25 @@
 //! Several threads share the folders below. Each works with handles: a name is only ever looked up in the folder that
 //! holds it, so that a symbolic link is removed and never followed, whatever is exchanged meanwhile.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
 
-use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, chmodat, fchmod, fstat, open, openat, renameat, statat, unlinkat,
-};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, chmodat, fchmod, open, renameat, statat, unlinkat};
 use rustix::io::Errno;
 
 use crate::error::GitError;
+use crate::mounted::{mount_in, open_unmounted};
 
 /// How deep folders are deleted where they are. What lies deeper is moved up first, so that no depth uses up the
 /// handles of the process.
 const DEPTH: usize = 64;
 /// How often a folder is gone through again that was found not to be empty: somebody may have written to it.
 const TRIES: u32 = 3;
-
-const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Deletes folders with all that is in them, also where folders in them are not writable; one that is gone counts as
 /// deleted. Goes on until `stop` is set, and after an error with what it can delete. Gives the first error of each folder.
@@ -34,13 +32,16 @@ pub(crate) fn erase(folders: &[PathBuf], threads: usize, stop: &AtomicBool) -> V
         match Root::open(folder) {
             Ok(root) => roots.push(root),
             Err(Errno::NOENT) => {}
-            Err(error) => failed.push(GitError::io("remove", folder)(error.into())),
+            Err(error) => failed.push(not_removed(folder, error)),
         }
     }
     let work = Work::new(roots.iter().map(Root::task).collect());
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for _ in 1..threads {
-            scope.spawn(|| work.help(stop));
+            // Where there can be no more threads, fewer do it all.
+            if thread::Builder::new().spawn_scoped(scope, || work.help(stop)).is_err() {
+                break;
+            }
         }
         work.help(stop);
     });
@@ -48,9 +49,36 @@ pub(crate) fn erase(folders: &[PathBuf], threads: usize, stop: &AtomicBool) -> V
     drop(work);
     for root in roots {
         let error = root.error.into_inner().unwrap_or_else(PoisonError::into_inner);
-        failed.extend(error.map(|error| GitError::io("remove", &root.path)(error.into())));
+        failed.extend(error.map(|(path, error)| not_removed(&path, error)));
     }
     failed
+}
+
+/// Why a file or folder could not be removed, with what can be done about it.
+pub(crate) fn not_removed(path: &Path, error: Errno) -> GitError {
+    let known = match error {
+        Errno::XDEV | Errno::BUSY => mount_in(path).map(|path| GitError::Mounted { path }),
+        Errno::PERM => immutable(path).map(|path| GitError::Immutable { path: path.to_owned() }),
+        _ => None,
+    };
+    known.unwrap_or_else(|| GitError::io("remove", path)(error.into()))
+}
+
+/// The file or folder, or the one that it is in, if `chattr` keeps it from being changed.
+#[cfg(target_os = "linux")]
+fn immutable(path: &Path) -> Option<&Path> {
+    use rustix::fs::{CWD, StatxAttributes, StatxFlags, statx};
+    let fixed = StatxAttributes::IMMUTABLE | StatxAttributes::APPEND;
+    let is_fixed = |path: &&Path| {
+        let told = statx(CWD, *path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
+        told.is_ok_and(|told| told.stx_attributes.intersects(fixed))
+    };
+    [Some(path), path.parent()].into_iter().flatten().find(is_fixed)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn immutable(_: &Path) -> Option<&Path> {
+    None
 }
 
 /// One of the folders that are to go.
@@ -58,8 +86,8 @@ struct Root {
     path: PathBuf,
     parent: Arc<OwnedFd>,
     name: CString,
-    /// Why something in it could not be deleted.
-    error: Mutex<Option<Errno>>,
+    /// What in it could not be deleted first, and why.
+    error: Mutex<Option<(PathBuf, Errno)>>,
     /// How many folders were moved up to it.
     moved: AtomicU32,
 }
@@ -86,8 +114,21 @@ impl Root {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    fn failed(&self, error: Errno) {
-        self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    /// Notes that something of this name in a folder could not be deleted.
+    fn failed(&self, folder: Option<&Folder>, name: &CStr, error: Errno) {
+        let mut noted = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.get_or_insert_with(|| (self.path_of(folder, name), error));
+    }
+
+    /// Where something of this name in a folder is; `None` for the root itself.
+    fn path_of(&self, folder: Option<&Folder>, name: &CStr) -> PathBuf {
+        let Some(mut holder) = folder else { return self.path.clone() };
+        let mut names = vec![name];
+        while let Some(parent) = &holder.parent {
+            names.push(&holder.name);
+            holder = parent;
+        }
+        names.iter().rev().fold(self.path.clone(), |path, name| path.join(OsStr::from_bytes(name.to_bytes())))
     }
 }
 
@@ -170,15 +211,13 @@ fn empty<'a>(task: Task<'a>, stop: &AtomicBool) -> Vec<Task<'a>> {
     match open_folder(&task) {
         Ok(Some(folder)) => {
             let folder = Arc::new(folder);
-            if let Err(error) = unlink_files(root, &folder, stop, &mut more) {
-                root.failed(error);
-            }
+            unlink_files(root, &folder, stop, &mut more);
             more.extend(finish(root, folder));
         }
         // It was no folder, or is gone.
         Ok(None) => more.extend(task.parent.and_then(|parent| finish(root, parent))),
         Err(error) => {
-            root.failed(error);
+            root.failed(task.parent.as_deref(), &task.name, error);
             more.extend(task.parent.and_then(|parent| finish(root, parent)));
         }
     }
@@ -189,7 +228,8 @@ fn empty<'a>(task: Task<'a>, stop: &AtomicBool) -> Vec<Task<'a>> {
 fn open_folder(task: &Task<'_>) -> Result<Option<Folder>, Errno> {
     let holder = task.holder();
     let name = task.name.as_c_str();
-    let handle = match openat(holder, name, FOLDER, Mode::empty()) {
+    // What is mounted there is not ours to delete.
+    let handle = match open_unmounted(holder, name) {
         Err(Errno::NOENT) => return Ok(None),
         Err(Errno::NOTDIR | Errno::LOOP) => return unlink(holder, name).map(|()| None),
         Err(Errno::ACCESS) => {
@@ -198,14 +238,10 @@ fn open_folder(task: &Task<'_>) -> Result<Option<Folder>, Errno> {
                 return Err(Errno::ACCESS);
             }
             chmodat(holder, name, Mode::RWXU, AtFlags::empty())?;
-            openat(holder, name, FOLDER, Mode::empty())?
+            open_unmounted(holder, name)?
         }
         other => other?,
     };
-    // What is mounted there is not ours to delete.
-    if task.parent.is_some() && fstat(&handle)?.st_dev != fstat(holder)?.st_dev {
-        return Err(Errno::XDEV);
-    }
     Ok(Some(Folder {
         handle,
         name: task.name.clone(),
@@ -217,43 +253,59 @@ fn open_folder(task: &Task<'_>) -> Result<Option<Folder>, Errno> {
 }
 
 /// Deletes what is no folder, and lists the folders.
-fn unlink_files<'a>(
-    root: &'a Root,
-    folder: &Arc<Folder>,
-    stop: &AtomicBool,
-    folders: &mut Vec<Task<'a>>,
-) -> Result<(), Errno> {
+fn unlink_files<'a>(root: &'a Root, folder: &Arc<Folder>, stop: &AtomicBool, folders: &mut Vec<Task<'a>>) {
+    let entries = match entries(&folder.handle) {
+        Ok(entries) => entries,
+        Err(error) => return root.failed(folder.parent.as_deref(), &folder.name, error),
+    };
+    for (name, kind) in entries {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        match unlink_file(root, folder, &name, kind) {
+            Ok(None) => {}
+            Ok(Some(task)) => folders.push(task),
+            Err(error) => root.failed(Some(folder), &name, error),
+        }
+    }
+}
+
+/// What is in a folder.
+fn entries(folder: &OwnedFd) -> Result<Vec<(CString, FileType)>, Errno> {
     let mut entries = Vec::new();
-    for entry in Dir::read_from(&folder.handle)? {
+    for entry in Dir::read_from(folder)? {
         let entry = entry?;
         if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
             entries.push((entry.file_name().to_owned(), entry.file_type()));
         }
     }
-    let mut failure = Ok(());
-    for (name, kind) in entries {
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-        let is_folder = match kind {
-            FileType::Directory => true,
-            FileType::Unknown => match statat(&folder.handle, &name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) => FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
-                Err(Errno::NOENT) => continue,
-                Err(error) => return Err(error),
-            },
-            _ => false,
-        };
-        if !is_folder {
-            failure = unlink(&folder.handle, &name).and(failure);
-        } else if folder.depth < DEPTH {
-            folder.left.fetch_add(1, Ordering::Relaxed);
-            folders.push(Task { root, parent: Some(Arc::clone(folder)), name, tries: 0 });
-        } else {
-            folders.push(move_up(root, folder, &name)?);
-        }
+    Ok(entries)
+}
+
+/// Deletes what is no folder; a folder is to be deleted later.
+fn unlink_file<'a>(
+    root: &'a Root,
+    folder: &Arc<Folder>,
+    name: &CStr,
+    kind: FileType,
+) -> Result<Option<Task<'a>>, Errno> {
+    let is_folder = match kind {
+        FileType::Directory => true,
+        FileType::Unknown => match statat(&folder.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error),
+        },
+        _ => false,
+    };
+    if !is_folder {
+        return unlink(&folder.handle, name).map(|()| None);
     }
-    failure
+    if folder.depth < DEPTH {
+        folder.left.fetch_add(1, Ordering::Relaxed);
+        return Ok(Some(Task { root, parent: Some(Arc::clone(folder)), name: name.to_owned(), tries: 0 }));
+    }
+    move_up(root, folder, name).map(Some)
 }
 
 /// Moves a folder that lies very deep up to the root of its tree.
@@ -319,7 +371,7 @@ fn finish(root: &Root, mut folder: Arc<Folder>) -> Option<Task<'_>> {
             Err(Errno::NOTEMPTY | Errno::EXIST) if folder.tries < TRIES && !root.has_failed() => {
                 return Some(Task { root, parent, name: folder.name.clone(), tries: folder.tries + 1 });
             }
-            Err(error) => root.failed(error),
+            Err(error) => root.failed(parent.as_deref(), &folder.name, error),
         }
         folder = parent?;
     }

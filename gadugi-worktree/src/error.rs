@@ -27,6 +27,18 @@ pub enum GitError {
         #[source]
         source: io::Error,
     },
+    /// A folder is to be deleted, and something is mounted in it, which belongs to somebody else.
+    #[error("something is mounted at {}; `umount {}` first", .path.display(), .path.display())]
+    Mounted {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A file or folder is to be deleted that the file system does not let anybody change.
+    #[error("cannot remove {}: it is immutable; `chattr -i {}` first", .path.display(), .path.display())]
+    Immutable {
+        /// The file or folder.
+        path: PathBuf,
+    },
     /// A branch name made from the prefix and the task is none.
     #[error(transparent)]
     Name(#[from] IdError),

@@ -54,6 +54,11 @@ mod lock;
 mod lock_file;
 mod making;
 mod marker;
+#[cfg(unix)]
+mod mounted;
+#[cfg(not(unix))]
+#[path = "mounted_elsewhere.rs"]
+mod mounted;
 mod names;
 mod open;
 mod ordinary;

@@ -21,6 +21,7 @@ use crate::hidden::Hidden;
 use crate::history::is_ancestor;
 use crate::ids::{to_commit, to_object};
 use crate::keepers::is_lost_with;
+use crate::mounted::mount_in;
 use crate::own_references;
 use crate::private;
 use crate::references;
@@ -144,6 +145,8 @@ struct Found {
 enum Place {
     Absent,
     OfAnother,
+    /// Something is mounted in it, which is not looked at either.
+    Mounted(PathBuf),
     Here(Box<Here>),
 }
 
@@ -210,13 +213,16 @@ impl Found {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Place::Absent,
             Err(error) => return Err(GitError::io("look at", &lease.path)(error)),
             Ok(_) if is_of_another(settings, lease)? => Place::OfAnother,
-            Ok(_) => {
-                let looked = Checkout::look(settings, lease, branch);
-                match looked.and_then(|found| Place::here(settings, found, request)) {
-                    Err(error) if request.discard => Place::unreadable(settings, lease, error)?,
-                    other => other?,
+            Ok(_) => match mount_in(&lease.path) {
+                Some(path) => Place::Mounted(path),
+                None => {
+                    let looked = Checkout::look(settings, lease, branch);
+                    match looked.and_then(|found| Place::here(settings, found, request)) {
+                        Err(error) if request.discard => Place::unreadable(settings, lease, error)?,
+                        other => other?,
+                    }
                 }
-            }
+            },
         };
         Ok(Self { taken, place })
     }
@@ -237,6 +243,7 @@ fn give_back_one(
     let worktree = match place {
         Place::Absent => clear_absent(settings, entries, lease, request.dry_run)?,
         Place::OfAnother => WorktreeFate::Absent,
+        Place::Mounted(path) => WorktreeFate::Kept(vec![KeepReason::Mounted { path }]),
         Place::Here(here) => {
             let Here { entry, reasons, details: found, own, content } = *here;
             details = found;

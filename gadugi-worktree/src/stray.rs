@@ -17,6 +17,7 @@ use crate::error::GitError;
 use crate::filters;
 use crate::ids::to_object;
 use crate::inspect::{Extent, UserRules};
+use crate::mounted::mount_in;
 use crate::status::unstaged;
 use crate::trash;
 use crate::worktrees::WorktreeSettings;
@@ -85,6 +86,9 @@ fn look(
     repo: &gix::Repository,
     folder: &Path,
 ) -> Result<Result<BranchName, String>, GitError> {
+    if let Some(path) = mount_in(folder) {
+        return Ok(Err(GitError::Mounted { path }.to_string()));
+    }
     let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let Ok(branch) = format!("{}{name}", settings.branch_prefix).parse::<BranchName>() else {
         return Ok(Err("no branch has its name".to_owned()));

@@ -165,6 +165,7 @@ pub(crate) enum KeepReasonForm {
     OperationInProgress { operation: String },
     Submodule { path: String },
     Locked { reason: String },
+    Mounted { path: PathForm },
     Stashed { entries: u64 },
     Unmerged { commits: u64 },
     CheckedOut { path: PathForm },
@@ -185,6 +186,7 @@ impl TryFrom<&KeepReason> for KeepReasonForm {
             }
             KeepReason::Submodule { path } => Ok(Self::Submodule { path: path.clone() }),
             KeepReason::Locked { reason } => Ok(Self::Locked { reason: reason.clone() }),
+            KeepReason::Mounted { path } => Ok(Self::Mounted { path: path.as_path().into() }),
             KeepReason::Stashed { entries } => Ok(Self::Stashed { entries: *entries }),
             KeepReason::Unmerged { commits } => Ok(Self::Unmerged { commits: *commits }),
             KeepReason::CheckedOut { path } => Ok(Self::CheckedOut { path: path.as_path().into() }),
@@ -204,6 +206,7 @@ impl From<KeepReasonForm> for KeepReason {
             KeepReasonForm::OperationInProgress { operation } => Self::OperationInProgress { operation },
             KeepReasonForm::Submodule { path } => Self::Submodule { path },
             KeepReasonForm::Locked { reason } => Self::Locked { reason },
+            KeepReasonForm::Mounted { path } => Self::Mounted { path: path.0 },
             KeepReasonForm::Stashed { entries } => Self::Stashed { entries },
             KeepReasonForm::Unmerged { commits } => Self::Unmerged { commits },
             KeepReasonForm::CheckedOut { path } => Self::CheckedOut { path: path.0 },

@@ -281,6 +281,7 @@ fn any_reason() -> impl Strategy<Value = KeepReason> {
         any::<String>().prop_map(|operation| KeepReason::OperationInProgress { operation }),
         any::<String>().prop_map(|path| KeepReason::Submodule { path }),
         any::<String>().prop_map(|reason| KeepReason::Locked { reason }),
+        any_path().prop_map(|path| KeepReason::Mounted { path }),
         any::<u64>().prop_map(|entries| KeepReason::Stashed { entries }),
         any::<u64>().prop_map(|commits| KeepReason::Unmerged { commits }),
         any_path().prop_map(|path| KeepReason::CheckedOut { path }),

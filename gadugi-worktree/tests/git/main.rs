@@ -28,6 +28,7 @@ mod killed;
 #[cfg(target_os = "linux")]
 mod large;
 mod like_git;
+mod mounted;
 mod needs;
 mod process;
 mod programs;

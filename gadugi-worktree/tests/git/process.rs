@@ -12,6 +12,7 @@ use crate::ground::{DELETE, KEEP, branch, chain, next_in, request, worktrees_of,
 const REPOSITORY: &str = "GADUGI_TEST_REPOSITORY";
 const STEP: &str = "GADUGI_TEST_STEP";
 const POINT: &str = "GADUGI_TEST_CRASH_AT";
+const MOUNTS: &str = "GADUGI_TEST_MOUNTS";
 
 /// Runs a step in a process of its own, which dies at a crash point; says how it ended.
 pub(crate) fn run(repository: &Path, step: &str, point: &str) -> ExitStatus {
@@ -57,6 +58,25 @@ pub(crate) fn run_and_measure(repository: &Path, step: &str) -> (String, u64) {
     let memory =
         said.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     (said, memory.expect("it is measured") * 1024)
+}
+
+/// Runs one test of this program again, in a process that may mount what it likes and takes it along at its end. Answers whether
+/// this is that process, or the system lets nobody have mounts of his own; then the test is over.
+pub(crate) fn has_own_mounts(test: &str) -> bool {
+    if std::env::var_os(MOUNTS).is_some() {
+        return true;
+    }
+    if !Command::new("unshare").args(["-rm", "true"]).status().is_ok_and(|status| status.success()) {
+        eprintln!("skipped: this system lets nobody mount anything for a process of his own");
+        return false;
+    }
+    let program = std::env::current_exe().expect("the path of this program");
+    let mut inner = Command::new("unshare");
+    inner.arg("-rm").arg(program).args(["--exact", test]).env(MOUNTS, "own");
+    let output = inner.output().expect("it can be started");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    false
 }
 
 /// Starts a step in a process of its own, which ends at the latest with the test.

@@ -1,0 +1,151 @@
+//! Worktrees in which a task has mounted something.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use gadugi_core::{BranchRelease, KeepReason, Lease, Pruned, ReleaseRequest, WorktreeFate, Worktrees};
+
+use crate::ground::{DELETE, DISCARD, Ground, KEEP, chain, write};
+use crate::process::has_own_mounts;
+
+fn run(program: &str, args: &[&Path]) {
+    let status = Command::new(program).args(args).status().expect("it can be started");
+    assert!(status.success(), "{program} {args:?}");
+}
+
+fn bind(from: &Path, to: &Path) {
+    run("mount", &[Path::new("--bind"), from, to]);
+}
+
+/// A folder of somebody's, on the disk of the worktrees.
+fn precious(ground: &Ground) -> PathBuf {
+    let folder = ground.repo.root().join("precious");
+    fs::create_dir_all(folder.join("sub")).expect("a folder");
+    for file in ["file.txt", "sub/file.txt"] {
+        fs::write(folder.join(file), "precious").expect("a file");
+    }
+    folder
+}
+
+fn assert_whole(precious: &Path) {
+    for file in ["file.txt", "sub/file.txt"] {
+        assert_eq!(fs::read_to_string(precious.join(file)).expect("it is there"), "precious");
+    }
+}
+
+/// Mounts something in the ignored folder of a worktree, and tells where.
+type Mount = fn(&Path, &Path) -> PathBuf;
+
+const MOUNTS: [(&str, Mount); 6] = [
+    ("a folder", |precious, target| {
+        bind(precious, &target.join("m"));
+        target.join("m")
+    }),
+    ("a file", |precious, target| {
+        bind(&precious.join("file.txt"), &target.join("f"));
+        target.join("f")
+    }),
+    ("a folder in a mounted folder", |precious, target| {
+        bind(&precious.join("sub"), &target.join("m"));
+        bind(precious, &target.join("m"));
+        bind(&precious.join("sub"), &target.join("m/sub"));
+        target.join("m")
+    }),
+    ("a folder with a space in its name", |precious, target| {
+        bind(precious, &target.join("with a\\tspace"));
+        target.join("with a\\tspace")
+    }),
+    ("a disk in memory", |_, target| {
+        run(
+            "mount",
+            &["-t", "tmpfs", "none"].map(Path::new).into_iter().chain([&*target.join("m")]).collect::<Vec<_>>(),
+        );
+        target.join("m")
+    }),
+    ("a link's folder", |precious, target| {
+        std::os::unix::fs::symlink("m", target.join("link")).expect("a link");
+        bind(precious, &target.join("link"));
+        target.join("m")
+    }),
+];
+
+/// A worktree with a mount in it.
+async fn with_mount(ground: &Ground, task: &str, mount: Mount) -> (Lease, PathBuf) {
+    let lease = ground.create(task).await;
+    for file in ["target/f", "target/m/file.txt", "target/with a\\tspace/file.txt"] {
+        write(&lease, file, "the task's");
+    }
+    let point = mount(&precious(ground), &lease.path.join("target"));
+    (lease, point)
+}
+
+#[tokio::test]
+async fn a_worktree_in_which_something_is_mounted_stays_and_says_where_and_goes_when_it_is_not_any_more() {
+    let test = "a_worktree_in_which_something_is_mounted_stays_and_says_where_and_goes_when_it_is_not_any_more";
+    if !has_own_mounts(&format!("mounted::{test}")) {
+        return;
+    }
+    let ground = Ground::new();
+    for (what, mount) in MOUNTS {
+        let (lease, point) = with_mount(&ground, "a", mount).await;
+        for request in [KEEP, DELETE, DISCARD, ReleaseRequest { dry_run: true, ..DISCARD }] {
+            let released = ground.release(&lease, request).await;
+            let kept = WorktreeFate::Kept(vec![KeepReason::Mounted { path: point.clone() }]);
+            assert_eq!(released.worktree, kept, "{what}");
+            assert!(matches!(released.branch, BranchRelease::Kept(_)), "{what}");
+        }
+        assert!(lease.path.join("src/lib.rs").exists(), "{what}");
+        assert_whole(&precious(&ground));
+        while ground.release(&lease, DELETE).await.worktree != WorktreeFate::Removed {
+            run("umount", &[Path::new("-R"), &point]);
+        }
+        assert!(!lease.path.exists(), "{what}");
+        assert_whole(&precious(&ground));
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_git_does_not_know_any_more_stays_while_something_is_mounted_in_it() {
+    let test = "a_folder_that_git_does_not_know_any_more_stays_while_something_is_mounted_in_it";
+    if !has_own_mounts(&format!("mounted::{test}")) {
+        return;
+    }
+    let ground = Ground::new();
+    let (lease, point) = with_mount(&ground, "a", MOUNTS[0].1).await;
+    fs::remove_dir_all(ground.repo.path().join(".git/worktrees/a")).expect("its entry goes");
+    let pruned = ground.worktrees.prune(false).await.expect("a list");
+    let why = format!("something is mounted at {}; `umount {}` first", point.display(), point.display());
+    assert_eq!(pruned, [Pruned::StrayKept { path: lease.path.clone(), why }]);
+    assert_whole(&precious(&ground));
+    run("umount", &[Path::new("-R"), &point]);
+    assert!(matches!(ground.worktrees.prune(false).await.expect("a list")[..], [Pruned::Stray { .. }]));
+    assert!(!lease.path.exists());
+}
+
+#[tokio::test]
+async fn what_is_mounted_in_a_folder_that_is_about_to_be_deleted_is_not_deleted_and_all_else_is() {
+    let test = "what_is_mounted_in_a_folder_that_is_about_to_be_deleted_is_not_deleted_and_all_else_is";
+    if !has_own_mounts(&format!("mounted::{test}")) {
+        return;
+    }
+    for (what, mount) in MOUNTS {
+        let ground = Ground::new();
+        let aside = ground.folder().join(".gadugi-removed-1-a");
+        for file in ["target/f", "target/m/sub/file.txt", "target/with a\\tspace/file.txt", "deep/er/file.txt"] {
+            fs::create_dir_all(aside.join(file).parent().expect("a folder")).expect("a folder");
+            fs::write(aside.join(file), "of a worktree").expect("a file");
+        }
+        let point = mount(&precious(&ground), &aside.join("target"));
+        let error = chain(&ground.worktrees.swept().await.expect_err("not all can be deleted"));
+        let named = format!("something is mounted at {}; `umount", point.display());
+        assert!(error.contains(&named), "{what}: {error}");
+        assert_whole(&precious(&ground));
+        assert!(!aside.join("deep").exists(), "{what}");
+        while ground.worktrees.swept().await.is_err() {
+            run("umount", &[Path::new("-R"), &point]);
+        }
+        assert!(!aside.exists(), "{what}");
+        assert_whole(&precious(&ground));
+    }
+}
