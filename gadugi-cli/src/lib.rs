@@ -24,6 +24,7 @@ mod size_text;
 mod surroundings;
 mod table;
 mod terminal;
+mod threads;
 mod time_text;
 mod view;
 
@@ -95,8 +96,7 @@ impl Gadugi {
         let surroundings = Surroundings::read(cli.global.directory.as_deref())?;
         let context =
             Context { terminal: terminal.clone(), surroundings, global: cli.global, executors: self.executors };
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let runtime = runtime.map_err(|error| Failure::environment(format!("cannot start threads: {error}")))?;
+        let runtime = threads::runtime()?;
         let result = runtime.block_on(commands::execute(&context, cli.command));
         // What still runs in the background is nobody's concern any more.
         runtime.shutdown_background();

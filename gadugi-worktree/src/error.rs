@@ -149,6 +149,12 @@ pub enum GitError {
     /// The lock of the repository cannot be shared with the command git.
     #[error("cannot share the lock of the repository with git")]
     ShareLock(#[source] io::Error),
+    /// A defect of this program has ended the work.
+    #[error("a defect in Gadugi ended it: {message}")]
+    Panicked {
+        /// What the panic said.
+        message: String,
+    },
     /// The command git could not be started.
     #[error("cannot start git")]
     Start(#[source] io::Error),

@@ -76,6 +76,7 @@ mod references;
 mod release;
 mod repository;
 mod save;
+mod scarce;
 mod secrets;
 mod seed;
 mod side_by_side;

@@ -28,7 +28,9 @@ pub(crate) fn side_by_side<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> 
         done
     };
     let mut done = thread::scope(|scope| {
-        let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(help)).collect();
+        // Where there can be no more threads, fewer do it all.
+        let helper = |_| thread::Builder::new().spawn_scoped(scope, help).ok();
+        let helpers: Vec<_> = (1..threads).map_while(helper).collect();
         let mut done = help();
         for helper in helpers {
             done.extend(helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));

@@ -45,13 +45,18 @@ impl Changes {
     ) -> Result<Self, GitError> {
         let other = repo.clone();
         let (staged, rest) = std::thread::scope(|scope| {
-            let staged = scope.spawn(move || staged(&other, index));
+            let helper = std::thread::Builder::new().spawn_scoped(scope, move || staged(&other, index));
             let rest = match is_untouched(repo, index) {
                 Ok(true) => Ok(Self::default()),
                 Ok(false) => unstaged(repo, index, rules, extent),
                 Err(error) => Err(error),
             };
-            (staged.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), rest)
+            let staged = match helper {
+                Ok(helper) => helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                // There can be no more threads.
+                Err(_) => staged(repo, index),
+            };
+            (staged, rest)
         });
         Ok(Self { staged: staged?, ..rest? })
     }

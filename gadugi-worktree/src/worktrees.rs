@@ -123,7 +123,8 @@ impl GitWorktrees {
     /// [`WorktreeError::Repository`] when something could not be deleted. It stays beside the worktrees, as
     /// `.gadugi-removed-…`.
     pub async fn swept(&self) -> Result<(), WorktreeError> {
-        self.run(move |shared| shared.sweeper.finish().map_err(|error| shared.failed(error))).await
+        let finished = self.run(move |shared| shared.sweeper.finish()).await;
+        finished.and_then(|done| done).map_err(|error| self.shared.failed(error))
     }
 
     /// Waits for what dropped futures have begun, ends the threads that delete what was given back, and gives what they have
@@ -137,13 +138,22 @@ impl GitWorktrees {
         self.shared.sweeper.leave().map_err(|error| self.shared.failed(error))
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Shared) -> T + Send + 'static) -> T {
+    /// Does something on a thread for what blocks. A panic there is an error of what was asked for, and not the end of the
+    /// attempt that has asked.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> T + Send + 'static,
+    ) -> Result<T, GitError> {
         let shared = Arc::clone(&self.shared);
-        match tokio::task::spawn_blocking(move || work(&shared)).await {
-            Ok(result) => result,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        match tokio::task::spawn_blocking(move || work(&shared)).await.map_err(tokio::task::JoinError::try_into_panic) {
+            Ok(result) => Ok(result),
+            Err(Ok(panic)) => {
+                let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+                let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+                Err(GitError::Panicked { message: text.unwrap_or_default() })
+            }
             // The runtime is shutting down, and nobody will poll this again.
-            Err(_) => std::future::pending().await,
+            Err(Err(_)) => std::future::pending().await,
         }
     }
 }
@@ -276,42 +286,37 @@ impl Worktrees for GitWorktrees {
     async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Made, WorktreeError>> {
         let waiter = Waiter::default();
         let awaited = waiter.awaited();
-        self.run(move |shared| {
-            let made = shared.alone(|settings, lock| create::create(settings, lock, &requests, &awaited));
-            let made = made.unwrap_or_else(|error| create::refuse(&shared.settings, &requests, error));
-            made.into_iter().map(|made| made.map_err(or_no_room)).collect()
-        })
-        .await
+        let asked = requests.clone();
+        let made = self.run(move |shared| {
+            shared.alone(|settings, lock| create::create(settings, lock, &asked, &awaited))
+        });
+        let made = made.await.and_then(|made| made);
+        let made = made.unwrap_or_else(|error| create::refuse(&self.shared.settings, &requests, error));
+        made.into_iter().map(|made| made.map_err(or_no_room)).collect()
     }
 
     async fn isolate(&self, lease: &Lease) -> Result<Vec<Mount>, WorktreeError> {
-        let lease = lease.clone();
-        self.run(move |shared| {
-            private::isolate(&shared.settings, &lease)
-                .map_err(|source| or_no_room(WorktreeError::Isolate { path: lease.path, source: source.into() }))
-        })
-        .await
+        let (path, lease) = (lease.path.clone(), lease.clone());
+        let mounts = self.run(move |shared| private::isolate(&shared.settings, &lease)).await.and_then(|mounts| mounts);
+        mounts.map_err(|source| or_no_room(WorktreeError::Isolate { path, source: source.into() }))
     }
 
     async fn import(&self, lease: &Lease) -> Result<(), WorktreeError> {
-        let lease = lease.clone();
-        self.run(move |shared| {
+        let (path, lease) = (lease.path.clone(), lease.clone());
+        let whole = self.run(move |shared| {
             let Some(branch) = &lease.branch else { return Ok(()) };
             let imported = private::import(&shared.settings, &lease, branch);
-            let whole = imported.and_then(|imported| imported.apart.map_or(Ok(()), Err));
-            whole
-                .map_err(|source| or_no_room(WorktreeError::Import { path: lease.path.clone(), source: source.into() }))
-        })
-        .await
+            imported.and_then(|imported| imported.apart.map_or(Ok(()), Err))
+        });
+        let whole = whole.await.and_then(|whole| whole);
+        whole.map_err(|source| or_no_room(WorktreeError::Import { path, source: source.into() }))
     }
 
     async fn snapshot(&self, lease: &Lease, request: SnapshotRequest) -> Result<Work, WorktreeError> {
-        let lease = lease.clone();
-        self.run(move |shared| {
-            snapshot::snapshot(&shared.settings, &lease, request)
-                .map_err(|source| or_no_room(WorktreeError::Snapshot { path: lease.path, source: source.into() }))
-        })
-        .await
+        let (path, lease) = (lease.path.clone(), lease.clone());
+        let work = self.run(move |shared| snapshot::snapshot(&shared.settings, &lease, request)).await;
+        let work = work.and_then(|work| work);
+        work.map_err(|source| or_no_room(WorktreeError::Snapshot { path, source: source.into() }))
     }
 
     async fn release(&self, lease: &Lease, request: ReleaseRequest) -> Result<Release, WorktreeError> {
@@ -325,30 +330,29 @@ impl Worktrees for GitWorktrees {
         requests: Vec<(Lease, ReleaseRequest)>,
         no_keepers: BTreeSet<BranchName>,
     ) -> Vec<Result<Release, WorktreeError>> {
-        self.run(move |shared| shared.release_all(requests, &no_keepers)).await
+        let paths: Vec<PathBuf> = requests.iter().map(|(lease, _)| lease.path.clone()).collect();
+        let released = self.run(move |shared| shared.release_all(requests, &no_keepers)).await;
+        released.unwrap_or_else(|error| {
+            let error = Arc::new(error);
+            let failed = |path| Err(WorktreeError::Release { path, source: Arc::clone(&error).into() });
+            paths.into_iter().map(failed).collect()
+        })
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, WorktreeError> {
-        self.run(move |shared| {
-            let common_dir = shared.settings.repository.common_dir();
-            leases::leases(common_dir)
-                .map_err(|source| WorktreeError::Repository { path: common_dir.to_owned(), source: source.into() })
-        })
-        .await
+        let leases = self.run(move |shared| leases::leases(shared.settings.repository.common_dir())).await;
+        leases.and_then(|leases| leases).map_err(|error| self.shared.failed(error))
     }
 
     async fn prune(&self, dry_run: bool) -> Result<Vec<Pruned>, WorktreeError> {
-        self.run(move |shared| {
-            let pruned = shared.alone(|settings, _| prune::prune(settings, dry_run)).and_then(|done| done);
-            let pruned = pruned.and_then(|pruned| {
-                if !dry_run {
-                    private::clear(&shared.settings)?;
-                    shared.sweeper.ask([]);
-                }
-                Ok(pruned)
-            });
-            pruned.map_err(|error| shared.failed(error))
-        })
-        .await
+        let pruned = self.run(move |shared| {
+            let pruned = shared.alone(|settings, _| prune::prune(settings, dry_run)).and_then(|done| done)?;
+            if !dry_run {
+                private::clear(&shared.settings)?;
+                shared.sweeper.ask([]);
+            }
+            Ok(pruned)
+        });
+        pruned.await.and_then(|pruned| pruned).map_err(|error| self.shared.failed(error))
     }
 }

@@ -57,7 +57,14 @@ fn start(terminal: &Terminal) -> Result<Code, Failure> {
         .map_err(failed)?;
     let (mut out, err) = (child.stdout.take(), child.stderr.take());
     let to = terminal.clone();
-    let relay = std::thread::spawn(move || err.map(|err| to.relay(err)));
+    let relay = match std::thread::Builder::new().spawn(move || err.map(|err| to.relay(err))) {
+        Ok(relay) => relay,
+        Err(error) => {
+            // Nothing would show what it says.
+            child.kill().and_then(|()| child.wait()).map_err(failed)?;
+            return Err(failed(error));
+        }
+    };
     let mut run = String::new();
     if let Some(out) = &mut out {
         out.read_to_string(&mut run).map_err(failed)?;

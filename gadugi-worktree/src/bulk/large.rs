@@ -9,6 +9,7 @@ use super::index::Stat;
 use super::layout::Item;
 use crate::awaited::Awaited;
 use crate::error::GitError;
+use crate::scarce::patiently;
 
 const BUFFER: usize = 256 * 1024;
 
@@ -26,7 +27,7 @@ pub(super) fn write(
     let mut files: Vec<Result<File, GitError>> = writers.iter_mut().map(|writer| writer.create(item)).collect();
     git.args(["cat-file", "blob", &item.id.to_string()]);
     git.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut git = git.spawn().map_err(GitError::Start)?;
+    let mut git = patiently(|| git.spawn().map_err(GitError::Start))?;
     let follow = |source| GitError::Watch { command: "cat-file".to_owned(), source };
     let mut stdout = git.stdout.take().ok_or_else(|| follow(io::ErrorKind::BrokenPipe.into()))?;
     let mut buffer = vec![0; BUFFER];

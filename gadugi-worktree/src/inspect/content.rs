@@ -57,7 +57,8 @@ pub(crate) fn differing<'a>(
     let options = plumbing::Options {
         fs: repo.filesystem_options()?,
         stat: repo.stat_options()?,
-        thread_limit: None,
+        // With several threads gix panics where there can be no more of them.
+        thread_limit: Some(1),
         fscache: false,
     };
     let mut seen = Differing::default();

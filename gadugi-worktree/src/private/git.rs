@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::command::git;
 use crate::error::GitError;
 use crate::open::ConfigSources;
+use crate::scarce::patiently;
 
 /// How long one import may take.
 pub(super) const LIMIT: Duration = Duration::from_secs(10 * 60);
@@ -82,7 +83,8 @@ pub(super) struct Running {
 
 impl Running {
     fn start(mut command: Command, name: &str, deadline: Instant) -> Result<Self, GitError> {
-        let mut child = command.stderr(Stdio::piped()).process_group(0).spawn().map_err(GitError::Start)?;
+        command.stderr(Stdio::piped()).process_group(0);
+        let mut child = patiently(|| command.spawn().map_err(GitError::Start))?;
         let stderr = child.stderr.take();
         limit_memory(&child);
         Ok(Self { name: name.to_owned(), child, stderr, words: Vec::new(), deadline, is_waited_for: false })

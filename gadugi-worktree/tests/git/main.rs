@@ -34,6 +34,7 @@ mod process;
 mod programs;
 mod prune;
 mod release;
+mod scarce;
 mod seed;
 mod snapshot;
 #[cfg(unix)]

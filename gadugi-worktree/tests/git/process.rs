@@ -12,6 +12,7 @@ use crate::ground::{DELETE, KEEP, branch, chain, next_in, request, worktrees_of,
 const REPOSITORY: &str = "GADUGI_TEST_REPOSITORY";
 const STEP: &str = "GADUGI_TEST_STEP";
 const POINT: &str = "GADUGI_TEST_CRASH_AT";
+const THREADS: &str = "GADUGI_TEST_THREADS";
 const MOUNTS: &str = "GADUGI_TEST_MOUNTS";
 
 /// Runs a step in a process of its own, which dies at a crash point; says how it ended.
@@ -76,6 +77,34 @@ pub(crate) fn has_own_mounts(test: &str) -> bool {
     let output = inner.output().expect("it can be started");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    false
+}
+
+/// Runs one test of this program again, as a user of its own who may have so many threads and processes. Answers whether this is
+/// that process; if not, the test is over. Only root can become such a user.
+pub(crate) fn has_few_threads(test: &str, threads: u32) -> bool {
+    if std::env::var_os(THREADS).is_some() {
+        return true;
+    }
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can become a user without other processes");
+        return false;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    // No user of the machine, and another one for each test and process.
+    let user = 0x4000_0000 + (std::process::id() << 4) + threads;
+    rustix::fs::chown(folder.path(), Some(rustix::fs::Uid::from_raw(user)), None).expect("root may do that");
+    let program = folder.path().join("test");
+    std::fs::copy(std::env::current_exe().expect("the path of this program"), &program).expect("a copy");
+    let mut inner = Command::new("setpriv");
+    inner.arg(format!("--reuid={user}")).args(["--clear-groups", "--inh-caps=-all", "prlimit"]);
+    inner.arg(format!("--nproc={threads}")).arg(&program).args(["--exact", test, "--test-threads=1"]);
+    inner.env(THREADS, threads.to_string()).env("TMPDIR", folder.path()).env("HOME", folder.path());
+    let output = inner.current_dir(folder.path()).output().expect("it can be started");
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
     false
 }
 

@@ -1,0 +1,63 @@
+//! A machine that gives no more threads.
+
+use std::process::{Child, Command};
+
+use gadugi_core::{SnapshotRequest, WorktreeFate, Worktrees};
+
+use crate::ground::{Ground, KEEP, request, write};
+use crate::process::has_few_threads;
+
+/// Makes worktrees, works in them, commits, and gives them back.
+async fn work_and_give_back(ground: &Ground) {
+    let requests = ["a", "b", "c", "d"].map(request).into();
+    let made = ground.worktrees.create(requests).await;
+    let leases: Vec<_> = made.into_iter().map(|made| made.expect("a worktree").lease).collect();
+    for lease in &leases {
+        write(lease, "work.txt", "work");
+        for number in 0..50 {
+            write(lease, &format!("target/{number}/file"), "ignored");
+        }
+        let work = ground.worktrees.snapshot(lease, SnapshotRequest { commit: true }).await.expect("a snapshot");
+        assert_eq!((work.commits, work.uncommitted), (1, 0));
+    }
+    let requests = leases.iter().map(|lease| (lease.clone(), KEEP)).collect();
+    for released in ground.worktrees.release_all(requests).await {
+        assert_eq!(released.expect("a release").worktree, WorktreeFate::Removed);
+    }
+    ground.worktrees.swept().await.expect("it is deleted");
+    assert!(!ground.folder().exists());
+}
+
+#[tokio::test]
+async fn worktrees_are_made_and_given_back_where_there_can_be_few_threads() {
+    // Of this program, three are there already.
+    if !has_few_threads("scarce::worktrees_are_made_and_given_back_where_there_can_be_few_threads", 6) {
+        return;
+    }
+    let ground = Ground::new();
+    for number in 0..200 {
+        ground.repo.write(&format!("many/{}/{number}", number % 7), "x");
+    }
+    ground.repo.git(&["add", "."]);
+    ground.repo.git(&["commit", "-q", "-m", "Many"]);
+    work_and_give_back(&Ground::on(ground.repo)).await;
+}
+
+#[tokio::test]
+async fn work_for_which_there_is_no_thread_waits_until_there_is_one() {
+    if !has_few_threads("scarce::work_for_which_there_is_no_thread_waits_until_there_is_one", 7) {
+        return;
+    }
+    let ground = Ground::new();
+    // A thread for what blocks, which stays for a while.
+    ground.worktrees.prune(true).await.expect("a list");
+    let (sender, receiver) = std::sync::mpsc::channel::<Child>();
+    let reaper = std::thread::spawn(move || receiver.iter().all(|mut child| child.wait().is_ok()));
+    // A task of the same user takes all there can be, for a while.
+    while let Ok(child) = Command::new("sleep").arg("0.5").spawn() {
+        sender.send(child).expect("it is waited for");
+    }
+    drop(sender);
+    work_and_give_back(&ground).await;
+    assert!(reaper.join().expect("it ends"));
+}
