@@ -1,7 +1,8 @@
-//! Work that goes on only as long as somebody waits for it.
+//! Work that goes on only as long as its result is awaited.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::error::GitError;
 
@@ -11,11 +12,15 @@ pub(crate) struct Waiter(Arc<AtomicBool>);
 
 /// What the work asks, where it may be given up.
 #[derive(Clone)]
-pub(crate) struct Awaited(Arc<AtomicBool>);
+pub(crate) struct Awaited {
+    given_up: Arc<AtomicBool>,
+    /// The end of the time that it has, and how much that was.
+    deadline: Option<(Instant, Duration)>,
+}
 
 impl Waiter {
     pub(crate) fn awaited(&self) -> Awaited {
-        Awaited(Arc::clone(&self.0))
+        Awaited { given_up: Arc::clone(&self.0), deadline: None }
     }
 }
 
@@ -26,9 +31,21 @@ impl Drop for Waiter {
 }
 
 impl Awaited {
+    /// The same for a part of the work, which has so much time from now on; `None` is no limit.
+    pub(crate) fn within(&self, limit: Option<Duration>) -> Self {
+        let deadline = limit.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit)));
+        Self { given_up: Arc::clone(&self.given_up), deadline }
+    }
+
     /// # Errors
-    /// [`GitError::GivenUp`] when nobody waits any more.
+    /// [`GitError::GivenUp`] when the result is not awaited any more, and [`GitError::TooSlow`] when the time is up.
     pub(crate) fn check(&self) -> Result<(), GitError> {
-        if self.0.load(Ordering::Relaxed) { Err(GitError::GivenUp) } else { Ok(()) }
+        if self.given_up.load(Ordering::Relaxed) {
+            return Err(GitError::GivenUp);
+        }
+        match self.deadline {
+            Some((end, limit)) if Instant::now() >= end => Err(GitError::TooSlow { limit }),
+            _ => Ok(()),
+        }
     }
 }

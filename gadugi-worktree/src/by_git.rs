@@ -168,7 +168,7 @@ fn is_shared(repo: &gix::Repository) -> bool {
 
 /// Whether git runs something in a new worktree. A relative folder of hooks is one in each worktree; the new one has
 /// most likely what one of the known ones has.
-fn has_post_checkout_hook(repo: &gix::Repository, repository: &Repository) -> bool {
+pub(crate) fn has_post_checkout_hook(repo: &gix::Repository, repository: &Repository) -> bool {
     let folders = match repo.config_snapshot().trusted_path("core.hooksPath") {
         Ok(Some(folder)) => [repository.work_tree(), repository.root()].map(|known| known.join(&folder)).to_vec(),
         _ => vec![repo.common_dir().join("hooks")],

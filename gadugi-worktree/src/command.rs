@@ -6,9 +6,10 @@ use std::process::Command;
 use gadugi_core::BranchName;
 use gix::ObjectId;
 
+use crate::awaited::Awaited;
 use crate::entry::IN_THE_MAKING;
 use crate::error::GitError;
-use crate::filters;
+use crate::guarded;
 use crate::lock::RepositoryLock;
 use crate::open::ConfigSources;
 
@@ -54,31 +55,22 @@ pub(crate) fn in_repository(sources: ConfigSources, common_dir: &Path) -> Comman
     command
 }
 
-/// Runs `git worktree add` with a new branch, and without what was withheld from the repository. Blocks. When it fails, part of the worktree may be there. It stays
-/// locked as one that is in the making, also after its hooks have run. Git goes on when this process is killed, and holds
-/// the lock for as long.
+/// Runs `git worktree add` with a new branch, as long as that is awaited; `git` knows the repository. Blocks. When it fails, part
+/// of the worktree may be there. It stays locked as one that is in the making, also after its hooks have run. Git is killed with
+/// this process, and holds the lock until then.
 pub(crate) fn add_worktree(
     lock: &RepositoryLock,
-    common_dir: &Path,
-    sources: ConfigSources,
+    mut git: Command,
     folder: &Path,
     branch: &BranchName,
     start: ObjectId,
-    repo: &gix::Repository,
+    awaited: &Awaited,
 ) -> Result<(), GitError> {
-    let mut git = in_repository(sources, common_dir);
-    filters::silence(&mut git, repo);
-    let output = git
-        .stdin(lock.share()?)
+    git.stdin(lock.share()?)
         .args(["worktree", "add", "-q", "--no-track", "--lock", "--reason", IN_THE_MAKING])
         .args(["-b", branch.as_str(), "--"])
         .arg(folder)
-        .arg(start.to_string())
-        .output()
-        .map_err(GitError::Start)?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    Err(GitError::Command { status: output.status, stderr })
+        .arg(start.to_string());
+    let (status, stderr) = guarded::run(git, awaited)?;
+    if status.success() { Ok(()) } else { Err(GitError::Command { status, stderr }) }
 }

@@ -18,7 +18,7 @@ use crate::aside;
 use crate::awaited::Awaited;
 use crate::branch;
 use crate::bulk::{Source, Target as Unwritten};
-use crate::by_git::{Way, Ways};
+use crate::by_git::{self, Way, Ways};
 use crate::command;
 use crate::entry::{Entry, check_links, remove_if_empty};
 use crate::error::GitError;
@@ -206,7 +206,8 @@ impl<'a> Batch<'a> {
     fn seed(&self, made: &mut [Result<Planned, WorktreeError>], requests: &[WorktreeRequest]) {
         let folders: Vec<PathBuf> = made.iter().flatten().map(|planned| planned.folder.clone()).collect();
         let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
-        let mut sown = seed::sow(self.settings, &self.repo, &folders, self.awaited).into_iter();
+        let awaited = self.within(folders.len());
+        let mut sown = seed::sow(self.settings, &self.repo, &folders, &awaited).into_iter();
         for (made, request) in made.iter_mut().zip(requests) {
             let Ok(planned) = made else { continue };
             match sown.next() {
@@ -221,6 +222,12 @@ impl<'a> Batch<'a> {
                 None => {}
             }
         }
+    }
+
+    /// The time for so many worktrees that are made together: as much as they would have one by one.
+    fn within(&self, worktrees: usize) -> Awaited {
+        let worktrees = u32::try_from(worktrees).unwrap_or(u32::MAX);
+        self.awaited.within(self.settings.limit.map(|limit| limit.saturating_mul(worktrees)))
     }
 
     /// Finds where each request starts, and a name that is free, and records what is to be made.
@@ -267,13 +274,14 @@ impl<'a> Batch<'a> {
         let repository = &self.settings.repository;
         let git = || command::in_repository(repository.opener.sources, repository.common_dir());
         let mut results = Vec::with_capacity(worktrees.len());
+        let awaited = self.within(worktrees.len());
         while let Some((_, source, _)) = worktrees.first() {
             let source = Arc::clone(source);
             let (same, others): (Vec<_>, Vec<_>) =
                 worktrees.into_iter().partition(|(_, other, _)| Arc::ptr_eq(&source, other));
             worktrees = others;
             let targets: Vec<_> = same.iter().map(|(_, _, checkout)| target(checkout)).collect();
-            let written = source.write(&self.repo, &git, &targets, self.awaited).unwrap_or_else(|error| {
+            let written = source.write(&self.repo, &git, &targets, &awaited).unwrap_or_else(|error| {
                 let error = Arc::new(error);
                 targets.iter().map(|_| Err(Arc::clone(&error).into())).collect()
             });
@@ -318,8 +326,15 @@ impl<'a> Batch<'a> {
         let add = || {
             let repository = &self.settings.repository;
             let Planned { branch, folder, start, .. } = planned;
-            let sources = repository.opener.sources;
-            command::add_worktree(self.lock, repository.common_dir(), sources, folder, branch, *start, &self.repo)?;
+            let mut git = command::in_repository(repository.opener.sources, repository.common_dir());
+            filters::silence(&mut git, &self.repo);
+            let awaited = self.awaited.within(self.settings.limit);
+            command::add_worktree(self.lock, git, folder, branch, *start, &awaited).map_err(|error| match error {
+                GitError::TooSlow { limit } => {
+                    GitError::GitTooSlow { limit, has_hook: by_git::has_post_checkout_hook(&self.repo, repository) }
+                }
+                other => other,
+            })?;
             let entry = Entry::of(repository.common_dir(), folder)?;
             let entry = entry.ok_or_else(|| GitError::NotAWorktree { path: folder.clone() })?;
             planned.marker(request).write(&entry.admin)

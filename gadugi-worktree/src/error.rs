@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gadugi_core::{BranchName, CommitId, IdError, WorktreeError, is_no_room};
 use thiserror::Error;
@@ -62,6 +63,24 @@ pub enum GitError {
     /// Whoever asked for it does not wait for it any more.
     #[error("nobody waits for it any more")]
     GivenUp,
+    /// The making of a worktree has had all the time that it gets.
+    #[error("it took longer than {limit:?} (`worktree_timeout`)")]
+    TooSlow {
+        /// How long it may take.
+        limit: Duration,
+    },
+    /// Git has had all the time that it gets to make a worktree.
+    #[error("`git worktree add` took longer than {limit:?} (`worktree_timeout`), and was killed; {}", if *.has_hook {
+        "there is a post-checkout hook, which may not have come to its end"
+    } else {
+        "it may wait for a filter, or for the network"
+    })]
+    GitTooSlow {
+        /// How long it may take.
+        limit: Duration,
+        /// Whether it runs a post-checkout hook.
+        has_hook: bool,
+    },
     /// The lease was not made by this implementation.
     #[error("it has no branch")]
     NoBranch,

@@ -39,6 +39,11 @@ mod erase;
 mod error;
 mod fates;
 mod filters;
+#[cfg(unix)]
+mod guarded;
+#[cfg(not(unix))]
+#[path = "guarded_elsewhere.rs"]
+mod guarded;
 mod half_made;
 mod hand_over;
 mod heads;

@@ -29,6 +29,9 @@ use crate::snapshot;
 use crate::sweep::{LeftToSweep, Sweeper};
 use crate::trash_refs::Promised;
 
+/// How long a worktree may take to be made, where nothing else is said.
+const DEFAULT_LIMIT: Duration = Duration::from_secs(10 * 60);
+
 /// What [`GitWorktrees`] works with.
 #[derive(Debug, Clone)]
 pub struct WorktreeSettings {
@@ -46,6 +49,8 @@ pub struct WorktreeSettings {
     pub seed: Seeds,
     /// Who commits, where the user's git configuration does not say it.
     pub identity: Identity,
+    /// How long a worktree may take to be made, with the hooks that git runs in it; `None` is no limit.
+    pub limit: Option<Duration>,
     /// Delete nothing that was given back before somebody waits for it ([`GitWorktrees::swept`]) or takes it over
     /// ([`GitWorktrees::leave_to_sweep`]).
     pub defer_deletion: bool,
@@ -64,6 +69,7 @@ impl WorktreeSettings {
             state,
             seed: Seeds::default(),
             identity: Identity::default(),
+            limit: Some(DEFAULT_LIMIT),
             defer_deletion: false,
         }
     }
@@ -140,10 +146,7 @@ impl GitWorktrees {
 
     /// Does something on a thread for what blocks. A panic there is an error of what was asked for, and not the end of the
     /// attempt that has asked.
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Shared) -> T + Send + 'static,
-    ) -> Result<T, GitError> {
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Shared) -> T + Send + 'static) -> Result<T, GitError> {
         let shared = Arc::clone(&self.shared);
         match tokio::task::spawn_blocking(move || work(&shared)).await.map_err(tokio::task::JoinError::try_into_panic) {
             Ok(result) => Ok(result),
@@ -287,9 +290,8 @@ impl Worktrees for GitWorktrees {
         let waiter = Waiter::default();
         let awaited = waiter.awaited();
         let asked = requests.clone();
-        let made = self.run(move |shared| {
-            shared.alone(|settings, lock| create::create(settings, lock, &asked, &awaited))
-        });
+        let made =
+            self.run(move |shared| shared.alone(|settings, lock| create::create(settings, lock, &asked, &awaited)));
         let made = made.await.and_then(|made| made);
         let made = made.unwrap_or_else(|error| create::refuse(&self.shared.settings, &requests, error));
         made.into_iter().map(|made| made.map_err(or_no_room)).collect()

@@ -130,7 +130,7 @@ impl Driving {
         estimates: HashMap<TaskId, Duration>,
     ) -> Result<Code, Failure> {
         let driven = self.drive(run, record, estimates).await;
-        self.site.leave_deletion(&self.terminal);
+        self.leave_deletion(&driven);
         let Some(Driven { record, failure, views }) = driven? else { return Ok(Code::Interrupted) };
         let code = code_of(&record);
         let with_report = self.show == Show::ToPeople;
@@ -157,10 +157,18 @@ impl Driving {
     /// Drives the run to its end and keeps its reports; `None` when somebody did not want to wait for it.
     pub(super) async fn quietly(mut self, run: Run, record: RunRecord) -> Result<Option<RunRecord>, Failure> {
         let driven = self.drive(run, record, HashMap::new()).await;
-        self.site.leave_deletion(&self.terminal);
+        self.leave_deletion(&driven);
         let Some(Driven { record, failure, .. }) = driven? else { return Ok(None) };
         keep_reports(&self.terminal, &self.site, &Report::from(record.clone()));
         failure.map_or(Ok(Some(record)), Err)
+    }
+
+    /// Lets another process delete what the run has given back. That waits for worktrees that are being made or removed, which
+    /// is not done for a user who has left.
+    fn leave_deletion(&self, driven: &Result<Option<Driven>, Failure>) {
+        if !matches!(driven, Ok(None)) {
+            self.site.leave_deletion(&self.terminal);
+        }
     }
 
     async fn drive(

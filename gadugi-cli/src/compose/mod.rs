@@ -186,7 +186,8 @@ impl Site {
             }
         });
         let defaults = WorktreeSettings::new(self.repository.clone(), base.clone(), folder);
-        let places = GitWorktrees::new(WorktreeSettings { branch_prefix, seed, defer_deletion, ..defaults });
+        let limit = config.worktree_timeout;
+        let places = GitWorktrees::new(WorktreeSettings { branch_prefix, seed, limit, defer_deletion, ..defaults });
         let places = places.map_err(|error| Failure::usage(format!("`branch_prefix`: {error}")))?;
         Ok(self.places.get_or_init(|| places).clone())
     }

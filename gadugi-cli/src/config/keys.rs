@@ -114,6 +114,12 @@ pub const CONFIG_KEYS: &[ConfigKey] = &[
             "The folder for the worktrees, relative to this file. Without it: <repository>.gadugi beside the repository.",
         ],
     ),
+    key(
+        "worktree_timeout",
+        Some("\"10m\""),
+        "\"1h\"",
+        &["How long a worktree may take to be made, with a post-checkout hook; git is killed then."],
+    ),
     key("branch_prefix", Some("\"gadugi/\""), "\"bots/\"", &["What the names of the tasks' branches begin with."]),
     key(
         "seed",

@@ -87,6 +87,8 @@ pub struct ConfigLayer {
     pub allow_overlap: Option<bool>,
     /// The folder for the worktrees.
     pub worktrees: Option<PathBuf>,
+    /// How long a worktree may take to be made.
+    pub worktree_timeout: Option<TimeLimit>,
     /// What the names of the tasks' branches begin with.
     pub branch_prefix: Option<BranchPrefix>,
     /// Patterns of files that git ignores and that are copied into each worktree.
@@ -136,6 +138,7 @@ impl ConfigLayer {
             keep: self.keep.or(earlier.keep),
             allow_overlap: self.allow_overlap.or(earlier.allow_overlap),
             worktrees: self.worktrees.or(earlier.worktrees),
+            worktree_timeout: self.worktree_timeout.or(earlier.worktree_timeout),
             branch_prefix: self.branch_prefix.or(earlier.branch_prefix),
             seed: self.seed.or(earlier.seed),
             setup: self.setup.or(earlier.setup),
@@ -221,6 +224,7 @@ impl ConfigLayer {
             keep: fields.word("keep", KEEP_WORDS, &KEEP),
             allow_overlap: fields.switch("allow_overlap"),
             worktrees: fields.text("worktrees", "\"../worktrees\"").map(|text| text.value.into()),
+            worktree_timeout: fields.quantity("worktree_timeout", "\"10m\"", from_text),
             branch_prefix: fields.parsed("branch_prefix", "\"gadugi/\"", |text| {
                 text.parse().map_err(|error| ValueIssue::Name { error, example: "gadugi/".into() })
             }),

@@ -53,6 +53,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// How long the setup of a worktree may take, unless somebody says otherwise.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(600);
+const WORKTREE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A configuration file.
 #[derive(Debug, Clone, Copy)]
@@ -113,6 +114,8 @@ pub struct Config {
     pub allow_overlap: bool,
     /// The folder for the worktrees; by default the one that the worktrees' adapter takes.
     pub worktrees: Option<PathBuf>,
+    /// How long a worktree may take to be made, with the hooks that git runs in it; 10 minutes by default.
+    pub worktree_timeout: Option<Duration>,
     /// What the names of the tasks' branches begin with; `gadugi/` by default.
     pub branch_prefix: BranchPrefix,
     /// Patterns, in the syntax of `.gitignore`, of files that git ignores and that are copied into each worktree, besides
@@ -166,6 +169,7 @@ impl From<ConfigLayer> for Config {
             keep: layer.keep.unwrap_or(run.keep),
             allow_overlap: layer.allow_overlap.unwrap_or(run.allow_overlap),
             worktrees: layer.worktrees,
+            worktree_timeout: layer.worktree_timeout.map_or(Some(WORKTREE_TIMEOUT), TimeLimit::duration),
             branch_prefix: layer.branch_prefix.unwrap_or_default(),
             seed: layer.seed.unwrap_or_default(),
             setup: layer.setup.filter(|script| !script.is_empty()),

@@ -20,6 +20,7 @@ fn without_any_source_there_are_defaults() {
     assert_eq!((config.timeout, config.idle_timeout, config.grace), (None, None, Duration::from_secs(10)));
     assert_eq!((config.keep, config.branch_prefix.as_str()), (KeepPolicy::Failed, "gadugi/"));
     assert_eq!(config.output_cap, 64 * 1024 * 1024);
+    assert_eq!(config.worktree_timeout, Some(Duration::from_secs(600)));
     assert_eq!((config.setup, config.setup_timeout), (None, Some(Duration::from_secs(600))));
 }
 
@@ -42,6 +43,7 @@ fn a_file_sets_every_key() {
         keep = "always"
         allow_overlap = true
         worktrees = "../trees"
+        worktree_timeout = "2m"
         branch_prefix = "bots/"
         seed = [".env", "!.env.production"]
         setup = ["npm ci", "npm run build"]
@@ -87,6 +89,7 @@ fn a_file_sets_every_key() {
     assert_eq!(config.keep, KeepPolicy::Always);
     assert_eq!(config.worktrees.as_deref(), Some(folder.path().join("../trees").as_path()));
     assert_eq!(config.branch_prefix.as_str(), "bots/");
+    assert_eq!(config.worktree_timeout, Some(Duration::from_secs(120)));
     assert_eq!(config.seed, [".env", "!.env.production"]);
     assert_eq!(config.setup.as_deref(), Some("npm ci\nnpm run build"));
     assert_eq!(config.setup_timeout, Some(Duration::from_secs(300)));
@@ -301,7 +304,7 @@ command = ["x", "{prompt}"]
     error: gadugi.toml:2: unknown key `idle-timeout` (did you mean `idle_timeout`?)
      hint: write `idle_timeout`, or remove it
     error: gadugi.toml:3: unknown key `colour`
-     hint: the keys are jobs, executor, agent, image, base, timeout, idle_timeout, grace, retries, retry_delay, retry_from, max_cost, max_tokens, run_max_cost, run_max_tokens, fail_fast, keep, allow_overlap, worktrees, branch_prefix, seed, setup, setup_timeout, env, notify, bell, output_cap, docker, agents
+     hint: the keys are jobs, executor, agent, image, base, timeout, idle_timeout, grace, retries, retry_delay, retry_from, max_cost, max_tokens, run_max_cost, run_max_tokens, fail_fast, keep, allow_overlap, worktrees, worktree_timeout, branch_prefix, seed, setup, setup_timeout, env, notify, bell, output_cap, docker, agents
     error: gadugi.toml:4: `jobs` must be a whole number from 1 on, not the number 0
      hint: write for example 4
     error: gadugi.toml:5: `retries` must be a whole number from 0 on, not the number -1

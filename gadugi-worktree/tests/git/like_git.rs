@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use gadugi_core::{Lease, WorktreeFate};
+use gadugi_core::{Lease, WorktreeFate, Worktrees};
 use gadugi_test_support::repo::TestRepo;
+use gadugi_worktree::{GitWorktrees, WorktreeSettings};
 
-use crate::ground::{Ground, KEEP, branch, chain, request, write};
+use crate::ground::{Ground, KEEP, branch, chain, discover, request, write};
 
 /// Everything in a folder but `.git`: kind and permissions, and the content or where it leads.
 pub(crate) fn listing(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
@@ -190,6 +192,29 @@ async fn a_post_checkout_hook_runs_once_for_each_worktree() {
     assert!(!ground.repo.path().join(".git/worktrees/a/locked").exists());
     let ran = fs::read_to_string(ground.repo.root().join("ran")).expect("the hook ran");
     assert_eq!(ran.trim(), lease.path.to_string_lossy());
+    ground.assert_sound();
+}
+
+#[tokio::test]
+async fn a_hook_that_does_not_end_is_killed_when_its_time_is_up_and_the_worktree_is_none() {
+    let ground = Ground::new();
+    let hook = ground.repo.path().join(".git/hooks/post-checkout");
+    fs::create_dir_all(hook.parent().expect("a folder")).expect("a folder");
+    fs::write(&hook, "#!/bin/sh\nsleep 600\n").expect("a hook");
+    make_executable(&hook);
+    let repository = discover(ground.repo.path());
+    let (base, folder) = (repository.head_commit().clone(), repository.default_worktrees_folder());
+    let settings = WorktreeSettings::new(repository, base, folder);
+    let settings = WorktreeSettings { limit: Some(Duration::from_millis(300)), ..settings };
+    let worktrees = GitWorktrees::new(settings).expect("a valid prefix");
+    let error = worktrees.create(vec![request("a")]).await.remove(0).expect_err("the hook does not end");
+    let told = chain(&error);
+    assert!(told.contains("took longer than 300ms (`worktree_timeout`)"), "{told}");
+    assert!(told.contains("there is a post-checkout hook"), "{told}");
+    assert_eq!((ground.listed().len(), ground.branches()), (0, vec!["main".to_owned()]));
+    assert!(!ground.folder().exists());
+    fs::remove_file(&hook).expect("the hook goes");
+    ground.create("a").await;
     ground.assert_sound();
 }
 

@@ -41,6 +41,56 @@ fn a_second_ctrl_c_kills_what_does_not_listen() {
     assert!(!is_alive(&task));
 }
 
+/// Gives the repository a hook that git runs in each new worktree and that does not end.
+fn endless_hook(stand: &Stand) {
+    use std::os::unix::fs::PermissionsExt;
+    let hook = stand.repo.path().join(".git/hooks/post-checkout");
+    std::fs::create_dir_all(hook.parent().expect("a folder")).expect("a folder");
+    let pid = stand.repo.root().join("pid-hook");
+    std::fs::write(&hook, format!("#!/bin/sh\necho $$ > '{}'\nsleep 600\n", pid.display())).expect("a hook");
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).expect("permissions");
+}
+
+#[test]
+fn ctrl_c_ends_also_a_worktree_whose_hook_does_not_end() {
+    let stand = Stand::new();
+    endless_hook(&stand);
+    let run = Going::start(stand.command(&["run", &stand.script("a", "true")]));
+    let hook = pid(&stand, "hook");
+    run.signal(Signal::INT);
+    run.end().expect(130);
+    assert!(!is_alive(&hook));
+    assert!(!stand.worktrees().exists());
+}
+
+#[test]
+fn a_hook_that_does_not_end_fails_its_task_when_the_time_for_worktrees_is_up() {
+    let stand = Stand::new();
+    endless_hook(&stand);
+    stand.repo.write("gadugi.toml", "worktree_timeout = \"500ms\"\n");
+    let answer = stand.gadugi(&["run", &stand.script("a", "true")]).expect(1);
+    assert!(answer.out.contains("took longer than 500ms"), "{}", answer.out);
+    assert!(!is_alive(&pid(&stand, "hook")));
+}
+
+#[test]
+fn a_third_ctrl_c_leaves_a_run_that_waits_to_give_a_worktree_back() {
+    let stand = Stand::new();
+    let file = stand.script("a", "echo $$ > ../../pid-a\nwhile [ ! -e ../../gate ]; do sleep 0.02; done");
+    let mut run = Going::start(stand.command(&["run", &file]));
+    pid(&stand, "a");
+    let lock = std::fs::File::open(stand.repo.path().join(".git/gadugi/lock")).expect("a lock");
+    lock.lock().expect("no worktree is being made");
+    std::fs::write(stand.repo.root().join("gate"), "").expect("the gate opens");
+    run.until("succeeded");
+    for _ in 0..3 {
+        run.signal(Signal::INT);
+        // Signals that come together are heard as one.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    run.end().expect(130);
+}
+
 #[test]
 fn a_lost_terminal_leaves_the_tasks_running() {
     let stand = Stand::new();
