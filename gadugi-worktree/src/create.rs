@@ -260,9 +260,17 @@ impl<'a> Batch<'a> {
     fn register(&mut self, planned: &Planned, request: &WorktreeRequest) -> Result<Registered, GitError> {
         match self.ways.way(&self.repo, planned.start)? {
             Way::ByGit(why) => self.add_by_git(planned, request).map(|()| Registered::ByGit(why)),
-            Way::InBulk(source) => {
-                self.prepare(planned, request).map(|checkout| Registered::Unwritten(source, checkout.into()))
-            }
+            Way::InBulk(source) => match self.prepare(planned, request) {
+                Ok(checkout) => Ok(Registered::Unwritten(source, checkout.into())),
+                Err(error @ GitError::Gix(_)) => match odd_entry(&self.repo) {
+                    Some(name) => {
+                        let why = format!("{name} in its list of worktrees does not say where its worktree is");
+                        self.add_by_git(planned, request).map(|()| Registered::ByGit(why.into()))
+                    }
+                    None => Err(error),
+                },
+                Err(error) => Err(error),
+            },
         }
     }
 
@@ -383,6 +391,17 @@ fn has_own_work_trees(repo: &gix::Repository) -> Result<(), GitError> {
         None => return Ok(()),
     };
     Err(GitError::SharedByWorktrees { common_dir: repo.common_dir().to_owned(), key })
+}
+
+/// The name of an entry in git's list of worktrees that git passes over, and for which gix makes no worktree at all.
+fn odd_entry(repo: &gix::Repository) -> Option<String> {
+    let is_odd = |entry: &gix::worktree::Proxy<'_>| match entry.base() {
+        Ok(folder) => {
+            matches!(folder.canonicalize(), Err(error) if error.kind() != io::ErrorKind::NotFound)
+        }
+        Err(_) => true,
+    };
+    repo.worktrees().ok()?.iter().find(|entry| is_odd(entry)).and_then(|entry| Some(entry.id().ok()?.to_string()))
 }
 
 fn target(checkout: &PrepareCheckout) -> Unwritten<'_> {

@@ -9,7 +9,7 @@ use gadugi_core::{Lease, WorktreeFate, Worktrees};
 use gadugi_test_support::repo::TestRepo;
 use gadugi_worktree::{GitWorktrees, WorktreeSettings};
 
-use crate::ground::{Ground, KEEP, branch, chain, discover, request, write};
+use crate::ground::{DISCARD, Ground, KEEP, branch, chain, discover, request, write};
 
 /// Everything in a folder but `.git`: kind and permissions, and the content or where it leads.
 pub(crate) fn listing(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
@@ -216,6 +216,34 @@ async fn a_hook_that_does_not_end_is_killed_when_its_time_is_up_and_the_worktree
     fs::remove_file(&hook).expect("the hook goes");
     ground.create("a").await;
     ground.assert_sound();
+}
+
+#[tokio::test]
+async fn entries_of_git_s_list_that_do_not_say_where_their_worktree_is_are_in_nobody_s_way() {
+    let ground = Ground::new();
+    let entries = ground.repo.path().join(".git/worktrees");
+    for (name, gitdir) in [("empty", &b""[..]), ("nul", b"\0\0\0\0"), ("file", b"/dev/null/x/.git\n")] {
+        fs::create_dir_all(entries.join(name)).expect("a folder");
+        fs::write(entries.join(name).join("gitdir"), gitdir).expect("a file");
+        fs::write(entries.join(name).join("HEAD"), gitdir).expect("a file");
+        fs::write(entries.join(name).join("commondir"), "../..\n").expect("a file");
+        let theirs = ground.repo.root().join("theirs");
+        let theirs = theirs.to_string_lossy();
+        ground.repo.git(&["worktree", "add", "-q", "-b", "theirs", &theirs]);
+        ground.repo.git(&["worktree", "remove", &theirs]);
+        ground.repo.git(&["branch", "-q", "-D", "theirs"]);
+        let made = ground.worktrees.create(vec![request("a"), request("b")]).await;
+        for made in made {
+            let made = made.unwrap_or_else(|error| panic!("{name}: {}", chain(&error)));
+            assert!(made.warnings[0].contains(name), "{:?}", made.warnings);
+            write(&made.lease, "a.txt", "a");
+            assert_eq!(ground.commit(&made.lease).await.commits, 1, "{name}");
+            assert_eq!(ground.release(&made.lease, DISCARD).await.worktree, WorktreeFate::Removed, "{name}");
+        }
+        ground.worktrees.prune(false).await.unwrap_or_else(|error| panic!("{name}: {}", chain(&error)));
+        assert!(entries.join(name).exists(), "it is not ours");
+        fs::remove_dir_all(entries.join(name)).expect("it goes");
+    }
 }
 
 #[tokio::test]
