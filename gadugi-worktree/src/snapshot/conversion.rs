@@ -33,6 +33,7 @@ use crate::error::GitError;
 use crate::filters;
 use crate::inspect::{self, AttributesFile};
 use crate::open::ConfigSources;
+use crate::scarce::patiently;
 use crate::status::Edit;
 
 /// Files up to this size are read as a whole.
@@ -507,8 +508,8 @@ fn text_in_index(
     let follow = |source| GitError::Watch { command: "cat-file".to_owned(), source };
     let mut git = command::in_repository(ConfigSources::RepositoryOnly, repo.common_dir());
     git.args(["cat-file", "blob", &entry.id.to_string()]);
-    let mut git =
-        git.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().map_err(GitError::Start)?;
+    git.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut git = patiently(|| git.spawn().map_err(GitError::Start))?;
     let stats = git.stdout.take().map(count).transpose().map_err(follow);
     git.wait().map_err(follow)?;
     if stats?.is_some_and(|stats| stats.crlf > 0 && !stats.is_binary()) {

@@ -21,7 +21,7 @@ async fn work_and_give_back(ground: &Ground) {
         assert_eq!((work.commits, work.uncommitted), (1, 0));
     }
     let requests = leases.iter().map(|lease| (lease.clone(), KEEP)).collect();
-    for released in ground.worktrees.release_all(requests).await {
+    for released in ground.worktrees.release_all(requests, Default::default()).await {
         assert_eq!(released.expect("a release").worktree, WorktreeFate::Removed);
     }
     ground.worktrees.swept().await.expect("it is deleted");
