@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use gadugi_core::{
     AttemptRecord, BranchFate, BranchName, BranchRelease, Executor, Lease, Outcome, Pruned, Registry, ReleaseRequest,
-    RunId, RunRecord, Worktrees, error_chain,
+    RunId, RunRecord, WorktreeError, Worktrees, error_chain,
 };
 
 use self::owners::Owners;
@@ -77,7 +77,7 @@ pub(super) async fn clean(context: &Context, args: &CleanArgs) -> Result<Code, F
         }
     }
     if args.wait {
-        worktrees.swept().await?;
+        worktrees.swept().await.map_err(undeleted)?;
     } else if !args.dry_run && site.leave_deletion(&context.terminal) {
         context.terminal.detail("what was removed is deleted in the background; `gadugi clean --wait` waits for that");
     }
@@ -176,6 +176,12 @@ async fn hold_all(
     // One without git has no worktrees.
     all.retain(|(run, _)| run.record.header.base.is_some());
     Ok((all, is_whole))
+}
+
+/// That something which was removed could not be deleted. It stays beside the worktrees, and the next command tries again.
+fn undeleted(error: WorktreeError) -> Failure {
+    let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), error_chain);
+    Failure::undone(format!("not all that was removed could be deleted: {why}"))
 }
 
 /// Keeps others from driving a run; `None` when somebody does. It may have to wait for a moment.

@@ -117,3 +117,46 @@ async fn what_cannot_be_deleted_is_named_and_stays_and_all_else_goes() {
     worktrees.swept().await.expect("it is deleted");
     assert!(!ground.folder().exists());
 }
+
+#[tokio::test]
+async fn folders_go_however_deep_they_lie_and_whoever_may_enter_them() {
+    if is_above_permissions() {
+        let test = "folders_go_however_deep_they_lie_and_whoever_may_enter_them";
+        return run_without_privileges(&format!("sweeping::{test}"));
+    }
+    let ground = Ground::new();
+    let aside = ground.folder().join(".gadugi-removed-1-a");
+    fs::create_dir_all(&aside).expect("a folder");
+    let script = "close() { mkdir closed && echo x > closed/file && chmod 000 closed; }; close; i=0
+        while [ $i -lt 2500 ]; do mkdir deep && cd -P deep && i=$((i+1)) || exit 1; done; close; chmod 000 .";
+    let shell = std::process::Command::new("sh").args(["-c", script]).current_dir(&aside).status();
+    assert!(shell.expect("a shell").success());
+    ground.worktrees.swept().await.expect("it is deleted");
+    assert!(!aside.exists());
+}
+
+#[tokio::test]
+async fn what_is_immutable_is_named_with_the_remedy_and_all_else_goes() {
+    let ground = Ground::new();
+    let aside = ground.folder().join(".gadugi-removed-1-a");
+    for file in ["kept/file", "kept/other", "deep/er/file"] {
+        fs::create_dir_all(aside.join(file).parent().expect("a folder")).expect("a folder");
+        fs::write(aside.join(file), "x").expect("a file");
+    }
+    let file = aside.join("kept/file");
+    let chattr = |flag: &str| {
+        let output = std::process::Command::new("chattr").arg(flag).arg(&file).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    if !chattr("+i") {
+        eprintln!("skipped: this user, or this file system, knows no immutable files");
+        return;
+    }
+    let error = crate::ground::chain(&ground.worktrees.swept().await.expect_err("it cannot be deleted"));
+    let left = (file.exists(), aside.join("kept/other").exists(), aside.join("deep").exists());
+    assert!(chattr("-i"), "it stays otherwise");
+    assert!(error.contains(&format!("{0}: it is immutable; `chattr -i {0}` first", file.display())), "{error}");
+    assert_eq!(left, (true, false, false));
+    ground.worktrees.swept().await.expect("it is deleted");
+    assert!(!aside.exists());
+}
