@@ -199,6 +199,12 @@ impl Attempt<'_> {
         if log.lines().any(|line| line.ends_with(renamed.as_bytes())) {
             return Ok(true);
         }
+        // Those of other attempts begin at the same time and place.
+        if let Ok(branch) = name.shorten().to_string().parse::<BranchName>()
+            && branch::was_made_here(repo, &branch)?
+        {
+            return Ok(false);
+        }
         match log.lines().next().and_then(LogLine::parse) {
             Some(first) if first.from.is_null() && first.at >= made && repo.has_object(first.to) => {
                 Ok(is_ancestor(repo, first.to, self.start)? || self.has_committed(first.to)?)

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use gadugi_core::{Elsewhere, Lease, Work, WorktreeFate};
+use gadugi_core::{Elsewhere, Lease, Work, WorktreeFate, Worktrees};
 
 use crate::ground::{Ground, KEEP, branch, commit_id, write};
 use crate::isolated::{Isolated, kept};
@@ -111,6 +111,22 @@ async fn a_branch_of_the_users_is_never_taken_over() {
         assert_eq!((said, work.commits, work.uncommitted, &work.taken_over), (Some(place), 0, 1, &None));
         assert_eq!(ground.repo.git(&["rev-parse", "gadugi/fix"]), lease.base.as_ref().expect("a base").as_str());
         assert_eq!(ground.git(&lease, &["rev-parse", "HEAD"]), tip);
+    }
+}
+
+#[tokio::test]
+async fn what_another_task_has_made_at_the_same_time_is_not_taken_over() {
+    let ground = Ground::new();
+    let requests = vec![crate::ground::request("a"), crate::ground::request("b")];
+    let mut leases = ground.worktrees.create(requests).await.into_iter().map(|made| made.expect("a worktree").lease);
+    let (a, b) = (leases.next().expect("a"), leases.next().expect("b"));
+    commit(&ground, &a, "a.txt", "a");
+    for args in
+        [&["checkout", "-q", "--detach", "gadugi/a"][..], &["checkout", "-q", "--ignore-other-worktrees", "gadugi/a"]]
+    {
+        git(&ground, &b, args);
+        let work = ground.commit(&b).await;
+        assert_eq!((work.commits, work.taken_over, work.tip), (0, None, b.base.clone()), "{args:?}");
     }
 }
 

@@ -36,9 +36,9 @@ fn work_on_a_branch_of_the_tasks_own_is_taken_over_and_what_needs_it_starts_with
     let own =
         stand.with_dependant("own", "git checkout -q -b feature/x; echo w > work.txt; git add .; git commit -qm Work");
     let renamed =
-        stand.with_dependant("renamed", "git branch -m feature/y; echo w > work.txt; git add .; git commit -qm Work");
+        stand.with_dependant("renamed", "git branch -m feature/y; echo r > work.txt; git add .; git commit -qm Work");
     let none =
-        stand.with_dependant("none", "git checkout -q --detach; echo w > work.txt; git add .; git commit -qm Work");
+        stand.with_dependant("none", "git checkout -q --detach; echo n > work.txt; git add .; git commit -qm Work");
     let tasks = [own, renamed, none].concat();
     let args: Vec<&str> = ["run"].into_iter().chain(tasks.iter().map(String::as_str)).collect();
     stand.gadugi(&args).expect(0);
