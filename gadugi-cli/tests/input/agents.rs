@@ -42,8 +42,8 @@ fn the_known_agents_are_given_on_the_host_what_lets_them_work_and_no_more() {
         format!("{}\n{resume}\n{}", shown(&call.command), call.output)
     };
     assert_snapshot!(commands("claude"), @"
-    claude -p --output-format stream-json --verbose --permission-mode acceptEdits
-    claude -p --output-format stream-json --verbose --permission-mode acceptEdits --resume SESSION
+    claude -p --output-format stream-json --verbose --permission-mode acceptEdits --allowedTools Bash(git add:*),Bash(git commit:*),Bash(git status:*),Bash(git diff:*),Bash(git log:*)
+    claude -p --output-format stream-json --verbose --permission-mode acceptEdits --allowedTools Bash(git add:*),Bash(git commit:*),Bash(git status:*),Bash(git diff:*),Bash(git log:*) --resume SESSION
     claude-stream-json
     ");
     assert_snapshot!(commands("codex"), @"
@@ -110,11 +110,11 @@ fn the_configuration_cannot_let_an_agent_do_everything_on_the_host() {
 fn a_table_changes_what_it_says_of_a_known_agent_or_of_one_that_it_extends() {
     let config = "[agents.claude]\nmodel = 'opus'\nlinger = '5s'\n[agents.fast]\nextends = 'claude'\nmodel = 'haiku'\nframe = ''\nset_env = {A = '1'}\n";
     let own = placed(&asking("claude", config), AgentPlace::Host).expect("it may run here");
-    assert!(shown(&call(&own).command).ends_with("--permission-mode acceptEdits --model opus"));
+    assert!(shown(&call(&own).command).ends_with(",Bash(git log:*) --model opus"));
     assert_eq!((call(&own).linger.as_secs(), call(&own).backoff.as_secs()), (5, 30));
     assert_eq!(own.env["DISABLE_AUTOUPDATER"], "1");
     let fast = placed(&asking("fast", config), AgentPlace::Host).expect("it may run here");
-    assert!(shown(&call(&fast).command).ends_with("--permission-mode acceptEdits --model haiku"));
+    assert!(shown(&call(&fast).command).ends_with(",Bash(git log:*) --model haiku"));
     assert_eq!((call(&fast).linger.as_secs(), call(&fast).frame.as_str(), call(&fast).name.as_str()), (5, "", "fast"));
     assert_eq!(fast.env.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>(), ["A=1"]);
     let plain = placed(&asking("plain", "[agents.plain]\ncommand = ['x']\n"), AgentPlace::Host).expect("as it is told");

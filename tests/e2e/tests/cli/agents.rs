@@ -45,7 +45,8 @@ fn without_any_file_texts_go_to_the_only_agent_that_is_installed() {
     let shown = |file: &str| stand.repo.git(&["show", &format!("gadugi/fix-it:{file}")]);
     assert_eq!(
         shown("arguments.txt").replace('\n', " "),
-        "-p --output-format stream-json --verbose --permission-mode acceptEdits"
+        "-p --output-format stream-json --verbose --permission-mode acceptEdits --allowedTools \
+         Bash(git add:*),Bash(git commit:*),Bash(git status:*),Bash(git diff:*),Bash(git log:*)"
     );
     assert!(
         shown("prompt.txt")
