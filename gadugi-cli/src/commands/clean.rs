@@ -32,7 +32,7 @@ pub(super) async fn clean(context: &Context, args: &CleanArgs) -> Result<Code, F
     // Before the runs are read, so that the run of each worktree that is there can be found.
     let there = worktrees.leases().await?;
     let executors = compose::executors(context, Some(&site), &config, false);
-    let runs = runs(context, &site).await?;
+    let mut runs = runs(context, &site).await?;
     let chosen = chosen(context, &site, args, &runs).await?;
     let strays = prune(context, &worktrees, args.dry_run).await?;
     if !args.dry_run {
@@ -52,12 +52,13 @@ pub(super) async fn clean(context: &Context, args: &CleanArgs) -> Result<Code, F
     let mut gone = BTreeSet::new();
     for some in over.chunks(RUNS_AT_ONCE) {
         // Nobody may begin to drive them or to clean them meanwhile, and what was read of them may have changed.
-        let (held, is_whole) = hold_all(context, &site, some).await?;
+        let (held, is_whole) = hold_all(context, &site, some, &mut runs).await?;
         let there = worktrees.leases().await?;
-        let owners = Owners::new(runs.values().chain(held.iter().map(|(run, _)| run)).map(|run| &run.record), &there);
+        let owners = Owners::new(runs.values().map(|run| &run.record), &there);
         let mut still = Vec::new();
         let ours = |lease: &Lease| owners.still_has(lease) && !strays.contains(&lease.path);
-        let places = held.iter().flat_map(|(run, _)| places(&run.record, &there));
+        let records = held.iter().filter_map(|(id, _)| Some(&runs.get(id)?.record));
+        let places = records.flat_map(|record| places(record, &there));
         for (lease, attempt) in places.filter(|(lease, _)| ours(lease)) {
             match in_use(activity(&site, &executors, lease, attempt).await) {
                 Some(why) => context.terminal.line(&format!("kept     {}: {why}", lease.path.display()))?,
@@ -154,27 +155,32 @@ fn not_over(run: &LoadedRun, driven: bool) -> Option<Failure> {
     }
 }
 
-/// Holds runs that are over, and reads them; and whether that are all.
+/// Holds runs that are over, and reads them again, in place of what was read of them before; and whether that are all.
 async fn hold_all(
     context: &Context,
     site: &Site,
-    runs: &[&RunId],
-) -> Result<(Vec<(LoadedRun, compose::HeldRun)>, bool), Failure> {
-    let mut all = Vec::with_capacity(runs.len());
-    for id in runs {
+    some: &[&RunId],
+    runs: &mut BTreeMap<RunId, LoadedRun>,
+) -> Result<(Vec<(RunId, compose::HeldRun)>, bool), Failure> {
+    let (mut all, mut is_whole) = (Vec::with_capacity(some.len()), true);
+    for id in some.iter().copied() {
         let Some(held) = hold(site, id).await? else {
             context.terminal.insist(&format!("error: another process drives or cleans run {id}"));
+            is_whole = false;
             continue;
         };
+        // Two of each would take twice the memory.
+        runs.remove(id);
         let run = site.load(id).await?;
-        match not_over(&run, false) {
-            Some(failure) => failure.print(&context.terminal),
-            None => all.push((run, held)),
+        if let Some(failure) = not_over(&run, false) {
+            failure.print(&context.terminal);
+            is_whole = false;
+        } else if run.record.header.base.is_some() {
+            // One without git has no worktrees.
+            all.push((id.clone(), held));
         }
+        runs.insert(id.clone(), run);
     }
-    let is_whole = all.len() == runs.len();
-    // One without git has no worktrees.
-    all.retain(|(run, _)| run.record.header.base.is_some());
     Ok((all, is_whole))
 }
 
