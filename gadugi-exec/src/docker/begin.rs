@@ -17,12 +17,13 @@ use super::body::{Owner, Parts};
 use super::container::{self, Condition, Container};
 use super::daemon::Daemon;
 use super::entry::Entry;
-use super::fault::DockerFault;
+use super::fault::{Certainty, DockerFault};
 use super::files::CommandFiles;
 use super::follow::{AwaitedEnd, Heard};
 use super::record::ContainerRecord;
 use super::settings::Network;
 use super::task::DockerTask;
+use super::unbegun::{self, Removed, Unbegun};
 use super::{Shared, labels, name_of, new_nonce};
 
 /// How long a container may take to read its secrets.
@@ -92,8 +93,7 @@ async fn start(
         live_restore: daemon.live_restore,
         ..ContainerRecord::named(id, nonce, daemon.id.clone())
     };
-    let (daemon, client, files) = (Arc::clone(daemon), daemon.client.clone(), files.clone());
-    let container = Arc::new(Container { shared: Arc::clone(shared), daemon, client, record, files });
+    let container = Arc::new(Container::new(Arc::clone(shared), Arc::clone(daemon), record, files.clone()));
     let prepared = match prepare_start(&container, request, entry).await {
         Ok(_) if !is_wanted() => Err(given_up()),
         prepared => prepared,
@@ -107,7 +107,20 @@ async fn start(
         }
     };
     drop(turn);
-    started.map(|(heard, began)| DockerTask::follow(container, heard, began))
+    started.map(|(started, began)| match started {
+        Started::Heard(heard) => DockerTask::follow(container, Some(heard), began),
+        Started::Unheard => DockerTask::follow(container, None, began),
+        Started::Lost => DockerTask::may_have_begun(container, began),
+    })
+}
+
+/// What became of a start.
+enum Started {
+    Heard(Heard),
+    /// The daemon went away meanwhile, so that its output has to be asked for.
+    Unheard,
+    /// The command may have begun, and nothing of it is left.
+    Lost,
 }
 
 /// What listens to a container before it is started.
@@ -134,14 +147,13 @@ async fn prepare_start(
     }
 }
 
-/// Starts a container that was created. After an error it is not there any more, or was not started by this. Gives nothing
-/// to listen to where the daemon went away meanwhile.
+/// Starts a container that was created. After an error it is not there any more, or was not started by this.
 async fn run(
     container: &Arc<Container>,
     request: &ExecRequest,
     entry: &Entry,
     prepared: Prepared,
-) -> Result<(Option<Heard>, Instant), ExecError> {
+) -> Result<(Started, Instant), ExecError> {
     let fault = |fault| cannot_start(request, fault);
     let noted = container.files.note_container(&container.record);
     if !matches!(noted, Ok(true)) {
@@ -153,28 +165,14 @@ async fn run(
     let asked = Instant::now();
     if let Err(error) = container.client.start_container(container.id(), None).await {
         let refused = DockerFault::request("start its container")(error);
-        // Without its secrets, which nobody can give it now, it begins nothing.
-        if entry.secrets.is_none() && has_started_all_the_same(container, &refused).await {
-            return Ok((None, asked));
-        }
-        let is_gone = match refused.status() {
-            Some(_) => container.remove(true).await.is_ok(),
-            None => container.remove_for_sure().await && !container.kill_forgotten().await,
-        };
-        // While it cannot be removed, or if the command may have begun, it stays noted.
-        if is_gone {
-            container.files.forget_container().ok();
-        }
-        return Err(not_started(request, refused));
+        return not_begun(container, request, entry, refused).await.map(|started| (started, asked));
     }
     crash_point("container-started");
     let Prepared { mut attached, end } = prepared;
     if let Some(secrets) = &entry.secrets {
         // Until then it has begun nothing, and whoever comes later may start it anew.
         if let Err(error) = container.files.note_handover() {
-            if container.remove(true).await.is_ok() {
-                container.files.forget_container().ok();
-            }
+            unbegun::remove(container, Unbegun::Waits).await.ok();
             return Err(fault(error));
         }
         let hand_over = async {
@@ -186,15 +184,54 @@ async fn run(
         drop(timeout(LONGEST_HANDOVER, hand_over).await);
     }
     let end = end.unwrap_or_else(|| AwaitedEnd::of(container, Condition::NotRunning));
-    Ok((Some(Heard { output: attached.output, end }), asked))
+    Ok((Started::Heard(Heard { output: attached.output, end }), asked))
+}
+
+/// What follows a start that the daemon has refused, or not answered. It is an error only where the command has certainly not
+/// begun: else it is followed, or nobody knows how it ended.
+async fn not_begun(
+    container: &Arc<Container>,
+    request: &ExecRequest,
+    entry: &Entry,
+    refused: DockerFault,
+) -> Result<Started, ExecError> {
+    // Without its secrets, which nobody can give it now, it begins nothing.
+    let unbegun = match refused.certainty() {
+        _ if entry.secrets.is_some() => Some(Unbegun::Waits),
+        Certainty::Refused => Some(Unbegun::Refused),
+        Certainty::Unanswered if has_started_all_the_same(container).await => return Ok(Started::Unheard),
+        Certainty::Unanswered => Some(Unbegun::Created),
+        Certainty::Unknown => None,
+    };
+    if let Some(unbegun) = unbegun {
+        unbegun::note(container, unbegun);
+    }
+    // An answer is given at once, and so is the next one.
+    let is_removed = match refused.status() {
+        Some(_) => container.remove(true).await.is_ok(),
+        None => container.remove_for_sure().await,
+    };
+    // While it cannot be removed, or if the command may have begun, it stays noted.
+    match unbegun {
+        Some(unbegun) if is_removed => match unbegun::finish(container, unbegun).await {
+            Ok(Removed::MayHaveBegun(_)) => {
+                container.files.hide();
+                Ok(Started::Lost)
+            }
+            Ok(Removed::NeverStarted) | Err(_) => Err(not_started(request, refused)),
+        },
+        Some(Unbegun::Waits | Unbegun::Refused) => Err(not_started(request, refused)),
+        Some(Unbegun::Created) | None => {
+            container.kill_forgotten().await;
+            container.files.hide();
+            Ok(Started::Lost)
+        }
+    }
 }
 
 /// Whether a container runs, or has run, though the daemon's answer to its start was lost. Where that cannot be found out it
 /// counts as started, and whoever follows it says that nobody knows.
-async fn has_started_all_the_same(container: &Container, refused: &DockerFault) -> bool {
-    if refused.status().is_some() {
-        return false;
-    }
+async fn has_started_all_the_same(container: &Container) -> bool {
     match container.found_again().await {
         Ok(found) => !matches!(container::life(&found), Some(container::Life::Created)),
         Err(fault) => !matches!(fault, DockerFault::Removed),

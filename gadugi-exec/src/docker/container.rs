@@ -1,6 +1,6 @@
 //! One container: what is asked of the daemon about it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -18,6 +18,7 @@ use super::Shared;
 use super::daemon::{Daemon, status};
 use super::fault::DockerFault;
 use super::files::CommandFiles;
+use super::first_process::FirstProcess;
 use super::labels;
 use super::record::{ContainerRecord, Status};
 
@@ -34,6 +35,13 @@ const UNSEEN: i64 = 255;
 /// How often a container is looked at of which nothing is heard.
 const LOOKED_AFTER: Duration = Duration::from_secs(15);
 
+/// How long a daemon may take to tell of an end that this machine has seen. One whose containerd was killed takes some 15 s, or
+/// never does.
+const LONGEST_REPORT: Duration = Duration::from_secs(30);
+
+/// The pause between two questions for such an end.
+const REPORT_INTERVAL: Duration = Duration::from_millis(500);
+
 /// How long the daemon may take to tell of past events.
 const LONGEST_RECALL: Duration = Duration::from_secs(5);
 
@@ -44,6 +52,8 @@ pub(super) struct Container {
     pub(super) client: Docker,
     pub(super) record: ContainerRecord,
     pub(super) files: CommandFiles,
+    /// Its first process, once that was seen on this machine.
+    first: OnceLock<FirstProcess>,
 }
 
 /// What the daemon says of a container that was started.
@@ -85,6 +95,11 @@ impl Condition {
 }
 
 impl Container {
+    pub(super) fn new(shared: Arc<Shared>, daemon: Arc<Daemon>, record: ContainerRecord, files: CommandFiles) -> Self {
+        let client = daemon.client.clone();
+        Self { shared, daemon, client, record, files, first: OnceLock::new() }
+    }
+
     pub(super) fn id(&self) -> &str {
         &self.record.id
     }
@@ -177,6 +192,17 @@ impl Container {
         self.is_remembered("start", since).await
     }
 
+    /// Whether the daemon is the one that made the container, so that it knows whether it has started it.
+    pub(super) async fn is_daemon_from_before(&self) -> bool {
+        // Podman has none that could die, and containers that were just made are remembered.
+        if self.daemon.is_podman || self.is_remembered("create", None).await {
+            return true;
+        }
+        // With live-restore, the network goes on with the containers, and so says nothing.
+        let is_telling = self.record.instance.is_some() && !self.record.live_restore && !self.daemon.live_restore;
+        is_telling && self.daemon.ask_instance().await == self.record.instance
+    }
+
     /// Whether the daemon remembers an event of the container, which it does until it ends itself or there were some hundred
     /// others.
     async fn is_remembered(&self, event: &str, since: Option<Timestamp>) -> bool {
@@ -221,14 +247,33 @@ impl Container {
         self.daemon.ping().await.is_ok()
     }
 
-    /// Returns when it cannot be followed any more, though nothing says so: when the daemon has been silent for too long, or
-    /// tells of an end of which nobody was told.
+    /// Returns when it cannot be followed any more, though nothing says so: when the daemon has been silent for too long, tells
+    /// of an end of which nobody was told, or says that it runs though its processes are gone.
     pub(super) async fn in_trouble(&self) -> DockerFault {
         let mut answered = Instant::now();
+        let (mut has_ended, mut missed) = (false, None);
+        let mut pause = FIRST_PAUSE;
         loop {
-            sleep(LOOKED_AFTER).await;
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.first_process_ended(), if !has_ended => {
+                    // Whoever waits for its end hears of it now.
+                    has_ended = true;
+                    sleep(REPORT_INTERVAL).await;
+                }
+            }
+            pause = if has_ended { REPORT_INTERVAL } else { LOOKED_AFTER };
             match timeout(LONGEST_RECALL, self.look()).await {
-                Ok(Ok(Some(found))) if matches!(life(&found), Some(Life::Running)) => answered = Instant::now(),
+                Ok(Ok(Some(found))) if matches!(life(&found), Some(Life::Running)) => {
+                    answered = Instant::now();
+                    self.see(&found);
+                    if self.has_lost_its_processes() {
+                        let since = *missed.get_or_insert(answered);
+                        if since.elapsed() >= LONGEST_REPORT.min(self.shared.settings.patience) {
+                            return DockerFault::Vanished;
+                        }
+                    }
+                }
                 Ok(Ok(None)) => return DockerFault::Removed,
                 Ok(Ok(Some(found))) if life(&found).is_some() => {
                     sleep(LOOKED_AFTER).await;
@@ -237,6 +282,37 @@ impl Container {
                 _ if answered.elapsed() > self.shared.settings.patience => return self.went_away(),
                 _ => {}
             }
+        }
+    }
+
+    /// Looks for its first process on this machine, once, and notes it for a later driver.
+    fn see(&self, found: &ContainerInspectResponse) {
+        if self.first.get().is_some() {
+            return;
+        }
+        let (nonce, noted) = (&self.record.nonce, self.files.process());
+        if let Some(first) = noted.and_then(|record| FirstProcess::recorded(&record, nonce)) {
+            // Nobody else sets it.
+            self.first.set(first).ok();
+            return;
+        }
+        let pid = found.state.as_ref().and_then(|state| state.pid).unwrap_or_default();
+        if let Some((first, record)) = FirstProcess::find(pid, self.id(), nonce) {
+            // Without the note, only a later driver has but the daemon's word.
+            self.files.note_process(&record).ok();
+            self.first.set(first).ok();
+        }
+    }
+
+    /// Whether its first process, with which all others go, was seen here and runs no more.
+    pub(super) fn has_lost_its_processes(&self) -> bool {
+        self.first.get().is_some_and(FirstProcess::has_ended)
+    }
+
+    async fn first_process_ended(&self) {
+        match self.first.get() {
+            Some(first) => first.ended().await,
+            None => std::future::pending().await,
         }
     }
 

@@ -3,14 +3,15 @@
 use std::io;
 use std::path::PathBuf;
 
+use bollard::errors::Error;
 use gadugi_core::Unusable;
-use thiserror::Error;
+use thiserror::Error as ThisError;
 
 use super::daemon::{Unreachable, status};
 use super::endpoint::Endpoint;
 
 /// Why a container could not be made, started, found, followed or removed.
-#[derive(Debug, Error)]
+#[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum DockerFault {
     /// The daemon cannot be used.
@@ -106,6 +107,12 @@ pub enum DockerFault {
     /// The connection that was to tell of its end is dead.
     #[error("nobody has told of the end of its container")]
     Untold,
+    /// The daemon says that the container runs, and nothing of it does.
+    #[error("its processes have ended, and the Docker daemon has not noticed: containerd may have died meanwhile")]
+    Vanished,
+    /// The daemon may have started it before it died, and does not know.
+    #[error("the Docker daemon died while it started its container, and nobody knows whether it had begun")]
+    MayHaveBegun,
     /// The daemon went away while it handed over the secrets, so that the command may wait for them for ever. It was ended.
     #[error(
         "the Docker daemon went away when it was to hand over the secrets, and nobody knows whether they have arrived"
@@ -133,6 +140,21 @@ pub enum DockerFault {
     ShutDown,
 }
 
+/// What is certain of a start that has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Certainty {
+    /// It was refused, so that nothing has begun.
+    Refused,
+    /// The daemon has not answered, and may know more when it does.
+    Unanswered,
+    /// The daemon knows no more than this.
+    Unknown,
+}
+
+/// Words of a daemon, in lower case, to which containerd, or the shim of the container, has not answered.
+const BROKEN_CHAIN: [&str; 6] =
+    ["transport", "ttrpc", "unavailable", "deadline exceeded", "context canceled", "shim disconnected"];
+
 impl DockerFault {
     /// A refused request.
     pub(super) fn request(action: &'static str) -> impl Fn(bollard::errors::Error) -> Self {
@@ -143,6 +165,21 @@ impl DockerFault {
     pub(super) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
+    }
+
+    /// What is certain of a start that has failed so.
+    pub(super) fn certainty(&self) -> Certainty {
+        match self {
+            Self::Request { source: Error::DockerResponseServerError { message, .. }, .. } => {
+                let message = message.to_lowercase();
+                let is_broken = BROKEN_CHAIN.iter().any(|words| message.contains(words));
+                if is_broken { Certainty::Unknown } else { Certainty::Refused }
+            }
+            // Nothing was sent.
+            Self::Request { source: Error::HyperLegacyError { err }, .. } if err.is_connect() => Certainty::Refused,
+            Self::Request { source: Error::SocketNotFoundError(_), .. } => Certainty::Refused,
+            _ => Certainty::Unanswered,
+        }
     }
 
     /// The status of the daemon's answer.

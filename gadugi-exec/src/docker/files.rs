@@ -10,6 +10,7 @@ use gadugi_core::{ExecRequest, Phase, Program};
 use serde::Serialize;
 
 use super::fault::DockerFault;
+use super::first_process::ProcessRecord;
 use super::record::{ContainerRecord, EndRecord};
 use crate::regular::open_regular;
 use crate::sealed::{Content, Unsound, link, read, seal};
@@ -55,6 +56,10 @@ impl CommandFiles {
 
     fn container_path(&self) -> PathBuf {
         self.named("container.json")
+    }
+
+    fn process_path(&self) -> PathBuf {
+        self.named("process.json")
     }
 
     fn end_path(&self) -> PathBuf {
@@ -114,8 +119,15 @@ impl CommandFiles {
     /// Notes the container that is about to be started; `false` when another one was noted before.
     pub(super) fn note_container(&self, record: &ContainerRecord) -> Result<bool, DockerFault> {
         let path = self.container_path();
-        let noted = self.put(&path, record, true);
+        let noted = self.put(&path, record);
         noted.map_err(DockerFault::file(&path))
+    }
+
+    /// Notes more of the container that was noted before.
+    pub(super) fn note_again(&self, record: &ContainerRecord) -> Result<(), DockerFault> {
+        let path = self.container_path();
+        let written = temporary(&path, record, true).and_then(|file| file.persist(&path));
+        written.map_err(DockerFault::file(path))
     }
 
     /// Takes the note back, of a container that was never started and is gone.
@@ -125,6 +137,17 @@ impl CommandFiles {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(DockerFault::file(path)(error)),
             _ => Ok(()),
         }
+    }
+
+    /// The first process of the container, where it was seen on this machine. A note that says nothing is as good as none.
+    pub(super) fn process(&self) -> Option<ProcessRecord> {
+        sound(self.process_path()).ok().flatten()
+    }
+
+    /// Notes the first process of the container, in place of that of an earlier one.
+    pub(super) fn note_process(&self, record: &ProcessRecord) -> io::Result<()> {
+        let path = self.process_path();
+        temporary(&path, record, false)?.persist(&path)
     }
 
     /// Notes that the command is about to get its secrets, and may begin.
@@ -165,27 +188,45 @@ impl CommandFiles {
     /// Keeps how the command ended, once; it is on the disk when this returns.
     pub(super) fn keep_end(&self, record: &EndRecord) -> Result<(), DockerFault> {
         let path = self.end_path();
-        let kept = self.put(&path, record, true).and_then(|_| File::open(&self.folder)?.sync_all());
+        let kept = self.put(&path, record).and_then(|_| File::open(&self.folder)?.sync_all());
         kept.map_err(DockerFault::file(path))
     }
 
-    /// Writes a record and links it to its name; says whether that was free.
-    fn put(&self, path: &Path, record: &impl Serialize, durably: bool) -> io::Result<bool> {
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(format!(".{}.tmp", super::new_nonce()));
-        let line = seal(record)?;
-        let mut options = OpenOptions::new();
-        let written = options.write(true).create_new(true).mode(0o600).open(&temporary).and_then(|mut file| {
-            file.write_all(line.as_bytes())?;
-            if durably {
-                file.sync_all()?;
-            }
-            link(Path::new(&temporary), path)
-        });
-        // What could not be made need not be removed.
-        fs::remove_file(&temporary).ok();
-        written
+    /// Writes a record to the disk and links it to its name; says whether that was free.
+    fn put(&self, path: &Path, record: &impl Serialize) -> io::Result<bool> {
+        link(&temporary(path, record, true)?.0, path)
     }
+}
+
+/// A file that goes when this is dropped, unless it has got another name.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    /// Puts it in the place of what has that name.
+    fn persist(self, path: &Path) -> io::Result<()> {
+        fs::rename(&self.0, path)
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // What could not be made, or has another name, need not be removed.
+        fs::remove_file(&self.0).ok();
+    }
+}
+
+/// Writes a record beside the place that it is for.
+fn temporary(path: &Path, record: &impl Serialize, durably: bool) -> io::Result<Temporary> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.tmp", super::new_nonce()));
+    let line = seal(record)?;
+    let written = Temporary(PathBuf::from(name));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&written.0)?;
+    file.write_all(line.as_bytes())?;
+    if durably {
+        file.sync_all()?;
+    }
+    Ok(written)
 }
 
 fn sound<T: serde::de::DeserializeOwned>(path: PathBuf) -> Result<Option<T>, DockerFault> {

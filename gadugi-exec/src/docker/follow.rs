@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::container::{Condition, Container, Exit, Life, life, waits};
 use super::fault::DockerFault;
 use super::output::Output;
-use super::record::EndRecord;
+use super::record::{EndRecord, Status};
 
 /// How long, after the end of a container, its last output may take to come.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -83,20 +83,44 @@ pub(super) async fn follow(container: Arc<Container>, heard: Option<Heard>, bega
             let took = exit.as_ref().filter(|_| !watched).and_then(Exit::took).unwrap_or_else(|| began.elapsed());
             let status = match &exit {
                 Some(exit) => container.true_status(exit, watched).await,
-                None => super::record::Status::Code { code },
+                None => Status::Code { code },
             };
             let record = EndRecord::new(&container.record, status, took, output).used(*usage.borrow());
             let record = record.stopped(container.files.is_stopped());
             is_left = conclude(&container, &record).await;
             Ok(record.end())
         }
-        Err(fault) => Err(Arc::new(fault)),
+        // It was asked to stop before, so that how it ended is known well enough.
+        Err(DockerFault::Vanished) if container.files.is_stopped() => {
+            let record = EndRecord::new(&container.record, Status::Unknown, began.elapsed(), output);
+            let record = record.used(*usage.borrow()).stopped(true);
+            is_left = conclude(&container, &record).await;
+            Ok(record.end())
+        }
+        Err(fault) => {
+            // Another driver may have been faster: it has kept the end, and removed the container.
+            let kept = if matches!(fault, DockerFault::Removed) { kept_end(&container).await } else { None };
+            if matches!(fault, DockerFault::Vanished) {
+                // Also what the daemon does not know of it.
+                container.kill_forgotten().await;
+                container.files.hide();
+                is_left = true;
+            }
+            kept.map_or_else(|| Err(Arc::new(fault)), |record| Ok(record.end()))
+        }
     };
     ending.send_replace(Some(ended));
     if is_left {
         // The daemon has just gone away. What stays all the same is collected by its labels.
         container.remove_for_sure().await;
     }
+}
+
+/// The end of the command, where it was kept.
+async fn kept_end(container: &Container) -> Option<EndRecord> {
+    let files = container.files.clone();
+    let kept = tokio::task::spawn_blocking(move || files.end()).await.ok()?.ok()?;
+    kept.filter(|end| end.nonce == container.record.nonce)
 }
 
 /// The end of a container.
@@ -134,7 +158,7 @@ async fn watch_over(container: &Container, output: &mut Output, heard: Option<He
                 Err(_) => {}
             }
         }
-        if let Err(fault @ (DockerFault::Removed | DockerFault::WentAway { .. })) = code {
+        if let Err(fault @ (DockerFault::Removed | DockerFault::WentAway { .. } | DockerFault::Vanished)) = code {
             return Err(fault);
         }
         let may_wait_in_vain = watched && begun.elapsed() < DOUBTFUL && output.is_empty();

@@ -39,7 +39,7 @@ fn kill_in(pid: Pid, id: &str) -> bool {
 
 /// Whether these are control groups of that container. A part of an id, as a damaged record may have, stands in those of others
 /// too.
-fn is_in(groups: &str, id: &str) -> bool {
+pub(super) fn is_in(groups: &str, id: &str) -> bool {
     id.len() == WHOLE && groups.contains(id)
 }
 

@@ -13,6 +13,7 @@ mod endpoint;
 mod entry;
 mod fault;
 mod files;
+mod first_process;
 mod follow;
 #[cfg(target_os = "linux")]
 mod forgotten;
@@ -25,6 +26,7 @@ mod recovery;
 mod settings;
 mod task;
 mod terms;
+mod unbegun;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -75,7 +77,7 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// - **Usage.** As the daemon told it last, which it does once a second; nothing of a command that was shorter.
 ///
 /// Files in [`ExecRequest::files`], with `check-` or `setup-` before the names of a check's: `container.json`, written before a container is
-/// started; `handover`, written before it gets its secrets; `stop`, written before it is asked to stop; `exit.json`, written
+/// started; `process.json`, its first process as this machine sees it; `handover`, written before it gets its secrets; `stop`, written before it is asked to stop; `exit.json`, written
 /// before it is removed; and the folder `container` with what it is shown of its script and its input, while it runs.
 ///
 /// Everything has to be called within a Tokio runtime with I/O and time enabled.

@@ -7,6 +7,8 @@ use std::time::Duration;
 use gadugi_core::{ExecEnd, ExecUsage, ExitStatus, OutputSummary};
 use serde::{Deserialize, Serialize};
 
+use super::unbegun::Unbegun;
+
 /// What `container.json` says: the container that is started next, or was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ContainerRecord {
@@ -22,12 +24,15 @@ pub(super) struct ContainerRecord {
     /// Whether the daemon's containers went on when it ended.
     #[serde(default)]
     pub(super) live_restore: bool,
+    /// By what its command is known not to have begun, once it is removed for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) unbegun: Option<Unbegun>,
 }
 
 impl ContainerRecord {
     /// A container of which no more is known.
     pub(super) fn named(id: String, nonce: String, daemon: String) -> Self {
-        Self { id, nonce, daemon, instance: None, live_restore: false }
+        Self { id, nonce, daemon, instance: None, live_restore: false, unbegun: None }
     }
 }
 

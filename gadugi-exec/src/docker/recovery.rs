@@ -16,6 +16,7 @@ use super::fault::DockerFault;
 use super::files::CommandFiles;
 use super::record::{ContainerRecord, EndRecord, Status, Token};
 use super::task::{DockerTask, identity};
+use super::unbegun::{self, Removed, Unbegun};
 use super::{NAME, Shared, labels};
 
 /// What the folder of an attempt tells of a command.
@@ -77,14 +78,16 @@ async fn find(container: Arc<Container>, has_begun: bool) -> Result<Reattached, 
     let mut has_settled = false;
     loop {
         let Some(found) = container.look().await? else {
-            return Ok(Reattached::Gone { why: "its container was removed by somebody else".to_owned() });
+            return match container.record.unbegun {
+                // By an earlier driver, which was killed before it could take the note back.
+                Some(unbegun) => Ok(unbegun::finish(&container, unbegun).await?.into()),
+                None => Ok(Reattached::Gone { why: "its container was removed by somebody else".to_owned() }),
+            };
         };
         match life(&found) {
             // Whoever was to give it its secrets has died before. It waits for them, or has just given that up.
             Some(Life::Running | Life::Exited(_)) if !has_begun && waits_in_vain(&container, &found) => {
-                container.remove(true).await?;
-                container.files.forget_container()?;
-                return Ok(Reattached::NeverStarted);
+                return Ok(unbegun::remove(&container, Unbegun::Waits).await?.into());
             }
             Some(Life::Running) => {
                 // The daemon's clock says how long, and this process's goes on from there.
@@ -100,26 +103,25 @@ async fn find(container: Arc<Container>, has_begun: bool) -> Result<Reattached, 
                 has_settled = true;
                 sleep(SETTLING).await;
             }
-            // Without force: if it was started meanwhile, it stays.
-            Some(Life::Created) => match container.remove(false).await {
-                Ok(()) => {
-                    // It may have begun and ended between the question and the answer.
-                    if container.start_is_remembered(None).await {
-                        let why = "it ended before anybody was there to see it".to_owned();
-                        return Ok(Reattached::Gone { why });
-                    }
-                    if container.kill_forgotten().await {
-                        let why = "the Docker daemon died while it started it, and did not know it any more".to_owned();
-                        return Ok(Reattached::Gone { why });
-                    }
-                    container.files.forget_container()?;
-                    return Ok(Reattached::NeverStarted);
+            Some(Life::Created) => {
+                let waits = waits_in_vain(&container, &found);
+                let unbegun = container.record.unbegun.unwrap_or(if waits { Unbegun::Waits } else { Unbegun::Created });
+                match unbegun::remove(&container, unbegun).await {
+                    Err(fault) if fault.status() == Some(409) && begun.elapsed() < LONGEST_CHANGE => {}
+                    removed => return Ok(removed?.into()),
                 }
-                Err(fault) if fault.status() == Some(409) && begun.elapsed() < LONGEST_CHANGE => {}
-                Err(fault) => return Err(fault),
-            },
+            }
             None if begun.elapsed() < LONGEST_CHANGE => sleep(SETTLING).await,
             None => return Ok(Reattached::Gone { why: "the daemon removes its container".to_owned() }),
+        }
+    }
+}
+
+impl From<Removed> for Reattached {
+    fn from(removed: Removed) -> Self {
+        match removed {
+            Removed::NeverStarted => Self::NeverStarted,
+            Removed::MayHaveBegun(why) => Self::Gone { why: why.to_owned() },
         }
     }
 }
@@ -160,8 +162,7 @@ async fn connect(shared: &Arc<Shared>, record: ContainerRecord, files: CommandFi
         let endpoint = shared.settings.endpoint.to_string();
         return Err(DockerFault::OtherDaemon { daemon: record.daemon, endpoint });
     }
-    let client = daemon.client.clone();
-    Ok(Container { shared: Arc::clone(shared), daemon, client, record, files })
+    Ok(Container::new(Arc::clone(shared), daemon, record, files))
 }
 
 async fn noted(command: &CommandRef) -> Result<Noted, DockerFault> {

@@ -53,6 +53,16 @@ impl DockerTask {
         Self { identity, hold, asked: AtomicBool::new(false) }
     }
 
+    /// Stands for one that may have begun and is not there any more.
+    pub(super) fn may_have_begun(container: Arc<Container>, began: Instant) -> Self {
+        let (_, ending) = watch::channel(Some(Err(Arc::new(DockerFault::MayHaveBegun))));
+        let (_, printed) = watch::channel(0);
+        let (_, usage) = watch::channel(ExecUsage::default());
+        let identity = identity(&container.record);
+        let hold = Hold::Running { container, began, ending, printed, usage };
+        Self { identity, hold, asked: AtomicBool::new(false) }
+    }
+
     /// Stands for one whose end was kept.
     pub(super) fn ended(record: &ContainerRecord, end: ExecEnd) -> Self {
         Self { identity: identity(record), hold: Hold::Ended(end), asked: AtomicBool::new(false) }
@@ -115,6 +125,10 @@ impl RunningTask for DockerTask {
     /// process, while it lives, exactly.
     async fn stop(&self, grace: Duration) -> Result<(), ExecError> {
         let Some(container) = self.running().cloned() else { return Ok(()) };
+        // What has ended by itself is not stopped, whatever the daemon says: that comes to know its end, or does not.
+        if container.has_lost_its_processes() {
+            return Ok(());
+        }
         // Whoever keeps its end, perhaps another process, knows by this where that comes from. It is stopped in any case.
         let is_first = container.files.note_stop().unwrap_or(false);
         if grace.is_zero() {

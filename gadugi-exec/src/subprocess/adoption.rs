@@ -56,7 +56,7 @@ fn find(token: &Token) -> io::Result<Option<(OwnedFd, u64)>> {
 
 /// Opens a pidfd of the process that has this pid and started then, in this boot, if it still runs.
 #[cfg(target_os = "linux")]
-pub(super) fn open(pid: Pid, start: u64) -> io::Result<Option<OwnedFd>> {
+pub(crate) fn open(pid: Pid, start: u64) -> io::Result<Option<OwnedFd>> {
     let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(pidfd) => pidfd,
         // Nothing has this number, or a thread has.

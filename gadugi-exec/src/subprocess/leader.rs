@@ -221,7 +221,7 @@ impl Drop for Unclaimed {
 
 /// Whether the process that a pidfd stands for has ended.
 #[cfg(target_os = "linux")]
-pub(super) fn has_ended(pidfd: &OwnedFd) -> io::Result<bool> {
+pub(crate) fn has_ended(pidfd: &OwnedFd) -> io::Result<bool> {
     let mut polled = [PollFd::new(pidfd, PollFlags::IN)];
     Ok(poll(&mut polled, Some(&rustix::time::Timespec::default()))? > 0)
 }

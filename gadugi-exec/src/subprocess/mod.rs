@@ -1,11 +1,11 @@
 //! Runs commands as processes of this machine.
 
-mod adoption;
+pub(crate) mod adoption;
 pub(crate) mod capped_log;
 mod environment;
 mod identity;
 mod launch;
-mod leader;
+pub(crate) mod leader;
 mod private_file;
 pub(crate) mod process_table;
 mod program;

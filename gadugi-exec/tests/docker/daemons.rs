@@ -4,9 +4,10 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use gadugi_core::{ExecRequest, Executor, ExitStatus, Reattached};
-use gadugi_exec::docker::{DockerExecutor, Endpoint};
+use gadugi_exec::docker::{DockerExecutor, DockerSettings, Endpoint};
 use gadugi_test_support::docker::PrivateDaemon;
 
+use crate::relay::Relay;
 use crate::scene::{Scene, command, log, printed, settings};
 
 /// How many moments of a start a daemon dies in.
@@ -169,7 +170,11 @@ async fn assert_that_nobody_knows(again: impl Fn(&mut PrivateDaemon)) {
 
 /// Starts a command by a process that has died meanwhile.
 fn start_and_die(daemon: &PrivateDaemon, scene: &Scene, request: &ExecRequest) {
-    let (executor, request) = (executor(daemon, scene), request.clone());
+    start_by(executor(daemon, scene), request);
+}
+
+fn start_by(executor: DockerExecutor, request: &ExecRequest) {
+    let request = request.clone();
     let driver = std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(async {
@@ -233,6 +238,90 @@ async fn a_daemon_that_does_not_come_back_loses_its_commands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_gone_is_lost_though_its_daemon_says_that_it_runs() {
+    let Some(daemon) = PrivateDaemon::start(&[]) else { return };
+    let impatient = |settings: &mut DockerSettings| {
+        settings.endpoint = endpoint(&daemon);
+        // For so long the daemon may still tell of its end.
+        settings.patience = Duration::from_secs(2);
+    };
+    let scene = Scene::at(daemon.docker(), impatient);
+    // Whoever starts it, and dies when it is ready, has seen its process by then.
+    let request = || scene.script("while ! [ -e seen ]; do sleep 0.01; done; echo ready; sleep 1000");
+    let (followed, timed_out, left) = (request(), request(), request());
+    let mut tasks = Vec::new();
+    for request in [&followed, &timed_out] {
+        tasks.push(scene.start(request).await);
+    }
+    std::thread::scope(|threads| {
+        let starter = executor(&daemon, &scene);
+        threads.spawn(|| start_by(starter, &left));
+        [&followed, &timed_out, &left].into_iter().for_each(until_seen);
+        fs::write(scene.folder().join("seen"), "").expect("a file");
+    });
+    daemon.kill_containerd();
+    let containers = scene.containers();
+    assert_eq!(containers.len(), 3);
+    containers.iter().for_each(|container| daemon.kill_process(container));
+    // A clock that runs out now does not make an end of it that it has not had.
+    tasks[1].stop(Duration::from_secs(1)).await.expect("there is nothing to stop");
+    let mut settings = settings(scene.root.path(), &[]);
+    impatient(&mut settings);
+    let found = match DockerExecutor::new(settings).reattach(&command(&left, None)).await {
+        Ok(Reattached::Found(found)) => found,
+        other => panic!("its daemon says that it runs, and not: {other:?}"),
+    };
+    for task in tasks.iter().chain([&found]) {
+        let end = tokio::time::timeout(Duration::from_secs(60), task.wait()).await.expect("it is not waited for");
+        let error = end.expect_err("nobody knows how it ended");
+        assert!(crate::scene::chain(&error).contains("its processes have ended"), "{}", crate::scene::chain(&error));
+    }
+}
+
+/// Waits until the first process of a container was seen on this machine.
+fn until_seen(request: &ExecRequest) {
+    let (noted, begun) = (request.files.join("process.json"), Instant::now());
+    while !noted.exists() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it is not seen");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_may_have_begun_before_its_daemon_died_is_lost_and_no_failed_start() {
+    let Some(mut daemon) = PrivateDaemon::start(&["--live-restore"]) else { return };
+    let relay = Relay::before(&daemon);
+    let scene = Scene::at(daemon.docker(), |settings| {
+        settings.endpoint = Endpoint::at(&format!("unix://{}", relay.socket.display())).expect("an address");
+        settings.patience = Duration::from_secs(60);
+    });
+    for (ending, script) in [("goes on", "echo begun > begun; sleep 1000"), ("has ended", "echo begun > begun")] {
+        let request = scene.script(script);
+        let (starter, asked) = (scene.executor.clone(), request.clone());
+        let starting = tokio::spawn(async move { starter.start(&asked).await });
+        relay.until_started().await;
+        let begun = Instant::now();
+        while !scene.folder().join("begun").exists() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "it does not begin");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        fs::remove_file(scene.folder().join("begun")).expect("it is there");
+        let container = scene.containers().remove(0);
+        daemon.kill();
+        forget_start(&daemon, &container);
+        daemon.begin();
+        relay.answer_nothing();
+        let task = starting.await.expect("it does not panic").expect("it is no failed start");
+        let error = task.wait().await.expect_err("nobody knows how it ended");
+        let said = crate::scene::chain(&error);
+        assert!(said.contains("nobody knows whether it had begun"), "{ending}: {said}");
+        assert_eq!(scene.containers(), Vec::<String>::new(), "{ending}");
+        let found = executor(&daemon, &scene).reattach(&command(&request, None)).await;
+        assert!(matches!(found, Ok(Reattached::Gone { .. })), "{ending}: {found:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_dies_at_any_moment_of_a_start_begins_nothing_twice_and_loses_nothing() {
     let Some(mut daemon) = PrivateDaemon::start(&["--live-restore"]) else { return };
     let scene = scene_at(&daemon);
@@ -254,12 +343,19 @@ async fn a_daemon_that_dies_at_any_moment_of_a_start_begins_nothing_twice_and_lo
         let begun = || fs::read_to_string(&count).unwrap_or_default().lines().count();
         let is_known = |status| matches!(status, ExitStatus::Code(5) | ExitStatus::Unknown);
         match starting.await.expect("it does not panic") {
-            Ok(task) => {
-                let end = task.wait().await.expect("its end is seen");
-                assert!(is_known(end.status), "{moment}: {end:?}");
-                assert_eq!(begun(), 1, "{moment}");
-            }
+            Ok(task) => match task.wait().await {
+                Ok(end) => {
+                    assert!(is_known(end.status), "{moment}: {end:?}");
+                    assert_eq!(begun(), 1, "{moment}");
+                }
+                Err(error) => {
+                    let said = crate::scene::chain(&error);
+                    assert!(said.contains("nobody knows whether it had begun"), "{moment}: {said}");
+                    assert!(begun() <= 1, "{moment}");
+                }
+            },
             Err(_) => {
+                assert_eq!(begun(), 0, "{moment}: what has begun is no failed start");
                 let later = found_later(&daemon, &scene, &request).await;
                 assert!(is_known(later), "{moment}: {later:?}");
                 assert!(begun() <= 1, "{moment}");

@@ -7,6 +7,7 @@ mod confinement;
 mod contract;
 mod daemons;
 mod images;
+mod relay;
 mod running;
 mod scene;
 mod secrets;

@@ -260,6 +260,23 @@ impl PrivateDaemon {
         process.wait().expect("it ends");
     }
 
+    /// Kills its containerd, which it starts anew some ten seconds later.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn kill_containerd(&self) {
+        let path = self.folder.path().join("exec/containerd/containerd.pid");
+        kill_and_wait(fs::read_to_string(path).expect("it has a containerd").trim());
+    }
+
+    /// Kills the first process of a container, as the command's own end would look to its supervisor.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn kill_process(&self, container: &str) {
+        kill_and_wait(&self.docker().run(&["inspect", "--format", "{{.State.Pid}}", container]));
+    }
+
     /// Ends it as a service manager does.
     ///
     /// # Panics
@@ -269,6 +286,13 @@ impl PrivateDaemon {
         let pid = process.id().to_string();
         assert!(Command::new("kill").arg(&pid).status().expect("kill can be started").success());
         process.wait().expect("it ends");
+    }
+}
+
+fn kill_and_wait(pid: &str) {
+    assert!(Command::new("kill").args(["-KILL", pid]).status().expect("kill can be started").success());
+    while Path::new("/proc").join(pid).exists() {
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

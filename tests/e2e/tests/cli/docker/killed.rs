@@ -43,14 +43,20 @@ fn a_killed_gadugi_leaves_containers_that_resume_takes_over_with_their_true_ends
     dock.assert_clean();
 }
 
-/// Kills gadugi at a point of a run, resumes the run, and compares all that is left with what an undisturbed one leaves.
-fn assert_undisturbed_after(point: &str, undisturbed: &BTreeMap<String, String>) {
+/// Kills gadugi at a point of a run, and of its resumptions, resumes the run, and compares all that is left with what an undisturbed one leaves.
+fn assert_undisturbed_after(points: &[&str], undisturbed: &BTreeMap<String, String>) {
     let Some(dock) = Dock::new() else { return };
     let [good, bad] = tasks(&dock);
     let before = dock.repo.fingerprint();
-    let run = dock.command(&["run", "-j1", &good, &bad]).env("GADUGI_CRASH_AT", point).output().expect("it starts");
-    assert_eq!(run.status.code(), None, "{point} is not come to: {}", String::from_utf8_lossy(&run.stderr));
+    let mut command = dock.command(&["run", "-j1", &good, &bad]);
+    // The first in the run, and each further one in the resumption of what the one before has left.
+    for point in points {
+        let killed = command.env("GADUGI_CRASH_AT", point).output().expect("it starts");
+        assert_eq!(killed.status.code(), None, "{point} is not come to: {}", String::from_utf8_lossy(&killed.stderr));
+        command = dock.command(&["resume"]);
+    }
     dock.gadugi(&["resume"]).expect(1);
+    let point = points.join(", ");
     assert_eq!(&left(&dock), undisturbed, "after a kill at {point}");
     assert_eq!(dock.repo.fingerprint(), before, "after a kill at {point}");
     dock.assert_clean();
@@ -106,7 +112,7 @@ fn undisturbed() -> Option<BTreeMap<String, String>> {
 fn a_kill_while_a_container_is_started_or_its_commits_are_taken_over_changes_nothing_in_the_end() {
     let Some(undisturbed) = undisturbed() else { return };
     for point in ["container-noted", "import-others-kept"] {
-        assert_undisturbed_after(point, &undisturbed);
+        assert_undisturbed_after(&[point], &undisturbed);
     }
 }
 
@@ -121,6 +127,30 @@ fn a_kill_before_a_container_has_its_secrets_is_not_a_failure_of_the_task() {
     let resumed: Answer = dock.command(&["resume"]).env("TOKEN", "12345").output().expect("it starts").into();
     resumed.expect(0);
     assert_eq!(dock.repo.git(&["show", "gadugi/a:length.txt"]), "6");
+    assert_eq!(dock.starts("a"), 1);
+    dock.assert_clean();
+}
+
+#[test]
+fn a_second_kill_while_a_container_that_was_not_started_is_removed_changes_nothing_in_the_end() {
+    let Some(undisturbed) = undisturbed() else { return };
+    for second in ["container-unbegun", "container-unbegun-removed"] {
+        assert_undisturbed_after(&["container-noted", second], &undisturbed);
+    }
+}
+
+#[test]
+fn a_kill_while_a_container_that_waits_for_secrets_is_removed_is_not_a_failure_of_the_task() {
+    let Some(dock) = Dock::new() else { return };
+    let file = dock.signed("a", "secrets: [TOKEN]\n", "echo \"$TOKEN\" | wc -c > length.txt");
+    let mut command = dock.command(&["run", &file]);
+    for point in ["container-started", "container-unbegun", "container-started", "container-unbegun-removed"] {
+        let killed = command.env("TOKEN", "12345").env("GADUGI_CRASH_AT", point).output().expect("it starts");
+        assert_eq!(killed.status.code(), None, "{point}: {}", String::from_utf8_lossy(&killed.stderr));
+        command = dock.command(&["resume"]);
+    }
+    let resumed: Answer = command.env("TOKEN", "12345").output().expect("it starts").into();
+    resumed.expect(0);
     assert_eq!(dock.starts("a"), 1);
     dock.assert_clean();
 }
@@ -154,14 +184,14 @@ mod heavy {
     fn a_kill_at_any_point_changes_nothing_in_the_end() {
         let Some(undisturbed) = undisturbed() else { return };
         for point in POINTS {
-            assert_undisturbed_after(point, &undisturbed);
+            assert_undisturbed_after(&[point], &undisturbed);
         }
         // Of the check, and of the other task.
         for point in
             ["container-created", "container-noted", "container-started", "container-ended", "container-end-kept"]
         {
             for time in [2, 3] {
-                assert_undisturbed_after(&format!("{point}:{time}"), &undisturbed);
+                assert_undisturbed_after(&[&format!("{point}:{time}")], &undisturbed);
             }
         }
     }

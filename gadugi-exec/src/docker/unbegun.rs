@@ -1,0 +1,64 @@
+//! Containers whose command has not begun: they are removed, and the command may be started anew. A removal that is cut short
+//! anywhere is finished by the next driver, which then tells the same.
+
+use gadugi_core::crash_point;
+use serde::{Deserialize, Serialize};
+
+use super::container::Container;
+use super::fault::DockerFault;
+use super::record::ContainerRecord;
+
+/// By what a command is known not to have begun. `container.json` says it before the container is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Unbegun {
+    /// Its container waits for secrets that nobody has given it.
+    Waits,
+    /// The daemon has refused to start its container.
+    Refused,
+    /// The daemon says that its container was made and not started, which a daemon that died meanwhile may have forgotten.
+    Created,
+}
+
+/// Whether a command can be started anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Removed {
+    NeverStarted,
+    /// It may have begun, for this reason. It stays noted.
+    MayHaveBegun(&'static str),
+}
+
+/// Notes that the command has not begun, for whoever comes after a kill of this process, and finds no container.
+pub(super) fn note(container: &Container, unbegun: Unbegun) {
+    let record = ContainerRecord { unbegun: Some(unbegun), ..container.record.clone() };
+    // Where it cannot be noted, a kill before the end of the removal leaves the command lost.
+    container.files.note_again(&record).ok();
+    crash_point("container-unbegun");
+}
+
+/// Removes the container. One that runs all the same stays, which is an error (409), unless it only waits.
+pub(super) async fn remove(container: &Container, unbegun: Unbegun) -> Result<Removed, DockerFault> {
+    note(container, unbegun);
+    container.remove(unbegun == Unbegun::Waits).await?;
+    finish(container, unbegun).await
+}
+
+/// What follows the removal. Takes the note back where nothing has begun.
+pub(super) async fn finish(container: &Container, unbegun: Unbegun) -> Result<Removed, DockerFault> {
+    crash_point("container-unbegun-removed");
+    if unbegun == Unbegun::Created {
+        // It may have begun and ended between the question and the removal.
+        if container.start_is_remembered(None).await {
+            return Ok(Removed::MayHaveBegun("it ended before anybody was there to see it"));
+        }
+        if container.kill_forgotten().await {
+            let why = "the Docker daemon died while it started it, and did not know it any more";
+            return Ok(Removed::MayHaveBegun(why));
+        }
+        if !container.is_daemon_from_before().await {
+            return Ok(Removed::MayHaveBegun("the Docker daemon was begun again when it was to start it"));
+        }
+    }
+    container.files.forget_container()?;
+    Ok(Removed::NeverStarted)
+}
