@@ -47,6 +47,7 @@ fn run(mut words: impl Iterator<Item = OsString>) -> io::Result<u8> {
             "stop-self" => processes::stop_self(),
             "ignore-term" => processes::ignore_term(),
             "exit-on-term" => processes::exit_on_term(i32::try_from(number(&word()?)?).map_err(io::Error::other)?),
+            "trace" => processes::trace(&word()?)?,
             "bare" => next.bare = true,
             "mute" => next.mute = true,
             "daemon" => {

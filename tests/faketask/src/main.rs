@@ -15,6 +15,7 @@
 //! | `stop-self` | suspends itself |
 //! | `ignore-term` | does not hear SIGTERM from here on, nor does what it starts |
 //! | `exit-on-term N` | exits with the code when SIGTERM comes |
+//! | `trace PID` | holds that process (`parent`: its own parent) as a debugger does, and lets no signal reach it (Linux) |
 //! | `bare` | what the next verb starts has no environment |
 //! | `mute` | what the next verb starts holds no output open |
 //! | `daemon MS FILE` | leaves a daemon behind, in a session of its own, twice forked: it adds its pid to the file, sleeps, and adds the line `outlived` |

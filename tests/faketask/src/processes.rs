@@ -53,6 +53,26 @@ impl Offspring {
     }
 }
 
+/// Traces a process until this one ends, and takes nothing of what it is told of it.
+pub(crate) fn trace(process: &OsString) -> io::Result<()> {
+    let process = process.to_str().unwrap_or_default();
+    #[cfg(target_os = "linux")]
+    {
+        let pid = if process == "parent" {
+            std::os::unix::process::parent_id()
+        } else {
+            process.parse().map_err(io::Error::other)?
+        };
+        // SAFETY: the request takes a pid and no memory.
+        match unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid, 0, 0) } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    Err(io::Error::other(format!("cannot trace {process} here")))
+}
+
 /// Is another process every 300 µs, for so long.
 pub(crate) fn hop(time: Duration) -> io::Result<()> {
     let end = Instant::now() + time;

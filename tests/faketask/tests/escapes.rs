@@ -168,3 +168,58 @@ async fn what_the_killed_shim_leaves_is_killed_by_whoever_notices() {
     }
     assert_eq!(stage.processes(), 0);
 }
+
+/// Lets a tracer hold a process of a command, and asserts that the command is stopped all the same.
+async fn is_stopped_while_it_is_traced(pid: impl Fn(&str) -> String, grace: Duration) {
+    for cgroups in [true, false] {
+        let stage = Stage::new(cgroups);
+        let task = stage.start(&["sleep", "600000"]).await;
+        let held = stage.file("held");
+        let mut tracer = std::process::Command::new(FAKETASK);
+        tracer.args(["trace", &pid(&task.identity().token), "touch", &held, "sleep", "600000"]);
+        let mut tracer = tracer.spawn().expect("the tracer starts");
+        while !Path::new(&held).exists() {
+            assert!(tracer.try_wait().expect("it is a child").is_none(), "it cannot trace");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        task.stop(grace).await.expect("it can be stopped");
+        let end = tokio::time::timeout(Duration::from_secs(60), task.wait()).await;
+        let left = stage.processes();
+        tracer.kill().expect("it runs");
+        tracer.wait().expect("it ends");
+        end.expect("it ends while it is traced").expect("its end is known");
+        // Whoever traces a process has its last word; that of the leader is there until it is taken.
+        assert!(left <= 1, "{left}");
+        assert_eq!(stage.processes(), 0);
+    }
+}
+
+/// A word of a token: `pid 4711 v2 shim=4710:918272 …`.
+fn word(token: &str, n: usize) -> String {
+    token.split([' ', ':']).nth(n).expect("a token of the second version").replace("shim=", "")
+}
+
+#[tokio::test]
+async fn a_command_whose_shim_is_traced_is_stopped() {
+    is_stopped_while_it_is_traced(|token| word(token, 3), Duration::from_millis(10)).await;
+    is_stopped_while_it_is_traced(|token| word(token, 3), Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_command_that_is_traced_is_stopped() {
+    is_stopped_while_it_is_traced(|token| word(token, 1), Duration::from_millis(10)).await;
+}
+
+#[tokio::test]
+async fn a_command_that_traces_its_own_shim_is_stopped() {
+    let stage = Stage::new(true);
+    let held = stage.file("held");
+    let task = stage.start(&["trace", "parent", "touch", &held, "sleep", "600000"]).await;
+    while !Path::new(&held).exists() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    task.stop(Duration::ZERO).await.expect("it can be stopped");
+    let end = tokio::time::timeout(Duration::from_secs(60), task.wait()).await.expect("it ends");
+    end.expect("its end is known");
+    assert_eq!(stage.processes(), 0);
+}

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use gadugi_core::ExecUsage;
-use rustix::process::Pid;
+use rustix::process::{Pid, getpid};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Names this boot of the machine.
@@ -40,6 +40,80 @@ pub(crate) fn environment(pid: Pid) -> Option<Vec<u8>> {
 /// The inode of the namespace that the pids belong to which this process sees.
 pub(crate) fn pid_namespace() -> Option<u64> {
     fs::metadata("/proc/self/ns/pid").ok().map(|namespace| namespace.ino())
+}
+
+/// The inode of the first namespace for pids, which all others are within (`PROC_PID_INIT_INO` of the kernel).
+const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+/// Whether a namespace for pids is certainly not there any more in which a process started at that time, in ticks since the
+/// boot: a process that was in it has ended. Never certain unless this process is in the first namespace and may see all
+/// processes; of those of other users in further namespaces only root may see in which they are.
+pub(crate) fn is_pid_namespace_gone(namespace: u64, started: u64) -> bool {
+    let own = Status::of("self").filter(|own| own.pids == [getpid().as_raw_nonzero().get()]);
+    // Who may not see the first process may not see others (`hidepid`).
+    if own.is_none() || pid_namespace() != Some(FIRST_PID_NAMESPACE) || Status::of("1").is_none() {
+        return false;
+    }
+    let mut is_used = false;
+    let mut is_later = false;
+    for pid in all() {
+        match found_in(pid, namespace) {
+            Found::Outside => {}
+            Found::Unknown => return false,
+            Found::Within(status) => {
+                is_used = true;
+                // Inodes are used again. The first process of a namespace is older than all others in it.
+                is_later |= status.pids.last() == Some(&1) && start_time(pid).is_some_and(|start| start > started);
+            }
+        }
+    }
+    is_later || !is_used
+}
+
+/// Whether a process is in a namespace.
+enum Found {
+    Outside,
+    Within(Status),
+    Unknown,
+}
+
+fn found_in(pid: Pid, namespace: u64) -> Found {
+    let number = pid.as_raw_nonzero();
+    let is_seen = || if start_time(pid).is_none() { Found::Outside } else { Found::Unknown };
+    // Of a process that ends meanwhile nothing can be read. The first one of a namespace, by which that is found, ends last.
+    let Some(status) = Status::of(&number.to_string()) else { return is_seen() };
+    if status.is_zombie || status.pids.len() == 1 {
+        return Found::Outside;
+    }
+    match fs::metadata(format!("/proc/{number}/ns/pid")) {
+        Ok(found) if found.ino() == namespace => Found::Within(status),
+        Ok(_) => Found::Outside,
+        Err(_) => is_seen(),
+    }
+}
+
+/// A part of `/proc/PID/status`.
+struct Status {
+    is_zombie: bool,
+    /// Its pids, from the namespace of this `/proc` inwards.
+    pids: Vec<i32>,
+    /// The process that traces it.
+    tracer: Option<Pid>,
+}
+
+impl Status {
+    fn of(process: &str) -> Option<Self> {
+        let text = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let pids = value("NSpid:")?.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+        let tracer = value("TracerPid:")?.parse().ok().and_then(Pid::from_raw);
+        Some(Self { is_zombie: value("State:")?.starts_with('Z'), pids, tracer })
+    }
+}
+
+/// The process that traces another one, as a debugger does.
+pub(crate) fn tracer(pid: Pid) -> Option<Pid> {
+    Status::of(&pid.as_raw_nonzero().to_string())?.tracer
 }
 
 /// Since the boot, without the time that the machine slept.

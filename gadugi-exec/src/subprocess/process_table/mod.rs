@@ -6,6 +6,8 @@ mod linux;
 mod other;
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{age, all, boot_id, environment, parent, pid_namespace, start_time, uptime, usage};
+pub(crate) use linux::{
+    age, all, boot_id, environment, is_pid_namespace_gone, parent, pid_namespace, start_time, tracer, uptime, usage,
+};
 #[cfg(not(target_os = "linux"))]
 pub(crate) use other::{boot_id, start_time, usage};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gadugi_core::{ExecEnd, ExecError, ExecIdentity, ExecUsage, RunningTask};
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal, pidfd_send_signal};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -17,6 +17,9 @@ use crate::subprocess::{NAME, process_table};
 
 /// How long a stop without grace waits for its effect. A process that hangs in the kernel holds up nobody.
 const LONGEST_KILL: Duration = Duration::from_secs(2);
+
+/// How long after the grace a shim that somebody traces may take to obey, before it is ended itself.
+const LONGEST_OBEDIENCE: Duration = Duration::from_secs(3);
 
 /// A handle on a shim. Dropping it stops nothing.
 pub(crate) struct ShimmedTask {
@@ -69,6 +72,41 @@ impl ShimmedTask {
     }
 }
 
+/// The process that traces the shim or the leader of its command.
+fn tracer(token: &ShimToken) -> Option<Pid> {
+    [token.shim, token.leader].iter().find_map(|process| process_table::tracer(Pid::from_raw(process.pid)?))
+}
+
+/// Ends a shim that does not obey since somebody traces it, as a debugger does, or does not hear of the end of its command, which
+/// is traced; and then the command. An error where the shim itself cannot be ended.
+async fn force(mut reins: Reins, token: ShimToken, grace: Duration) -> io::Result<()> {
+    let mut patience = grace.saturating_add(LONGEST_OBEDIENCE);
+    let tracer = loop {
+        if ended(&mut reins, patience).await {
+            return Ok(());
+        }
+        patience = LONGEST_OBEDIENCE;
+        // One that is not traced obeys, however busy it is.
+        if let Some(tracer) = tracer(&token) {
+            break tracer;
+        }
+    };
+    pidfd_send_signal(reins.shim.get_ref(), Signal::KILL)?;
+    if ended(&mut reins, LONGEST_KILL).await {
+        return Ok(());
+    }
+    // It hangs in its end. Its command is ended without it.
+    reins.given_up.notify_one();
+    let (shim, tracer) = (token.shim.pid, tracer.as_raw_nonzero());
+    let said = format!("its supervisor, process {shim}, is held by process {tracer}, which traces it: end that one");
+    Err(io::Error::other(said))
+}
+
+/// Whether it ends within that time.
+async fn ended(reins: &mut Reins, patience: Duration) -> bool {
+    timeout(patience, reins.ending.wait_for(Option::is_some)).await.is_ok()
+}
+
 #[async_trait]
 impl RunningTask for ShimmedTask {
     fn identity(&self) -> &ExecIdentity {
@@ -89,9 +127,13 @@ impl RunningTask for ShimmedTask {
 
     async fn stop(&self, grace: Duration) -> Result<(), ExecError> {
         self.order(|shim| orders::stop(shim, grace))?;
-        if grace.is_zero() {
-            // Who is told that it was killed finds nothing of it.
-            drop(timeout(LONGEST_KILL, self.wait()).await);
+        let Hold::Running { reins, .. } = &self.hold else { return Ok(()) };
+        let forced = tokio::spawn(force(reins.clone(), self.token.clone(), grace));
+        // Who is told that it was killed finds nothing of it.
+        if grace.is_zero() && timeout(LONGEST_KILL, self.wait()).await.is_err() && tracer(&self.token).is_some() {
+            if let Ok(Err(error)) = forced.await {
+                return Err(self.lost(error));
+            }
         }
         Ok(())
     }

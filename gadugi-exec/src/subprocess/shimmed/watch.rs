@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gadugi_core::{ExecEnd, ExitStatus, OutputSummary};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use tokio::io::AsyncReadExt;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 
 use super::aftermath;
@@ -49,11 +50,14 @@ pub(crate) struct Watched {
 }
 
 /// What the holder of a running command has in hand.
+#[derive(Clone)]
 pub(super) struct Reins {
     pub(super) shim: Arc<AsyncFd<OwnedFd>>,
     /// `None` where nobody tells it.
     pub(super) printed: Option<watch::Receiver<u64>>,
     pub(super) ending: watch::Receiver<Option<ExecEnd>>,
+    /// Told when the shim is to be waited for no longer.
+    pub(super) given_up: Arc<Notify>,
 }
 
 impl Watched {
@@ -73,17 +77,23 @@ impl Watched {
         let (end, ending) = watch::channel(None);
         let printed = self.progress.is_some().then_some(printed);
         let shim = Arc::clone(&self.shim);
+        let given_up = Arc::new(Notify::new());
+        let told = Arc::clone(&given_up);
         tokio::spawn(async move {
-            self.until_end(&tell).await;
+            let has_ended = tokio::select! {
+                () = self.until_end(&tell) => true,
+                () = told.notified() => false,
+            };
             let seen = *tell.borrow();
+            let conclude = move || if has_ended { self.conclude(seen) } else { self.give_up(seen) };
             // It fails when the runtime is shut down. Whoever waits learns that by the dropped sender.
-            if let Ok(ended) = spawn_blocking(move || self.conclude(seen)).await {
+            if let Ok(ended) = spawn_blocking(conclude).await {
                 tell.send_replace(ended.output.bytes);
                 drop(tell);
                 end.send_replace(Some(ended));
             }
         });
-        Reins { shim, printed, ending }
+        Reins { shim, printed, ending, given_up }
     }
 
     async fn until_end(&mut self, tell: &watch::Sender<u64>) {
@@ -133,15 +143,22 @@ impl Watched {
                 }
                 record.end()
             }
-            None => {
-                aftermath::clear_away(&traces.files, traces.generation, &traces.token);
-                let took = process_table::uptime().saturating_sub(began);
-                let mut end = ExecEnd::new(ExitStatus::Unknown, took);
-                end.output = OutputSummary { bytes: printed, ..OutputSummary::default() };
-                end
-            }
+            None => unknown(&traces, began, printed),
         }
     }
+
+    /// Ends the command of a shim that cannot be ended itself. Blocks until what is left of it was killed.
+    fn give_up(self, printed: u64) -> ExecEnd {
+        unknown(&self.traces, self.began, printed)
+    }
+}
+
+/// Clears away what a shim could not; how the command would have ended is not known.
+fn unknown(traces: &Traces, began: Duration, printed: u64) -> ExecEnd {
+    aftermath::clear_away(&traces.files, traces.generation, &traces.token);
+    let mut end = ExecEnd::new(ExitStatus::Unknown, process_table::uptime().saturating_sub(began));
+    end.output = OutputSummary { bytes: printed, ..OutputSummary::default() };
+    end
 }
 
 /// Listens to how much a command prints; `None` where nobody tells it. To be called within a runtime.
@@ -153,8 +170,10 @@ pub(super) fn listen(progress: &Path) -> Option<pipe::Receiver> {
 /// Waits for the end of a shim, and reaps it where it is a child of this process. Says whether it has certainly
 /// done its part to the end.
 fn reap(shim: &OwnedFd) -> bool {
+    // Whoever traces it, as a debugger does, has its end first: it cannot be waited for while that does not take it.
+    while let Err(rustix::io::Errno::INTR) = poll(&mut [PollFd::new(shim, PollFlags::IN)], None) {}
     loop {
-        match waitid(WaitId::PidFd(shim.as_fd()), WaitIdOptions::EXITED) {
+        match waitid(WaitId::PidFd(shim.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
             Ok(ended) => return ended.is_some_and(|ended| ended.exit_status() == Some(0)),
             Err(rustix::io::Errno::INTR) => {}
             Err(_) => return false,
