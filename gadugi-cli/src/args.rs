@@ -87,6 +87,17 @@ pub(crate) enum Command {
     Man,
 }
 
+impl Command {
+    /// Whether it is to go on in the background.
+    pub(crate) fn is_detached(&self) -> bool {
+        match self {
+            Self::Run(args) => args.driving.detach,
+            Self::Resume(args) => args.driving.detach,
+            _ => false,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
     /// Replaces a file that is there

@@ -144,7 +144,7 @@ impl From<RegistryError> for Failure {
                 Self::registry(message).hint("the other runs and all branches are not concerned")
             }
             RegistryError::Write { .. } => Self::environment(message)
-                .hint("the registry is kept in the repository's git folder, which must be writable and not full"),
+                .hint("the registry is kept in the repository's git folder, which must be writable and not full; its files must not be limited too much (`ulimit -f`)"),
             _ => Self::registry(message),
         }
     }
@@ -162,7 +162,7 @@ impl From<RunError> for Failure {
         match error {
             RunError::UnknownExecutor { .. } => Self::environment(message).hint("`gadugi doctor` lists the executors"),
             RunError::Registry { .. } | RunError::NoRoom { .. } => {
-                Self::registry(message).hint("make room if the disk is full, then `gadugi resume` goes on with the run; what the tasks made is on their branches and in their worktrees, which `gadugi ps` and `git worktree list` name")
+                Self::registry(message).hint("make room if the disk is full, or raise `ulimit -f` if a file is too large, then `gadugi resume` goes on with the run; what the tasks made is on their branches and in their worktrees, which `gadugi ps` and `git worktree list` name")
             }
             _ => Self::registry(message),
         }

@@ -29,10 +29,11 @@ mod time_text;
 mod view;
 
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use clap::Parser;
 use gadugi_core::Executor;
+use gadugi_exec::{InheritedFiles, survive_file_size_limit};
 
 use crate::args::Cli;
 use crate::commands::Context;
@@ -74,6 +75,10 @@ impl Gadugi {
     pub fn main(self) -> ExitCode {
         // First of all: what this program does before it, everyone does who looks after a command of a task.
         compose::become_shim_if_requested();
+        // Before anything is opened.
+        let inherited = InheritedFiles::find();
+        survive_file_size_limit();
+        Surroundings::name_process();
         if let Some(code) = compose::sweep_if_requested() {
             return code;
         }
@@ -83,7 +88,7 @@ impl Gadugi {
         let var = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let terminal =
             Terminal::new(&cli.global, var("NO_COLOR").is_some(), var("TERM").is_none_or(|term| term == "dumb"));
-        match self.execute(cli, &terminal) {
+        match self.execute(cli, &terminal, inherited) {
             Ok(code) => code.into(),
             Err(failure) => {
                 failure.print(&terminal);
@@ -92,10 +97,19 @@ impl Gadugi {
         }
     }
 
-    fn execute(self, cli: Cli, terminal: &Terminal) -> Result<Code, Failure> {
+    fn execute(self, cli: Cli, terminal: &Terminal, inherited: InheritedFiles) -> Result<Code, Failure> {
         let surroundings = Surroundings::read(cli.global.directory.as_deref())?;
-        let context =
-            Context { terminal: terminal.clone(), surroundings, global: cli.global, executors: self.executors };
+        // A process in the background reads its arguments anew, and one of them may be such a file (`<(…)` of a shell).
+        if !cli.command.is_detached() || surroundings.in_background {
+            inherited.keep_from_children();
+        }
+        let context = Context {
+            terminal: terminal.clone(),
+            surroundings,
+            global: cli.global,
+            executors: self.executors,
+            inherited: Mutex::new(inherited),
+        };
         let runtime = threads::runtime()?;
         let result = runtime.block_on(commands::execute(&context, cli.command));
         // What still runs in the background is nobody's concern any more.

@@ -53,6 +53,18 @@ impl Surroundings {
         if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
     }
 
+    /// Gives this process the name that it was called by, also where it was executed by a link that has another one.
+    pub(crate) fn name_process() {
+        #[cfg(target_os = "linux")]
+        {
+            let program = std::env::args_os().next().map(PathBuf::from);
+            if let Some(name) = program.as_deref().and_then(Path::file_name) {
+                // It is for people who look at the list of processes.
+                std::fs::write("/proc/self/comm", name.as_encoded_bytes()).ok();
+            }
+        }
+    }
+
     /// Names this machine among others: its id (machine-id(5)), else its host's name.
     #[cfg(feature = "docker")]
     pub(crate) fn machine(&self) -> String {

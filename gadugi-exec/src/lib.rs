@@ -21,9 +21,13 @@ mod regular;
 mod sealed;
 pub mod shim;
 #[cfg(unix)]
+mod start_up;
+#[cfg(unix)]
 mod subprocess;
 
 pub use policy::{Choice, ExecutorPolicy, PolicyError, choose};
+#[cfg(unix)]
+pub use start_up::{InheritedFiles, survive_file_size_limit};
 #[cfg(unix)]
 pub use subprocess::{
     OutputCap, PASSED_VARIABLES, ShimProgram, SubprocessExecutor, SubprocessSettings, is_alive, moment, running,

@@ -4,10 +4,13 @@
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::PoisonError;
 
 use gadugi_core::RunId;
+use gadugi_exec::InheritedFiles;
 use gadugi_registry::open_regular;
 use rustix::process::setsid;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
@@ -21,7 +24,7 @@ use crate::terminal::Terminal;
 const LOG: &str = "driver.log";
 
 /// The word of a process that it runs in the background, for one that waits in the foreground.
-pub(super) struct Background(());
+pub(super) struct Background(InheritedFiles);
 
 /// What a command has to do that was called with or without `--detach`.
 pub(super) enum Place {
@@ -37,7 +40,8 @@ pub(super) async fn place(context: &Context, detach: bool) -> Result<Place, Fail
         return Ok(Place::Drive(None));
     }
     if context.surroundings.in_background {
-        return Ok(Place::Drive(Some(Background(()))));
+        let mut inherited = context.inherited.lock().unwrap_or_else(PoisonError::into_inner);
+        return Ok(Place::Drive(Some(Background(std::mem::take(&mut *inherited)))));
     }
     let terminal = context.terminal.clone();
     let left = tokio::task::spawn_blocking(move || start(&terminal)).await;
@@ -48,7 +52,11 @@ fn start(terminal: &Terminal) -> Result<Code, Failure> {
     let failed = |error: io::Error| Failure::environment(format!("cannot start gadugi in the background: {error}"));
     // Reads its standard input and hears Ctrl-C like any other, until it leaves the terminal.
     let (name, value) = Surroundings::background_mark();
-    let mut child = Command::new(Surroundings::this_program().map_err(failed)?)
+    let mut command = Command::new(Surroundings::this_program().map_err(failed)?);
+    if let Some(name) = std::env::args_os().next() {
+        command.arg0(name);
+    }
+    let mut child = command
         .args(std::env::args_os().skip(1))
         .env(name, value)
         .stdout(Stdio::piped())
@@ -105,6 +113,9 @@ impl Background {
         drop(terminal.result(&format!("{run}\n")));
         dup2_stdin(&nothing).map_err(|error| failed(error.into()))?;
         dup2_stdout(&log).map_err(|error| failed(error.into()))?;
-        dup2_stderr(&log).map_err(|error| failed(error.into()))
+        dup2_stderr(&log).map_err(|error| failed(error.into()))?;
+        // Whoever called it may wait for the end of a pipe, or for a lock. All arguments are read by now.
+        self.0.close();
+        Ok(())
     }
 }

@@ -28,9 +28,10 @@ mod stop;
 mod tasks;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use gadugi_core::Executor;
+use gadugi_exec::InheritedFiles;
 
 use crate::args::{Command, Global, ImageCommand};
 use crate::failure::{Code, Failure};
@@ -44,6 +45,8 @@ pub(crate) struct Context {
     pub(crate) global: Global,
     /// Executors beside our own.
     pub(crate) executors: Vec<Arc<dyn Executor>>,
+    /// The files that the process has got from its caller, until a process in the background closes them.
+    pub(crate) inherited: Mutex<InheritedFiles>,
 }
 
 impl Context {

@@ -15,6 +15,8 @@ mod fake_agents;
 mod hostile_names;
 mod hostile_tasks;
 #[cfg(target_os = "linux")]
+mod inherited;
+#[cfg(target_os = "linux")]
 mod limits;
 mod main_job;
 #[cfg(target_os = "linux")]
