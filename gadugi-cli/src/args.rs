@@ -302,6 +302,12 @@ pub(crate) struct StopArgs {
     /// Kills without grace
     #[arg(long)]
     pub(crate) now: bool,
+    /// Ends also a run of which it cannot be told from here whether something still runs: such tasks are lost
+    ///
+    /// For a run that was begun in a container that is gone for good, or at a Docker daemon that does not come back. What
+    /// still runs of it somewhere goes on, and may write to its worktree, which stays.
+    #[arg(long)]
+    pub(crate) forget: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

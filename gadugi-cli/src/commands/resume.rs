@@ -31,7 +31,7 @@ pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> Result<Code,
     require_secrets(context, &seen)?;
     let (show, die_with_parent) = (Show::asked_for(&args.driving), args.driving.die_with_parent);
     let driving = Driving::begin(context, Arc::clone(&site), show, die_with_parent, background)?;
-    match take_over(context, &site, seen, &config, driving, die_with_parent, false).await? {
+    match take_over(context, &site, seen, &config, driving, die_with_parent, Purpose::GoOn).await? {
         Taken::Over(record) => {
             site.leave_deletion(&context.terminal);
             Ok(over(context, &site, &record).unwrap_or(Code::Success))
@@ -61,6 +61,15 @@ pub(super) enum Taken {
     Ours { driving: Driving, run: Box<Run>, record: Box<RunRecord> },
 }
 
+/// What a run is taken over for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    GoOn,
+    Stop,
+    /// To stop what can be stopped, and to give up what cannot be judged.
+    Forget,
+}
+
 /// Takes over a run. Nothing is changed before it is known that everything is there to go on with it.
 pub(super) async fn take_over(
     context: &Context,
@@ -69,10 +78,12 @@ pub(super) async fn take_over(
     config: &Config,
     mut driving: Driving,
     die_with_parent: bool,
-    to_stop: bool,
+    purpose: Purpose,
 ) -> Result<Taken, Failure> {
     let id = &seen.record.header.run.clone();
-    let chosen = compose::recorded_executor(context, site, config, &seen.record, die_with_parent).await?;
+    let forgets = purpose == Purpose::Forget;
+    let to_stop = purpose != Purpose::GoOn;
+    let chosen = compose::recorded_executor(context, site, config, &seen.record, die_with_parent, forgets).await?;
     let base = match &seen.record.header.base {
         Some(base) => base.clone(),
         None => site.base(config)?.commit,

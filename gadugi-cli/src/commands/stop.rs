@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::interval;
 
 use super::driving::{Driving, Show};
-use super::resume::{Taken, take_over};
+use super::resume::{Purpose, Taken, take_over};
 use super::{Context, tasks};
 use crate::activity::{Activity, Question};
 use crate::args::StopArgs;
@@ -28,6 +28,9 @@ pub(super) async fn stop(context: &Context, args: &StopArgs) -> Result<Code, Fai
     if run.run().record.ended.is_some() {
         context.terminal.say(&format!("run {} is over", run.run().record.header.run));
         return Ok(Code::Success);
+    }
+    if args.forget && !tasks.is_empty() {
+        return Err(Failure::usage("--forget ends a whole run").hint("leave the names of tasks out"));
     }
     if run.run().driven {
         return ask_the_driver(context, &site, run, &tasks, args.now).await;
@@ -50,7 +53,8 @@ pub(super) async fn stop(context: &Context, args: &StopArgs) -> Result<Code, Fai
         }
         return stop_what_is_left(context, &site, &executors, run.run(), &tasks, args.now).await;
     }
-    match end_the_run(context, &site, &config, &run, args.now).await {
+    let purpose = if args.forget { Purpose::Forget } else { Purpose::Stop };
+    match end_the_run(context, &site, &config, &run, args.now, purpose).await {
         // Somebody else was faster.
         Err(failure) if failure.code == Code::Registry && site.registry.is_driven(&run.run().record.header.run)? => {
             context.terminal.detail(&failure.texts().0);
@@ -161,10 +165,11 @@ async fn end_the_run(
     config: &Config,
     run: &FollowedRun<'_>,
     now: bool,
+    purpose: Purpose,
 ) -> Result<Code, Failure> {
     let run = site.load(&run.run().record.header.run).await?;
     let driving = Driving::begin(context, Arc::clone(site), Show::Nothing, false, None)?;
-    let record = match take_over(context, site, run, config, driving, false, true).await? {
+    let record = match take_over(context, site, run, config, driving, false, purpose).await? {
         Taken::Over(record) => Some(*record),
         Taken::Ours { driving, run, record } => {
             driving.stop_at_once(now);

@@ -11,6 +11,7 @@ use gadugi_exec::{
 };
 
 use super::Site;
+use super::forgetting::forgetting;
 use crate::commands::Context;
 use crate::config::{AgentProfile, Config};
 use crate::failure::Failure;
@@ -123,13 +124,14 @@ pub(crate) async fn choose_executor(
 }
 
 /// The executors of a run that has begun before. Its tasks get the one again that was chosen then, never
-/// another: what began in a container is not repeated on this machine.
+/// another: what began in a container is not repeated on this machine. With `forgets`, what they cannot judge is gone.
 pub(crate) async fn recorded_executor(
     context: &Context,
     site: &Site,
     config: &Config,
     record: &RunRecord,
     die_with_parent: bool,
+    forgets: bool,
 ) -> Result<Chosen, Failure> {
     let chosen = record.executor.as_ref().map(|(name, _)| name).or(record.header.executor.as_ref());
     // A damaged journal may have lost the choice and not what came of it.
@@ -142,7 +144,10 @@ pub(crate) async fn recorded_executor(
     let mut plan = record.header.plan.clone();
     // What has ended needs no image any more.
     let may_start = |position: usize| !record.tasks[position].state.is_finished();
-    let available = executors(context, Some(site), config, die_with_parent);
+    let mut available = executors(context, Some(site), config, die_with_parent);
+    if forgets {
+        available = available.into_iter().map(|executor| forgetting(executor, &context.terminal)).collect();
+    }
     let chosen = choose_by(&policy, available, &mut plan, config, die_with_parent, &may_start).await;
     chosen.map_err(|failure| failure.about(format!("run {} cannot be resumed", record.header.run)))
 }

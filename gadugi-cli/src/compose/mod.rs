@@ -3,6 +3,7 @@
 #[cfg(feature = "docker")]
 pub(crate) mod docker;
 mod executors;
+mod forgetting;
 mod room;
 mod sweep;
 

@@ -1,6 +1,7 @@
 //! Commands whose starter is gone.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -180,14 +181,81 @@ async fn a_command_of_an_earlier_boot_is_gone_and_its_recorded_end_is_not() {
 }
 
 #[tokio::test]
-async fn a_command_of_another_pid_namespace_is_not_judged() {
+async fn a_command_of_another_pid_namespace_is_judged_when_that_is_gone_and_not_before() {
+    let Some(mut older) = Namespace::new() else { return };
     let scene = scene();
     let request = scene.script("exit 7");
-    scene.run(&request).await;
+    let task = scene.start(&request).await;
+    let identity = task.identity().clone();
+    task.wait().await.expect("its end is seen");
     fs::remove_file(scene.files().join("exit.json")).expect("it is there");
-    forge(&scene.files().join("proc.json"), |record| record.replace("\"pid_namespace\":", "\"pid_namespace\":9"));
-    let error = scene.executor.reattach(&command(&request, None)).await.expect_err("nobody can tell");
-    assert!(chain(&error).contains("in another PID namespace"), "{}", chain(&error));
+    let own = fs::metadata("/proc/self/ns/pid").expect("a namespace").ino();
+    let move_to = |from: u64, to: u64| {
+        let (from, to) = (format!("\"pid_namespace\":{from}"), format!("\"pid_namespace\":{to}"));
+        forge(&scene.files().join("proc.json"), |record| record.replace(&from, &to));
+    };
+    move_to(own, older.inode);
+    for identity in [None, Some(&identity)] {
+        let error = scene.executor.reattach(&command(&request, identity)).await.expect_err("nobody can tell");
+        assert!(chain(&error).contains("in another PID namespace"), "{}", chain(&error));
+        let error = scene.executor.running(&command(&request, identity)).await.expect_err("nobody can tell");
+        assert!(chain(&error).contains("in another PID namespace"), "{}", chain(&error));
+    }
+    older.end();
+    for identity in [None, Some(&identity)] {
+        assert_eq!(scene.executor.running(&command(&request, identity)).await.expect("it is known"), None);
+    }
+    assert_eq!(why_gone(&scene, &request).await, "the PID namespace (container) that it ran in is gone");
+    // Inodes are used again: what has this one now is younger than the command.
+    let Some(younger) = Namespace::new() else { return };
+    move_to(older.inode, younger.inode);
+    assert_eq!(why_gone(&scene, &request).await, "the PID namespace (container) that it ran in is gone");
+}
+
+/// A PID namespace with a process in it.
+struct Namespace {
+    unshare: std::process::Child,
+    inode: u64,
+}
+
+impl Namespace {
+    /// `None` where none can be made, or this one is not the first, which alone sees all others.
+    fn new() -> Option<Self> {
+        let own = fs::metadata("/proc/self/ns/pid").ok()?.ino();
+        if !rustix::process::getuid().is_root() || own != 0xEFFF_FFFC {
+            return None;
+        }
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--pid", "--fork", "--mount-proc", "--kill-child", "sleep", "1000"]);
+        // It complains of its own end.
+        unshare.stderr(Stdio::null());
+        let unshare = unshare.spawn().expect("unshare starts");
+        let children = format!("/proc/{0}/task/{0}/children", unshare.id());
+        loop {
+            let child = fs::read_to_string(&children).unwrap_or_default();
+            let inode = fs::metadata(format!("/proc/{}/ns/pid", child.trim())).map(|found| found.ino());
+            if let Some(inode) = inode.ok().filter(|inode| *inode != own) {
+                return Some(Self { unshare, inode });
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn end(&mut self) {
+        let children = format!("/proc/{0}/task/{0}/children", self.unshare.id());
+        let child = fs::read_to_string(children).unwrap_or_default();
+        if let Some(child) = child.trim().parse().ok().and_then(Pid::from_raw) {
+            kill_process(child, Signal::KILL).expect("it runs");
+        }
+        self.unshare.wait().expect("it ends");
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        self.unshare.kill().ok();
+        self.unshare.wait().ok();
+    }
 }
 
 #[tokio::test]

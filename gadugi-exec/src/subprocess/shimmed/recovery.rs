@@ -42,7 +42,10 @@ pub(crate) enum RecoveryFault {
     },
     #[error("{} was written by a newer version", .path.display())]
     TooNew { path: PathBuf },
-    #[error("it runs, or has run, where its processes cannot be seen from here: in another PID namespace")]
+    #[error(
+        "it runs, or has run, where its processes cannot be seen from here: in another PID namespace (a container). Look from there; \
+         if that is gone for good, root outside of it can tell, or `gadugi stop --forget` gives the run up"
+    )]
     Elsewhere,
     #[error("cannot look for its processes")]
     Processes(#[source] io::Error),
@@ -81,6 +84,32 @@ pub(crate) fn is_running(token: &ShimToken) -> io::Result<bool> {
     Ok(open(token.shim)?.is_some() || open(token.leader)?.is_some())
 }
 
+/// Where the processes of a command are, or were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whereabouts {
+    /// Where this process sees them.
+    Here,
+    /// In another boot, or in a PID namespace that is not there any more: nothing of it runs.
+    Nowhere,
+    /// In a PID namespace that may be there.
+    Elsewhere,
+}
+
+impl Whereabouts {
+    fn of(started: &Started) -> Self {
+        let namespace = started.pid_namespace;
+        if process_table::boot_id() != Some(&*started.boot) {
+            Self::Nowhere
+        } else if process_table::pid_namespace().is_none_or(|own| own == namespace) {
+            Self::Here
+        } else if process_table::is_pid_namespace_gone(namespace, started.shim.start) {
+            Self::Nowhere
+        } else {
+            Self::Elsewhere
+        }
+    }
+}
+
 fn open(process: ProcessId) -> io::Result<Option<OwnedFd>> {
     match Pid::from_raw(process.pid) {
         Some(pid) => adoption::open(pid, process.start),
@@ -92,14 +121,11 @@ fn open(process: ProcessId) -> io::Result<Option<OwnedFd>> {
 pub(crate) fn look(command: &CommandRef, token: Option<ShimToken>) -> Result<Option<ShimToken>, RecoveryFault> {
     let files = CommandFiles::of(command.files.clone(), command.phase);
     let token = match (token, files.newest()) {
-        (Some(token), _) => token,
-        (None, Ok((_, Content::Sound(ProcRecord::Started(started))))) => {
-            let is_here = process_table::boot_id() == Some(&*started.boot);
-            if is_here && process_table::pid_namespace().is_some_and(|own| own != started.pid_namespace) {
-                return Err(RecoveryFault::Elsewhere);
-            }
-            ShimToken::of(&started)
+        (None, Ok((_, Content::Sound(ProcRecord::Started(started))))) => visible(&started)?,
+        (Some(token), Ok((_, Content::Sound(ProcRecord::Started(started))))) if token.nonce == started.nonce => {
+            visible(&started)?
         }
+        (Some(token), _) => Some(token),
         (None, Ok((_, Content::Sound(ProcRecord::Aborted) | Content::Absent))) => return Ok(None),
         (None, Ok((generation, Content::Unsound(unsound)))) => {
             let path = files.proc(generation);
@@ -111,7 +137,17 @@ pub(crate) fn look(command: &CommandRef, token: Option<ShimToken>) -> Result<Opt
         (None, Err(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         (None, Err(source)) => return Err(RecoveryFault::File { path: files.folder().to_owned(), source }),
     };
+    let Some(token) = token else { return Ok(None) };
     Ok(is_running(&token).map_err(RecoveryFault::Processes)?.then_some(token))
+}
+
+/// The command of a record, where its processes can be seen from here; `None` where it certainly has none.
+fn visible(started: &Started) -> Result<Option<ShimToken>, RecoveryFault> {
+    match Whereabouts::of(started) {
+        Whereabouts::Here => Ok(Some(ShimToken::of(started))),
+        Whereabouts::Nowhere => Ok(None),
+        Whereabouts::Elsewhere => Err(RecoveryFault::Elsewhere),
+    }
 }
 
 /// Finds out what became of a command. Blocks; to be called within a runtime.
@@ -125,7 +161,7 @@ pub(crate) fn recover(command: &CommandRef, token: Option<ShimToken>) -> Result<
         let sought = |token| Sought {
             command,
             traces: Traces { token, files: files.clone(), generation },
-            pid_namespace: None,
+            whereabouts: None,
             began: None,
         };
         match (content, &token) {
@@ -170,25 +206,28 @@ fn variables(command: &CommandRef) -> [String; 3] {
 struct Sought<'a> {
     command: &'a CommandRef,
     traces: Traces,
-    /// Where its pids mean something; `None` where that is not recorded.
-    pid_namespace: Option<u64>,
+    /// Where it is, where that is recorded.
+    whereabouts: Option<Whereabouts>,
     began: Option<Duration>,
 }
 
 impl<'a> Sought<'a> {
     fn recorded(sought: impl Fn(ShimToken) -> Self, started: &Started) -> Self {
         Self {
-            pid_namespace: Some(started.pid_namespace),
+            whereabouts: Some(Whereabouts::of(started)),
             began: Some(duration(started.uptime_seconds)),
             ..sought(ShimToken::of(started))
         }
     }
 
     fn find(self) -> Result<Recovered, RecoveryFault> {
-        let is_here = process_table::boot_id() == Some(&*self.traces.token.boot);
-        let is_visible = self.pid_namespace.is_none_or(|own| process_table::pid_namespace() == Some(own));
-        let shim =
-            if is_here && is_visible { open(self.traces.token.shim).map_err(RecoveryFault::Processes)? } else { None };
+        let is_of_this_boot = process_table::boot_id() == Some(&*self.traces.token.boot);
+        let default = if is_of_this_boot { Whereabouts::Here } else { Whereabouts::Nowhere };
+        let whereabouts = self.whereabouts.unwrap_or(default);
+        let shim = match whereabouts {
+            Whereabouts::Here => open(self.traces.token.shim).map_err(RecoveryFault::Processes)?,
+            Whereabouts::Nowhere | Whereabouts::Elsewhere => None,
+        };
         if let Some(shim) = shim {
             let began = self.began.unwrap_or_else(process_table::uptime);
             let progress = listen(&self.traces.files.progress(&self.traces.token.nonce));
@@ -212,11 +251,16 @@ impl<'a> Sought<'a> {
             Content::Unsound(Unsound::Damaged) => "the record of its end is damaged",
             Content::Absent => "it ended, or was killed, without a record of how",
         };
-        if !is_here {
-            return Ok(Recovered::Gone("the machine was restarted while it ran"));
-        }
-        if !is_visible {
-            return Err(RecoveryFault::Elsewhere);
+        match whereabouts {
+            Whereabouts::Here => {}
+            Whereabouts::Elsewhere => return Err(RecoveryFault::Elsewhere),
+            Whereabouts::Nowhere if !is_of_this_boot => {
+                return Ok(Recovered::Gone("the machine was restarted while it ran"));
+            }
+            Whereabouts::Nowhere => {
+                aftermath::tidy(&self.traces.files, &self.traces.token.nonce);
+                return Ok(Recovered::Gone("the PID namespace (container) that it ran in is gone"));
+            }
         }
         aftermath::clear_away(&self.traces.files, self.traces.generation, &self.traces.token);
         Ok(Recovered::Gone(why))

@@ -93,3 +93,66 @@ fn a_run_can_be_resumed_from_within_a_worktree_of_it_that_is_given_back_meanwhil
     assert!(!stand.worktrees().join("a").exists(), "it was given back");
     assert_eq!(stand.outcomes()["b"], "succeeded");
 }
+
+/// Runs a task in a PID namespace of its own, as a container has, and ends that with all that is in it; `None` where this
+/// process may not make one.
+#[cfg(target_os = "linux")]
+fn run_in_a_namespace_that_goes(stand: &Stand) -> Option<()> {
+    if !rustix::process::getuid().is_root() {
+        return None;
+    }
+    let file = gated(stand, "a", "true");
+    let gadugi = stand.command(&["run", &file]);
+    let mut inside = std::process::Command::new("unshare");
+    inside.args(["--pid", "--fork", "--mount-proc", "--kill-child"]).arg(gadugi.get_program()).args(gadugi.get_args());
+    inside.current_dir(stand.repo.path()).env_clear();
+    inside.envs(gadugi.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let run = Going::start(inside);
+    pid(stand, "a");
+    // A start is in the journal a moment after it.
+    let started =
+        || stand.gadugi(&["logs", "a"]).code == Some(0) && stand.latest_run().join("tasks/a/1/proc.json").exists();
+    while !started() {}
+    run.signal(Signal::KILL);
+    drop(run.end());
+    Some(())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_pid_namespace_has_run_that_is_gone_is_lost_and_the_run_goes_on() {
+    let stand = Stand::new();
+    if run_in_a_namespace_that_goes(&stand).is_none() {
+        return;
+    }
+    stand.gadugi(&["resume"]).expect(1);
+    let outcome = stand.report()["tasks"][0]["outcome"].clone();
+    assert_eq!(outcome["kind"], "lost", "{outcome}");
+    assert!(outcome["why"].as_str().is_some_and(|why| why.contains("namespace")), "{outcome}");
+    stand.gadugi(&["clean", "--discard", "--wait"]).expect(0);
+    assert!(!stand.worktrees().join("a").exists(), "it could be removed");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_judged_from_another_pid_namespace_can_be_given_up() {
+    let stand = Stand::new();
+    if run_in_a_namespace_that_goes(&stand).is_none() {
+        return;
+    }
+    // From within another namespace nobody can see what the first one has, or had.
+    let elsewhere = |args: &[&str]| -> crate::stand::Answer {
+        let gadugi = stand.command(args);
+        let mut inside = std::process::Command::new("unshare");
+        inside.args(["--pid", "--fork", "--mount-proc"]).arg(gadugi.get_program()).args(gadugi.get_args());
+        inside.current_dir(stand.repo.path()).env_clear();
+        inside.envs(gadugi.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        inside.output().expect("unshare starts").into()
+    };
+    elsewhere(&["resume"]).expect(4).says(&["another PID namespace", "gadugi stop --forget"]);
+    elsewhere(&["stop", "--now"]).expect(1).says(&["another PID namespace"]);
+    elsewhere(&["stop", "--forget", "a"]).expect(2).says(&["whole run"]);
+    elsewhere(&["stop", "--forget"]).expect(0).says(&["warning: a: given up", "is not known", "a: lost"]);
+    assert_eq!(stand.outcomes()["a"], "lost");
+    assert!(stand.worktrees().join("a").exists(), "it stays: something may still write there");
+}
