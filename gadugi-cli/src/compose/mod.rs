@@ -33,7 +33,7 @@ pub(crate) use gadugi_registry::unseen::{escape_in_json, escaped, harmless};
 
 pub(crate) use self::executors::{Chosen, choose_executor, collect, executors, recorded_executor, shown_login};
 pub(crate) use self::room::Room;
-pub(crate) use self::sweep::sweep_if_requested;
+pub(crate) use self::sweep::{foreign_files, sweep_if_requested};
 
 /// The registry that commands read and write.
 pub(crate) type Journals = FsRegistry;

@@ -4,13 +4,14 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use gadugi_core::error_chain;
-use gadugi_worktree::{LeftToSweep, left_to_sweep, sweep_left};
-use rustix::process::{nice, setsid};
+use gadugi_worktree::{GitError, LeftToSweep, left_to_sweep, sweep_left};
+use rustix::process::{geteuid, nice, setsid};
 
 use super::Site;
 use crate::surroundings::Surroundings;
@@ -81,4 +82,41 @@ fn start(state: &Path, left: LeftToSweep) -> io::Result<()> {
         .stderr(Stdio::null())
         .spawn()
         .map(drop)
+}
+
+/// How many files are looked at in search of one of another user.
+const LOOKED_AT: usize = 10_000;
+
+/// What helps where files of another user are in the way, as a container leaves them whose commands run as root.
+pub(crate) fn foreign_files(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut chain = std::iter::successors(Some(error), |error| error.source());
+    let path = chain.find_map(|error| match error.downcast_ref()? {
+        GitError::Io { path, source, .. } if source.kind() == io::ErrorKind::PermissionDenied => Some(path),
+        _ => None,
+    })?;
+    let path = aside(path);
+    let foreign = foreign_owner(path, geteuid().as_raw(), &mut { LOOKED_AT })?;
+    Some(format!(
+        "files in it belong to user {foreign}, as a container leaves them whose commands run as root: `sudo chown -R \"$(id -u)\" '{}'`, \
+         then the same again; with `user = \"owner\"` in [docker] it does not come about",
+        path.display()
+    ))
+}
+
+/// The user of the first file below a path that is not this one's; `None` also where that is not found in a while.
+fn foreign_owner(path: &Path, own: u32, left: &mut usize) -> Option<u32> {
+    *left = left.checked_sub(1)?;
+    let metadata = path.symlink_metadata().ok()?;
+    if metadata.uid() != own {
+        return Some(metadata.uid());
+    }
+    let entries = metadata.is_dir().then(|| path.read_dir().ok()).flatten()?;
+    entries.flatten().find_map(|entry| foreign_owner(&entry.path(), own, left))
+}
+
+/// The removed worktree that a path lies in, else the path itself.
+fn aside(path: &Path) -> &Path {
+    let is_aside =
+        |path: &&Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".gadugi-removed-"));
+    path.ancestors().find(is_aside).unwrap_or(path)
 }

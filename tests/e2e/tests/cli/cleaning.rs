@@ -51,3 +51,46 @@ fn a_garbled_journal_does_not_take_the_worktree_from_a_running_command() {
     gone(&pid(&stand, "a"));
     assert_eq!(std::fs::read_to_string(stand.worktrees().join("a/f.txt")).expect("it is there"), "done\n");
 }
+
+/// As what a container leaves whose commands run as root.
+#[cfg(target_os = "linux")]
+#[test]
+fn files_of_another_user_that_keep_a_removed_worktree_from_being_deleted_are_told_with_what_helps() {
+    if !rustix::process::getuid().is_root() {
+        return;
+    }
+    let stand = Stand::new();
+    stand.repo.commit_file(".gitignore", "cache/\n");
+    let file = crate::waiting::gated(&stand, "a", "true");
+    // In a place where everybody can execute it.
+    let program = stand.repo.root().join("gadugi");
+    std::fs::copy(stand.command(&[]).get_program(), &program).expect("a copy");
+    let owned = std::process::Command::new("chown").args(["-R", "1234:1234"]).arg(stand.repo.root()).status();
+    assert!(owned.is_ok_and(|status| status.success()));
+    let as_user = |args: &[&str]| {
+        let gadugi = stand.command(args);
+        let mut command = std::process::Command::new("setpriv");
+        command.args(["--reuid", "1234", "--regid", "1234", "--clear-groups"]).arg(&program).args(gadugi.get_args());
+        command.current_dir(stand.repo.path()).env_clear();
+        command.envs(gadugi.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
+    };
+    let run = crate::stand::Going::start(as_user(&["run", &file]));
+    let worktree = stand.worktrees().join("a");
+    crate::waiting::pid(&stand, "a");
+    std::fs::create_dir(worktree.join("cache")).expect("a folder");
+    std::fs::write(worktree.join("cache/of-root"), "").expect("a file");
+    crate::waiting::open(&stand, "a");
+    run.end().expect(0);
+    let clean = || -> crate::stand::Answer { as_user(&["clean", "--wait"]).output().expect("it starts").into() };
+    let said = clean().expect(3).says(&["cannot remove", "belong to user 0", "sudo chown", "[docker]"]).err;
+    let folder = said
+        .split('\'')
+        .find(|word| word.starts_with('/') && word.contains("/.gadugi-removed-"))
+        .expect("it is named")
+        .to_owned();
+    let owned = std::process::Command::new("chown").args(["-R", "1234", &folder]).status();
+    assert!(owned.is_ok_and(|status| status.success()));
+    clean().expect(0);
+    assert!(!std::path::Path::new(&folder).exists());
+}
