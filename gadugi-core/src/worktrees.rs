@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use thiserror::Error;
@@ -597,6 +598,12 @@ pub trait Worktrees: Send + Sync {
     /// [`WorktreeError::Repository`] when they cannot be listed.
     async fn leases(&self) -> Result<Vec<Lease>, WorktreeError> {
         Ok(Vec::new())
+    }
+
+    /// Lock files that were made in the repository since this moment and that nobody holds, as a git leaves them that is killed
+    /// with its task. They hinder others, so the run tells of them; they stay.
+    async fn left_locks(&self, _since: SystemTime) -> Vec<PathBuf> {
+        Vec::new()
     }
 
     /// Clears away what crashes left behind: never anything that holds work, and never what this

@@ -21,6 +21,7 @@ use crate::bulk::{Source, Target as Unwritten};
 use crate::by_git::{self, Way, Ways};
 use crate::command;
 use crate::entry::{Entry, check_links, remove_if_empty};
+use crate::durable;
 use crate::error::GitError;
 use crate::filters;
 use crate::half_made;
@@ -32,6 +33,7 @@ use crate::making::{self, Making};
 use crate::marker::Marker;
 use crate::names;
 use crate::seed;
+use crate::snapshot::RETRIES;
 use crate::start::{NoStart, start};
 use crate::worktrees::WorktreeSettings;
 
@@ -51,11 +53,40 @@ pub(crate) fn create(
     let is_new = |(_, place): &(_, &Option<_>)| place.is_none();
     let new: Vec<_> = requests.iter().zip(&places).filter(is_new).map(|(request, _)| request.clone()).collect();
     if !new.is_empty() {
-        let made = Batch::open(settings, lock, awaited, &new).and_then(|batch| batch.create(&new));
-        let made = made.unwrap_or_else(|error| refuse(settings, &new, error));
+        let made = create_new(settings, lock, &new, awaited);
         places.iter_mut().filter(|place| place.is_none()).zip(made).for_each(|(place, made)| *place = Some(made));
     }
     places.into_iter().flatten().collect()
+}
+
+/// Makes new worktrees. Those that fail since objects have vanished, as a collection of garbage moves them, are tried again.
+fn create_new(
+    settings: &WorktreeSettings,
+    lock: &RepositoryLock,
+    requests: &[WorktreeRequest],
+    awaited: &Awaited,
+) -> Vec<Result<Made, WorktreeError>> {
+    let try_once = |requests: &[WorktreeRequest]| {
+        let made = Batch::open(settings, lock, awaited, requests).and_then(|batch| batch.create(requests));
+        made.unwrap_or_else(|error| refuse(settings, requests, error))
+    };
+    let mut made = try_once(requests);
+    for _ in 0..RETRIES {
+        let failed: Vec<usize> = (0..made.len()).filter(|at| made[*at].as_ref().is_err_and(may_be_of_gc)).collect();
+        if failed.is_empty() {
+            break;
+        }
+        let again: Vec<_> = failed.iter().map(|at| requests[*at].clone()).collect();
+        failed.into_iter().zip(try_once(&again)).for_each(|(at, one)| made[at] = one);
+    }
+    made
+}
+
+/// Whether a worktree could not be made since objects have vanished.
+fn may_be_of_gc(error: &WorktreeError) -> bool {
+    let (WorktreeError::Create { source, .. } | WorktreeError::Repository { source, .. }) = error else { return false };
+    let shared = source.downcast_ref::<Arc<GitError>>().map(Arc::as_ref);
+    source.downcast_ref::<GitError>().or(shared).is_some_and(GitError::may_be_of_gc)
 }
 
 /// The place of a request that goes on where an earlier attempt has worked; `None` when it needs a new one.
@@ -124,13 +155,16 @@ impl Planned {
         }
     }
 
-    /// Notes that the worktree is there in full.
-    fn finish(&self, request: &WorktreeRequest, common_dir: &Path) -> Result<(), GitError> {
+    /// Notes that the worktree is there in full, and gives its entry.
+    fn finish(&self, request: &WorktreeRequest, common_dir: &Path) -> Result<Entry, GitError> {
         let not_there = || GitError::NotAWorktree { path: self.folder.clone() };
         let entry = Entry::of(common_dir, &self.folder)?.ok_or_else(not_there)?;
         Marker { in_the_making: false, ..self.marker(request) }.write(&entry.admin)?;
         // Where gix has made it, it is unlocked already.
-        if entry.lock_reason().is_some() { entry.unlock() } else { Ok(()) }
+        if entry.lock_reason().is_some() {
+            entry.unlock()?;
+        }
+        Ok(entry)
     }
 }
 
@@ -184,12 +218,26 @@ impl<'a> Batch<'a> {
             }
         }
         self.seed(&mut made, requests);
+        let mut entries = Vec::new();
         for (made, request) in made.iter_mut().zip(requests) {
             if let Ok(planned) = made {
                 crash_point("worktree-files-written");
                 let finish = || planned.finish(request, self.settings.repository.common_dir());
-                if let Err(error) = self.awaited.check().and_then(|()| finish()) {
-                    let error = self.undo(planned, error);
+                match self.awaited.check().and_then(|()| finish()) {
+                    Ok(entry) => entries.push((entry, branch::full_name(&planned.branch), planned.start)),
+                    Err(error) => {
+                        let error = self.undo(planned, error);
+                        *made = Err(failure(request, &planned.folder)(error));
+                    }
+                }
+            }
+        }
+        // The record that tells of them goes only when they last: git refuses to work with an entry of empty files.
+        if let Err(error) = durable::entries(self.settings, &self.repo, &entries) {
+            let error = Arc::new(error);
+            for (made, request) in made.iter_mut().zip(requests) {
+                if let Ok(planned) = made {
+                    let error = self.undo(planned, Arc::clone(&error).into());
                     *made = Err(failure(request, &planned.folder)(error));
                 }
             }
@@ -241,6 +289,7 @@ impl<'a> Batch<'a> {
             let task = &request.attempt.task;
             let plan = || {
                 let start = start(&self.repo, base, request)?;
+                durable::commit(self.settings, &self.repo, None, start)?;
                 let (branch, folder) = names::free(&self.repo, &entries, folder, branch_prefix, task, &taken)?;
                 Ok::<_, NoStart>(Planned { branch, folder, start, seeded: None, warnings: Vec::new() })
             };

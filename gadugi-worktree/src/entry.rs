@@ -14,7 +14,7 @@ use gix::bstr::ByteSlice;
 use crate::aside;
 use crate::error::GitError;
 use crate::filters;
-use crate::marker::Marker;
+use crate::marker::{self, Marker};
 use crate::open::Opener;
 use crate::ordinary;
 
@@ -106,6 +106,11 @@ impl Entry {
     /// What gadugi has noted about the worktree; `None` when it did not make it.
     pub(crate) fn marker(&self) -> Option<Marker> {
         Marker::read(&self.admin)
+    }
+
+    /// The files without which neither git nor gadugi can work with it.
+    pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        ["HEAD", "commondir", "gitdir", "index", marker::FILE].into_iter().map(|name| self.admin.join(name))
     }
 
     /// Whether `.git` in the worktree is the file that leads back to this entry. If not, the task has put

@@ -123,6 +123,20 @@ pub enum GitError {
         /// The lock file.
         lock: PathBuf,
     },
+    /// An object that a commit needs is not in the repository, or its file is empty.
+    #[error("the object {id} is missing or empty in the repository; `git fsck` tells what needs it")]
+    ObjectMissing {
+        /// Its id.
+        id: String,
+    },
+    /// Git collects garbage, and may delete objects that were written since it began.
+    #[error(
+        "`git gc` is under way ({who}), and may still delete what was committed meanwhile; try again once it has ended"
+    )]
+    GcRuns {
+        /// Which.
+        who: String,
+    },
     /// Somebody else has made a branch of this name a moment ago.
     #[error("the branch `{branch}` was made by somebody else in the meantime")]
     BranchTaken {
@@ -327,6 +341,15 @@ impl GitError {
                 NO_ROOM.iter().any(|text| stderr.contains(text))
             }
             other => is_no_room(other) || std::error::Error::source(other).is_some_and(hides_no_room),
+        }
+    }
+
+    /// Whether objects, or folders for them, may have vanished while they were read or written.
+    pub(crate) fn may_be_of_gc(&self) -> bool {
+        match self {
+            Self::Gix(_) | Self::Content { .. } | Self::ObjectMissing { .. } => true,
+            Self::Shared(error) => error.may_be_of_gc(),
+            _ => false,
         }
     }
 

@@ -10,13 +10,14 @@ use gix::bstr::ByteSlice;
 
 use crate::aside;
 use crate::branch;
-use crate::entry::{Entry, remove_if_empty, removed, worktree_of};
+use crate::entry::{Entry, HeadAt, head_in, remove_if_empty, removed, worktree_of};
 use crate::error::GitError;
 use crate::ids::to_object;
 use crate::keepers::Keepers;
 use crate::lock_file;
 use crate::making::{self, Making};
 use crate::ordinary;
+use crate::marker::Marker;
 use crate::references;
 use crate::worktrees::WorktreeSettings;
 
@@ -82,11 +83,19 @@ fn undo(settings: &WorktreeSettings, repo: &gix::Repository, making: &Making, dr
             remove(&entry)?;
         }
     } else {
-        let admin = common_dir.join("worktrees").join(gix::path::from_bstr(making.entry.as_bstr())?);
-        if is_hollow(&admin)? {
+        let entry = Entry {
+            admin: common_dir.join("worktrees").join(gix::path::from_bstr(making.entry.as_bstr())?),
+            folder: folder.clone(),
+        };
+        if is_hollow(&entry.admin)? {
             found = true;
             if !dry_run {
-                Entry { admin, folder: folder.clone() }.remove()?;
+                entry.remove()?;
+            }
+        } else if is_wreck(&entry, marker) {
+            found = true;
+            if !dry_run {
+                remove(&entry)?;
             }
         }
         let is_empty = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
@@ -98,6 +107,7 @@ fn undo(settings: &WorktreeSettings, repo: &gix::Repository, making: &Making, dr
     let start = to_object(&marker.start);
     if !dry_run {
         clear_lock_of_git(repo, &marker.branch, start)?;
+        clear_empty(repo, &marker.branch)?;
     }
     match branch::tip(repo, &marker.branch)? {
         None if !dry_run && branch::is_as_made(repo, &marker.branch, start)? => {
@@ -141,6 +151,32 @@ fn is_hollow(admin: &Path) -> Result<bool, GitError> {
         }
     }
     Ok(worktree_of(admin).is_none())
+}
+
+/// Whether an entry is what a loss of power has left of one that was being made: files of it are empty, among them the one
+/// that says where the worktree is. Once a task may be there, they are on the disk.
+fn is_wreck(entry: &Entry, marker: &Marker) -> bool {
+    let is_its = Marker::read(&entry.admin).is_none_or(|noted| noted == *marker);
+    let is_blank = |name: &str| is_blank(&entry.admin.join(name));
+    // It is on the start before it is on the branch.
+    let its_heads = [HeadAt::Branch(marker.branch.full()), HeadAt::Commit(to_object(&marker.start))];
+    let is_its_head = || head_in(&entry.admin).is_some_and(|head| its_heads.contains(&head));
+    is_its && is_blank("gitdir") && (is_blank("HEAD") || is_its_head())
+}
+
+/// Whether a file is there, and holds nothing, or nothing but zeros.
+fn is_blank(path: &Path) -> bool {
+    let is_file = path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
+    is_file && fs::read(path).is_ok_and(|content| content.iter().all(|byte| *byte == 0))
+}
+
+/// Removes the file of a branch that a loss of power has left empty, so that it leads nowhere.
+fn clear_empty(repo: &gix::Repository, branch: &BranchName) -> Result<(), GitError> {
+    let path = references::path(repo, branch::full_name(branch).as_ref())?;
+    if is_blank(&path) {
+        fs::remove_file(&path).map_err(GitError::io("remove", &path))?;
+    }
+    Ok(())
 }
 
 /// Removes the lock that the command git, killed with us, has left on a branch that it was to make: it holds nothing yet,

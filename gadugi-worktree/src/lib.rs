@@ -30,6 +30,7 @@ mod checkout;
 mod command;
 mod commit_limits;
 mod create;
+mod durable;
 mod entry;
 #[cfg(unix)]
 mod erase;
@@ -39,6 +40,7 @@ mod erase;
 mod error;
 mod fates;
 mod filters;
+mod gc_guard;
 #[cfg(unix)]
 mod guarded;
 #[cfg(not(unix))]
@@ -87,6 +89,7 @@ mod seed;
 mod side_by_side;
 mod snapshot;
 mod space;
+mod stale_locks;
 mod start;
 mod stash;
 mod status;

@@ -15,7 +15,7 @@ use crate::error::GitError;
 use crate::ordinary;
 
 /// What our lock files begin with; the path of the lock file follows.
-const HEADING: &str = "held by gadugi: ";
+pub(crate) const HEADING: &str = "held by gadugi: ";
 
 /// How long to pause before a lock of somebody else is tried again. Nothing tells of its end.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -101,9 +101,12 @@ impl LockFile {
         }
     }
 
-    /// Puts new content in the place of the resource, at once and in full.
+    /// Puts new content in the place of the resource, at once and in full. It is on the disk before it has the name, so that
+    /// a loss of power leaves no empty file of that name.
     pub(crate) fn replace(&self, content: &[u8]) -> Result<(), GitError> {
-        self.write(content)?;
+        let new = self.own.content();
+        let written = File::create(&new).and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()));
+        written.map_err(GitError::io("write", &self.resource))?;
         self.put_in_place()
     }
 

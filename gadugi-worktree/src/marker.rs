@@ -8,7 +8,8 @@ use gadugi_core::{AttemptNo, BranchName, CommitId, Lease, RunId, TaskId};
 use crate::error::GitError;
 use crate::ordinary;
 
-const FILE: &str = "gadugi";
+/// The name of its file in git's entry of the worktree.
+pub(crate) const FILE: &str = "gadugi";
 /// Where it is written first.
 const NEW: &str = "gadugi.new";
 

@@ -84,6 +84,8 @@ impl Opener {
         let defaults = [
             // By the second only, all files of a worktree seem as new as its index and are read again and again.
             "gitoxide.core.useNsec=true".to_owned(),
+            // Packs that it names may be gone, which git reads past, and gix does not.
+            "core.multiPackIndex=false".to_owned(),
             // With several threads gix panics where there can be no more of them.
             "index.threads=1".to_owned(),
             format!("gitoxide.committer.nameFallback={name}"),

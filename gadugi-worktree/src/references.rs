@@ -218,7 +218,8 @@ pub(crate) fn path(repo: &gix::Repository, name: &FullNameRef) -> Result<PathBuf
     Ok(real(repo.common_dir()).join(gix::path::from_bstr(name.as_bstr())?))
 }
 
-fn log(repo: &gix::Repository, name: &FullNameRef) -> Result<PathBuf, GitError> {
+/// Where the log of a reference is kept.
+pub(crate) fn log(repo: &gix::Repository, name: &FullNameRef) -> Result<PathBuf, GitError> {
     Ok(real(repo.common_dir()).join("logs").join(gix::path::from_bstr(name.as_bstr())?))
 }
 

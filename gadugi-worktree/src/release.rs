@@ -4,8 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use gadugi_core::{
-    BranchRelease, KeepReason, Lease, MergedBy, Release, ReleaseDetails, ReleaseRequest, WorktreeFate, crash_point,
-    error_chain,
+    BranchName, BranchRelease, KeepReason, Lease, MergedBy, Release, ReleaseDetails, ReleaseRequest, WorktreeFate,
+    crash_point, error_chain,
 };
 use gix::ObjectId;
 use gix::bstr::BString;
@@ -13,6 +13,7 @@ use gix::bstr::BString;
 use crate::aside;
 use crate::branch;
 use crate::checkout::Checkout;
+use crate::durable;
 use crate::entry::{Entry, HeadAt, head_in, real, remove_if_empty};
 use crate::error::GitError;
 use crate::fates::{Decided, Fate};
@@ -90,7 +91,13 @@ pub(crate) fn delete_branches(
     promised: &mut Promised,
 ) -> Result<Vec<Result<Release, Source>>, GitError> {
     let repo = settings.repository.open(&[])?;
-    let heads = if pending.iter().any(deletes) { Some(Heads::without(settings, &[])?) } else { None };
+    let heads = if pending.iter().any(deletes) {
+        // What keeps the commits of a branch that goes, such as a merge a moment ago, has to last longer than the branch.
+        durable::everything(settings)?;
+        Some(Heads::without(settings, &[])?)
+    } else {
+        None
+    };
     let mut going = Vec::new();
     let mut released: Vec<Result<Release, Source>> = Vec::with_capacity(pending.len());
     for (place, (lease, request, one)) in pending.into_iter().enumerate() {
@@ -171,8 +178,20 @@ enum Content {
 }
 
 impl Place {
-    fn here(settings: &WorktreeSettings, checkout: Checkout, request: ReleaseRequest) -> Result<Self, GitError> {
+    fn here(
+        settings: &WorktreeSettings,
+        lease: &Lease,
+        branch: &BranchName,
+        checkout: Checkout,
+        request: ReleaseRequest,
+    ) -> Result<Self, GitError> {
         let (reasons, details) = (checkout.reasons_to_keep(request.branch)?, checkout.details());
+        // Of one that is discarded, the reference that keeps its last state is synced.
+        if let Some(tip) = checkout.tip.filter(|_| reasons.is_empty() && !request.discard && !request.dry_run) {
+            let name = branch::full_name(branch);
+            durable::reference(settings, &checkout.repo, lease.base.as_ref(), name.as_ref(), tip)?;
+            durable::check(settings, &checkout.repo, lease.base.as_ref(), tip)?;
+        }
         let entry = checkout.entry.clone();
         let own = own_references::at_stake(&entry, &settings.repository, &checkout.repo, checkout.tip)?;
         let unseen = &checkout.hidden.unseen;
@@ -216,8 +235,8 @@ impl Found {
             Ok(_) => match mount_in(&lease.path) {
                 Some(path) => Place::Mounted(path),
                 None => {
-                    let looked = Checkout::look(settings, lease, branch);
-                    match looked.and_then(|found| Place::here(settings, found, request)) {
+                    let found = Checkout::look(settings, lease, branch);
+                    match found.and_then(|found| Place::here(settings, lease, branch, found, request)) {
                         Err(error) if request.discard => Place::unreadable(settings, lease, error)?,
                         other => other?,
                     }

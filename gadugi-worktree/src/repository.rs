@@ -3,11 +3,13 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use gadugi_core::CommitId;
 use gix::bstr::ByteSlice;
 use thiserror::Error;
 
+use crate::durable;
 use crate::error::GitError;
 use crate::ids::to_commit;
 use crate::inspect::{Extent, UserRules};
@@ -138,6 +140,7 @@ pub struct Uncommitted {
 #[derive(Debug, Clone)]
 pub struct Repository {
     pub(crate) opener: Opener,
+    pub(crate) durable: Arc<durable::Known>,
     work_tree: PathBuf,
     root: PathBuf,
     common_dir: PathBuf,
@@ -198,6 +201,7 @@ impl Repository {
         let root = root(&repo, &common_dir).map_err(open_error)?;
         Ok(Self {
             opener,
+            durable: Arc::default(),
             root,
             head: name.map_or(Head::Detached, Head::Branch),
             head_commit: to_commit(commit.id),

@@ -14,7 +14,12 @@ pub(crate) fn threads() -> usize {
 
 /// Does `work` with each item, on a few [`threads`]. The results are in the order of the items.
 pub(crate) fn side_by_side<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let threads = threads().min(items.len());
+    on_threads(threads(), items, work)
+}
+
+/// As [`side_by_side`], on this many threads: those that wait for a disk may be more than there are processors.
+pub(crate) fn on_threads<T: Send, R: Send>(threads: usize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let threads = threads.min(items.len());
     if threads <= 1 {
         return items.into_iter().map(work).collect();
     }

@@ -12,6 +12,7 @@ use gix::ObjectId;
 
 use crate::branch;
 use crate::checkout::Checkout;
+use crate::durable;
 use crate::entry::Entry;
 use crate::error::GitError;
 use crate::history::{commits_beyond, files_between, is_ancestor};
@@ -20,17 +21,32 @@ use crate::lock_file::lock_index;
 use crate::own_references;
 use crate::private;
 use crate::save::{Saved, save};
+use crate::stale_locks;
 use crate::superseded;
 use crate::worktrees::WorktreeSettings;
 
 /// So many folders of ignored files are named.
 const NAMED_FOLDERS: usize = 3;
 
+/// How often something is tried again that a collection of garbage beside it has spoilt, as git does.
+pub(crate) const RETRIES: usize = 2;
+
+/// As [`snapshot_once`], tried again where objects, or the folder for them, have vanished in between: they are written anew.
+pub(crate) fn snapshot(settings: &WorktreeSettings, lease: &Lease, request: SnapshotRequest) -> Result<Work, GitError> {
+    for _ in 0..RETRIES {
+        match snapshot_once(settings, lease, request) {
+            Err(error) if error.may_be_of_gc() => {}
+            other => return other,
+        }
+    }
+    snapshot_once(settings, lease, request)
+}
+
 /// Counts what the attempt has made and, if asked, commits what it has not committed itself. That is not done
 /// where `HEAD` is elsewhere than on the attempt's branch and cannot be brought back, or in the middle of an
 /// operation of git, since it would get in its way, nor where all that is in the folder was removed. Of a worktree whose folder somebody has removed, what is on
 /// its branch counts.
-pub(crate) fn snapshot(settings: &WorktreeSettings, lease: &Lease, request: SnapshotRequest) -> Result<Work, GitError> {
+fn snapshot_once(settings: &WorktreeSettings, lease: &Lease, request: SnapshotRequest) -> Result<Work, GitError> {
     let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
     let is_missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
     if lease.path.symlink_metadata().is_err_and(is_missing) {
@@ -41,7 +57,10 @@ pub(crate) fn snapshot(settings: &WorktreeSettings, lease: &Lease, request: Snap
     }
     let mut checkout = Checkout::look(settings, lease, branch)?;
     let taken_over = match request.commit {
-        true => elsewhere::take_over(settings, &mut checkout, lease, branch)?,
+        true => {
+            stale_locks::clear(&checkout.repo, &checkout.entry, branch)?;
+            elsewhere::take_over(settings, &mut checkout, lease, branch)?
+        }
         false => None,
     };
     let missing = || GitError::BranchMissing { branch: branch.clone() };
@@ -59,12 +78,20 @@ pub(crate) fn snapshot(settings: &WorktreeSettings, lease: &Lease, request: Snap
             // Before the index follows, which alone leads to it.
             own_references::keep(&settings.repository, &checkout, lease, Some(tip), staged)?;
         }
-        tip = commit(&checkout, saved, tip, branch, lease)?;
+        tip = commit(settings, &checkout, saved, tip, branch, lease)?;
     }
     if request.commit {
         own_references::keep(&settings.repository, &checkout, lease, Some(tip), None)?;
     }
     let repo = &checkout.repo;
+    // Others start from here, and soon this may be all that there is of the work.
+    durable::reference(settings, repo, lease.base.as_ref(), branch::full_name(branch).as_ref(), tip)?;
+    let kept_refs = private::kept_refs(repo, lease)?;
+    for name in &kept_refs {
+        if let Some(mut reference) = repo.try_find_reference(name.as_str())? {
+            durable::commit(settings, repo, lease.base.as_ref(), reference.peel_to_commit()?.id)?;
+        }
+    }
     let base = lease.base.as_ref().map_or(tip, to_object);
     uncommitted += checkout.hidden.count();
     unsaved.extend(checkout.hidden.unsaved());
@@ -81,7 +108,7 @@ pub(crate) fn snapshot(settings: &WorktreeSettings, lease: &Lease, request: Snap
         left_out,
         ignored: checkout.changes.ignored.told(NAMED_FOLDERS),
         unsaved,
-        kept_refs: private::kept_refs(repo, lease)?,
+        kept_refs,
         elsewhere: elsewhere::find(&checkout, lease, branch, uncommitted)?,
         conflict_markers,
         taken_over,
@@ -100,6 +127,7 @@ fn on_branch(settings: &WorktreeSettings, lease: &Lease, branch: &BranchName) ->
     if of_others.any(|marker| marker.branch == *branch) || !is_ancestor(&repo, base, tip)? {
         return Err(another());
     }
+    durable::reference(settings, &repo, Some(&to_commit(base)), branch::full_name(branch).as_ref(), tip)?;
     Ok(Work {
         tip: Some(to_commit(tip)),
         commits: commits_beyond(&repo, tip, &[base])?,
@@ -117,6 +145,7 @@ pub(crate) fn message(lease: &Lease) -> String {
 
 /// Puts the saved work on the branch, and the index beside it. Gives the new tip.
 fn commit(
+    settings: &WorktreeSettings,
     checkout: &Checkout,
     saved: Saved,
     tip: ObjectId,
@@ -134,6 +163,8 @@ fn commit(
     if saved.tree != repo.find_commit(tip)?.tree_id()? {
         let message = message(lease);
         new_tip = repo.new_commit(&message, saved.tree, [tip])?.id;
+        // A branch that leads to a commit which a loss of power took would be of no use to anybody.
+        durable::commit(settings, repo, lease.base.as_ref(), new_tip)?;
         let log = format!("commit: {}", message.lines().next().unwrap_or_default());
         branch::advance(repo, branch, tip, new_tip, &log)?;
         crash_point("snapshot-committed");

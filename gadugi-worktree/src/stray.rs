@@ -7,11 +7,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use gadugi_core::{BranchName, Paths, Pruned};
+use gadugi_core::{BranchName, Paths, Pruned, error_chain};
 
 use crate::aside;
 use crate::branch;
 use crate::commit_limits;
+use crate::durable;
 use crate::entry::{Entry, real};
 use crate::error::GitError;
 use crate::filters;
@@ -117,7 +118,8 @@ fn look(
     // A folder of a submodule is not looked into.
     let has_submodules = index.entries().iter().any(|entry| entry.mode == gix::index::entry::Mode::COMMIT);
     if differing.peek().is_none() && hidden.peek().is_none() && !has_submodules {
-        return Ok(Ok(branch));
+        let synced = durable::reference(settings, repo, None, branch::full_name(&branch).as_ref(), tip);
+        return Ok(synced.map(|()| branch).map_err(|error| error_chain(&error)));
     }
     if has_submodules {
         return Ok(Err("it has submodules".to_owned()));

@@ -14,6 +14,7 @@ use gix::ObjectId;
 use gix::bstr::ByteSlice;
 use gix::refs::FullName;
 
+use crate::durable;
 use crate::entry::remove_if_empty;
 use crate::error::GitError;
 use crate::ordinary;
@@ -35,6 +36,7 @@ pub(crate) fn keep(
     commit: ObjectId,
     message: &str,
 ) -> Result<String, GitError> {
+    durable::commit(settings, repo, lease.base.as_ref(), commit)?;
     loop {
         let full = free(repo, lease, Some(commit), &Promised::new())?;
         let name = full.as_bstr().to_str_lossy().into_owned();
@@ -43,6 +45,7 @@ pub(crate) fn keep(
         if repo.try_find_reference(full.as_ref())?.is_some()
             || references::set(repo, full.as_ref(), None, commit, message)?
         {
+            durable::references(repo, [full.as_ref()])?;
             return Ok(name);
         }
     }

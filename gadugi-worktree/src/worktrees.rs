@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use gadugi_core::{
@@ -16,6 +17,7 @@ use crate::awaited::Waiter;
 use crate::create;
 use crate::error::{GitError, or_no_room};
 use crate::fates::{self, Asked};
+use crate::gc_guard::GcGuard;
 use crate::leases;
 use crate::lock::RepositoryLock;
 use crate::open::Identity;
@@ -26,6 +28,7 @@ use crate::repository::Repository;
 use crate::seed::Seeds;
 use crate::side_by_side::side_by_side;
 use crate::snapshot;
+use crate::stale_locks;
 use crate::sweep::{LeftToSweep, Sweeper};
 use crate::trash_refs::Promised;
 
@@ -101,6 +104,7 @@ struct Shared {
     /// Held by the thread that changes the repository, once no other process is at it.
     at_work: Arc<Mutex<()>>,
     sweeper: Arc<Sweeper>,
+    gc: Arc<GcGuard>,
 }
 
 impl GitWorktrees {
@@ -110,16 +114,18 @@ impl GitWorktrees {
         format!("{}task", settings.branch_prefix).parse::<BranchName>()?;
         settings.repository.opener.identity = settings.identity.clone();
         let sweeper = Sweeper::new(&settings.state, &settings.folder, settings.defer_deletion);
-        Ok(Self { shared: Arc::new(Shared { settings, turn: Arc::default(), at_work: Arc::default(), sweeper }) })
+        let gc = GcGuard::new(settings.repository.common_dir());
+        Ok(Self { shared: Arc::new(Shared { settings, turn: Arc::default(), at_work: Arc::default(), sweeper, gc }) })
     }
 
     /// The same, for worktrees that start from another commit.
     #[must_use]
     pub fn with_base(&self, base: CommitId) -> Self {
-        let Shared { settings, turn, at_work, sweeper } = &*self.shared;
+        let Shared { settings, turn, at_work, sweeper, gc } = &*self.shared;
         let settings = WorktreeSettings { base, ..settings.clone() };
         let (turn, at_work, sweeper) = (Arc::clone(turn), Arc::clone(at_work), Arc::clone(sweeper));
-        Self { shared: Arc::new(Shared { settings, turn, at_work, sweeper }) }
+        let gc = Arc::clone(gc);
+        Self { shared: Arc::new(Shared { settings, turn, at_work, sweeper, gc }) }
     }
 
     /// Waits until everything that was given back in this repository is deleted, by whichever process, and deletes what
@@ -181,6 +187,9 @@ impl Shared {
         no_keepers: &BTreeSet<BranchName>,
     ) -> Vec<Result<Release, WorktreeError>> {
         let changes_something = requests.iter().any(|(_, request)| !request.dry_run);
+        if changes_something {
+            self.gc.hold();
+        }
         let mut returned = Vec::with_capacity(requests.len());
         let mut promised = Promised::new();
         let mut left = &requests[..];
@@ -194,8 +203,10 @@ impl Shared {
                 (lease, request, taken)
             });
             let is_first = returned.is_empty();
-            let given_back = self
-                .in_turn(changes_something, is_first, |settings| release::give_back(settings, taken, &mut promised));
+            let is_safe = if changes_something { self.gc.wait_for_others() } else { Ok(()) };
+            let given_back = is_safe.and_then(|()| {
+                self.in_turn(changes_something, is_first, |settings| release::give_back(settings, taken, &mut promised))
+            });
             returned.extend(shared(given_back, some.len(), Source::from));
             left = rest;
         }
@@ -290,8 +301,10 @@ impl Worktrees for GitWorktrees {
         let waiter = Waiter::default();
         let awaited = waiter.awaited();
         let asked = requests.clone();
-        let made =
-            self.run(move |shared| shared.alone(|settings, lock| create::create(settings, lock, &asked, &awaited)));
+        let made = self.run(move |shared| {
+            shared.gc.hold();
+            shared.alone(|settings, lock| create::create(settings, lock, &asked, &awaited))
+        });
         let made = made.await.and_then(|made| made);
         let made = made.unwrap_or_else(|error| create::refuse(&self.shared.settings, &requests, error));
         made.into_iter().map(|made| made.map_err(or_no_room)).collect()
@@ -307,6 +320,7 @@ impl Worktrees for GitWorktrees {
         let (path, lease) = (lease.path.clone(), lease.clone());
         let whole = self.run(move |shared| {
             let Some(branch) = &lease.branch else { return Ok(()) };
+            shared.gc.hold();
             let imported = private::import(&shared.settings, &lease, branch);
             imported.and_then(|imported| imported.apart.map_or(Ok(()), Err))
         });
@@ -316,7 +330,11 @@ impl Worktrees for GitWorktrees {
 
     async fn snapshot(&self, lease: &Lease, request: SnapshotRequest) -> Result<Work, WorktreeError> {
         let (path, lease) = (lease.path.clone(), lease.clone());
-        let work = self.run(move |shared| snapshot::snapshot(&shared.settings, &lease, request)).await;
+        let work = self.run(move |shared| {
+            shared.gc.hold();
+            snapshot::snapshot(&shared.settings, &lease, request)
+        });
+        let work = work.await;
         let work = work.and_then(|work| work);
         work.map_err(|source| or_no_room(WorktreeError::Snapshot { path, source: source.into() }))
     }
@@ -344,6 +362,12 @@ impl Worktrees for GitWorktrees {
     async fn leases(&self) -> Result<Vec<Lease>, WorktreeError> {
         let leases = self.run(move |shared| leases::leases(shared.settings.repository.common_dir())).await;
         leases.and_then(|leases| leases).map_err(|error| self.shared.failed(error))
+    }
+
+    async fn left_locks(&self, since: SystemTime) -> Vec<PathBuf> {
+        let left = self.run(move |shared| stale_locks::left(shared.settings.repository.common_dir(), since)).await;
+        // They are named for the user's sake only, and no result depends on them.
+        left.unwrap_or_default()
     }
 
     async fn prune(&self, dry_run: bool) -> Result<Vec<Pruned>, WorktreeError> {

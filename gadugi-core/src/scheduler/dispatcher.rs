@@ -205,6 +205,13 @@ impl Dispatcher {
         if let Some(cause) = self.stopped_by.take() {
             return Err(cause.into_error(self.record));
         }
+        for lock in self.worktrees.left_locks(self.record.header.created.into()).await {
+            let message = format!(
+                "{0} was left, as by a git that was killed with its task, and hinders git; if no git runs here, `rm '{0}'` removes it",
+                lock.display()
+            );
+            self.note(EventKind::Warning { kind: WarningKind::Worktree, task: None, message })?;
+        }
         let (wall, interrupted) = (self.begun.map(|begun| begun.elapsed()), self.interrupted);
         self.note(EventKind::RunEnded { wall, interrupted })?;
         let mut failure = None;
@@ -235,7 +242,10 @@ impl Dispatcher {
         let ticket = match &event.kind {
             EventKind::AttemptIntended { .. } => self.log.intent(&event),
             EventKind::CommandStarted { .. } => self.log.started(&event),
-            EventKind::CommandEnded { .. } | EventKind::AttemptEnded { .. } => self.log.ended(&event),
+            // With the last one everything before it lasts, and a run that was told as ended is not resumed.
+            EventKind::CommandEnded { .. } | EventKind::AttemptEnded { .. } | EventKind::RunEnded { .. } => {
+                self.log.ended(&event)
+            }
             _ => self.log.note(&event),
         };
         self.show(&event)?;

@@ -8,6 +8,7 @@ use gix::ObjectId;
 use gix::bstr::{BStr, BString, ByteSlice};
 use gix::refs::FullName;
 
+use crate::durable;
 use crate::error::GitError;
 use crate::history::is_ancestor;
 use crate::references;
@@ -87,6 +88,7 @@ impl Kept {
             };
             let full = self.full(&name).ok_or_else(|| GitError::NoReference { name: name.to_string() })?;
             if references::set(repo, full.as_ref(), from, commit, "gadugi: kept")? {
+                durable::references(repo, [full.as_ref()])?;
                 self.known.insert(name, commit);
                 return Ok(full.to_string());
             }

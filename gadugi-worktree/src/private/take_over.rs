@@ -13,6 +13,7 @@ use gix::config::tree::Core;
 
 use crate::branch;
 use crate::commit_limits;
+use crate::durable;
 use crate::entry::{Entry, HeadAt};
 use crate::error::GitError;
 use crate::history::is_ancestor;
@@ -404,6 +405,7 @@ impl Import<'_> {
         };
         if let (Some(from), Some(to)) = (self.here, to) {
             branch::advance(&self.repo, self.branch, from, to, "gadugi: import what was committed in isolation")?;
+            durable::references(&self.repo, [branch::full_name(self.branch).as_ref()])?;
             crash_point("import-branch-moved");
         }
         let has_index = index.is_some();

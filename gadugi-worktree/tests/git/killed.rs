@@ -208,7 +208,7 @@ async fn a_lock_that_a_killed_process_of_ours_left_goes_and_one_of_somebody_else
     write(&lease, "b.txt", "b");
     for lock in ["worktrees/a/index.lock", "refs/heads/gadugi/a.lock"] {
         let lock = git.join(lock);
-        fs::write(&lock, "").expect("a lock");
+        let _held = fs::File::create_new(&lock).expect("a lock");
         let error = ground.worktrees.snapshot(&lease, COMMIT).await.expect_err("it is locked");
         assert!(chain(&error).contains(&format!("remove {}", lock.display())), "{}", chain(&error));
         ground.worktrees.prune(false).await.expect("a list");

@@ -11,6 +11,8 @@ mod commit_limits;
 mod create;
 mod discover;
 mod elsewhere;
+#[cfg(target_os = "linux")]
+mod gc;
 mod ground;
 mod hand_over;
 mod hidden_work;

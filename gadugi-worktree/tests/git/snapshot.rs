@@ -175,18 +175,60 @@ async fn conflicts_that_no_operation_belongs_to_are_committed_as_they_are_in_the
 }
 
 #[tokio::test]
-async fn a_locked_index_is_an_error_that_names_the_lock_and_changes_nothing() {
+async fn a_locked_index_is_an_error_that_names_the_lock_while_somebody_holds_it_and_changes_nothing() {
     let ground = Ground::new();
     let lease = ground.create("fix").await;
     write(&lease, "a.txt", "a");
     let lock = ground.repo.path().join(".git/worktrees/fix/index.lock");
-    fs::write(&lock, "").expect("a lock");
+    let held = fs::File::create_new(&lock).expect("a lock");
     let error = ground.worktrees.snapshot(&lease, COMMIT).await.expect_err("the index is locked");
     assert!(matches!(error, WorktreeError::Snapshot { .. }));
     assert!(chain(&error).contains(&lock.display().to_string()), "{}", chain(&error));
     assert_eq!(ground.git(&lease, &["rev-parse", "HEAD"]), lease.base.as_ref().expect("a base").as_str());
-    fs::remove_file(&lock).expect("the lock goes");
+    assert!(lock.exists());
+    drop(held);
     assert_eq!(ground.commit(&lease).await.files, 1);
+    assert!(!lock.exists(), "it was left by a git that was killed with the task");
+}
+
+#[tokio::test]
+async fn locks_that_a_killed_git_has_left_of_the_task_go_and_those_of_others_stay() {
+    let ground = Ground::new();
+    let lease = ground.create("fix").await;
+    let git = ground.repo.path().join(".git");
+    let own = ["worktrees/fix/index.lock", "worktrees/fix/HEAD.lock", "refs/heads/gadugi/fix.lock"];
+    let others = ["index.lock", "HEAD.lock", "refs/heads/main.lock"];
+    for lock in own.iter().chain(&others) {
+        fs::write(git.join(lock), "").expect("a lock");
+    }
+    write(&lease, "a.txt", "a");
+    assert_eq!(ground.commit(&lease).await.files, 1);
+    assert_eq!(own.map(|lock| git.join(lock).exists()), [false; 3]);
+    for lock in others {
+        fs::remove_file(git.join(lock)).expect("it is there");
+    }
+}
+
+#[tokio::test]
+async fn a_lock_stays_while_a_git_works_in_the_worktree() {
+    let ground = Ground::new();
+    let lease = ground.create("fix").await;
+    write(&lease, "a.txt", "a");
+    let lock = ground.repo.path().join(".git/worktrees/fix/index.lock");
+    // While its editor is open it has the lock, and no file of it open.
+    let mut editing = ground.repo.git_command(&lease.path);
+    let gate = ground.repo.root().join("gate");
+    let editor = format!("sh -c 'while [ ! -e {0} ]; do sleep 0.02; done; echo Work > \"$1\"' sh", gate.display());
+    let editing = editing.args(["commit", "-q", "-a", "-e", "--allow-empty"]).env("GIT_EDITOR", editor).spawn();
+    let mut editing = editing.expect("git can be started");
+    while !lock.exists() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let error = ground.worktrees.snapshot(&lease, COMMIT).await.expect_err("the index is locked");
+    assert!(chain(&error).contains(&lock.display().to_string()), "{}", chain(&error));
+    fs::write(&gate, "").expect("the editor ends");
+    assert!(editing.wait().expect("it ends").success());
+    assert_eq!(ground.commit(&lease).await.commits, 2);
 }
 
 #[tokio::test]

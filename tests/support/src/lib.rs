@@ -4,5 +4,6 @@
 pub mod contract;
 pub mod docker;
 pub mod fakes;
+pub mod power_cut;
 pub mod repo;
 pub mod small_disk;

@@ -34,7 +34,16 @@ impl TestRepo {
     /// with further arguments for `git init`.
     #[must_use]
     pub fn init(folder: &str, args: &[&str]) -> Self {
-        let root = TempDir::new().expect("a temporary folder");
+        Self::init_in(TempDir::new().expect("a temporary folder"), folder, args)
+    }
+
+    /// As [`TestRepo::new`], in a folder of its own in the given one, such as a disk.
+    #[must_use]
+    pub fn on(disk: &Path) -> Self {
+        Self::init_in(TempDir::new_in(disk).expect("a temporary folder"), "repo", &[])
+    }
+
+    fn init_in(root: TempDir, folder: &str, args: &[&str]) -> Self {
         let real_root = root.path().canonicalize().expect("the temporary folder has a real path");
         fs::create_dir(real_root.join("home")).expect("a home folder");
         let path = real_root.join(folder);

@@ -17,10 +17,14 @@ mod hostile_tasks;
 #[cfg(target_os = "linux")]
 mod inherited;
 #[cfg(target_os = "linux")]
+mod left_by_git;
+#[cfg(target_os = "linux")]
 mod limits;
 mod main_job;
 #[cfg(target_os = "linux")]
 mod no_files;
+#[cfg(target_os = "linux")]
+mod power_cuts;
 mod readers;
 mod repositories;
 mod resuming;

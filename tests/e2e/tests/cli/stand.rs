@@ -108,7 +108,17 @@ impl Stand {
 
     /// The outcome of each task of the latest run, by its name.
     pub(crate) fn outcomes(&self) -> BTreeMap<String, String> {
-        let report = self.report();
+        Self::outcomes_in(&self.report())
+    }
+
+    /// The same, of those tasks that have one; `None` where there is no run.
+    pub(crate) fn known_outcomes(&self) -> Option<BTreeMap<String, String>> {
+        let answer = self.gadugi(&["report", "--format", "json"]);
+        let report = serde_json::from_str(&answer.out).ok().filter(|_| answer.code == Some(0))?;
+        Some(Self::outcomes_in(&report))
+    }
+
+    fn outcomes_in(report: &Value) -> BTreeMap<String, String> {
         let tasks = report["tasks"].as_array().expect("tasks").iter();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         tasks.map(|task| (text(&task["id"]), text(&task["outcome"]["kind"]))).collect()
