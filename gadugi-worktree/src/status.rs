@@ -11,6 +11,7 @@ use crate::error::GitError;
 use crate::hidden::Hidden;
 use crate::index_tree;
 use crate::inspect::{self, AttributesFile, Extent, Ignored, UserRules};
+use crate::scarce::patiently;
 use crate::snapshot::conversion;
 use crate::untouched::is_untouched;
 
@@ -101,6 +102,15 @@ fn staged(repo: &gix::Repository, index: &gix::index::State) -> Result<BTreeSet<
 
 /// What differs between the index and the work tree, and what is there beside the files of the index.
 pub(crate) fn unstaged(
+    repo: &gix::Repository,
+    index: &gix::index::State,
+    rules: &UserRules,
+    extent: Extent,
+) -> Result<Changes, GitError> {
+    patiently(|| try_unstaged(repo, index, rules, extent))
+}
+
+fn try_unstaged(
     repo: &gix::Repository,
     index: &gix::index::State,
     rules: &UserRules,

@@ -20,6 +20,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, open, openat, statat};
 use crate::error::GitError;
 use crate::index_tree::{self, Folder, Member};
 use crate::inspect::{self, stat};
+use crate::scarce::patiently;
 use crate::side_by_side::side_by_side;
 
 /// With so many files it is worth the while to begin further threads.
@@ -48,8 +49,10 @@ fn are_as_noted(repo: &gix::Repository, index: &gix::index::State, entries: &[&E
         // They may say otherwise what the content of the others is.
         return Ok(false);
     }
-    let attributes = repo.attributes_only(index, Source::IdMapping)?.detach();
-    Ok(inspect::differing(repo, index, entries, attributes)?.is_empty())
+    patiently(|| {
+        let attributes = repo.attributes_only(index, Source::IdMapping)?.detach();
+        Ok(inspect::differing(repo, index, entries, attributes)?.is_empty())
+    })
 }
 
 /// Whether the index says all that is needed.
