@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gadugi_core::{
-    Control, ControlReceiver, Outcome, Report, Run, RunError, RunId, RunRecord, TaskId, TaskState, control, error_chain,
+    Control, ControlReceiver, Report, Run, RunError, RunId, RunRecord, TaskId, TaskState, control, error_chain,
 };
 
 use super::Context;

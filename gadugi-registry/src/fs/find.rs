@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use gadugi_core::{AttemptRef, EventKind, Outcome, RegistryError, RunId, TaskId};
+use gadugi_core::{AttemptRef, EventKind, RegistryError, RunId, TaskId};
 use thiserror::Error;
 
 use super::{FsRegistry, journal};

@@ -10,7 +10,7 @@ use gadugi_core::{
     AttemptNo, AttemptRef, BranchFate, Event, EventKind, ExecRequest, Executor, InPlace, Phase, PlannedTask, Registry,
     ReleaseRequest, RunHeader, RunLog, SnapshotRequest, WorktreeFate, WorktreeRequest, Worktrees,
 };
-use gadugi_registry::{FsRegistry, MemoryRegistry};
+use gadugi_registry::FsRegistry;
 
 use crate::error::BenchError;
 use crate::job::{AloneFigures, AloneJob};
@@ -172,12 +172,12 @@ fn run(mut command: Command) -> Result<f64, BenchError> {
 /// Writes the events of a run once more, each durable one awaited before the next. A task's share is all
 /// between its intent and the next one's.
 async fn record(header: &RunHeader, job: &AloneJob, times: &mut Times) -> Result<(), BenchError> {
-    let memory = MemoryRegistry::new(job.state.join("memory"));
-    drive(header.clone(), Arc::new(InPlace::new(&job.repository)), &memory, false).await?;
-    let history = memory.load(&header.run).await?;
+    let first = FsRegistry::new(job.state.join("first"));
+    drive(header.clone(), Arc::new(InPlace::new(&job.repository)), &first, false).await?;
+    let events = first.events(&header.run)?;
     let mut log = FsRegistry::new(job.state.join("registry")).create(header).await?;
     let mut begun: Option<Instant> = None;
-    for event in &history.events {
+    for event in &events {
         if matches!(event.kind, EventKind::AttemptIntended { .. } | EventKind::RunEnded { .. })
             && let Some(begun) = begun.replace(Instant::now())
         {
