@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use gadugi_core::{PlanError, RegistryError, RunError, WorktreeError, error_chain};
 
-use crate::compose::foreign_files;
 use crate::config::{ConfigError, ConfigIssue};
 use crate::input::{InputError, InputIssue, PlaceError, PlaceIssue};
 use crate::terminal::{Terminal, Tone};
@@ -153,8 +152,7 @@ impl From<RegistryError> for Failure {
 
 impl From<WorktreeError> for Failure {
     fn from(error: WorktreeError) -> Self {
-        let hint = foreign_files(&error).unwrap_or_else(|| "`gadugi doctor` says what works here".to_owned());
-        Self::environment(one_line(&error_chain(&error))).hint(hint)
+        Self::environment(one_line(&error_chain(&error))).hint("`gadugi doctor` says what works here")
     }
 }
 

@@ -187,7 +187,11 @@ async fn hold_all(
 /// That something which was removed could not be deleted. It stays beside the worktrees, and the next command tries again.
 fn undeleted(error: WorktreeError) -> Failure {
     let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), error_chain);
-    Failure::undone(format!("not all that was removed could be deleted: {why}"))
+    let failure = Failure::undone(format!("not all that was removed could be deleted: {why}"));
+    match compose::foreign_files(&error) {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
 }
 
 /// Keeps others from driving a run; `None` when somebody does. It may have to wait for a moment.

@@ -130,10 +130,12 @@ impl RunningTask for ShimmedTask {
         let Hold::Running { reins, .. } = &self.hold else { return Ok(()) };
         let forced = tokio::spawn(force(reins.clone(), self.token.clone(), grace));
         // Who is told that it was killed finds nothing of it.
-        if grace.is_zero() && timeout(LONGEST_KILL, self.wait()).await.is_err() && tracer(&self.token).is_some() {
-            if let Ok(Err(error)) = forced.await {
-                return Err(self.lost(error));
-            }
+        if grace.is_zero()
+            && timeout(LONGEST_KILL, self.wait()).await.is_err()
+            && tracer(&self.token).is_some()
+            && let Ok(Err(error)) = forced.await
+        {
+            return Err(self.lost(error));
         }
         Ok(())
     }
