@@ -174,6 +174,9 @@ pub(crate) struct TaskArgs {
     /// How many further attempts a failed task gets
     #[arg(long, value_name = "N")]
     pub(crate) retries: Option<u32>,
+    /// Fails tasks that end well and have changed nothing
+    #[arg(long)]
+    pub(crate) require_changes: bool,
     /// Ends the run's agents when they have cost USD together, such as 2.5
     #[arg(long, value_name = "USD")]
     pub(crate) max_cost: Option<f64>,

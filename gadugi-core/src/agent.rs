@@ -149,6 +149,8 @@ pub struct AgentReport {
     pub last_tool: Option<String>,
     /// What it said last.
     pub last_message: Option<String>,
+    /// Uses of tools that it was denied.
+    pub denials: Denials,
     /// That its requests are refused for now. Gone again as soon as one is answered.
     pub limit: Option<RateLimit>,
     /// How it ended, once it has said so. Its process may go on for a while.
@@ -156,10 +158,56 @@ pub struct AgentReport {
 }
 
 impl AgentReport {
+    /// The question with which its last message ends, if that ends with one: the last line of it.
+    #[must_use]
+    pub fn question(&self) -> Option<&str> {
+        let line = self.last_message.as_deref()?.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+        let ends = line.trim_end_matches(['*', '_', '`', '"', ')']).ends_with(['?', '？']);
+        ends.then_some(line)
+    }
+
     /// What it has used up so far.
     #[must_use]
     pub fn used(&self) -> Used {
         Used { cost_usd: self.cost_usd.unwrap_or_default(), tokens: self.tokens.map_or(0, Tokens::total) }
+    }
+}
+
+/// Uses of tools that an agent asked for and was denied, since nobody was there to allow them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Denials {
+    /// How many.
+    pub count: u64,
+    /// The first few: each tool and what for, on one line.
+    pub first: Vec<String>,
+}
+
+impl Denials {
+    /// How many are named.
+    const NAMED: usize = 5;
+
+    /// Counts one more.
+    pub fn add(&mut self, tool: String) {
+        self.count += 1;
+        if self.first.len() < Self::NAMED {
+            self.first.push(tool);
+        }
+    }
+}
+
+impl fmt::Display for Denials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let times = if self.count == 1 { "once".to_owned() } else { format!("{} times", self.count) };
+        let more = if self.count > self.first.len() as u64 { ", …" } else { "" };
+        write!(f, "its agent was denied a tool {times}: {}{more}", self.first.join(", "))
+    }
+}
+
+impl FromIterator<String> for Denials {
+    fn from_iter<T: IntoIterator<Item = String>>(tools: T) -> Self {
+        let mut denials = Self::default();
+        tools.into_iter().for_each(|tool| denials.add(tool));
+        denials
     }
 }
 

@@ -113,6 +113,8 @@ pub enum WarningKind {
     DroppedOutput,
     /// Files that look like secrets are not on the branch.
     LeftOut,
+    /// An agent was denied tools, or asked a question in place of its work. Concluded from what it told.
+    Agent,
     /// Work of an attempt is not on its branch, or was taken over from elsewhere. Concluded from what was collected.
     Elsewhere,
     /// A task asks for a limit or an image that its executor does not hold.
@@ -141,6 +143,7 @@ impl fmt::Display for WarningKind {
             Self::LeakedProcess => "leaked process",
             Self::DroppedOutput => "dropped output",
             Self::LeftOut => "left out",
+            Self::Agent => "agent",
             Self::Elsewhere => "elsewhere",
             Self::NotHeld => "not held",
             Self::Interruption => "interruption",

@@ -33,8 +33,8 @@ mod touches;
 mod worktrees;
 
 pub use agent::{
-    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Budget, OutputFormat, OutputFormats, OutputReader,
-    Piece, RateLimit, Tokens, Used,
+    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Budget, Denials, OutputFormat, OutputFormats,
+    OutputReader, Piece, RateLimit, Tokens, Used,
 };
 #[cfg(any(debug_assertions, feature = "crash-points"))]
 pub use crash_point::arm_crash_point;
@@ -57,7 +57,9 @@ pub use scheduler::{
     Control, ControlReceiver, KeepPolicy, Run, RunError, RunSettings, control, first_started, start_order,
 };
 pub use state::{Clock, Failure, IllegalTransition, Outcome, TaskState};
-pub use task::{Action, LONGEST_RETRY_DELAY, Limits, Program, Resources, RetryFrom, Setup, SourceLocation, TaskSpec};
+pub use task::{
+    Action, Changes, LONGEST_RETRY_DELAY, Limits, Program, Resources, RetryFrom, Setup, SourceLocation, TaskSpec,
+};
 pub use touches::TouchPattern;
 pub use worktrees::{
     BranchFate, BranchRelease, IgnoredFiles, InPlace, KeepReason, Lease, Made, MergedBy, NeededTip, Paths, Pruned,

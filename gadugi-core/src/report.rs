@@ -7,15 +7,17 @@ use crate::agent::{AgentReport, Tokens};
 use crate::event::{Phase, WarningKind};
 use crate::id::TaskId;
 use crate::record::{AttemptRecord, RunRecord, TaskRecord, Warning};
-use crate::state::Outcome;
+use crate::state::{Failure, Outcome};
 
 /// How many tasks ended how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
     /// All tasks of the plan.
     pub tasks: usize,
-    /// Succeeded.
+    /// Succeeded, whether anything was changed or not.
     pub succeeded: usize,
+    /// Those that succeeded and changed nothing.
+    pub unchanged: usize,
     /// Failed, for whatever reason of its own, conflicts included.
     pub failed: usize,
     /// Timed out.
@@ -178,6 +180,16 @@ fn warnings(record: &RunRecord) -> Vec<Warning> {
                     warn(WarningKind::DroppedOutput, message);
                 }
             }
+            let outcome = attempt.ended.as_ref().map(|(outcome, _)| outcome);
+            let is_unchanged = matches!(outcome, Some(Outcome::Unchanged | Outcome::Failed(Failure::NothingChanged)));
+            if let Some(question) = attempt.agent.as_ref().and_then(AgentReport::question).filter(|_| is_unchanged) {
+                warn(WarningKind::Agent, format!("it changed nothing and ended with a question: {question}"));
+            }
+            if let Some(denials) =
+                attempt.agent.as_ref().map(|agent| &agent.denials).filter(|denials| denials.count > 0)
+            {
+                warn(WarningKind::Agent, denials.to_string());
+            }
             if let Some(place) = attempt.work.as_ref().and_then(|work| work.taken_over.as_ref()) {
                 warn(WarningKind::Elsewhere, format!("its work was on {place}, and was taken over to its branch"));
             }
@@ -206,7 +218,7 @@ fn totals(record: &RunRecord) -> Totals {
     let mut totals = Totals { tasks: record.tasks.len(), ..Totals::default() };
     for task in &record.tasks {
         *match task.outcome() {
-            Some(Outcome::Succeeded) => &mut totals.succeeded,
+            Some(Outcome::Succeeded | Outcome::Unchanged) => &mut totals.succeeded,
             Some(Outcome::Failed(_) | Outcome::Conflict { .. }) => &mut totals.failed,
             Some(Outcome::TimedOut(_)) => &mut totals.timed_out,
             Some(Outcome::Cancelled) => &mut totals.cancelled,
@@ -214,6 +226,7 @@ fn totals(record: &RunRecord) -> Totals {
             Some(Outcome::Lost { .. }) => &mut totals.lost,
             None => &mut totals.unfinished,
         } += 1;
+        totals.unchanged += usize::from(task.outcome() == Some(&Outcome::Unchanged));
     }
     totals
 }

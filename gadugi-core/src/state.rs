@@ -54,6 +54,8 @@ pub enum Failure {
         /// Why, with all causes.
         message: String,
     },
+    /// Its commands ended well, and it has changed nothing, which it had to.
+    NothingChanged,
     /// Its commands ended well, and its work is not on its branch. The worktree stays, if it is there.
     Elsewhere(Elsewhere),
     /// Its commands ended well, and what it has committed has conflict markers.
@@ -74,6 +76,8 @@ pub enum Failure {
 pub enum Outcome {
     /// Its command, and its check where it has one, ended with 0.
     Succeeded,
+    /// The same, and there is nothing new on its branch.
+    Unchanged,
     /// Something failed.
     Failed(Failure),
     /// A clock ran out and it was stopped.
@@ -100,10 +104,10 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether it is [`Outcome::Succeeded`].
+    /// Whether it is a success, be anything changed or not.
     #[must_use]
     pub fn success(&self) -> bool {
-        *self == Self::Succeeded
+        matches!(self, Self::Succeeded | Self::Unchanged)
     }
 
     /// Whether another attempt may end otherwise: it failed or ran out of time by itself. An agent without a valid key is
@@ -118,6 +122,7 @@ impl Outcome {
                 | Failure::Signal(_)
                 | Failure::OutOfMemory
                 | Failure::Check(_)
+                | Failure::NothingChanged
                 | Failure::Elsewhere(_)
                 | Failure::ConflictMarkers { .. } => true,
                 Failure::Agent(error) => error.class != AgentErrorClass::Authentication,
@@ -133,12 +138,13 @@ impl Outcome {
         matches!(self, Self::Failed(Failure::Agent(error)) if error.class.passes())
     }
 
-    /// One word for tables: `succeeded`, `failed`, `timed out`, `conflict`, `cancelled`, `skipped` or
-    /// `lost`.
+    /// A few words for tables: `succeeded`, `succeeded, nothing changed`, `failed`, `timed out`, `conflict`, `cancelled`,
+    /// `skipped` or `lost`.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
+            Self::Unchanged => "succeeded, nothing changed",
             Self::Failed(_) => "failed",
             Self::TimedOut(_) => "timed out",
             Self::Conflict { .. } => "conflict",
@@ -152,7 +158,7 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Succeeded | Self::Cancelled => f.write_str(self.word()),
+            Self::Succeeded | Self::Unchanged | Self::Cancelled => f.write_str(self.word()),
             Self::Failed(Failure::Setup(status)) => write!(f, "failed (setup: {status})"),
             Self::Failed(Failure::ExitCode(code)) => write!(f, "failed (exit code {code})"),
             Self::Failed(Failure::Signal(signal)) => write!(f, "failed (signal {signal})"),
@@ -160,6 +166,7 @@ impl fmt::Display for Outcome {
             Self::Failed(Failure::Check(status)) => write!(f, "failed (check: {status})"),
             Self::Failed(Failure::Agent(error)) => write!(f, "failed ({}: {})", error.class, error.message),
             Self::Failed(Failure::Budget { message }) => write!(f, "failed (budget: {message})"),
+            Self::Failed(Failure::NothingChanged) => f.write_str("failed: nothing changed"),
             Self::Failed(Failure::Elsewhere(place)) => write!(f, "failed: work is elsewhere ({place})"),
             Self::Failed(Failure::ConflictMarkers { files }) => {
                 write!(f, "failed: conflict markers are committed ({})", files.join(", "))
@@ -328,7 +335,7 @@ impl TaskState {
 
     fn after_other(&self, event: &EventKind) -> Self {
         match (self, event) {
-            (Self::Blocked { by }, EventKind::TaskFinished { task, outcome: Outcome::Succeeded }) => {
+            (Self::Blocked { by }, EventKind::TaskFinished { task, outcome }) if outcome.success() => {
                 let by: Vec<_> = by.iter().filter(|need| *need != task).cloned().collect();
                 if by.is_empty() { Self::Queued } else { Self::Blocked { by } }
             }

@@ -116,6 +116,17 @@ pub enum RetryFrom {
     Previous,
 }
 
+/// Whether a task has to change something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Changes {
+    /// One that ends well and has changed nothing has succeeded.
+    #[default]
+    Optional,
+    /// One that has changed nothing has failed.
+    Required,
+}
+
 /// A task as its author wrote it, without its place in the graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskSpec {
@@ -131,6 +142,8 @@ pub struct TaskSpec {
     pub setup: Option<Setup>,
     /// A shell script that decides, after the command has ended well, whether the task has succeeded.
     pub check: Option<String>,
+    /// Whether it has to change something.
+    pub changes: Changes,
     /// What it is going to change. Two tasks whose patterns overlap never run at once.
     pub touches: Vec<TouchPattern>,
     /// The executor it asks for by name; `None` takes the run's.
@@ -166,6 +179,7 @@ impl TaskSpec {
             action: Action { program, stdin: None, agent: None },
             setup: None,
             check: None,
+            changes: Changes::default(),
             touches: Vec::new(),
             executor: None,
             limits: Limits::default(),

@@ -257,7 +257,7 @@ pub(super) fn keep_reports(terminal: &Terminal, site: &Site, report: &Report) {
 
 /// What a command exits with that has seen a run to its end.
 pub(super) fn code_of(record: &RunRecord) -> Code {
-    let succeeded = |state: &TaskState| matches!(state, TaskState::Finished(Outcome::Succeeded));
+    let succeeded = |state: &TaskState| matches!(state, TaskState::Finished(outcome) if outcome.success());
     match record.ended {
         Some((_, true)) => Code::Interrupted,
         _ if record.tasks.iter().all(|task| succeeded(&task.state)) => Code::Success,

@@ -63,7 +63,7 @@ impl Notices {
 
     /// Tells how the run has ended, and waits until all is told.
     pub(super) async fn end(self, record: &RunRecord, code: Code) {
-        let succeeded = |state: &TaskState| matches!(state, TaskState::Finished(Outcome::Succeeded));
+        let succeeded = |state: &TaskState| matches!(state, TaskState::Finished(outcome) if outcome.success());
         let good = record.tasks.iter().filter(|task| succeeded(&task.state)).count();
         let stopped = if code == Code::Interrupted { "stopped, " } else { "" };
         let text = format!("run {}: {stopped}{good} of {} tasks succeeded", self.run, record.tasks.len());

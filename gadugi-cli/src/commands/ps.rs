@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gadugi_core::{
-    AgentTotals, AttemptNo, AttemptRecord, AttemptRef, Phase, Registry, RunId, RunRecord, TaskId, TaskRecord,
+    AgentTotals, AttemptNo, AttemptRecord, AttemptRef, Outcome, Phase, Registry, RunId, RunRecord, TaskId, TaskRecord,
     TaskState, Tokens,
 };
 use jiff::Timestamp;
@@ -269,6 +269,7 @@ struct RunRow {
 struct TaskRow {
     id: String,
     state: &'static str,
+    nothing_changed: bool,
     attempt: Option<u32>,
     executor: Option<String>,
     process: Option<String>,
@@ -285,10 +286,12 @@ impl From<&Seen> for RunRow {
     fn from(seen: &Seen) -> Self {
         let row = |task: &TaskRecord| {
             let last = task.last();
+            let nothing_changed = task.outcome() == Some(&Outcome::Unchanged);
             let (process, used) = (seen.process(task), seen.used(task));
             TaskRow {
                 id: task.task.spec.id.to_string(),
-                state: seen.state(task),
+                state: if nothing_changed { "succeeded" } else { seen.state(task) },
+                nothing_changed,
                 attempt: last.map(|attempt| attempt.number.get()),
                 executor: last.map(|attempt| attempt.executor.clone()),
                 pid: process.as_ref().and_then(|process| process.strip_prefix("pid ")?.parse().ok()),

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use gadugi_core::{Executor, KeepPolicy, Plan, RawPlan, TaskId, TaskSpec};
+use gadugi_core::{Changes, Executor, KeepPolicy, Plan, RawPlan, TaskId, TaskSpec};
 
 use super::Context;
 use crate::args::{Keep, TaskArgs};
@@ -64,6 +64,7 @@ fn layer(args: &TaskArgs) -> Result<ConfigLayer, Failure> {
         timeout: limit("timeout", &args.timeout)?,
         idle_timeout: limit("idle-timeout", &args.idle_timeout)?,
         retries: args.retries,
+        changes: args.require_changes.then_some(Changes::Required),
         fail_fast: args.fail_fast.then_some(true),
         keep: args.keep.map(|keep| match keep {
             Keep::Failed => KeepPolicy::Failed,

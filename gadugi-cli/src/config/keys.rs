@@ -80,6 +80,15 @@ pub const CONFIG_KEYS: &[ConfigKey] = &[
         ],
     ),
     key(
+        "changes",
+        None,
+        "\"required\"",
+        &[
+            "Whether a task that ends well and has changed nothing has failed: \"required\" or \"optional\".",
+            "Without it: \"required\" for tasks with an agent and without a check, \"optional\" for all others.",
+        ],
+    ),
+    key(
         "max_cost",
         None,
         "2.5",

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gadugi_core::{KeepPolicy, RetryFrom, SourceLocation};
+use gadugi_core::{Changes, KeepPolicy, RetryFrom, SourceLocation};
 
 use crate::config::agent::{AgentLayer, read_agent};
 use crate::config::branch_prefix::BranchPrefix;
@@ -25,6 +25,10 @@ const KEEP: [KeepPolicy; 3] = [KeepPolicy::Failed, KeepPolicy::Always, KeepPolic
 /// The words of `retry_from`, in the order of [`RETRY_FROM`].
 pub(crate) const RETRY_FROM_WORDS: &[&str] = &["base", "previous"];
 pub(crate) const RETRY_FROM: [RetryFrom; 2] = [RetryFrom::Base, RetryFrom::Previous];
+
+/// The words of `changes`, in the order of [`CHANGES`].
+pub(crate) const CHANGES_WORDS: &[&str] = &["optional", "required"];
+pub(crate) const CHANGES: [Changes; 2] = [Changes::Optional, Changes::Required];
 
 /// What is expected of a number of tokens.
 pub(crate) const TOKENS: &str = "a whole number from 1 on";
@@ -71,6 +75,8 @@ pub struct ConfigLayer {
     pub retry_delay: Option<Duration>,
     /// What a further attempt starts from.
     pub retry_from: Option<RetryFrom>,
+    /// Whether tasks have to change something.
+    pub changes: Option<Changes>,
     /// What a task may cost in US dollars.
     pub max_cost: Option<f64>,
     /// How many tokens a task may use.
@@ -130,6 +136,7 @@ impl ConfigLayer {
             retries: self.retries.or(earlier.retries),
             retry_delay: self.retry_delay.or(earlier.retry_delay),
             retry_from: self.retry_from.or(earlier.retry_from),
+            changes: self.changes.or(earlier.changes),
             max_cost: self.max_cost.or(earlier.max_cost),
             max_tokens: self.max_tokens.or(earlier.max_tokens),
             run_max_cost: self.run_max_cost.or(earlier.run_max_cost),
@@ -216,6 +223,7 @@ impl ConfigLayer {
             retries: fields.integer("retries", "a whole number from 0 on", "1", retries),
             retry_delay: fields.quantity("retry_delay", "\"30s\"", parse_duration),
             retry_from: fields.word("retry_from", RETRY_FROM_WORDS, &RETRY_FROM),
+            changes: fields.word("changes", CHANGES_WORDS, &CHANGES),
             max_cost: fields.positive("max_cost", "2.5"),
             max_tokens: fields.integer("max_tokens", TOKENS, "2000000", tokens),
             run_max_cost: fields.positive("run_max_cost", "20"),

@@ -26,7 +26,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gadugi_core::{Budget, KeepPolicy, Limits, RetryFrom, RunSettings};
+use gadugi_core::{Budget, Changes, KeepPolicy, Limits, RetryFrom, RunSettings};
 use thiserror::Error;
 
 pub(crate) use agent::CallOf;
@@ -38,7 +38,7 @@ pub use key_issue::{KeyIssue, ValueIssue};
 pub(crate) use key_issue::{closest, did_you_mean};
 pub use keys::{AGENT_KEYS, CONFIG_KEYS, ConfigKey, DOCKER_KEYS};
 pub use layer::{Bell, ConfigLayer};
-pub(crate) use layer::{RETRY_FROM, RETRY_FROM_WORDS, TOKENS, tokens};
+pub(crate) use layer::{CHANGES, CHANGES_WORDS, RETRY_FROM, RETRY_FROM_WORDS, TOKENS, tokens};
 pub(crate) use profiles::{HOST_FOLDERS, built_in, skips_permissions};
 pub use quantity::{QuantityError, TimeLimit, parse_duration, parse_size};
 pub use template::template;
@@ -102,6 +102,8 @@ pub struct Config {
     /// What a further attempt starts from. By default what the one before left, for tasks with an agent and a check, and
     /// the base for all others.
     pub retry_from: Option<RetryFrom>,
+    /// Whether tasks have to change something; if `None`, those with an agent and without a check.
+    pub changes: Option<Changes>,
     /// What a task may use up that says nothing of it; not limited by default.
     pub budget: Budget,
     /// What all tasks of a run together may use up; not limited by default.
@@ -163,6 +165,7 @@ impl From<ConfigLayer> for Config {
             retries: layer.retries.unwrap_or(0),
             retry_delay: layer.retry_delay.unwrap_or(RETRY_DELAY),
             retry_from: layer.retry_from,
+            changes: layer.changes,
             budget: Budget { cost_usd: layer.max_cost, tokens: layer.max_tokens },
             run_budget: Budget { cost_usd: layer.run_max_cost, tokens: layer.run_max_tokens },
             fail_fast: layer.fail_fast.unwrap_or(run.fail_fast),

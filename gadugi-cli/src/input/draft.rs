@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gadugi_core::{RetryFrom, SourceLocation, TaskId, TouchPattern};
+use gadugi_core::{Changes, RetryFrom, SourceLocation, TaskId, TouchPattern};
 
 use crate::config::fields::{Fields, Located, from_text};
-use crate::config::{RETRY_FROM, RETRY_FROM_WORDS, TOKENS, TimeLimit, ValueIssue, parse_duration, parse_size, tokens};
+use crate::config::{
+    CHANGES, CHANGES_WORDS, RETRY_FROM, RETRY_FROM_WORDS, TOKENS, TimeLimit, ValueIssue, parse_duration, parse_size,
+    tokens,
+};
 use crate::input::issue::InputIssue;
 
 /// The keys of a task, in its front matter or in a table `[[task]]`.
@@ -29,6 +32,7 @@ pub const TASK_KEYS: &[&str] = &[
     "retries",
     "retry_delay",
     "retry_from",
+    "changes",
     "max_cost",
     "max_tokens",
     "memory",
@@ -105,6 +109,7 @@ pub(crate) struct Draft {
     pub(crate) retries: Option<u32>,
     pub(crate) retry_delay: Option<Duration>,
     pub(crate) retry_from: Option<RetryFrom>,
+    pub(crate) changes: Option<Changes>,
     pub(crate) max_cost: Option<f64>,
     pub(crate) max_tokens: Option<u64>,
     pub(crate) memory: Option<u64>,
@@ -137,6 +142,7 @@ impl Draft {
             retries: None,
             retry_delay: None,
             retry_from: None,
+            changes: None,
             max_cost: None,
             max_tokens: None,
             memory: None,
@@ -180,6 +186,7 @@ impl Draft {
             retries: fields.integer("retries", "a whole number from 0 on", "1", retries),
             retry_delay: fields.quantity("retry_delay", "30s", parse_duration),
             retry_from: fields.word("retry_from", RETRY_FROM_WORDS, &RETRY_FROM),
+            changes: fields.word("changes", CHANGES_WORDS, &CHANGES),
             max_cost: fields.positive("max_cost", "2.5"),
             max_tokens: fields.integer("max_tokens", TOKENS, "2000000", tokens),
             memory: fields.quantity("memory", "2GiB", parse_size),

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use gadugi_core::{
-    Action, Budget, Limits, Program, RawTask, Resources, RetryFrom, Setup, SourceLocation, TaskId, TaskSpec,
+    Action, Budget, Changes, Limits, Program, RawTask, Resources, RetryFrom, Setup, SourceLocation, TaskId, TaskSpec,
 };
 
 use crate::config::{AgentProfile, CallOf, Config, Environment, PromptMode, TimeLimit, closest};
@@ -121,6 +121,7 @@ impl Resolver<'_> {
         let has_agent = action.as_ref().is_some_and(|action| action.agent.is_some());
         let retry_from = draft.retry_from.or(config.retry_from);
         let goes_on = if has_agent && draft.check.is_some() { RetryFrom::Previous } else { RetryFrom::Base };
+        let needs_changes = if has_agent && draft.check.is_none() { Changes::Required } else { Changes::Optional };
         let mut env = profile.map(|profile| profile.set_env.clone()).unwrap_or_default();
         env.retain(|name, _| !secrets.contains(name));
         env.extend(draft.env);
@@ -137,6 +138,7 @@ impl Resolver<'_> {
                 .filter(|script| !script.is_empty())
                 .map(|script| Setup { script, timeout: limit(draft.setup_timeout, config.setup_timeout) }),
             check: draft.check,
+            changes: draft.changes.or(config.changes).unwrap_or(needs_changes),
             touches: draft.touches,
             executor: draft.executor,
             limits: Limits {

@@ -47,7 +47,7 @@ pub(crate) fn is_set_up(task: &TaskRecord) -> bool {
 pub(crate) fn tone_of(outcome: &Outcome) -> Tone {
     match outcome {
         Outcome::Succeeded => Tone::Good,
-        Outcome::Cancelled | Outcome::Skipped { .. } => Tone::Notice,
+        Outcome::Unchanged | Outcome::Cancelled | Outcome::Skipped { .. } => Tone::Notice,
         _ => Tone::Bad,
     }
 }

@@ -15,7 +15,7 @@ use crate::event::{EventKind, Phase, StopReason, WarningKind};
 use crate::executor::{
     CommandRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, Executor, ExitStatus, Mount, Reattached, RunningTask,
 };
-use crate::id::{AttemptRef, RunId};
+use crate::id::{AttemptRef, CommitId, RunId};
 use crate::record::CommandRecord;
 use crate::registry::{RegistryError, Ticket};
 use crate::scheduler::collected::judged_by_work;
@@ -84,6 +84,8 @@ pub(super) struct Attempt {
     pub(super) place: oneshot::Receiver<Place>,
     /// `None` for an attempt that this driver has begun.
     pub(super) begun: Option<Begun>,
+    /// Where the first attempt at the task began; `None` where that is this one.
+    pub(super) first_base: Option<CommitId>,
     /// False once a step of it could not be recorded.
     pub(super) may_start: bool,
     /// `None` for one without an agent.
@@ -432,10 +434,17 @@ impl Attempt {
         }
     }
 
+    /// Whether the attempt began with what an earlier one has made.
+    fn has_earlier_work(&self, lease: &Lease) -> bool {
+        self.spec.retry_from == RetryFrom::Previous
+            && self.first_base.as_ref().is_some_and(|base| Some(base) != lease.base.as_ref())
+    }
+
     /// Keeps what the attempt made. A success whose work cannot be kept is none.
     async fn collect(&mut self, lease: &Lease, outcome: Outcome) -> Verdict {
         if let Some(work) = self.begun.as_ref().and_then(|begun| begun.work.as_ref()) {
-            return Verdict::Outcome(judged_by_work(outcome, work));
+            let outcome = judged_by_work(outcome, work, self.has_earlier_work(lease), self.spec.changes);
+            return Verdict::Outcome(outcome);
         }
         let is_start_of_next = self.spec.retry_from == RetryFrom::Previous && outcome.retriable();
         let commit = outcome.success() || self.keep == KeepPolicy::Never || is_start_of_next;
@@ -448,7 +457,7 @@ impl Attempt {
         match collected {
             Ok(work) => {
                 crash_point("snapshot-made");
-                let outcome = judged_by_work(outcome, &work);
+                let outcome = judged_by_work(outcome, &work, self.has_earlier_work(lease), self.spec.changes);
                 self.note(EventKind::WorkCollected { attempt: self.attempt.clone(), work }).await;
                 Verdict::Outcome(outcome)
             }

@@ -1,11 +1,12 @@
 //! What the work that an attempt has left decides about its outcome.
 
 use crate::state::{Failure, Outcome};
+use crate::task::Changes;
 use crate::worktrees::Work;
 
-/// The outcome of an attempt whose commands ended like this and that has left this work. A success whose work is not on its
-/// branch is none: tasks that need it would start without the work.
-pub(super) fn judged_by_work(outcome: Outcome, work: &Work) -> Outcome {
+/// The outcome of an attempt whose commands ended like this and that has left this work, or goes on from `has_earlier` work. A
+/// success whose work is not on its branch is none: tasks that need it would start without the work.
+pub(super) fn judged_by_work(outcome: Outcome, work: &Work, has_earlier: bool, changes: Changes) -> Outcome {
     if !outcome.success() {
         return outcome;
     }
@@ -15,5 +16,10 @@ pub(super) fn judged_by_work(outcome: Outcome, work: &Work) -> Outcome {
     if !work.conflict_markers.is_empty() {
         return Outcome::Failed(Failure::ConflictMarkers { files: work.conflict_markers.clone() });
     }
-    outcome
+    let is_unchanged = work.commits == 0 && work.uncommitted == 0 && work.kept_refs.is_empty() && !has_earlier;
+    match changes {
+        _ if !is_unchanged => outcome,
+        Changes::Required => Outcome::Failed(Failure::NothingChanged),
+        Changes::Optional => Outcome::Unchanged,
+    }
 }

@@ -361,6 +361,7 @@ impl Dispatcher {
             worktrees: Arc::clone(&self.worktrees),
             place,
             begun,
+            first_base: self.first_base(position, &attempt),
             may_start: true,
             talk,
             attempt,
@@ -369,6 +370,12 @@ impl Dispatcher {
             suspended: self.suspended.subscribe(),
             dispatcher: self.messages.clone(),
         }
+    }
+
+    /// Where the first attempt at a task began, for a later one.
+    fn first_base(&self, position: usize, attempt: &AttemptRef) -> Option<CommitId> {
+        let mut earlier = self.record.tasks[position].attempts.iter().filter(|before| before.number < attempt.number);
+        earlier.find_map(|before| before.lease.as_ref()?.base.clone())
     }
 
     pub(super) fn files_of(&self, attempt: &AttemptRef) -> PathBuf {

@@ -1,6 +1,6 @@
 //! `claude -p --output-format stream-json --verbose`: a JSON object on each line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use gadugi_core::{AgentError, AgentErrorClass, AgentReport, OutputReader, RateLimit, Tokens};
@@ -14,7 +14,12 @@ pub(super) struct Reader {
     report: AgentReport,
     /// What each message of the model was charged. A message comes in several lines, each with the same figures.
     messages: BTreeMap<String, Tokens>,
+    /// The last uses of tools, by their ids.
+    tools: VecDeque<(String, String)>,
 }
+
+/// So many uses of tools are remembered: one that is denied is so at once.
+const MAX_TOOLS: usize = 32;
 
 impl OutputReader for Reader {
     fn read(&mut self, line: &[u8]) {
@@ -42,6 +47,11 @@ impl Reader {
             Some("api_retry") if line["error_status"].as_u64().is_some_and(|status| class(status).passes()) => {
                 self.refused(None, line["retry_delay_ms"].as_u64().map(Duration::from_millis));
             }
+            Some("permission_denied") => {
+                let used = self.tools.iter().find(|(id, _)| line["tool_use_id"].as_str() == Some(id));
+                let tool = used.map(|(_, tool)| tool.clone()).or(text(&line["tool_name"]));
+                self.report.denials.add(tool.map_or_else(|| "a tool".to_owned(), |tool| words::one_line(&tool)));
+            }
             _ => {}
         }
     }
@@ -53,6 +63,10 @@ impl Reader {
                 Some("text") => self.report.last_message = text(&part["text"]).or(self.report.last_message.take()),
                 Some("tool_use") => {
                     self.report.last_tool = part["name"].as_str().map(|name| words::tool(name, &part["input"]));
+                    if let (Some(id), Some(tool)) = (text(&part["id"]), &self.report.last_tool) {
+                        self.tools.truncate(MAX_TOOLS - 1);
+                        self.tools.push_front((id, tool.clone()));
+                    }
                 }
                 _ => {}
             }
@@ -76,6 +90,14 @@ impl Reader {
         let model = line["modelUsage"].as_object().and_then(|models| models.keys().next());
         self.report.model = self.report.model.take().or(model.cloned());
         self.report.last_message = text(&line["result"]).or(self.report.last_message.take());
+        // All that were denied, also where nothing was printed of some of them.
+        let denied =
+            line["permission_denials"].as_array().filter(|denied| denied.len() as u64 >= self.report.denials.count);
+        if let Some(denied) = denied {
+            let tool =
+                |denied: &Value| words::tool(denied["tool_name"].as_str().unwrap_or("a tool"), &denied["tool_input"]);
+            self.report.denials = denied.iter().map(tool).collect();
+        }
         if line["is_error"].as_bool() != Some(true) {
             self.report.limit = None;
             self.report.end = Some(Ok(()));

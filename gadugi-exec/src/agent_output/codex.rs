@@ -17,7 +17,13 @@ impl OutputReader for Reader {
             Some("thread.started") => {
                 self.report.session = line["thread_id"].as_str().map(str::to_owned).or(self.report.session.take());
             }
-            Some("item.started" | "item.updated" | "item.completed") => self.item(&line["item"]),
+            Some("item.started" | "item.updated" | "item.completed") => {
+                self.item(&line["item"]);
+                if line["type"] == "item.completed" && line["item"]["status"] == "declined" {
+                    let kind = line["item"]["type"].as_str().unwrap_or("a tool");
+                    self.report.denials.add(words::tool(kind, &line["item"]));
+                }
+            }
             Some("turn.completed") => self.turn(&line["usage"]),
             Some("turn.failed") => self.failed(&line["error"]["message"]),
             Some("error") => self.refused(line["message"].as_str().unwrap_or_default()),

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use gadugi_core::{AgentError, AgentErrorClass, AgentReport, Lines, OutputReader, RateLimit, Tokens};
+use gadugi_core::{AgentError, AgentErrorClass, AgentReport, Denials, Lines, OutputReader, RateLimit, Tokens};
 use gadugi_exec::agent_output::formats;
 use proptest::prelude::*;
 
-const STREAMS: [(&str, &[u8]); 5] = [
+const STREAMS: [(&str, &[u8]); 6] = [
     ("claude-stream-json", include_bytes!("streams/claude-ok.jsonl")),
     ("claude-stream-json", include_bytes!("streams/claude-401.jsonl")),
     ("claude-stream-json", include_bytes!("streams/claude-429.jsonl")),
     ("codex-json", include_bytes!("streams/codex-ok.jsonl")),
     ("codex-json", include_bytes!("streams/codex-401.jsonl")),
+    ("claude-stream-json", include_bytes!("streams/claude-denied.jsonl")),
 ];
 
 fn reader(format: &str) -> Box<dyn OutputReader> {
@@ -33,6 +34,29 @@ fn report(format: &str, output: &str) -> AgentReport {
 }
 
 #[test]
+fn tools_that_claude_was_denied_are_counted_and_named() {
+    let whole = read("claude-stream-json", [STREAMS[5].1]);
+    let tool = r#"Bash: ls -a | tr "\n" " "; echo "setting=$FROM_LOCAL_SETTINGS"; echo x > look.txt; git add look.txt && git commit -qm look; git status --short"#;
+    assert_eq!((whole.denials.count, &whole.denials.first[..]), (1, &[tool.to_owned()][..]));
+    // What it told before its end says the same.
+    let lines = String::from_utf8_lossy(STREAMS[5].1);
+    let until_the_end: String =
+        lines.lines().filter(|line| !line.contains("permission_denials")).collect::<Vec<_>>().join("\n");
+    assert_eq!(report("claude-stream-json", &until_the_end).denials, whole.denials);
+}
+
+#[test]
+fn commands_that_codex_declines_are_denied_tools() {
+    let item = |kind: &str| {
+        format!(
+            r#"{{"type":"item.{kind}","item":{{"id":"i","type":"command_execution","command":"git push","status":"declined"}}}}"#
+        )
+    };
+    let denials = report("codex-json", &[item("started"), item("completed")].join("\n")).denials;
+    assert_eq!((denials.count, denials.first), (1, vec!["command_execution: git push".to_owned()]));
+}
+
+#[test]
 fn claude_that_succeeds_tells_everything() {
     assert_eq!(
         read("claude-stream-json", [STREAMS[0].1]),
@@ -44,6 +68,7 @@ fn claude_that_succeeds_tells_everything() {
             cost_usd: Some(0.0016),
             last_tool: Some("Bash: echo stdin-works > stdin.txt".to_owned()),
             last_message: Some("Task finished.".to_owned()),
+            denials: Denials::default(),
             limit: None,
             end: Some(Ok(())),
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gadugi_core::{
-    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Budget, Mount, Piece, RateLimit, Tokens,
+    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Budget, Denials, Mount, Piece, RateLimit, Tokens,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -167,8 +167,17 @@ pub(crate) struct AgentReportForm {
     cost_usd: Option<f64>,
     last_tool: Option<String>,
     last_message: Option<String>,
+    /// Left out where there were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    denials: Option<DenialsForm>,
     limit: Option<LimitForm>,
     end: Option<EndForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DenialsForm {
+    count: u64,
+    first: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -255,6 +264,8 @@ impl TryFrom<&AgentReport> for AgentReportForm {
             cost_usd: report.cost_usd,
             last_tool: report.last_tool.clone(),
             last_message: report.last_message.clone(),
+            denials: (report.denials.count > 0)
+                .then(|| DenialsForm { count: report.denials.count, first: report.denials.first.clone() }),
             limit: report.limit.as_ref().map(|limit| LimitForm {
                 until: limit.until,
                 pause_seconds: limit.pause.map(Seconds),
@@ -279,6 +290,7 @@ impl From<AgentReportForm> for AgentReport {
             cost_usd: form.cost_usd,
             last_tool: form.last_tool,
             last_message: form.last_message,
+            denials: form.denials.map(|form| Denials { count: form.count, first: form.first }).unwrap_or_default(),
             limit: form.limit.map(|limit| RateLimit {
                 until: limit.until,
                 pause: limit.pause_seconds.map(|pause| pause.0),

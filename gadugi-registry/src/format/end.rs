@@ -196,6 +196,7 @@ pub(crate) enum FailureForm {
     Budget { message: String },
     Worktree { message: String },
     Start { message: String },
+    NothingChanged,
     Elsewhere { place: ElsewhereForm },
     ConflictMarkers { files: Vec<String> },
     Snapshot { message: String },
@@ -215,6 +216,7 @@ impl TryFrom<&Failure> for FailureForm {
             Failure::Budget { message } => Ok(Self::Budget { message: message.clone() }),
             Failure::Worktree { message } => Ok(Self::Worktree { message: message.clone() }),
             Failure::Start { message } => Ok(Self::Start { message: message.clone() }),
+            Failure::NothingChanged => Ok(Self::NothingChanged),
             Failure::Elsewhere(place) => Ok(Self::Elsewhere { place: place.try_into()? }),
             Failure::ConflictMarkers { files } => Ok(Self::ConflictMarkers { files: files.clone() }),
             Failure::Snapshot { message } => Ok(Self::Snapshot { message: message.clone() }),
@@ -235,6 +237,7 @@ impl From<FailureForm> for Failure {
             FailureForm::Budget { message } => Self::Budget { message },
             FailureForm::Worktree { message } => Self::Worktree { message },
             FailureForm::Start { message } => Self::Start { message },
+            FailureForm::NothingChanged => Self::NothingChanged,
             FailureForm::Elsewhere { place } => Self::Elsewhere(place.into()),
             FailureForm::ConflictMarkers { files } => Self::ConflictMarkers { files },
             FailureForm::Snapshot { message } => Self::Snapshot { message },
@@ -245,13 +248,28 @@ impl From<FailureForm> for Failure {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum OutcomeForm {
-    Succeeded,
-    Failed { failure: FailureForm },
-    TimedOut { clock: ClockForm },
-    Conflict { tasks: Vec<Text<TaskId>>, files: Vec<String> },
+    Succeeded {
+        /// Left out where something was changed, and by versions that did not tell.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        nothing_changed: bool,
+    },
+    Failed {
+        failure: FailureForm,
+    },
+    TimedOut {
+        clock: ClockForm,
+    },
+    Conflict {
+        tasks: Vec<Text<TaskId>>,
+        files: Vec<String>,
+    },
     Cancelled,
-    Skipped { because: Text<TaskId> },
-    Lost { why: String },
+    Skipped {
+        because: Text<TaskId>,
+    },
+    Lost {
+        why: String,
+    },
 }
 
 impl TryFrom<&Outcome> for OutcomeForm {
@@ -259,7 +277,8 @@ impl TryFrom<&Outcome> for OutcomeForm {
 
     fn try_from(outcome: &Outcome) -> Result<Self, FormatError> {
         match outcome {
-            Outcome::Succeeded => Ok(Self::Succeeded),
+            Outcome::Succeeded => Ok(Self::Succeeded { nothing_changed: false }),
+            Outcome::Unchanged => Ok(Self::Succeeded { nothing_changed: true }),
             Outcome::Failed(failure) => Ok(Self::Failed { failure: failure.try_into()? }),
             Outcome::TimedOut(clock) => Ok(Self::TimedOut { clock: (*clock).try_into()? }),
             Outcome::Conflict { tasks, files } => Ok(Self::Conflict { tasks: texts(tasks), files: files.clone() }),
@@ -274,7 +293,8 @@ impl TryFrom<&Outcome> for OutcomeForm {
 impl From<OutcomeForm> for Outcome {
     fn from(form: OutcomeForm) -> Self {
         match form {
-            OutcomeForm::Succeeded => Self::Succeeded,
+            OutcomeForm::Succeeded { nothing_changed: false } => Self::Succeeded,
+            OutcomeForm::Succeeded { nothing_changed: true } => Self::Unchanged,
             OutcomeForm::Failed { failure } => Self::Failed(failure.into()),
             OutcomeForm::TimedOut { clock } => Self::TimedOut(clock.into()),
             OutcomeForm::Conflict { tasks, files } => Self::Conflict { tasks: from_texts(tasks), files },

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gadugi_core::{
-    Action, Limits, PlannedTask, Program, RawTask, Resources, RetryFrom, Setup, SourceLocation, TaskId, TaskSpec,
-    TouchPattern,
+    Action, Changes, Limits, PlannedTask, Program, RawTask, Resources, RetryFrom, Setup, SourceLocation, TaskId,
+    TaskSpec, TouchPattern,
 };
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,9 @@ pub(crate) struct TaskForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     setup: Option<SetupForm>,
     check: Option<String>,
+    /// Left out where nothing has to be changed.
+    #[serde(default, skip_serializing_if = "ChangesForm::is_optional")]
+    changes: ChangesForm,
     touches: Vec<Text<TouchPattern>>,
     executor: Option<String>,
     limits: LimitsForm,
@@ -59,6 +62,20 @@ enum RetryFromForm {
     #[default]
     Base,
     Previous,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+enum ChangesForm {
+    #[default]
+    Optional,
+    Required,
+}
+
+impl ChangesForm {
+    fn is_optional(&self) -> bool {
+        matches!(self, Self::Optional)
+    }
 }
 
 fn one_second() -> Seconds {
@@ -107,6 +124,11 @@ impl TryFrom<&PlannedTask> for TaskForm {
                 .as_ref()
                 .map(|setup| SetupForm { script: setup.script.clone(), timeout_seconds: setup.timeout.map(Seconds) }),
             check: spec.check.clone(),
+            changes: match spec.changes {
+                Changes::Optional => ChangesForm::Optional,
+                Changes::Required => ChangesForm::Required,
+                _ => return no_format("this need of changes"),
+            },
             touches: texts(&spec.touches),
             executor: spec.executor.clone(),
             limits: LimitsForm {
@@ -147,6 +169,10 @@ impl From<TaskForm> for RawTask {
                     .setup
                     .map(|form| Setup { script: form.script, timeout: form.timeout_seconds.map(|timeout| timeout.0) }),
                 check: form.check,
+                changes: match form.changes {
+                    ChangesForm::Optional => Changes::Optional,
+                    ChangesForm::Required => Changes::Required,
+                },
                 touches: from_texts(form.touches),
                 executor: form.executor,
                 limits: Limits {

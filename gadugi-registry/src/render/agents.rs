@@ -47,6 +47,7 @@ pub(super) fn line(report: &AgentReport) -> String {
         report.tokens.map(tokens_text),
         report.cost_usd.map(dollars),
         report.limit.as_ref().map(|limit| format!("requests refused {}", count(limit.refusals.into(), "time"))),
+        (report.denials.count > 0).then(|| format!("tools denied {}", count(report.denials.count, "time"))),
         report.last_tool.as_deref().map(|tool| format!("last tool {}", inline(tool))),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();

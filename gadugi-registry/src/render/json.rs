@@ -75,6 +75,7 @@ struct ExecutorForm<'a> {
 struct TotalsForm {
     tasks: usize,
     succeeded: usize,
+    unchanged: usize,
     failed: usize,
     timed_out: usize,
     cancelled: usize,
@@ -201,6 +202,7 @@ impl<'a> ReportForm<'a> {
             totals: TotalsForm {
                 tasks: totals.tasks,
                 succeeded: totals.succeeded,
+                unchanged: totals.unchanged,
                 failed: totals.failed,
                 timed_out: totals.timed_out,
                 cancelled: totals.cancelled,

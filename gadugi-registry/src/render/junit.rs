@@ -12,6 +12,7 @@ use super::words::{attempt_ref, attempt_time, open, state};
 /// - A task that did not succeed by its own doing (its command, its check, a clock, a conflict) is a
 ///   failure. One that something else kept from a result (no worktree, its setup, no start, no snapshot, cancelled
 ///   while it ran, lost, not over) is an error. One that never began is skipped.
+/// - A task that succeeded and changed nothing has a property `outcome` that says so.
 /// - Earlier attempts at a task that then succeeded are flaky runs of it; those at one that did not are
 ///   reruns.
 /// - The time of a case is the measured time of the commands of the task's last attempt; flaky runs and
@@ -51,7 +52,7 @@ fn interruptions(report: &Report) -> String {
 
 fn case(report: &Report, task: &TaskRecord, tail: LogTail<'_>) -> TestCase {
     let mut status = match task.outcome() {
-        Some(Outcome::Succeeded) => TestCaseStatus::success(),
+        Some(outcome) if outcome.success() => TestCaseStatus::success(),
         Some(outcome) if task.attempts.is_empty() => {
             let mut skipped = TestCaseStatus::skipped();
             skipped.set_message(xml_line(&outcome.to_string()));
@@ -73,6 +74,9 @@ fn case(report: &Report, task: &TaskRecord, tail: LogTail<'_>) -> TestCase {
     }
     let mut case = TestCase::new(task.task.spec.id.as_str(), status);
     case.set_classname("gadugi");
+    if let Some(outcome @ Outcome::Unchanged) = task.outcome() {
+        case.add_property(("outcome", outcome.word()));
+    }
     if let Some(last) = task.last() {
         if let Some(time) = attempt_time(last) {
             case.set_time(time);
@@ -106,6 +110,7 @@ fn kind(outcome: &Outcome) -> NonSuccessKind {
             | Failure::Signal(_)
             | Failure::OutOfMemory
             | Failure::Check(_)
+            | Failure::NothingChanged
             | Failure::Elsewhere(_)
             | Failure::ConflictMarkers { .. },
         )

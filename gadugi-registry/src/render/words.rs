@@ -36,7 +36,12 @@ pub(super) fn totals(totals: &Totals) -> String {
         (totals.lost, "lost"),
         (totals.unfinished, "not over"),
     ];
-    let parts: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+    let unchanged = match totals.unchanged {
+        0 => String::new(),
+        n => format!(" ({n} with nothing changed)"),
+    };
+    let part = |(n, word): &(usize, &str)| format!("{n} {word}{}", if *word == "succeeded" { &unchanged } else { "" });
+    let parts: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(part).collect();
     format!("{}: {}.", count(totals.tasks as u64, "task"), parts.join(", "))
 }
 

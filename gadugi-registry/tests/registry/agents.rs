@@ -1,8 +1,8 @@
 //! What agents tell, in reports.
 
 use gadugi_core::{
-    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Event, EventKind, ExitStatus, Failure, Outcome,
-    Phase, RateLimit, Report, RunHeader, RunRecord, Tokens, WarningKind,
+    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Denials, Event, EventKind, ExitStatus, Failure,
+    Outcome, Phase, RateLimit, Report, RunHeader, RunRecord, Tokens, WarningKind,
 };
 use gadugi_registry::render::{json, markdown};
 use serde_json::{Value, json as value};
@@ -41,6 +41,7 @@ pub(crate) fn story() -> (RunHeader, Vec<Event>) {
         cost_usd: Some(1.5),
         last_tool: Some("Bash: cargo test".into()),
         last_message: Some("All <b>done</b>.\n```\nreally".into()),
+        denials: Denials::default(),
         limit: None,
         end: Some(Ok(())),
     };

@@ -259,10 +259,12 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
         any::<String>().prop_map(|message| Failure::Start { message }),
         any::<String>().prop_map(|message| Failure::Snapshot { message }),
         (1_u64..8).prop_map(|number| Failure::Elsewhere(places(number).pop().expect("a place"))),
+        Just(Failure::NothingChanged),
         vec(any::<String>(), 0..3).prop_map(|files| Failure::ConflictMarkers { files }),
     ];
     prop_oneof![
         Just(Outcome::Succeeded),
+        Just(Outcome::Unchanged),
         failure.prop_map(Outcome::Failed),
         any_clock().prop_map(Outcome::TimedOut),
         (vec(any_task(), 0..3), vec(any::<String>(), 0..3))
@@ -393,6 +395,7 @@ fn any_agent_report() -> impl Strategy<Value = AgentReport> {
             turns,
             tokens,
             cost_usd,
+            denials: last_tool.iter().chain(&last_message).cloned().collect(),
             last_tool,
             last_message,
             limit,
@@ -415,6 +418,7 @@ fn any_warning() -> impl Strategy<Value = WarningKind> {
         Just(WarningKind::LeakedProcess),
         Just(WarningKind::DroppedOutput),
         Just(WarningKind::LeftOut),
+        Just(WarningKind::Agent),
         Just(WarningKind::Elsewhere),
         Just(WarningKind::NotHeld),
         Just(WarningKind::Worktree),

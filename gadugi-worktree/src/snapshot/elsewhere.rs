@@ -3,14 +3,15 @@
 //! It is taken over where the branch only has to go forward and nothing foreign comes to it: `HEAD` contains the branch, and is
 //! on a branch that the attempt has made or renamed, or on no branch and on commits that nothing else has.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::SystemTime;
 
 use gadugi_core::{BranchName, Elsewhere, Lease};
 use gix::ObjectId;
-use gix::bstr::ByteSlice;
-use gix::refs::{Category, FullNameRef};
+use gix::bstr::{BString, ByteSlice};
+use gix::refs::{Category, FullName, FullNameRef};
 
 use crate::branch;
 use crate::checkout::Checkout;
@@ -82,10 +83,32 @@ pub(super) fn find(
             head(checkout, lease, branch)?.filter(|(_, commits)| *commits + uncommitted > 0).map(|(place, _)| place),
         );
     }
+    if checkout.on_branch && checkout.tip.as_ref() == lease.base.as_ref().map(to_object).as_ref() {
+        found.extend(left_branch(checkout, branch)?);
+    }
     if !checkout.stashed.revisions.is_empty() {
         found.push(Elsewhere::Stash { entries: checkout.stashed.revisions.clone() });
     }
     Ok(found)
+}
+
+/// A branch that the attempt has made and committed to before it went back to its own, on which there is nothing new.
+fn left_branch(checkout: &Checkout, branch: &BranchName) -> Result<Option<Elsewhere>, GitError> {
+    let (Some(start), repo) = (checkout.tip, &checkout.repo) else { return Ok(None) };
+    let attempt = Attempt { checkout, branch, start };
+    let log = references::read_log(&checkout.entry.admin.join("logs").join("HEAD"))?.unwrap_or_default();
+    let moves =
+        log.lines().filter_map(|line| line.split_once_str("\tcheckout: moving from ")?.1.split_once_str(" to "));
+    let names: BTreeSet<&[u8]> = moves.map(|(from, _)| from).collect();
+    for name in names.into_iter().filter(|name| *name != branch.as_str().as_bytes()) {
+        let Ok(name) = FullName::try_from(BString::from([b"refs/heads/", name].concat())) else { continue };
+        let Some(mut reference) = repo.try_find_reference(&name)? else { continue };
+        let commits = commits_beyond(repo, reference.peel_to_commit()?.id, &[start])?;
+        if commits > 0 && attempt.has_made(name.as_ref())? {
+            return Ok(Some(Elsewhere::Branch { name: name.shorten().to_string(), commits }));
+        }
+    }
+    Ok(None)
 }
 
 /// Where a worktree is whose folder is not there any more.
@@ -117,7 +140,6 @@ fn head(checkout: &Checkout, lease: &Lease, branch: &BranchName) -> Result<Optio
             (Some(short.to_string()), head)
         }
         (None, Some(head)) => {
-            known.extend(attempt.foreign()?);
             let kept = private::kept_refs_with_commits(repo, lease)?;
             // What an isolated attempt has called its branch has another name here.
             (
@@ -129,7 +151,11 @@ fn head(checkout: &Checkout, lease: &Lease, branch: &BranchName) -> Result<Optio
         }
         (None, None) => return Ok(None),
     };
-    let commits = head.map_or(Ok(0), |head| commits_beyond(repo, head, &known))?;
+    let commits = match head {
+        None => 0,
+        Some(head) if repo.head_name()?.is_none() => attempt.own_commits(head, &known)?.0,
+        Some(head) => commits_beyond(repo, head, &known)?,
+    };
     let place = match (name, head) {
         (Some(name), _) => Elsewhere::Branch { name, commits },
         (None, Some(head)) => Elsewhere::Detached { commit: to_commit(head), commits },
@@ -159,12 +185,11 @@ impl Attempt<'_> {
             let is_own = head == self.start || self.has_made(name.as_ref())?;
             return Ok((is_branch && is_own).then(|| format!("branch {}", name.shorten())));
         }
-        let known = [vec![self.start], self.foreign()?].concat();
-        let is_own = commits_beyond(repo, head, &[self.start])? == commits_beyond(repo, head, &known)?;
+        let (_, has_others) = self.own_commits(head, &[self.start])?;
         let kept = private::kept_refs_with_commits(repo, lease)?;
         let kept = kept.iter().find(|(_, commit)| *commit == head);
         let name = kept.and_then(|(name, _)| name.splitn(7, '/').nth(6)).filter(|name| *name != "HEAD");
-        Ok(is_own.then(|| name.map_or("a detached HEAD".to_owned(), |name| format!("branch {name}"))))
+        Ok((!has_others).then(|| name.map_or("a detached HEAD".to_owned(), |name| format!("branch {name}"))))
     }
 
     /// The commits of branches and tags that the attempt has not made.
@@ -207,18 +232,38 @@ impl Attempt<'_> {
         }
         match log.lines().next().and_then(LogLine::parse) {
             Some(first) if first.from.is_null() && first.at >= made && repo.has_object(first.to) => {
-                Ok(is_ancestor(repo, first.to, self.start)? || self.has_committed(first.to)?)
+                Ok(is_ancestor(repo, first.to, self.start)? || self.committed()?.contains(&first.to))
             }
             _ => Ok(false),
         }
     }
 
-    /// Whether the log of the worktree's `HEAD` tells that a commit was made there.
-    fn has_committed(&self, commit: ObjectId) -> Result<bool, GitError> {
-        let log = references::read_log(&self.checkout.entry.admin.join("logs").join("HEAD"))?.unwrap_or_default();
-        let mut lines = log.lines().filter_map(|line| Some((LogLine::parse(line)?, line.split_once_str("\t")?.1)));
-        Ok(lines.any(|(line, message)| line.to == commit && message.starts_with(b"commit")))
+    /// How many commits of the attempt `HEAD`, which is on no branch, has beyond these that are known, and whether others are among
+    /// them. Two attempts may make the very same commit.
+    fn own_commits(&self, head: ObjectId, known: &[ObjectId]) -> Result<(u64, bool), GitError> {
+        let repo = &self.checkout.repo;
+        let all = ids_beyond(repo, head, known)?;
+        let apart = ids_beyond(repo, head, &[known, &self.foreign()?].concat())?;
+        let committed = self.committed()?;
+        let own = all.iter().filter(|id| apart.contains(*id) || committed.contains(*id)).count();
+        Ok((own as u64, own < all.len()))
     }
+
+    /// The commits that were made in the worktree, as the log of its `HEAD` tells.
+    fn committed(&self) -> Result<BTreeSet<ObjectId>, GitError> {
+        let log = references::read_log(&self.checkout.entry.admin.join("logs").join("HEAD"))?.unwrap_or_default();
+        let made = log.lines().filter(|line| line.contains_str("\tcommit"));
+        Ok(made.filter_map(|line| Some(LogLine::parse(line)?.to)).collect())
+    }
+}
+
+/// The commits that can be reached from one and from none of others.
+fn ids_beyond(repo: &gix::Repository, from: ObjectId, others: &[ObjectId]) -> Result<BTreeSet<ObjectId>, GitError> {
+    if others.contains(&from) {
+        return Ok(BTreeSet::new());
+    }
+    let walk = repo.rev_walk([from]).with_hidden(others.iter().copied()).all()?;
+    Ok(walk.map(|commit| commit.map(|commit| commit.id)).collect::<Result<_, _>>()?)
 }
 
 /// When a worktree was made, in seconds of Unix: git writes this file of its entry once.

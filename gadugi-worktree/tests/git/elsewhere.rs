@@ -106,12 +106,25 @@ async fn a_branch_of_the_users_is_never_taken_over() {
         let tip = commit(&ground, &lease, "mine.txt", &place);
         write(&lease, "new.txt", "not committed");
         let work = ground.commit(&lease).await;
-        let place = if place.is_empty() { format!("detached HEAD at {}, 1 commit", &tip[..10]) } else { place };
+        let place = if place.is_empty() { format!("detached HEAD at {}, 2 commits", &tip[..10]) } else { place };
         let said = work.missing().map(ToString::to_string);
         assert_eq!((said, work.commits, work.uncommitted, &work.taken_over), (Some(place), 0, 1, &None));
         assert_eq!(ground.repo.git(&["rev-parse", "gadugi/fix"]), lease.base.as_ref().expect("a base").as_str());
         assert_eq!(ground.git(&lease, &["rev-parse", "HEAD"]), tip);
     }
+}
+
+#[tokio::test]
+async fn a_branch_that_was_left_for_the_tasks_own_without_its_commits_is_named() {
+    let ground = Ground::new();
+    let lease = ground.create("fix").await;
+    git(&ground, &lease, &["checkout", "-q", "-b", "feature/x"]);
+    commit(&ground, &lease, "done.txt", "done");
+    git(&ground, &lease, &["checkout", "-q", "gadugi/fix"]);
+    let work = ground.commit(&lease).await;
+    assert_eq!(work.missing(), Some(&Elsewhere::Branch { name: "feature/x".into(), commits: 1 }));
+    git(&ground, &lease, &["merge", "-q", "--no-edit", "feature/x"]);
+    assert_eq!(ground.commit(&lease).await.missing(), None);
 }
 
 #[tokio::test]
@@ -128,6 +141,24 @@ async fn what_another_task_has_made_at_the_same_time_is_not_taken_over() {
         let work = ground.commit(&b).await;
         assert_eq!((work.commits, work.taken_over, work.tip), (0, None, b.base.clone()), "{args:?}");
     }
+}
+
+#[tokio::test]
+async fn a_commit_that_another_task_has_made_too_is_taken_over() {
+    let ground = Ground::new();
+    let (a, b) = (ground.create("a").await, ground.create("b").await);
+    git(&ground, &b, &["checkout", "-q", "--detach"]);
+    let commits = [&a, &b].map(|lease| {
+        write(lease, "same.txt", "same");
+        ground.git(lease, &["add", "."]);
+        // At one moment, with one author.
+        ground.git(lease, &["commit", "-q", "-m", "Same"]);
+        ground.git(lease, &["rev-parse", "HEAD"])
+    });
+    assert_eq!(commits[0], commits[1]);
+    let work = ground.commit(&b).await;
+    assert_taken_over(&ground, &b, &work, "a detached HEAD");
+    assert_eq!(work.commits, 1);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use gadugi_core::{AttemptRef, BranchName, Lease, Outcome, RunId, RunRecord};
+use gadugi_core::{AttemptRef, BranchName, Lease, RunId, RunRecord};
 
 type Owner<'a> = (&'a RunId, &'a AttemptRef);
 
@@ -23,7 +23,7 @@ impl<'a> Owners<'a> {
         let mut leases = Vec::new();
         for (attempt, lease) in attempts.filter_map(|attempt| Some((attempt, attempt.lease.as_ref()?))) {
             leases.push((attempt.intended, lease));
-            if matches!(attempt.ended, Some((Outcome::Succeeded, _))) {
+            if attempt.ended.as_ref().is_some_and(|(outcome, _)| outcome.success()) {
                 owners.succeeded.insert((&lease.run, &lease.attempt));
             }
         }

@@ -56,6 +56,64 @@ fn without_any_file_texts_go_to_the_only_agent_that_is_installed() {
     assert_eq!(stand.outcomes().into_values().collect::<Vec<_>>(), ["succeeded", "succeeded"]);
 }
 
+/// Is denied a commit, changes nothing, and asks a question back.
+const ASKS: &str = r#"#!/bin/sh
+cat > /dev/null
+printf '%s\n' '{"type":"assistant","message":{"id":"m","content":[{"type":"tool_use","id":"t","name":"Bash","input":{"command":"git commit -m x"}}]}}'
+printf '%s\n' '{"type":"system","subtype":"permission_denied","tool_name":"Bash","tool_use_id":"t"}'
+printf '%s\n' '{"type":"result","subtype":"success","is_error":false,"result":"I see two ways.\n\nWhich of them do you want?","permission_denials":[{"tool_name":"Bash","tool_input":{"command":"git commit -m x"}}]}'
+"#;
+
+#[test]
+fn an_agent_that_changes_nothing_fails_and_its_question_and_denied_tools_are_named() {
+    let stand = Stand::new();
+    stand.agent("claude", ASKS);
+    let asks = stand.task("asks.md", "Do it\n");
+    let after = stand.task("after.md", "---\nneeds: [asks]\nrun: 'true'\n---\n");
+    let answer = stand.gadugi_with_agents(&["run", "--executor", "subprocess", &asks, &after]).expect(1);
+    answer.says(&["failed: nothing changed", "skipped (because of asks)"]);
+    let report = stand.gadugi(&["report"]).expect(0).out;
+    for words in [
+        "it changed nothing and ended with a question: Which of them do you want?",
+        "its agent was denied a tool once: Bash: git commit -m x",
+        "tools denied 1 time",
+    ] {
+        assert!(report.contains(words), "`{words}` is not in\n{report}");
+    }
+    assert_eq!(stand.report()["tasks"][0]["outcome"]["failure"]["kind"], "nothing_changed");
+}
+
+#[test]
+fn a_task_may_say_that_it_need_not_change_anything_and_all_views_say_that_it_has_not() {
+    let stand = Stand::new();
+    stand.agent("claude", ASKS);
+    let tasks = [
+        stand.task("optional.md", "---\nagent: claude\nchanges: optional\n---\nLook at it\n"),
+        stand.task("checked.md", "---\nagent: claude\ncheck: 'true'\n---\nLook at it\n"),
+        stand.script("script", "true"),
+        stand.script("changes", "echo x > x.txt"),
+        stand.task("after.md", "---\nneeds: [script]\nrun: echo y > y.txt\n---\n"),
+    ];
+    let args: Vec<&str> =
+        ["run", "--executor", "subprocess"].into_iter().chain(tasks.iter().map(String::as_str)).collect();
+    stand.gadugi_with_agents(&args).expect(0).says(&["succeeded, nothing changed after"]);
+    let report = stand.gadugi(&["report"]).expect(0).out;
+    assert!(report.contains("5 tasks: 5 succeeded (3 with nothing changed)."), "{report}");
+    assert!(report.contains("| succeeded, nothing changed | `script` |"), "{report}");
+    let json = stand.report();
+    assert_eq!((&json["totals"]["succeeded"], &json["totals"]["unchanged"]), (&5.into(), &3.into()));
+    assert_eq!(json["tasks"][2]["outcome"]["nothing_changed"], true);
+    assert_eq!(json["tasks"][3]["outcome"].get("nothing_changed"), None);
+    let junit = stand.gadugi(&["report", "--format", "junit"]).expect(0).out;
+    assert_eq!(junit.matches(r#"<property name="outcome" value="succeeded, nothing changed"/>"#).count(), 3, "{junit}");
+    let ps = stand.gadugi(&["ps", "latest"]).expect(0).out;
+    assert_eq!(ps.matches("succeeded, nothing changed").count(), 3, "{ps}");
+    // A run may ask for changes of all its tasks but those that say otherwise.
+    let answer =
+        stand.gadugi_with_agents(&["run", "--executor", "subprocess", "--require-changes", &tasks[0], &tasks[2]]);
+    answer.expect(1).says(&["failed: nothing changed", "succeeded, nothing changed"]);
+}
+
 #[test]
 fn with_several_or_no_agents_and_none_named_nothing_begins() {
     let stand = Stand::new();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Stdio;
 
-use gadugi_core::{AgentReport, Tokens};
+use gadugi_core::{AgentReport, Denials, Tokens};
 use serde_json::Value;
 
 use crate::scene::{Agent, BOTH, Scene};
@@ -32,6 +32,7 @@ fn an_agent_tells_all_that_its_script_says() {
             cost_usd: Some(0.75),
             last_tool: Some("Bash: echo \"it's done\" | tee made.txt".to_owned()),
             last_message: Some("All of it.".to_owned()),
+            denials: Denials::default(),
             limit: None,
             end: Some(Ok(())),
         }
