@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::GitError;
 use crate::lock_file::{LockFile, NotTaken};
+use crate::ordinary;
 
 /// The age from which git takes the file for one that was left.
 const GIT_BELIEVES: Duration = Duration::from_secs(12 * 3600);
@@ -70,7 +71,7 @@ impl Holder {
         }
         let age = metadata.modified().ok().and_then(|written| SystemTime::now().duration_since(written).ok());
         let age = age.unwrap_or_default();
-        let text = fs::read_to_string(path).unwrap_or_default();
+        let text = ordinary::read_to_string(path).unwrap_or_default();
         let mut words = text.split_whitespace();
         let (pid, host) = (words.next().and_then(|pid| pid.parse().ok()), words.next());
         let (Some(pid), Some(host)) = (pid, host) else { return Self::Nobody };

@@ -16,8 +16,8 @@ use crate::ids::to_object;
 use crate::keepers::Keepers;
 use crate::lock_file;
 use crate::making::{self, Making};
-use crate::ordinary;
 use crate::marker::Marker;
+use crate::ordinary;
 use crate::references;
 use crate::worktrees::WorktreeSettings;
 
@@ -167,7 +167,7 @@ fn is_wreck(entry: &Entry, marker: &Marker) -> bool {
 /// Whether a file is there, and holds nothing, or nothing but zeros.
 fn is_blank(path: &Path) -> bool {
     let is_file = path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
-    is_file && fs::read(path).is_ok_and(|content| content.iter().all(|byte| *byte == 0))
+    is_file && ordinary::read(path).is_ok_and(|content| content.iter().all(|byte| *byte == 0))
 }
 
 /// Removes the file of a branch that a loss of power has left empty, so that it leads nowhere.

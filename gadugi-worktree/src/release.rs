@@ -235,8 +235,8 @@ impl Found {
             Ok(_) => match mount_in(&lease.path) {
                 Some(path) => Place::Mounted(path),
                 None => {
-                    let found = Checkout::look(settings, lease, branch);
-                    match found.and_then(|found| Place::here(settings, lease, branch, found, request)) {
+                    let looked = Checkout::look(settings, lease, branch);
+                    match looked.and_then(|found| Place::here(settings, lease, branch, found, request)) {
                         Err(error) if request.discard => Place::unreadable(settings, lease, error)?,
                         other => other?,
                     }

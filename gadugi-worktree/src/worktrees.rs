@@ -334,8 +334,7 @@ impl Worktrees for GitWorktrees {
             shared.gc.hold();
             snapshot::snapshot(&shared.settings, &lease, request)
         });
-        let work = work.await;
-        let work = work.and_then(|work| work);
+        let work = work.await.and_then(|work| work);
         work.map_err(|source| or_no_room(WorktreeError::Snapshot { path, source: source.into() }))
     }
 
@@ -366,7 +365,7 @@ impl Worktrees for GitWorktrees {
 
     async fn left_locks(&self, since: SystemTime) -> Vec<PathBuf> {
         let left = self.run(move |shared| stale_locks::left(shared.settings.repository.common_dir(), since)).await;
-        // They are named for the user's sake only, and no result depends on them.
+        // What cannot be looked for cannot be told of either.
         left.unwrap_or_default()
     }
 

@@ -12,7 +12,7 @@ fn the_index_lock_of_a_commit_that_a_task_left_in_the_background_does_not_fail_i
     let stand = Stand::new();
     let background = "git -c user.name=T -c user.email=t@example.com commit -a --allow-empty -q >/dev/null 2>&1 &";
     let waits = until("[ -e \"$(git rev-parse --git-path index.lock)\" ]");
-    let script = format!("echo work > work.txt\nGIT_EDITOR='sleep 600' {background}\n{waits}\n");
+    let script = format!("echo work > work.txt\nGIT_EDITOR='sh -c \"sleep 600\"' {background}\n{waits}\n");
     let file = stand.script("a", &script);
     let run = stand.gadugi(&["run", &file]).expect(0);
     assert_eq!(stand.repo.git(&["show", "gadugi/a:work.txt"]), "work", "{}", run.err);
