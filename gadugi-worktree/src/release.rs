@@ -451,7 +451,11 @@ fn remove(
         Content::Unreadable(why) => Some(why),
     };
     if !dry_run && !own.is_empty() {
-        private::keep(&settings.repository.open(&[])?, lease, own)?;
+        let repo = settings.repository.open(&[])?;
+        for (_, commit) in &own {
+            durable::commit(settings, &repo, lease.base.as_ref(), *commit)?;
+        }
+        private::keep(&repo, lease, own)?;
     }
     match unsaved {
         Some(why) if dry_run => {

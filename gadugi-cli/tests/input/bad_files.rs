@@ -197,7 +197,7 @@ mod unix {
         let folder = Folder::with("a\n\x1b[31mb.md", "---\nx: y\n---\n");
         assert_snapshot!(folder.errors(&["."]), @r"
         error: a\n\u{1b}[31mb.md:2: unknown key `x`
-         hint: the keys are id, title, needs, touches, run, command, agent, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, max_cost, max_tokens, memory, cpus, env, secrets, priority
+         hint: the keys are id, title, needs, touches, run, command, agent, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, changes, max_cost, max_tokens, memory, cpus, env, secrets, priority
         ");
     }
 }

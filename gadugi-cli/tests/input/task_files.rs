@@ -89,6 +89,7 @@ Documentation.
             check: Some(
                 "cargo test -p auth",
             ),
+            changes: Optional,
             touches: [
                 TouchPattern(
                     "src/auth/**",
@@ -342,7 +343,7 @@ Unrelated: x
     error: tasks/login.md:17: `check`: the text is empty
      hint: write something, or remove the key
     error: tasks/login.md:19: unknown key `Unrelated`
-     hint: the keys are id, title, needs, touches, run, command, agent, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, max_cost, max_tokens, memory, cpus, env, secrets, priority
+     hint: the keys are id, title, needs, touches, run, command, agent, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, changes, max_cost, max_tokens, memory, cpus, env, secrets, priority
     "#);
 }
 

@@ -265,7 +265,7 @@ fn commands_to_paste_survive_any_name_of_a_branch() {
 fn junit_counts_what_ci_servers_count() {
     let xml = junit(&full(), &output);
     let first = xml.lines().nth(1).expect("the root");
-    assert_snapshot!(first, @r#"<testsuites name="gadugi" tests="15" skipped="2" failures="6" errors="5" time="9.500">"#);
+    assert_snapshot!(first, @r#"<testsuites name="gadugi" tests="18" skipped="2" failures="8" errors="5" time="9.500">"#);
     assert!(
         xml.chars()
             .all(|c| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..))

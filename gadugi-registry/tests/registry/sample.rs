@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gadugi_core::{
-    AgentCall, Argument, AttemptNo, AttemptRef, Budget, Clock, Event, EventKind, ExecEnd, ExecIdentity, ExecUsage,
-    ExitStatus, Failure, KeepReason, Lease, Limits, Moment, Mount, Outcome, OutputSummary, Phase, Piece, Plan, Program,
-    RawPlan, RawTask, Registry, RegistryError, Resources, RetryFrom, RunHeader, RunHistory, RunId, RunLog, RunRecord,
-    RunSettings, Setup, SourceLocation, StopReason, TaskId, TaskSpec, WarningKind, Work,
+    AgentCall, Argument, AttemptNo, AttemptRef, Budget, Clock, Elsewhere, Event, EventKind, ExecEnd, ExecIdentity,
+    ExecUsage, ExitStatus, Failure, KeepReason, Lease, Limits, Moment, Mount, Outcome, OutputSummary, Phase, Piece,
+    Plan, Program, RawPlan, RawTask, Registry, RegistryError, Resources, RetryFrom, RunHeader, RunHistory, RunId,
+    RunLog, RunRecord, RunSettings, Setup, SourceLocation, StopReason, TaskId, TaskSpec, WarningKind, Work,
 };
 use gadugi_registry::FsRegistry;
 use jiff::{SignedDuration, Timestamp};
@@ -198,7 +198,11 @@ impl Story {
 
 /// A run in which every outcome and every kind of event occurs.
 pub(crate) fn every_outcome() -> (RunHeader, Vec<Event>) {
-    let (header, mut story) = outcomes();
+    let (header, mut story) = outcomes(&["unchanged", "nothing", "elsewhere"]);
+    story.whole("unchanged", ExitStatus::Code(0), Outcome::Unchanged);
+    story.whole("nothing", ExitStatus::Code(0), Outcome::Failed(Failure::NothingChanged));
+    let place = Elsewhere::Branch { name: "feature/x".into(), commits: 2 };
+    story.whole("elsewhere", ExitStatus::Code(0), Outcome::Failed(Failure::Elsewhere(place)));
     story.then(EventKind::RunSuspended).then(EventKind::RunContinued);
     let moment =
         Moment { boot: "76c1841c-dc2d-46eb-9313-a4728fe52765".into(), uptime: Duration::from_millis(9_182_001) };
@@ -208,12 +212,13 @@ pub(crate) fn every_outcome() -> (RunHeader, Vec<Event>) {
 
 /// The run of the files in `fixtures/v1`.
 pub(crate) fn first_version() -> (RunHeader, Vec<Event>) {
-    let (header, mut story) = outcomes();
+    let (header, mut story) = outcomes(&[]);
     story.run_ended();
     (header, story.events)
 }
 
-fn outcomes() -> (RunHeader, Story) {
+/// The outcomes that the first version knew, and tasks of other names that have none yet.
+fn outcomes(others: &[&str]) -> (RunHeader, Story) {
     let mut tasks: Vec<RawTask> = [
         "ok",
         "flaky",
@@ -229,6 +234,7 @@ fn outcomes() -> (RunHeader, Story) {
         "lost",
     ]
     .iter()
+    .chain(others)
     .map(|id| raw(id, &[]))
     .collect();
     let mut check = raw("check", &[]);

@@ -43,7 +43,7 @@ impl UserRules {
         let config = repo.config_snapshot();
         let xdg = || match sources {
             // As gix and git find it.
-            ConfigSources::All => gix::path::env::xdg_config("ignore", &mut |name| std::env::var_os(name)),
+            ConfigSources::All => gix::path::env::xdg_config("ignore", &mut gix::path::env::var),
             ConfigSources::RepositoryOnly => None,
         };
         let excludes_file = config.trusted_path("core.excludesFile")?.or_else(xdg);

@@ -182,14 +182,14 @@ fn eight_tasks_end_as_expected_and_cost_what_their_streams_say() {
 
 #[test]
 fn the_budget_of_a_run_stops_what_runs_and_starts_nothing_more() {
-    let night = Night::new("jobs = 2\n");
+    let night = Night::new("jobs = 2\nchanges = \"optional\"\n");
     let costly = night.stand.task("costly.md", "---\nagent: claude\n---\nfake: cost 0.50\nfake: say Costly.\n");
     let endless = night.stand.task("endless.md", "---\nagent: codex\n---\nfake: endless\n");
     let later = night.stand.task("later.md", "---\nagent: claude\nneeds: [costly]\n---\nfake: say Later.\n");
     night.gadugi(&["run", "--max-cost", "0.2", &costly, &endless, &later]).expect(1);
     let report = night.report();
     let outcome = |task: usize| report["tasks"][task]["outcome"]["text"].as_str().expect("an outcome");
-    assert_eq!(outcome(0), "succeeded");
+    assert_eq!(outcome(0), "succeeded, nothing changed");
     assert!(outcome(1).starts_with("failed (budget: of the run: 0.50 of 0.20 US dollars are used"), "{}", outcome(1));
     assert_eq!(outcome(2), "skipped (because of costly)");
     assert_eq!(attempts(&report["tasks"][2]).len(), 0);
@@ -220,7 +220,7 @@ fn whoever_can_log_an_agent_in_hears_once_that_it_is_not_let_in() {
 
 #[test]
 fn while_an_agent_is_refused_tasks_of_another_one_go_first() {
-    let night = Night::new("jobs = 1\n[agents.claude]\nbackoff = \"1s\"\n");
+    let night = Night::new("jobs = 1\nchanges = \"optional\"\n[agents.claude]\nbackoff = \"1s\"\n");
     let tasks = [("a", "claude", "limit 1"), ("b", "claude", "say B."), ("c", "codex", "say C.")];
     let tasks = tasks.map(|(name, agent, does)| {
         night.stand.task(&format!("{name}.md"), format!("---\nagent: {agent}\n---\nfake: {does}\n"))

@@ -199,7 +199,9 @@ fn ctrl_z_gives_the_terminal_back_and_fg_goes_on() {
 fn a_terminal_shows_what_an_agent_does_and_is_told_of_the_end() {
     let night = Night::new("bell = \"osc9\"\n");
     let gate = gate(&night.stand, "a");
-    let task = night.stand.task("a.md", format!("---\nagent: claude\n---\nfake: run {gate}\nfake: say Done.\n"));
+    let task = night
+        .stand
+        .task("a.md", format!("---\nagent: claude\nchanges: optional\n---\nfake: run {gate}\nfake: say Done.\n"));
     let mut run = OnTerminal::start(&night.command(&["run", &task]));
     let screen = run.screen();
     pid(&night.stand, "a");

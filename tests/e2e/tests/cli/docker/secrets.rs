@@ -60,7 +60,7 @@ fn an_agent_can_read_its_login_where_it_asks_for_it_and_change_nothing_of_it() {
              login = [\"~/.agent/deep/login.json\", \"~/.agent/none\"]\n{key}\n"
         );
         dock.repo.write("gadugi.toml", config + &agent);
-        let task = dock.task(&format!("{name}.md"), format!("---\nagent: {name}\n---\n{script}\n"));
+        let task = dock.task(&format!("{name}.md"), format!("---\nagent: {name}\nchanges: optional\n---\n{script}\n"));
         dock.gadugi(&["run", &task]).expect(outcome);
         let out = dock.gadugi(&["logs", name]).expect(0).out;
         let read = out.starts_with("let me in\n") && out.ends_with("login.json\nsession\n");
