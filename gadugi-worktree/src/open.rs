@@ -1,6 +1,6 @@
 //! How a repository is opened: which configuration counts, and what stands in for a missing identity.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gix::bstr::ByteSlice;
 use gix::open::Permissions;
@@ -17,6 +17,16 @@ pub enum ConfigSources {
     All,
     /// Only the repository's, so that results do not depend on who runs the program.
     RepositoryOnly,
+}
+
+impl ConfigSources {
+    /// The file of rules that git and gix read where `core.excludesFile` names none (gitignore(5)).
+    pub(crate) fn default_excludes_file(self) -> Option<PathBuf> {
+        match self {
+            Self::All => gix::path::env::xdg_config("ignore", &mut gix::path::env::var),
+            Self::RepositoryOnly => None,
+        }
+    }
 }
 
 /// The author of commits in a repository whose user has not told git a name.

@@ -32,7 +32,7 @@ use crate::worktrees::{
 /// What an attempt tells the dispatcher.
 pub(super) enum Message {
     /// A step, with the way back for the ticket of its record.
-    Event(EventKind, oneshot::Sender<Ticket>),
+    Event(Box<EventKind>, oneshot::Sender<Ticket>),
     /// A record could not be written.
     RegistryFailed(RegistryError),
     /// The disk is full or cannot be written to, which is no fault of the attempt.
@@ -521,7 +521,7 @@ impl Attempt {
 
     async fn tell(&self, kind: EventKind) -> Option<Ticket> {
         let (sender, ticket) = oneshot::channel();
-        self.dispatcher.send(Message::Event(kind, sender)).ok()?;
+        self.dispatcher.send(Message::Event(Box::new(kind), sender)).ok()?;
         ticket.await.ok()
     }
 

@@ -411,7 +411,7 @@ impl Dispatcher {
 
     fn hear(&mut self, message: Message) -> Result<(), RunError> {
         let (kind, reply) = match message {
-            Message::Event(kind, reply) => (kind, reply),
+            Message::Event(kind, reply) => (*kind, reply),
             Message::RegistryFailed(error) => {
                 self.stop_early(StoppedBy::Registry(error));
                 return Ok(());

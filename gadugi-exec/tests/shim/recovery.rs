@@ -219,7 +219,7 @@ struct Namespace {
 }
 
 impl Namespace {
-    /// `None` where none can be made, or this one is not the first, which alone sees all others.
+    /// `None` where no namespace can be made, or this one is not the first, which alone sees all others.
     fn new() -> Option<Self> {
         let own = fs::metadata("/proc/self/ns/pid").ok()?.ino();
         if !rustix::process::getuid().is_root() || own != 0xEFFF_FFFC {
@@ -229,16 +229,18 @@ impl Namespace {
         unshare.args(["--pid", "--fork", "--mount-proc", "--kill-child", "sleep", "1000"]);
         // It complains of its own end.
         unshare.stderr(Stdio::null());
-        let unshare = unshare.spawn().expect("unshare starts");
-        let children = format!("/proc/{0}/task/{0}/children", unshare.id());
-        loop {
+        let mut namespace = Self { unshare: unshare.spawn().expect("unshare starts"), inode: own };
+        let children = format!("/proc/{0}/task/{0}/children", namespace.unshare.id());
+        while namespace.unshare.try_wait().expect("it is ours").is_none() {
             let child = fs::read_to_string(&children).unwrap_or_default();
             let inode = fs::metadata(format!("/proc/{}/ns/pid", child.trim())).map(|found| found.ino());
             if let Some(inode) = inode.ok().filter(|inode| *inode != own) {
-                return Some(Self { unshare, inode });
+                namespace.inode = inode;
+                return Some(namespace);
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+        None
     }
 
     fn end(&mut self) {

@@ -41,12 +41,7 @@ impl UserRules {
     /// As they are now.
     pub(crate) fn now(repo: &gix::Repository, sources: ConfigSources) -> Result<Self, GitError> {
         let config = repo.config_snapshot();
-        let xdg = || match sources {
-            // As gix and git find it.
-            ConfigSources::All => gix::path::env::xdg_config("ignore", &mut gix::path::env::var),
-            ConfigSources::RepositoryOnly => None,
-        };
-        let excludes_file = config.trusted_path("core.excludesFile")?.or_else(xdg);
+        let excludes_file = config.trusted_path("core.excludesFile")?.or_else(|| sources.default_excludes_file());
         let files = [Some(repo.common_dir().join("info/exclude")), excludes_file];
         let now: Vec<_> = files.iter().map(|file| file.as_deref().map(read).unwrap_or_default()).collect();
         Ok(Self {

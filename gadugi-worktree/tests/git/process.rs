@@ -63,6 +63,7 @@ pub(crate) fn run_and_measure(repository: &Path, step: &str) -> (String, u64) {
 
 /// Runs one test of this program again, in a process that may mount what it likes and takes it along at its end. Answers whether
 /// this is that process, or the system lets nobody have mounts of his own; then the test is over.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 pub(crate) fn has_own_mounts(test: &str) -> bool {
     if std::env::var_os(MOUNTS).is_some() {
         return true;
@@ -82,6 +83,7 @@ pub(crate) fn has_own_mounts(test: &str) -> bool {
 
 /// Runs one test of this program again, as a user of its own who may have so many threads and processes. Answers whether this is
 /// that process; if not, the test is over. Only root can become such a user.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 pub(crate) fn has_few_threads(test: &str, threads: u32) -> bool {
     if std::env::var_os(THREADS).is_some() {
         return true;
