@@ -35,6 +35,8 @@ pub(crate) enum Name {
     Thousand,
     /// Reading a run with a long journal: time and memory
     Journal,
+    /// Deciding on the branches of ten thousand tasks, beside `git branch`
+    Clean,
     /// A container for each task, beside `docker run --rm`
     Containers,
     /// Making and removing many worktrees, beside git

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use gadugi_core::{
-    AttemptNo, AttemptRef, BranchFate, PlannedTask, ReleaseRequest, WorktreeFate, WorktreeRequest, Worktrees,
+    AttemptNo, AttemptRef, BranchFate, BranchRelease, Lease, PlannedTask, ReleaseRequest, WorktreeFate,
+    WorktreeRequest, Worktrees,
 };
 
 use crate::error::BenchError;
-use crate::job::{CreateFigures, CreateJob};
+use crate::job::{CleanFigures, CleanJob, CreateFigures, CreateJob};
 use crate::library::{git_worktrees, header};
 use crate::machine::peak_memory;
 
@@ -47,6 +48,26 @@ pub(crate) async fn release(repository: &Path) -> Result<usize, BenchError> {
         }
     }
     Ok(number)
+}
+
+/// Gives back what tasks had that are over, as `gadugi clean` does: their worktrees are gone, their branches are there.
+pub(crate) async fn clean(job: &CleanJob) -> Result<CleanFigures, BenchError> {
+    let header = header(job.branches, 1)?;
+    let worktrees = git_worktrees(&job.repository, true)?;
+    let folder = job.repository.with_extension("gadugi");
+    let request = ReleaseRequest { branch: BranchFate::DeleteIfMerged, discard: false, dry_run: job.dry_run };
+    let mut requests = Vec::with_capacity(job.branches);
+    for task in header.plan.tasks() {
+        let id = task.spec.id.clone();
+        let (path, branch) = (folder.join(id.as_str()), Some(format!("gadugi/{id}").parse()?));
+        let attempt = AttemptRef { task: id, number: AttemptNo::FIRST };
+        requests.push((Lease { run: header.run.clone(), attempt, path, branch, base: None }, request));
+    }
+    let mut gone = 0;
+    for released in worktrees.release_all(requests, BTreeSet::new()).await {
+        gone += usize::from(matches!(released?.branch, BranchRelease::Deleted { .. }));
+    }
+    Ok(CleanFigures { gone, memory_peak: peak_memory() })
 }
 
 /// Deletes what was given back, as the process does that `gadugi clean` leaves behind.

@@ -15,6 +15,8 @@ pub(crate) enum Job {
     Create(CreateJob),
     /// Gives all worktrees of the repository in this folder back; answered by their number.
     Release(PathBuf),
+    /// Decides on the branches of tasks that are over; answered by [`CleanFigures`].
+    Clean(CleanJob),
     /// Deletes what was given back in the repository in this folder.
     Sweep(PathBuf),
 }
@@ -77,6 +79,22 @@ pub(crate) struct CreateFigures {
     pub(crate) call: f64,
     /// The most memory that the process had had before the call, in bytes, and at its end.
     pub(crate) memory_before: Option<u64>,
+    pub(crate) memory_peak: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CleanJob {
+    pub(crate) repository: PathBuf,
+    /// How many there are, called as [`header`](crate::library::header) calls tasks.
+    pub(crate) branches: usize,
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CleanFigures {
+    /// How many branches went, or would go.
+    pub(crate) gone: usize,
+    /// The most memory that the process had, in bytes.
     pub(crate) memory_peak: Option<u64>,
 }
 
