@@ -4,6 +4,7 @@
 //! moment leaves a run that can be taken over again.
 
 use std::collections::HashSet;
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -150,14 +151,21 @@ fn mend_intent(
         // The line of the journal may say, too, what is lost before it.
         there == line || decode(there).is_ok_and(|there| there == *event)
     };
-    if regular::read(path, MAX_RECORD).is_ok_and(is_sound) {
+    let there = regular::read(path, MAX_RECORD);
+    // What a crash of the machine makes of a file that was not synced. Nothing of it is worth being kept, or told.
+    let is_blank = there.as_ref().is_ok_and(|there| there.iter().all(|byte| *byte == 0));
+    if there.is_ok_and(is_sound) {
         return Ok(());
     }
     let above: Vec<&Path> = path.ancestors().skip(1).take(2).collect();
     for above in above.into_iter().rev() {
         make_folder(above, folder, damage)?;
     }
-    put_away(path, folder, damage)?;
+    if is_blank {
+        fs::remove_file(path)?;
+    } else {
+        put_away(path, folder, damage)?;
+    }
     let line = encode(event).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
     let copy = write_copy(path, line.as_bytes())?;
     copy.map_or(Ok(()), |copy| copy.link())

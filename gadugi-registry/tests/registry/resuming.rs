@@ -296,6 +296,18 @@ async fn every_attempt_has_its_folder_and_its_intent_when_a_run_is_taken_over() 
 }
 
 #[tokio::test]
+async fn intents_that_a_loss_of_power_has_emptied_are_written_again_without_a_word() {
+    let left = Left::short().await;
+    let intents = ["tasks/a/1", "tasks/b/1"].map(|attempt| left.file(attempt).join("intent.json"));
+    let lines = intents.each_ref().map(|intent| fs::read(intent).expect("an intent"));
+    fs::write(&intents[0], "").expect("a file without content");
+    fs::write(&intents[1], vec![0; lines[1].len()]).expect("a file of zeros");
+    let (history, _log) = left.resume().await;
+    assert_eq!(history.damage, Vec::<String>::new());
+    assert_eq!(intents.each_ref().map(|intent| fs::read(intent).expect("an intent")), lines);
+}
+
+#[tokio::test]
 async fn an_intent_that_is_of_no_use_is_not_in_the_way_of_a_later_attempt() {
     let left = Left::short().await;
     for (name, of) in [("tasks/c/1", "tasks/a/1"), ("tasks/x/7", "tasks/b/1")] {
