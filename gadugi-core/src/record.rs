@@ -70,6 +70,9 @@ pub struct AttemptRecord {
     pub work: Option<Work>,
     /// How it ended, and when by the wall clock.
     pub ended: Option<(Outcome, Timestamp)>,
+    /// Whether the machine was restarted between the making of its worktree and the collection of its work. What lies there may not
+    /// be whole then.
+    pub restarted: bool,
 }
 
 /// A task and all that has happened to it.
@@ -238,13 +241,17 @@ impl RunRecord {
             EventKind::RunContinued => self.end_suspension(at),
             EventKind::RunResumed { moment } => {
                 self.end_suspension(at);
-                let boots = self.driver_began.as_ref().zip(moment.as_ref());
+                let restarted = self.restarted_before(moment.as_ref());
                 self.interruptions.push(Interruption {
                     after: self.last_event,
                     resumed: at,
                     under_way: self.under_way,
-                    restarted: boots.map(|(before, now)| before.boot != now.boot),
+                    restarted,
                 });
+                if restarted == Some(true) {
+                    let open = self.tasks.iter_mut().filter_map(|task| task.attempts.last_mut());
+                    open.for_each(|attempt| attempt.restarted |= attempt.may_be_torn());
+                }
                 self.driver_began.clone_from(moment);
             }
             EventKind::Warning { kind, task, message } => {
@@ -264,6 +271,12 @@ impl RunRecord {
         if let Some((_, end @ None)) = self.suspensions.last_mut() {
             *end = Some(at);
         }
+    }
+
+    /// Whether the machine was restarted between the beginning of the run's driver and this moment; `None` where that is not known.
+    #[must_use]
+    pub fn restarted_before(&self, now: Option<&Moment>) -> Option<bool> {
+        Some(self.driver_began.as_ref()?.boot != now?.boot)
     }
 
     /// For how long the run was suspended between two moments, by the wall clock.
@@ -310,6 +323,7 @@ impl TaskRecord {
                 agent: None,
                 work: None,
                 ended: None,
+                restarted: false,
             });
         }
         if matches!(kind, EventKind::TaskFinished { .. }) {
@@ -329,6 +343,7 @@ impl TaskRecord {
                 attempt.lease = Some(lease.clone());
                 attempt.seeded = *seeded;
                 attempt.worktree_took = *took;
+                attempt.restarted = false;
             }
             EventKind::CommandStarted { phase, identity, took, .. } => attempt.commands.push(CommandRecord {
                 phase: *phase,
@@ -381,6 +396,11 @@ impl TaskRecord {
 }
 
 impl AttemptRecord {
+    /// Whether a restart of the machine now may take what it has written: nothing of that is synced before it is collected.
+    pub(crate) fn may_be_torn(&self) -> bool {
+        self.lease.is_some() && self.work.is_none() && self.ended.is_none()
+    }
+
     /// The time of its own command and its check, as far as they have ended, measured by the executor; zero when
     /// neither has. What prepares the worktree does not count.
     #[must_use]

@@ -68,7 +68,7 @@ pub(super) struct Begun {
     pub(super) last: Option<(Phase, Result<Reattached, ExecError>)>,
     /// For how long the command that may run was suspended.
     pub(super) suspended: Duration,
-    /// Whether the machine was restarted since.
+    /// Whether the machine was restarted since its worktree was made and before its work was collected.
     pub(super) restarted: bool,
 }
 
@@ -170,6 +170,11 @@ impl Attempt {
         };
         // What could not be recorded is left as it is, for a driver whose registry works.
         let Verdict::Outcome(mut outcome) = verdict else { return };
+        // Its commands ended before that, and nothing of what they had written was synced.
+        if outcome.success() && self.begun.as_ref().is_some_and(|begun| begun.restarted) {
+            outcome =
+                lost("the machine was restarted before its work was collected, so that files of it may not be whole");
+        }
         let lease = lease.filter(|lease| lease.branch.is_some());
         if let Some(lease) = &lease {
             match self.collect(lease, outcome).await {

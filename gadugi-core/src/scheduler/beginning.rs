@@ -71,8 +71,7 @@ impl Dispatcher {
     /// Goes on where an earlier driver has ended. Nothing is told and nothing is begun before it is known of
     /// every attempt under way what became of it.
     async fn take_over(&mut self, resumption: Resumption) -> Result<(), RunError> {
-        let boots = self.record.driver_began.as_ref().zip(resumption.moment.as_ref());
-        let restarted = boots.is_some_and(|(before, now)| before.boot != now.boot);
+        let restarted = self.record.restarted_before(resumption.moment.as_ref()) == Some(true);
         let places = self.worktrees.leases().await.map_err(|source| RunError::Leases { source })?;
         let mut open = Vec::new();
         for position in 0..self.record.tasks.len() {
@@ -102,6 +101,7 @@ impl Dispatcher {
                 let (commands, work) = (record.commands.clone(), record.work.clone());
                 let agent = record.agent.clone();
                 // Where there is no worktree, nothing can have begun in it.
+                let restarted = record.restarted || restarted && record.work.is_none();
                 let restarted = restarted && lease.is_some();
                 open.push(Open {
                     position,

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use gadugi_core::{
-    AttemptNo, Clock, Event, EventKind, ExitStatus, Failure, Moment, Outcome, Phase, RetryFrom, RunError, RunRecord,
-    StopReason, control,
+    AttemptNo, Clock, Event, EventKind, ExecEnd, ExecIdentity, ExecUsage, ExitStatus, Failure, Moment, Outcome,
+    OutputSummary, Phase, RetryFrom, RunError, RunRecord, StopReason, Work, control,
 };
-use gadugi_test_support::fakes::{FakeLog, Play, WorktreeCall};
+use gadugi_test_support::fakes::{FakeLog, Play, WorktreeCall, lease};
 
 use crate::stage::{SECOND, Stage, id, outcome, set_up, task};
 
@@ -182,6 +182,85 @@ async fn after_a_restart_of_the_machine_what_may_have_begun_is_lost_and_what_can
     assert_eq!(outcome(&record, "unmade"), Outcome::Succeeded);
     assert_eq!(record.interruptions.last().expect("one").restarted, Some(true));
     assert_eq!(record.ended.expect("it has ended").0, None, "nobody has measured how long it took");
+}
+
+/// An attempt in a worktree, in the boot called `before`, whose command has ended with this code.
+fn ended_before(name: &str, code: i32) -> Stage {
+    let stage = Stage::new(vec![task(name, &[])]);
+    let run = stage.header().run;
+    let identity = ExecIdentity { executor: "fake".to_owned(), token: "a token".to_owned() };
+    let (status, output, usage) = (ExitStatus::Code(code), OutputSummary::default(), ExecUsage::default());
+    let end = ExecEnd { status, took: SECOND, output, usage, stopped: false };
+    let mut kinds = intended(name);
+    kinds.insert(1, EventKind::RunResumed { moment: boot("before") });
+    kinds.extend([
+        EventKind::WorktreeReady { lease: lease(run.clone(), first(name)), seeded: None, took: None },
+        EventKind::CommandStarted { attempt: first(name), phase: Phase::Main, identity, took: None },
+        EventKind::CommandEnded { attempt: first(name), phase: Phase::Main, end },
+    ]);
+    let stage = left(stage, kinds);
+    stage.worktrees.made_for(&run, &first(name));
+    stage
+}
+
+fn boot(name: &str) -> Option<Moment> {
+    Some(Moment { boot: name.to_owned(), uptime: SECOND })
+}
+
+async fn drive_on_in(stage: &Stage, name: &str) -> RunRecord {
+    let (_control, receiver) = control();
+    stage.resumed(boot(name)).drive(receiver).await.expect("the run ends")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_success_whose_work_was_not_collected_before_a_restart_of_the_machine_is_lost_and_its_worktree_stays() {
+    let stage = ended_before("a", 0);
+    let record = drive_on_in(&stage, "after").await;
+    assert!(matches!(outcome(&record, "a"), Outcome::Lost { why } if why.contains("was restarted before")));
+    let calls = stage.worktrees.calls();
+    assert!(!calls.iter().any(|call| matches!(call, WorktreeCall::Release(..))), "{calls:?}");
+    assert_eq!(outcome(&drive_on_in(&ended_before("a", 0), "before").await, "a"), Outcome::Succeeded);
+    assert_eq!(outcome(&drive_on_in(&ended_before("a", 3), "after").await, "a"), Outcome::Failed(Failure::ExitCode(3)));
+    let stage = ended_before("a", 0);
+    let seq = stage.log.events().len() as u64 + 1;
+    let kind = EventKind::WorkCollected { attempt: first("a"), work: Work { commits: 1, ..Work::default() } };
+    stage.log.put(Event { seq, at: jiff::Timestamp::UNIX_EPOCH, kind });
+    assert_eq!(outcome(&drive_on_in(&stage, "after").await, "a"), Outcome::Succeeded, "it was on the disk");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_that_dies_while_it_takes_over_a_restarted_run_leaves_no_success_of_what_was_lost() {
+    let resumed = ended_before("a", 0).log.events().len() as u64 + 1;
+    let mut died_at = Vec::new();
+    // After that it is resumed, its executor is told, and its work is collected.
+    for last in resumed..resumed + 3 {
+        let mut stage = ended_before("a", 0);
+        stage.log = stage.log.goes_on(Some(last + 1));
+        let (_control, receiver) = control();
+        tokio::time::timeout(SECOND, stage.resumed(boot("after")).drive(receiver)).await.expect_err("it dies");
+        died_at.extend(stage.log.events().pop().map(|event| event.kind));
+        stage.log = stage.log.goes_on(None);
+        assert!(matches!(outcome(&drive_on_in(&stage, "after").await, "a"), Outcome::Lost { .. }), "{last}");
+    }
+    assert!(matches!(died_at[..], [EventKind::RunResumed { .. }, _, EventKind::WorkCollected { .. }]), "{died_at:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_made_anew_after_a_restart_of_the_machine_succeeds_also_by_another_driver() {
+    let mut stage = Stage::new(vec![task("a", &[])]);
+    let run = stage.header().run;
+    let mut kinds = intended("a");
+    kinds.insert(1, EventKind::RunResumed { moment: boot("before") });
+    kinds.push(EventKind::WorktreeReady { lease: lease(run, first("a")), seeded: None, took: None });
+    stage = left(stage, kinds);
+    // Its worktree has gone with the power. The next driver makes another one, starts, and dies.
+    let before = stage.log.events().len() as u64;
+    stage.log = stage.log.goes_on(Some(before + 6));
+    let (_control, receiver) = control();
+    tokio::time::timeout(SECOND, stage.resumed(boot("after")).drive(receiver)).await.expect_err("it dies");
+    assert!(matches!(stage.log.events().last().expect("one").kind, EventKind::CommandEnded { .. }));
+    stage.log = stage.log.goes_on(None);
+    assert_eq!(outcome(&drive_on_in(&stage, "after").await, "a"), Outcome::Succeeded);
 }
 
 #[tokio::test(start_paused = true)]
