@@ -117,6 +117,8 @@ pub enum WarningKind {
     Agent,
     /// Work of an attempt is not on its branch, or was taken over from elsewhere. Concluded from what was collected.
     Elsewhere,
+    /// The output of a command that failed ends with an error. Concluded from how the attempt ended.
+    Output,
     /// A task asks for a limit or an image that its executor does not hold.
     NotHeld,
     /// The process that drove the run ended before the run did. Not an event either: that the run was resumed
@@ -145,6 +147,7 @@ impl fmt::Display for WarningKind {
             Self::LeftOut => "left out",
             Self::Agent => "agent",
             Self::Elsewhere => "elsewhere",
+            Self::Output => "output",
             Self::NotHeld => "not held",
             Self::Interruption => "interruption",
             Self::Damage => "damage",
@@ -240,6 +243,8 @@ pub enum EventKind {
         attempt: AttemptRef,
         /// How.
         outcome: Outcome,
+        /// The error with which the output of the command that failed ends, where it names one as git does.
+        said: Option<String>,
     },
     /// The worktree of an attempt is gone; its branch holds everything.
     WorktreeReleased {

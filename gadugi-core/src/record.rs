@@ -70,6 +70,8 @@ pub struct AttemptRecord {
     pub work: Option<Work>,
     /// How it ended, and when by the wall clock.
     pub ended: Option<(Outcome, Timestamp)>,
+    /// The error with which the output of the command that failed ends, where it names one as git does.
+    pub said: Option<String>,
     /// Whether the machine was restarted between the making of its worktree and the collection of its work. What lies there may not
     /// be whole then.
     pub restarted: bool,
@@ -323,6 +325,7 @@ impl TaskRecord {
                 agent: None,
                 work: None,
                 ended: None,
+                said: None,
                 restarted: false,
             });
         }
@@ -365,7 +368,10 @@ impl TaskRecord {
             }
             EventKind::AgentReported { report, .. } => attempt.agent = Some(report.clone()),
             EventKind::WorkCollected { work, .. } => attempt.work = Some(work.clone()),
-            EventKind::AttemptEnded { outcome, .. } => attempt.ended = Some((outcome.clone(), at)),
+            EventKind::AttemptEnded { outcome, said, .. } => {
+                attempt.ended = Some((outcome.clone(), at));
+                attempt.said.clone_from(said);
+            }
             EventKind::WorktreeReleased { .. } => attempt.place = Place::Released,
             EventKind::WorktreeKept { reasons, .. } => attempt.place = Place::Kept(reasons.clone()),
             _ => {}

@@ -180,6 +180,9 @@ fn warnings(record: &RunRecord) -> Vec<Warning> {
                     warn(WarningKind::DroppedOutput, message);
                 }
             }
+            if let Some(said) = &attempt.said {
+                warn(WarningKind::Output, format!("its output ends with: {said}"));
+            }
             let outcome = attempt.ended.as_ref().map(|(outcome, _)| outcome);
             let is_unchanged = matches!(outcome, Some(Outcome::Unchanged | Outcome::Failed(Failure::NothingChanged)));
             if let Some(question) = attempt.agent.as_ref().and_then(AgentReport::question).filter(|_| is_unchanged) {

@@ -301,7 +301,7 @@ impl TaskState {
                 Self::Preparing { attempt: now }
                 | Self::Running { attempt: now, .. }
                 | Self::Collecting { attempt: now },
-                EventKind::AttemptEnded { attempt, outcome },
+                EventKind::AttemptEnded { attempt, outcome, .. },
             ) if attempt.number == *now => Ok(Self::AttemptOver { attempt: *now, outcome: outcome.clone() }),
             // A worktree is put away beside whatever comes next.
             (_, EventKind::WorktreeReleased { .. } | EventKind::WorktreeKept { .. })

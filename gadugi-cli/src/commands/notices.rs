@@ -91,6 +91,7 @@ impl Need {
             EventKind::AttemptEnded {
                 attempt,
                 outcome: Outcome::Failed(Failure::Agent(AgentError { class: AgentErrorClass::Authentication, message })),
+                ..
             } => Some((Self::Login, format!("the agent of {} is not let in: {message}", attempt.task))),
             _ => None,
         }

@@ -80,6 +80,7 @@ pub(super) fn line(
         EventKind::CommandEnded { end, .. } if end.output.leaked => {
             ("left a process behind that holds its output".to_owned(), Tone::Notice)
         }
+        EventKind::AttemptEnded { said: Some(said), .. } => (format!("its output ends with: {said}"), Tone::Notice),
         EventKind::TaskFinished { task, outcome } => {
             let attempts = || record.task(task).into_iter().flat_map(|task| &task.attempts);
             let ran = |phases: fn(Phase) -> bool| {

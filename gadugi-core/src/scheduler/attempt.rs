@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::agent::{AgentReport, RateLimit, Used};
 use crate::crash_point::crash_point;
@@ -19,6 +19,7 @@ use crate::id::{AttemptRef, CommitId, RunId};
 use crate::record::CommandRecord;
 use crate::registry::{RegistryError, Ticket};
 use crate::scheduler::collected::judged_by_work;
+use crate::scheduler::listening::{LONGEST_WAIT_FOR_LOG, last_error_of};
 use crate::scheduler::places::{NoPlace, Place};
 use crate::scheduler::settings::KeepPolicy;
 use crate::scheduler::talking::{Talk, may_be_gone_on_in, refused};
@@ -183,7 +184,8 @@ impl Attempt {
             }
         }
         let attempt = self.attempt.clone();
-        let recorded = self.record(EventKind::AttemptEnded { attempt, outcome: outcome.clone() }).await;
+        let said = self.said_at_end(&outcome).await;
+        let recorded = self.record(EventKind::AttemptEnded { attempt, outcome: outcome.clone(), said }).await;
         crash_point("attempt-ended");
         if let Some(lease) = lease
             && recorded
@@ -192,6 +194,18 @@ impl Attempt {
         {
             self.release(&lease).await;
         }
+    }
+
+    /// What the command that failed has said of that at its end, where it says it as git does.
+    async fn said_at_end(&self, outcome: &Outcome) -> Option<String> {
+        let phase = match outcome {
+            Outcome::Failed(Failure::ExitCode(_)) => Phase::Main,
+            Outcome::Failed(Failure::Setup(ExitStatus::Code(_))) => Phase::Setup,
+            Outcome::Failed(Failure::Check(ExitStatus::Code(_))) => Phase::Check,
+            _ => return None,
+        };
+        let log = self.files.join(phase.output_file());
+        timeout(LONGEST_WAIT_FOR_LOG, last_error_of(log)).await.ok().flatten()
     }
 
     async fn run_commands(&mut self, lease: &Lease) -> Verdict {

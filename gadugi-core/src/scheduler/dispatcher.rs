@@ -431,7 +431,7 @@ impl Dispatcher {
             }
         };
         let ended = match &kind {
-            EventKind::AttemptEnded { attempt, outcome } => {
+            EventKind::AttemptEnded { attempt, outcome, .. } => {
                 self.starting.remove(attempt);
                 Some((attempt.clone(), outcome.clone()))
             }
@@ -588,7 +588,7 @@ impl Dispatcher {
             return Ok(());
         }
         let outcome = Outcome::Lost { why: "a plug-in panicked".to_owned() };
-        let ended = EventKind::AttemptEnded { attempt: live.attempt, outcome: outcome.clone() };
+        let ended = EventKind::AttemptEnded { attempt: live.attempt, outcome: outcome.clone(), said: None };
         self.note(ended)?;
         self.task_finished(live.position, outcome)
     }

@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -11,6 +12,15 @@ use crate::lines::Lines;
 
 /// So much is read at once.
 const PORTION: u64 = 1 << 20;
+
+/// How long a log that cannot be read holds up an end.
+pub(super) const LONGEST_WAIT_FOR_LOG: Duration = Duration::from_secs(10);
+
+/// So much of the end of a log is searched for an error.
+const MOST_OF_END: u64 = 64 << 10;
+
+/// So many characters of an error are told.
+const LONGEST_ERROR: usize = 200;
 
 /// Follows the log of one command. It can begin at any time, since it begins with the first line.
 pub(super) struct Listener {
@@ -92,4 +102,22 @@ pub(super) async fn end_of(file: PathBuf, most: u64) -> String {
         Ok(whole.unwrap_or(&text).to_owned())
     };
     spawn_blocking(read).await.ok().and_then(Result::ok).unwrap_or_default()
+}
+
+/// The last line of a log that names an error as git does, after the `error:` that led to it where that is a `fatal:`, bounded;
+/// `None` where no line does, or where it cannot be read.
+pub(super) async fn last_error_of(log: PathBuf) -> Option<String> {
+    let end = end_of(log, MOST_OF_END).await;
+    let is_error = |line: &&str| line.starts_with("fatal:") || line.starts_with("error:");
+    let mut errors = end.lines().rev().map(str::trim_end).filter(is_error);
+    let last = errors.next()?;
+    let cause = errors.next().filter(|before| last.starts_with("fatal:") && before.starts_with("error:"));
+    let told = match cause {
+        Some(cause) => format!("{}; {last}", cause.trim_end_matches(':')),
+        None => last.to_owned(),
+    };
+    Some(match told.char_indices().nth(LONGEST_ERROR) {
+        Some((end, _)) => format!("{}…", &told[..end]),
+        None => told,
+    })
 }

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -15,16 +14,13 @@ use crate::prompt::{Earlier, NeedDone, PromptParts, compose_prompt};
 use crate::record::{AttemptRecord, Place};
 use crate::scheduler::attempt::{Attempt, Begun, CommandEnd};
 use crate::scheduler::dispatcher::Dispatcher;
-use crate::scheduler::listening::{Listener, end_of};
+use crate::scheduler::listening::{LONGEST_WAIT_FOR_LOG, Listener, end_of};
 use crate::state::{Failure, Outcome};
 use crate::task::{Program, TaskSpec};
 use crate::worktrees::Lease;
 
 /// An agent is told so much of what a check has printed.
 const MOST_OF_CHECK: u64 = 8 << 10;
-
-/// How long a log that cannot be read holds up an end.
-const LONGEST_WAIT_FOR_LOG: Duration = Duration::from_secs(10);
 
 /// What an attempt with an agent knows besides its task.
 pub(super) struct Talk {

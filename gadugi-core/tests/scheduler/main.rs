@@ -8,5 +8,6 @@ mod limits;
 mod properties;
 mod resuming;
 mod robot;
+mod said;
 mod setup;
 mod stage;

@@ -416,7 +416,7 @@ async fn a_retry_that_was_due_while_nobody_drove_the_run_does_not_wait_again() {
     });
     let mut kinds = intended("a");
     let outcome = Outcome::Failed(Failure::ExitCode(1));
-    kinds.push(EventKind::AttemptEnded { attempt: first("a"), outcome });
+    kinds.push(EventKind::AttemptEnded { attempt: first("a"), outcome, said: None });
     // It ended in 1970.
     let stage = left(stage, kinds);
     let since = tokio::time::Instant::now();

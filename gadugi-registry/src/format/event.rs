@@ -70,6 +70,8 @@ pub(crate) enum EventForm {
         task: Text<TaskId>,
         attempt: Number,
         outcome: OutcomeForm,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        said: Option<String>,
     },
     WorktreeReleased {
         task: Text<TaskId>,
@@ -112,6 +114,7 @@ pub(crate) enum WarningForm {
     LeftOut,
     Agent,
     Elsewhere,
+    Output,
     NotHeld,
     Worktree,
     RateLimit,
@@ -135,6 +138,7 @@ impl TryFrom<&WarningKind> for WarningForm {
             WarningKind::LeftOut => Ok(Self::LeftOut),
             WarningKind::Agent => Ok(Self::Agent),
             WarningKind::Elsewhere => Ok(Self::Elsewhere),
+            WarningKind::Output => Ok(Self::Output),
             WarningKind::NotHeld => Ok(Self::NotHeld),
             WarningKind::Worktree => Ok(Self::Worktree),
             WarningKind::RateLimit => Ok(Self::RateLimit),
@@ -159,6 +163,7 @@ impl From<WarningForm> for WarningKind {
             WarningForm::LeftOut => Self::LeftOut,
             WarningForm::Agent => Self::Agent,
             WarningForm::Elsewhere => Self::Elsewhere,
+            WarningForm::Output => Self::Output,
             WarningForm::NotHeld => Self::NotHeld,
             WarningForm::Worktree => Self::Worktree,
             WarningForm::RateLimit => Self::RateLimit,
@@ -217,9 +222,12 @@ impl TryFrom<&EventKind> for EventForm {
             EventKind::WorkCollected { attempt, work } => {
                 Self::WorkCollected { task: task(attempt), attempt: number(attempt), work: work.try_into()? }
             }
-            EventKind::AttemptEnded { attempt, outcome } => {
-                Self::AttemptEnded { task: task(attempt), attempt: number(attempt), outcome: outcome.try_into()? }
-            }
+            EventKind::AttemptEnded { attempt, outcome, said } => Self::AttemptEnded {
+                task: task(attempt),
+                attempt: number(attempt),
+                outcome: outcome.try_into()?,
+                said: said.clone(),
+            },
             EventKind::WorktreeReleased { attempt } => {
                 Self::WorktreeReleased { task: task(attempt), attempt: number(attempt) }
             }
@@ -281,8 +289,8 @@ impl From<EventForm> for EventKind {
             EventForm::WorkCollected { task, attempt, work } => {
                 Self::WorkCollected { attempt: whose(task, attempt), work: work.into() }
             }
-            EventForm::AttemptEnded { task, attempt, outcome } => {
-                Self::AttemptEnded { attempt: whose(task, attempt), outcome: outcome.into() }
+            EventForm::AttemptEnded { task, attempt, outcome, said } => {
+                Self::AttemptEnded { attempt: whose(task, attempt), outcome: outcome.into(), said }
             }
             EventForm::WorktreeReleased { task, attempt } => Self::WorktreeReleased { attempt: whose(task, attempt) },
             EventForm::WorktreeKept { task, attempt, reasons } => Self::WorktreeKept {

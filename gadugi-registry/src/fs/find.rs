@@ -72,7 +72,7 @@ impl FsRegistry {
             let kinds = ["command_ended", "attempt_ended"];
             let read = journal::read_only(&self.folder(run).journal(), &kinds, |event, _| match event.kind {
                 EventKind::CommandEnded { attempt, end, .. } => *times.entry(attempt).or_default() += end.took,
-                EventKind::AttemptEnded { attempt, outcome } if outcome.success() => {
+                EventKind::AttemptEnded { attempt, outcome, .. } if outcome.success() => {
                     if let Some(time) = times.get(&attempt) {
                         durations.entry(attempt.task).or_insert(*time);
                     }

@@ -209,7 +209,7 @@ impl Conclusion {
     fn end_attempt(&mut self, task: &TaskId, before: &Event, outcome: impl FnOnce() -> Outcome) {
         if let Some(number) = self.under_way(task) {
             let attempt = AttemptRef { task: task.clone(), number };
-            self.add(task, before, EventKind::AttemptEnded { attempt, outcome: outcome() });
+            self.add(task, before, EventKind::AttemptEnded { attempt, outcome: outcome(), said: None });
         }
     }
 

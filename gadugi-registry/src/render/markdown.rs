@@ -255,6 +255,9 @@ fn attempts(task: &TaskRecord, log: LogPath<'_>) -> String {
         };
         let setup = setup_time(attempt).map(|time| format!(", setup {}", duration(time))).unwrap_or_default();
         list += &format!("- Attempt {}: {outcome}{time}{setup}, {}\n", attempt.number, inline(&attempt.executor));
+        if let Some(said) = &attempt.said {
+            list += &format!("  - its output ends with: {}\n", inline(said));
+        }
         if let Some(report) = &attempt.agent {
             list += &format!("  - {}\n", agents::line(report));
         }

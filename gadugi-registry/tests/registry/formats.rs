@@ -420,6 +420,7 @@ fn any_warning() -> impl Strategy<Value = WarningKind> {
         Just(WarningKind::LeftOut),
         Just(WarningKind::Agent),
         Just(WarningKind::Elsewhere),
+        Just(WarningKind::Output),
         Just(WarningKind::NotHeld),
         Just(WarningKind::Worktree),
         Just(WarningKind::RateLimit),
@@ -459,7 +460,8 @@ fn any_kind() -> impl Strategy<Value = EventKind> {
         }),
         (any_attempt(), any_agent_report()).prop_map(|(attempt, report)| EventKind::AgentReported { attempt, report }),
         (any_attempt(), any_work()).prop_map(|(attempt, work)| EventKind::WorkCollected { attempt, work }),
-        (any_attempt(), any_outcome()).prop_map(|(attempt, outcome)| EventKind::AttemptEnded { attempt, outcome }),
+        (any_attempt(), any_outcome(), option::of(any::<String>()))
+            .prop_map(|(attempt, outcome, said)| EventKind::AttemptEnded { attempt, outcome, said }),
         any_attempt().prop_map(|attempt| EventKind::WorktreeReleased { attempt }),
         (any_attempt(), vec(any_reason(), 0..3))
             .prop_map(|(attempt, reasons)| EventKind::WorktreeKept { attempt, reasons }),

@@ -169,7 +169,7 @@ impl Story {
     }
 
     pub(crate) fn over(&mut self, attempt: &AttemptRef, outcome: Outcome) -> &mut Self {
-        self.then(EventKind::AttemptEnded { attempt: attempt.clone(), outcome })
+        self.then(EventKind::AttemptEnded { attempt: attempt.clone(), outcome, said: None })
     }
 
     pub(crate) fn finished(&mut self, id: &str, outcome: Outcome) -> &mut Self {

@@ -163,7 +163,7 @@ fn kinds(header: &RunHeader, attempt: &AttemptRef) -> Result<[EventKind; 6], Ben
             phase: Phase::Main,
             end: ExecEnd::new(ExitStatus::Code(1), Duration::from_millis(20)),
         },
-        EventKind::AttemptEnded { attempt: attempt(), outcome: Outcome::Failed(Failure::ExitCode(1)) },
+        EventKind::AttemptEnded { attempt: attempt(), outcome: Outcome::Failed(Failure::ExitCode(1)), said: None },
         EventKind::WorktreeKept { attempt: attempt(), reasons: vec![KeepReason::Requested] },
     ])
 }

@@ -7,6 +7,7 @@ mod clean_keeping;
 mod clean_said;
 mod cleaning;
 mod commands;
+mod commits_refused;
 #[cfg(target_os = "linux")]
 mod docker;
 mod eight_tasks;
