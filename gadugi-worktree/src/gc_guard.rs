@@ -118,6 +118,13 @@ impl GcGuard {
         *watch = thread.ok().map(|thread| Watch { thread, stop });
     }
 
+    /// Holds the file, and waits for a collection that was begun before: it may delete objects that are written from now on
+    /// before anything refers to them. One that takes long is no reason not to work.
+    pub(crate) fn hold_alone(&self) {
+        self.hold();
+        self.wait_for_others().ok();
+    }
+
     /// Waits for a collection that is under way, which may still delete what was written since it began.
     ///
     /// # Errors

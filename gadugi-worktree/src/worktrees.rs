@@ -320,7 +320,7 @@ impl Worktrees for GitWorktrees {
         let (path, lease) = (lease.path.clone(), lease.clone());
         let whole = self.run(move |shared| {
             let Some(branch) = &lease.branch else { return Ok(()) };
-            shared.gc.hold();
+            shared.gc.hold_alone();
             let imported = private::import(&shared.settings, &lease, branch);
             imported.and_then(|imported| imported.apart.map_or(Ok(()), Err))
         });
@@ -331,7 +331,7 @@ impl Worktrees for GitWorktrees {
     async fn snapshot(&self, lease: &Lease, request: SnapshotRequest) -> Result<Work, WorktreeError> {
         let (path, lease) = (lease.path.clone(), lease.clone());
         let work = self.run(move |shared| {
-            shared.gc.hold();
+            shared.gc.hold_alone();
             snapshot::snapshot(&shared.settings, &lease, request)
         });
         let work = work.await.and_then(|work| work);
