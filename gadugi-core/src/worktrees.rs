@@ -412,6 +412,13 @@ pub enum Pruned {
         /// The folder that it pointed to.
         path: PathBuf,
     },
+    /// An entry whose folder is gone, and that stays for as long as git lets it stay, since the folder may come back.
+    EntryKept {
+        /// The name of the entry.
+        name: String,
+        /// The folder that it points to.
+        path: PathBuf,
+    },
     /// What there was of a worktree whose making was cut short: its folder, its entry and its branch, or some of them.
     HalfMade {
         /// Its folder.

@@ -3,7 +3,7 @@
 //! Everything about a worktree is read from here and never from the `.git` file in it, which the task can
 //! replace.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,9 @@ use crate::ordinary;
 
 /// What stands in `locked` while a worktree is being made, as git and gix do it.
 pub(crate) const IN_THE_MAKING: &str = "initializing";
+
+/// The file that stands in an entry while its worktree is being removed by us.
+const REMOVING: &str = "gadugi-removing";
 
 /// An entry of the list.
 #[derive(Debug, Clone)]
@@ -73,6 +76,17 @@ impl Entry {
         Ok(entry.filter(|entry| entry.marker().is_some_and(|marker| marker.is_of(lease))))
     }
 
+    /// The entry that was made for a lease, where what says where its worktree is cannot be read any more.
+    pub(crate) fn without_link(common_dir: &Path, lease: &Lease) -> Option<Self> {
+        let admins =
+            fs::read_dir(common_dir.join("worktrees")).into_iter().flatten().flatten().map(|entry| entry.path());
+        let is_its = |admin: &PathBuf| {
+            worktree_of(admin).is_none() && Marker::read(admin).is_some_and(|marker| marker.is_of(lease))
+        };
+        let mut its = admins.filter(is_its).map(|admin| Self { admin, folder: lease.path.clone() });
+        its.next()
+    }
+
     /// Whether it is the entry of this folder, which is given without symbolic links on the way.
     pub(crate) fn is_of(&self, folder: &Path) -> bool {
         self.folder.file_name() == folder.file_name() && real(&self.folder) == folder
@@ -95,6 +109,20 @@ impl Entry {
     /// Whether it is of a worktree that is being made, or was when a crash came.
     pub(crate) fn is_in_the_making(&self) -> bool {
         self.lock_reason().as_deref() == Some(IN_THE_MAKING) || self.marker().is_some_and(|marker| marker.in_the_making)
+    }
+
+    /// Moves the worktree away for good, with a note of that, by which the entry that a crash leaves then is told from that of a
+    /// worktree which is missing for a while.
+    pub(crate) fn noting_removal<T>(&self, moves: impl FnOnce() -> Result<T, GitError>) -> Result<T, GitError> {
+        let note = self.admin.join(REMOVING);
+        // Without it, as on a full disk, an entry that a crash leaves stays for longer.
+        File::create_new(&note).ok();
+        moves().inspect_err(|_| drop(fs::remove_file(&note)))
+    }
+
+    /// Whether its worktree was being removed by us.
+    pub(crate) fn was_being_removed(&self) -> bool {
+        self.admin.join(REMOVING).symlink_metadata().is_ok()
     }
 
     /// Takes the lock off.
@@ -202,7 +230,10 @@ pub(crate) fn head_in(git_dir: &Path) -> Option<HeadAt> {
 /// Refuses a list in which what says where a worktree is cannot be read: gix opens that of every entry.
 pub(crate) fn check_links(common_dir: &Path) -> Result<(), GitError> {
     let entries = fs::read_dir(common_dir.join("worktrees")).into_iter().flatten().flatten();
-    entries.map(|admin| admin.path().join("gitdir")).try_for_each(|link| ordinary::check(&link))
+    entries.map(|admin| admin.path().join("gitdir")).try_for_each(|link| match ordinary::check(&link) {
+        Err(_) => Err(GitError::ListUnreadable { link }),
+        Ok(()) => Ok(()),
+    })
 }
 
 pub(crate) fn worktree_of(admin: &Path) -> Option<PathBuf> {

@@ -203,6 +203,12 @@ pub enum GitError {
         /// The folder.
         path: PathBuf,
     },
+    /// Git and gix would wait for what says where a worktree is.
+    #[error("{} is no ordinary file, and git waits for it: move {} away, after a look at what it holds", .link.display(), .link.parent().unwrap_or(.link).display())]
+    ListUnreadable {
+        /// The file that says where the worktree is.
+        link: PathBuf,
+    },
     /// Something in the private git folder of a task is not what git puts there.
     #[error("{} is {what}, and git does not make it so", .path.display())]
     NotGits {

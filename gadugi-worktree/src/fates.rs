@@ -27,6 +27,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) request: ReleaseRequest,
     /// What became of its worktree, or would in a dry run.
     pub(crate) worktree: &'a WorktreeFate,
+    /// Whether that is absent and still in git's list, with the branch checked out.
+    pub(crate) may_come_back: bool,
 }
 
 /// What is to become of a branch.
@@ -131,7 +133,7 @@ fn without_history(repo: &gix::Repository, heads: Option<&Heads>, asked: &Asked<
     if asked.request.branch == BranchFate::Keep {
         return Ok(Fate::Kept(KeepReason::Requested));
     }
-    if matches!(asked.worktree, WorktreeFate::Kept(_)) {
+    if asked.may_come_back || matches!(asked.worktree, WorktreeFate::Kept(_)) {
         return Ok(Fate::Kept(KeepReason::CheckedOut { path: asked.lease.path.clone() }));
     }
     if let Some(path) = heads.and_then(|heads| heads.worktree_on(branch, asked.lease)) {

@@ -4,8 +4,10 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use gadugi_core::{BranchName, CommitId, Pruned};
+use gix::bstr::ByteSlice;
 
 use crate::branch;
 use crate::entry::{Entry, HeadAt, head_in, real, remove_if_empty};
@@ -19,7 +21,7 @@ use crate::trash;
 use crate::trash_refs;
 use crate::worktrees::WorktreeSettings;
 
-/// Removes entries of ours whose folder is gone, worktrees of ours that were never finished, git's locks that killed
+/// Removes entries of ours whose folder is gone for long, or was being removed by us, worktrees of ours that were never finished, git's locks that killed
 /// processes of ours left, folders of ours that git does not know any more, and what was in the trash for long enough.
 /// Worktrees that somebody has locked stay, and those whose `HEAD` alone keeps a commit. The caller holds the repository's lock, so nobody is making a worktree of
 /// ours now.
@@ -39,6 +41,10 @@ pub(crate) fn prune(settings: &WorktreeSettings, dry_run: bool) -> Result<Vec<Pr
             }
             pruned.push(Pruned::HalfMade { path: entry.folder });
         } else if is_stale(settings, &repo, &entry)? {
+            if !is_expired(&repo, &entry) {
+                pruned.push(Pruned::EntryKept { name: entry.name(), path: entry.folder });
+                continue;
+            }
             if !dry_run {
                 entry.remove()?;
             }
@@ -67,6 +73,28 @@ fn is_stale(settings: &WorktreeSettings, repo: &gix::Repository, entry: &Entry) 
     let is_gone = matches!(entry.folder.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound);
     let may_go = is_gone && entry.marker().is_some() && entry.lock_reason().is_none();
     Ok(may_go && !is_lost_with(entry, &settings.repository, repo)?)
+}
+
+/// Whether an entry whose folder is gone goes now: we were removing its worktree, or it is as old as git lets one become. Until then
+/// the folder may come back, as one that was moved, or lies on a disk that is not mounted.
+pub(crate) fn is_expired(repo: &gix::Repository, entry: &Entry) -> bool {
+    let modified = |name: &str| entry.admin.join(name).symlink_metadata().ok()?.modified().ok();
+    let since = modified("index").or_else(|| modified("gitdir"));
+    entry.was_being_removed() || since.zip(expiry(repo)).is_some_and(|(since, expiry)| since <= expiry)
+}
+
+/// The time before which git prunes an entry; `None` where it never does, or has been told a time that is none.
+fn expiry(repo: &gix::Repository) -> Option<SystemTime> {
+    let set = repo.config_snapshot().string("gc.worktreePruneExpire").map(|set| set.to_str_lossy().into_owned());
+    let now = SystemTime::now();
+    match set.as_deref().unwrap_or("3.months.ago") {
+        "never" | "false" => None,
+        "now" | "all" => Some(now),
+        before => {
+            let seconds = gix::date::parse(before, Some(now.try_into().ok()?)).ok()?.seconds;
+            SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds.try_into().ok()?))
+        }
+    }
 }
 
 /// What is known of a worktree of ours whose making was cut short without a record of it, as versions before this one

@@ -25,6 +25,7 @@ use crate::keepers::is_lost_with;
 use crate::mounted::mount_in;
 use crate::own_references;
 use crate::private;
+use crate::prune;
 use crate::references;
 use crate::save::{save, secrets};
 use crate::side_by_side::side_by_side;
@@ -55,6 +56,8 @@ pub(crate) fn portion(requests: &[(Lease, ReleaseRequest)]) -> usize {
 /// What became of a worktree, before its branch is decided on.
 pub(crate) struct Returned {
     pub(crate) worktree: WorktreeFate,
+    /// Whether it is absent and still in git's list.
+    pub(crate) may_come_back: bool,
     dropped: Vec<String>,
     /// The reference that keeps what was discarded.
     kept_as: Option<String>,
@@ -101,7 +104,7 @@ pub(crate) fn delete_branches(
     let mut going = Vec::new();
     let mut released: Vec<Result<Release, Source>> = Vec::with_capacity(pending.len());
     for (place, (lease, request, one)) in pending.into_iter().enumerate() {
-        released.push(one.and_then(|(Returned { worktree, dropped, kept_as, mut details }, decided)| {
+        released.push(one.and_then(|(Returned { worktree, dropped, kept_as, mut details, .. }, decided)| {
             (details.compared_with, details.only_in) = (decided.compared_with, decided.only_in);
             let mut kept_as = kept_as;
             let branch = match checked(&repo, heads.as_ref(), lease, request, decided.fate)? {
@@ -208,7 +211,9 @@ impl Place {
 
     /// The place of a worktree that is to be discarded and that git's files of it, or its own, do not let us look into.
     fn unreadable(settings: &WorktreeSettings, lease: &Lease, error: GitError) -> Result<Self, GitError> {
-        let Some(entry) = Entry::of_lease(settings.repository.common_dir(), lease)? else { return Err(error) };
+        let common_dir = settings.repository.common_dir();
+        let entry = Entry::of_lease(common_dir, lease)?.or_else(|| Entry::without_link(common_dir, lease));
+        let Some(entry) = entry else { return Err(error) };
         let reasons = entry.lock_reason().map(|reason| KeepReason::Locked { reason }).into_iter().collect();
         let content = Content::Unreadable(error_chain(&error));
         let details = ReleaseDetails::default();
@@ -259,8 +264,12 @@ fn give_back_one(
     let mut kept_as = None;
     let Found { taken, place } = found;
     let mut details = ReleaseDetails::default();
+    let mut may_come_back = false;
     let worktree = match place {
-        Place::Absent => clear_absent(settings, entries, lease, request.dry_run)?,
+        Place::Absent => {
+            may_come_back = clear_absent(settings, entries, lease, request)?;
+            WorktreeFate::Absent
+        }
         Place::OfAnother => WorktreeFate::Absent,
         Place::Mounted(path) => WorktreeFate::Kept(vec![KeepReason::Mounted { path }]),
         Place::Here(here) => {
@@ -295,7 +304,7 @@ fn give_back_one(
         // That it stays would do no harm.
         remove_if_empty(&settings.folder).ok();
     }
-    Ok(Returned { worktree, dropped, kept_as, details })
+    Ok(Returned { worktree, may_come_back, dropped, kept_as, details })
 }
 
 /// The tip of a branch that still may go, and why; or what else becomes of it.
@@ -374,23 +383,25 @@ fn is_of_another(settings: &WorktreeSettings, lease: &Lease) -> Result<bool, Git
     Ok(entry.is_some_and(|entry| entry.marker().is_none_or(|marker| !marker.is_of(lease))))
 }
 
-/// The folder is gone; its entry in git's list goes too, unless it is locked or the only one to know a commit.
+/// The folder is gone; its entry in git's list goes too if it is discarded, or git would prune it. Answers whether it stays: the folder
+/// may come back.
 fn clear_absent(
     settings: &WorktreeSettings,
     entries: &[Entry],
     lease: &Lease,
-    dry_run: bool,
-) -> Result<WorktreeFate, GitError> {
+    request: ReleaseRequest,
+) -> Result<bool, GitError> {
     let folder = real(&lease.path);
     let is_its = |entry: &&Entry| entry.is_of(&folder) && entry.marker().is_some_and(|marker| marker.is_of(lease));
-    if let Some(entry) = entries.iter().find(is_its)
-        && entry.lock_reason().is_none()
-        && !dry_run
-        && !is_lost_with(entry, &settings.repository, &settings.repository.open(&[])?)?
-    {
+    let Some(entry) = entries.iter().find(is_its) else { return Ok(false) };
+    let repo = settings.repository.open(&[])?;
+    let may_go = entry.lock_reason().is_none()
+        && (request.discard || prune::is_expired(&repo, entry))
+        && !is_lost_with(entry, &settings.repository, &repo)?;
+    if may_go && !request.dry_run {
         entry.remove()?;
     }
-    Ok(WorktreeFate::Absent)
+    Ok(!may_go)
 }
 
 /// Why the worktree stays, with what became of that which was committed in isolation.
@@ -469,7 +480,7 @@ fn remove(
         None if dry_run => return Ok(None),
         None => {
             // It is deleted by whoever sweeps.
-            aside::put_aside(&entry.folder)?;
+            entry.noting_removal(|| aside::put_aside(&entry.folder))?;
             crash_point("release-renamed-aside");
             entry.remove()?;
         }
@@ -505,7 +516,7 @@ fn put_into_trash(
         kept_as.get_or_insert(name);
     }
     let name = format!("{}-{}-{}", lease.run, lease.attempt.task, lease.attempt.number);
-    let folder = trash::put(settings, &entry.folder, &format!("{name}-worktree"))?;
+    let folder = entry.noting_removal(|| trash::put(settings, &entry.folder, &format!("{name}-worktree")))?;
     crash_point("release-renamed-aside");
     trash::put(settings, &entry.admin, &format!("{name}-index"))?;
     if let Some(list) = entry.admin.parent() {

@@ -231,7 +231,8 @@ impl Shared {
             .iter()
             .zip(&returned)
             .filter_map(|((lease, request), returned)| {
-                Some(Asked { lease, request: *request, worktree: &returned.as_ref().ok()?.worktree })
+                let Returned { worktree, may_come_back, .. } = returned.as_ref().ok()?;
+                Some(Asked { lease, request: *request, worktree, may_come_back: *may_come_back })
             })
             .collect();
         let repo = self.settings.repository.open(&[]);

@@ -4,7 +4,7 @@ mod owners;
 mod said;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gadugi_core::{
@@ -34,7 +34,10 @@ pub(super) async fn clean(context: &Context, args: &CleanArgs) -> Result<Code, F
     let executors = compose::executors(context, Some(&site), &config, false);
     let mut runs = runs(context, &site).await?;
     let chosen = chosen(context, &site, args, &runs).await?;
-    let strays = prune(context, &worktrees, args.dry_run).await?;
+    let over = chosen.iter().filter(|(_, goes_on)| args.discard && goes_on.is_none());
+    let discarded = over.filter_map(|(id, _)| runs.get(id)).flat_map(|run| places(&run.record, &there));
+    let discarded = discarded.map(|(lease, _)| lease.path.as_path()).collect();
+    let strays = prune(context, &worktrees, &discarded, args.dry_run).await?;
     if !args.dry_run {
         collect(context, &site, &executors).await?;
     }
@@ -284,10 +287,18 @@ async fn collect(context: &Context, site: &Site, executors: &[Arc<dyn Executor>]
 }
 
 /// Clears away what crashes left, and the entries of worktrees that somebody else has removed. Gives the folders that git
-/// has forgotten, of which all is said then.
-async fn prune(context: &Context, worktrees: &dyn Worktrees, dry_run: bool) -> Result<Vec<PathBuf>, Failure> {
+/// has forgotten, of which all is said then. The entries of those that are `discarded` go afterwards.
+async fn prune(
+    context: &Context,
+    worktrees: &dyn Worktrees,
+    discarded: &BTreeSet<&Path>,
+    dry_run: bool,
+) -> Result<Vec<PathBuf>, Failure> {
     let mut strays = Vec::new();
     for pruned in worktrees.prune(dry_run).await? {
+        if matches!(&pruned, Pruned::EntryKept { path, .. } if discarded.contains(path.as_path())) {
+            continue;
+        }
         if let Some(line) = said::pruned(&pruned, dry_run) {
             context.terminal.line(&line)?;
         }

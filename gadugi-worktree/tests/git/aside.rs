@@ -76,6 +76,7 @@ async fn what_is_left_of_a_deletion_that_was_cut_short_is_deleted_later() {
     let lease = ground.create("a").await;
     let folder = ground.folder();
     // As it is when the process is killed after the renaming.
+    fs::write(ground.repo.path().join(".git/worktrees/a/gadugi-removing"), "").expect("a note");
     fs::rename(&lease.path, folder.join(".gadugi-removed-1-a")).expect("a new name");
     fs::create_dir(folder.join(".mine")).expect("a folder of somebody's");
     assert_eq!(ground.worktrees.prune(true).await.expect("a list").len(), 1);

@@ -96,6 +96,7 @@ async fn a_branch_that_is_too_large_to_be_compared_with_others_stays() {
     let commit = nested(in_worktree(&ground, &lease.path), 10, "d");
     ground.git(&lease, &["update-ref", &format!("refs/heads/{}", branch(&lease)), &commit]);
     fs::remove_dir_all(&lease.path).expect("the worktree goes");
+    ground.repo.git(&["worktree", "prune"]);
     ground.repo.commit_file("other.txt", "other");
     let release = ground.release(&lease, DELETE).await;
     assert_eq!(release.branch, BranchRelease::Kept(KeepReason::Unmerged { commits: 1 }));

@@ -1,15 +1,26 @@
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
-use gadugi_core::{Pruned, WorktreeFate, Worktrees};
+use gadugi_core::{BranchRelease, KeepReason, Pruned, Release, ReleaseRequest, WorktreeFate, Worktrees};
 
-use crate::ground::{Ground, KEEP, write};
+use crate::ground::{DELETE, Ground, KEEP, write};
 
 #[tokio::test]
-async fn entries_of_ours_whose_folder_is_gone_are_cleared_away() {
+async fn entries_of_ours_whose_folder_is_gone_are_cleared_away_when_git_would_do_it() {
     let ground = Ground::new();
     let (gone, here) = (ground.create("gone").await, ground.create("here").await);
     fs::remove_dir_all(&gone.path).expect("the folder goes");
+    let kept = [Pruned::EntryKept { name: "gone".into(), path: gone.path.clone() }];
+    assert_eq!(ground.worktrees.prune(false).await.expect("a list"), kept);
+    let index = File::options().append(true).open(ground.repo.path().join(".git/worktrees/gone/index"));
+    let long_ago = SystemTime::now() - Duration::from_secs(100 * 24 * 60 * 60);
+    index.and_then(|index| index.set_modified(long_ago)).expect("a time");
+    for expire in ["never", "4.months.ago", "no time"] {
+        ground.repo.git(&["config", "gc.worktreePruneExpire", expire]);
+        assert_eq!(ground.worktrees.prune(false).await.expect("a list"), kept, "{expire}");
+    }
+    ground.repo.git(&["config", "--unset", "gc.worktreePruneExpire"]);
     let expected = [Pruned::Entry { name: "gone".into(), path: gone.path }];
     assert_eq!(ground.worktrees.prune(true).await.expect("a list"), expected);
     assert_eq!(ground.listed().len(), 2);
@@ -17,6 +28,31 @@ async fn entries_of_ours_whose_folder_is_gone_are_cleared_away() {
     assert_eq!(ground.listed(), [here.path]);
     assert_eq!(ground.branches(), ["gadugi/gone", "gadugi/here", "main"]);
     ground.assert_sound();
+}
+
+#[tokio::test]
+async fn a_worktree_that_is_away_for_a_while_is_whole_when_it_is_back() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    write(&lease, "staged.txt", "work");
+    ground.git(&lease, &["add", "."]);
+    write(&lease, "untracked.txt", "work");
+    let status = ground.git(&lease, &["status", "--porcelain"]);
+    let away = ground.repo.root().join("away");
+    fs::rename(&lease.path, &away).expect("the folder moves");
+    ground.create("other").await;
+    for dry_run in [true, false] {
+        let kept = [Pruned::EntryKept { name: "a".into(), path: lease.path.clone() }];
+        assert_eq!(ground.worktrees.prune(dry_run).await.expect("a list"), kept);
+        let release = ground.release(&lease, ReleaseRequest { dry_run, ..DELETE }).await;
+        let branch = BranchRelease::Kept(KeepReason::CheckedOut { path: lease.path.clone() });
+        assert_eq!(release, Release::new(WorktreeFate::Absent, branch));
+    }
+    fs::rename(&away, &lease.path).expect("the folder moves back");
+    assert_eq!(ground.git(&lease, &["status", "--porcelain"]), status);
+    assert!(ground.worktrees.leases().await.expect("a list").contains(&lease));
+    let reasons = vec![KeepReason::Uncommitted { files: 2 }];
+    assert_eq!(ground.release(&lease, DELETE).await.worktree, WorktreeFate::Kept(reasons));
 }
 
 #[tokio::test]

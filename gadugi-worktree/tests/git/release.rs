@@ -257,10 +257,11 @@ async fn a_packed_branch_is_deleted_from_the_pack() {
 }
 
 #[tokio::test]
-async fn an_absent_worktree_is_absent_and_its_entry_goes() {
+async fn an_absent_worktree_is_absent_and_its_entry_goes_when_git_would_prune_it() {
     let ground = Ground::new();
     let lease = ground.create("a").await;
     fs::remove_dir_all(&lease.path).expect("the folder goes");
+    ground.repo.git(&["config", "gc.worktreePruneExpire", "now"]);
     let dry = ground.release(&lease, ReleaseRequest { dry_run: true, ..DELETE }).await;
     assert_eq!(ground.listed().len(), 1);
     let release = ground.release(&lease, DELETE).await;

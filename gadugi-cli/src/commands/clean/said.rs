@@ -81,6 +81,11 @@ pub(super) fn pruned(pruned: &Pruned, dry_run: bool) -> Option<String> {
         Pruned::Entry { name, path } => {
             format!("{removed} git's entry {name} of {}, which is gone", path.display())
         }
+        Pruned::EntryKept { name, path } => format!(
+            "kept     git's entry {name} of {}, which is not there: `git worktree repair <path>` where it was moved, `git worktree prune` \
+             where it is gone for good",
+            path.display()
+        ),
         Pruned::HalfMade { path } => format!("{removed} {}, which was never finished", path.display()),
         Pruned::Stray { path, branch } => {
             format!("{removed} {}, which git does not know any more: everything is on {branch}", path.display())
