@@ -2,7 +2,6 @@
 //! them itself.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use gix::index::entry::Mode;
 
 use crate::bulk::{self, Layout, Source};
 use crate::error::GitError;
+use crate::ordinary;
 use crate::repository::Repository;
 
 /// The way of one tree.
@@ -49,7 +49,7 @@ impl Ways {
         for path in
             repo.attribute_global_paths()?.into_iter().chain([repo.common_dir().join("info").join("attributes")])
         {
-            if let Ok(attributes) = fs::read(path) {
+            if let Ok(attributes) = ordinary::read(&path) {
                 everywhere = everywhere.or_else(|| beyond_us(&attributes, &filters));
                 converts |= asks_for_crlf(&attributes);
             }

@@ -14,6 +14,7 @@ use gadugi_core::RunId;
 use gix::bstr::{BString, ByteSlice, ByteVec};
 
 use crate::error::GitError;
+use crate::ordinary;
 
 /// What is in a section that runs a program, or says what becomes of its failure.
 const KINDS: [(&str, &[&str]); 2] = [("filter", &["clean", "smudge", "process", "required"]), ("merge", &["driver"])];
@@ -34,7 +35,7 @@ pub(crate) fn record(repo: &gix::Repository, run: &RunId) -> Result<(), GitError
     fs::create_dir_all(folder).map_err(GitError::io("create", folder))?;
     let new = path.with_extension("new");
     let lines: Vec<BString> = sections(repo).map(|(_, _, line)| line).chain([hook(repo)]).collect();
-    fs::write(&new, lines.concat()).map_err(GitError::io("write", &new))?;
+    ordinary::write(&new, lines.concat()).map_err(GitError::io("write", &new))?;
     fs::rename(&new, &path).map_err(GitError::io("write", &path))
 }
 
@@ -150,7 +151,7 @@ fn recorded(path: &Path) -> Result<Vec<BString>, GitError> {
     if !is_record {
         return Ok(Vec::new());
     }
-    let text = fs::read(path).map_err(GitError::io("read", path))?;
+    let text = ordinary::read(path).map_err(GitError::io("read", path))?;
     Ok(text.lines().map(BString::from).collect())
 }
 

@@ -105,7 +105,8 @@ impl LockFile {
     /// a loss of power leaves no empty file of that name.
     pub(crate) fn replace(&self, content: &[u8]) -> Result<(), GitError> {
         let new = self.own.content();
-        let written = File::create(&new).and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()));
+        let written =
+            ordinary::create(&new).and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()));
         written.map_err(GitError::io("write", &self.resource))?;
         self.put_in_place()
     }
@@ -113,7 +114,7 @@ impl LockFile {
     /// Writes new content for the resource, which stays as it is.
     pub(crate) fn write(&self, content: &[u8]) -> Result<(), GitError> {
         let new = self.own.content();
-        fs::write(&new, content).map_err(GitError::io("write", &self.resource))
+        ordinary::write(&new, content).map_err(GitError::io("write", &self.resource))
     }
 
     /// Puts the content that was written in the place of the resource.
@@ -178,7 +179,9 @@ fn link(own: &Own, lock: &Path) -> io::Result<Option<File>> {
         Err(_) => {
             let mut file = File::options().write(true).create_new(true).open(lock)?;
             let taken = file.try_lock().map_err(io::Error::from);
-            taken.and_then(|()| file.write_all(&fs::read(&own.path)?)).inspect_err(|_| drop(fs::remove_file(lock)))?;
+            taken
+                .and_then(|()| file.write_all(&ordinary::read(&own.path)?))
+                .inspect_err(|_| drop(fs::remove_file(lock)))?;
             Ok(Some(file))
         }
     }

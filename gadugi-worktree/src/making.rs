@@ -3,7 +3,7 @@
 //! It is on disk before anything of them exists, and goes when they are there in full or gone again. So what a crash
 //! leaves of them can be told from what others have made.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -61,7 +61,7 @@ pub(crate) fn write(state: &Path, makings: &[Making]) -> Result<(), GitError> {
         text.extend(escape(&gix::path::into_bstr(folder)?));
         text.extend_from_slice(b"\n\n");
     }
-    let mut file = File::create(&new).map_err(GitError::io("create", &new))?;
+    let mut file = ordinary::create(&new).map_err(GitError::io("create", &new))?;
     file.write_all(&text).and_then(|()| file.sync_all()).map_err(GitError::io("write", &new))?;
     // The folder is not synced: a file system that keeps the order of names has this one before those that follow.
     fs::rename(&new, &path).map_err(GitError::io("write", &path))

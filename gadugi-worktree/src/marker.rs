@@ -31,7 +31,7 @@ impl Marker {
     /// Writes the note in place of another, at once and in full.
     pub(crate) fn write(&self, admin: &Path) -> Result<(), GitError> {
         let (path, new) = (admin.join(FILE), admin.join(NEW));
-        fs::write(&new, self.to_text()).map_err(GitError::io("write", &new))?;
+        ordinary::write(&new, self.to_text()).map_err(GitError::io("write", &new))?;
         fs::rename(&new, &path).map_err(GitError::io("write", &path))
     }
 

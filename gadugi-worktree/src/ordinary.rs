@@ -1,8 +1,8 @@
-//! Reading files in places that a task can write to: nothing but an ordinary file is opened. A pipe would be waited for, a
+//! Reading and writing files in places that a task can write to: nothing but an ordinary file is opened. A pipe would be waited for, a
 //! device may never end, and a link may lead to either.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use crate::error::GitError;
@@ -31,6 +31,28 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     open(path, File::options().read(true))?.take(MAX_BYTES + 1).read_to_end(&mut text)?;
     if text.len() as u64 > MAX_BYTES { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(text) }
+}
+
+/// Opens a file for writing at its end, or makes it. One that is a link is refused.
+pub(crate) fn append_to(path: &Path) -> io::Result<File> {
+    writable(path, File::options().append(true).create(true))
+}
+
+/// Opens an empty file for writing: one that is made, or what is there is cut off. One that is a link is refused.
+pub(crate) fn create(path: &Path) -> io::Result<File> {
+    writable(path, File::options().write(true).create(true).truncate(true))
+}
+
+/// Writes a file in place of its content. One that is a link is refused.
+pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
+    create(path)?.write_all(content.as_ref())
+}
+
+fn writable(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.is_file() => Err(not_ordinary()),
+        _ => open(path, options),
+    }
 }
 
 fn not_ordinary() -> io::Error {

@@ -169,7 +169,7 @@ pub(crate) fn read_log(log: &Path) -> Result<Option<Vec<u8>>, GitError> {
     if !log.symlink_metadata().is_ok_and(is_readable) {
         return Ok(None);
     }
-    fs::read(log).map(Some).map_err(GitError::io("read", log))
+    ordinary::read(log).map(Some).map_err(GitError::io("read", log))
 }
 
 /// Moves the `HEAD` of a worktree, of which this is the folder of git's own files.
@@ -248,9 +248,8 @@ fn append_to_log(
     let mut line = format!("{from} {to} ").into_bytes();
     committer.trim().write_to(&mut line).map_err(GitError::io("write", &log))?;
     line.extend_from_slice(format!("\t{message}\n").as_bytes());
-    let file = fs::File::options().append(true).create(true).open(&log);
     // In one go, so that a crash leaves no half of a line.
-    file.and_then(|mut file| file.write_all(&line)).map_err(GitError::io("write", &log))
+    ordinary::append_to(&log).and_then(|mut file| file.write_all(&line)).map_err(GitError::io("write", &log))
 }
 
 /// Packed references without some of them; `None` when none of these is among them.

@@ -13,6 +13,7 @@ use crate::branch;
 use crate::entry::{Entry, real};
 use crate::error::GitError;
 use crate::lock_file::HEADING;
+use crate::ordinary;
 use crate::references;
 
 /// How long somebody who holds a lock and is not seen has to let go of it: git holds these for a moment only.
@@ -89,7 +90,7 @@ fn is_there(lock: &Path) -> bool {
 /// Whether a lock is one of gadugi's, which are told from those that were left by another way.
 fn is_ours(lock: &Path) -> io::Result<bool> {
     let mut heading = Vec::new();
-    File::open(lock)?.take(HEADING.len() as u64).read_to_end(&mut heading)?;
+    ordinary::open(lock, File::options().read(true))?.take(HEADING.len() as u64).read_to_end(&mut heading)?;
     Ok(heading == HEADING.as_bytes())
 }
 

@@ -137,7 +137,7 @@ impl Note {
         if let Some(folder) = self.0.parent() {
             fs::create_dir_all(folder).map_err(GitError::io("create", folder))?;
         }
-        fs::write(&self.0, format!("{commit} {}\n", now.as_secs())).map_err(GitError::io("write", &self.0))
+        ordinary::write(&self.0, format!("{commit} {}\n", now.as_secs())).map_err(GitError::io("write", &self.0))
     }
 
     /// How long it has kept this commit, by what it says and by the time of the file, whichever is less; `None` where it

@@ -3,7 +3,7 @@
 //! All worktrees share them, and a task can change them. So each run records them before its first worktree is made, in
 //! `<state>/rules/<run>`. What only rules hide that have come since does not count as ignored.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -134,7 +134,7 @@ pub(crate) fn record(settings: &WorktreeSettings, requests: &[WorktreeRequest]) 
             None => UserRules::now(&settings.repository.open(&[])?, settings.repository.opener.sources)?.to_text(),
         };
         let new = record.with_extension("new");
-        let written = File::create(&new).and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()));
+        let written = ordinary::create(&new).and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()));
         written.map_err(GitError::io("write", &new))?;
         fs::rename(&new, &record).map_err(GitError::io("write", &record))?;
     }

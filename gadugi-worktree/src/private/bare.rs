@@ -10,6 +10,7 @@ use gix::bstr::ByteVec;
 use gix::hash::Kind;
 
 use crate::error::GitError;
+use crate::ordinary;
 use crate::private::git::Git;
 use crate::private::place::create_private;
 use crate::private::seal::objects_of;
@@ -41,7 +42,7 @@ impl Bare {
         write("objects/info/alternates", &objects)?;
         // The history of a shallow repository ends where it says, not where a task says.
         let shallow = common_dir.join("shallow");
-        match fs::read(&shallow) {
+        match ordinary::read(&shallow) {
             Ok(text) => write("shallow", &text)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(GitError::io("read", &shallow)(error)),

@@ -1,7 +1,6 @@
 //! What a task has to see so that git works in its worktree.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -9,6 +8,7 @@ use gadugi_core::{Lease, Mount};
 
 use crate::entry::real;
 use crate::error::GitError;
+use crate::ordinary;
 use crate::private::place::Place;
 use crate::private::seal::objects_of;
 use crate::worktrees::WorktreeSettings;
@@ -39,7 +39,7 @@ fn borrowed(objects: PathBuf, depth: usize, seen: &mut BTreeSet<PathBuf>) -> Res
         return Ok(());
     }
     let file = objects.join("info/alternates");
-    let text = match fs::read(&file) {
+    let text = match ordinary::read(&file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other.map_err(GitError::io("read", &file))?,
     };
@@ -66,6 +66,8 @@ fn without_dots(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

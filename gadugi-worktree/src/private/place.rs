@@ -58,7 +58,7 @@ impl Place {
             for (_, task) in names(&run)? {
                 for (_, new) in names(&task)?.into_iter().filter(|(name, _)| name.starts_with(NEW)) {
                     // Whoever makes it holds its lock. Under another name, it does not become a place any more.
-                    let lock = File::open(new.join(LOCK));
+                    let lock = ordinary::open(&new.join(LOCK), File::options().read(true));
                     if lock.is_err() || lock.is_ok_and(|file| file.try_lock().is_ok()) {
                         aside::put_aside(&new).map(drop).or_else(unless_gone)?;
                     }
@@ -158,7 +158,7 @@ impl Place {
     fn held(&self, take: impl Fn(&File) -> io::Result<bool>) -> Result<Option<Held>, GitError> {
         let path = self.folder.join(LOCK);
         loop {
-            let file = match File::options().create(true).truncate(false).write(true).open(&path) {
+            let file = match ordinary::open(&path, File::options().create(true).truncate(false).write(true)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 other => other.map_err(GitError::io("open", &path))?,
             };
@@ -175,7 +175,7 @@ impl Place {
     /// Notes that an import has begun, until [`end_import`](Self::end_import).
     pub(super) fn begin_import(&self) -> Result<(), GitError> {
         let note = self.importing();
-        fs::write(&note, "").map_err(GitError::io("write", &note))
+        ordinary::write(&note, "").map_err(GitError::io("write", &note))
     }
 
     /// Whether an import has begun that did not come to its end.
@@ -198,7 +198,7 @@ impl Place {
     /// Notes that what is there could not be imported.
     pub(super) fn note_failure(&self, state: &str) -> Result<(), GitError> {
         let note = self.folder.join("failed");
-        fs::write(&note, state).map_err(GitError::io("write", &note))
+        ordinary::write(&note, state).map_err(GitError::io("write", &note))
     }
 
     /// Whether just this could not be imported a short while ago.
@@ -212,12 +212,12 @@ impl Place {
     /// Notes that this commit, which the task's `HEAD` is on, was brought to the attempt's branch, where its worktree is now.
     pub(super) fn note_taken_over(&self, head: ObjectId) -> Result<(), GitError> {
         let note = self.taken_over();
-        fs::write(&note, head.to_string()).map_err(GitError::io("write", &note))
+        ordinary::write(&note, head.to_string()).map_err(GitError::io("write", &note))
     }
 
     /// Whether that is noted of this commit.
     pub(super) fn is_taken_over(&self, head: ObjectId) -> bool {
-        let noted = fs::read(self.taken_over()).ok();
+        let noted = ordinary::read(&self.taken_over()).ok();
         noted.and_then(|noted| ObjectId::from_hex(&noted).ok()) == Some(head)
     }
 

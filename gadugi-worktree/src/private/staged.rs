@@ -131,7 +131,7 @@ impl Taken {
         }
         let (note, new) = (place.staged(), place.staged().with_extension("new"));
         let text: Vec<&[u8]> = self.0.iter().flat_map(|line| [line.as_slice(), b"\0"]).collect();
-        fs::write(&new, text.concat()).map_err(GitError::io("write", &new))?;
+        ordinary::write(&new, text.concat()).map_err(GitError::io("write", &new))?;
         fs::rename(&new, &note).map_err(GitError::io("write", &note))
     }
 }

@@ -1,6 +1,5 @@
 //! Which files are named: the patterns of `.worktreeinclude`, and those of the settings after them.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -11,6 +10,7 @@ use gix::ignore::search::Ignore;
 
 use super::INCLUDE_FILE;
 use super::trouble::{Trouble, Troubles};
+use crate::ordinary;
 
 /// A file of patterns that is larger is none.
 const LARGEST: u64 = 1 << 20;
@@ -75,6 +75,6 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
         Err(error) => Err(error),
         Ok(metadata) if !metadata.is_file() => Err(io::Error::other("it is no file")),
         Ok(metadata) if metadata.len() > LARGEST => Err(io::ErrorKind::FileTooLarge.into()),
-        Ok(_) => fs::read(path),
+        Ok(_) => ordinary::read(path),
     }
 }

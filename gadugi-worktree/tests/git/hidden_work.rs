@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::SystemTime;
 
-use gadugi_core::{KeepReason, Lease, WorktreeFate, Worktrees};
+use gadugi_core::{KeepReason, Lease, SnapshotRequest, WorktreeFate, Worktrees};
 use gadugi_test_support::repo::TestRepo;
 
 use crate::attack::pipe;
-use crate::ground::{DELETE, DISCARD, Ground, KEEP, branch, write};
+use crate::ground::{DELETE, DISCARD, Ground, KEEP, branch, chain, request, write};
 
 /// A repository with two folders of files, and one whose rules ignore `cache/`.
 fn ground() -> Ground {
@@ -347,7 +347,14 @@ async fn pipes_in_the_place_of_rules_and_of_gits_own_files_are_not_waited_for() 
         assert!(!matches!(&released, Ok(release) if release.worktree == WorktreeFate::Removed), "{name}: {released:?}");
         assert!(lease.path.join("new").exists(), "{name}");
     }
-    for name in ["info/exclude", "info/attributes", "packed-refs", "refs/heads/gadugi/a", "logs/refs/stash"] {
+    for name in [
+        "info/exclude",
+        "info/attributes",
+        "packed-refs",
+        "refs/heads/gadugi/a",
+        "logs/refs/stash",
+        "logs/refs/heads/gadugi/a",
+    ] {
         let ground = ground();
         let lease = ground.create("a").await;
         write(&lease, "new", "work");
@@ -358,7 +365,31 @@ async fn pipes_in_the_place_of_rules_and_of_gits_own_files_are_not_waited_for() 
         pipe(&path);
         let released = ground.worktrees.release(&lease, KEEP).await;
         assert!(!matches!(&released, Ok(release) if release.worktree == WorktreeFate::Removed), "{name}: {released:?}");
+        let error = ground
+            .worktrees
+            .snapshot(&lease, SnapshotRequest { commit: true })
+            .await
+            .expect_err("it cannot be committed");
+        assert!(chain(&error).contains("no ordinary file"), "{name}: {}", chain(&error));
     }
+}
+
+#[tokio::test]
+async fn a_worktree_whose_entry_has_a_pipe_for_its_link_is_discarded_into_the_trash_and_none_is_made_beside_it() {
+    let ground = ground();
+    let lease = ground.create("a").await;
+    write(&lease, "new", "work");
+    let link = ground.repo.path().join(".git/worktrees/a/gitdir");
+    fs::remove_file(&link).expect("a link");
+    pipe(&link);
+    let error = chain(&ground.try_create(request("b")).await.expect_err("gix and git would wait"));
+    assert!(error.contains(&link.display().to_string()) && error.contains("move"), "{error}");
+    let release = ground.release(&lease, DISCARD).await;
+    assert_eq!(release.worktree, WorktreeFate::Removed);
+    assert!(release.dropped.iter().any(|dropped| dropped.contains("stays at")), "{:?}", release.dropped);
+    assert!(!lease.path.exists() && !link.exists());
+    ground.create("b").await;
+    ground.assert_sound();
 }
 
 #[tokio::test]
