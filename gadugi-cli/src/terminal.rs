@@ -3,7 +3,7 @@
 //! All that is printed is printed here, and no text but raw bytes passes without the filter: what a terminal would obey is shown, and
 //! not sent.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 
 use crate::args::{ColorChoice, Global};
 use crate::compose::{escape_in_json, escaped};
@@ -68,6 +68,13 @@ impl Terminal {
     pub(crate) fn bytes(&self, bytes: &[u8]) -> io::Result<()> {
         let mut out = io::stdout().lock();
         out.write_all(bytes)?;
+        out.flush()
+    }
+
+    /// Prints a result as it is made, which has an escape of its own.
+    pub(crate) fn written(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+        let mut out = BufWriter::new(io::stdout().lock());
+        write(&mut out)?;
         out.flush()
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -65,9 +66,9 @@ pub struct AttemptRecord {
     /// Its commands, in order.
     pub commands: Vec<CommandRecord>,
     /// What its agent has told of its work.
-    pub agent: Option<AgentReport>,
+    pub agent: Option<Box<AgentReport>>,
     /// What it made.
-    pub work: Option<Work>,
+    pub work: Option<Box<Work>>,
     /// How it ended, and when by the wall clock.
     pub ended: Option<(Outcome, Timestamp)>,
     /// The error with which the output of the command that failed ends, where it names one as git does.
@@ -84,8 +85,8 @@ pub struct TaskRecord {
     pub task: PlannedTask,
     /// Where it stands.
     pub state: TaskState,
-    /// Its attempts, the first one first.
-    pub attempts: Vec<AttemptRecord>,
+    /// Its attempts, the first one first. There can be many, so clones of the record share those that do not change.
+    pub attempts: Vec<Arc<AttemptRecord>>,
     /// When it was over, by the wall clock.
     pub finished: Option<Timestamp>,
 }
@@ -252,7 +253,8 @@ impl RunRecord {
                 });
                 if restarted == Some(true) {
                     let open = self.tasks.iter_mut().filter_map(|task| task.attempts.last_mut());
-                    open.for_each(|attempt| attempt.restarted |= attempt.may_be_torn());
+                    let torn = open.filter(|attempt| attempt.may_be_torn());
+                    torn.for_each(|attempt| Arc::make_mut(attempt).restarted = true);
                 }
                 self.driver_began.clone_from(moment);
             }
@@ -310,10 +312,17 @@ impl fmt::Display for Interruption {
     }
 }
 
+/// Lets a value that is the same as an earlier one have its text together with that.
+fn share<T: Clone + PartialEq>(value: &mut T, earlier: &T) {
+    if value == earlier {
+        value.clone_from(earlier);
+    }
+}
+
 impl TaskRecord {
     fn take(&mut self, at: Timestamp, kind: &EventKind) {
         if let EventKind::AttemptIntended { attempt, executor } = kind {
-            self.attempts.push(AttemptRecord {
+            self.attempts.push(Arc::new(AttemptRecord {
                 number: attempt.number,
                 executor: executor.clone(),
                 intended: at,
@@ -327,7 +336,7 @@ impl TaskRecord {
                 ended: None,
                 said: None,
                 restarted: false,
-            });
+            }));
         }
         if matches!(kind, EventKind::TaskFinished { .. }) {
             self.finished = Some(at);
@@ -335,27 +344,40 @@ impl TaskRecord {
         let Some(number) = kind.attempt().map(|attempt| attempt.number) else { return };
         if let EventKind::WorktreeReady { lease, .. } = kind {
             let is_it = |earlier: &Lease| (&earlier.path, &earlier.branch) == (&lease.path, &lease.branch);
-            let in_use = |earlier: &&mut AttemptRecord| earlier.number < number && earlier.place == Place::InUse;
+            let in_use = |earlier: &&mut Arc<AttemptRecord>| earlier.number < number && earlier.place == Place::InUse;
             let earlier = self.attempts.iter_mut().filter(in_use);
             let handed_over = earlier.filter(|earlier| earlier.lease.as_ref().is_some_and(is_it));
-            handed_over.for_each(|earlier| earlier.place = Place::HandedOver);
+            handed_over.for_each(|earlier| Arc::make_mut(earlier).place = Place::HandedOver);
         }
-        let Some(attempt) = self.attempts.iter_mut().rfind(|attempt| attempt.number == number) else { return };
+        let Some(position) = self.attempts.iter().rposition(|attempt| attempt.number == number) else { return };
+        let (earlier, rest) = self.attempts.split_at_mut(position);
+        let earlier = earlier.last().and_then(|earlier| earlier.lease.as_ref());
+        let attempt = Arc::make_mut(&mut rest[0]);
         match kind {
             EventKind::WorktreeReady { lease, seeded, took } => {
-                attempt.lease = Some(lease.clone());
+                let mut lease = lease.clone();
+                if let Some(earlier) = earlier {
+                    share(&mut lease.run, &earlier.run);
+                    share(&mut lease.attempt.task, &earlier.attempt.task);
+                    share(&mut lease.base, &earlier.base);
+                }
+                attempt.lease = Some(lease);
                 attempt.seeded = *seeded;
                 attempt.worktree_took = *took;
                 attempt.restarted = false;
             }
-            EventKind::CommandStarted { phase, identity, took, .. } => attempt.commands.push(CommandRecord {
-                phase: *phase,
-                identity: identity.clone(),
-                started: at,
-                spawn: *took,
-                stopped: None,
-                end: None,
-            }),
+            EventKind::CommandStarted { phase, identity, took, .. } => {
+                // Most attempts have one, and a run can have many attempts.
+                attempt.commands.reserve_exact(1);
+                attempt.commands.push(CommandRecord {
+                    phase: *phase,
+                    identity: identity.clone(),
+                    started: at,
+                    spawn: *took,
+                    stopped: None,
+                    end: None,
+                });
+            }
             EventKind::StopSent { reason, .. } => {
                 if let Some(command) = attempt.commands.last_mut() {
                     command.stopped = Some(*reason);
@@ -366,8 +388,8 @@ impl TaskRecord {
                     command.end = Some(*end);
                 }
             }
-            EventKind::AgentReported { report, .. } => attempt.agent = Some(report.clone()),
-            EventKind::WorkCollected { work, .. } => attempt.work = Some(work.clone()),
+            EventKind::AgentReported { report, .. } => attempt.agent = Some(Box::new(report.clone())),
+            EventKind::WorkCollected { work, .. } => attempt.work = Some(Box::new(work.clone())),
             EventKind::AttemptEnded { outcome, said, .. } => {
                 attempt.ended = Some((outcome.clone(), at));
                 attempt.said.clone_from(said);
@@ -381,14 +403,14 @@ impl TaskRecord {
     /// What its agents have used up, all attempts together, as far as they have told.
     #[must_use]
     pub fn used(&self) -> Used {
-        let reports = self.attempts.iter().filter_map(|attempt| attempt.agent.as_ref());
+        let reports = self.attempts.iter().filter_map(|attempt| attempt.agent.as_deref());
         reports.map(AgentReport::used).fold(Used::default(), Used::plus)
     }
 
     /// The last attempt.
     #[must_use]
     pub fn last(&self) -> Option<&AttemptRecord> {
-        self.attempts.last()
+        self.attempts.last().map(Arc::as_ref)
     }
 
     /// How the task ended; `None` while it has not.

@@ -1,6 +1,7 @@
 //! The report's data: the record of a run, with the figures that are made from it. Every figure is a
 //! measured one, or absent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::agent::{AgentReport, Tokens};
@@ -80,12 +81,12 @@ impl AgentTotals {
     #[must_use]
     pub fn of(task: &TaskRecord) -> Self {
         let is_for_agent = task.task.spec.action.agent.is_some();
-        let began = |attempt: &&AttemptRecord| {
+        let began = |attempt: &&Arc<AttemptRecord>| {
             let began = || attempt.commands.iter().any(|command| command.phase == Phase::Main);
             attempt.agent.is_some() || (is_for_agent && began())
         };
         let attempts = task.attempts.iter().filter(began);
-        attempts.map(|attempt| Self::of_one(attempt.agent.as_ref())).fold(Self::default(), Self::plus)
+        attempts.map(|attempt| Self::of_one(attempt.agent.as_deref())).fold(Self::default(), Self::plus)
     }
 
     /// Of one attempt, whose agent has told this, if anything.
@@ -185,7 +186,7 @@ fn warnings(record: &RunRecord) -> Vec<Warning> {
             }
             let outcome = attempt.ended.as_ref().map(|(outcome, _)| outcome);
             let is_unchanged = matches!(outcome, Some(Outcome::Unchanged | Outcome::Failed(Failure::NothingChanged)));
-            if let Some(question) = attempt.agent.as_ref().and_then(AgentReport::question).filter(|_| is_unchanged) {
+            if let Some(question) = attempt.agent.as_deref().and_then(AgentReport::question).filter(|_| is_unchanged) {
                 warn(WarningKind::Agent, format!("it changed nothing and ended with a question: {question}"));
             }
             if let Some(denials) =

@@ -1,6 +1,8 @@
 //! The one filter for text that is shown: characters that draw nothing and change how others are drawn. What a task says, and
 //! what its files are called, may hold them; what is printed must not.
 
+use std::io::{self, Write};
+
 /// Whether it is a control character, or one that turns the direction of writing, joins and parts others unseen, or stands
 /// for no character.
 #[must_use]
@@ -87,6 +89,29 @@ pub fn escape_in_json(json: &str) -> String {
     escaped
 }
 
+/// Writes JSON on as [`escape_in_json`] has it.
+pub(crate) struct EscapedJson<W>(pub(crate) W);
+
+impl<W: Write> Write for EscapedJson<W> {
+    fn write(&mut self, json: &[u8]) -> io::Result<usize> {
+        // A string is written in whole characters.
+        let text = json.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        if text.is_empty() && !json.is_empty() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        if text.bytes().all(|byte| byte < 0x7f) {
+            self.0.write_all(text.as_bytes())?;
+        } else {
+            self.0.write_all(escape_in_json(text).as_bytes())?;
+        }
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +133,9 @@ mod tests {
     fn escaped_json_means_the_same() {
         let json = serde_json::to_string("a\u{9b}\u{202e}\u{e0041}").expect("JSON");
         let escaped = escape_in_json(&json);
+        let mut written = Vec::new();
+        EscapedJson(&mut written).write_all(json.as_bytes()).expect("memory");
+        assert_eq!(written, escaped.as_bytes());
         assert!(escaped.is_ascii(), "{escaped}");
         assert_eq!(serde_json::from_str::<String>(&escaped).expect("JSON"), "a\u{9b}\u{202e}\u{e0041}");
     }

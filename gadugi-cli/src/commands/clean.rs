@@ -207,7 +207,7 @@ async fn hold(site: &Site, run: &RunId) -> Result<Option<compose::HeldRun>, Fail
 /// The worktrees of a run: those that its journal tells of, and those that a crash kept from being recorded.
 fn places<'a>(record: &'a RunRecord, there: &'a [Lease]) -> Vec<(&'a Lease, Option<&'a AttemptRecord>)> {
     let attempts = record.tasks.iter().flat_map(|task| &task.attempts);
-    let mut places: Vec<_> = attempts.filter_map(|attempt| Some((attempt.lease.as_ref()?, Some(attempt)))).collect();
+    let mut places: Vec<_> = attempts.filter_map(|attempt| Some((attempt.lease.as_ref()?, Some(&**attempt)))).collect();
     for lease in there.iter().filter(|lease| lease.run == record.header.run) {
         if !places.iter().any(|(known, _)| known.attempt == lease.attempt) {
             places.push((lease, None));

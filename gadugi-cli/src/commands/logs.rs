@@ -109,7 +109,7 @@ async fn is_running(site: &Site, executors: &[Arc<dyn Executor>], run: &LoadedRu
     }
 }
 
-fn attempts<'a>(run: &'a LoadedRun, task: &TaskId) -> &'a [AttemptRecord] {
+fn attempts<'a>(run: &'a LoadedRun, task: &TaskId) -> &'a [Arc<AttemptRecord>] {
     run.record.task(task).map_or(&[], |task| &task.attempts)
 }
 

@@ -14,13 +14,16 @@ pub(super) async fn report(context: &Context, args: &ReportArgs) -> Result<Code,
         context.terminal.say(&format!("warning: {damage}"));
     }
     let report = Report::from(run.record).driven(run.driven);
+    if args.format == ReportFormat::Json && args.output.is_none() {
+        context.terminal.written(|out| site.write_json(&report, out))?;
+        return Ok(Code::Success);
+    }
     let text = match args.format {
         ReportFormat::Md => site.markdown(&report),
         ReportFormat::Json => site.json(&report),
         ReportFormat::Junit => site.junit(&report),
     };
     match &args.output {
-        None if args.format == ReportFormat::Json => context.terminal.json(&text)?,
         // It has escapes of its own.
         None if args.format == ReportFormat::Junit => context.terminal.bytes(text.as_bytes())?,
         None => context.terminal.result(&text)?,

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use gadugi_core::{AgentReport, AgentTotals, Lines, OutputReader, Phase, TaskRecord, TaskState, Tokens};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -54,7 +55,7 @@ pub(super) async fn spent(task: &TaskRecord, heard: Option<Heard>) -> AgentTotal
     let Some(Heard(report)) = heard else { return AgentTotals::of(task) };
     let mut task = task.clone();
     if let (Some(last), Ok(report)) = (task.attempts.last_mut(), report.await) {
-        last.agent = Some(report);
+        Arc::make_mut(last).agent = Some(Box::new(report));
     }
     AgentTotals::of(&task)
 }

@@ -8,6 +8,7 @@ mod room;
 mod sweep;
 
 use std::fs::{File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -234,6 +235,11 @@ impl Site {
     /// The report of a run for programs.
     pub(crate) fn json(&self, report: &Report) -> String {
         render::json(report, &self.log_path(report))
+    }
+
+    /// The same, written as it is made: it can be long. It has the escape of JSON for what must not reach a terminal.
+    pub(crate) fn write_json(&self, report: &Report, to: &mut dyn io::Write) -> io::Result<()> {
+        render::write_json(report, &self.log_path(report), to)
     }
 
     /// The report of a run for CI servers.

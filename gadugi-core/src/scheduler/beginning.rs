@@ -98,8 +98,8 @@ impl Dispatcher {
                     record.commands.last().filter(|command| command.end.is_none()).map(|last| last.started);
                 let now = Timestamp::now();
                 let suspended = runs_since.map(|since| self.record.suspended_between(since, now)).unwrap_or_default();
-                let (commands, work) = (record.commands.clone(), record.work.clone());
-                let agent = record.agent.clone();
+                let (commands, work) = (record.commands.clone(), record.work.as_deref().cloned());
+                let agent = record.agent.as_deref().cloned();
                 // Where there is no worktree, nothing can have begun in it.
                 let restarted = record.restarted || restarted && record.work.is_none();
                 let restarted = restarted && lease.is_some();

@@ -1,5 +1,6 @@
 //! What follows on an attempt that has ended: another one, or the end of its task.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -72,7 +73,7 @@ impl Dispatcher {
     pub(super) fn unreleased_of(&self, position: usize) -> Vec<(AttemptRef, Lease)> {
         let task = &self.record.tasks[position];
         let spec = &task.task.spec;
-        let is_due = |record: &&AttemptRecord| {
+        let is_due = |record: &&Arc<AttemptRecord>| {
             let is_due = |(outcome, _): &(Outcome, _)| {
                 let is_over = task.state.is_finished() || !may_be_gone_on_in(spec, outcome);
                 is_over && is_released(self.record.header.settings.keep, outcome)

@@ -156,7 +156,7 @@ impl Dispatcher {
         });
         let used = self.record.tasks[position].attempts.iter().filter(|before| before.number < attempt.number);
         let used =
-            used.filter_map(|before| before.agent.as_ref()).map(AgentReport::used).fold(Used::default(), Used::plus);
+            used.filter_map(|before| before.agent.as_deref()).map(AgentReport::used).fold(Used::default(), Used::plus);
         Some(Talk {
             format,
             needs,

@@ -1,7 +1,7 @@
 //! Files that are there whole or not at all, readable by their owner only.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -42,9 +42,16 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
 /// Writes a file in place of whatever has its name; a folder in its place is moved aside. A crash leaves the old one or
 /// the new one.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let (temporary, mut file) = Temporary::create(folder_of(path))?;
-    file.write_all(content)?;
-    file.sync_data()?;
+    replace_by(path, |file| file.write_all(content))
+}
+
+/// As [`replace`], with what is written bit by bit.
+pub(crate) fn replace_by(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let (temporary, file) = Temporary::create(folder_of(path))?;
+    let mut file = BufWriter::new(file);
+    write(&mut file)?;
+    file.flush()?;
+    file.get_ref().sync_data()?;
     match fs::rename(&temporary.0, path) {
         Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
             move_aside(path)?;

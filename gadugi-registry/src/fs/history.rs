@@ -2,7 +2,7 @@
 
 use gadugi_core::{Event, IllegalTransition, RegistryError, RunRecord, error_chain};
 
-use super::journal::{self, Journal};
+use super::journal::{self, Journal, JournalState};
 use super::layout::RunFolder;
 use super::rebuild::rebuild;
 use crate::format::StoredRun;
@@ -15,6 +15,29 @@ pub(super) struct Told {
     /// All events, where the journal is damaged and they were put together from what is left. Of a sound journal they
     /// are not kept, since there can be more of them than fit into the memory.
     pub(super) rebuilt: Option<Vec<Event>>,
+}
+
+/// A run as it was read last, to be taken over without reading its journal once more.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    state: JournalState,
+    journal: Journal,
+    record: RunRecord,
+}
+
+impl Seen {
+    /// What a sound journal tells that was in this state before it was read, while nobody drove the run. `None` where
+    /// it has to be read again by whoever takes the run over.
+    pub(super) fn new(state: Option<JournalState>, told: &Told) -> Option<Self> {
+        let record = told.record.as_ref().ok().filter(|_| told.rebuilt.is_none() && !told.journal.over)?;
+        Some(Self { state: state?, journal: told.journal.clone(), record: record.clone() })
+    }
+
+    /// The same, if it is of this run and its journal has not been touched since.
+    pub(super) fn still(self, run: &StoredRun, folder: &RunFolder) -> Option<Told> {
+        let is_same = self.record.header == run.header && JournalState::of(&folder.journal()) == Some(self.state);
+        is_same.then(|| Told { journal: self.journal, record: Ok(self.record), rebuilt: None })
+    }
 }
 
 /// Folds the events of a journal as they are read. `lost_end` says what is missing behind the end of a sound one.

@@ -3,6 +3,7 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use gadugi_core::{Event, EventKind, RegistryError, error_chain};
 
@@ -19,7 +20,7 @@ const MAX_EVENTS: usize = 1024;
 const PORTION: usize = 64 << 10;
 
 /// What a journal is like.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Journal {
     /// A sentence for each line that is damaged, and for each gap.
     pub(crate) damage: Vec<String>,
@@ -282,6 +283,22 @@ impl JournalFollower {
         }
         file.seek(SeekFrom::Start(self.offset))?;
         Ok(BufReader::with_capacity(PORTION, file))
+    }
+}
+
+/// Tells a journal from what it is after anything was written to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct JournalState {
+    file: FileId,
+    length: u64,
+    changed: SystemTime,
+}
+
+impl JournalState {
+    /// `None` where that cannot be told.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let metadata = path.symlink_metadata().ok().filter(Metadata::is_file)?;
+        Some(Self { file: file_id(&metadata), length: metadata.len(), changed: metadata.modified().ok()? })
     }
 }
 

@@ -21,6 +21,7 @@ use std::fs;
 use std::io;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use gadugi_core::{
@@ -31,7 +32,8 @@ use gadugi_core::{
 use self::ballast::{Ballast, is_full};
 use self::durable::{create_folder, create_folders, private, sync_folder};
 use self::header::Header;
-use self::history::{Told, tell};
+use self::history::{Seen, Told, tell};
+use self::journal::JournalState;
 use self::lock::{LockFile, RunLock};
 use self::log::{FsRunLog, unwritable};
 use self::regular::{MAX_HEADER, MAX_RECORD};
@@ -39,7 +41,7 @@ use self::take_over::{take_over, write_owner};
 use self::writer::Writer;
 use crate::format::{FormatError, run_to_json};
 
-pub(crate) use durable::replace;
+pub(crate) use durable::{replace, replace_by};
 pub use find::FindError;
 pub use journal::JournalFollower;
 pub(crate) use layout::RunFolder;
@@ -69,6 +71,8 @@ pub struct HeldRun {
 #[derive(Debug, Clone)]
 pub struct FsRegistry {
     state: PathBuf,
+    /// The run that was read last, if it may be taken over next.
+    seen: Arc<Mutex<Option<Seen>>>,
 }
 
 impl FsRegistry {
@@ -76,7 +80,7 @@ impl FsRegistry {
     /// with the first run.
     #[must_use]
     pub fn new(state: impl Into<PathBuf>) -> Self {
-        Self { state: state.into() }
+        Self { state: state.into(), seen: Arc::default() }
     }
 
     /// Where all files of a run lie.
@@ -196,6 +200,10 @@ impl FsRegistry {
         Ok(take_lock(&folder)?.map(|(lock, _)| HeldRun { _lock: lock }))
     }
 
+    fn seen(&self) -> MutexGuard<'_, Option<Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn runs(&self) -> PathBuf {
         self.state.join("runs")
     }
@@ -274,12 +282,13 @@ impl FsRegistry {
         let failed = |path: PathBuf| move |source| RegistryError::Write { path, source };
         let (lock, damage) = take_lock(&folder)?.ok_or_else(|| held(run, &folder))?;
         let ballast = Ballast::at(folder.ballast());
-        let mut history = match take_over(&folder, run, &lock) {
+        let seen = self.seen().take();
+        let mut history = match take_over(&folder, run, &lock, seen) {
             // The ballast of the earlier driver is there for that.
             Err(RegistryError::Write { source, .. })
                 if is_full(&source) && ballast.release().map_err(failed(folder.ballast()))? =>
             {
-                take_over(&folder, run, &lock)?
+                take_over(&folder, run, &lock, None)?
             }
             history => history?,
         };
@@ -307,11 +316,13 @@ impl FsRegistry {
         let header = header::read(&folder, run)?;
         // Before the journal is read: a run that nobody drives then has written all that it will.
         let driven = is_driven(&folder)?;
+        let state = JournalState::of(&folder.journal()).filter(|_| !driven);
         let told = tell(&header.run, &folder, |journal, record| {
             let lost = if driven { None } else { rebuild::lost_end(&header.run, &folder, journal, record) };
             // Somebody may have gone on with the run between the two.
             if lost.is_some() && is_driven(&folder)? { Ok(None) } else { Ok(lost) }
         })?;
+        *self.seen() = Seen::new(state, &told);
         Ok((header, told, driven))
     }
 }

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use super::copies::write_copy;
 use super::durable::{create_folder, move_aside, private, replace, set_aside};
 use super::header;
-use super::history::{Told, tell};
+use super::history::{Seen, Told, tell};
 use super::journal::{self, Journal};
 use super::layout::{INTENT, RunFolder};
 use super::lock::RunLock;
@@ -24,12 +24,20 @@ use super::rebuild::{attempt_folders, lost_end};
 use super::regular::{self, MAX_RECORD};
 use crate::format::{FormatError, decode, encode, encode_after};
 
-/// Reads a run whose lock this process holds, and mends its files. Before everything that it reads is known to be
+/// Reads a run whose lock this process holds, and mends its files. What has been seen of it is read again only where its
+/// journal has changed. Before everything that it reads is known to be
 /// of no newer version, nothing is changed.
-pub(super) fn take_over(folder: &RunFolder, run: &RunId, lock: &RunLock) -> Result<RunHistory, RegistryError> {
+pub(super) fn take_over(
+    folder: &RunFolder,
+    run: &RunId,
+    lock: &RunLock,
+    seen: Option<Seen>,
+) -> Result<RunHistory, RegistryError> {
     let header = header::read(folder, run)?;
-    let Told { mut journal, record, rebuilt } =
-        tell(&header.run, folder, |journal, record| Ok(lost_end(&header.run, folder, journal, record)))?;
+    let Told { mut journal, record, rebuilt } = match seen.and_then(|seen| seen.still(&header.run, folder)) {
+        Some(told) => told,
+        None => tell(&header.run, folder, |journal, record| Ok(lost_end(&header.run, folder, journal, record)))?,
+    };
     let mut record = record?;
     write_owner(folder, lock)?;
     header::mend(folder, &header)?;

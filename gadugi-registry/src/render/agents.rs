@@ -19,7 +19,7 @@ pub(super) fn cost(task: &TaskRecord) -> Option<String> {
 }
 
 pub(super) fn reports(task: &TaskRecord) -> impl Iterator<Item = &AgentReport> {
-    task.attempts.iter().filter_map(|attempt| attempt.agent.as_ref())
+    task.attempts.iter().filter_map(|attempt| attempt.agent.as_deref())
 }
 
 /// What was told in the whole run, in two facts; none where no agent was started.

@@ -1,11 +1,13 @@
 //! The report for scripts, described by `docs/report.schema.json`.
 
+use std::io::{self, Write};
+
 use gadugi_core::{
     AgentTotals, AttemptRecord, BranchName, CommandRecord, CommitId, Interruption, Outcome, Place, Report, RunId,
     TaskId, TaskRecord,
 };
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::LogPath;
 use super::words::{attempt_ref, open_commands, setup_time, state, task_time};
@@ -13,7 +15,7 @@ use crate::format::{
     AgentReportForm, EndForm, KeepPolicyForm, OutcomeForm, PathForm, PhaseForm, Seconds, SeededForm, Text, TokensForm,
     WorkForm, texts,
 };
-use crate::unseen::escape_in_json;
+use crate::unseen::EscapedJson;
 
 const SCHEMA: &str = "gadugi.report/1";
 
@@ -21,10 +23,19 @@ const SCHEMA: &str = "gadugi.report/1";
 /// is `null`. Characters that would disturb a terminal are written as `\uXXXX`. Members may be added within `gadugi.report/1`; none changes its meaning.
 #[must_use]
 pub fn json(report: &Report, log: LogPath<'_>) -> String {
-    let form = ReportForm::new(report, log);
-    let json = serde_json::to_string_pretty(&form)
+    let mut json = Vec::new();
+    write_json(report, log, &mut json)
         .expect("cannot fail because all keys are strings and nothing in it refuses to be serialised");
-    escape_in_json(&json) + "\n"
+    String::from_utf8(json).expect("cannot fail because JSON is UTF-8")
+}
+
+/// Writes the same JSON task by task, so that a long run is never in the memory as text.
+///
+/// # Errors
+/// Those of writing.
+pub fn write_json(report: &Report, log: LogPath<'_>, to: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(EscapedJson(&mut *to), &ReportForm::new(report, log))?;
+    to.write_all(b"\n")
 }
 
 #[derive(Serialize)]
@@ -45,7 +56,7 @@ struct ReportForm<'a> {
     totals: TotalsForm,
     agents: Option<AgentTotalsForm>,
     performance: PerformanceForm,
-    tasks: Vec<TaskForm<'a>>,
+    tasks: TasksForm<'a>,
     warnings: Vec<WarningForm<'a>>,
 }
 
@@ -108,6 +119,18 @@ struct PerformanceForm {
     critical_path_seconds: Option<Seconds>,
     critical_path: Vec<Text<TaskId>>,
     peak_parallelism: usize,
+}
+
+/// All tasks, each of which is put into its form when it is written.
+struct TasksForm<'a> {
+    report: &'a Report,
+    log: LogPath<'a>,
+}
+
+impl Serialize for TasksForm<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.report.record.tasks.iter().map(|task| task_form(self.report, task, self.log)))
+    }
 }
 
 #[derive(Serialize)]
@@ -176,7 +199,7 @@ struct WarningForm<'a> {
 }
 
 impl<'a> ReportForm<'a> {
-    fn new(report: &'a Report, log: LogPath<'_>) -> Self {
+    fn new(report: &'a Report, log: LogPath<'a>) -> Self {
         let record = &report.record;
         let header = &record.header;
         let totals = &report.totals;
@@ -212,7 +235,7 @@ impl<'a> ReportForm<'a> {
             },
             agents: agent_totals(&report.agents),
             performance: performance(report),
-            tasks: record.tasks.iter().map(|task| task_form(report, task, log)).collect(),
+            tasks: TasksForm { report, log },
             warnings: report
                 .warnings
                 .iter()
@@ -305,8 +328,8 @@ fn attempt_form<'a>(task: &TaskRecord, attempt: &'a AttemptRecord, log: LogPath<
         ended: attempt.ended.as_ref().map(|(_, at)| *at),
         outcome: attempt.ended.as_ref().map(|(outcome, _)| ended_form(outcome)),
         worktree: worktree_form(attempt),
-        agent: attempt.agent.as_ref().and_then(|report| report.try_into().ok()),
-        work: attempt.work.as_ref().and_then(|work| work.try_into().ok()),
+        agent: attempt.agent.as_deref().and_then(|report| report.try_into().ok()),
+        work: attempt.work.as_deref().and_then(|work| work.try_into().ok()),
         commands: attempt.commands.iter().map(command).collect(),
     }
 }

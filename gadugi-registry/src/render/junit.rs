@@ -1,5 +1,7 @@
 //! The report for CI servers.
 
+use std::io::{self, Write};
+
 use gadugi_core::{AttemptRecord, Clock, Failure, Outcome, Phase, Report, TaskRecord};
 use quick_junit::{NonSuccessKind, Report as JUnit, TestCase, TestCaseStatus, TestRerun, TestSuite};
 
@@ -21,6 +23,18 @@ use super::words::{attempt_ref, attempt_time, open, state};
 /// - `tail` gives the end of an output; what XML 1.0 cannot hold is taken out of it.
 #[must_use]
 pub fn junit(report: &Report, tail: LogTail<'_>) -> String {
+    suites(report, tail).to_string().expect("cannot fail because it is written to memory, from strings")
+}
+
+/// Writes the same XML.
+///
+/// # Errors
+/// Those of writing.
+pub(super) fn write_junit(report: &Report, tail: LogTail<'_>, to: &mut dyn Write) -> io::Result<()> {
+    suites(report, tail).serialize(to).map_err(io::Error::other)
+}
+
+fn suites(report: &Report, tail: LogTail<'_>) -> JUnit {
     let record = &report.record;
     let mut suite = TestSuite::new(record.header.run.as_str());
     if let Some(started) = record.started {
@@ -39,7 +53,7 @@ pub fn junit(report: &Report, tail: LogTail<'_>) -> String {
         junit.set_time(wall);
     }
     junit.add_test_suite(suite);
-    junit.to_string().expect("cannot fail because it is written to memory, from strings")
+    junit
 }
 
 /// What kept the run from being driven to its end, a line each.

@@ -12,14 +12,16 @@ mod markdown;
 mod words;
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use gadugi_core::{AttemptRef, Phase, RegistryError, Report};
 
-use crate::fs::{RunFolder, open_regular, replace};
+use crate::fs::{RunFolder, open_regular, replace_by};
 
-pub use json::json;
+use junit::write_junit;
+
+pub use json::{json, write_json};
 pub use junit::junit;
 pub use markdown::markdown;
 
@@ -55,17 +57,17 @@ pub fn write_reports(run_folder: &Path, report: &Report) -> Result<WrittenReport
         Some(folder.attempt(attempt).join(phase.output_file())).filter(|path| path.exists())
     };
     let end = |attempt: &AttemptRef, phase: Phase| log(attempt, phase).and_then(|path| tail(&path).ok());
-    let write = |name: &str, content: String| {
+    let write = |name: &str, content: &dyn Fn(&mut dyn Write) -> io::Result<()>| {
         let path = run_folder.join(name);
-        match replace(&path, content.as_bytes()) {
+        match replace_by(&path, content) {
             Ok(()) => Ok(path),
             Err(source) => Err(RegistryError::Write { path, source }),
         }
     };
     Ok(WrittenReports {
-        markdown: write("report.md", markdown(report, &log))?,
-        json: write("report.json", json(report, &log))?,
-        junit: write("junit.xml", junit(report, &end))?,
+        markdown: write("report.md", &|to| to.write_all(markdown(report, &log).as_bytes()))?,
+        json: write("report.json", &|to| write_json(report, &log, to))?,
+        junit: write("junit.xml", &|to| write_junit(report, &end, to))?,
     })
 }
 

@@ -82,7 +82,7 @@ pub(super) fn setup_time(attempt: &AttemptRecord) -> Option<Duration> {
 
 /// The measured time of all attempts at a task; `None` when the end of none of their own commands is known.
 pub(super) fn task_time(task: &TaskRecord) -> Option<Duration> {
-    let times: Vec<Duration> = task.attempts.iter().filter_map(attempt_time).collect();
+    let times: Vec<Duration> = task.attempts.iter().filter_map(|attempt| attempt_time(attempt)).collect();
     (!times.is_empty()).then(|| times.iter().sum())
 }
 

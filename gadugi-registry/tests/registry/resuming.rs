@@ -308,6 +308,31 @@ async fn intents_that_a_loss_of_power_has_emptied_are_written_again_without_a_wo
 }
 
 #[tokio::test]
+async fn the_intent_of_a_task_that_is_over_is_mended_where_it_was_cut() {
+    let left = Left::short().await;
+    let intent = left.file("tasks/a/1/intent.json");
+    let line = fs::read(&intent).expect("an intent");
+    fs::write(&intent, &line[..line.len() / 2]).expect("a small file");
+    left.go_on().await;
+    assert_eq!(fs::read(&intent).expect("an intent"), line);
+}
+
+#[tokio::test]
+async fn a_run_that_was_gone_on_with_since_it_was_seen_is_read_again() {
+    let left = Left::short().await;
+    let seen = left.load().await;
+    let other = FsRegistry::new(left.folder.path());
+    let (history, mut log) = resume(&other, &left.header.run).await.expect("it is taken over");
+    assert_eq!(history.events, seen.events);
+    keep(&mut log, &resumed_after(&history)).await;
+    drop(log);
+    let run = &left.header.run;
+    let (history, log) = left.registry.resume(run).await.expect("it is taken over");
+    assert_eq!((history.last, history.record.interruptions.len()), (resumed_after(&seen).seq, 1));
+    drop(log);
+}
+
+#[tokio::test]
 async fn an_intent_that_is_of_no_use_is_not_in_the_way_of_a_later_attempt() {
     let left = Left::short().await;
     for (name, of) in [("tasks/c/1", "tasks/a/1"), ("tasks/x/7", "tasks/b/1")] {
