@@ -36,7 +36,7 @@ impl Seen {
     /// The same, if it is of this run and its journal has not been touched since.
     pub(super) fn still(self, run: &StoredRun, folder: &RunFolder) -> Option<Told> {
         let is_same = self.record.header == run.header && JournalState::of(&folder.journal()) == Some(self.state);
-        is_same.then(|| Told { journal: self.journal, record: Ok(self.record), rebuilt: None })
+        is_same.then_some(Told { journal: self.journal, record: Ok(self.record), rebuilt: None })
     }
 }
 

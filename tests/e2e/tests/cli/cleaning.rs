@@ -83,7 +83,7 @@ fn files_of_another_user_that_keep_a_removed_worktree_from_being_deleted_are_tol
     crate::waiting::open(&stand, "a");
     run.end().expect(0);
     let clean = || -> crate::stand::Answer { as_user(&["clean", "--wait"]).output().expect("it starts").into() };
-    let said = clean().expect(1).says(&["could not be deleted", "belong to user 0", "sudo chown", "[docker]"]).err;
+    let said = clean().expect(1).says(&["could be deleted", "belong to user 0", "sudo chown", "[docker]"]).err;
     let folder = said
         .split('\'')
         .find(|word| word.starts_with('/') && word.contains("/.gadugi-removed-"))

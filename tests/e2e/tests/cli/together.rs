@@ -145,12 +145,15 @@ fn a_worktree_that_a_crash_kept_from_the_journal_is_cleaned_with_its_run() {
 }
 
 #[test]
-fn a_worktree_that_somebody_removed_is_told_of_once() {
+fn a_worktree_that_somebody_removed_is_told_of_until_git_forgets_it() {
     let stand = Stand::new();
     let one = stand.script("one", "echo 1 > 1.txt; exit 1");
     stand.gadugi(&["run", &one]).expect(1);
     std::fs::remove_dir_all(stand.worktrees().join("one")).expect("it was there");
     let first = stand.gadugi(&["clean"]).expect(0).out;
-    assert_eq!(first.matches("which is gone").count(), 1, "{first}");
+    assert_eq!(first.matches("`git worktree prune`").count(), 1, "{first}");
+    stand.repo.git(&["worktree", "prune", "--expire", "now"]);
+    let second = stand.gadugi(&["clean"]).expect(0).out;
+    assert!(second.starts_with("removed  gadugi/one") && second.lines().count() == 1, "{second}");
     assert_eq!(stand.gadugi(&["clean"]).expect(0).out, "");
 }

@@ -155,4 +155,10 @@ fn what_cannot_be_judged_from_another_pid_namespace_can_be_given_up() {
     elsewhere(&["stop", "--forget"]).expect(0).says(&["warning: a: given up", "is not known", "a: lost"]);
     assert_eq!(stand.outcomes()["a"], "lost");
     assert!(stand.worktrees().join("a").exists(), "it stays: something may still write there");
+    // Nor does gadugi know from there whether the task's control group is in use.
+    let record = std::fs::read(stand.latest_run().join("tasks/a/1/proc.json")).expect("a record");
+    let record: serde_json::Value = serde_json::from_slice(&record).expect("JSON");
+    if let Some(group) = record["cgroup"]["path"].as_str() {
+        std::fs::remove_dir(group).expect("nothing runs in it");
+    }
 }
