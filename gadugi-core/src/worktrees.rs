@@ -589,7 +589,8 @@ pub trait Worktrees: Send + Sync {
         requests: Vec<(Lease, ReleaseRequest)>,
         no_keepers: BTreeSet<BranchName>,
     ) -> Vec<Result<Release, WorktreeError>> {
-        let _ = no_keepers;
+        // One by one, no branch is decided on beside another.
+        drop(no_keepers);
         let mut released = Vec::with_capacity(requests.len());
         for (lease, request) in requests {
             released.push(self.release(&lease, request).await);
