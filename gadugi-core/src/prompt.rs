@@ -1,6 +1,9 @@
 //! What an agent reads: the words of the task's author, and a frame that tells it where it stands.
 
+use std::time::Duration;
+
 use crate::id::{BranchName, TaskId};
+use crate::state::Clock;
 
 /// The frame of those who set none.
 pub const DEFAULT_FRAME: &str = "\
@@ -40,6 +43,13 @@ pub enum Earlier {
     },
     /// The agent's requests were refused, and it goes on with the conversation.
     Interrupted,
+    /// The agent was stopped since this clock had run out, and goes on with the conversation.
+    TimedOut {
+        /// Which.
+        clock: Clock,
+        /// For how long it runs.
+        after: Duration,
+    },
 }
 
 /// What a prompt is composed of.
@@ -68,6 +78,7 @@ pub fn compose_prompt(parts: PromptParts<'_>) -> String {
         Some(Earlier::Interrupted) => {
             (true, Some("You were interrupted, since requests were refused for a while. Go on.".to_owned()))
         }
+        Some(Earlier::TimedOut { clock, after }) => (true, Some(timed_out(*clock, *after))),
         None => (false, None),
     };
     let mut text = Vec::new();
@@ -118,6 +129,33 @@ fn failed_check(status: &str, output: &str) -> String {
         output => format!("The end of what it printed:\n\n{}", fenced(output)),
     };
     format!("Its check failed ({status}). {output}\n\nMend that, and commit.")
+}
+
+fn timed_out(clock: Clock, after: Duration) -> String {
+    let why = why_stopped(clock, after);
+    format!("You were {why}. What you had made is still there, and what you had running is not. Go on, and commit.")
+}
+
+/// Why a command was stopped by a clock that runs for so long.
+pub(crate) fn why_stopped(clock: Clock, after: Duration) -> String {
+    let after = in_words(after);
+    match clock {
+        Clock::Idle => format!("stopped, since nothing was printed for {after}"),
+        Clock::Wall | Clock::Setup => format!("stopped, since the time of {after} was over"),
+    }
+}
+
+/// A duration without those of its parts that are 0.
+fn in_words(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let parts = [
+        (seconds / 3600, "h"),
+        (seconds / 60 % 60, "min"),
+        (seconds % 60, "s"),
+        (u64::from(time.subsec_millis()), "ms"),
+    ];
+    let parts = parts.iter().filter(|(number, _)| *number > 0).map(|(number, unit)| format!("{number} {unit}"));
+    parts.collect::<Vec<_>>().join(" ")
 }
 
 /// A block of Markdown that nothing in the text can end.
@@ -181,5 +219,19 @@ mod tests {
         assert_eq!(resumed, said);
         let anew = compose_prompt(PromptParts { earlier: Some(&earlier(false)), ..parts("", &branch) });
         assert_eq!(anew, format!("# Do it\n\nWell.\n\nAn earlier attempt was not accepted. {said}"));
+    }
+
+    #[test]
+    fn a_conversation_that_goes_on_after_its_time_was_over_hears_which_and_how_long_it_was() {
+        let branch = "gadugi/a".parse().expect("a branch");
+        let told = |clock, seconds, millis: u32| {
+            let earlier = Earlier::TimedOut { clock, after: Duration::new(seconds, millis * 1_000_000) };
+            compose_prompt(PromptParts { earlier: Some(&earlier), ..parts(DEFAULT_FRAME, &branch) })
+        };
+        let rest = "What you had made is still there, and what you had running is not. Go on, and commit.\n";
+        let wall = told(Clock::Wall, 5400, 0);
+        assert_eq!(wall, format!("You were stopped, since the time of 1 h 30 min was over. {rest}"));
+        let idle = told(Clock::Idle, 61, 500);
+        assert_eq!(idle, format!("You were stopped, since nothing was printed for 1 min 1 s 500 ms. {rest}"));
     }
 }

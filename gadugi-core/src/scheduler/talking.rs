@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -10,12 +11,12 @@ use crate::agent::{AgentCall, AgentError, AgentErrorClass, AgentReport, OutputFo
 use crate::event::{EventKind, Phase, StopReason};
 use crate::executor::ExitStatus;
 use crate::id::AttemptRef;
-use crate::prompt::{Earlier, NeedDone, PromptParts, compose_prompt};
+use crate::prompt::{Earlier, NeedDone, PromptParts, compose_prompt, why_stopped};
 use crate::record::{AttemptRecord, Place};
 use crate::scheduler::attempt::{Attempt, Begun, CommandEnd};
 use crate::scheduler::dispatcher::Dispatcher;
 use crate::scheduler::listening::{LONGEST_WAIT_FOR_LOG, Listener, end_of};
-use crate::state::{Failure, Outcome};
+use crate::state::{Clock, Failure, Outcome};
 use crate::task::{Program, TaskSpec};
 use crate::worktrees::Lease;
 
@@ -42,9 +43,11 @@ pub(super) struct Talk {
 /// What has happened to the task before this attempt.
 pub(super) struct Before {
     /// How the check of the last attempt that came so far ended, and where its output is; `None` when no check has failed.
-    pub(super) check: Option<(ExitStatus, PathBuf)>,
+    pub(super) check: Option<(String, PathBuf)>,
     /// Whether the requests of the last one were refused.
     pub(super) was_refused: bool,
+    /// The clock by which the agent of the last one was stopped, and for how long it runs.
+    pub(super) timed_out: Option<(Clock, Duration)>,
     /// The conversation that can go on, and the folder where it can.
     pub(super) conversation: Option<(String, PathBuf)>,
 }
@@ -65,8 +68,11 @@ impl Attempt {
         let resumed = call.resume.as_ref().zip(session);
         let earlier = match &talk.before {
             Some(before) if before.was_refused && resumed.is_some() => Some(Earlier::Interrupted),
+            Some(Before { timed_out: Some((clock, after)), .. }) if resumed.is_some() => {
+                Some(Earlier::TimedOut { clock: *clock, after: *after })
+            }
             Some(Before { check: Some((status, log)), .. }) => Some(Earlier::Check {
-                status: status.to_string(),
+                status: status.clone(),
                 output: end_of(log.clone(), MOST_OF_CHECK).await,
                 is_resumed: resumed.is_some(),
             }),
@@ -149,9 +155,10 @@ impl Dispatcher {
         });
         let needs = needs.collect();
         let conversation = self.conversation(position, attempt);
-        let before = self.before(position, attempt).map(|(_, outcome)| Before {
+        let before = self.before(position, attempt).map(|(before, outcome)| Before {
             check: self.failed_check(position, attempt),
             was_refused: outcome.refused(),
+            timed_out: self.clock(position, outcome).filter(|_| !has_begun_check(before)),
             conversation: conversation.map(|(session, lease)| (session, lease.path)),
         });
         let used = self.record.tasks[position].attempts.iter().filter(|before| before.number < attempt.number);
@@ -169,13 +176,21 @@ impl Dispatcher {
         })
     }
 
-    /// The conversation of the attempt before this one, and the place where it can go on: after a check that failed, and after
-    /// requests that were refused.
+    /// The conversation of the attempt before this one, and the place where it can go on: after a check that failed, after
+    /// requests that were refused, and after a clock that ran out.
     pub(super) fn conversation(&self, position: usize, attempt: &AttemptRef) -> Option<(String, Lease)> {
         let (before, _) = self.before(position, attempt)?;
         self.call(position)?.resume.as_ref()?;
-        let session = before.agent.as_ref()?.session.clone()?;
-        Some((session, place_of(before)?))
+        let lease = place_of(before)?;
+        // One that was refused at once may not have told it; those before it in the same worktree were in the same conversation.
+        let earlier =
+            self.record.tasks[position].attempts.iter().rev().skip_while(|earlier| earlier.number > before.number);
+        let is_same = |earlier: &&Arc<AttemptRecord>| {
+            let is_there = earlier.lease.as_ref().is_some_and(|earlier| earlier.path == lease.path);
+            earlier.number == before.number || (earlier.place == Place::HandedOver && is_there)
+        };
+        let mut sessions = earlier.take_while(is_same).filter_map(|earlier| earlier.agent.as_ref()?.session.clone());
+        Some((sessions.next()?, lease))
     }
 
     /// The worktree of the attempt before this one, if it goes on there: in its conversation, or because that was refused before
@@ -192,33 +207,56 @@ impl Dispatcher {
 
     /// How the check of the last attempt ended that was not refused, and where its output is; `None` if it was not that which
     /// failed.
-    fn failed_check(&self, position: usize, attempt: &AttemptRef) -> Option<(ExitStatus, PathBuf)> {
+    fn failed_check(&self, position: usize, attempt: &AttemptRef) -> Option<(String, PathBuf)> {
         let attempts = self.record.tasks[position].attempts.iter().rev();
         let ended = attempts.filter(|before| before.number < attempt.number);
-        let mut ended = ended.filter_map(|before| Some((before.number, &before.ended.as_ref()?.0)));
-        match ended.find(|(_, outcome)| !outcome.refused())? {
-            (number, Outcome::Failed(Failure::Check(status))) => {
-                let before = AttemptRef { number, ..attempt.clone() };
-                Some((*status, self.files_of(&before).join(Phase::Check.output_file())))
+        let mut ended = ended.filter_map(|before| Some((before, &before.ended.as_ref()?.0)));
+        let (before, outcome) = ended.find(|(_, outcome)| !outcome.refused())?;
+        let how = match outcome {
+            Outcome::Failed(Failure::Check(status)) => status.to_string(),
+            _ => {
+                let (clock, after) = self.clock(position, outcome).filter(|_| has_begun_check(before))?;
+                why_stopped(clock, after)
             }
-            _ => None,
-        }
+        };
+        let before = AttemptRef { number: before.number, ..attempt.clone() };
+        Some((how, self.files_of(&before).join(Phase::Check.output_file())))
     }
 
-    /// The attempt before this one, if it ended by its check or by a refusal.
+    /// The clock by which an attempt at a task was stopped, once its worktree was prepared, and for how long that runs.
+    fn clock(&self, position: usize, outcome: &Outcome) -> Option<(Clock, Duration)> {
+        let Outcome::TimedOut(clock) = outcome else { return None };
+        let limits = self.specs[position].limits;
+        let after = match clock {
+            Clock::Wall => limits.timeout,
+            Clock::Idle => limits.idle_timeout,
+            Clock::Setup => None,
+        };
+        Some((*clock, after?))
+    }
+
+    /// The attempt before this one, if it ended by its check, by a refusal or by a clock.
     fn before(&self, position: usize, attempt: &AttemptRef) -> Option<(&AttemptRecord, &Outcome)> {
         let attempts = &self.record.tasks[position].attempts;
         let before = attempts.iter().rfind(|before| before.number < attempt.number)?;
         let (outcome, _) = before.ended.as_ref()?;
-        let counts = outcome.refused() || matches!(outcome, Outcome::Failed(Failure::Check(_)));
-        counts.then_some((before, outcome))
+        (outcome.refused() || talks_on(outcome)).then_some((before, outcome))
     }
+}
+
+/// Whether the conversation can go on in which an attempt ended so, that was not refused.
+fn talks_on(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Failed(Failure::Check(_)) | Outcome::TimedOut(Clock::Wall | Clock::Idle))
+}
+
+fn has_begun_check(attempt: &AttemptRecord) -> bool {
+    attempt.commands.iter().any(|command| command.phase == Phase::Check)
 }
 
 /// Whether a further attempt may go on where one has ended so. Then the worktree is not given back before the task is over.
 pub(super) fn may_be_gone_on_in(spec: &TaskSpec, outcome: &Outcome) -> bool {
     let talks = spec.action.agent.as_ref().is_some_and(|call| call.resume.is_some());
-    outcome.refused() || (talks && matches!(outcome, Outcome::Failed(Failure::Check(_))))
+    outcome.refused() || (talks && talks_on(outcome))
 }
 
 /// How an attempt ends that its agent's vendor keeps from its work.

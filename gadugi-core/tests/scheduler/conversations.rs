@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gadugi_core::{ExecRequest, ExitStatus, Failure, KeepPolicy, Outcome, Phase, Place, Program, RetryFrom, RunRecord};
+use gadugi_core::{
+    Clock, ExecRequest, ExitStatus, Failure, KeepPolicy, Outcome, Phase, Place, Program, RetryFrom, RunRecord, TaskSpec,
+};
 use gadugi_test_support::fakes::{BrokenWorktree, Play, WorktreeCall};
 
 use crate::resuming::{drive_and_die, drive_on};
@@ -112,6 +114,92 @@ async fn after_a_refusal_the_conversation_goes_on_where_it_was() {
     let prompt = "You were interrupted, since requests were refused for a while. Go on.\n";
     assert_eq!(calls[1].stdin.as_deref(), Some(prompt));
     assert_eq!(calls[0].folder, calls[1].folder);
+}
+
+/// A task whose first so many attempts are stopped by a clock of an hour.
+fn timed_out(times: u32, change: impl FnOnce(&mut TaskSpec)) -> Stage {
+    let stage = Stage::with_robots(vec![robot("a", &[])]).spec("a", |spec| spec.retries = 1).spec("a", change);
+    let stage = (1..=times).fold(stage, |stage, number| stage.plays_at("a", number, Play::WaitsForStop));
+    (1..=times + 1).fold(stage, |stage, number| stage.says("a", number, &format!("session s{number}")))
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_clock_ran_out_the_conversation_goes_on_where_it_was_and_hears_of_it() {
+    let wall = |spec: &mut TaskSpec| spec.limits.timeout = Some(SECOND * 3600);
+    let idle = |spec: &mut TaskSpec| spec.limits.idle_timeout = Some(SECOND * 90);
+    let rest = "What you had made is still there, and what you had running is not. Go on, and commit.\n";
+    for (stage, why) in [
+        (timed_out(1, wall), "the time of 1 h was over"),
+        (timed_out(1, idle), "nothing was printed for 1 min 30 s"),
+        (timed_out(1, wall).spec("a", |spec| spec.retry_from = RetryFrom::Previous), "the time of 1 h was over"),
+    ] {
+        let record = stage.drive().await;
+        assert_eq!(ended(&record, "a"), "succeeded");
+        let calls = calls(&stage);
+        assert_eq!(argv(&calls[1]), ["robot", "--resume=s1"]);
+        assert_eq!(calls[1].stdin, Some(format!("You were stopped, since {why}. {rest}")));
+        assert_eq!(calls[0].folder, calls[1].folder);
+        assert_eq!(record.tasks[0].attempts[0].place, Place::HandedOver);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_runs_out_spends_a_retry_as_ever() {
+    let stage = timed_out(2, |spec| spec.limits.timeout = Some(SECOND * 10));
+    assert_eq!(outcome(&stage.drive().await, "a"), Outcome::TimedOut(Clock::Wall));
+    assert_eq!(calls(&stage).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_clock_ran_out_one_that_cannot_go_on_begins_anew_where_its_task_says() {
+    let wall = |spec: &mut TaskSpec| spec.limits.timeout = Some(SECOND * 10);
+    let cannot = timed_out(1, wall).call("a", |call| call.resume = None);
+    let nameless = timed_out(1, wall).says("a", 1, "says nothing of a session");
+    let gone = timed_out(1, wall);
+    gone.worktrees.break_for(&id("a"), BrokenWorktree::TakeOver);
+    let unprepared = timed_out(0, wall)
+        .spec("a", |spec| {
+            spec.setup = Some(gadugi_core::Setup { script: "make".to_owned(), timeout: Some(SECOND) });
+        })
+        .plays_setup("a", Play::WaitsForStop);
+    for (stage, at) in [(cannot, 1), (nameless, 1), (gone, 1), (unprepared, 0)] {
+        stage.drive().await;
+        let calls = calls(&stage);
+        assert_eq!((argv(&calls[at]), calls[at].stdin.as_deref()), (vec!["robot", "-p"], Some("Do a.\n")));
+        assert!(at == 0 || calls[0].folder != calls[at].folder);
+        let requests = stage.worktrees.calls();
+        let from = requests.iter().rev().find_map(|call| match call {
+            WorktreeCall::Create(requests) => Some(requests[0].from.clone()),
+            _ => None,
+        });
+        assert_eq!(from, Some(None), "from base");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_check_that_does_not_end_in_time_the_agent_is_told() {
+    let stage = Stage::with_robots(vec![robot("a", &[])]).spec("a", |spec| {
+        spec.check = Some("cargo test".to_owned());
+        spec.limits.timeout = Some(SECOND * 600);
+        spec.retries = 1;
+    });
+    let stage = stage.plays_check("a", 1, Play::WaitsForStop).prints("a", 1, Phase::Check, &[(0, "test slow ...")]);
+    let stage = stage.says("a", 1, "session s1\ndone").says("a", 2, "done");
+    assert_eq!(ended(&stage.drive().await, "a"), "succeeded");
+    let call = &calls(&stage)[1];
+    assert_eq!(argv(call), ["robot", "--resume=s1"]);
+    let told = "Its check failed (stopped, since the time of 10 min was over). The end of what it printed:\n\n```\ntest slow ...\n```";
+    assert_eq!(call.stdin, Some(format!("{told}{MEND}")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_refused_before_it_tells_its_conversation_goes_on_with_the_one_before() {
+    let stage = timed_out(1, |spec| spec.limits.timeout = Some(SECOND * 10));
+    let stage = stage.plays_at("a", 2, exits(1, 1)).says("a", 2, "fails overloaded").says("a", 3, "done");
+    assert_eq!(ended(&stage.drive().await, "a"), "succeeded");
+    let calls = calls(&stage);
+    assert_eq!(argv(&calls[2]), ["robot", "--resume=s1"]);
+    assert_eq!(calls[0].folder, calls[2].folder);
 }
 
 #[tokio::test(start_paused = true)]

@@ -44,3 +44,37 @@ fn agents_work_on_what_their_tasks_say_in_worktrees_of_their_own() {
     assert_eq!(figures, [(Some(0.25), Some(120)), (None, Some(120))]);
     stand.assert_sound();
 }
+
+#[test]
+fn an_agent_whose_time_was_over_goes_on_in_its_conversation_with_what_it_had_made() {
+    let stand = Stand::new();
+    let program = Path::new(env!("CARGO_BIN_EXE_gadugi-e2e-fakeagent"));
+    let agents = Installed::new(program, &stand.repo.root().join("agents")).expect("they are installed");
+    let tasks = ["claude", "codex"].map(|agent| {
+        let text = format!(
+            "---\nagent: {agent}\ntimeout: 2s\ngrace: 200ms\nretries: 1\nretry_delay: 0s\n---\n\
+             fake: run echo half > half.txt\nfake: on-resume run cp half.txt whole.txt\nfake: once {agent} endless\n"
+        );
+        stand.task(&format!("by-{agent}.md"), text)
+    });
+    let mut command = stand.command(&["run", "--executor", "subprocess", &tasks[0], &tasks[1]]);
+    command.env("PATH", agents.search_path().expect("a path"));
+    Answer::from(command.output().expect("gadugi starts")).expect(0);
+    let calls = agents.calls().expect("they are recorded");
+    for agent in ["claude", "codex"] {
+        let [first, second] = &calls.iter().filter(|call| call.agent == agent).collect::<Vec<_>>()[..] else {
+            panic!("{calls:?}")
+        };
+        assert_eq!((&first.resumed, &second.resumed), (&None, &first.session));
+        assert_eq!(first.cwd, second.cwd);
+        let told = second.prompt.as_deref().unwrap_or_default();
+        assert!(told.starts_with("You were stopped, since the time of 2 s was over."), "{told}");
+        assert_eq!(stand.repo.git(&["show", &format!("gadugi/by-{agent}:whole.txt")]), "half");
+    }
+    let report = stand.report();
+    for task in report["tasks"].as_array().expect("tasks") {
+        assert_eq!(task["attempts"][0]["outcome"]["kind"], "timed_out", "{task}");
+        assert_eq!(task["attempts"].as_array().map(Vec::len), Some(2));
+    }
+    stand.assert_sound();
+}
