@@ -94,13 +94,13 @@ impl Surroundings {
 
     /// Where the program of a command is, if it is installed.
     pub(crate) fn program(&self, name: &str) -> Option<PathBuf> {
-        let is_program =
-            |path: &PathBuf| path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
         if name.contains('/') {
-            return Some(self.folder.join(name)).filter(is_program);
+            return Some(self.folder.join(name)).filter(|path| is_executable(path));
         }
-        let path = self.env.get(OsStr::new("PATH"))?;
-        std::env::split_paths(path).map(|folder| folder.join(name)).find(is_program)
+        match find_program(name, self.env.get(OsStr::new("PATH")).map(|path| path.as_os_str())) {
+            Found::At(path) => Some(path),
+            _ => None,
+        }
     }
 
     /// The user's configuration file, which need not exist.
@@ -112,4 +112,42 @@ impl Surroundings {
     pub(crate) fn user_data(&self) -> Option<PathBuf> {
         Some(self.xdg("XDG_DATA_HOME", ".local/share")?.join("gadugi"))
     }
+}
+
+/// Where programs are looked for without a `PATH`, as in `execvp(3)`.
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
+
+/// What became of the search for a program that a task starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Found {
+    At(PathBuf),
+    /// A file of that name that may not be executed, and no other.
+    NotExecutable(PathBuf),
+    Nowhere,
+    /// It would be in the task's worktree, which does not exist yet.
+    Unknown,
+}
+
+/// Looks for a program as it is done when it is started, with this `PATH`.
+pub(crate) fn find_program(name: &str, path: Option<&OsStr>) -> Found {
+    let folders: Vec<PathBuf> = if name.contains('/') {
+        vec![PathBuf::new()]
+    } else {
+        std::env::split_paths(path.unwrap_or(OsStr::new(DEFAULT_PATH))).collect()
+    };
+    let files: Vec<PathBuf> = folders.into_iter().map(|folder| folder.join(name)).collect();
+    // What is relative is meant from the worktree.
+    let (absolute, relative): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.is_absolute());
+    if let Some(found) = absolute.iter().find(|file| is_executable(file)) {
+        return Found::At(found.clone());
+    }
+    match absolute.into_iter().find(|file| file.is_file()) {
+        _ if !relative.is_empty() => Found::Unknown,
+        Some(file) => Found::NotExecutable(file),
+        None => Found::Nowhere,
+    }
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
 }

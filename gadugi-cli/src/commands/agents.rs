@@ -16,8 +16,9 @@ use crate::terminal::harmless;
 /// How long an agent has to tell its version. Some are slow to start.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The agents that are installed or that the configuration speaks of, and whether somebody lets them in.
-pub(super) async fn agents(context: &Context, config: &Config) -> Vec<Finding> {
+/// The agents that are installed or that the configuration speaks of, and whether somebody lets them in. With `may_isolate`, tasks
+/// may run where another one is installed.
+pub(super) async fn agents(context: &Context, config: &Config, may_isolate: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut absent = Vec::new();
     for (name, profile) in &config.agents {
@@ -29,7 +30,10 @@ pub(super) async fn agents(context: &Context, config: &Config) -> Vec<Finding> {
             }
             None if is_wanted => {
                 let remedy = "install it, or correct its `command` in gadugi.toml";
-                findings.push(finding(&subject, Health::Limited, format!("`{program}` was not found"), remedy));
+                let is_default = config.agent.as_ref() == Some(name);
+                let health = if is_default && !may_isolate { Health::Bad } else { Health::Limited };
+                let where_else = if may_isolate { ": its tasks need a container whose image has it" } else { "" };
+                findings.push(finding(&subject, health, format!("`{program}` was not found{where_else}"), remedy));
             }
             None => absent.push(name.as_str()),
             Some(_) => {}

@@ -47,13 +47,14 @@ pub(super) async fn doctor(context: &Context) -> Result<Code, Failure> {
                 Config::default()
             });
             findings.extend(places(context, &site, &config));
-            findings.extend(executors(context, Some(&site), &config).await);
-            findings.extend(agents::agents(context, &config).await);
+            let (of_executors, may_isolate) = executors(context, Some(&site), &config).await;
+            findings.extend(of_executors);
+            findings.extend(agents::agents(context, &config, may_isolate).await);
         }
         Err(failure) => {
             let (text, remedy) = failure.texts();
             findings.push(finding("repository", Health::Bad, text, remedy));
-            findings.extend(executors(context, None, &Config::default()).await);
+            findings.extend(executors(context, None, &Config::default()).await.0);
         }
     }
     print(context, &findings)?;
@@ -142,13 +143,19 @@ fn disk(context: &Context, site: &Site, config: &Config) -> Finding {
     }
 }
 
-async fn executors(context: &Context, site: Option<&Site>, config: &Config) -> Vec<Finding> {
+/// What works of the executors, and whether tasks may come to one where what is installed here does not count.
+async fn executors(context: &Context, site: Option<&Site>, config: &Config) -> (Vec<Finding>, bool) {
     let executors = compose::executors(context, site, config, false);
     let mut findings = Vec::new();
+    let mut may_isolate = false;
     for executor in &executors {
         let subject = format!("executor {}", executor.name());
+        let is_meant = config.executor == "auto" || config.executor == executor.name();
         findings.push(match executor.probe().await {
-            Ok(()) => finding(&subject, Health::Good, "can be used", ""),
+            Ok(()) => {
+                may_isolate |= is_meant && executor.name() != compose::SUBPROCESS;
+                finding(&subject, Health::Good, "can be used", "")
+            }
             Err(unusable) => finding(&subject, Health::Limited, unusable.reason, unusable.remedy),
         });
     }
@@ -160,7 +167,7 @@ async fn executors(context: &Context, site: Option<&Site>, config: &Config) -> V
         let text = "this build has no executor that isolates tasks from this machine";
         findings.push(finding("isolation", Health::Limited, text, "run only tasks that you would run yourself"));
     }
-    findings
+    (findings, may_isolate)
 }
 
 /// Whether the configured image is there, where it is of use.

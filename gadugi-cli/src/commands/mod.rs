@@ -17,6 +17,7 @@ mod logs;
 mod notices;
 mod plan;
 mod printed;
+mod programs;
 mod prompts;
 mod ps;
 mod report;

@@ -3,7 +3,7 @@
 use gadugi_core::{Action, Plan, Program, Setup, start_order};
 
 use super::room::{self, Crowd};
-use super::{Context, prompts, tasks};
+use super::{Context, programs, prompts, tasks};
 use crate::args::PlanArgs;
 use crate::compose::{self, Site};
 use crate::config::Config;
@@ -26,6 +26,7 @@ pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<Code, Fai
     let base = site.base(&config)?;
     let chosen = compose::choose_executor(context, &site, &config, &mut plan, false).await?;
     tasks::place_agents(context, &mut plan, &chosen, &config, args.tasks.unsafe_host)?;
+    programs::require(context, &plan, &chosen, &config)?;
     let durations = site.registry.earlier_durations()?;
     let order = start_order(&plan, &durations);
     let terminal = &context.terminal;

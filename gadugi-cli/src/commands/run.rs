@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::background::{self, Place};
 use super::driving::{Driving, Show};
 use super::room::{self, Crowd};
-use super::{Context, image, tasks};
+use super::{Context, image, programs, tasks};
 use crate::args::RunArgs;
 use crate::compose::{self, Site};
 use crate::failure::{Code, Failure};
@@ -36,6 +36,7 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Code, Failu
     let die_with_parent = args.driving.die_with_parent;
     let chosen = compose::choose_executor(context, &site, &config, &mut plan, die_with_parent).await?;
     tasks::place_agents(context, &mut plan, &chosen, &config, args.tasks.unsafe_host)?;
+    programs::require(context, &plan, &chosen, &config)?;
     let worktrees = site.worktrees(&context.surroundings, &config, &base.commit)?;
     warn_of_uncommitted(context, &site);
     let (base, base_name, moment) = (Some(base.commit), Some(base.name), compose::moment());

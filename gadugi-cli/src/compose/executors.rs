@@ -17,6 +17,9 @@ use crate::config::{AgentProfile, Config};
 use crate::failure::Failure;
 use crate::surroundings::Surroundings;
 
+/// The name of the executor that runs tasks as processes of this machine.
+pub(crate) const SUBPROCESS: &str = "subprocess";
+
 /// The executors of this call: those of the embedding program, and our own. `site` may be missing where none is to run
 /// anything.
 pub(crate) fn executors(

@@ -32,7 +32,9 @@ use crate::view::{AttemptFolder, Herald, seed_text};
 pub(crate) use gadugi_exec::agent_output::formats as output_formats;
 pub(crate) use gadugi_registry::unseen::{escape_in_json, escaped, harmless};
 
-pub(crate) use self::executors::{Chosen, choose_executor, collect, executors, recorded_executor, shown_login};
+pub(crate) use self::executors::{
+    Chosen, SUBPROCESS, choose_executor, collect, executors, recorded_executor, shown_login,
+};
 pub(crate) use self::room::Room;
 pub(crate) use self::sweep::{foreign_files, sweep_if_requested};
 

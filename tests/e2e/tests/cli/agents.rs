@@ -225,3 +225,66 @@ fn a_run_that_has_cost_what_it_may_starts_nothing_more() {
     );
     stand.gadugi_with_agents(&["run", "--max-cost", "0", "-t", "One"]).expect(2).says(&["--max-cost"]);
 }
+
+#[test]
+fn an_agent_that_is_not_installed_is_refused_before_anything_is_made() {
+    let stand = Stand::new();
+    let unmade = || !stand.repo.path().join(".git/gadugi/runs").exists() && !stand.worktrees().exists();
+    stand.agent("codex", CLAUDE);
+    let texts: Vec<String> = (1..=5).map(|n| format!("-tDo {n}")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    for command in ["run", "plan"] {
+        let args = [&[command, "--executor", "subprocess", "--agent", "claude"][..], &texts].concat();
+        let answer = stand.gadugi_with_agents(&args).expect(3);
+        answer.says(&[
+            "the agent `claude` is not installed: `claude` was not found on PATH (do-1, do-2, do-3 and 2 more)",
+            "[agents.claude]",
+            "installed here, for --agent NAME: codex",
+        ]);
+        assert!(unmade());
+    }
+    // A file that cannot be executed is none either.
+    stand.repo.write("../agents/claude", CLAUDE);
+    let args = ["run", "--executor", "subprocess", "--agent", "claude", "-t", "Do it"];
+    stand.gadugi_with_agents(&args).expect(3).says(&["agents/claude` cannot be executed", "chmod +x "]);
+    stand.repo.write("gadugi.toml", "[agents.mine]\ncommand = ['/no/such/agent']\n");
+    let args = ["run", "--executor", "subprocess", "--agent", "mine", "-t", "Do it"];
+    stand.gadugi_with_agents(&args).expect(3).says(&["`/no/such/agent` does not exist"]);
+    assert!(unmade());
+}
+
+#[test]
+fn an_agent_that_a_task_brings_itself_is_not_refused() {
+    let stand = Stand::new();
+    stand.agent("claude", CLAUDE);
+    let places = stand.repo.root().join("agents").display().to_string();
+    let own = format!("---\nagent: claude\nenv: {{PATH: '{places}:/usr/bin:/bin'}}\n---\nDo it\n");
+    let own = stand.task("own.md", own);
+    stand.gadugi(&["run", "--executor", "subprocess", &own]).expect(0);
+    // A setup may put it where it is looked for, and a folder of the worktree may hold it.
+    let brought = stand.repo.root().join("brought");
+    std::fs::create_dir_all(&brought).expect("a folder");
+    let setup = format!("cp '{places}/claude' '{}/claude'", brought.display());
+    let later = stand.task("later.md", format!("---\nagent: claude\nsetup: \"{setup}\"\n---\nDo it\n"));
+    let mut command = stand.command(&["run", "--executor", "subprocess", &later]);
+    command.env("PATH", format!("{}:/usr/bin:/bin", brought.display()));
+    let answer: Answer = command.output().expect("gadugi starts").into();
+    answer.expect(0).says(&["warning: the agent `claude` is not installed", "their setup has to bring it"]);
+    let setup = format!("mkdir -p bin; cp '{places}/claude' bin/claude; echo bin >> .git_ignored");
+    let keys = "env: {PATH: 'bin:/usr/bin:/bin'}";
+    let inside = stand.task("inside.md", format!("---\nagent: claude\n{keys}\nsetup: \"{setup}\"\n---\nDo it\n"));
+    stand.gadugi(&["run", "--executor", "subprocess", &inside]).expect(0);
+}
+
+#[test]
+fn doctor_and_plan_agree_on_what_is_not_installed() {
+    let stand = Stand::new();
+    stand.repo.write("gadugi.toml", "agent = 'claude'\nexecutor = 'subprocess'\n");
+    let answer = stand.gadugi_with_agents(&["doctor"]).expect(3);
+    let line = answer.out.lines().find(|line| line.contains("agent claude")).expect("a line on the agent");
+    assert!(line.starts_with("BAD") && line.contains("`claude` was not found"), "{line}");
+    stand.gadugi_with_agents(&["plan", "-t", "Do it"]).expect(3);
+    let file = stand.task("a.md", "---\ncommand: [no-such-program]\n---\n");
+    let answer = stand.gadugi_with_agents(&["plan", &file]).expect(0);
+    answer.says(&["warning: `no-such-program` was not found on PATH (a)"]);
+}
