@@ -132,7 +132,8 @@ impl Used {
     }
 }
 
-/// What an agent has told of its work so far. Everything stands as the agent said it; what it did not say is `None`.
+/// What an agent has told of its work so far. Everything but [`own`](Self::own) stands as the agent said it; what it did not say
+/// is `None`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AgentReport {
     /// By which the agent finds the conversation again.
@@ -141,10 +142,12 @@ pub struct AgentReport {
     pub model: Option<String>,
     /// How often the model was asked.
     pub turns: Option<u64>,
-    /// What it was charged for.
+    /// What it was charged for. An agent may count the whole conversation, with earlier calls.
     pub tokens: Option<Tokens>,
-    /// In US dollars.
+    /// In US dollars, and perhaps of the whole conversation, too.
     pub cost_usd: Option<f64>,
+    /// The part of this call in these two. Readers set what the agent itself says of it.
+    pub own: OwnPart,
     /// The tool that it used last and for what, on one line.
     pub last_tool: Option<String>,
     /// What it said last.
@@ -166,10 +169,90 @@ impl AgentReport {
         ends.then_some(line)
     }
 
-    /// What it has used up so far.
+    /// The part of this call in what it has told, after `earlier` calls for the same task, in order. What the agent does not say
+    /// itself is reckoned: what it told, less what it had told before in the same conversation, unless that was more, so that it
+    /// counts each call by itself.
+    #[must_use]
+    pub fn own_part<'a>(&self, earlier: impl DoubleEndedIterator<Item = &'a Self> + Clone) -> OwnPart {
+        let before = earlier.rev().filter(|earlier| self.session.is_some() && earlier.session == self.session);
+        let less_cost = |now: f64, before: f64| (now >= before).then_some(now - before);
+        OwnPart {
+            cost_usd: (self.own.cost_usd)
+                .or_else(|| reckon(self.cost_usd, before.clone().map(|before| before.cost_usd), less_cost)),
+            tokens: (self.own.tokens)
+                .or_else(|| reckon(self.tokens, before.map(|before| before.tokens), Tokens::checked_sub)),
+        }
+    }
+
+    /// What this call has cost, in US dollars. Reports of versions that did not tell its part are taken at their word.
+    #[must_use]
+    pub fn own_cost(&self) -> Option<Figure<f64>> {
+        self.own.cost_usd.or(self.cost_usd.map(Figure::told))
+    }
+
+    /// The tokens of this call, likewise.
+    #[must_use]
+    pub fn own_tokens(&self) -> Option<Figure<Tokens>> {
+        self.own.tokens.or(self.tokens.map(Figure::told))
+    }
+
+    /// What this call has used up so far.
     #[must_use]
     pub fn used(&self) -> Used {
-        Used { cost_usd: self.cost_usd.unwrap_or_default(), tokens: self.tokens.map_or(0, Tokens::total) }
+        OwnPart { cost_usd: self.own_cost(), tokens: self.own_tokens() }.used()
+    }
+}
+
+/// The part of a call in a figure that was told, where figures of the conversation before may be in it, the last one first.
+fn reckon<T: Copy>(
+    told: Option<T>,
+    mut before: impl Iterator<Item = Option<T>>,
+    less: impl Fn(T, T) -> Option<T>,
+) -> Option<Figure<T>> {
+    let told = told?;
+    let Some(last) = before.next() else { return Some(Figure::told(told)) };
+    match last.or_else(|| before.flatten().next()) {
+        // What earlier calls have used may be in it, and they have told nothing.
+        None => Some(Figure { value: told, is_reckoned: true }),
+        Some(before) => Some(match less(told, before) {
+            Some(value) => Figure { value, is_reckoned: true },
+            None => Figure::told(told),
+        }),
+    }
+}
+
+/// The part of one call in what an agent has told.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct OwnPart {
+    /// In US dollars.
+    pub cost_usd: Option<Figure<f64>>,
+    /// The tokens.
+    pub tokens: Option<Figure<Tokens>>,
+}
+
+impl OwnPart {
+    /// What is used up by that.
+    #[must_use]
+    pub fn used(self) -> Used {
+        let cost_usd = self.cost_usd.map(|cost| cost.value).unwrap_or_default();
+        Used { cost_usd, tokens: self.tokens.map_or(0, |tokens| tokens.value.total()) }
+    }
+}
+
+/// A figure of one call.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Figure<T> {
+    /// The figure.
+    pub value: T,
+    /// Whether it was reckoned from figures of the whole conversation. Else the agent told it.
+    pub is_reckoned: bool,
+}
+
+impl<T> Figure<T> {
+    /// One that the agent told.
+    #[must_use]
+    pub fn told(value: T) -> Self {
+        Self { value, is_reckoned: false }
     }
 }
 
@@ -227,6 +310,16 @@ impl Tokens {
     #[must_use]
     pub fn total(self) -> u64 {
         self.input.saturating_add(self.output)
+    }
+
+    /// These without others; `None` where those are more.
+    #[must_use]
+    pub fn checked_sub(self, other: Self) -> Option<Self> {
+        Some(Self {
+            input: self.input.checked_sub(other.input)?,
+            cached: self.cached.checked_sub(other.cached)?,
+            output: self.output.checked_sub(other.output)?,
+        })
     }
 
     /// These and others.

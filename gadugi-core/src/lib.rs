@@ -33,8 +33,8 @@ mod touches;
 mod worktrees;
 
 pub use agent::{
-    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Budget, Denials, OutputFormat, OutputFormats,
-    OutputReader, Piece, RateLimit, Tokens, Used,
+    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Budget, Denials, Figure, OutputFormat,
+    OutputFormats, OutputReader, OwnPart, Piece, RateLimit, Tokens, Used,
 };
 #[cfg(any(debug_assertions, feature = "crash-points"))]
 pub use crash_point::arm_crash_point;

@@ -407,6 +407,14 @@ impl TaskRecord {
         reports.map(AgentReport::used).fold(Used::default(), Used::plus)
     }
 
+    /// What the agents of the attempts before this one have told, in order.
+    pub fn told_before(&self, number: AttemptNo) -> impl DoubleEndedIterator<Item = &AgentReport> + Clone {
+        self.attempts
+            .iter()
+            .filter(move |attempt| attempt.number < number)
+            .filter_map(|attempt| attempt.agent.as_deref())
+    }
+
     /// The last attempt.
     #[must_use]
     pub fn last(&self) -> Option<&AttemptRecord> {

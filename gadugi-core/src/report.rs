@@ -61,7 +61,8 @@ pub struct Performance {
     pub peak_parallelism: usize,
 }
 
-/// What agents have told of their attempts, all together. What an attempt did not tell, or not yet, is in no sum, and counted.
+/// What agents have told of their attempts, all together, each with its own part of its conversation. What an attempt did not
+/// tell, or not yet, is in no sum, and counted.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct AgentTotals {
     /// The attempts for which an agent was started.
@@ -70,10 +71,14 @@ pub struct AgentTotals {
     pub cost_usd: f64,
     /// Those that told no cost.
     pub without_cost: usize,
+    /// Those whose cost was reckoned from that of their conversations.
+    pub reckoned_cost: usize,
     /// The tokens of those that told them.
     pub tokens: Tokens,
     /// Those that told no tokens.
     pub without_tokens: usize,
+    /// Those whose tokens were reckoned from those of their conversations.
+    pub reckoned_tokens: usize,
 }
 
 impl AgentTotals {
@@ -91,13 +96,15 @@ impl AgentTotals {
 
     /// Of one attempt, whose agent has told this, if anything.
     fn of_one(told: Option<&AgentReport>) -> Self {
-        let (cost, tokens) = told.map_or((None, None), |told| (told.cost_usd, told.tokens));
+        let (cost, tokens) = told.map_or((None, None), |told| (told.own_cost(), told.own_tokens()));
         Self {
             attempts: 1,
-            cost_usd: cost.unwrap_or_default(),
+            cost_usd: cost.map(|cost| cost.value).unwrap_or_default(),
             without_cost: usize::from(cost.is_none()),
-            tokens: tokens.unwrap_or_default(),
+            reckoned_cost: usize::from(cost.is_some_and(|cost| cost.is_reckoned)),
+            tokens: tokens.map(|tokens| tokens.value).unwrap_or_default(),
             without_tokens: usize::from(tokens.is_none()),
+            reckoned_tokens: usize::from(tokens.is_some_and(|tokens| tokens.is_reckoned)),
         }
     }
 
@@ -107,8 +114,10 @@ impl AgentTotals {
             attempts: self.attempts + other.attempts,
             cost_usd: self.cost_usd + other.cost_usd,
             without_cost: self.without_cost + other.without_cost,
+            reckoned_cost: self.reckoned_cost + other.reckoned_cost,
             tokens: self.tokens.plus(other.tokens),
             without_tokens: self.without_tokens + other.without_tokens,
+            reckoned_tokens: self.reckoned_tokens + other.reckoned_tokens,
         }
     }
 

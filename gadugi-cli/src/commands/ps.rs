@@ -277,8 +277,10 @@ struct TaskRow {
     command_seconds: Option<f64>,
     cost_usd: Option<f64>,
     attempts_without_cost: usize,
+    attempts_with_reckoned_cost: usize,
     tokens: Option<u64>,
     attempts_without_tokens: usize,
+    attempts_with_reckoned_tokens: usize,
     branch: Option<String>,
 }
 
@@ -299,8 +301,10 @@ impl From<&Seen> for RunRow {
                 command_seconds: seen.time(task).map(|time| time.as_secs_f64()),
                 cost_usd: used.cost(),
                 attempts_without_cost: used.without_cost,
+                attempts_with_reckoned_cost: used.reckoned_cost,
                 tokens: used.tokens().map(Tokens::total),
                 attempts_without_tokens: used.without_tokens,
+                attempts_with_reckoned_tokens: used.reckoned_tokens,
                 branch: last.and_then(branch),
             }
         };

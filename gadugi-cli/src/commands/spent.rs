@@ -54,8 +54,11 @@ fn listen(log: &Path, reader: &mut dyn OutputReader) -> io::Result<()> {
 pub(super) async fn spent(task: &TaskRecord, heard: Option<Heard>) -> AgentTotals {
     let Some(Heard(report)) = heard else { return AgentTotals::of(task) };
     let mut task = task.clone();
-    if let (Some(last), Ok(report)) = (task.attempts.last_mut(), report.await) {
-        Arc::make_mut(last).agent = Some(Box::new(report));
+    if let (Some(number), Ok(mut report)) = (task.last().map(|last| last.number), report.await) {
+        report.own = report.own_part(task.told_before(number));
+        if let Some(last) = task.attempts.last_mut() {
+            Arc::make_mut(last).agent = Some(Box::new(report));
+        }
     }
     AgentTotals::of(&task)
 }

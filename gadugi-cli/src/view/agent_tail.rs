@@ -2,8 +2,9 @@
 
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use gadugi_core::{Lines, OutputReader};
+use gadugi_core::{AttemptRecord, Lines, OutputReader};
 
 use crate::compose::open_log;
 use crate::terminal::harmless;
@@ -17,13 +18,15 @@ pub(crate) struct AgentTail {
     read: u64,
     lines: Lines,
     reader: Box<dyn OutputReader>,
+    /// The attempts before its own.
+    earlier: Vec<Arc<AttemptRecord>>,
     /// The last tool or message, whichever came later.
     doing: String,
 }
 
 impl AgentTail {
-    pub(crate) fn new(path: PathBuf, reader: Box<dyn OutputReader>) -> Self {
-        Self { path, read: 0, lines: Lines::default(), reader, doing: String::new() }
+    pub(crate) fn new(path: PathBuf, reader: Box<dyn OutputReader>, earlier: Vec<Arc<AttemptRecord>>) -> Self {
+        Self { path, read: 0, lines: Lines::default(), reader, earlier, doing: String::new() }
     }
 
     /// On a line, what it did or said last, and what that has cost so far. A log that cannot be read says nothing new: that is
@@ -43,7 +46,9 @@ impl AgentTail {
                 *doing = harmless(first).trim().to_owned();
             }
         });
-        let cost = self.reader.report().cost_usd.map(|cost| format!("${cost:.2}  ")).unwrap_or_default();
+        let told_before = self.earlier.iter().filter_map(|earlier| earlier.agent.as_deref());
+        let cost = self.reader.report().own_part(told_before).cost_usd;
+        let cost = cost.map(|cost| format!("${:.2}  ", cost.value)).unwrap_or_default();
         format!("{cost}{}", self.doing)
     }
 
@@ -70,7 +75,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("output.log");
         let format = crate::compose::output_formats()["claude-stream-json"].reader();
-        let mut tail = AgentTail::new(path.clone(), format);
+        let mut tail = AgentTail::new(path.clone(), format, Vec::new());
         assert_eq!(tail.line(), "");
         let grow = |text: &str| {
             let mut log = OpenOptions::new().append(true).create(true).open(&path).expect("a log");

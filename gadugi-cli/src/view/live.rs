@@ -135,11 +135,14 @@ impl Screen {
 
     fn tail(&self, attempt: &AttemptRef, phase: Phase) -> Tail {
         let path = (self.folder)(attempt).join(phase.output_file());
-        let agent = self.record.task(&attempt.task).and_then(|task| task.task.spec.action.agent.as_ref());
+        let task = self.record.task(&attempt.task);
+        let agent = task.and_then(|task| task.task.spec.action.agent.as_ref());
+        let attempts = task.into_iter().flat_map(|task| &task.attempts);
+        let earlier = attempts.filter(|earlier| earlier.number < attempt.number).cloned().collect();
         // Plain text speaks for itself.
         let format = agent.filter(|agent| phase == Phase::Main && agent.output != "text").map(|agent| &agent.output);
         match format.and_then(|format| self.formats.get(format)) {
-            Some(format) => Tail::Agent(Box::new(AgentTail::new(path, format.reader()))),
+            Some(format) => Tail::Agent(Box::new(AgentTail::new(path, format.reader(), earlier))),
             None => Tail::Line(LogTail::new(path)),
         }
     }

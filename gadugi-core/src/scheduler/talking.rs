@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::agent::{AgentCall, AgentError, AgentErrorClass, AgentReport, OutputFormat, RateLimit, Used};
+use crate::agent::{AgentCall, AgentError, AgentErrorClass, AgentReport, OutputFormat, OwnPart, RateLimit, Used};
 use crate::event::{EventKind, Phase, StopReason};
 use crate::executor::ExitStatus;
 use crate::id::AttemptRef;
@@ -29,7 +29,9 @@ pub(super) struct Talk {
     pub(super) needs: Vec<NeedDone>,
     /// What came before this attempt.
     pub(super) before: Option<Before>,
-    /// What earlier attempts at the task have used up.
+    /// The earlier attempts at the task.
+    pub(super) earlier: Vec<Arc<AttemptRecord>>,
+    /// What those have used up.
     pub(super) used: Used,
     /// Whether the run has used up what it may, and what that is.
     pub(super) run_budget: watch::Receiver<Option<String>>,
@@ -53,6 +55,11 @@ pub(super) struct Before {
 }
 
 impl Talk {
+    /// The part of this attempt in what its agent has told.
+    pub(super) fn own_part(&self, report: &AgentReport) -> OwnPart {
+        report.own_part(self.earlier.iter().filter_map(|earlier| earlier.agent.as_deref()))
+    }
+
     /// Begins to listen to the command, if nobody does yet.
     pub(super) fn listen_to(&mut self, files: &std::path::Path) -> &mut Listener {
         let log = files.join(Phase::Main.output_file());
@@ -106,7 +113,8 @@ impl Attempt {
         let listener = talk.listen_to(&self.files);
         // What has come until then counts.
         drop(timeout(LONGEST_WAIT_FOR_LOG, listener.finish()).await);
-        let report = listener.report().clone();
+        let mut report = listener.report().clone();
+        report.own = talk.own_part(&report);
         self.note(EventKind::AgentReported { attempt: self.attempt.clone(), report: report.clone() }).await;
         Some(report)
     }
@@ -161,13 +169,14 @@ impl Dispatcher {
             timed_out: self.clock(position, outcome).filter(|_| !has_begun_check(before)),
             conversation: conversation.map(|(session, lease)| (session, lease.path)),
         });
-        let used = self.record.tasks[position].attempts.iter().filter(|before| before.number < attempt.number);
-        let used =
-            used.filter_map(|before| before.agent.as_deref()).map(AgentReport::used).fold(Used::default(), Used::plus);
+        let task = &self.record.tasks[position];
+        let used = task.told_before(attempt.number).map(AgentReport::used).fold(Used::default(), Used::plus);
+        let earlier = task.attempts.iter().filter(|before| before.number < attempt.number).cloned().collect();
         Some(Talk {
             format,
             needs,
             before,
+            earlier,
             used,
             run_budget: self.agents.budget.subscribe(),
             recorded: begun.and_then(|begun| begun.agent.clone()),

@@ -9,6 +9,7 @@ use crate::error_chain::error_chain;
 use crate::event::{EventKind, Phase, StopReason, WarningKind};
 use crate::executor::{ExecEnd, RunningTask};
 use crate::scheduler::attempt::{Attempt, Message, StopLevel, wall_clock};
+use crate::scheduler::listening::Listener;
 use crate::scheduler::waiting::{at, printed, reached};
 use crate::state::Clock;
 
@@ -154,11 +155,10 @@ impl Attempt {
     /// has said that it is done.
     async fn listen(&mut self) -> (Option<StopReason>, bool) {
         let (Some(talk), Some(call)) = (&mut self.talk, &self.spec.action.agent) else { return (None, false) };
-        let listener = talk.listen_to(&self.files);
         // What was not heard in time is heard the next time.
-        drop(timeout(LONGEST_LISTENING, listener.listen()).await);
-        let report = listener.report();
-        let (used, limit) = (report.used(), report.limit.clone());
+        drop(timeout(LONGEST_LISTENING, talk.listen_to(&self.files).listen()).await);
+        let Some(report) = talk.listener.as_ref().map(Listener::report) else { return (None, false) };
+        let (used, limit) = (talk.own_part(report).used(), report.limit.clone());
         let is_done = report.end.is_some();
         // One refusal counts once, however often the agent prints something else meanwhile.
         let refused = limit.clone().filter(|limit| talk.refused.as_ref() != Some(limit));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use gadugi_core::{AgentError, AgentErrorClass, AgentReport, OutputReader, RateLimit, Tokens};
+use gadugi_core::{AgentError, AgentErrorClass, AgentReport, Figure, OutputReader, RateLimit, Tokens};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -14,6 +14,8 @@ pub(super) struct Reader {
     report: AgentReport,
     /// What each message of the model was charged. A message comes in several lines, each with the same figures.
     messages: BTreeMap<String, Tokens>,
+    /// What the results so far have told of this call, which can have several.
+    results: Option<(f64, Tokens)>,
     /// The last uses of tools, by their ids.
     tools: VecDeque<(String, String)>,
 }
@@ -79,7 +81,14 @@ impl Reader {
         if let (Some(id), Some(tokens)) = (message["id"].as_str(), tokens(&message["usage"])) {
             self.messages.insert(id.to_owned(), tokens);
             self.report.tokens = self.messages.values().copied().reduce(Tokens::plus);
+            let in_results = self.results.map_or(0, |(_, tokens)| tokens.total());
+            self.set_own_tokens(self.report.tokens.filter(|tokens| tokens.total() > in_results));
         }
+    }
+
+    /// Sets the tokens of this call, where there is something new of them.
+    fn set_own_tokens(&mut self, tokens: Option<Tokens>) {
+        self.report.own.tokens = tokens.map(Figure::told).or(self.report.own.tokens);
     }
 
     /// The last line of a call. A request that was refused has the subtype `success` too; `is_error` tells.
@@ -87,6 +96,15 @@ impl Reader {
         self.report.turns = line["num_turns"].as_u64().or(self.report.turns);
         self.report.cost_usd = line["total_cost_usd"].as_f64().or(self.report.cost_usd);
         self.report.tokens = tokens(&line["usage"]).or(self.report.tokens);
+        // The cost is that of the whole conversation, unless it is an older version; that of the call stands beside it.
+        if let Some((cost, tokens)) = since_last_result(&line["model_usage_since_last_result"]) {
+            let (earlier_cost, earlier) = self.results.unwrap_or_default();
+            self.results = Some((earlier_cost + cost, tokens.plus(earlier)));
+            self.report.own.cost_usd = Some(Figure::told(earlier_cost + cost));
+            self.report.own.tokens = Some(Figure::told(tokens.plus(earlier)));
+        } else {
+            self.set_own_tokens(self.report.tokens);
+        }
         let model = line["modelUsage"].as_object().and_then(|models| models.keys().next());
         self.report.model = self.report.model.take().or(model.cloned());
         self.report.last_message = text(&line["result"]).or(self.report.last_message.take());
@@ -140,6 +158,18 @@ fn used_up(message: &str) -> Option<Timestamp> {
 
 fn text(value: &Value) -> Option<String> {
     value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// What all models together have used in a call; `None` where not all is told.
+fn since_last_result(models: &Value) -> Option<(f64, Tokens)> {
+    models.as_object()?.values().try_fold((0.0, Tokens::default()), |(cost, tokens), model| {
+        let figure = |name: &str| model[name].as_u64();
+        let cached = figure("cacheReadInputTokens").unwrap_or_default();
+        let written = figure("cacheCreationInputTokens").unwrap_or_default();
+        let input = figure("inputTokens")?.saturating_add(cached).saturating_add(written);
+        let of_model = Tokens { input, cached, output: figure("outputTokens")? };
+        Some((cost + model["costUSD"].as_f64()?, tokens.plus(of_model)))
+    })
 }
 
 /// What stands in a cache, and what is put there, was sent as well.

@@ -1,4 +1,5 @@
-//! `codex exec --json`: a JSON object on each line. It tells tokens and no cost.
+//! `codex exec --json`: a JSON object on each line. It tells tokens, those of the whole conversation, at
+//! the end of a turn, and no cost.
 
 use gadugi_core::{AgentError, AgentErrorClass, AgentReport, OutputReader, RateLimit, Tokens};
 use serde_json::Value;
@@ -55,7 +56,8 @@ impl Reader {
         let figure = |name: &str| usage[name].as_u64();
         if let (Some(input), Some(output)) = (figure("input_tokens"), figure("output_tokens")) {
             let cached = figure("cached_input_tokens").unwrap_or_default();
-            self.report.tokens = Some(Tokens { input, cached, output }.plus(self.report.tokens.unwrap_or_default()));
+            // Those of the whole conversation.
+            self.report.tokens = Some(Tokens { input, cached, output });
         }
         self.report.limit = None;
         self.report.end = Some(Ok(()));

@@ -2,17 +2,24 @@
 
 use std::time::Duration;
 
-use gadugi_core::{AgentError, AgentErrorClass, AgentReport, Denials, Lines, OutputReader, RateLimit, Tokens};
+use gadugi_core::{
+    AgentError, AgentErrorClass, AgentReport, Denials, Figure, Lines, OutputReader, OwnPart, RateLimit, Tokens,
+};
 use gadugi_exec::agent_output::formats;
 use proptest::prelude::*;
 
-const STREAMS: [(&str, &[u8]); 6] = [
+const STREAMS: [(&str, &[u8]); 11] = [
     ("claude-stream-json", include_bytes!("streams/claude-ok.jsonl")),
     ("claude-stream-json", include_bytes!("streams/claude-401.jsonl")),
     ("claude-stream-json", include_bytes!("streams/claude-429.jsonl")),
     ("codex-json", include_bytes!("streams/codex-ok.jsonl")),
     ("codex-json", include_bytes!("streams/codex-401.jsonl")),
     ("claude-stream-json", include_bytes!("streams/claude-denied.jsonl")),
+    ("claude-stream-json", include_bytes!("streams/claude-resume-1.jsonl")),
+    ("claude-stream-json", include_bytes!("streams/claude-resume-2.jsonl")),
+    ("codex-json", include_bytes!("streams/codex-resume-1.jsonl")),
+    ("codex-json", include_bytes!("streams/codex-resume-2.jsonl")),
+    ("claude-stream-json", include_bytes!("streams/claude-budget.jsonl")),
 ];
 
 fn reader(format: &str) -> Box<dyn OutputReader> {
@@ -66,6 +73,10 @@ fn claude_that_succeeds_tells_everything() {
             turns: Some(2),
             tokens: Some(Tokens { input: 200, cached: 0, output: 40 }),
             cost_usd: Some(0.0016),
+            own: OwnPart {
+                cost_usd: Some(Figure::told(0.0016)),
+                tokens: Some(Figure::told(Tokens { input: 200, cached: 0, output: 40 })),
+            },
             last_tool: Some("Bash: echo stdin-works > stdin.txt".to_owned()),
             last_message: Some("Task finished.".to_owned()),
             denials: Denials::default(),
@@ -73,6 +84,63 @@ fn claude_that_succeeds_tells_everything() {
             end: Some(Ok(())),
         }
     );
+}
+
+/// The parts of the two calls of a conversation.
+fn parts(format: &str, first: &[u8], second: &[u8]) -> [OwnPart; 2] {
+    let first = read(format, [first]);
+    let second = read(format, [second]);
+    assert_eq!(first.session, second.session);
+    [first.own_part([].into_iter()), second.own_part([&first].into_iter())]
+}
+
+#[test]
+fn of_a_conversation_that_goes_on_each_call_has_its_own_part() {
+    let tokens = Tokens { input: 200, cached: 0, output: 40 };
+    let told = OwnPart { cost_usd: Some(Figure::told(0.0016)), tokens: Some(Figure::told(tokens)) };
+    assert_eq!(parts("claude-stream-json", STREAMS[6].1, STREAMS[7].1), [told, told]);
+    let first = OwnPart { cost_usd: None, tokens: Some(Figure::told(tokens)) };
+    let second = OwnPart { tokens: Some(Figure { value: tokens, is_reckoned: true }), ..first };
+    assert_eq!(parts("codex-json", STREAMS[8].1, STREAMS[9].1), [first, second]);
+}
+
+#[test]
+fn what_a_version_of_claude_does_not_tell_of_the_call_is_reckoned_from_the_conversation() {
+    let result = |cost: f64| {
+        format!(
+            r#"{{"type":"result","subtype":"success","is_error":false,"session_id":"s","total_cost_usd":{cost},"usage":{{"input_tokens":10,"output_tokens":5}}}}"#
+        )
+    };
+    let costs = |first: f64, second: f64| {
+        parts("claude-stream-json", result(first).as_bytes(), result(second).as_bytes()).map(|part| part.cost_usd)
+    };
+    assert_eq!(costs(0.5, 0.75), [Some(Figure::told(0.5)), Some(Figure { value: 0.25, is_reckoned: true })]);
+    // It cannot be that of the conversation.
+    assert_eq!(costs(0.5, 0.25), [Some(Figure::told(0.5)), Some(Figure::told(0.25))]);
+    // Its tokens are always those of the call.
+    let [_, second] = parts("claude-stream-json", result(0.5).as_bytes(), result(0.75).as_bytes());
+    assert_eq!(second.tokens, Some(Figure::told(Tokens { input: 10, cached: 0, output: 5 })));
+}
+
+#[test]
+fn what_several_results_of_a_call_tell_adds_up_and_models_do() {
+    let result = |cost: f64| {
+        format!(
+            r#"{{"type":"result","is_error":false,"session_id":"s","total_cost_usd":9,"model_usage_since_last_result":{{"a":{{"inputTokens":1,"outputTokens":2,"cacheReadInputTokens":3,"cacheCreationInputTokens":4,"costUSD":{cost}}},"b":{{"inputTokens":10,"outputTokens":20,"costUSD":1}}}}}}"#
+        )
+    };
+    let told = report("claude-stream-json", &[result(0.25), result(0.5)].join("\n"));
+    let tokens = Tokens { input: 36, cached: 6, output: 44 };
+    assert_eq!(told.own, OwnPart { cost_usd: Some(Figure::told(2.75)), tokens: Some(Figure::told(tokens)) });
+}
+
+#[test]
+fn claude_that_has_reached_its_budget_tells_all_that_it_has_cost() {
+    let told = read("claude-stream-json", [STREAMS[10].1]);
+    let tokens = Tokens { input: 20_000, cached: 0, output: 4000 };
+    assert_eq!(told.own, OwnPart { cost_usd: Some(Figure::told(0.16)), tokens: Some(Figure::told(tokens)) });
+    let error = told.end.and_then(Result::err).expect("an error");
+    assert_eq!(error.message, "Reached maximum budget ($0.1)");
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gadugi_core::{
-    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Budget, Denials, Mount, Piece, RateLimit, Tokens,
+    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Budget, Denials, Figure, Mount, OwnPart, Piece,
+    RateLimit, Tokens,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -165,6 +166,9 @@ pub(crate) struct AgentReportForm {
     turns: Option<u64>,
     tokens: Option<TokensForm>,
     cost_usd: Option<f64>,
+    /// Left out by versions that took these two for the call's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    own: Option<OwnForm>,
     last_tool: Option<String>,
     last_message: Option<String>,
     /// Left out where there were none.
@@ -172,6 +176,39 @@ pub(crate) struct AgentReportForm {
     denials: Option<DenialsForm>,
     limit: Option<LimitForm>,
     end: Option<EndForm>,
+}
+
+/// The part of a call.
+#[derive(Serialize, Deserialize)]
+struct OwnForm {
+    tokens: Option<TokensForm>,
+    cost_usd: Option<f64>,
+    /// This and the next one are left out where they are false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    tokens_reckoned: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    cost_reckoned: bool,
+}
+
+impl OwnForm {
+    /// `None` where nothing is known.
+    fn of(own: OwnPart) -> Option<Self> {
+        (own != OwnPart::default()).then(|| Self {
+            tokens: own.tokens.map(|tokens| tokens.value.into()),
+            cost_usd: own.cost_usd.map(|cost| cost.value),
+            tokens_reckoned: own.tokens.is_some_and(|tokens| tokens.is_reckoned),
+            cost_reckoned: own.cost_usd.is_some_and(|cost| cost.is_reckoned),
+        })
+    }
+}
+
+impl From<OwnForm> for OwnPart {
+    fn from(form: OwnForm) -> Self {
+        Self {
+            tokens: form.tokens.map(|tokens| Figure { value: tokens.into(), is_reckoned: form.tokens_reckoned }),
+            cost_usd: form.cost_usd.map(|value| Figure { value, is_reckoned: form.cost_reckoned }),
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -189,6 +226,12 @@ pub(crate) struct TokensForm {
 
 impl From<Tokens> for TokensForm {
     fn from(Tokens { input, cached, output }: Tokens) -> Self {
+        Self { input, cached, output }
+    }
+}
+
+impl From<TokensForm> for Tokens {
+    fn from(TokensForm { input, cached, output }: TokensForm) -> Self {
         Self { input, cached, output }
     }
 }
@@ -262,6 +305,7 @@ impl TryFrom<&AgentReport> for AgentReportForm {
             turns: report.turns,
             tokens: report.tokens.map(TokensForm::from),
             cost_usd: report.cost_usd,
+            own: OwnForm::of(report.own),
             last_tool: report.last_tool.clone(),
             last_message: report.last_message.clone(),
             denials: (report.denials.count > 0)
@@ -286,8 +330,9 @@ impl From<AgentReportForm> for AgentReport {
             session: form.session,
             model: form.model,
             turns: form.turns,
-            tokens: form.tokens.map(|TokensForm { input, cached, output }| Tokens { input, cached, output }),
+            tokens: form.tokens.map(Tokens::from),
             cost_usd: form.cost_usd,
+            own: form.own.map(OwnPart::from).unwrap_or_default(),
             last_tool: form.last_tool,
             last_message: form.last_message,
             denials: form.denials.map(|form| Denials { count: form.count, first: form.first }).unwrap_or_default(),

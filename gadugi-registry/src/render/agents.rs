@@ -1,6 +1,6 @@
 //! What agents have told of their work, for people.
 
-use gadugi_core::{AgentReport, AgentTotals, TaskRecord, Tokens};
+use gadugi_core::{AgentReport, AgentTotals, Figure, TaskRecord, Tokens};
 
 use super::escape::{block, code, inline};
 use super::words::{UNKNOWN, count};
@@ -27,15 +27,29 @@ pub(super) fn totals(totals: &AgentTotals) -> Vec<String> {
     if totals.attempts == 0 {
         return Vec::new();
     }
-    let told = |what: Option<String>, without: usize| match (what, without) {
-        (None, _) => UNKNOWN.to_owned(),
-        (Some(what), 0) => what,
-        (Some(what), without) => format!("{what}, without {} that told none", count(without as u64, "attempt")),
+    let told = |what: Option<String>, reckoned: usize, without: usize| {
+        let Some(what) = what else { return UNKNOWN.to_owned() };
+        let attempts = |number: usize| count(number as u64, "attempt");
+        let reckoned = match reckoned {
+            0 => String::new(),
+            reckoned => format!(", reckoned for {} from figures of the conversation", attempts(reckoned)),
+        };
+        match without {
+            0 => format!("{what}{reckoned}"),
+            without => format!("{what}{reckoned}, without {} that told none", attempts(without)),
+        }
     };
-    vec![
-        format!("Cost, as told by agents: {}", told(totals.cost().map(dollars), totals.without_cost)),
-        format!("Tokens, as told by agents: {}", told(totals.tokens().map(tokens_text), totals.without_tokens)),
-    ]
+    let cost = told(totals.cost().map(dollars), totals.reckoned_cost, totals.without_cost);
+    let tokens = told(totals.tokens().map(tokens_text), totals.reckoned_tokens, totals.without_tokens);
+    vec![format!("Cost, as told by agents: {cost}"), format!("Tokens, as told by agents: {tokens}")]
+}
+
+/// A figure of an attempt, and that of its conversation where it was reckoned from that.
+fn own<T: Copy>(own: Option<Figure<T>>, told: Option<T>, text: impl Fn(T) -> String) -> Option<String> {
+    let own = own?;
+    let told = told.filter(|_| own.is_reckoned).map(&text);
+    let basis = told.map(|told| format!(" (reckoned; told of the conversation: {told})")).unwrap_or_default();
+    Some(format!("{}{basis}", text(own.value)))
 }
 
 /// An attempt in a line.
@@ -44,8 +58,8 @@ pub(super) fn line(report: &AgentReport) -> String {
         report.model.as_deref().map(|model| format!("model {}", code(model))),
         report.session.as_deref().map(|session| format!("session {}", code(session))),
         report.turns.map(|turns| count(turns, "turn")),
-        report.tokens.map(tokens_text),
-        report.cost_usd.map(dollars),
+        own(report.own_tokens(), report.tokens, tokens_text),
+        own(report.own_cost(), report.cost_usd, dollars),
         report.limit.as_ref().map(|limit| format!("requests refused {}", count(limit.refusals.into(), "time"))),
         (report.denials.count > 0).then(|| format!("tools denied {}", count(report.denials.count, "time"))),
         report.last_tool.as_deref().map(|tool| format!("last tool {}", inline(tool))),

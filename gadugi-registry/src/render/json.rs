@@ -101,8 +101,10 @@ struct AgentTotalsForm {
     attempts: usize,
     cost_usd: Option<f64>,
     attempts_without_cost: usize,
+    attempts_with_reckoned_cost: usize,
     tokens: Option<TokensForm>,
     attempts_without_tokens: usize,
+    attempts_with_reckoned_tokens: usize,
 }
 
 #[derive(Serialize)]
@@ -255,8 +257,10 @@ fn agent_totals(totals: &AgentTotals) -> Option<AgentTotalsForm> {
         attempts: totals.attempts,
         cost_usd: totals.cost(),
         attempts_without_cost: totals.without_cost,
+        attempts_with_reckoned_cost: totals.reckoned_cost,
         tokens: totals.tokens().map(Into::into),
         attempts_without_tokens: totals.without_tokens,
+        attempts_with_reckoned_tokens: totals.reckoned_tokens,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use gadugi_core::{
     AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Denials, Event, EventKind, ExitStatus, Failure,
-    Outcome, Phase, RateLimit, Report, RunHeader, RunRecord, Tokens, WarningKind,
+    Figure, Outcome, OwnPart, Phase, RateLimit, Report, RunHeader, RunRecord, Tokens, WarningKind,
 };
 use gadugi_registry::render::{json, markdown};
 use serde_json::{Value, json as value};
@@ -39,6 +39,10 @@ pub(crate) fn story() -> (RunHeader, Vec<Event>) {
         turns: Some(7),
         tokens: Some(Tokens { input: 1200, cached: 1000, output: 300 }),
         cost_usd: Some(1.5),
+        own: OwnPart {
+            cost_usd: Some(Figure { value: 1.25, is_reckoned: true }),
+            tokens: Some(Figure::told(Tokens { input: 1200, cached: 1000, output: 300 })),
+        },
         last_tool: Some("Bash: cargo test".into()),
         last_message: Some("All <b>done</b>.\n```\nreally".into()),
         denials: Denials::default(),
@@ -86,14 +90,20 @@ fn the_report_for_programs_has_what_agents_told_and_counts_what_they_did_not() {
     assert_eq!(
         told["agents"],
         value!({
-            "attempts": 5, "cost_usd": 2.25, "attempts_without_cost": 2,
+            "attempts": 5, "cost_usd": 2.0, "attempts_without_cost": 2, "attempts_with_reckoned_cost": 1,
             "tokens": { "input": 1300, "cached": 1000, "output": 310 }, "attempts_without_tokens": 2,
+            "attempts_with_reckoned_tokens": 0,
         })
     );
     let attempts = &told["tasks"][0]["attempts"];
     assert_eq!(attempts[0]["agent"]["end"]["class"], "rate_limit");
     assert_eq!((&attempts[0]["agent"]["tokens"], &attempts[0]["agent"]["cost_usd"]), (&Value::Null, &value!(0.25)));
     assert_eq!((&attempts[1]["agent"]["session"], &attempts[1]["agent"]["turns"]), (&value!("405ef7ef"), &value!(7)));
+    let own = value!({
+        "tokens": { "input": 1200, "cached": 1000, "output": 300 }, "cost_usd": 1.25, "cost_reckoned": true,
+    });
+    assert_eq!((&attempts[1]["agent"]["cost_usd"], &attempts[1]["agent"]["own"]), (&value!(1.5), &own));
+    assert_eq!(attempts[0]["agent"].get("own"), None, "of a version that did not tell it");
     assert_eq!(told["tasks"][2]["attempts"][0]["agent"], Value::Null);
     assert_eq!(told["tasks"][1]["outcome"]["failure"]["kind"], "budget");
 }
@@ -102,12 +112,12 @@ fn the_report_for_programs_has_what_agents_told_and_counts_what_they_did_not() {
 fn the_report_for_people_has_a_cost_for_each_task_and_never_takes_what_is_unknown_for_nothing() {
     let told = markdown(&report(), &|_, _| None);
     for line in [
-        "- Cost, as told by agents: 2.25 US dollars, without 2 attempts that told none",
+        "- Cost, as told by agents: 2.00 US dollars, reckoned for 1 attempt from figures of the conversation, without 2 attempts that told none",
         "- Tokens, as told by agents: 1300 tokens in (1000 of them cached), 310 out, without 2 attempts that told none",
         "| Outcome | Task | Title | Branch | Commits | Files | Duration | Executor | Cost |",
         "  - agent: 0.2500 US dollars, requests refused 2 times",
         "  - agent: model `claude-opus-5-5`, session `405ef7ef`, 7 turns, 1200 tokens in (1000 of them cached), 300 out, \
-         1.50 US dollars, last tool Bash: cargo test",
+         1.25 US dollars (reckoned; told of the conversation: 1.50 US dollars), last tool Bash: cargo test",
         "````text\nAll <b>done</b>.\n```\nreally\n````",
     ] {
         assert!(told.contains(&format!("{line}\n")), "{line}\n---\n{told}");
@@ -117,5 +127,5 @@ fn the_report_for_people_has_a_cost_for_each_task_and_never_takes_what_is_unknow
         row.trim_end_matches(" |").rsplit(" | ").next().expect("a cell").to_owned()
     };
     let costs = ["login", "docs", "plain", "lost"].map(cost_of);
-    assert_eq!(costs, ["1.75 US dollars", "unknown", "-", "0.5000 US dollars, 1 attempt unknown"]);
+    assert_eq!(costs, ["1.50 US dollars", "unknown", "-", "0.5000 US dollars, 1 attempt unknown"]);
 }

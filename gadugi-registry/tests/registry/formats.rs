@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use gadugi_core::{
     AgentError, AgentErrorClass, AgentReport, AttemptNo, AttemptRef, Clock, Elsewhere, Event, EventKind, ExecEnd,
-    ExecIdentity, ExecUsage, ExitStatus, Failure, IgnoredFiles, KeepReason, Lease, Moment, Outcome, OutputSummary,
-    Phase, RateLimit, RawTask, Registry, RegistryError, RetryFrom, RunHeader, Seeded, Setup, StopReason, TaskId,
-    Tokens, WarningKind, Work,
+    ExecIdentity, ExecUsage, ExitStatus, Failure, Figure, IgnoredFiles, KeepReason, Lease, Moment, Outcome,
+    OutputSummary, OwnPart, Phase, RateLimit, RawTask, Registry, RegistryError, RetryFrom, RunHeader, Seeded, Setup,
+    StopReason, TaskId, Tokens, WarningKind, Work,
 };
 use gadugi_registry::FsRegistry;
 use gadugi_registry::format::event_to_json;
@@ -379,6 +379,12 @@ fn any_dollars() -> impl Strategy<Value = f64> {
     any::<f64>().prop_filter("JSON has no other numbers", |cost| cost.is_finite())
 }
 
+fn any_own_part() -> impl Strategy<Value = OwnPart> {
+    let cost = (any_dollars(), any::<bool>()).prop_map(|(value, is_reckoned)| Figure { value, is_reckoned });
+    let tokens = (any_tokens(), any::<bool>()).prop_map(|(value, is_reckoned)| Figure { value, is_reckoned });
+    (option::of(cost), option::of(tokens)).prop_map(|(cost_usd, tokens)| OwnPart { cost_usd, tokens })
+}
+
 fn any_agent_report() -> impl Strategy<Value = AgentReport> {
     let texts = || option::of(any::<String>());
     let limit = (option::of(0..253_402_207_200_i64), option::of(any_duration()), any::<u32>());
@@ -387,14 +393,15 @@ fn any_agent_report() -> impl Strategy<Value = AgentReport> {
         RateLimit { until, pause, refusals }
     });
     let end = prop_oneof![Just(Ok(())), any_agent_error().prop_map(Err)];
-    let figures = (option::of(any::<u64>()), option::of(any_tokens()), option::of(any_dollars()));
+    let figures = (option::of(any::<u64>()), option::of(any_tokens()), option::of(any_dollars()), any_own_part());
     ((texts(), texts(), texts(), texts()), figures, option::of(limit), option::of(end)).prop_map(
-        |((session, model, last_tool, last_message), (turns, tokens, cost_usd), limit, end)| AgentReport {
+        |((session, model, last_tool, last_message), (turns, tokens, cost_usd, own), limit, end)| AgentReport {
             session,
             model,
             turns,
             tokens,
             cost_usd,
+            own,
             denials: last_tool.iter().chain(&last_message).cloned().collect(),
             last_tool,
             last_message,

@@ -21,6 +21,8 @@ pub(crate) struct Work {
     pub(crate) prompt: Prompt,
     pub(crate) resume: Option<String>,
     pub(crate) model: Option<String>,
+    /// What the call may cost, in US dollars.
+    pub(crate) max_cost: Option<f64>,
 }
 
 /// Where the prompt is.
@@ -152,7 +154,14 @@ fn claude(words: &Words) -> Result<Work, Fault> {
         return Err(Fault::CommandLine("with --print, --output-format stream-json requires --verbose"));
     }
     let prompt = words.free.last().map_or(Prompt::Stdin, |text| Prompt::StdinOr(text.clone()));
-    Ok(Work { prompt, resume: words.value(&["--resume", "-r"]), model: words.value(&["--model"]) })
+    let max_cost = words.value(&["--max-budget-usd"]);
+    let max_cost = max_cost.map(|cost| cost.parse().map_err(|_| Fault::CommandLine("--max-budget-usd takes a number")));
+    Ok(Work {
+        prompt,
+        resume: words.value(&["--resume", "-r"]),
+        model: words.value(&["--model"]),
+        max_cost: max_cost.transpose()?,
+    })
 }
 
 fn codex(words: &Words) -> Result<Work, Fault> {
@@ -174,7 +183,7 @@ fn codex(words: &Words) -> Result<Work, Fault> {
         Some(text) => Prompt::Argument(text.to_owned()),
         None => return Err(Fault::CommandLine("codex exec needs a prompt, or - and a prompt on its standard input")),
     };
-    Ok(Work { prompt, resume, model: words.value(&["--model", "-m"]) })
+    Ok(Work { prompt, resume, model: words.value(&["--model", "-m"]), max_cost: None })
 }
 
 /// A command line, cut into flags and what stands for itself.

@@ -5,8 +5,8 @@
 //! # Calling it
 //! As the real ones: `claude -p --output-format stream-json --verbose`, with its prompt on standard input or else as
 //! the last argument, and `--resume ID`; `codex exec --json -`, with its prompt on standard input or, without the `-`, as
-//! the last argument, and `codex exec resume ID`. `--model` is what it says that it asks; `--version` prints one. All
-//! other flags are taken, and change nothing.
+//! the last argument, and `codex exec resume ID`. `--model` is what it says that it asks; `--max-budget-usd` ends a call that
+//! would use a tool when it has cost so much; `--version` prints one. All other flags are taken, and change nothing.
 //!
 //! [`Installed::new`] puts it into a folder for `PATH`. Cargo tells a test only the path of a bin of its own package, so
 //! a package whose tests need agents has a bin that calls [`main`]:
@@ -25,8 +25,8 @@
 //! |---|---|
 //! | `say TEXT` | a message |
 //! | `run COMMAND` | a tool's use, which really runs `sh -c COMMAND` in the working folder, until its output ends |
-//! | `tokens IN OUT` | so many are charged, with the next message or tool; several add up, and the result has them all |
-//! | `cost USD` | so much is charged; several add up in the result. Codex tells no cost |
+//! | `tokens IN OUT` | so many are charged, with the next message or tool; several add up, and the result has them all. That of Codex has those of the whole conversation |
+//! | `cost USD` | so much is charged; several add up in the result, which has that of the whole conversation, and that of the call beside it. Codex tells no cost |
 //! | `slow MS` | from here on, pauses before each event |
 //! | `fail STATUS MESSAGE` | ends: the model's API has answered with this status. Exits with 1 |
 //! | `limit SECONDS` | ends: refused with 429, and twice again, each time with a pause of so long, which it does not make. Exits with 1 |
@@ -45,7 +45,7 @@
 //!
 //! # What it remembers
 //! In the folder `fakeagent` beside the executable as it was called: a line in `calls.jsonl` for each call
-//! ([`Installed::calls`] reads them), the sessions, and the keys that were seen.
+//! ([`Installed::calls`] reads them), the sessions with what they were charged, and the keys that were seen.
 
 mod calls;
 mod command_line;

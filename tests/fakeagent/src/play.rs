@@ -10,7 +10,7 @@ use crate::FAILED;
 use crate::command_line::{Agent, Work};
 use crate::directive::{Directive, script};
 use crate::fault::Fault;
-use crate::speech::{self, Bill, Ran, Speech};
+use crate::speech::{self, Bill, Charged, Ran, Speech};
 use crate::state::State;
 
 /// A test that fails is not to leave it for ever.
@@ -51,7 +51,8 @@ pub(crate) fn play(agent: Agent, work: &Work, session: &str, prompt: &str, state
         session,
         state,
         speech,
-        total: Bill::default(),
+        charged: Charged { call: Bill::default(), conversation: state.bill(agent, session)? },
+        max_cost: work.max_cost,
         uncharged: Bill::default(),
         pause: Duration::ZERO,
         linger: Duration::ZERO,
@@ -77,7 +78,8 @@ struct Play<'a> {
     session: &'a str,
     state: &'a State,
     speech: Box<dyn Speech>,
-    total: Bill,
+    charged: Charged,
+    max_cost: Option<f64>,
     /// What no message was charged yet.
     uncharged: Bill,
     pause: Duration,
@@ -97,9 +99,9 @@ impl Play<'_> {
                 let said = self.speech.said(&text, charged);
                 self.tell(said)?;
             }
-            Directive::Run(command) => self.use_tool(&command, run)?,
-            Directive::Tokens { input, output } => self.charge(Bill { input, output, usd: 0.0 }),
-            Directive::Cost(usd) => self.charge(Bill { usd, ..Bill::default() }),
+            Directive::Run(command) => return self.use_tool(&command, run),
+            Directive::Tokens { input, output } => self.charge(Bill { input, output, usd: 0.0 })?,
+            Directive::Cost(usd) => self.charge(Bill { usd, ..Bill::default() })?,
             Directive::Slow(pause) => self.pause = pause,
             Directive::Fail { status, message } => return self.fail(status, &message).map(Next::Exit),
             Directive::Limit(pause) => {
@@ -137,18 +139,27 @@ impl Play<'_> {
         Ok(Next::Directive)
     }
 
-    fn charge(&mut self, bill: Bill) {
-        self.total.add(bill);
+    fn charge(&mut self, bill: Bill) -> Result<(), Fault> {
+        self.charged.call.add(bill);
+        self.charged.conversation.add(bill);
         self.uncharged.add(bill);
+        self.state.keep_bill(self.agent, self.session, self.charged.conversation)
     }
 
-    fn use_tool(&mut self, command: &str, run: impl FnOnce(&str) -> Result<Ran, Fault>) -> Result<(), Fault> {
+    /// A tool that the model asks for when the call has cost what it may is not used.
+    fn use_tool(&mut self, command: &str, run: impl FnOnce(&str) -> Result<Ran, Fault>) -> Result<Next, Fault> {
         let charged = std::mem::take(&mut self.uncharged);
         let begun = self.speech.tool_begun(command, charged);
         self.tell(begun)?;
+        if let Some(most) = self.max_cost.filter(|most| self.charged.call.usd >= *most) {
+            let ended = self.speech.out_of_budget(most, self.charged);
+            self.tell(ended)?;
+            return Ok(Next::Exit(1));
+        }
         let ran = run(command)?;
         let ended = self.speech.tool_ended(command, &ran);
-        self.tell(ended)
+        self.tell(ended)?;
+        Ok(Next::Directive)
     }
 
     /// Goes on and on with what does nothing.
@@ -156,20 +167,23 @@ impl Play<'_> {
         self.pause = self.pause.max(ENDLESS_PAUSE);
         let begun = Instant::now();
         while begun.elapsed() < LONGEST {
-            self.use_tool("true", |_| Ok(Ran { code: Some(0), output: String::new() }))?;
+            let next = self.use_tool("true", |_| Ok(Ran { code: Some(0), output: String::new() }))?;
+            if let Next::Exit(code) = next {
+                return Ok(code);
+            }
         }
         Ok(FAILED)
     }
 
     fn fail(&mut self, status: u16, message: &str) -> Result<u8, Fault> {
-        let failed = self.speech.failed(status, message, self.total);
+        let failed = self.speech.failed(status, message, self.charged);
         self.tell(failed)?;
         sleep(self.linger);
         Ok(1)
     }
 
     fn succeed(&mut self, code: u8) -> Result<u8, Fault> {
-        let succeeded = self.speech.succeeded(self.total);
+        let succeeded = self.speech.succeeded(self.charged);
         self.tell(succeeded)?;
         sleep(self.linger);
         Ok(code)

@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 use crate::calls::Call;
 use crate::command_line::Agent;
 use crate::fault::Fault;
+use crate::speech::Bill;
 
 const FOLDER: &str = "fakeagent";
 const CALLS: &str = "calls.jsonl";
 const KEYS: &str = "once";
 const SESSIONS: &str = "sessions";
+const BILL: &str = "bill";
 
 /// Makes the folder, beside the agents.
 pub(crate) fn make(beside: &Path) -> io::Result<()> {
@@ -86,6 +88,22 @@ impl State {
         }
         let path = self.session(agent, session);
         append(&mut OpenOptions::new(), &path, directive).map_err(fault(&path))
+    }
+
+    /// What a session was charged so far.
+    pub(crate) fn bill(&self, agent: Agent, session: &str) -> Result<Bill, Fault> {
+        let path = self.session(agent, session).with_extension(BILL);
+        match fs::read(&path).and_then(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::from)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Bill::default()),
+            bill => bill.map_err(fault(&path)),
+        }
+    }
+
+    /// Keeps what a session was charged so far.
+    pub(crate) fn keep_bill(&self, agent: Agent, session: &str, bill: Bill) -> Result<(), Fault> {
+        let path = self.session(agent, session).with_extension(BILL);
+        let bytes = serde_json::to_vec(&bill).map_err(io::Error::from);
+        bytes.and_then(|bytes| fs::write(&path, bytes)).map_err(fault(&path))
     }
 
     fn session(&self, agent: Agent, id: &str) -> PathBuf {

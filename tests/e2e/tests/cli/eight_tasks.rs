@@ -90,14 +90,15 @@ impl Night {
     }
 }
 
-/// What the streams themselves say that they cost, by the result lines in the logs.
+/// What the streams themselves say that their calls cost, by the result lines in the logs.
 fn cost_of_streams(report: &Value) -> f64 {
     let mut sum = 0.0;
     for attempt in report["tasks"].as_array().into_iter().flatten().flat_map(attempts) {
         for command in attempt["commands"].as_array().into_iter().flatten() {
             let log = fs::read_to_string(command["log"].as_str().expect("a log")).expect("it is there");
             let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            sum += lines.filter_map(|line| line["total_cost_usd"].as_f64()).sum::<f64>();
+            let models = |line: Value| line["model_usage_since_last_result"].as_object().cloned().unwrap_or_default();
+            sum += lines.flat_map(models).filter_map(|(_, used)| used["costUSD"].as_f64()).sum::<f64>();
         }
     }
     sum
@@ -171,11 +172,17 @@ fn eight_tasks_end_as_expected_and_cost_what_their_streams_say() {
         let branch = attempt["worktree"]["branch"].as_str().expect("a branch");
         assert_eq!(night.stand.repo.git(&["show", &format!("{branch}:{task}.txt")]), file, "{task}");
     }
+    let docs: Vec<_> = attempts(by_name["docs"]).iter().map(|attempt| &attempt["agent"]).collect();
+    let figures = |agent: &Value| ["input", "output"].map(|key| agent["tokens"][key].as_u64());
+    assert_eq!([figures(docs[1]), figures(&docs[1]["own"])], [[Some(37), Some(5)], [Some(7), Some(2)]]);
+    assert_eq!(docs[1]["own"]["tokens_reckoned"], true);
+    let tokens = &report["agents"]["tokens"];
+    assert_eq!((tokens["input"].as_u64(), tokens["output"].as_u64()), (Some(10 + 37 + 1 + 100), Some(5 + 5 + 1 + 20)));
     let told = report["agents"]["cost_usd"].as_f64().expect("a cost");
     let streams = cost_of_streams(&report);
     assert!((told - streams).abs() < 1e-9 && (told - 1.55).abs() < 1e-9, "{told} and {streams}");
     let costs = report["tasks"].as_array().into_iter().flatten().flat_map(attempts);
-    let sum: f64 = costs.filter_map(|attempt| attempt["agent"]["cost_usd"].as_f64()).sum();
+    let sum: f64 = costs.filter_map(|attempt| attempt["agent"]["own"]["cost_usd"].as_f64()).sum();
     assert!((sum - told).abs() < 1e-9, "{sum}");
     night.stand.assert_sound();
 }
@@ -259,5 +266,35 @@ fn a_conversation_that_goes_on_is_waited_for_by_whoever_resumes_the_run() {
     assert_eq!(passed["agent"]["last_message"], "Mended.");
     let told = report["agents"]["cost_usd"].as_f64().expect("a cost");
     assert!((told - 0.25).abs() < 1e-9 && (told - cost_of_streams(&report)).abs() < 1e-9, "{told}");
+    night.stand.assert_sound();
+}
+
+#[test]
+fn what_a_conversation_had_cost_before_a_failed_check_counts_once_everywhere() {
+    let night = Night::new("jobs = 2\nretries = 1\n");
+    let tasks = ["claude", "codex"].map(|agent| {
+        let text = format!(
+            "---\nagent: {agent}\nmax_cost: 1.0\nmax_tokens: 1000\ncheck: test -e mended.txt\n---\n\
+             fake: tokens 300 100\nfake: cost 0.40\nfake: run echo {agent} > made.txt\nfake: say Done.\n\
+             fake: on-resume tokens 200 100\nfake: on-resume cost 0.40\nfake: on-resume run echo mended > mended.txt\n"
+        );
+        night.stand.task(&format!("by-{agent}.md"), text)
+    });
+    night.gadugi(&["run", "--max-cost", "1", &tasks[0], &tasks[1]]).expect(0);
+    let report = night.report();
+    let told = report["agents"]["cost_usd"].as_f64().expect("a cost");
+    assert!((told - 0.8).abs() < 1e-9, "{told}");
+    let agents = &report["agents"];
+    assert_eq!([&agents["tokens"]["input"], &agents["tokens"]["output"]], [&Value::from(1000), &Value::from(400)]);
+    let reckoned = ["attempts_with_reckoned_cost", "attempts_with_reckoned_tokens"].map(|key| agents[key].as_u64());
+    assert_eq!(reckoned, [Some(0), Some(1)]);
+    let people = night.stand.gadugi(&["report"]).expect(0).out;
+    let line = "300 tokens in (0 of them cached), 100 out";
+    assert!(people.contains(line), "{people}");
+    let line = "200 tokens in (0 of them cached), 100 out (reckoned; told of the conversation: \
+                500 tokens in (0 of them cached), 200 out)";
+    assert!(people.contains(line), "{people}");
+    let ps = night.gadugi(&["ps", "latest"]).expect(0).out;
+    assert!(ps.contains("$0.80 ") && ps.contains("700 tokens "), "{ps}");
     night.stand.assert_sound();
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Bill, Ran, Speech};
+use super::{Bill, Charged, Ran, Speech};
 use crate::state::unique_id;
 
 const MODEL: &str = "claude-opus-5-5";
@@ -36,20 +36,25 @@ impl Claude {
         })
     }
 
-    /// The last line, but for what says how it went.
-    fn result(&self, charged: Bill) -> Value {
+    /// The last line, but for what says how it went. The cost is that of the conversation, the usage that of the call.
+    fn result(&self, charged: Charged) -> Value {
         let millis = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let mut models = json!({});
-        if (charged.input, charged.output) != (0, 0) {
-            models[&self.model] = json!({
-                "inputTokens": charged.input, "outputTokens": charged.output, "cacheReadInputTokens": 0,
-                "cacheCreationInputTokens": 0, "webSearchRequests": 0, "costUSD": charged.usd, "provider": "firstParty",
-            });
-        }
+        let models = |charged: Bill| {
+            let mut models = json!({});
+            if charged != Bill::default() {
+                models[&self.model] = json!({
+                    "inputTokens": charged.input, "outputTokens": charged.output, "cacheReadInputTokens": 0,
+                    "cacheCreationInputTokens": 0, "webSearchRequests": 0, "costUSD": charged.usd, "provider": "firstParty",
+                });
+            }
+            models
+        };
         json!({
             "type": "result", "subtype": "success", "duration_ms": millis, "duration_api_ms": millis,
-            "num_turns": self.messages, "session_id": self.session, "total_cost_usd": charged.usd,
-            "usage": usage(charged), "modelUsage": models, "permission_denials": [], "uuid": unique_id(),
+            "num_turns": self.messages, "session_id": self.session, "total_cost_usd": charged.conversation.usd,
+            "usage": usage(charged.call), "modelUsage": models(charged.conversation), "permission_denials": [],
+            "uuid": unique_id(), "queued_turn_count": 0, "result_index": 0,
+            "model_usage_since_last_result": models(charged.call),
         })
     }
 }
@@ -96,7 +101,7 @@ impl Speech for Claude {
         })]
     }
 
-    fn failed(&mut self, status: u16, message: &str, charged: Bill) -> Vec<Value> {
+    fn failed(&mut self, status: u16, message: &str, charged: Charged) -> Vec<Value> {
         let text = match status {
             429 => format!("API Error: Request rejected (429) · {message}"),
             _ => format!("API Error: {status} {message}"),
@@ -116,7 +121,17 @@ impl Speech for Claude {
         vec![said, result]
     }
 
-    fn succeeded(&mut self, charged: Bill) -> Vec<Value> {
+    fn out_of_budget(&mut self, most: f64, charged: Charged) -> Vec<Value> {
+        let mut result = self.result(charged);
+        result["subtype"] = json!("error_max_budget_usd");
+        result["is_error"] = json!(true);
+        result["errors"] = json!([format!("Reached maximum budget (${most})")]);
+        result["stop_reason"] = json!("tool_use");
+        result["terminal_reason"] = json!("budget_exhausted");
+        vec![result]
+    }
+
+    fn succeeded(&mut self, charged: Charged) -> Vec<Value> {
         let mut result = self.result(charged);
         result["is_error"] = json!(false);
         result["result"] = json!(self.last_text);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Bill, Ran, Speech, reason};
+use super::{Bill, Charged, Ran, Speech, reason};
 
 const MOST_RETRIES: u32 = 5;
 
@@ -56,7 +56,7 @@ impl Speech for Codex {
         vec![json!({"type": "error", "message": format!("Reconnecting... {nth}/{MOST_RETRIES} ({refusal})")})]
     }
 
-    fn failed(&mut self, status: u16, message: &str, _: Bill) -> Vec<Value> {
+    fn failed(&mut self, status: u16, message: &str, _: Charged) -> Vec<Value> {
         let message = refusal(status, message);
         vec![
             json!({"type": "error", "message": message}),
@@ -64,10 +64,17 @@ impl Speech for Codex {
         ]
     }
 
-    fn succeeded(&mut self, charged: Bill) -> Vec<Value> {
+    /// It takes no such flag.
+    fn out_of_budget(&mut self, _: f64, _: Charged) -> Vec<Value> {
+        Vec::new()
+    }
+
+    /// The usage is that of the conversation.
+    fn succeeded(&mut self, charged: Charged) -> Vec<Value> {
+        let Bill { input, output, .. } = charged.conversation;
         let usage = json!({
-            "input_tokens": charged.input, "cached_input_tokens": 0, "cache_write_input_tokens": 0,
-            "output_tokens": charged.output, "reasoning_output_tokens": 0,
+            "input_tokens": input, "cached_input_tokens": 0, "cache_write_input_tokens": 0,
+            "output_tokens": output, "reasoning_output_tokens": 0,
         });
         vec![json!({"type": "turn.completed", "usage": usage})]
     }

@@ -6,17 +6,27 @@ mod codex;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::command_line::Agent;
 use crate::fault::Fault;
 
 /// What is charged.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Bill {
     pub(crate) input: u64,
     pub(crate) output: u64,
     pub(crate) usd: f64,
+}
+
+/// What is told at the end.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Charged {
+    /// In this call.
+    pub(crate) call: Bill,
+    /// In the whole conversation, with this call.
+    pub(crate) conversation: Bill,
 }
 
 /// What a command gave.
@@ -42,9 +52,12 @@ pub(crate) trait Speech {
     fn asks_again(&mut self, nth: u32, status: u16, message: &str, pause: Duration) -> Vec<Value>;
 
     /// The model's API has answered with this status, and that is the end.
-    fn failed(&mut self, status: u16, message: &str, charged: Bill) -> Vec<Value>;
+    fn failed(&mut self, status: u16, message: &str, charged: Charged) -> Vec<Value>;
 
-    fn succeeded(&mut self, charged: Bill) -> Vec<Value>;
+    /// The call has cost what it may, and that is the end.
+    fn out_of_budget(&mut self, most: f64, charged: Charged) -> Vec<Value>;
+
+    fn succeeded(&mut self, charged: Charged) -> Vec<Value>;
 }
 
 /// How an agent speaks in a session.

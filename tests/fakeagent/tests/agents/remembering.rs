@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use gadugi_core::AgentErrorClass;
+use gadugi_core::{AgentErrorClass, AgentReport, Tokens, Used};
 use gadugi_fakeagent::{Call, Installed};
 
 use crate::scene::{Agent, BOTH, Scene};
@@ -142,4 +142,40 @@ fn an_agent_that_was_not_installed_says_so() {
     assert_eq!(output.status.code(), Some(64));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("work/fakeagent is not there"), "{said}");
+}
+
+#[test]
+fn a_conversation_that_goes_on_counts_on_and_claude_tells_the_part_of_the_call() {
+    let scene = Scene::new();
+    let prompt = "fake: tokens 100 20\nfake: cost 0.5\nfake: say Done.";
+    let mut reports = BOTH.map(|agent| vec![scene.ask(agent, prompt).report]);
+    for (agent, reports) in BOTH.into_iter().zip(&mut reports) {
+        let session = reports[0].session.clone().expect("a session");
+        // Another one in between changes nothing.
+        scene.ask(agent, prompt);
+        reports.push(scene.ask_with(agent, &agent.resuming(&session), prompt).report);
+    }
+    let [claude, codex] = reports.map(|reports| {
+        let figures = |report: &AgentReport| (report.cost_usd, report.tokens.map(Tokens::total), report.own.used());
+        reports.iter().map(figures).collect::<Vec<_>>()
+    });
+    let own = Used { cost_usd: 0.5, tokens: 120 };
+    assert_eq!(claude, [(Some(0.5), Some(120), own), (Some(1.0), Some(120), own)]);
+    assert_eq!(codex, [(None, Some(120), Used::default()), (None, Some(240), Used::default())]);
+}
+
+#[test]
+fn claude_uses_no_tool_when_the_call_has_cost_what_it_may() {
+    let scene = Scene::new();
+    let prompt = "fake: cost 0.3\nfake: run echo one >> made\nfake: cost 0.3\nfake: run echo two >> made";
+    let args = [&Agent::Claude.args()[..], &["--max-budget-usd", "0.5"]].concat();
+    let answer = scene.ask_with(Agent::Claude, &args, prompt);
+    let error = answer.report.end.clone().and_then(Result::err).expect("it ended with an error");
+    assert_eq!((answer.code, error.message.as_str()), (Some(1), "Reached maximum budget ($0.5)"));
+    assert_eq!(answer.report.own.used().cost_usd, 0.6);
+    // Each call by itself may cost so much.
+    let resuming = [&Agent::Claude.resuming(answer.session())[..], &["--max-budget-usd", "0.5"]].concat();
+    let again = scene.ask_with(Agent::Claude, &resuming, "fake: cost 0.4\nfake: run echo three >> made");
+    assert_eq!((again.code, again.report.cost_usd), (Some(0), Some(1.0)));
+    assert_eq!(fs::read_to_string(scene.work().join("made")).expect("it was made"), "one\nthree\n");
 }
