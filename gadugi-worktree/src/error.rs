@@ -63,7 +63,7 @@ pub enum GitError {
     /// Whoever asked for it does not wait for it any more.
     #[error("nobody waits for it any more")]
     GivenUp,
-    /// The making of a worktree has had all the time that it gets.
+    /// A step in making a worktree, or in giving it back, has had all the time that it gets.
     #[error("it took longer than {limit:?} (`worktree_timeout`)")]
     TooSlow {
         /// How long it may take.

@@ -9,9 +9,10 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use gadugi_core::RunId;
-use gix::bstr::{BString, ByteSlice, ByteVec};
+use gix::bstr::{BStr, BString, ByteSlice, ByteVec};
 
 use crate::error::GitError;
 use crate::ordinary;
@@ -22,6 +23,8 @@ const KINDS: [(&str, &[&str]); 2] = [("filter", &["clean", "smudge", "process", 
 const WITHHELD: &str = "gadugi.withheldFilter";
 /// Set there where the hook that git runs in a new worktree is another one than it was.
 const HOOKS: &str = "gadugi.withheldHooks";
+/// How many seconds the filters of a worktree have together, in the configuration in memory.
+const LIMIT: &str = "gadugi.filterLimit";
 /// A file that is larger is no record of ours.
 const MOST_BYTES: u64 = 1024 * 1024;
 
@@ -71,6 +74,33 @@ pub(crate) fn withhold(repo: &mut gix::Repository, run: Option<&RunId>) -> Resul
 /// The filters that were taken out of a repository's configuration by [`withhold`].
 pub(crate) fn withheld(repo: &gix::Repository) -> Vec<BString> {
     repo.config_snapshot().plumbing().strings(WITHHELD).unwrap_or_default()
+}
+
+/// What is put into the configuration in memory, so that [`limit`] finds it.
+pub(crate) fn limit_setting(limit: Duration) -> String {
+    format!("{LIMIT}={}", limit.as_secs_f64())
+}
+
+/// How much time the filters of a worktree have together; `None` is no limit.
+pub(crate) fn limit(repo: &gix::Repository) -> Option<Duration> {
+    let limit = repo.config_snapshot().string(LIMIT)?;
+    Duration::try_from_secs_f64(limit.to_str().ok()?.parse().ok()?).ok()
+}
+
+/// The command of a filter, to be killed after so much time with what it has started, by timeout(1). Where that is not there, it
+/// has no limit.
+pub(crate) fn within(limit: Option<Duration>, command: &[u8]) -> BString {
+    let Some(limit) = limit else { return command.into() };
+    // Zero would be no limit.
+    let seconds = limit.as_secs_f64().max(0.001);
+    let quoted = quoted(command.into());
+    let run = format!("exec timeout -k 1 {seconds} sh -c {quoted}");
+    format!("if command -v timeout >/dev/null; then {run}; else exec sh -c {quoted}; fi").into()
+}
+
+/// A text as one word of a shell.
+pub(crate) fn quoted(text: &BStr) -> BString {
+    [b"'".as_slice(), &text.replace("'", "'\\''"), b"'"].concat().into()
 }
 
 /// Keeps a command of git from running what was taken out of the configuration of the repository by [`withhold`], and a file

@@ -1,12 +1,14 @@
 //! How a repository is opened: which configuration counts, and what stands in for a missing identity.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use gix::bstr::ByteSlice;
 use gix::open::Permissions;
 use gix::sec::Permission;
 
 use crate::error::GitError;
+use crate::filters;
 use crate::ordinary;
 
 /// Whose git configuration counts.
@@ -49,6 +51,8 @@ impl Default for Identity {
 pub(crate) struct Opener {
     pub(crate) sources: ConfigSources,
     pub(crate) identity: Identity,
+    /// How much time the filters of a worktree have together; `None` is no limit.
+    pub(crate) limit: Option<Duration>,
 }
 
 impl Opener {
@@ -103,8 +107,9 @@ impl Opener {
             format!("gitoxide.author.nameFallback={name}"),
             format!("gitoxide.author.emailFallback={email}"),
         ];
+        let limit = self.limit.map(filters::limit_setting);
         gix::open::Options::default()
             .permissions(permissions)
-            .config_overrides(defaults.into_iter().chain(overrides.iter().map(|text| (*text).to_owned())))
+            .config_overrides(defaults.into_iter().chain(limit).chain(overrides.iter().map(|text| (*text).to_owned())))
     }
 }

@@ -32,7 +32,7 @@ use crate::stale_locks;
 use crate::sweep::{LeftToSweep, Sweeper};
 use crate::trash_refs::Promised;
 
-/// How long a worktree may take to be made, where nothing else is said.
+/// How long a worktree may take to be made, and to be given back, where nothing else is said.
 const DEFAULT_LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// What [`GitWorktrees`] works with.
@@ -52,7 +52,8 @@ pub struct WorktreeSettings {
     pub seed: Seeds,
     /// Who commits, where the user's git configuration does not say it.
     pub identity: Identity,
-    /// How long a worktree may take to be made, with the hooks that git runs in it; `None` is no limit.
+    /// How long a worktree may take to be made, with the hooks that git runs in it, and how long each step may take by which
+    /// it is given back: to import, to snapshot and to release it. `None` is no limit.
     pub limit: Option<Duration>,
     /// Delete nothing that was given back before somebody waits for it ([`GitWorktrees::swept`]) or takes it over
     /// ([`GitWorktrees::leave_to_sweep`]).
@@ -84,6 +85,8 @@ impl WorktreeSettings {
 /// worktrees, and to the state folder. Worktrees are made and removed one batch at a time, also when several
 /// processes work in one repository: they wait for one another.
 ///
+/// The futures are to be polled by a Tokio runtime whose time is enabled.
+///
 /// A dropped future does not stop what it began; that goes on to its end on a thread of its own. Only worktrees that are being
 /// made are undone there. [`leave_to_sweep`](Self::leave_to_sweep) waits for both.
 ///
@@ -113,6 +116,7 @@ impl GitWorktrees {
     pub fn new(mut settings: WorktreeSettings) -> Result<Self, IdError> {
         format!("{}task", settings.branch_prefix).parse::<BranchName>()?;
         settings.repository.opener.identity = settings.identity.clone();
+        settings.repository.opener.limit = settings.limit;
         let sweeper = Sweeper::new(&settings.state, &settings.folder, settings.defer_deletion);
         let gc = GcGuard::new(settings.repository.common_dir());
         Ok(Self { shared: Arc::new(Shared { settings, turn: Arc::default(), at_work: Arc::default(), sweeper, gc }) })
@@ -164,6 +168,20 @@ impl GitWorktrees {
             // The runtime is shutting down, and nobody will poll this again.
             Err(Err(_)) => std::future::pending().await,
         }
+    }
+
+    /// The same, waited for no longer than a step may take. What is under way then goes on to its end, as after a dropped future:
+    /// a system call cannot be cut short.
+    async fn run_step<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, GitError> + Send + 'static,
+    ) -> Result<T, GitError> {
+        let work = self.run(work);
+        let done = match self.shared.settings.limit {
+            Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or(Err(GitError::TooSlow { limit })),
+            None => work.await,
+        };
+        done.and_then(|done| done)
     }
 }
 
@@ -319,30 +337,29 @@ impl Worktrees for GitWorktrees {
 
     async fn import(&self, lease: &Lease) -> Result<(), WorktreeError> {
         let (path, lease) = (lease.path.clone(), lease.clone());
-        let whole = self.run(move |shared| {
+        let whole = self.run_step(move |shared| {
             let Some(branch) = &lease.branch else { return Ok(()) };
             shared.gc.hold_alone();
             let imported = private::import(&shared.settings, &lease, branch);
             imported.and_then(|imported| imported.apart.map_or(Ok(()), Err))
         });
-        let whole = whole.await.and_then(|whole| whole);
-        whole.map_err(|source| or_no_room(WorktreeError::Import { path, source: source.into() }))
+        whole.await.map_err(|source| or_no_room(WorktreeError::Import { path, source: source.into() }))
     }
 
     async fn snapshot(&self, lease: &Lease, request: SnapshotRequest) -> Result<Work, WorktreeError> {
         let (path, lease) = (lease.path.clone(), lease.clone());
-        let work = self.run(move |shared| {
+        let work = self.run_step(move |shared| {
             shared.gc.hold_alone();
             snapshot::snapshot(&shared.settings, &lease, request)
         });
-        let work = work.await.and_then(|work| work);
-        work.map_err(|source| or_no_room(WorktreeError::Snapshot { path, source: source.into() }))
+        work.await.map_err(|source| or_no_room(WorktreeError::Snapshot { path, source: source.into() }))
     }
 
     async fn release(&self, lease: &Lease, request: ReleaseRequest) -> Result<Release, WorktreeError> {
         let requests = vec![(lease.clone(), request)];
-        let mut released = self.release_all(requests, BTreeSet::new()).await;
-        released.pop().expect("cannot fail because there is an answer for each request")
+        let released = self.run_step(move |shared| Ok(shared.release_all(requests, &BTreeSet::new())));
+        let failed = |source: GitError| WorktreeError::Release { path: lease.path.clone(), source: source.into() };
+        released.await.map_err(failed)?.pop().expect("cannot fail because there is an answer for each request")
     }
 
     async fn release_all(

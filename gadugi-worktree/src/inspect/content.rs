@@ -49,7 +49,9 @@ pub(crate) fn differing<'a>(
     }
     // What may have been written just after it was noted is read.
     part.set_timestamp(index.timestamp());
-    let (filter, stack) = gix::filter::Pipeline::new(repo, attributes)?.into_parts();
+    let (mut filter, stack) = gix::filter::Pipeline::new(repo, attributes)?.into_parts();
+    // What has a filter differs here. Whether it does then is told by a [`Conversion`](crate::snapshot::conversion::Conversion).
+    filter.options_mut().drivers.clear();
     let everything = repo.pathspec(false, None::<&str>, false, &State::new(index.object_hash()), Source::IdMapping)?;
     let should_interrupt = AtomicBool::new(false);
     let context =

@@ -12,15 +12,15 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use gadugi_core::error_chain;
 use gix::ObjectId;
 use gix::attrs::StateRef;
 use gix::attrs::search::Outcome;
 use gix::bstr::{BStr, BString, ByteSlice};
+use gix::filter::plumbing::driver::Operation;
 use gix::filter::plumbing::driver::apply::Context;
-use gix::filter::plumbing::driver::{Operation, State as Drivers};
 use gix::filter::plumbing::eol::{self, AttributesDigest};
 use gix::filter::plumbing::{Driver, Pipeline};
 use gix::index::entry::Mode;
@@ -104,6 +104,8 @@ pub(crate) struct Conversion<'a> {
     drivers: Vec<Driver>,
     withheld: Vec<BString>,
     line_ends: eol::Configuration,
+    /// The end of the time that all filters together have, and how much that was.
+    deadline: Option<(Instant, Duration)>,
 }
 
 impl<'a> Conversion<'a> {
@@ -113,11 +115,15 @@ impl<'a> Conversion<'a> {
         index: &'a gix::index::State,
         files: &[(BString, AttributesFile)],
     ) -> Result<Self, GitError> {
-        let options = gix::filter::Pipeline::options(repo)?;
-        let (drivers, line_ends) = (options.drivers.clone(), options.eol_config);
+        let mut options = gix::filter::Pipeline::options(repo)?;
+        // They are run here, where their time is limited.
+        let drivers = std::mem::take(&mut options.drivers);
+        let line_ends = options.eol_config;
         let pipeline = Pipeline::new(repo.command_context()?, repo.object_hash(), options);
         let attributes = inspect::attributes(repo, files)?;
-        Ok(Self { repo, index, pipeline, attributes, drivers, withheld: filters::withheld(repo), line_ends })
+        let withheld = filters::withheld(repo);
+        let deadline = filters::limit(repo).and_then(|limit| Some((Instant::now().checked_add(limit)?, limit)));
+        Ok(Self { repo, index, pipeline, attributes, drivers, withheld, line_ends, deadline })
     }
 
     /// Writes a file of the worktree as a blob.
@@ -128,6 +134,11 @@ impl<'a> Conversion<'a> {
     /// The id that it would get.
     pub(crate) fn id(&mut self, path: &BStr, file: &Path) -> Result<Result<ObjectId, Unsaved>, GitError> {
         self.convert(path, file, Purpose::Compare)
+    }
+
+    /// Whether a filter converts a file of this path.
+    fn has_driver(&mut self, path: &BStr) -> bool {
+        self.wanted(path).is_ok_and(|wanted| wanted.driver.is_some())
     }
 
     fn convert(&mut self, path: &BStr, file: &Path, to: Purpose) -> Result<Result<ObjectId, Unsaved>, GitError> {
@@ -147,15 +158,14 @@ impl<'a> Conversion<'a> {
     fn once(&mut self, path: &BStr, file: &Path, to: Purpose) -> Result<ObjectId, Failed> {
         let mut file = open(file)?;
         let wanted = self.wanted(path)?;
-        let size = size_of(&file)?;
-        if size <= LARGEST_HELD {
-            return self.in_memory(path, &mut file, size, to);
-        }
-        let mut size = size;
+        let mut size = size_of(&file)?;
         if let Some(driver) = &wanted.driver
             && let Some((filtered, length)) = self.filter(driver, path, &mut file)?
         {
             (file, size) = (filtered, length);
+        }
+        if size <= LARGEST_HELD {
+            return self.in_memory(path, &mut file, size, to);
         }
         if let Some(attribute) = wanted.whole {
             if size > LARGEST_CONVERTED {
@@ -163,7 +173,7 @@ impl<'a> Conversion<'a> {
                     "it is larger than {LARGEST_CONVERTED} bytes and has the attribute `{attribute}`"
                 ));
             }
-            return self.without_driver(path, &mut file, size, to);
+            return self.in_memory(path, &mut file, size, to);
         }
         self.as_stream(path, file, size, wanted.digest, to)
     }
@@ -197,7 +207,7 @@ impl<'a> Conversion<'a> {
         Ok(Wanted { driver, digest: digest(text, crlf, end, self.line_ends), whole })
     }
 
-    /// Converts a file that is small enough.
+    /// Converts a file that is small enough, or what a driver has made of one.
     fn in_memory(&mut self, path: &BStr, file: &mut File, size: u64, to: Purpose) -> Result<ObjectId, Failed> {
         let content = read_all(file, size)?;
         let Self { repo, index, pipeline, attributes, .. } = self;
@@ -222,14 +232,6 @@ impl<'a> Conversion<'a> {
         })
     }
 
-    /// Converts what a driver has made of a file, or one without a driver.
-    fn without_driver(&mut self, path: &BStr, file: &mut File, size: u64, to: Purpose) -> Result<ObjectId, Failed> {
-        let drivers = std::mem::take(&mut self.pipeline.options_mut().drivers);
-        let converted = self.in_memory(path, file, size, to);
-        self.pipeline.options_mut().drivers = drivers;
-        converted
-    }
-
     /// Gives what a driver makes of a file, with its size; `None` where it is to be taken as it is.
     fn filter(&mut self, driver: &Driver, path: &BStr, file: &mut File) -> Result<Option<(File, u64)>, Failed> {
         if driver.process.is_none() && driver.clean.is_none() {
@@ -242,8 +244,9 @@ impl<'a> Conversion<'a> {
         let mut into = self.unnamed_file()?;
         let filtered = match &driver.clean {
             Some(clean) if driver.process.is_none() => self.run(clean.as_bstr(), path, file, &into),
-            _ => by_process(self.pipeline.driver_state_mut(), driver, path, file, &mut into),
+            _ => self.by_process(driver, path, file, &mut into),
         };
+        self.check_deadline()?;
         match filtered {
             Ok(true) => {}
             // As git does.
@@ -263,7 +266,7 @@ impl<'a> Conversion<'a> {
     fn run(&self, command: &BStr, path: &BStr, from: &File, into: &File) -> Result<bool, String> {
         let files = from.try_clone().and_then(|from| Ok((from, into.try_clone()?)));
         let (from, into) = files.map_err(|error| error.to_string())?;
-        let command = command.replace("%f", quoted(path));
+        let command = filters::within(self.time_left(), &command.replace("%f", filters::quoted(path)));
         let command = gix::path::from_byte_slice(&command).map_err(|error| error.to_string())?.to_owned();
         let context = self.repo.command_context().map_err(|error| error_chain(&error))?;
         let prepared = gix::command::prepare(command).command_may_be_shell_script().with_context(context);
@@ -274,6 +277,32 @@ impl<'a> Conversion<'a> {
         }
         let status = command.status().map_err(|error| error.to_string())?;
         if status.success() { Ok(true) } else { Err(status.to_string()) }
+    }
+
+    /// Lets the process of a driver filter a file; `false` where it does not do that.
+    fn by_process(&mut self, driver: &Driver, path: &BStr, from: &mut File, into: &mut File) -> Result<bool, String> {
+        let mut driver = driver.clone();
+        if let (Some(process), Some((_, limit))) = (&driver.process, self.deadline) {
+            // It goes on from file to file, as long as its command is the same.
+            driver.process = Some(filters::within(Some(limit), process));
+        }
+        let context = Context { rela_path: path, ref_name: None, treeish: None, blob: None };
+        let drivers = self.pipeline.driver_state_mut();
+        let filtered = drivers.apply(&driver, from, Operation::Clean, context).map_err(|error| error_chain(&error))?;
+        let Some(mut filtered) = filtered else { return Ok(false) };
+        io::copy(&mut filtered, into).and_then(|_| into.flush()).map_err(|error| error.to_string())?;
+        Ok(true)
+    }
+
+    fn time_left(&self) -> Option<Duration> {
+        self.deadline.map(|(end, _)| end.saturating_duration_since(Instant::now()))
+    }
+
+    fn check_deadline(&self) -> Result<(), GitError> {
+        match self.deadline {
+            Some((end, limit)) if Instant::now() >= end => Err(GitError::TooSlow { limit }),
+            _ => Ok(()),
+        }
     }
 
     /// A file in git's folder of the worktree that is gone when it is closed.
@@ -381,7 +410,8 @@ impl CompareBlobs for BoundedEq {
     }
 }
 
-/// Takes those files out of the changed ones that are too large for [`BoundedEq`] and are as the index has them.
+/// Takes those files out of the changed ones that are too large for [`BoundedEq`], or have a filter, and are as the index has
+/// them.
 pub(crate) fn drop_unchanged(
     repo: &gix::Repository,
     index: &gix::index::State,
@@ -390,6 +420,7 @@ pub(crate) fn drop_unchanged(
 ) -> Result<(), GitError> {
     let Some(root) = repo.workdir() else { return Ok(()) };
     let counts_mode = repo.filesystem_options()?.executable_bit;
+    let has_filters = !gix::filter::Pipeline::options(repo)?.drivers.is_empty();
     let mut conversion = None;
     let mut unchanged = Vec::new();
     for path in edited.iter().filter(|(_, edit)| **edit == Edit::Written).map(|(path, _)| path) {
@@ -400,13 +431,17 @@ pub(crate) fn drop_unchanged(
             metadata.len() > LARGEST_HELD || repo.find_header(entry.id).is_ok_and(|found| found.size() > LARGEST_HELD);
         let is_executable = metadata.permissions().mode() & 0o100 != 0;
         let has_mode = !counts_mode || is_executable == (entry.mode == Mode::FILE_EXECUTABLE);
-        if !is_large || !has_mode || !matches!(entry.mode, Mode::FILE | Mode::FILE_EXECUTABLE) {
+        let may_be_unchanged = has_mode && matches!(entry.mode, Mode::FILE | Mode::FILE_EXECUTABLE);
+        if !may_be_unchanged || !(is_large || has_filters) {
             continue;
         }
         let conversion = match &mut conversion {
             Some(conversion) => conversion,
             none => none.insert(Conversion::new(repo, index, attributes)?),
         };
+        if !is_large && !conversion.has_driver(path.as_bstr()) {
+            continue;
+        }
         if conversion.id(path.as_bstr(), &file)?.is_ok_and(|id| id == entry.id) {
             unchanged.push(path.clone());
         }
@@ -440,26 +475,6 @@ fn read_all(file: &mut File, size: u64) -> Result<Vec<u8>, Failed> {
     let mut content = Vec::new();
     Exactly { from: file, left: size }.read_to_end(&mut content).map_err(of_file("cannot be read"))?;
     Ok(content)
-}
-
-/// Lets the process of a driver filter a file; `false` where it does not do that.
-fn by_process(
-    drivers: &mut Drivers,
-    driver: &Driver,
-    path: &BStr,
-    from: &mut File,
-    into: &mut File,
-) -> Result<bool, String> {
-    let context = Context { rela_path: path, ref_name: None, treeish: None, blob: None };
-    let filtered = drivers.apply(driver, from, Operation::Clean, context).map_err(|error| error_chain(&error))?;
-    let Some(mut filtered) = filtered else { return Ok(false) };
-    io::copy(&mut filtered, into).and_then(|_| into.flush()).map_err(|error| error.to_string())?;
-    Ok(true)
-}
-
-/// A path as one word of a shell.
-fn quoted(path: &BStr) -> BString {
-    [b"'".as_slice(), &path.replace("'", "'\\''"), b"'"].concat().into()
 }
 
 /// How line ends are converted, by `text` (or `crlf`, as it was called), `eol` and the configuration; see gitattributes(5).

@@ -328,7 +328,7 @@ async fn assert_like_git(repo: TestRepo) -> (Ground, Lease) {
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().build().expect("a runtime")
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
 }
 
 fn like_git(case: &Case) -> Result<(), TestCaseError> {

@@ -306,7 +306,7 @@ async fn nothing_is_lost(case: &Case) -> Result<(), TestCaseError> {
 }
 
 fn check(case: &Case) -> Result<(), TestCaseError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(nothing_is_lost(case))
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use gadugi_core::{
     AttemptNo, AttemptRef, BranchFate, CommitId, Lease, Made, NeededTip, Release, ReleaseRequest, SnapshotRequest,
@@ -113,9 +114,18 @@ pub(crate) fn discover(dir: &Path) -> Repository {
 }
 
 pub(crate) fn worktrees_of(dir: &Path) -> GitWorktrees {
+    GitWorktrees::new(settings_of(dir)).expect("a valid prefix")
+}
+
+/// The same, where each step may take so much time.
+pub(crate) fn worktrees_within(dir: &Path, limit: Duration) -> GitWorktrees {
+    GitWorktrees::new(WorktreeSettings { limit: Some(limit), ..settings_of(dir) }).expect("a valid prefix")
+}
+
+fn settings_of(dir: &Path) -> WorktreeSettings {
     let repository = discover(dir);
     let (base, folder) = (repository.head_commit().clone(), repository.default_worktrees_folder());
-    GitWorktrees::new(WorktreeSettings::new(repository, base, folder)).expect("a valid prefix")
+    WorktreeSettings::new(repository, base, folder)
 }
 
 pub(crate) fn request(task: &str) -> WorktreeRequest {

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use gadugi_core::{Lease, WorktreeFate, Worktrees};
 use gadugi_test_support::repo::TestRepo;
-use gadugi_worktree::{GitWorktrees, WorktreeSettings};
 
-use crate::ground::{DISCARD, Ground, KEEP, branch, chain, discover, request, write};
+use crate::ground::{DISCARD, Ground, KEEP, branch, chain, request, worktrees_within, write};
 
 /// Everything in a folder but `.git`: kind and permissions, and the content or where it leads.
 pub(crate) fn listing(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
@@ -202,11 +201,7 @@ async fn a_hook_that_does_not_end_is_killed_when_its_time_is_up_and_the_worktree
     fs::create_dir_all(hook.parent().expect("a folder")).expect("a folder");
     fs::write(&hook, "#!/bin/sh\nsleep 600\n").expect("a hook");
     make_executable(&hook);
-    let repository = discover(ground.repo.path());
-    let (base, folder) = (repository.head_commit().clone(), repository.default_worktrees_folder());
-    let settings = WorktreeSettings::new(repository, base, folder);
-    let settings = WorktreeSettings { limit: Some(Duration::from_millis(300)), ..settings };
-    let worktrees = GitWorktrees::new(settings).expect("a valid prefix");
+    let worktrees = worktrees_within(ground.repo.path(), Duration::from_millis(300));
     let error = worktrees.create(vec![request("a")]).await.remove(0).expect_err("the hook does not end");
     let told = chain(&error);
     assert!(told.contains("took longer than 300ms (`worktree_timeout`)"), "{told}");

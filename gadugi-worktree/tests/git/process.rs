@@ -179,7 +179,8 @@ fn a_process_that_others_watch() {
         die();
     });
     std::env::set_current_dir(&repository).expect("a folder");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().expect("a runtime");
     runtime.block_on(work(&worktrees_of(Path::new(&repository)), &step));
     say("done");
 }

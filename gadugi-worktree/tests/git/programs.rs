@@ -1,11 +1,12 @@
 //! Programs that a task names in git's configuration after its run has begun.
 
 use std::fs;
+use std::time::Duration;
 
 use gadugi_core::{SnapshotRequest, WorktreeFate, Worktrees};
 use gadugi_test_support::repo::TestRepo;
 
-use crate::ground::{DISCARD, Ground, KEEP, next_in, request, worktrees_of, write};
+use crate::ground::{DISCARD, Ground, KEEP, chain, next_in, request, worktrees_of, worktrees_within, write};
 use crate::untrusted::canary;
 
 const COMMIT: SnapshotRequest = SnapshotRequest { commit: true };
@@ -55,6 +56,46 @@ async fn a_filter_that_the_user_had_configured_is_run_and_one_that_a_task_has_pu
     let work = worktrees_of(ground.repo.path()).snapshot(&lease, COMMIT).await.expect("a snapshot");
     assert_eq!((work.uncommitted, work.unsaved[0].path.as_str()), (1, "b.up"));
     assert!(!trace.exists(), "the canary was run");
+}
+
+#[tokio::test]
+async fn a_filter_that_does_not_end_is_killed_with_what_it_has_started_when_its_time_is_up() {
+    for key in ["clean", "process"] {
+        let repo = TestRepo::new();
+        repo.commit_file(".gitattributes", "*.slow filter=slow\n");
+        let pipe = repo.root().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).expect("a pipe");
+        let endless = format!("sleep 600 > '{}' & sleep 600", pipe.display());
+        repo.git(&["config", &format!("filter.slow.{key}"), &endless]);
+        let ground = Ground::on(repo);
+        let lease = ground.create("a").await;
+        write(&lease, "a.slow", "text");
+        let worktrees = worktrees_within(ground.repo.path(), Duration::from_millis(300));
+        // The child of the filter holds the pipe until it is gone.
+        let held = std::thread::spawn(move || fs::read(&pipe));
+        let error = worktrees.snapshot(&lease, COMMIT).await.expect_err("the filter does not end");
+        assert!(chain(&error).contains("took longer than 300ms (`worktree_timeout`)"), "{}", chain(&error));
+        assert_eq!(held.join().expect("a thread").expect("an end"), b"");
+        worktrees.leave_to_sweep().expect("nothing is left");
+        ground.repo.git(&["config", "--unset", &format!("filter.slow.{key}")]);
+        assert_eq!(ground.commit(&lease).await.uncommitted, 0);
+        ground.assert_sound();
+    }
+}
+
+#[tokio::test]
+async fn a_worktree_whose_release_takes_too_long_stays_for_a_later_one() {
+    let ground = Ground::new();
+    let lease = ground.create("a").await;
+    let lock = fs::File::open(ground.repo.path().join(".git/gadugi/lock")).expect("a lock");
+    lock.lock().expect("no worktree is being made");
+    let worktrees = worktrees_within(ground.repo.path(), Duration::from_millis(300));
+    let error = worktrees.release(&lease, KEEP).await.expect_err("somebody else is at it");
+    assert!(chain(&error).contains("took longer than 300ms (`worktree_timeout`)"), "{}", chain(&error));
+    lock.unlock().expect("it is let go");
+    worktrees.leave_to_sweep().expect("what was begun comes to its end");
+    assert!(!matches!(ground.release(&lease, KEEP).await.worktree, WorktreeFate::Kept(_)));
+    ground.assert_sound();
 }
 
 #[tokio::test]

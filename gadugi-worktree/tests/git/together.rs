@@ -90,7 +90,7 @@ fn a_dropped_creation_is_whole_or_not_begun() {
     let ground = Ground::new();
     ground.repo.many_files(500);
     let ground = Ground::on(ground.repo);
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async {
         let creation = ground.worktrees.create(vec![request("a")]);
         tokio::select! {
