@@ -94,16 +94,16 @@ pub(crate) struct EscapedJson<W>(pub(crate) W);
 
 impl<W: Write> Write for EscapedJson<W> {
     fn write(&mut self, json: &[u8]) -> io::Result<usize> {
+        // Most of it is.
+        if json.iter().all(|byte| *byte < 0x7f) {
+            return self.0.write(json);
+        }
         // A string is written in whole characters.
         let text = json.utf8_chunks().next().map_or("", |chunk| chunk.valid());
         if text.is_empty() && !json.is_empty() {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        if text.bytes().all(|byte| byte < 0x7f) {
-            self.0.write_all(text.as_bytes())?;
-        } else {
-            self.0.write_all(escape_in_json(text).as_bytes())?;
-        }
+        self.0.write_all(escape_in_json(text).as_bytes())?;
         Ok(text.len())
     }
 

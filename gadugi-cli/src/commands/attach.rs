@@ -150,7 +150,7 @@ impl Shown {
         if to_people {
             let header = record.header.clone();
             let folder = site.attempt_folders(&header.run);
-            let estimates = site.registry.earlier_durations()?;
+            let estimates = site.registry.earlier_durations(Some(&header.run))?;
             let scene = Scene { record: RunRecord::new(header), estimates, folder, drives: false };
             shown.add(View::for_people(context.terminal.clone(), scene)?);
         }

@@ -12,7 +12,7 @@ use super::Context;
 use super::background::Background;
 use super::notices::Notices;
 use crate::args::DrivingArgs;
-use crate::compose::{self, Site};
+use crate::compose::{self, Site, WrittenReports};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::signals::Signals;
@@ -242,17 +242,24 @@ fn unheard(error: std::io::Error) -> Failure {
 /// what cannot be said or kept now changes nothing of how they ended, and so not the exit code.
 fn show_end(terminal: &Terminal, site: &Site, report: &Report, views: Vec<View>, with_report: bool) {
     views.into_iter().for_each(View::finish);
-    keep_reports(terminal, site, report);
-    if with_report && let Err(error) = terminal.result(&site.markdown(report)) {
+    let kept = keep_reports(terminal, site, report);
+    if !with_report {
+        return;
+    }
+    // It is made once: of a long run that takes a while.
+    let kept = kept.and_then(|kept| std::fs::read_to_string(kept.markdown).ok());
+    if let Err(error) = terminal.result(&kept.unwrap_or_else(|| site.markdown(report))) {
         Failure::from(error).print(terminal);
     }
 }
 
 /// Keeps the reports with the run; that they cannot be kept changes nothing of it.
-pub(super) fn keep_reports(terminal: &Terminal, site: &Site, report: &Report) {
-    if let Err(error) = site.write_reports(report) {
-        terminal.say(&format!("warning: the report could not be kept: {}", error_chain(&error)));
+pub(super) fn keep_reports(terminal: &Terminal, site: &Site, report: &Report) -> Option<WrittenReports> {
+    let kept = site.write_reports(report);
+    if let Err(error) = &kept {
+        terminal.say(&format!("warning: the report could not be kept: {}", error_chain(error)));
     }
+    kept.ok()
 }
 
 /// What a command exits with that has seen a run to its end.

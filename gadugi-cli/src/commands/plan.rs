@@ -27,7 +27,7 @@ pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<Code, Fai
     let chosen = compose::choose_executor(context, &site, &config, &mut plan, false).await?;
     tasks::place_agents(context, &mut plan, &chosen, &config, args.tasks.unsafe_host)?;
     programs::require(context, &plan, &chosen, &config)?;
-    let durations = site.registry.earlier_durations()?;
+    let durations = site.registry.earlier_durations(None)?;
     let order = start_order(&plan, &durations);
     let terminal = &context.terminal;
     let header = ["#", "TASK", "NEEDS", "RUNS", "EXECUTOR", "TITLE"].map(str::to_owned).to_vec();

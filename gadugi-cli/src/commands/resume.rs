@@ -27,7 +27,7 @@ pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> Result<Code,
         return Ok(code);
     }
     let config = tasks::config(context, &site, None)?;
-    let estimates = site.registry.earlier_durations()?;
+    let estimates = site.registry.earlier_durations(Some(&seen.record.header.run))?;
     require_secrets(context, &seen)?;
     let (show, die_with_parent) = (Show::asked_for(&args.driving), args.driving.die_with_parent);
     let driving = Driving::begin(context, Arc::clone(&site), show, die_with_parent, background)?;

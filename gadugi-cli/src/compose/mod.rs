@@ -44,6 +44,9 @@ pub(crate) type Journals = FsRegistry;
 /// A run that nobody can begin to drive.
 pub(crate) use gadugi_registry::HeldRun;
 
+/// Where the reports of a run are kept.
+pub(crate) use gadugi_registry::render::WrittenReports;
+
 /// Reads the journal of a run as it grows.
 pub(crate) type Follower = JournalFollower;
 
@@ -251,8 +254,8 @@ impl Site {
     }
 
     /// Keeps all three with the run.
-    pub(crate) fn write_reports(&self, report: &Report) -> Result<(), RegistryError> {
-        render::write_reports(&self.registry.run_folder(&report.record.header.run), report).map(drop)
+    pub(crate) fn write_reports(&self, report: &Report) -> Result<WrittenReports, RegistryError> {
+        render::write_reports(&self.registry.run_folder(&report.record.header.run), report)
     }
 
     fn log_path(&self, report: &Report) -> impl Fn(&AttemptRef, Phase) -> Option<PathBuf> {

@@ -1,4 +1,4 @@
-//! How events look in JSON. The name of a kind is the value of its member `kind`.
+//! How events look in JSON. The name of a kind is the value of its member `kind`, the first one.
 
 use gadugi_core::{AttemptRef, EventKind, ExecIdentity, Moment, TaskId, WarningKind};
 use serde::{Deserialize, Serialize};
@@ -9,16 +9,18 @@ use super::place::{KeepReasonForm, LeaseForm, SeededForm, WorkForm};
 use super::scalar::{Number, Seconds, Text, from_texts, texts};
 use super::{FormatError, no_format};
 
+/// An event as serde has it: `{"<kind>": {<members>}}`. A tag of serde's beside the members would make it hold each of them
+/// twice to read it, and a journal is long.
 #[derive(Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum EventForm {
-    RunStarted,
+    RunStarted {},
     RunResumed {
         boot: Option<String>,
         uptime_seconds: Option<Seconds>,
     },
-    RunSuspended,
-    RunContinued,
+    RunSuspended {},
+    RunContinued {},
     ExecutorChosen {
         executor: String,
         reason: String,
@@ -101,6 +103,35 @@ pub(crate) enum EventForm {
     },
 }
 
+impl EventForm {
+    /// The event as JSON, with its kind beside its members.
+    pub(super) fn to_json(&self) -> Result<String, FormatError> {
+        let json = serde_json::to_string(self).map_err(FormatError::Json)?;
+        let parts = json.strip_prefix("{\"").and_then(|json| json.strip_suffix("}}")?.split_once("\":{"));
+        let (kind, members) = parts.expect("cannot fail because every kind has its members as an object");
+        let comma = if members.is_empty() { "" } else { "," };
+        Ok(format!("{{\"kind\":\"{kind}\"{comma}{members}}}"))
+    }
+
+    /// Reads what [`to_json`](Self::to_json) gives, from behind its first brace.
+    pub(super) fn from_json(json: &[u8]) -> Result<Self, FormatError> {
+        let split = || {
+            let (kind, rest) = split_at_byte(json.strip_prefix(b"\"kind\":\"")?, b'"')?;
+            Some((kind, rest.strip_prefix(b",").unwrap_or(rest)))
+        };
+        let Some((kind, members)) = split() else {
+            return Err(FormatError::Json(serde::de::Error::missing_field("kind")));
+        };
+        let json = [b"{\"", kind, b"\":{", members, b"}"].concat();
+        serde_json::from_slice(&json).map_err(FormatError::Json)
+    }
+}
+
+fn split_at_byte(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
+    let at = text.iter().position(|found| *found == byte)?;
+    Some((&text[..at], &text[at + 1..]))
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum WarningForm {
@@ -181,13 +212,13 @@ impl TryFrom<&EventKind> for EventForm {
         let task = |attempt: &AttemptRef| Text(attempt.task.clone());
         let number = |attempt: &AttemptRef| Number(attempt.number);
         Ok(match kind {
-            EventKind::RunStarted => Self::RunStarted,
+            EventKind::RunStarted => Self::RunStarted {},
             EventKind::RunResumed { moment } => Self::RunResumed {
                 boot: moment.as_ref().map(|moment| moment.boot.clone()),
                 uptime_seconds: moment.as_ref().map(|moment| Seconds(moment.uptime)),
             },
-            EventKind::RunSuspended => Self::RunSuspended,
-            EventKind::RunContinued => Self::RunContinued,
+            EventKind::RunSuspended => Self::RunSuspended {},
+            EventKind::RunContinued => Self::RunContinued {},
             EventKind::ExecutorChosen { executor, reason } => {
                 Self::ExecutorChosen { executor: executor.clone(), reason: reason.clone() }
             }
@@ -255,13 +286,13 @@ impl From<EventForm> for EventKind {
     fn from(form: EventForm) -> Self {
         let whose = |task: Text<TaskId>, Number(number): Number| AttemptRef { task: task.0, number };
         match form {
-            EventForm::RunStarted => Self::RunStarted,
+            EventForm::RunStarted {} => Self::RunStarted,
             EventForm::RunResumed { boot, uptime_seconds } => {
                 let moment = boot.zip(uptime_seconds).map(|(boot, uptime)| Moment { boot, uptime: uptime.0 });
                 Self::RunResumed { moment }
             }
-            EventForm::RunSuspended => Self::RunSuspended,
-            EventForm::RunContinued => Self::RunContinued,
+            EventForm::RunSuspended {} => Self::RunSuspended,
+            EventForm::RunContinued {} => Self::RunContinued,
             EventForm::ExecutorChosen { executor, reason } => Self::ExecutorChosen { executor, reason },
             EventForm::AttemptIntended { task, attempt, executor } => {
                 Self::AttemptIntended { attempt: whose(task, attempt), executor }

@@ -11,6 +11,7 @@
 use gadugi_core::Event;
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::Error as _;
 
 use super::FormatError;
 use super::event::EventForm;
@@ -25,7 +26,7 @@ const VERSION: u64 = 2;
 const CRC: &str = "\"crc\":\"";
 
 /// What follows the checksum where events are lost.
-const LOST: &[u8] = b"{\"lost\":";
+const LOST: &[u8] = b"\"lost\":";
 
 /// An event as one line of JSON without a newline, in the words of the journal and without its checksum:
 /// what `--json` prints.
@@ -63,33 +64,52 @@ pub(crate) fn encode_after(lost: u64, event: &Event) -> Result<String, FormatErr
 fn halves(event: &Event) -> Result<(String, String), FormatError> {
     let head = format!("{{\"v\":{VERSION},\"seq\":{},\"at\":\"{}\",", event.seq, event.at);
     let form = EventForm::try_from(&event.kind)?;
-    let mut tail = escape_in_json(&serde_json::to_string(&form).map_err(FormatError::Json)?);
+    let mut tail = escape_in_json(&form.to_json()?);
     tail.remove(0);
     Ok((head, tail))
 }
 
 fn crc_member(head: &[u8], tail: &[u8]) -> String {
-    format!("{CRC}{:08x}\",", crc32c::crc32c_append(crc32c::crc32c(head), tail))
+    format!("{CRC}{:08x}\",", crc_of(head, tail))
+}
+
+fn crc_of(head: &[u8], tail: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(head), tail)
+}
+
+/// The checksum that such a member says; `None` where it is written otherwise.
+fn written_crc(member: &[u8]) -> Option<u32> {
+    let digits = member.strip_prefix(CRC.as_bytes())?.strip_suffix(b"\",")?;
+    let digits = str::from_utf8(digits).ok()?;
+    let are_ours = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    u32::from_str_radix(digits, 16).ok().filter(|_| are_ours)
+}
+
+/// Where a text begins in a line.
+fn find(line: &[u8], text: &[u8]) -> Option<usize> {
+    let first = text.first()?;
+    let mut from = 0;
+    loop {
+        let at = from + line.get(from..)?.iter().position(|byte| byte == first)?;
+        if line[at..].starts_with(text) {
+            return Some(at);
+        }
+        from = at + 1;
+    }
 }
 
 /// The kind of event that a line of this or an older version tells of, before anything of it is checked; `None` where
 /// it does not stand in its place.
 pub(crate) fn kind_of(line: &[u8]) -> Option<&[u8]> {
     const KIND: &[u8] = b"\"kind\":\"";
-    let at = line.windows(KIND.len()).position(|part| part == KIND)?;
-    line[at + KIND.len()..].split(|byte| *byte == b'"').next()
+    line[find(line, KIND)? + KIND.len()..].split(|byte| *byte == b'"').next()
 }
 
 #[derive(Deserialize)]
 struct Envelope {
+    v: u64,
     seq: u64,
     at: Timestamp,
-}
-
-#[derive(Deserialize)]
-struct Losses {
-    #[serde(default)]
-    lost: u64,
 }
 
 /// Reads a line without its newline. The checksum comes before everything else, so that a damaged line
@@ -100,23 +120,34 @@ pub(crate) fn decode(line: &[u8]) -> Result<Event, FormatError> {
 
 /// The same, with what else the line says.
 pub(crate) fn decode_line(line: &[u8]) -> Result<Line, FormatError> {
-    let member = line.windows(CRC.len()).position(|part| part == CRC.as_bytes()).ok_or(FormatError::Checksum)?;
+    let member = find(line, CRC.as_bytes()).ok_or(FormatError::Checksum)?;
     let (head, rest) = line.split_at(member);
     let (crc, tail) = rest.split_at_checked(CRC.len() + "01234567\",".len()).ok_or(FormatError::Checksum)?;
-    if crc != crc_member(head, tail).as_bytes() {
+    if written_crc(crc) != Some(crc_of(head, tail)) {
         return Err(FormatError::Checksum);
     }
     // Both halves are objects of their own, so that neither is read for what stands in the other.
     let head = [head.strip_suffix(b",").unwrap_or(head), b"}"].concat();
-    check_version(VERSION, &head)?;
-    let Envelope { seq, at } = serde_json::from_slice(&head).map_err(FormatError::Json)?;
-    let tail = [b"{", tail].concat();
-    let form: EventForm = serde_json::from_slice(&tail).map_err(FormatError::Json)?;
-    let lost = match tail.starts_with(LOST) {
-        true => serde_json::from_slice::<Losses>(&tail).map_err(FormatError::Json)?.lost,
-        false => 0,
+    let envelope = serde_json::from_slice(&head).map_err(FormatError::Json);
+    let Envelope { seq, at, .. } = match envelope {
+        Ok(Envelope { v, .. }) if v > VERSION => return Err(FormatError::TooNew { found: v, known: VERSION }),
+        Ok(envelope) => envelope,
+        // Of a newer version nothing else is known.
+        Err(error) => return Err(check_version(VERSION, &head).err().unwrap_or(error)),
     };
+    let (lost, tail) = match tail.strip_prefix(LOST) {
+        Some(rest) => losses(rest)
+            .ok_or_else(|| FormatError::Json(serde_json::Error::custom("the number of lost events is none")))?,
+        None => (0, tail),
+    };
+    let form = EventForm::from_json(tail)?;
     Ok(Line { event: Event { seq, at, kind: form.into() }, lost })
+}
+
+/// The number of lost events at the beginning of a text, and what follows on it.
+fn losses(text: &[u8]) -> Option<(u64, &[u8])> {
+    let comma = text.iter().position(|byte| *byte == b',')?;
+    Some((serde_json::from_slice(&text[..comma]).ok()?, &text[comma + 1..]))
 }
 
 #[cfg(test)]

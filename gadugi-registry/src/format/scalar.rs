@@ -1,12 +1,14 @@
 //! How single values look in JSON: names as text, durations in seconds, paths without loss.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use gadugi_core::AttemptNo;
-use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
 /// A validated name: written by `Display`, read by `FromStr`, so that a file cannot hold an invalid one.
@@ -25,7 +27,19 @@ where
     T::Err: Display,
 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map(Self).map_err(D::Error::custom)
+        struct Parse<T>(PhantomData<T>);
+        impl<T: FromStr<Err: Display>> Visitor<'_> for Parse<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Parse(PhantomData)).map(Self)
     }
 }
 
@@ -80,32 +94,42 @@ impl<'de> Deserialize<'de> for Seconds {
 #[derive(Debug, Clone)]
 pub(crate) struct PathForm(pub(crate) PathBuf);
 
+/// A path that is not UTF-8.
 #[derive(serde::Serialize, serde::Deserialize)]
-#[serde(untagged)]
-enum PathText {
-    Text(String),
-    Bytes { bytes_hex: String },
+struct Bytes {
+    bytes_hex: String,
 }
 
 impl Serialize for PathForm {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let form = match self.0.to_str() {
-            Some(text) => PathText::Text(text.to_owned()),
-            None => PathText::Bytes { bytes_hex: hex(self.0.as_os_str().as_encoded_bytes()) },
-        };
-        form.serialize(serializer)
+        match self.0.to_str() {
+            Some(text) => serializer.serialize_str(text),
+            None => Bytes { bytes_hex: hex(self.0.as_os_str().as_encoded_bytes()) }.serialize(serializer),
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for PathForm {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match PathText::deserialize(deserializer)? {
-            PathText::Text(text) => Ok(Self(text.into())),
-            PathText::Bytes { bytes_hex } => {
+        struct Read;
+        impl<'de> Visitor<'de> for Read {
+            type Value = PathBuf;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a path as text, or its bytes")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<PathBuf, E> {
+                Ok(text.into())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PathBuf, A::Error> {
+                let Bytes { bytes_hex } = Bytes::deserialize(MapAccessDeserializer::new(map))?;
                 let path = unhex(&bytes_hex).and_then(path_of_bytes);
-                path.map(Self).ok_or_else(|| D::Error::custom("not the bytes of a path"))
+                path.ok_or_else(|| A::Error::custom("not the bytes of a path"))
             }
         }
+        deserializer.deserialize_any(Read).map(Self)
     }
 }
 

@@ -60,14 +60,14 @@ impl FsRegistry {
     }
 
     /// How long the commands of each task took in its most recent attempt that succeeded, over the last 20
-    /// runs. A run that cannot be read teaches nothing and is passed over, since this is only used to
-    /// guess a good order.
+    /// runs but this one, whose own tasks are known. A run that cannot be read teaches nothing and is passed over, since this is
+    /// only used to guess a good order.
     ///
     /// # Errors
     /// [`RegistryError::Read`] when the runs cannot be listed.
-    pub fn earlier_durations(&self) -> Result<HashMap<TaskId, Duration>, RegistryError> {
+    pub fn earlier_durations(&self, but: Option<&RunId>) -> Result<HashMap<TaskId, Duration>, RegistryError> {
         let mut durations = HashMap::new();
-        for run in self.ids()?.iter().rev().take(RUNS) {
+        for run in self.ids()?.iter().rev().filter(|run| Some(*run) != but).take(RUNS) {
             let mut times: HashMap<AttemptRef, Duration> = HashMap::new();
             let kinds = ["command_ended", "attempt_ended"];
             let read = journal::read_only(&self.folder(run).journal(), &kinds, |event, _| match event.kind {

@@ -8,7 +8,9 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use gadugi_core::{Event, EventKind, RegistryError, RunHistory, RunId, WarningKind, crash_point, error_chain};
+use gadugi_core::{
+    AttemptRef, Event, EventKind, RegistryError, RunHistory, RunId, RunRecord, WarningKind, crash_point, error_chain,
+};
 use jiff::Timestamp;
 
 use super::copies::write_copy;
@@ -54,7 +56,7 @@ pub(super) fn take_over(
             end_journal(&path, &journal).map_err(|source| RegistryError::Write { path, source })?;
         }
     }
-    mend_intents(folder, &mut journal.damage)?;
+    mend_intents(folder, &record, &mut journal.damage)?;
     let damage = header.damage.into_iter().chain(journal.damage).collect();
     Ok(RunHistory { record, last: journal.last, driven: true, damage })
 }
@@ -122,7 +124,7 @@ fn lines(events: &[Event]) -> Result<String, FormatError> {
 
 /// Gives every attempt of a sound journal its folder and its `intent.json`, and moves aside every other `intent.json`,
 /// which would be in the way of an attempt that is made later.
-fn mend_intents(folder: &RunFolder, damage: &mut Vec<String>) -> Result<(), RegistryError> {
+fn mend_intents(folder: &RunFolder, record: &RunRecord, damage: &mut Vec<String>) -> Result<(), RegistryError> {
     let tasks = folder.tasks();
     if make_folder(&tasks, folder, damage).map_err(|source| RegistryError::Write { path: tasks, source })? {
         damage.push("tasks was missing, with the files of all attempts; it was made again".to_owned());
@@ -132,7 +134,10 @@ fn mend_intents(folder: &RunFolder, damage: &mut Vec<String>) -> Result<(), Regi
     journal::read_only(&folder.journal(), &["attempt_intended"], |event, line| {
         let EventKind::AttemptIntended { attempt, .. } = &event.kind else { return };
         let path = folder.attempt(attempt).join(INTENT);
-        if mended.is_ok() {
+        // There can be many that are over, and each is checked when something is rebuilt from it.
+        let is_as_long =
+            || path.symlink_metadata().is_ok_and(|file| file.is_file() && file.len() == line.len() as u64 + 1);
+        if mended.is_ok() && !(is_over(record, attempt) && is_as_long()) {
             mended = mend_intent(&path, &event, line, folder, damage)
                 .map_err(|source| RegistryError::Write { path: path.clone(), source });
         }
@@ -144,6 +149,12 @@ fn mend_intents(folder: &RunFolder, damage: &mut Vec<String>) -> Result<(), Regi
         put_away(&path, folder, damage).map_err(|source| RegistryError::Write { path, source })?;
     }
     Ok(())
+}
+
+fn is_over(record: &RunRecord, attempt: &AttemptRef) -> bool {
+    let Some(task) = record.task(&attempt.task) else { return false };
+    let found = task.attempts.binary_search_by_key(&attempt.number, |attempt| attempt.number);
+    found.is_ok_and(|at| task.attempts[at].ended.is_some())
 }
 
 /// Makes the file of an intent hold that event, which has this line in the journal.

@@ -1,6 +1,6 @@
 //! The report for scripts, described by `docs/report.schema.json`.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use gadugi_core::{
     AgentTotals, AttemptRecord, BranchName, CommandRecord, CommitId, Interruption, Outcome, Place, Report, RunId,
@@ -34,8 +34,11 @@ pub fn json(report: &Report, log: LogPath<'_>) -> String {
 /// # Errors
 /// Those of writing.
 pub fn write_json(report: &Report, log: LogPath<'_>, to: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(EscapedJson(&mut *to), &ReportForm::new(report, log))?;
-    to.write_all(b"\n")
+    // It comes in pieces of a few bytes, and none of them is parted.
+    let mut to = BufWriter::new(EscapedJson(to));
+    serde_json::to_writer_pretty(&mut to, &ReportForm::new(report, log))?;
+    to.write_all(b"\n")?;
+    to.flush()
 }
 
 #[derive(Serialize)]

@@ -11,11 +11,13 @@ mod junit;
 mod markdown;
 mod words;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use gadugi_core::{AttemptRef, Phase, RegistryError, Report};
+use gadugi_core::{AttemptNo, AttemptRef, Phase, RegistryError, Report, TaskId};
 
 use crate::fs::{RunFolder, open_regular, replace_by};
 
@@ -53,8 +55,10 @@ pub struct WrittenReports {
 /// [`RegistryError::Write`].
 pub fn write_reports(run_folder: &Path, report: &Report) -> Result<WrittenReports, RegistryError> {
     let folder = RunFolder::new(run_folder.to_owned());
+    let outputs = Outputs::default();
     let log = |attempt: &AttemptRef, phase: Phase| {
-        Some(folder.attempt(attempt).join(phase.output_file())).filter(|path| path.exists())
+        let path = folder.attempt(attempt).join(phase.output_file());
+        outputs.is_there(attempt, phase, &path).then_some(path)
     };
     let end = |attempt: &AttemptRef, phase: Phase| log(attempt, phase).and_then(|path| tail(&path).ok());
     let write = |name: &str, content: &dyn Fn(&mut dyn Write) -> io::Result<()>| {
@@ -69,6 +73,20 @@ pub fn write_reports(run_folder: &Path, report: &Report) -> Result<WrittenReport
         json: write("report.json", &|to| write_json(report, &log, to))?,
         junit: write("junit.xml", &|to| write_junit(report, &end, to))?,
     })
+}
+
+/// Which outputs are there. Each is looked for once: several reports name it, and a run can have many.
+#[derive(Default)]
+struct Outputs {
+    known: RefCell<HashMap<TaskId, HashMap<(AttemptNo, Phase), bool>>>,
+}
+
+impl Outputs {
+    fn is_there(&self, attempt: &AttemptRef, phase: Phase, path: &Path) -> bool {
+        let mut known = self.known.borrow_mut();
+        let of_task = known.entry(attempt.task.clone()).or_default();
+        *of_task.entry((attempt.number, phase)).or_insert_with(|| path.exists())
+    }
 }
 
 /// Opens an output to read it. A task can put anything in the place of its log; only a regular file is opened, since

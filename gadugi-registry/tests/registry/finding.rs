@@ -51,7 +51,7 @@ async fn the_latest_success_of_a_task_teaches_how_long_it_takes() {
     let registry = FsRegistry::new(folder.path());
     let (header, events) = every_outcome();
     write(&registry, &header, &events).await;
-    let durations = registry.earlier_durations().expect("runs");
+    let durations = registry.earlier_durations(None).expect("runs");
     let took = Duration::from_micros(2_000_250);
     assert_eq!(durations.len(), 3, "{durations:?}");
     for id in ["ok", "flaky", "unchanged"] {
@@ -65,7 +65,7 @@ async fn the_latest_success_of_a_task_teaches_how_long_it_takes() {
     let broken = simple_header('g', 1);
     write(&registry, &broken, &[]).await;
     fs::remove_file(registry.run_folder(&broken.run).join("journal.jsonl")).expect("a journal");
-    assert_eq!(registry.earlier_durations().expect("runs").len(), 4);
+    assert_eq!(registry.earlier_durations(None).expect("runs").len(), 4);
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ async fn in_a_process_that_reads() {
     let registry = FsRegistry::new(&state);
     let run = simple_header('1', 1).run;
     assert_eq!(registry.load(&run).await.expect("a run").last, EVENTS);
-    registry.earlier_durations().expect("runs");
+    registry.earlier_durations(None).expect("runs");
     let mut follower = registry.follow(&run);
     while !follower.next_events().expect("sound lines").is_empty() {}
     let (history, log) = registry.resume(&run).await.expect("it is taken over");

@@ -73,7 +73,7 @@ async fn what_is_no_file_of_a_run_is_told_and_moved_aside_and_the_run_is_gone_on
         assert_eq!(twin.registry.list().await.expect("runs").len(), 1, "{what}");
         assert!(!twin.registry.is_driven(run).expect("readable"), "{what}");
         assert_eq!(twin.registry.owner(run).expect("readable"), None, "{what}");
-        twin.registry.earlier_durations().expect("runs");
+        twin.registry.earlier_durations(None).expect("runs");
         let loaded = twin.load().await;
         twin.assert_true(&loaded);
         let taken = [twin.registry.take_requests(run), twin.registry.take_requests_for_next(run)];
