@@ -186,6 +186,9 @@ pub(crate) struct TaskArgs {
     /// Lets agents do on this machine, outside of containers, what they like, unasked
     #[arg(long)]
     pub(crate) unsafe_host: bool,
+    /// Refuses keys and values of other tools in task files, which are passed over otherwise
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// Starts nothing more after the first task that does not succeed
     #[arg(long)]
     pub(crate) fail_fast: bool,

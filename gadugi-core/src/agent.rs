@@ -20,6 +20,8 @@ pub struct AgentCall {
     pub resume: Option<Vec<Argument>>,
     /// What it is to do, in the words of the task's author.
     pub prompt: String,
+    /// The model that the task names; `None` where that is left to the profile.
+    pub model: Option<String>,
     /// What follows on that; see [`compose_prompt`](crate::compose_prompt).
     pub frame: String,
     /// The name of the [`OutputFormat`] by which its output is read.
@@ -43,6 +45,7 @@ impl AgentCall {
             command,
             resume: None,
             prompt: prompt.into(),
+            model: None,
             frame: String::new(),
             output: "text".to_owned(),
             linger: Duration::from_secs(60),

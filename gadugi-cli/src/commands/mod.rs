@@ -15,6 +15,7 @@ mod init;
 mod log_parts;
 mod logs;
 mod notices;
+mod passed;
 mod plan;
 mod printed;
 mod programs;

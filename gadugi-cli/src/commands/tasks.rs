@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gadugi_core::{Changes, Executor, KeepPolicy, Plan, RawPlan, TaskId, TaskSpec};
 
-use super::Context;
+use super::{Context, passed};
 use crate::args::{Keep, TaskArgs};
 use crate::compose::{self, Chosen, Site};
 use crate::config::{
@@ -65,6 +65,7 @@ fn layer(args: &TaskArgs) -> Result<ConfigLayer, Failure> {
         idle_timeout: limit("idle-timeout", &args.idle_timeout)?,
         retries: args.retries,
         changes: args.require_changes.then_some(Changes::Required),
+        strict: args.strict.then_some(true),
         fail_fast: args.fail_fast.then_some(true),
         keep: args.keep.map(|keep| match keep {
             Keep::Failed => KeepPolicy::Failed,
@@ -79,6 +80,7 @@ fn layer(args: &TaskArgs) -> Result<ConfigLayer, Failure> {
 pub(super) fn plan(context: &Context, config: &Config, args: &TaskArgs) -> Result<Plan, Failure> {
     let installed = installed_agents(&context.surroundings, config);
     let mut took_installed = false;
+    let mut passed_over = Vec::new();
     let raw = read_tasks(TaskInput {
         folder: &context.surroundings.folder,
         arguments: &args.tasks,
@@ -88,7 +90,9 @@ pub(super) fn plan(context: &Context, config: &Config, args: &TaskArgs) -> Resul
         environment: &context.surroundings.env,
         installed: &installed,
         took_installed: &mut took_installed,
+        passed_over: &mut passed_over,
     })?;
+    passed::say(&context.terminal, &passed_over);
     if let ([only], true) = (&installed[..], took_installed) {
         context.terminal.say(&format!("no agent is named; tasks get `{only}`, the only one that is installed here"));
     }

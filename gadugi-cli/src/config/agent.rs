@@ -62,6 +62,8 @@ pub struct AgentProfile {
     pub model: Option<String>,
     /// How it is told the model, by `{model}`.
     pub model_args: Vec<String>,
+    /// Models that a task may name, `*` at the end for any rest; any where there is none.
+    pub models: Vec<String>,
     /// How it is told what a task may cost, by `{max_cost}`.
     pub budget_args: Vec<String>,
     /// Names of variables that it gets from the environment of gadugi, where they are set.
@@ -91,6 +93,8 @@ pub(crate) struct CallOf<'a> {
     pub(crate) task: &'a str,
     pub(crate) title: &'a str,
     pub(crate) prompt: &'a str,
+    /// In the place of the profile's.
+    pub(crate) model: Option<&'a str>,
     pub(crate) budget: Budget,
     /// `None` as long as nobody knows.
     pub(crate) place: Option<AgentPlace>,
@@ -117,6 +121,7 @@ impl AgentProfile {
             output: self.output.clone(),
             linger: self.linger,
             backoff: self.backoff,
+            model: of.model.map(str::to_owned),
             budget: of.budget,
             ..AgentCall::new(of.agent, command(&self.command), of.prompt)
         }
@@ -135,8 +140,27 @@ impl AgentProfile {
             Some(AgentPlace::UnsafeHost | AgentPlace::Isolated) => &self.isolated_args,
         };
         let max_cost = of.budget.cost_usd.map(|cost| cost.to_string());
-        let model = put(&self.model_args, "{model}", self.model.clone());
+        let model = of.model.map(str::to_owned).or_else(|| self.model.clone());
+        let model = put(&self.model_args, "{model}", model);
         [mode.to_vec(), model, put(&self.budget_args, "{max_cost}", max_cost)].concat()
+    }
+
+    /// The model that a task names, as this agent calls it; `None` if it has none of that name, or cannot be told. Other tools
+    /// write the vendor before it: `anthropic/claude-…`.
+    pub(crate) fn model_named<'m>(&self, name: &'m str) -> Option<&'m str> {
+        let is_known = |name: &str| {
+            let matches = |known: &String| match known.strip_suffix('*') {
+                Some(start) => name.starts_with(start),
+                None => name == known,
+            };
+            self.models.is_empty() || self.models.iter().any(matches)
+        };
+        if self.model_args.is_empty() || !mentions(&self.command, "options") {
+            return None;
+        }
+        let name = name.trim();
+        let without_vendor = name.rsplit('/').next().unwrap_or(name);
+        [name, without_vendor].into_iter().find(|name| is_known(name))
     }
 
     /// Whether it can do its work on the user's machine with nobody there to be asked. A command without `{options}` says
@@ -178,6 +202,7 @@ pub struct AgentLayer {
     isolated_env: Option<BTreeMap<String, String>>,
     model: Option<String>,
     model_args: Option<Vec<String>>,
+    models: Option<Vec<String>>,
     budget_args: Option<Vec<String>>,
     env: Option<Vec<String>>,
     set_env: Option<BTreeMap<String, String>>,
@@ -203,6 +228,7 @@ impl AgentLayer {
             isolated_env: BTreeMap::new(),
             model: None,
             model_args: Vec::new(),
+            models: Vec::new(),
             budget_args: Vec::new(),
             env: Vec::new(),
             set_env: BTreeMap::new(),
@@ -226,6 +252,7 @@ impl AgentLayer {
             isolated_env: own.isolated_env.unwrap_or(earlier.isolated_env),
             model: own.model.or(earlier.model),
             model_args: own.model_args.unwrap_or(earlier.model_args),
+            models: own.models.unwrap_or(earlier.models),
             budget_args: own.budget_args.unwrap_or(earlier.budget_args),
             env: own.env.unwrap_or(earlier.env),
             set_env: own.set_env.unwrap_or(earlier.set_env),
@@ -258,6 +285,7 @@ impl AgentLayer {
             isolated_env: fields.environment("isolated_env", "{ IS_SANDBOX = \"1\" }"),
             model: fields.text("model", "\"opus\"").map(text),
             model_args: texts(fields, "model_args", "[\"--model\", \"{model}\"]"),
+            models: texts(fields, "models", "[\"opus\", \"claude-*\"]"),
             budget_args: texts(fields, "budget_args", "[\"--max-cost\", \"{max_cost}\"]"),
             env: fields.variables("env", "[\"API_KEY\"]").map(|names| names.into_iter().map(text).collect()),
             set_env: fields.environment("set_env", "{ NO_UPDATES = \"1\" }"),

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use gadugi_core::SourceLocation;
 
 use crate::config::document::{Entry, Node, Value};
-use crate::config::key_issue::{KeyIssue, ValueIssue, closest, shown};
+use crate::config::key_issue::{KeyIssue, ValueIssue, shown, similar_key};
 use crate::config::quantity::QuantityError;
 
 /// A value and where it stands.
@@ -46,7 +46,7 @@ impl<'a, 'n> Fields<'a, 'n> {
             self.issues.push(KeyIssue::UnknownKey {
                 at: SourceLocation { file: self.file.to_owned(), line: entry.line },
                 key: shown(&entry.key),
-                suggestion: closest(&entry.key.to_lowercase(), known.iter().copied()).map(str::to_owned),
+                suggestion: similar_key(&entry.key, known.iter().copied()).map(str::to_owned),
                 known: known.to_vec(),
             });
             self.unknown = true;

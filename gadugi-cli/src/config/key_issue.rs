@@ -289,6 +289,14 @@ pub(crate) fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
     (distance * 3 <= name.chars().count()).then_some(known)
 }
 
+/// The key that is most like `name`, if one is: two fifths of its letters differ at most.
+pub(crate) fn similar_key<'a>(name: &str, keys: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.to_lowercase().replace('-', "_");
+    let measured = keys.into_iter().map(|known| (strsim::damerau_levenshtein(&name, known), known));
+    let (distance, known) = measured.min()?;
+    (distance * 5 <= name.chars().count() * 2).then_some(known)
+}
+
 /// A text for a message: on one line, without control characters, and not longer than 60 characters.
 pub(crate) fn shown(text: &str) -> String {
     let mut shown: String = text.chars().take(61).flat_map(char::escape_debug).collect();

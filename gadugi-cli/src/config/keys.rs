@@ -102,6 +102,14 @@ pub const CONFIG_KEYS: &[ConfigKey] = &[
     ),
     key("run_max_cost", None, "20", &["What all tasks of a run together may cost in US dollars."]),
     key("run_max_tokens", None, "20000000", &["How many tokens all tasks of a run together may use."]),
+    key(
+        "strict",
+        Some("false"),
+        "true",
+        &[
+            "Whether keys and values of other tools in task files are errors; otherwise they are passed over, which is said.",
+        ],
+    ),
     key("fail_fast", Some("false"), "true", &["Start nothing more after the first task that does not succeed."]),
     key(
         "keep",
@@ -252,6 +260,7 @@ pub const AGENT_KEYS: &[&str] = &[
     "isolated_env",
     "model",
     "model_args",
+    "models",
     "budget_args",
     "image",
     "env",

@@ -85,6 +85,8 @@ pub struct ConfigLayer {
     pub run_max_cost: Option<f64>,
     /// How many tokens all tasks of a run together may use.
     pub run_max_tokens: Option<u64>,
+    /// Whether keys and values of other tools in task files are errors.
+    pub strict: Option<bool>,
     /// Whether nothing more is started after the first task that does not succeed.
     pub fail_fast: Option<bool>,
     /// Which worktrees stay.
@@ -141,6 +143,7 @@ impl ConfigLayer {
             max_tokens: self.max_tokens.or(earlier.max_tokens),
             run_max_cost: self.run_max_cost.or(earlier.run_max_cost),
             run_max_tokens: self.run_max_tokens.or(earlier.run_max_tokens),
+            strict: self.strict.or(earlier.strict),
             fail_fast: self.fail_fast.or(earlier.fail_fast),
             keep: self.keep.or(earlier.keep),
             allow_overlap: self.allow_overlap.or(earlier.allow_overlap),
@@ -228,6 +231,7 @@ impl ConfigLayer {
             max_tokens: fields.integer("max_tokens", TOKENS, "2000000", tokens),
             run_max_cost: fields.positive("run_max_cost", "20"),
             run_max_tokens: fields.integer("run_max_tokens", TOKENS, "20000000", tokens),
+            strict: fields.switch("strict"),
             fail_fast: fields.switch("fail_fast"),
             keep: fields.word("keep", KEEP_WORDS, &KEEP),
             allow_overlap: fields.switch("allow_overlap"),
@@ -271,8 +275,8 @@ fn similar_variable(name: &str) -> Option<String> {
 /// The value of a variable as if it stood in a file: numbers and switches without quotes, lists with commas.
 fn node_of_variable(key: &str, text: &str) -> Node {
     let value = match key {
-        "fail_fast" | "allow_overlap" | "bell" if matches!(text, "true" | "1") => Value::Switch(true),
-        "fail_fast" | "allow_overlap" | "bell" if matches!(text, "false" | "0") => Value::Switch(false),
+        "fail_fast" | "allow_overlap" | "bell" | "strict" if matches!(text, "true" | "1") => Value::Switch(true),
+        "fail_fast" | "allow_overlap" | "bell" | "strict" if matches!(text, "false" | "0") => Value::Switch(false),
         "env" | "seed" | "notify" => {
             let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
             let node = |name: &str| Node { line: 0, value: Value::Text(name.to_owned()), bare: None };

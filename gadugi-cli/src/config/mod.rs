@@ -35,7 +35,7 @@ pub use branch_prefix::BranchPrefix;
 pub use docker::{DockerConfig, DockerLayer, DockerNetwork, DockerSeccomp, DockerUser};
 pub(crate) use dockerfile::{DOCKERFILE, DOCKERFILE_TEMPLATE, image_name};
 pub use key_issue::{KeyIssue, ValueIssue};
-pub(crate) use key_issue::{closest, did_you_mean};
+pub(crate) use key_issue::{closest, did_you_mean, shown, similar_key};
 pub use keys::{AGENT_KEYS, CONFIG_KEYS, ConfigKey, DOCKER_KEYS};
 pub use layer::{Bell, ConfigLayer};
 pub(crate) use layer::{CHANGES, CHANGES_WORDS, RETRY_FROM, RETRY_FROM_WORDS, TOKENS, tokens};
@@ -108,6 +108,8 @@ pub struct Config {
     pub budget: Budget,
     /// What all tasks of a run together may use up; not limited by default.
     pub run_budget: Budget,
+    /// Whether keys and values of other tools in task files are errors; not by default.
+    pub strict: bool,
     /// Whether nothing more is started after the first task that does not succeed; not by default.
     pub fail_fast: bool,
     /// Which worktrees stay; those of failed tasks by default.
@@ -168,6 +170,7 @@ impl From<ConfigLayer> for Config {
             changes: layer.changes,
             budget: Budget { cost_usd: layer.max_cost, tokens: layer.max_tokens },
             run_budget: Budget { cost_usd: layer.run_max_cost, tokens: layer.run_max_tokens },
+            strict: layer.strict.unwrap_or(false),
             fail_fast: layer.fail_fast.unwrap_or(run.fail_fast),
             keep: layer.keep.unwrap_or(run.keep),
             allow_overlap: layer.allow_overlap.unwrap_or(run.allow_overlap),

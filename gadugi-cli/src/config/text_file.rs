@@ -93,7 +93,7 @@ impl FileIssue {
     }
 }
 
-/// Reads a regular file. A byte order mark is dropped and line ends become `\n`.
+/// Reads a regular file. A byte order mark is dropped, and line ends of all kinds become `\n`.
 ///
 /// # Errors
 /// [`FileIssue`], which shows `shown` for the file.
@@ -136,7 +136,9 @@ pub(crate) fn read_text(stream: impl Read, at: &SourceLocation) -> Result<String
             return Err(FileIssue::NotUtf8 { at: line_of(offset), offset });
         }
     };
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n"))
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    // Line ends of old Macintoshes, where there are no others.
+    Ok(if text.contains('\n') { text.replace("\r\n", "\n") } else { text.replace('\r', "\n") })
 }
 
 fn refuse_irregular(metadata: &Metadata, at: &SourceLocation) -> Result<(), FileIssue> {

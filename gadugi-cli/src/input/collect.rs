@@ -6,8 +6,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::input::glob;
+use crate::input::foreign::PassedOver;
 use crate::input::issue::{InputIssue, MAX_TASKS, whole};
+use crate::input::no_task::kind_by_ending;
+use crate::input::{Findings, glob};
 
 /// A place where one or more tasks stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,18 +37,19 @@ impl Source {
 }
 
 /// Finds all places, in the order of the arguments, each once.
-pub(crate) fn collect(arguments: &[PathBuf], folder: &Path, issues: &mut Vec<InputIssue>) -> Vec<Source> {
-    let mut collector = Collector { folder, sources: Vec::new(), seen: HashSet::new() };
+pub(crate) fn collect(arguments: &[PathBuf], folder: &Path, findings: &mut Findings) -> Vec<Source> {
+    let mut collector = Collector { folder, sources: Vec::new(), seen: HashSet::new(), left_out: Vec::new() };
     for argument in arguments {
         if let Err(issue) = collector.add(argument) {
-            issues.push(issue);
+            findings.issues.push(issue);
         }
     }
     let found = collector.sources.len();
     if found > MAX_TASKS {
-        issues.push(InputIssue::TooManyTasks { found });
+        findings.issues.push(InputIssue::TooManyTasks { found });
         collector.sources.clear();
     }
+    findings.passed.append(&mut collector.left_out);
     collector.sources
 }
 
@@ -56,6 +59,8 @@ struct Collector<'a> {
     sources: Vec<Source>,
     /// The real paths of the files so far.
     seen: HashSet<PathBuf>,
+    /// Files of folders that are no batches and look as if they were meant to be.
+    left_out: Vec<PassedOver>,
 }
 
 impl Collector<'_> {
@@ -93,8 +98,14 @@ impl Collector<'_> {
         let mut names = Vec::new();
         for entry in fs::read_dir(&folder).map_err(list_error)? {
             let name = entry.map_err(list_error)?.file_name();
-            if is_task_file(&name) && !folder.join(&name).is_dir() {
+            if folder.join(&name).is_dir() {
+                continue;
+            }
+            if is_task_file(&name) {
                 names.push(name);
+            } else if is_batch_of_another_kind(&name) {
+                let what = "all of it (a batch is a file tasks.toml)".to_owned();
+                self.left_out.push(PassedOver { at: whole(argument.join(&name)), what });
             }
         }
         if names.is_empty() {
@@ -122,9 +133,23 @@ impl Collector<'_> {
     }
 }
 
+/// Beginnings of the names of files that are about the folder, or for all agents, and are no tasks.
+const NO_TASKS: [&str; 9] =
+    ["readme", "changelog", "contributing", "code_of_conduct", "license", "security", "agents", "claude", "gemini"];
+
 /// Whether a file of a folder is taken when the folder is named.
 fn is_task_file(name: &OsStr) -> bool {
     let hidden = name.as_encoded_bytes().starts_with(b".");
-    let markdown = Path::new(name).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("md"));
-    !hidden && ((markdown && !name.eq_ignore_ascii_case("README.md")) || name == "tasks.toml")
+    let name = name.to_string_lossy().to_ascii_lowercase();
+    let ending = Path::new(&name).extension().and_then(OsStr::to_str);
+    // `README.md`, and also `README.de.md`.
+    let first = name.split('.').next().unwrap_or_default();
+    let is_text = matches!(ending, Some("md" | "mdc" | "markdown"));
+    !hidden && ((is_text && !NO_TASKS.contains(&first)) || name == "tasks.toml")
+}
+
+/// Whether a file is called as a batch of tasks is, but for its ending.
+fn is_batch_of_another_kind(name: &OsStr) -> bool {
+    let name = Path::new(name);
+    name.file_stem().is_some_and(|stem| stem.eq_ignore_ascii_case("tasks")) && kind_by_ending(name).is_some()
 }

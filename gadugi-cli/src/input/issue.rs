@@ -79,11 +79,53 @@ pub enum InputIssue {
         /// The file.
         at: SourceLocation,
     },
+    /// A file is something else than a task, and no prompt either.
+    #[error("{at}: is {what}, which is no task file")]
+    NoTask {
+        /// The file.
+        at: SourceLocation,
+        /// What it is, with its article.
+        what: &'static str,
+    },
     /// The front matter is not closed.
     #[error("{at}: the front matter that begins here with `---` is never closed")]
     Unclosed {
         /// The file and the line of its `---`.
         at: SourceLocation,
+    },
+    /// A line is nearly `---`, and keys follow on it.
+    #[error("{at}: the line '{found}' begins no front matter that gadugi understands")]
+    NearFence {
+        /// The file and the line.
+        at: SourceLocation,
+        /// The line.
+        found: String,
+    },
+    /// Keys of a task stand there without a line `---` before them.
+    #[error("{at}: these are keys of a task, without the line `---` before them")]
+    NoFence {
+        /// The file and the line of the first.
+        at: SourceLocation,
+    },
+    /// Front matter has text before it.
+    #[error("{at}: the front matter that begins here has text before it")]
+    NotFirst {
+        /// The file and the line of its `---`.
+        at: SourceLocation,
+    },
+    /// A text of the command line has front matter.
+    #[error("{at}: begins with front matter, which only files have")]
+    KeysInText {
+        /// The text.
+        at: SourceLocation,
+    },
+    /// A key or value is not one of gadugi's, and nothing is passed over.
+    #[error("{at}: {what}: this is not one of gadugi's, which `strict` asks for")]
+    NotOurs {
+        /// Where it stands.
+        at: SourceLocation,
+        /// As it is written there.
+        what: String,
     },
     /// What is between the two lines `---` is something else than keys and values.
     #[error("{at}: the front matter between the lines `---` must be keys with values, not {found}")]
@@ -211,7 +253,13 @@ impl InputIssue {
             | Self::Pattern { at, .. }
             | Self::NoMatch { at }
             | Self::Empty { at }
+            | Self::NoTask { at, .. }
             | Self::Unclosed { at }
+            | Self::NearFence { at, .. }
+            | Self::NoFence { at }
+            | Self::NotFirst { at }
+            | Self::KeysInText { at }
+            | Self::NotOurs { at, .. }
             | Self::NotKeys { at, .. }
             | Self::EmptyBatch { at }
             | Self::Several { at, .. }
@@ -245,6 +293,18 @@ impl InputIssue {
             Self::NoMatch { .. } => "check the pattern; `*` stays within a folder, `**` goes through all".into(),
             Self::TooManyTasks { .. } => "split them into several runs".into(),
             Self::Empty { .. } => "write the task into it, or leave it out".into(),
+            Self::NoTask { .. } => "a task is a Markdown file, with front matter between two lines `---` or without; many \
+                 at once stand in a file that ends in .toml, in tables [[task]]; if it is a prompt as it is, hand it in \
+                 as a text: -t \"$(cat FILE)\""
+                .into(),
+            Self::NearFence { .. } | Self::NoFence { .. } => {
+                "write `---` on the first line and after the last key, and YAML between them: `key: value`".into()
+            }
+            Self::NotFirst { .. } => {
+                "move it to the top of the file; if these are no keys of the task, put them into a block of code".into()
+            }
+            Self::KeysInText { .. } => "write it into a file, or pipe it in and name `-`".into(),
+            Self::NotOurs { .. } => "remove it; without `strict` it is passed over".into(),
             Self::Unclosed { .. } => {
                 "put a line `---` after its last key; if the first line is meant as a ruler, write `***` instead".into()
             }

@@ -6,9 +6,12 @@
 
 mod collect;
 mod draft;
+mod foreign;
+mod front_matter;
 mod glob;
 mod issue;
 mod markdown;
+mod no_task;
 mod placing;
 mod read;
 mod resolve;
@@ -22,6 +25,7 @@ use gadugi_core::RawPlan;
 
 use crate::config::{Config, Environment};
 pub use draft::{BATCH_KEYS, TASK_KEYS};
+pub use foreign::PassedOver;
 pub use issue::{InputError, InputIssue, MAX_ARGUMENT_BYTES, MAX_TASKS};
 pub use placing::{PlaceError, PlaceIssue, place_agents};
 
@@ -43,6 +47,15 @@ pub struct TaskInput<'a> {
     pub installed: &'a [String],
     /// Becomes `true` if that was done.
     pub took_installed: &'a mut bool,
+    /// Gets what was passed over: keys and values of other tools.
+    pub passed_over: &'a mut Vec<PassedOver>,
+}
+
+/// What reading tasks brings to light.
+#[derive(Default)]
+pub(crate) struct Findings {
+    pub(crate) issues: Vec<InputIssue>,
+    pub(crate) passed: Vec<PassedOver>,
 }
 
 /// Reads all tasks, in the order in which they are named, those of a folder by name, and texts last. The plan
@@ -51,21 +64,28 @@ pub struct TaskInput<'a> {
 /// # Errors
 /// [`InputError`] with everything that is wrong with any of them.
 pub fn read_tasks(input: TaskInput<'_>) -> Result<RawPlan, InputError> {
-    let mut issues = Vec::new();
-    let sources = collect::collect(input.arguments, input.folder, &mut issues);
-    let collected = issues.len();
+    let mut found = Findings::default();
+    let sources = collect::collect(input.arguments, input.folder, &mut found);
+    let collected = found.issues.len();
+    let mut reader = read::Reader { folder: input.folder, config: input.config, found: &mut found };
     let mut drafts = Vec::new();
     for source in &sources {
-        drafts.extend(read::read_source(source, input.folder, input.stdin, &mut issues));
+        drafts.extend(reader.read(source, input.stdin));
     }
-    drafts.extend(read::read_texts(input.texts, &mut issues));
+    drafts.extend(reader.read_texts(input.texts));
     if drafts.len() > MAX_TASKS {
-        issues.push(InputIssue::TooManyTasks { found: drafts.len() });
-        return Err(InputError { issues });
+        found.issues.push(InputIssue::TooManyTasks { found: drafts.len() });
+        return Err(InputError { issues: found.issues });
     }
     let resolver =
         resolve::Resolver { config: input.config, environment: input.environment, installed: input.installed };
-    let tasks = resolver.resolve(drafts, input.took_installed, &mut issues);
+    let tasks = resolver.resolve(drafts, input.took_installed, &mut found);
+    let Findings { mut issues, passed } = found;
+    if input.config.strict {
+        issues.extend(passed.into_iter().map(|PassedOver { at, what }| InputIssue::NotOurs { at, what }));
+    } else {
+        input.passed_over.extend(passed);
+    }
     if issues.is_empty() {
         return Ok(RawPlan { tasks });
     }

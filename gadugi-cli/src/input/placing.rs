@@ -87,6 +87,7 @@ pub fn place_agents(
             task: &task,
             title: &spec.title,
             prompt: &call.prompt,
+            model: call.model.as_deref(),
             budget: call.budget,
             place: Some(place),
         };

@@ -5,62 +5,206 @@ use std::path::Path;
 
 use gadugi_core::SourceLocation;
 
-use crate::config::document::{Entry, Node, Value, parse_toml};
+use crate::config::document::{Entry, parse_toml};
 use crate::config::fields::{Fields, Located};
-use crate::config::{KeyIssue, read_text, read_text_file};
+use crate::config::{Config, KeyIssue, read_text, read_text_file, shown};
+use crate::input::Findings;
 use crate::input::collect::Source;
 use crate::input::draft::{BATCH_KEYS, Draft, Names, Prompt, TASK_KEYS};
+use crate::input::foreign::{PassedOver, is_known, sift};
+use crate::input::front_matter::read_front_matter;
 use crate::input::issue::{InputIssue, whole};
-use crate::input::markdown::{self, Parts, Unclosed};
-use crate::input::yaml::parse_yaml;
+use crate::input::markdown::{self, Parts, Unsplit};
+use crate::input::no_task::{kind_by_content, kind_by_ending};
 
-/// Reads all drafts of a place. What is wrong is noted.
-pub(crate) fn read_source(
-    source: &Source,
-    folder: &Path,
-    stdin: &mut dyn Read,
-    issues: &mut Vec<InputIssue>,
-) -> Vec<Draft> {
-    let shown = source.shown();
-    let at = whole(shown);
-    let text = match source {
-        Source::Stdin => read_text(stdin, &at),
-        Source::File(file) => read_text_file(&folder.join(file), file),
-    };
-    let text = match text {
-        Ok(text) => text,
-        Err(issue) => {
-            issues.push(InputIssue::File(issue));
-            return Vec::new();
-        }
-    };
-    if text.trim().is_empty() {
-        issues.push(InputIssue::Empty { at });
-        return Vec::new();
-    }
-    if source.is_batch() {
-        return read_batch(&text, shown, folder, issues);
-    }
-    let names = match source {
-        Source::Stdin => Names { plain: "stdin".into(), unique: "stdin".into() },
-        Source::File(file) => names_of(file),
-    };
-    read_task(&text, at, names, issues).into_iter().collect()
+/// Reads places where tasks stand. What is wrong, and what is passed over, is noted.
+pub(crate) struct Reader<'a> {
+    /// What files are relative to.
+    pub(crate) folder: &'a Path,
+    pub(crate) config: &'a Config,
+    pub(crate) found: &'a mut Findings,
 }
 
-/// Makes a draft of each text of the command line.
-pub(crate) fn read_texts(texts: &[String], issues: &mut Vec<InputIssue>) -> Vec<Draft> {
-    let mut drafts = Vec::new();
-    for (number, text) in (1..).zip(texts) {
-        let at = whole(format!("<text {number}>"));
-        let Some(title) = markdown::title(text) else {
-            issues.push(InputIssue::Empty { at });
-            continue;
+impl Reader<'_> {
+    /// Reads all drafts of a place.
+    pub(crate) fn read(&mut self, source: &Source, stdin: &mut dyn Read) -> Vec<Draft> {
+        let shown = source.shown();
+        let at = whole(shown);
+        let text = match source {
+            Source::Stdin => read_text(stdin, &at),
+            Source::File(file) => read_text_file(&self.folder.join(file), file),
         };
-        let names = Names { plain: first_words(&title), unique: format!("text {number}") };
-        drafts.push(Draft::of_prompt(at, names, Prompt::trimmed(text)));
+        let text = match text {
+            Ok(text) => text,
+            Err(issue) => {
+                self.found.issues.push(InputIssue::File(issue));
+                return Vec::new();
+            }
+        };
+        if markdown::is_blank(&text) {
+            self.found.issues.push(InputIssue::Empty { at });
+            return Vec::new();
+        }
+        if source.is_batch() {
+            return self.read_batch(&text, shown);
+        }
+        let names = match source {
+            Source::Stdin => Names { plain: "stdin".into(), unique: "stdin".into() },
+            Source::File(file) => names_of(file),
+        };
+        self.read_task(&text, at, names).into_iter().collect()
     }
-    drafts
+
+    /// Makes a draft of each text of the command line.
+    pub(crate) fn read_texts(&mut self, texts: &[String]) -> Vec<Draft> {
+        let mut drafts = Vec::new();
+        for (number, text) in (1..).zip(texts) {
+            let at = whole(format!("<text {number}>"));
+            let Some(title) = markdown::title(text) else {
+                self.found.issues.push(InputIssue::Empty { at });
+                continue;
+            };
+            if matches!(markdown::split(text, &is_known), Ok(Parts { front_matter: Some(block), .. }) if block.has_key(&is_known))
+            {
+                self.found.issues.push(InputIssue::KeysInText { at });
+                continue;
+            }
+            let names = Names { plain: first_words(&title), unique: format!("text {number}") };
+            drafts.push(Draft::of_prompt(at, names, Prompt::trimmed(text)));
+        }
+        drafts
+    }
+
+    /// Cuts a file into its front matter, if it has any, and its text; an error where it is no task file.
+    fn cut<'t>(&self, text: &'t str, at: &SourceLocation) -> Result<Parts<'t>, InputIssue> {
+        let by_ending = kind_by_ending(&at.file);
+        let no_task = |what| InputIssue::NoTask { at: at.clone(), what };
+        match (markdown::split(text, &is_known), by_ending) {
+            (Ok(Parts { front_matter: Some(block), body }), kind) => match kind.filter(|_| !block.has_key(&is_known)) {
+                Some(kind) => Err(no_task(kind)),
+                None => Ok(Parts { front_matter: Some(block), body }),
+            },
+            (_, Some(kind)) => Err(no_task(kind)),
+            (Ok(parts), None) => kind_by_content(text).map_or(Ok(parts), |kind| Err(no_task(kind))),
+            (Err(unsplit), None) => Err(unsplit_issue(unsplit, &at.file)),
+        }
+    }
+
+    /// Reads a Markdown file.
+    fn read_task(&mut self, text: &str, at: SourceLocation, mut names: Names) -> Option<Draft> {
+        let parts = self.cut(text, &at).map_err(|issue| self.found.issues.push(issue)).ok()?;
+        let prompt = Prompt::trimmed(parts.body);
+        let Some(block) = parts.front_matter else { return Some(Draft::of_prompt(at, names, prompt)) };
+        let strict = self.config.strict;
+        let entries = read_front_matter(&block, &at.file, strict);
+        let mut entries = entries.map_err(|issue| self.found.issues.push(issue)).ok()?;
+        if !strict {
+            let sifted = sift(entries, &at.file, self.config, &mut self.found.passed);
+            names.plain = sifted.name.unwrap_or(names.plain);
+            entries = sifted.entries;
+            for stands_for in ["$ARGUMENTS", "${input:"].into_iter().filter(|word| parts.body.contains(word)) {
+                let what = format!("{stands_for} (it stays in the text as it is)");
+                self.found.passed.push(PassedOver { at: at.clone(), what });
+            }
+        }
+        let mut wrong = Vec::new();
+        let mut fields = Fields::new(&at.file, block.lines_before, &entries, &mut wrong).only(TASK_KEYS);
+        let draft = Draft::read(&mut fields, at.clone(), names, prompt, &mut self.found.issues);
+        self.found.issues.extend(wrong.into_iter().map(InputIssue::Key));
+        Some(draft)
+    }
+
+    /// Reads a file of tables `[[task]]`.
+    fn read_batch(&mut self, text: &str, file: &Path) -> Vec<Draft> {
+        let entries = match parse_toml(text, file) {
+            Ok(entries) => entries,
+            Err(wrong) => {
+                self.found.issues.extend(wrong.into_iter().map(InputIssue::Key));
+                return Vec::new();
+            }
+        };
+        let mut wrong = Vec::new();
+        let tables = Fields::new(file, 1, &entries, &mut wrong).only(&["task"]).tables("task", "[[task]]");
+        let tables = tables.unwrap_or_default();
+        if tables.is_empty() && wrong.is_empty() {
+            self.found.issues.push(InputIssue::EmptyBatch { at: whole(file) });
+        }
+        self.found.issues.extend(wrong.into_iter().map(InputIssue::Key));
+        let table = |(n, (line, table)): (usize, &(usize, &[Entry]))| self.read_table(file, n + 1, *line, table);
+        tables.iter().enumerate().map(table).collect()
+    }
+
+    fn read_table(&mut self, batch: &Path, number: usize, line: usize, table: &[Entry]) -> Draft {
+        let known: Vec<&'static str> = TASK_KEYS.iter().chain(BATCH_KEYS).copied().collect();
+        let mut wrong: Vec<KeyIssue> = Vec::new();
+        let mut fields = Fields::new(batch, line, table, &mut wrong).only(&known);
+        let text = fields.text("prompt", "\"What is to be done.\"");
+        let file = fields.text("prompt_file", "\"prompts/login.md\"");
+        // An agent is told one text, and what is no agent's task has none to be told.
+        let told: Vec<&'static str> =
+            ["run", "command", "prompt", "prompt_file"].into_iter().filter(|key| fields.has(key)).collect();
+        if told.len() > 1 && told.last().is_some_and(|key| BATCH_KEYS.contains(key)) {
+            self.found.issues.push(InputIssue::Several { at: fields.at_key(told[told.len() - 1]), keys: told });
+        }
+        let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let title = fields.peek_text("title");
+        let names = Names {
+            plain: title
+                .map(str::to_owned)
+                .or_else(|| file.as_ref().map(|file| stem(Path::new(&file.value))))
+                .unwrap_or_else(|| format!("{} {number}", stem(batch))),
+            unique: format!("{} {number}", batch.with_extension("").to_string_lossy()),
+        };
+        let prompt = match (text, file) {
+            (Some(text), _) => Prompt::trimmed(&text.value),
+            (None, Some(file)) => self.read_prompt(batch, &file),
+            (None, None) if fields.has("prompt") || fields.has("prompt_file") => Prompt::Unclear,
+            (None, None) => Prompt::Text(String::new()),
+        };
+        let at = fields.at();
+        let draft = Draft::read(&mut fields, at, names, prompt, &mut self.found.issues);
+        self.found.issues.extend(wrong.into_iter().map(InputIssue::Key));
+        draft
+    }
+
+    /// Reads a prompt from a file, which is named from the folder that the batch is in. Front matter of it is passed over: the
+    /// table says what there is to say of the task.
+    fn read_prompt(&mut self, batch: &Path, file: &Located<String>) -> Prompt {
+        let shown = batch.parent().unwrap_or(Path::new("")).join(&file.value);
+        let text = match read_text_file(&self.folder.join(&shown), &shown) {
+            Ok(text) => text,
+            Err(issue) => {
+                self.found.issues.push(InputIssue::PromptFile { at: file.at.clone(), issue });
+                return Prompt::Unclear;
+            }
+        };
+        let at = whole(shown);
+        let parts = match self.cut(&text, &at) {
+            Ok(parts) if !markdown::is_blank(parts.body) => parts,
+            Ok(_) => {
+                self.found.issues.push(InputIssue::Empty { at });
+                return Prompt::Unclear;
+            }
+            Err(issue) => {
+                self.found.issues.push(issue);
+                return Prompt::Unclear;
+            }
+        };
+        if parts.front_matter.is_some() {
+            self.found.passed.push(PassedOver { at, what: "its front matter".to_owned() });
+        }
+        Prompt::trimmed(parts.body)
+    }
+}
+
+fn unsplit_issue(unsplit: Unsplit, file: &Path) -> InputIssue {
+    let at = |line| SourceLocation { line, ..whole(file) };
+    match unsplit {
+        Unsplit::Unclosed(line) => InputIssue::Unclosed { at: at(line) },
+        Unsplit::NearFence(line, found) => InputIssue::NearFence { at: at(line), found: shown(&found) },
+        Unsplit::NoFence(line) => InputIssue::NoFence { at: at(line) },
+        Unsplit::NotFirst(line) => InputIssue::NotFirst { at: at(line) },
+    }
 }
 
 /// As many words as make a handy id.
@@ -79,111 +223,4 @@ fn first_words(title: &str) -> String {
 fn names_of(file: &Path) -> Names {
     let plain = file.file_stem().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
     Names { plain, unique: file.with_extension("").to_string_lossy().into_owned() }
-}
-
-/// Reads a Markdown file.
-fn read_task(text: &str, at: SourceLocation, names: Names, issues: &mut Vec<InputIssue>) -> Option<Draft> {
-    let Parts { front_matter, body } = match markdown::split(text) {
-        Ok(parts) => parts,
-        Err(Unclosed) => {
-            issues.push(InputIssue::Unclosed { at: SourceLocation { line: 1, ..at } });
-            return None;
-        }
-    };
-    let prompt = Prompt::trimmed(body);
-    let Some(front_matter) = front_matter else { return Some(Draft::of_prompt(at, names, prompt)) };
-    let node = match parse_yaml(front_matter, &at.file, 1) {
-        Ok(node) => node,
-        Err(issue) => {
-            issues.push(InputIssue::Key(issue));
-            return None;
-        }
-    };
-    let entries = match node {
-        Node { value: Value::Table(entries), .. } => entries,
-        Node { value: Value::Nothing, .. } => Vec::new(),
-        other => {
-            let at = SourceLocation { line: 1, ..at };
-            issues.push(InputIssue::NotKeys { at, found: other.in_words() });
-            return None;
-        }
-    };
-    let mut wrong = Vec::new();
-    let mut fields = Fields::new(&at.file, 1, &entries, &mut wrong).only(TASK_KEYS);
-    let draft = Draft::read(&mut fields, at.clone(), names, prompt, issues);
-    issues.extend(wrong.into_iter().map(InputIssue::Key));
-    Some(draft)
-}
-
-/// Reads a file of tables `[[task]]`.
-fn read_batch(text: &str, file: &Path, folder: &Path, issues: &mut Vec<InputIssue>) -> Vec<Draft> {
-    let entries = match parse_toml(text, file) {
-        Ok(entries) => entries,
-        Err(wrong) => {
-            issues.extend(wrong.into_iter().map(InputIssue::Key));
-            return Vec::new();
-        }
-    };
-    let mut wrong = Vec::new();
-    let tables = Fields::new(file, 1, &entries, &mut wrong).only(&["task"]).tables("task", "[[task]]");
-    let tables = tables.unwrap_or_default();
-    if tables.is_empty() && wrong.is_empty() {
-        issues.push(InputIssue::EmptyBatch { at: whole(file) });
-    }
-    issues.extend(wrong.into_iter().map(InputIssue::Key));
-    let batch = Batch { file, folder };
-    tables.iter().enumerate().map(|(n, (line, table))| batch.read(n + 1, *line, table, issues)).collect()
-}
-
-struct Batch<'a> {
-    /// As the user named it.
-    file: &'a Path,
-    /// What it is relative to.
-    folder: &'a Path,
-}
-
-impl Batch<'_> {
-    fn read(&self, number: usize, line: usize, table: &[Entry], issues: &mut Vec<InputIssue>) -> Draft {
-        let known: Vec<&'static str> = TASK_KEYS.iter().chain(BATCH_KEYS).copied().collect();
-        let mut wrong: Vec<KeyIssue> = Vec::new();
-        let mut fields = Fields::new(self.file, line, table, &mut wrong).only(&known);
-        let text = fields.text("prompt", "\"What is to be done.\"");
-        let file = fields.text("prompt_file", "\"prompts/login.md\"");
-        // An agent is told one text, and what is no agent's task has none to be told.
-        let told: Vec<&'static str> =
-            ["run", "command", "prompt", "prompt_file"].into_iter().filter(|key| fields.has(key)).collect();
-        if told.len() > 1 && told.last().is_some_and(|key| BATCH_KEYS.contains(key)) {
-            issues.push(InputIssue::Several { at: fields.at_key(told[told.len() - 1]), keys: told });
-        }
-        let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let title = fields.peek_text("title");
-        let names = Names {
-            plain: title
-                .map(str::to_owned)
-                .or_else(|| file.as_ref().map(|file| stem(Path::new(&file.value))))
-                .unwrap_or_else(|| format!("{} {number}", stem(self.file))),
-            unique: format!("{} {number}", self.file.with_extension("").to_string_lossy()),
-        };
-        let prompt = match (text, file) {
-            (Some(text), _) => Prompt::trimmed(&text.value),
-            (None, Some(file)) => self.read_prompt(&file, issues),
-            (None, None) if fields.has("prompt") || fields.has("prompt_file") => Prompt::Unclear,
-            (None, None) => Prompt::Text(String::new()),
-        };
-        let at = fields.at();
-        let draft = Draft::read(&mut fields, at, names, prompt, issues);
-        issues.extend(wrong.into_iter().map(InputIssue::Key));
-        draft
-    }
-
-    /// Reads a prompt from a file, which is named from the folder that the batch is in.
-    fn read_prompt(&self, file: &Located<String>, issues: &mut Vec<InputIssue>) -> Prompt {
-        let shown = self.file.parent().unwrap_or(Path::new("")).join(&file.value);
-        match read_text_file(&self.folder.join(&shown), &shown) {
-            Ok(text) if text.trim().is_empty() => issues.push(InputIssue::Empty { at: whole(shown) }),
-            Ok(text) => return Prompt::trimmed(&text),
-            Err(issue) => issues.push(InputIssue::PromptFile { at: file.at.clone(), issue }),
-        }
-        Prompt::Unclear
-    }
 }

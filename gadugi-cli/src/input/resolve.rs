@@ -9,8 +9,10 @@ use gadugi_core::{
     Action, Budget, Changes, Limits, Program, RawTask, Resources, RetryFrom, Setup, SourceLocation, TaskId, TaskSpec,
 };
 
-use crate::config::{AgentProfile, CallOf, Config, Environment, PromptMode, TimeLimit, closest};
+use crate::config::{AgentProfile, CallOf, Config, Environment, PromptMode, TimeLimit, closest, shown};
+use crate::input::Findings;
 use crate::input::draft::{Draft, Names, Prompt, Work};
+use crate::input::foreign::PassedOver;
 use crate::input::issue::{InputIssue, MAX_ARGUMENT_BYTES};
 use crate::input::markdown;
 
@@ -81,18 +83,13 @@ pub(crate) struct Resolver<'a> {
 impl Resolver<'_> {
     /// Makes tasks of all drafts. What is wrong is noted. `took_installed` becomes `true` if one got the only agent that is
     /// installed.
-    pub(crate) fn resolve(
-        &self,
-        drafts: Vec<Draft>,
-        took_installed: &mut bool,
-        issues: &mut Vec<InputIssue>,
-    ) -> Vec<RawTask> {
+    pub(crate) fn resolve(&self, drafts: Vec<Draft>, took_installed: &mut bool, found: &mut Findings) -> Vec<RawTask> {
         let ids = Ids::assign(&drafts);
         let mut tasks = Vec::new();
         for (draft, id) in drafts.into_iter().zip(&ids.ids) {
-            ids.check_needs(&draft, issues);
+            ids.check_needs(&draft, &mut found.issues);
             *took_installed |= matches!(draft.work, Work::Unsaid) && self.only_installed().is_some();
-            tasks.extend(self.task(draft, id.clone(), issues));
+            tasks.extend(self.task(draft, id.clone(), found));
         }
         tasks
     }
@@ -105,7 +102,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn task(&self, draft: Draft, id: TaskId, issues: &mut Vec<InputIssue>) -> Option<RawTask> {
+    fn task(&self, draft: Draft, id: TaskId, found: &mut Findings) -> Option<RawTask> {
         let config = self.config;
         let prompt = match &draft.prompt {
             Prompt::Text(text) => text.as_str(),
@@ -113,11 +110,11 @@ impl Resolver<'_> {
         };
         let title = draft.title.as_deref().map(markdown::one_line).or_else(|| markdown::title(prompt));
         let title = title.unwrap_or_else(|| id.to_string());
-        let (action, profile) = match self.action(&draft, &id, &title, issues) {
+        let (action, profile) = match self.action(&draft, &id, &title, found) {
             Some((action, profile)) => (Some(action), profile),
             None => (None, None),
         };
-        let secrets = self.secrets(&draft, &id, profile, issues);
+        let secrets = self.secrets(&draft, &id, profile, &mut found.issues);
         let has_agent = action.as_ref().is_some_and(|action| action.agent.is_some());
         let retry_from = draft.retry_from.or(config.retry_from);
         let goes_on = if has_agent && draft.check.is_some() { RetryFrom::Previous } else { RetryFrom::Base };
@@ -168,9 +165,13 @@ impl Resolver<'_> {
         draft: &Draft,
         id: &TaskId,
         title: &str,
-        issues: &mut Vec<InputIssue>,
+        found: &mut Findings,
     ) -> Option<(Action, Option<&AgentProfile>)> {
+        let issues = &mut found.issues;
         let own = |program| Some((Action { program, stdin: None, agent: None }, None));
+        if let (Some(model), Work::Script(_) | Work::Command(_)) = (&draft.model, &draft.work) {
+            found.passed.push(PassedOver { at: model.at.clone(), what: "model (of no agent)".to_owned() });
+        }
         let default = self.config.agent.as_ref().or(self.only_installed());
         let (agent, at) = match (&draft.work, default) {
             (Work::Script(script), _) => return own(Program::Script(script.clone())),
@@ -184,7 +185,7 @@ impl Resolver<'_> {
             (Work::Unclear, _) => return None,
         };
         let prompt = match &draft.prompt {
-            Prompt::Text(text) if text.is_empty() => {
+            Prompt::Text(text) if markdown::is_blank(text) => {
                 issues.push(InputIssue::NoPrompt { at: draft.at.clone(), agent: agent.clone() });
                 return None;
             }
@@ -208,6 +209,10 @@ impl Resolver<'_> {
             return None;
         }
         if profile.prompt == PromptMode::Script {
+            if let Some(model) = &draft.model {
+                let what = format!("model (of {agent}, which has none)");
+                found.passed.push(PassedOver { at: model.at.clone(), what });
+            }
             let program = Program::Script(prompt.clone());
             return Some((Action { program, stdin: None, agent: None }, Some(profile)));
         }
@@ -215,7 +220,15 @@ impl Resolver<'_> {
             cost_usd: draft.max_cost.or(self.config.budget.cost_usd),
             tokens: draft.max_tokens.or(self.config.budget.tokens),
         };
-        let call = profile.call(CallOf { agent, task: id.as_str(), title, prompt, budget, place: None });
+        let model = draft.model.as_ref().and_then(|model| {
+            let taken = profile.model_named(&model.value);
+            if taken.is_none() {
+                let what = format!("model: {} (no model of {agent})", shown(&model.value));
+                found.passed.push(PassedOver { at: model.at.clone(), what });
+            }
+            taken
+        });
+        let call = profile.call(CallOf { agent, task: id.as_str(), title, prompt, model, budget, place: None });
         Some((Action::of_agent(call), Some(profile)))
     }
 

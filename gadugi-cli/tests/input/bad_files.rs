@@ -169,6 +169,7 @@ mod unix {
             environment: &folder.environment,
             installed: &[],
             took_installed: &mut false,
+            passed_over: &mut Vec::new(),
         })
         .unwrap();
         let ids: Vec<_> = plan.tasks.iter().map(|task| task.spec.id.as_str()).collect();
@@ -194,10 +195,10 @@ mod unix {
 
     #[test]
     fn a_message_stays_on_its_line_whatever_the_file_is_called() {
-        let folder = Folder::with("a\n\x1b[31mb.md", "---\nx: y\n---\n");
+        let folder = Folder::with("a\n\x1b[31mb.md", "---\nnedds: y\n---\n");
         assert_snapshot!(folder.errors(&["."]), @r"
-        error: a\n\u{1b}[31mb.md:2: unknown key `x`
-         hint: the keys are id, title, needs, touches, run, command, agent, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, changes, max_cost, max_tokens, memory, cpus, env, secrets, priority
+        error: a\n\u{1b}[31mb.md:2: unknown key `nedds` (did you mean `needs`?)
+         hint: write `needs`, or remove it
         ");
     }
 }

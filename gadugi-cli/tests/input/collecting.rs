@@ -22,6 +22,16 @@ fn a_folder_gives_its_own_task_files_by_name() {
 }
 
 #[test]
+fn files_about_a_folder_or_for_all_agents_are_no_tasks_of_it() {
+    let folder = folder_of(&["a.md", "b.mdc", "c.markdown", "README.de.md", "CHANGELOG.md", "CLAUDE.md", "AGENTS.md"]);
+    folder.write("CONTRIBUTING.md", "# How to contribute\n");
+    folder.write("tasks.yaml", "- run: x\n");
+    assert_eq!(folder.ids(&["."]), ["a", "b", "c"]);
+    assert_eq!(folder.passed_over(&["."]), "./tasks.yaml: all of it (a batch is a file tasks.toml)\n");
+    assert_eq!(folder.ids(&["CLAUDE.md"]), ["claude"]);
+}
+
+#[test]
 fn what_is_named_itself_is_taken_whatever_it_is_called() {
     let folder = folder_of(&["README.md", ".hidden.md", "prompt.txt", "Makefile"]);
     folder.write("other.toml", "[[task]]\nid = 'other'\nrun = 'x'\n");

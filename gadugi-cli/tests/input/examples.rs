@@ -20,6 +20,7 @@ fn example_plan() -> Plan {
         environment: &Environment::new(),
         installed: &[],
         took_installed: &mut false,
+        passed_over: &mut Vec::new(),
     });
     Plan::try_from(raw.expect("valid examples")).expect("a sound plan")
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gadugi_cli::config::{Config, ConfigError, ConfigFile, ConfigLayer, ConfigSources, Environment};
-use gadugi_cli::input::{InputError, TaskInput, read_tasks};
+use gadugi_cli::input::{InputError, PassedOver, TaskInput, read_tasks};
 use gadugi_core::{Action, Argument, PromptParts, RawPlan, RawTask, compose_prompt};
 use tempfile::TempDir;
 
@@ -73,6 +73,24 @@ impl Folder {
     }
 
     pub(crate) fn try_read(&self, arguments: &[&str], texts: &[&str]) -> Result<RawPlan, InputError> {
+        self.read_noting(arguments, texts, &mut Vec::new())
+    }
+
+    /// What of these files is passed over, a line each.
+    pub(crate) fn passed_over(&self, arguments: &[&str]) -> String {
+        let mut passed = Vec::new();
+        if let Err(error) = self.read_noting(arguments, &[], &mut passed) {
+            panic!("{error}");
+        }
+        passed.iter().map(|PassedOver { at, what }| format!("{at}: {what}\n")).collect()
+    }
+
+    fn read_noting(
+        &self,
+        arguments: &[&str],
+        texts: &[&str],
+        passed_over: &mut Vec<PassedOver>,
+    ) -> Result<RawPlan, InputError> {
         let arguments: Vec<PathBuf> = arguments.iter().map(PathBuf::from).collect();
         let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
         read_tasks(TaskInput {
@@ -84,6 +102,7 @@ impl Folder {
             environment: &self.environment,
             installed: &self.installed,
             took_installed: &mut false,
+            passed_over,
         })
     }
 

@@ -8,5 +8,6 @@ mod configuration;
 mod docs;
 mod examples;
 mod fixture;
+mod other_tools;
 mod properties;
 mod task_files;

@@ -302,7 +302,7 @@ memory: 512
 cpus: 0
 env: [A]
 secrets: [A=b]
-priority: high
+priority: [high]
 check: ""
 executor: 3.5
 Unrelated: x
@@ -338,12 +338,10 @@ Unrelated: x
      hint: write for example {RUST_LOG: debug}
     error: tasks/login.md:15: `secrets`: `A=b` cannot be the name of a variable
      hint: name a variable, without `=` and without its value
-    error: tasks/login.md:16: `priority` must be a whole number, not the text `high`
+    error: tasks/login.md:16: `priority` must be a whole number, not a list
      hint: write for example 10
     error: tasks/login.md:17: `check`: the text is empty
      hint: write something, or remove the key
-    error: tasks/login.md:19: unknown key `Unrelated`
-     hint: the keys are id, title, needs, touches, run, command, agent, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, changes, max_cost, max_tokens, memory, cpus, env, secrets, priority
     "#);
 }
 
@@ -433,8 +431,8 @@ fn front_matter_that_is_none_is_explained() {
      hint: write `key: value` lines there; if the first line is meant as a ruler, write `***` instead
     error: open.md:1: the front matter that begins here with `---` is never closed
      hint: put a line `---` after its last key; if the first line is meant as a ruler, write `***` instead
-    error: prose.md:2: this is not valid YAML: mapping values are not allowed in this context (column 11)
-     hint: write one `key: value` a line; put a value that holds `: `, `#`, or begins with one of `{[*&!|>'"%@` and a backtick, into quotes
+    error: prose.md: the task does not say what it runs, there is no default agent, and none is installed that gadugi knows
+     hint: say `run:` (a shell script), `command:` (a program and its arguments) or `agent:` in its front matter, between two lines `---` at its top; or name a default agent by --agent NAME, or by `agent = "NAME"` in gadugi.toml
     error: ruler.md:1: the front matter that begins here with `---` is never closed
      hint: put a line `---` after its last key; if the first line is meant as a ruler, write `***` instead
     error: twice.md:3: this is not valid YAML: duplicate mapping key `run` is not allowed here (column 1)

@@ -30,6 +30,9 @@ pub(crate) struct CallForm {
     command: Vec<Vec<PieceForm>>,
     resume: Option<Vec<Vec<PieceForm>>>,
     prompt: String,
+    /// Left out where the task names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
     frame: String,
     output: String,
     linger_seconds: Seconds,
@@ -85,6 +88,7 @@ impl TryFrom<&AgentCall> for AgentForm {
             command: arguments(&call.command)?,
             resume: call.resume.as_deref().map(arguments).transpose()?,
             prompt: call.prompt.clone(),
+            model: call.model.clone(),
             frame: call.frame.clone(),
             output: call.output.clone(),
             linger_seconds: Seconds(call.linger),
@@ -104,6 +108,7 @@ impl AgentForm {
                 command: from_arguments(form.command),
                 resume: form.resume.map(from_arguments),
                 prompt: form.prompt,
+                model: form.model,
                 frame: form.frame,
                 output: form.output,
                 linger: form.linger_seconds.0,
@@ -116,6 +121,7 @@ impl AgentForm {
                 command: argv.iter().map(Argument::text).collect(),
                 resume: None,
                 prompt: stdin.unwrap_or_default().to_owned(),
+                model: None,
                 frame: String::new(),
                 output: "text".to_owned(),
                 linger: NEVER,

@@ -71,6 +71,7 @@ pub(crate) fn full_header() -> RunHeader {
     full.spec.action.stdin = Some("# Fix it\n\nPlease.\n".into());
     full.spec.action.agent = Some(AgentCall {
         resume: Some(vec![Argument::text("claude"), Argument(vec![Piece::Text("--resume=".into()), Piece::Session])]),
+        model: Some("opus".into()),
         frame: "Commit to {branch}.".into(),
         output: "claude-stream-json".into(),
         linger: Duration::from_secs(90),
