@@ -119,7 +119,7 @@ impl From<InputError> for Failure {
 impl From<PlaceError> for Failure {
     fn from(error: PlaceError) -> Self {
         // What the configuration says wrongly has to be mended in any case.
-        let is_wrong = error.issues.iter().any(|issue| matches!(issue, PlaceIssue::SkipsPermissions { .. }));
+        let is_wrong = error.issues.iter().any(|issue| !matches!(issue, PlaceIssue::NotAlone { .. }));
         let failure = if is_wrong { Self::usage } else { Self::environment };
         failure(error.to_string()).hint(hints(error.issues.iter().map(PlaceIssue::hint)))
     }

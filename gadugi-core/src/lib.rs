@@ -49,7 +49,7 @@ pub use executor::{
 pub use id::{AttemptNo, AttemptRef, BranchName, CommitId, IdError, RunId, TaskId};
 pub use lines::Lines;
 pub use plan::{Plan, PlanError, PlanIssue, PlannedTask, RawPlan, RawTask};
-pub use prompt::{DEFAULT_FRAME, Earlier, NeedDone, PromptParts, compose_prompt};
+pub use prompt::{DEFAULT_FRAME, Earlier, MAX_ARGUMENT_BYTES, NeedDone, PromptParts, compose_argument, compose_prompt};
 pub use record::{AttemptRecord, CommandRecord, Interruption, Place, RunRecord, TaskRecord, Warning};
 pub use registry::{EventSink, Registry, RegistryError, RunHeader, RunHistory, RunListing, RunLog, Ticket};
 pub use report::{AgentTotals, Performance, Report, Totals};

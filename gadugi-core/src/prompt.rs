@@ -70,6 +70,43 @@ pub struct PromptParts<'a> {
     pub earlier: Option<&'a Earlier>,
 }
 
+/// The longest argument that a program can be given, in bytes: Linux takes 128 KiB with the NUL at its end.
+pub const MAX_ARGUMENT_BYTES: usize = 128 * 1024 - 1;
+
+/// What needed tasks have said makes no argument longer than this, in bytes.
+const MAX_WITH_MESSAGES: usize = 64 * 1024;
+
+/// Composes a prompt that becomes an argument of a command, which cannot be of any length: what needed tasks have said is cut
+/// where it would be too long. It has no NUL.
+#[must_use]
+pub fn compose_argument(parts: PromptParts<'_>) -> String {
+    let whole = compose_prompt(parts);
+    let fitting = if whole.len() <= MAX_WITH_MESSAGES { whole } else { compose_shortened(parts) };
+    fitting.trim_end().replace('\0', "")
+}
+
+/// Composes it with the same room for the message of each needed task.
+fn compose_shortened(parts: PromptParts<'_>) -> String {
+    let mut needs: Vec<NeedDone> =
+        parts.needs.iter().map(|need| NeedDone { last_message: None, ..need.clone() }).collect();
+    let without = compose_prompt(PromptParts { needs: &needs, ..parts }).len();
+    let messages = parts.needs.iter().filter(|need| need.said().is_some()).count();
+    let room = MAX_WITH_MESSAGES.saturating_sub(without) / messages.max(1);
+    for (short, need) in needs.iter_mut().zip(parts.needs) {
+        short.last_message = need.said().and_then(|line| shortened(line, room.saturating_sub(IT_SAID.len())));
+    }
+    compose_prompt(PromptParts { needs: &needs, ..parts })
+}
+
+/// A line that is cut to so many bytes; `None` where nothing would be left of it.
+fn shortened(line: &str, bytes: usize) -> Option<String> {
+    if line.len() <= bytes {
+        return Some(line.to_owned());
+    }
+    let end = (0..=bytes.checked_sub('…'.len_utf8())?).rev().find(|end| line.is_char_boundary(*end))?;
+    (end > 0).then(|| format!("{}…", &line[..end]))
+}
+
 /// Composes what an agent reads. It ends with a line break.
 #[must_use]
 pub fn compose_prompt(parts: PromptParts<'_>) -> String {
@@ -117,9 +154,17 @@ fn fill(paragraph: &str, values: &[(&str, Option<String>)]) -> Option<String> {
     }
 }
 
+impl NeedDone {
+    /// The first line of its last message.
+    fn said(&self) -> Option<&str> {
+        self.last_message.as_deref()?.lines().map(str::trim).find(|line| !line.is_empty())
+    }
+}
+
+const IT_SAID: &str = " It said: ";
+
 fn need(need: &NeedDone) -> String {
-    let said = need.last_message.as_deref().and_then(|message| message.lines().find(|line| !line.trim().is_empty()));
-    let said = said.map(|line| format!(" It said: {}", line.trim())).unwrap_or_default();
+    let said = need.said().map(|line| format!("{IT_SAID}{line}")).unwrap_or_default();
     format!("- `{}`: {}.{said}", need.task, need.title.trim_end_matches('.'))
 }
 
@@ -201,6 +246,26 @@ mod tests {
             "{full}"
         );
         assert!(full.ends_with("It is accepted when this check passes:\n```\ncargo test\n```\n"), "{full}");
+    }
+
+    #[test]
+    fn what_needed_tasks_have_said_makes_no_argument_too_long() {
+        let branch = "gadugi/a".parse().expect("a branch");
+        let need = |last: &str| NeedDone {
+            task: "models".parse().expect("an id"),
+            title: "Add models".into(),
+            last_message: Some(last.into()),
+        };
+        let needs = [need(&"é".repeat(100_000)), need("Done.\0"), need(&"x".repeat(200_000))];
+        let parts = PromptParts { needs: &needs, ..parts(DEFAULT_FRAME, &branch) };
+        assert!(compose_prompt(parts).len() > 400_000);
+        let argument = compose_argument(parts);
+        assert!((40_000..=MAX_WITH_MESSAGES).contains(&argument.len()), "{}", argument.len());
+        assert!(argument.contains("éé…\n- `models`: Add models. It said: Done.\n- `models`: Add models. It said: xxx"));
+        let short = PromptParts { needs: &needs[1..2], ..parts };
+        assert_eq!(compose_argument(short) + "\n", compose_prompt(short).replace('\0', ""));
+        let long = "y".repeat(MAX_WITH_MESSAGES);
+        assert!(!compose_argument(PromptParts { prompt: &long, ..parts }).contains("It said"));
     }
 
     #[test]

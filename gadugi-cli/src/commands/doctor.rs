@@ -8,7 +8,7 @@ use gadugi_core::{Executor, Program, TaskSpec};
 
 use super::{Context, agents, room, tasks};
 use crate::compose::{self, Site};
-use crate::config::Config;
+use crate::config::{Config, seed_line};
 use crate::failure::{Code, Failure};
 use crate::table::columns;
 use crate::terminal::Tone;
@@ -88,6 +88,12 @@ fn places(context: &Context, site: &Site, config: &Config) -> Vec<Finding> {
             let (text, better) = site.sharing(&folder);
             let health = if better.is_empty() { Health::Good } else { Health::Limited };
             findings.push(finding("seeding", health, text, better));
+            let left_out = site.left_out_of_seeds(config);
+            if !left_out.is_empty() {
+                let remedy = seed_line(&[&config.seed[..], &left_out].concat());
+                let text = "git ignores files that agents read, so tasks do not get them";
+                findings.push(finding("agent files", Health::Limited, text, format!("to copy them: {remedy}")));
+            }
             findings.extend(deletion(site, &folder));
         }
         Err(failure) => {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Context;
 use crate::args::InitArgs;
 use crate::compose::Site;
-use crate::config::{DOCKERFILE, DOCKERFILE_TEMPLATE, image_name, template};
+use crate::config::{Config, DOCKERFILE, DOCKERFILE_TEMPLATE, image_name, seed_line, template};
 use crate::failure::{Code, Failure};
 
 pub(super) fn init(context: &Context, args: &InitArgs) -> Result<Code, Failure> {
@@ -17,8 +17,9 @@ pub(super) fn init(context: &Context, args: &InitArgs) -> Result<Code, Failure> 
     let mut files = Vec::new();
     // Whoever has settings already wants the Dockerfile beside them.
     let keeps_config = args.docker && !args.force && is_there(&config);
+    let left_out = site.left_out_of_seeds(&Config::default());
     if !keeps_config {
-        files.push((config.clone(), template(image.as_deref())));
+        files.push((config.clone(), template(image.as_deref(), &left_out)));
     }
     if args.docker {
         files.push((site.work_tree().join(DOCKERFILE), DOCKERFILE_TEMPLATE.to_owned()));
@@ -33,6 +34,10 @@ pub(super) fn init(context: &Context, args: &InitArgs) -> Result<Code, Failure> 
         write(path, text, args.force)
             .map_err(|error| Failure::environment(format!("cannot write {}: {error}", path.display())))?;
         context.terminal.say(&format!("wrote {}", path.display()));
+    }
+    if !left_out.is_empty() && !keeps_config {
+        let line = seed_line(&left_out);
+        context.terminal.say(&format!("git ignores files that agents read; to give them to the tasks, write: {line}"));
     }
     if let Some(image) = image {
         if keeps_config {

@@ -6,7 +6,7 @@ use super::room::{self, Crowd};
 use super::{Context, programs, prompts, tasks};
 use crate::args::PlanArgs;
 use crate::compose::{self, Site};
-use crate::config::Config;
+use crate::config::{Config, seed_line};
 use crate::failure::{Code, Failure};
 use crate::table::columns;
 use crate::terminal::{Tone, harmless};
@@ -59,6 +59,12 @@ pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<Code, Fai
         terminal.result(&format!("seed: {} into each worktree\n", seed_text(each)))?;
     }
     warnings.iter().for_each(|warning| terminal.say(&format!("warning: {warning}")));
+    let left_out = site.left_out_of_seeds(&config);
+    if !left_out.is_empty() && plan.tasks().iter().any(|task| task.spec.action.agent.is_some()) {
+        let line = seed_line(&[&config.seed[..], &left_out].concat());
+        terminal
+            .say(&format!("note: git ignores files that agents read, so tasks do not get them; to copy them: {line}"));
+    }
     if terminal.verbose {
         let specs = plan.tasks().iter().map(|task| &task.spec);
         let terms = specs.filter_map(|spec| Some((spec.id.as_str(), chosen.of(spec)?.terms(spec))));

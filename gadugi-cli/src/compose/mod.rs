@@ -208,6 +208,13 @@ impl Site {
         Ok((survey.each, survey.warnings))
     }
 
+    /// Files for agents that git ignores and that are copied into no worktree, as patterns of `seed`.
+    pub(crate) fn left_out_of_seeds(&self, config: &Config) -> Vec<String> {
+        // What cannot be looked at shows where worktrees are made.
+        let left_out = self.repository.left_out_of(&Seeds::new(config.seed.clone()), AGENT_FILES);
+        left_out.unwrap_or_default().into_iter().map(|file| format!("/{file}")).collect()
+    }
+
     /// Whether what is copied into worktrees in that folder shares the room on the disk with the original, in words, and what
     /// would be better.
     pub(crate) fn sharing(&self, folder: &Path) -> (String, &'static str) {
@@ -284,6 +291,24 @@ impl Site {
         self.registry.post_request_for_next(run, &StopRequest { tasks, now })
     }
 }
+
+/// Files of a work tree by which agents are told how to work there.
+const AGENT_FILES: &[&str] = &[
+    "AGENTS.md",
+    "AGENTS.override.md",
+    "CLAUDE.md",
+    "CLAUDE.local.md",
+    "GEMINI.md",
+    "QWEN.md",
+    ".mcp.json",
+    ".claude/CLAUDE.md",
+    ".claude/settings.local.json",
+    ".codex/config.toml",
+    ".gemini/settings.json",
+    ".qwen/settings.json",
+    ".aider.conf.yml",
+    "opencode.json",
+];
 
 /// Whether copying takes so long that one may wonder what goes on.
 fn is_large(seeding: Seeding) -> bool {

@@ -41,6 +41,7 @@ pub use layer::{Bell, ConfigLayer};
 pub(crate) use layer::{CHANGES, CHANGES_WORDS, RETRY_FROM, RETRY_FROM_WORDS, TOKENS, tokens};
 pub(crate) use profiles::{HOST_FOLDERS, built_in, skips_permissions};
 pub use quantity::{QuantityError, TimeLimit, parse_duration, parse_size};
+pub(crate) use template::seed_line;
 pub use template::template;
 pub use text_file::{FileIssue, MAX_FILE_BYTES};
 pub(crate) use text_file::{read_text, read_text_file};

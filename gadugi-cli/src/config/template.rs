@@ -29,10 +29,10 @@ const DOCKER: &str = "
 ";
 
 /// A `gadugi.toml` in which everything is commented out but the name of an image, where there is one that
-/// `gadugi image build` builds. A line `#key = value` shows a default, so that removing each `#` that a letter follows
+/// `gadugi image build` builds. `left_out` are patterns of files for agents that git ignores, which are offered. A line `#key = value` shows a default, so that removing each `#` that a letter follows
 /// changes nothing; a line `# text` is an explanation.
 #[must_use]
-pub fn template(image: Option<&str>) -> String {
+pub fn template(image: Option<&str>, left_out: &[String]) -> String {
     let mut text = HEAD.to_owned();
     for key in CONFIG_KEYS {
         match image.filter(|_| key.name == "image") {
@@ -43,11 +43,21 @@ pub fn template(image: Option<&str>) -> String {
             }
             None => push_key(&mut text, key),
         }
+        if key.name == "seed" && !left_out.is_empty() {
+            push_line(&mut text, format_args!("# Agents read these files, which git ignores here. To copy them:"));
+            push_line(&mut text, format_args!("# {}", seed_line(left_out)));
+        }
     }
     text.push_str(AGENTS);
     text.push_str(DOCKER);
     DOCKER_KEYS.iter().for_each(|key| push_key(&mut text, key));
     text
+}
+
+/// The line of the configuration that names files to copy.
+pub(crate) fn seed_line(patterns: &[String]) -> String {
+    let patterns: Vec<String> = patterns.iter().map(|pattern| format!("\"{pattern}\"")).collect();
+    format!("seed = [{}]", patterns.join(", "))
 }
 
 fn push_key(text: &mut String, key: &ConfigKey) {

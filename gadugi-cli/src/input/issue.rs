@@ -189,6 +189,19 @@ pub enum InputIssue {
         /// How long the text is.
         bytes: usize,
     },
+    /// Something is too long for any program to be given.
+    #[error(
+        "{at}: {what} has {bytes} bytes, more than a program can be given (the limit is {} bytes)",
+        gadugi_core::MAX_ARGUMENT_BYTES
+    )]
+    TooLong {
+        /// The task.
+        at: SourceLocation,
+        /// What it is.
+        what: String,
+        /// How long it is.
+        bytes: usize,
+    },
     /// A task asks for a variable that is not set.
     #[error("{at}: the task `{task}` asks for the secret `{name}`, which is not set")]
     NoSecret {
@@ -267,6 +280,7 @@ impl InputIssue {
             | Self::UnknownAgent { at, .. }
             | Self::NoPrompt { at, .. }
             | Self::LongPrompt { at, .. }
+            | Self::TooLong { at, .. }
             | Self::NoSecret { at, .. }
             | Self::SecretInEnv { at, .. }
             | Self::AmbiguousNeed { at, .. } => Some(at),
@@ -324,6 +338,7 @@ impl InputIssue {
             Self::LongPrompt { agent, .. } => {
                 format!("write `prompt = \"stdin\"` in [agents.{agent}], or shorten the text")
             }
+            Self::TooLong { .. } => "write it into a file, and name that; a script (`run`) may be longer".into(),
             Self::NoSecret { name, .. } => format!("set it (`export {name}=…`), or remove it from `secrets`"),
             Self::SecretInEnv { .. } => "remove it from `env`: its value comes from the environment of gadugi".into(),
             Self::AmbiguousNeed { .. } => "give each of them an `id:` of its own".into(),

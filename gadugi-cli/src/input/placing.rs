@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use gadugi_core::{Action, Argument, Mount, Plan, TaskSpec};
+use gadugi_core::{
+    Action, AgentCall, Argument, MAX_ARGUMENT_BYTES, Mount, NeedDone, Plan, PromptParts, TaskSpec, compose_argument,
+};
 use thiserror::Error;
 
 use crate::config::{AgentPlace, AgentProfile, CallOf, Config, HOST_FOLDERS, skips_permissions, write_lines};
@@ -21,6 +23,18 @@ pub enum PlaceIssue {
         /// The agent.
         agent: String,
     },
+    /// What it reads would be too long for an argument.
+    #[error(
+        "{task}: what the agent `{agent}` is told has {bytes} bytes, with the frame, its needs and its check, and is an argument (the limit is {MAX_ARGUMENT_BYTES} bytes)"
+    )]
+    LongPrompt {
+        /// The task.
+        task: String,
+        /// The agent.
+        agent: String,
+        /// The length of the argument, with what may still be added to it.
+        bytes: usize,
+    },
     /// The configuration lets it do everything on the user's machine.
     #[error("{task}: the agent `{agent}` would run on this machine with `{flag}`, and do there unasked what it likes")]
     SkipsPermissions {
@@ -38,6 +52,11 @@ impl PlaceIssue {
     #[must_use]
     pub fn hint(&self) -> String {
         let (remedy, agent) = match self {
+            Self::LongPrompt { agent, .. } => {
+                return format!(
+                    "write `prompt = \"stdin\"` in [agents.{agent}], or shorten the task, its check or the frame"
+                );
+            }
             Self::NotAlone { agent, .. } => ("set `host_args`", agent),
             Self::SkipsPermissions { agent, .. } => ("put it into `isolated_args`", agent),
         };
@@ -102,6 +121,11 @@ pub fn place_agents(
             issues.push(PlaceIssue::SkipsPermissions { task, agent, flag });
             continue;
         }
+        let bytes = longest_argument(plan, position, &call, config);
+        if bytes > MAX_ARGUMENT_BYTES {
+            issues.push(PlaceIssue::LongPrompt { task, agent, bytes });
+            continue;
+        }
         let mut env = spec.env.clone();
         if place != AgentPlace::Host {
             for (name, value) in profile.isolated_env.iter().filter(|(name, _)| !spec.secrets.contains(name)) {
@@ -115,4 +139,32 @@ pub fn place_agents(
         plan.set_action(position, Action::of_agent(call), env, secrets);
     }
     if issues.is_empty() { Ok(()) } else { Err(PlaceError { issues }) }
+}
+
+/// What an agent may be told beyond what is known before the run: what a failed check has printed.
+const ROOM_FOR_CHECK: usize = 9 * 1024;
+
+/// How long the longest argument of a call can become, where the prompt is one; else 0.
+fn longest_argument(plan: &Plan, position: usize, call: &AgentCall, config: &Config) -> usize {
+    let commands = || call.command.iter().chain(call.resume.iter().flatten());
+    if !commands().any(Argument::has_prompt) {
+        return 0;
+    }
+    let spec = &plan.tasks()[position].spec;
+    let needs = plan.needs(position).iter().map(|need| &plan.tasks()[*need].spec);
+    let need = |spec: &TaskSpec| NeedDone { task: spec.id.clone(), title: spec.title.clone(), last_message: None };
+    let needs: Vec<NeedDone> = needs.map(need).collect();
+    let branch = format!("{}{}", config.branch_prefix.as_str(), spec.id).parse().ok();
+    let prompt = compose_argument(PromptParts {
+        prompt: &call.prompt,
+        frame: &call.frame,
+        branch: branch.as_ref(),
+        needs: &needs,
+        check: spec.check.as_deref(),
+        earlier: None,
+    });
+    let room = if spec.check.is_some() { ROOM_FOR_CHECK } else { 0 };
+    let arguments =
+        commands().filter(|argument| argument.has_prompt()).map(|argument| argument.fill(&prompt, "").len());
+    arguments.max().unwrap_or_default() + room
 }

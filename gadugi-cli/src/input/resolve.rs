@@ -74,6 +74,21 @@ fn free_id(names: &Names, taken: &HashSet<TaskId>) -> TaskId {
     id
 }
 
+/// Notes arguments and variables that the system gives to no program.
+fn check_lengths(draft: &Draft, issues: &mut Vec<InputIssue>) {
+    let mut check = |what: &dyn Fn() -> String, bytes: usize| {
+        if bytes > gadugi_core::MAX_ARGUMENT_BYTES {
+            issues.push(InputIssue::TooLong { at: draft.at.clone(), what: what(), bytes });
+        }
+    };
+    if let Work::Command(command) = &draft.work {
+        command.iter().for_each(|argument| check(&|| "an argument of `command`".to_owned(), argument.len()));
+    }
+    for (name, value) in &draft.env {
+        check(&|| format!("`env.{name}`"), name.len() + 1 + value.len());
+    }
+}
+
 pub(crate) struct Resolver<'a> {
     pub(crate) config: &'a Config,
     pub(crate) environment: &'a Environment,
@@ -115,6 +130,7 @@ impl Resolver<'_> {
             None => (None, None),
         };
         let secrets = self.secrets(&draft, &id, profile, &mut found.issues);
+        check_lengths(&draft, &mut found.issues);
         let has_agent = action.as_ref().is_some_and(|action| action.agent.is_some());
         let retry_from = draft.retry_from.or(config.retry_from);
         let goes_on = if has_agent && draft.check.is_some() { RetryFrom::Previous } else { RetryFrom::Base };

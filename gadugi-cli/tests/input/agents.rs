@@ -64,9 +64,9 @@ fn an_agent_that_can_only_be_let_do_everything_is_not_started_on_the_host() {
         assert!(placed(&asking(agent, &format!("[agents.{agent}]\nhost_args = []\n")), AgentPlace::Host).is_ok());
     }
     let isolated = |agent| shown(&call(&placed(&asking(agent, ""), AgentPlace::Isolated).expect("it may run")).command);
-    assert_snapshot!(isolated("gemini"), @"gemini --approval-mode yolo -p PROMPT");
-    assert_snapshot!(isolated("qwen"), @"qwen --approval-mode yolo PROMPT");
-    assert_snapshot!(isolated("opencode"), @"opencode run --auto PROMPT");
+    assert_snapshot!(isolated("gemini"), @"gemini --approval-mode yolo");
+    assert_snapshot!(isolated("qwen"), @"qwen --approval-mode yolo");
+    assert_snapshot!(isolated("opencode"), @"opencode run --auto");
     assert_snapshot!(isolated("aider"), @"aider --yes-always --message-file /dev/stdin");
 }
 

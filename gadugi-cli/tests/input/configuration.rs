@@ -421,7 +421,8 @@ fn wrong_variables_are_told() {
 
 #[test]
 fn the_template_shows_the_defaults() {
-    let template = template(None);
+    let template = template(None, &["/CLAUDE.md".to_owned()]);
+    assert!(template.contains("\n# seed = [\"/CLAUDE.md\"]\n"), "{template}");
     let folder = Folder::configured(&template);
     assert_eq!(folder.config, Config::default());
     let set = |line: &str| {
@@ -442,7 +443,7 @@ fn the_template_shows_the_defaults() {
 
 #[test]
 fn the_template_sets_nothing_but_an_image_that_is_to_be_built() {
-    let config = Folder::configured(&template(Some("gadugi/project:latest"))).config;
+    let config = Folder::configured(&template(Some("gadugi/project:latest"), &[])).config;
     assert_eq!(config.image.as_deref(), Some("gadugi/project:latest"));
     assert_eq!(Config { image: None, ..config }, Config::default());
 }

@@ -7,11 +7,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::agent::{AgentCall, AgentError, AgentErrorClass, AgentReport, OutputFormat, OwnPart, RateLimit, Used};
+use crate::agent::{
+    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, OutputFormat, OwnPart, Piece, RateLimit, Used,
+};
 use crate::event::{EventKind, Phase, StopReason};
 use crate::executor::ExitStatus;
 use crate::id::AttemptRef;
-use crate::prompt::{Earlier, NeedDone, PromptParts, compose_prompt, why_stopped};
+use crate::prompt::{Earlier, NeedDone, PromptParts, compose_argument, compose_prompt, why_stopped};
 use crate::record::{AttemptRecord, Place};
 use crate::scheduler::attempt::{Attempt, Begun, CommandEnd};
 use crate::scheduler::dispatcher::Dispatcher;
@@ -85,18 +87,20 @@ impl Attempt {
             }),
             _ => None,
         };
-        let prompt = compose_prompt(PromptParts {
+        let parts = PromptParts {
             prompt: &call.prompt,
             frame: &call.frame,
             branch: lease.branch.as_ref(),
             needs: &talk.needs,
             check: self.spec.check.as_deref(),
             earlier: earlier.as_ref(),
-        });
+        };
         let (command, session) = resumed.unwrap_or((&call.command, ""));
-        let argv = command.iter().map(|argument| argument.fill(prompt.trim_end(), session)).collect();
-        let as_argument = command.iter().any(|argument| argument.has_prompt());
-        (Program::Argv(argv), (!as_argument && !call.prompt.is_empty()).then_some(prompt))
+        if command.iter().any(Argument::has_prompt) {
+            return (Program::Argv(filled(command, &compose_argument(parts), session)), None);
+        }
+        let argv = filled(command, "", session);
+        (Program::Argv(argv), (!call.prompt.is_empty()).then(|| compose_prompt(parts)))
     }
 
     /// Hears the agent out, and records what it has told.
@@ -260,6 +264,19 @@ fn talks_on(outcome: &Outcome) -> bool {
 
 fn has_begun_check(attempt: &AttemptRecord) -> bool {
     attempt.commands.iter().any(|command| command.phase == Phase::Check)
+}
+
+/// The arguments of a command. A prompt that begins with `-` gets a space before it where a program could take it for an
+/// option.
+fn filled(command: &[Argument], prompt: &str, session: &str) -> Vec<String> {
+    let mut argv: Vec<String> = Vec::new();
+    for argument in command {
+        let filled = argument.fill(prompt, session);
+        let could_be_option = argument.0.first() == Some(&Piece::Prompt) && filled.starts_with('-');
+        let is_text = argv.iter().any(|before| before == "--");
+        argv.push(if could_be_option && !is_text { format!(" {filled}") } else { filled });
+    }
+    argv
 }
 
 /// Whether a further attempt may go on where one has ended so. Then the worktree is not given back before the task is over.

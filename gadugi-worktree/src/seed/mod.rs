@@ -26,6 +26,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gadugi_core::Seeded;
+use gix::bstr::BStr;
+use gix::index::entry::Mode;
+use gix::worktree::stack::state::ignore::Source;
 
 use crate::awaited::Awaited;
 use crate::error::GitError;
@@ -33,6 +36,7 @@ use crate::repository::Repository;
 use crate::worktrees::WorktreeSettings;
 
 use self::list::List;
+use self::patterns::Patterns;
 use self::trouble::{Trouble, Troubles};
 
 #[cfg(unix)]
@@ -104,6 +108,38 @@ impl Repository {
         let list = List::of(self, &self.open(&[])?, &seeds.patterns, &[], &mut troubles)?;
         let each = list.as_ref().map_or(Seeded::default(), List::sum);
         Ok(Survey { each, warnings: troubles.into_messages() })
+    }
+}
+
+impl Repository {
+    /// Those of these files of the work tree that git ignores and that no worktree would be seeded with.
+    ///
+    /// # Errors
+    /// [`GitError`] when the work tree cannot be looked at.
+    pub fn left_out_of<'a>(&self, seeds: &Seeds, files: &[&'a str]) -> Result<Vec<&'a str>, GitError> {
+        let repo = self.open_work_tree()?;
+        let Some(root) = repo.workdir() else { return Ok(Vec::new()) };
+        let there = files.iter().filter(|file| root.join(file).is_file());
+        let there: Vec<&'a str> = there.copied().collect();
+        if there.is_empty() {
+            return Ok(there);
+        }
+        let ignore_case = repo.config_snapshot().boolean("core.ignoreCase").unwrap_or(false);
+        let patterns = Patterns::read(root, &seeds.patterns, ignore_case, &mut Troubles::default());
+        let is_named = |file: &BStr| {
+            patterns.as_ref().is_some_and(|patterns| patterns.names(file, false) || patterns.name_a_folder_above(file))
+        };
+        let index = repo.index_or_empty()?;
+        let mut rules = repo.excludes(&index, None, Source::WorktreeThenIdMappingIfNotSkipped)?;
+        let mut left_out = Vec::new();
+        for file in there {
+            let path = BStr::new(file);
+            let is_ignored = rules.at_entry(path, Some(Mode::FILE))?.is_excluded();
+            if is_ignored && index.entry_by_path(path).is_none() && !is_named(path) {
+                left_out.push(file);
+            }
+        }
+        Ok(left_out)
     }
 }
 

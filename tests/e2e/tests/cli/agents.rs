@@ -16,7 +16,7 @@ printf '%s\n' '{"type":"result","subtype":"success","is_error":false,"result":"A
 
 impl Stand {
     /// A script in a folder that stands first on the path of [`Stand::gadugi_with_agents`].
-    fn agent(&self, name: &str, script: &str) {
+    pub(crate) fn agent(&self, name: &str, script: &str) {
         let folder = self.repo.root().join("agents");
         std::fs::create_dir_all(&folder).expect("a folder for agents");
         let path = folder.join(name);
@@ -31,7 +31,7 @@ impl Stand {
         command
     }
 
-    fn gadugi_with_agents(&self, args: &[&str]) -> Answer {
+    pub(crate) fn gadugi_with_agents(&self, args: &[&str]) -> Answer {
         self.with_agents(args).output().expect("gadugi starts").into()
     }
 }

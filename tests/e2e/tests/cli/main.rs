@@ -26,6 +26,7 @@ mod main_job;
 mod no_files;
 #[cfg(target_os = "linux")]
 mod power_cuts;
+mod prompts;
 mod readers;
 mod repositories;
 mod resuming;
