@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use crate::agent::{AgentReport, Used};
 use crate::event::{Event, EventKind, Moment, Phase, StopReason, WarningKind};
 use crate::executor::{ExecEnd, ExecIdentity};
-use crate::id::{AttemptNo, TaskId};
+use crate::id::{AttemptNo, CommitId, TaskId};
 use crate::plan::PlannedTask;
 use crate::registry::RunHeader;
 use crate::state::{IllegalTransition, Outcome, TaskState};
-use crate::worktrees::{KeepReason, Lease, Seeded, Work};
+use crate::worktrees::{Counts, KeepReason, Lease, Seeded, Work};
 
 /// A command of an attempt.
 #[derive(Debug, Clone, PartialEq)]
@@ -319,6 +319,19 @@ fn share<T: Clone + PartialEq>(value: &mut T, earlier: &T) {
     }
 }
 
+/// Where the work began that a branch goes on from which starts at `base`: where the first of the earlier attempts did of
+/// which each ended where the next one starts.
+pub(crate) fn base_of_work<'a>(
+    earlier: impl DoubleEndedIterator<Item = &'a AttemptRecord>,
+    base: &'a CommitId,
+) -> &'a CommitId {
+    earlier.rev().fold(base, |base, attempt| {
+        let ended_there = attempt.work.as_ref().is_some_and(|work| work.tip.as_ref() == Some(base));
+        let began = attempt.lease.as_ref().and_then(|lease| lease.base.as_ref());
+        began.filter(|_| ended_there).unwrap_or(base)
+    })
+}
+
 impl TaskRecord {
     fn take(&mut self, at: Timestamp, kind: &EventKind) {
         if let EventKind::AttemptIntended { attempt, executor } = kind {
@@ -413,6 +426,29 @@ impl TaskRecord {
             .iter()
             .filter(move |attempt| attempt.number < number)
             .filter_map(|attempt| attempt.agent.as_deref())
+    }
+
+    /// The attempt whose branch has what the task made: the last one that has a branch.
+    #[must_use]
+    pub fn with_branch(&self) -> Option<&AttemptRecord> {
+        let has_branch = |attempt: &&AttemptRecord| attempt.lease.as_ref().is_some_and(|lease| lease.branch.is_some());
+        self.attempts.iter().map(Arc::as_ref).rfind(has_branch)
+    }
+
+    /// Where the work began that is on an attempt's branch; `None` where that has none.
+    #[must_use]
+    pub fn base_of<'a>(&'a self, attempt: &'a AttemptRecord) -> Option<&'a CommitId> {
+        let earlier = self.attempts.iter().filter(|earlier| earlier.number < attempt.number);
+        Some(base_of_work(earlier.map(Arc::as_ref), attempt.lease.as_ref()?.base.as_ref()?))
+    }
+
+    /// What is on an attempt's branch since the task's work began, with what earlier attempts made that it goes on from. `None`
+    /// where that was not counted, as by versions that counted each attempt by itself.
+    #[must_use]
+    pub fn made(&self, attempt: &AttemptRecord) -> Option<Counts> {
+        let work = attempt.work.as_ref()?;
+        let began_there = || self.base_of(attempt) == attempt.lease.as_ref().and_then(|lease| lease.base.as_ref());
+        work.of_task.or_else(|| began_there().then(|| work.own()))
     }
 
     /// The last attempt.

@@ -79,11 +79,13 @@ impl From<Lease> for Made {
 }
 
 /// How the work of an attempt is collected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotRequest {
     /// Whether uncommitted and untracked (not ignored) files become a commit. Without it they are only
     /// counted.
     pub commit: bool,
+    /// Where the task's work began, if the attempt goes on from what earlier ones made, and so began later.
+    pub since: Option<CommitId>,
 }
 
 /// What an attempt has made, as found in its worktree.
@@ -95,6 +97,8 @@ pub struct Work {
     pub commits: u64,
     /// Files that differ between the base and the tip.
     pub files: u64,
+    /// What is on the branch since the task's work began; `None` where that is what this attempt made.
+    pub of_task: Option<Counts>,
     /// Files that are changed or new and not on the branch.
     pub uncommitted: u64,
     /// Files that were left out of the snapshot since they look like secrets, as paths in the worktree.
@@ -105,7 +109,7 @@ pub struct Work {
     pub kept_refs: Vec<String>,
     /// Where work of the attempt is that is not on its branch.
     pub elsewhere: Vec<Elsewhere>,
-    /// Files on the branch to which the attempt has added conflict markers, as paths in the worktree.
+    /// Files on the branch to which the task has added conflict markers, as paths in the worktree.
     pub conflict_markers: Vec<String>,
     /// What is ignored in its worktree, and goes with that.
     pub ignored: IgnoredFiles,
@@ -113,7 +117,22 @@ pub struct Work {
     pub taken_over: Option<String>,
 }
 
+/// How much is on a branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Commits.
+    pub commits: u64,
+    /// Files that differ between its beginning and its end.
+    pub files: u64,
+}
+
 impl Work {
+    /// What the attempt itself has made.
+    #[must_use]
+    pub fn own(&self) -> Counts {
+        Counts { commits: self.commits, files: self.files }
+    }
+
     /// The place of work without which the branch does not stand for what the attempt has made. A stash entry beside commits
     /// may be one whose changes were taken out; and of a worktree that was removed the commits stay.
     #[must_use]

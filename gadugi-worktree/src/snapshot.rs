@@ -7,7 +7,7 @@ mod markers;
 
 use std::io;
 
-use gadugi_core::{BranchName, Lease, SnapshotRequest, Work, crash_point};
+use gadugi_core::{BranchName, Counts, Lease, SnapshotRequest, Work, crash_point};
 use gix::ObjectId;
 
 use crate::branch;
@@ -32,7 +32,11 @@ const NAMED_FOLDERS: usize = 3;
 pub(crate) const RETRIES: usize = 2;
 
 /// As [`snapshot_once`], tried again where objects, or the folder for them, have vanished in between: they are written anew.
-pub(crate) fn snapshot(settings: &WorktreeSettings, lease: &Lease, request: SnapshotRequest) -> Result<Work, GitError> {
+pub(crate) fn snapshot(
+    settings: &WorktreeSettings,
+    lease: &Lease,
+    request: &SnapshotRequest,
+) -> Result<Work, GitError> {
     for _ in 0..RETRIES {
         match snapshot_once(settings, lease, request) {
             Err(error) if error.may_be_of_gc() => {}
@@ -46,12 +50,12 @@ pub(crate) fn snapshot(settings: &WorktreeSettings, lease: &Lease, request: Snap
 /// where `HEAD` is elsewhere than on the attempt's branch and cannot be brought back, or in the middle of an
 /// operation of git, since it would get in its way, nor where all that is in the folder was removed. Of a worktree whose folder somebody has removed, what is on
 /// its branch counts.
-fn snapshot_once(settings: &WorktreeSettings, lease: &Lease, request: SnapshotRequest) -> Result<Work, GitError> {
+fn snapshot_once(settings: &WorktreeSettings, lease: &Lease, request: &SnapshotRequest) -> Result<Work, GitError> {
     let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
     let is_missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
     if lease.path.symlink_metadata().is_err_and(is_missing) {
         let missing = |source| GitError::WorktreeMissing { path: lease.path.clone(), source: Box::new(source) };
-        let mut work = on_branch(settings, lease, branch).map_err(missing)?;
+        let mut work = on_branch(settings, lease, branch, request).map_err(missing)?;
         work.elsewhere.push(elsewhere::of_missing(settings.repository.common_dir(), lease)?);
         return Ok(work);
     }
@@ -96,14 +100,16 @@ fn snapshot_once(settings: &WorktreeSettings, lease: &Lease, request: SnapshotRe
     uncommitted += checkout.hidden.count();
     unsaved.extend(checkout.hidden.unsaved());
     let commits = commits_beyond(repo, tip, &[base])?;
+    let since = began(repo, request)?;
     let conflict_markers = match commits {
-        0 => Vec::new(),
-        _ => markers::added(repo, &checkout.index, base, tip)?,
+        0 if since.is_none() => Vec::new(),
+        _ => markers::added(repo, &checkout.index, since.unwrap_or(base), tip)?,
     };
     Ok(Work {
         tip: Some(to_commit(tip)),
         commits,
         files: files_between(repo, base, tip)?,
+        of_task: since.map(|since| counts(repo, since, tip)).transpose()?,
         uncommitted,
         left_out,
         ignored: checkout.changes.ignored.told(NAMED_FOLDERS),
@@ -117,7 +123,12 @@ fn snapshot_once(settings: &WorktreeSettings, lease: &Lease, request: SnapshotRe
 
 /// What the branch of a lease holds, if it is still the one that was made for it: it began where that did, and no
 /// worktree of another attempt was given its name since.
-fn on_branch(settings: &WorktreeSettings, lease: &Lease, branch: &BranchName) -> Result<Work, GitError> {
+fn on_branch(
+    settings: &WorktreeSettings,
+    lease: &Lease,
+    branch: &BranchName,
+    request: &SnapshotRequest,
+) -> Result<Work, GitError> {
     let repo = settings.repository.open(&[])?;
     let tip = branch::tip(&repo, branch)?.ok_or_else(|| GitError::BranchMissing { branch: branch.clone() })?;
     let another = || GitError::AnotherBranch { branch: branch.clone() };
@@ -132,9 +143,21 @@ fn on_branch(settings: &WorktreeSettings, lease: &Lease, branch: &BranchName) ->
         tip: Some(to_commit(tip)),
         commits: commits_beyond(&repo, tip, &[base])?,
         files: files_between(&repo, base, tip)?,
+        of_task: began(&repo, request)?.map(|since| counts(&repo, since, tip)).transpose()?,
         kept_refs: private::kept_refs(&repo, lease)?,
         ..Work::default()
     })
+}
+
+/// Where the task's work began, if that was before the attempt. What is not there any more cannot be counted from.
+fn began(repo: &gix::Repository, request: &SnapshotRequest) -> Result<Option<ObjectId>, GitError> {
+    let Some(since) = request.since.as_ref().map(to_object) else { return Ok(None) };
+    Ok(repo.try_find_object(since)?.map(|_| since))
+}
+
+/// What is on a branch since a commit.
+fn counts(repo: &gix::Repository, since: ObjectId, tip: ObjectId) -> Result<Counts, GitError> {
+    Ok(Counts { commits: commits_beyond(repo, tip, &[since])?, files: files_between(repo, since, tip)? })
 }
 
 /// The message of a commit of what a task has left uncommitted.

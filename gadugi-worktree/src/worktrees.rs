@@ -350,7 +350,7 @@ impl Worktrees for GitWorktrees {
         let (path, lease) = (lease.path.clone(), lease.clone());
         let work = self.run_step(move |shared| {
             shared.gc.hold_alone();
-            snapshot::snapshot(&shared.settings, &lease, request)
+            snapshot::snapshot(&shared.settings, &lease, &request)
         });
         work.await.map_err(|source| or_no_room(WorktreeError::Snapshot { path, source: source.into() }))
     }

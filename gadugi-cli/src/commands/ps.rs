@@ -215,7 +215,7 @@ impl Seen {
             or_dash(self.process(task)),
             or_dash(self.time(task).map(short)),
             or_dash(cell(self.used(task))),
-            or_dash(last.and_then(branch)),
+            or_dash(task.with_branch().and_then(branch)),
         ]
     }
 
@@ -305,7 +305,7 @@ impl From<&Seen> for RunRow {
                 tokens: used.tokens().map(Tokens::total),
                 attempts_without_tokens: used.without_tokens,
                 attempts_with_reckoned_tokens: used.reckoned_tokens,
-                branch: last.and_then(branch),
+                branch: task.with_branch().and_then(branch),
             }
         };
         let run = &seen.run;

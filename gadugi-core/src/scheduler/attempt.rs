@@ -16,7 +16,7 @@ use crate::executor::{
     CommandRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, Executor, ExitStatus, Mount, Reattached, RunningTask,
 };
 use crate::id::{AttemptRef, CommitId, RunId};
-use crate::record::CommandRecord;
+use crate::record::{AttemptRecord, CommandRecord, base_of_work};
 use crate::registry::{RegistryError, Ticket};
 use crate::scheduler::collected::judged_by_work;
 use crate::scheduler::listening::{LONGEST_WAIT_FOR_LOG, last_error_of};
@@ -85,8 +85,8 @@ pub(super) struct Attempt {
     pub(super) place: oneshot::Receiver<Place>,
     /// `None` for an attempt that this driver has begun.
     pub(super) begun: Option<Begun>,
-    /// Where the first attempt at the task began; `None` where that is this one.
-    pub(super) first_base: Option<CommitId>,
+    /// The earlier attempts at the task.
+    pub(super) earlier: Vec<Arc<AttemptRecord>>,
     /// False once a step of it could not be recorded.
     pub(super) may_start: bool,
     /// `None` for one without an agent.
@@ -453,16 +453,19 @@ impl Attempt {
         }
     }
 
-    /// Whether the attempt began with what an earlier one has made.
-    fn has_earlier_work(&self, lease: &Lease) -> bool {
-        self.spec.retry_from == RetryFrom::Previous
-            && self.first_base.as_ref().is_some_and(|base| Some(base) != lease.base.as_ref())
+    /// Where the task's work began, if that was in an earlier attempt and this one goes on from there.
+    fn began_before(&self, lease: &Lease) -> Option<CommitId> {
+        let base = lease.base.as_ref()?;
+        let began = base_of_work(self.earlier.iter().map(Arc::as_ref), base);
+        (began != base).then(|| began.clone())
     }
 
     /// Keeps what the attempt made. A success whose work cannot be kept is none.
     async fn collect(&mut self, lease: &Lease, outcome: Outcome) -> Verdict {
+        let since = self.began_before(lease);
+        let has_earlier = since.is_some();
         if let Some(work) = self.begun.as_ref().and_then(|begun| begun.work.as_ref()) {
-            let outcome = judged_by_work(outcome, work, self.has_earlier_work(lease), self.spec.changes);
+            let outcome = judged_by_work(outcome, work, has_earlier, self.spec.changes);
             return Verdict::Outcome(outcome);
         }
         let is_start_of_next = self.spec.retry_from == RetryFrom::Previous && outcome.retriable();
@@ -470,13 +473,13 @@ impl Attempt {
         let imported = self.worktrees.import(lease).await;
         crash_point("work-imported");
         let collected = match imported {
-            Ok(()) => self.worktrees.snapshot(lease, SnapshotRequest { commit }).await,
+            Ok(()) => self.worktrees.snapshot(lease, SnapshotRequest { commit, since }).await,
             Err(error) => Err(error),
         };
         match collected {
             Ok(work) => {
                 crash_point("snapshot-made");
-                let outcome = judged_by_work(outcome, &work, self.has_earlier_work(lease), self.spec.changes);
+                let outcome = judged_by_work(outcome, &work, has_earlier, self.spec.changes);
                 self.note(EventKind::WorkCollected { attempt: self.attempt.clone(), work }).await;
                 Verdict::Outcome(outcome)
             }

@@ -17,7 +17,7 @@ use crate::error_chain::error_chain;
 use crate::event::{Event, EventKind, WarningKind};
 use crate::executor::{Executor, Executors};
 use crate::id::{AttemptNo, AttemptRef, CommitId, TaskId};
-use crate::record::RunRecord;
+use crate::record::{AttemptRecord, RunRecord};
 use crate::registry::{EventSink, RegistryError, RunLog, Ticket};
 use crate::scheduler::RunError;
 use crate::scheduler::attempt::{Attempt, Begun, Message, StopLevel};
@@ -361,7 +361,7 @@ impl Dispatcher {
             worktrees: Arc::clone(&self.worktrees),
             place,
             begun,
-            first_base: self.first_base(position, &attempt),
+            earlier: self.earlier(position, &attempt),
             may_start: true,
             talk,
             attempt,
@@ -372,10 +372,10 @@ impl Dispatcher {
         }
     }
 
-    /// Where the first attempt at a task began, for a later one.
-    fn first_base(&self, position: usize, attempt: &AttemptRef) -> Option<CommitId> {
-        let mut earlier = self.record.tasks[position].attempts.iter().filter(|before| before.number < attempt.number);
-        earlier.find_map(|before| before.lease.as_ref()?.base.clone())
+    /// The attempts at a task before this one.
+    pub(super) fn earlier(&self, position: usize, attempt: &AttemptRef) -> Vec<Arc<AttemptRecord>> {
+        let attempts = &self.record.tasks[position].attempts;
+        attempts.iter().filter(|before| before.number < attempt.number).cloned().collect()
     }
 
     pub(super) fn files_of(&self, attempt: &AttemptRef) -> PathBuf {

@@ -175,7 +175,7 @@ impl Dispatcher {
         });
         let task = &self.record.tasks[position];
         let used = task.told_before(attempt.number).map(AgentReport::used).fold(Used::default(), Used::plus);
-        let earlier = task.attempts.iter().filter(|before| before.number < attempt.number).cloned().collect();
+        let earlier = self.earlier(position, attempt);
         Some(Talk {
             format,
             needs,

@@ -1,7 +1,7 @@
 //! How worktrees, and what was made in them, look in JSON.
 
 use gadugi_core::{
-    AttemptRef, BranchName, CommitId, IgnoredFiles, KeepReason, Lease, RunId, Seeded, TaskId, Unsaved, Work,
+    AttemptRef, BranchName, CommitId, Counts, IgnoredFiles, KeepReason, Lease, RunId, Seeded, TaskId, Unsaved, Work,
 };
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,9 @@ pub(crate) struct WorkForm {
     pub(crate) tip: Option<Text<CommitId>>,
     pub(crate) commits: u64,
     pub(crate) files: u64,
+    /// Left out where that is what the attempt made, and by versions that did not count it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    of_task: Option<CountsForm>,
     pub(crate) uncommitted: u64,
     pub(crate) left_out: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -85,6 +88,12 @@ pub(crate) struct WorkForm {
     ignored: Option<IgnoredForm>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     taken_over: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CountsForm {
+    commits: u64,
+    files: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -122,6 +131,7 @@ impl TryFrom<&Work> for WorkForm {
             tip: work.tip.clone().map(Text),
             commits: work.commits,
             files: work.files,
+            of_task: work.of_task.map(|Counts { commits, files }| CountsForm { commits, files }),
             uncommitted: work.uncommitted,
             left_out: work.left_out.clone(),
             unsaved: work
@@ -144,6 +154,7 @@ impl From<WorkForm> for Work {
             tip: form.tip.map(|tip| tip.0),
             commits: form.commits,
             files: form.files,
+            of_task: form.of_task.map(|CountsForm { commits, files }| Counts { commits, files }),
             uncommitted: form.uncommitted,
             left_out: form.left_out,
             unsaved: form.unsaved.into_iter().map(|UnsavedForm { path, why }| Unsaved { path, why }).collect(),

@@ -149,7 +149,17 @@ struct TaskForm<'a> {
     state: &'static str,
     outcome: Option<EndedForm>,
     task_seconds: Option<Seconds>,
+    made: Option<MadeForm>,
     attempts: Vec<AttemptForm<'a>>,
+}
+
+/// What a task has made, with all attempts that go on from one another.
+#[derive(Serialize)]
+struct MadeForm {
+    branch: Text<BranchName>,
+    base: Option<Text<CommitId>>,
+    commits: Option<u64>,
+    files: Option<u64>,
 }
 
 /// An outcome as in the journal, and in words.
@@ -310,8 +320,20 @@ fn task_form<'a>(report: &Report, task: &'a TaskRecord, log: LogPath<'_>) -> Tas
         state: if task.state.is_finished() { "finished" } else { state(report, task) },
         outcome: task.outcome().map(ended_form),
         task_seconds: task_time(task).map(Seconds),
+        made: made_form(task),
         attempts: task.attempts.iter().map(|attempt| attempt_form(task, attempt, log)).collect(),
     }
+}
+
+fn made_form(task: &TaskRecord) -> Option<MadeForm> {
+    let attempt = task.with_branch()?;
+    let made = task.made(attempt);
+    Some(MadeForm {
+        branch: Text(attempt.lease.as_ref()?.branch.clone()?),
+        base: task.base_of(attempt).cloned().map(Text),
+        commits: made.map(|made| made.commits),
+        files: made.map(|made| made.files),
+    })
 }
 
 fn ended_form(outcome: &Outcome) -> EndedForm {

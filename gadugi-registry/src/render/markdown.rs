@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use gadugi_core::{AttemptRecord, CommitId, Outcome, Phase, Place, Report, TaskRecord, TaskState};
+use gadugi_core::{AttemptRecord, BranchName, CommitId, Counts, Outcome, Phase, Place, Report, TaskRecord, TaskState};
 
 use super::LogPath;
 use super::agents;
@@ -92,15 +92,16 @@ fn table(out: &mut Paragraphs, report: &Report) {
     );
     for task in &report.record.tasks {
         let last = task.last();
-        let work = last.and_then(|last| last.work.as_ref());
-        let has_worktree = last.is_some_and(|last| last.lease.is_some());
+        let with_branch = task.with_branch();
+        let made = with_branch.and_then(|attempt| task.made(attempt));
+        let has_worktree = with_branch.or(last).is_some_and(|attempt| attempt.lease.is_some());
         let mut cells = vec![
             state(report, task).to_owned(),
             code_cell(task.task.spec.id.as_str()),
             inline(&task.task.spec.title),
             branch(task).map_or(NONE.to_owned(), |branch| code_cell(&branch)),
-            figure(has_worktree, work.map(|work| work.commits.to_string())),
-            figure(has_worktree, work.map(|work| work.files.to_string())),
+            figure(has_worktree, made.map(|made| made.commits.to_string())),
+            figure(has_worktree, made.map(|made| made.files.to_string())),
             figure(has_begun(task), task_time(task).map(duration)),
             last.map_or(NONE.to_owned(), |last| inline(&last.executor)),
         ];
@@ -128,7 +129,11 @@ fn has_begun(task: &TaskRecord) -> bool {
 }
 
 fn branch(task: &TaskRecord) -> Option<String> {
-    Some(task.last()?.lease.as_ref()?.branch.as_ref()?.to_string())
+    branch_of(task.with_branch()?).map(ToString::to_string)
+}
+
+fn branch_of(attempt: &AttemptRecord) -> Option<&BranchName> {
+    attempt.lease.as_ref()?.branch.as_ref()
 }
 
 fn section(out: &mut Paragraphs, report: &Report, task: &TaskRecord, log: LogPath<'_>) {
@@ -153,7 +158,7 @@ fn section(out: &mut Paragraphs, report: &Report, task: &TaskRecord, log: LogPat
         if spec.check.is_some() {
             facts.push(format!("Check: {}", verdict(last, Phase::Check)));
         }
-        facts.extend(place(last));
+        facts.extend(place(task, task.with_branch().unwrap_or(last)));
     }
     out.list(&facts);
     if let Some(setup) = &spec.setup {
@@ -186,16 +191,12 @@ fn verdict(attempt: &AttemptRecord, phase: Phase) -> String {
     }
 }
 
-/// What the attempt made, and where it is.
-fn place(attempt: &AttemptRecord) -> Vec<String> {
+/// What the task made, with the attempt that has its branch, and where that is.
+fn place(task: &TaskRecord, attempt: &AttemptRecord) -> Vec<String> {
     let mut facts = Vec::new();
     let Some(lease) = &attempt.lease else { return facts };
     if let Some(branch) = &lease.branch {
-        let work = match &attempt.work {
-            Some(work) => format!("{}, {}", count(work.commits, "commit"), count(work.files, "changed file")),
-            None => format!("what it holds is {UNKNOWN}"),
-        };
-        facts.push(format!("Branch: {} ({work})", code(branch.as_str())));
+        facts.push(format!("Branch: {} ({})", code(branch.as_str()), made(task.made(attempt))));
     }
     let path = code(&lease.path.display().to_string());
     facts.push(match &attempt.place {
@@ -241,6 +242,13 @@ fn place(attempt: &AttemptRecord) -> Vec<String> {
     facts
 }
 
+fn made(made: Option<Counts>) -> String {
+    match made {
+        Some(made) => format!("{}, {}", count(made.commits, "commit"), count(made.files, "changed file")),
+        None => format!("what it holds is {UNKNOWN}"),
+    }
+}
+
 fn attempts(task: &TaskRecord, log: LogPath<'_>) -> String {
     let mut list = String::new();
     for attempt in &task.attempts {
@@ -257,6 +265,10 @@ fn attempts(task: &TaskRecord, log: LogPath<'_>) -> String {
         list += &format!("- Attempt {}: {outcome}{time}{setup}, {}\n", attempt.number, inline(&attempt.executor));
         if let Some(said) = &attempt.said {
             list += &format!("  - its output ends with: {}\n", inline(said));
+        }
+        let of_task = task.with_branch().and_then(branch_of);
+        if let Some(branch) = branch_of(attempt).filter(|branch| Some(*branch) != of_task) {
+            list += &format!("  - its branch: {} ({})\n", code(branch.as_str()), made(task.made(attempt)));
         }
         if let Some(report) = &attempt.agent {
             list += &format!("  - {}\n", agents::line(report));
@@ -383,9 +395,11 @@ fn next_steps(out: &mut Paragraphs, report: &Report) {
     out.add(&block("sh", &steps));
 }
 
-/// The base and the branch of a task that has made commits.
+/// Where the work of a task that has made commits began, and its branch. Where they were not counted, there are some: an
+/// attempt goes on from a commit of an earlier one.
 fn commits_of(task: &TaskRecord) -> Option<(&CommitId, String)> {
-    let last = task.last()?;
-    last.work.as_ref().filter(|work| work.commits > 0)?;
-    Some((last.lease.as_ref()?.base.as_ref()?, branch(task)?))
+    let attempt = task.with_branch()?;
+    attempt.work.as_ref()?;
+    let is_something = task.made(attempt).is_none_or(|made| made.commits > 0);
+    Some((task.base_of(attempt)?, branch(task)?)).filter(|_| is_something)
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gadugi_core::{
-    AgentError, AgentErrorClass, AgentReport, AttemptNo, AttemptRef, Clock, Elsewhere, Event, EventKind, ExecEnd,
-    ExecIdentity, ExecUsage, ExitStatus, Failure, Figure, IgnoredFiles, KeepReason, Lease, Moment, Outcome,
+    AgentError, AgentErrorClass, AgentReport, AttemptNo, AttemptRef, Clock, Counts, Elsewhere, Event, EventKind,
+    ExecEnd, ExecIdentity, ExecUsage, ExitStatus, Failure, Figure, IgnoredFiles, KeepReason, Lease, Moment, Outcome,
     OutputSummary, OwnPart, Phase, RateLimit, RawTask, Registry, RegistryError, RetryFrom, RunHeader, Seeded, Setup,
     StopReason, TaskId, Tokens, WarningKind, Work,
 };
@@ -323,6 +323,7 @@ fn any_work() -> impl Strategy<Value = Work> {
                 tip,
                 commits,
                 files,
+                of_task: left_out.last().map(|_| Counts { commits: files, files: commits }),
                 uncommitted,
                 left_out,
                 unsaved,

@@ -14,6 +14,7 @@ mod large;
 mod no_files;
 mod reports;
 mod resuming;
+mod retried;
 mod sample;
 mod schema;
 mod setups;

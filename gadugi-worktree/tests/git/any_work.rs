@@ -291,7 +291,7 @@ async fn nothing_is_lost(case: &Case) -> Result<(), TestCaseError> {
     case.steps.iter().for_each(|step| task.take(step));
     let worth = worth_keeping(&ground, &lease.path);
     // What cannot be collected stays as it is.
-    let collected = ground.worktrees.snapshot(&lease, gadugi_core::SnapshotRequest { commit: true }).await;
+    let collected = ground.worktrees.snapshot(&lease, gadugi_core::SnapshotRequest { commit: true, since: None }).await;
     let released = ground.worktrees.release(&lease, KEEP).await;
     let cleaned = ground.worktrees.release(&lease, DELETE).await;
     ground.worktrees.prune(false).await.expect("a list");

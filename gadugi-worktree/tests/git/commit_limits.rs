@@ -73,7 +73,11 @@ async fn a_commit_with_paths_that_no_system_has_keeps_the_worktree() {
     let tree = below.rsplit(' ').next().expect("an id");
     let commit = ground.git(&lease, &["commit-tree", "-p", "HEAD", "-m", "Deep", tree]);
     ground.git(&lease, &["update-ref", &format!("refs/heads/{}", branch(&lease)), &commit]);
-    let error = ground.worktrees.snapshot(&lease, SnapshotRequest { commit: true }).await.expect_err("it is too deep");
+    let error = ground
+        .worktrees
+        .snapshot(&lease, SnapshotRequest { commit: true, since: None })
+        .await
+        .expect_err("it is too deep");
     assert!(chain(&error).contains("paths that are longer than 4096 bytes"), "{}", chain(&error));
 }
 

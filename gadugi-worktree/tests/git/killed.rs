@@ -11,7 +11,7 @@ use gadugi_core::{
 use crate::ground::{DELETE, Ground, KEEP, branch, chain, request, worktrees_of, write};
 use crate::process;
 
-const COMMIT: SnapshotRequest = SnapshotRequest { commit: true };
+const COMMIT: SnapshotRequest = SnapshotRequest { commit: true, since: None };
 
 /// Lets another process do a step, and die at a point of it.
 pub(crate) fn kill_at(ground: &Ground, step: &str, point: &str) {

@@ -201,12 +201,12 @@ async fn work(worktrees: &GitWorktrees, step: &str) {
         }
         "snapshot" => {
             for lease in leases(worktrees, tasks).await {
-                worktrees.snapshot(&lease, SnapshotRequest { commit: true }).await.expect("a snapshot");
+                worktrees.snapshot(&lease, SnapshotRequest { commit: true, since: None }).await.expect("a snapshot");
             }
         }
         "fail-to-snapshot" => {
             for lease in leases(worktrees, tasks).await {
-                let error = worktrees.snapshot(&lease, SnapshotRequest { commit: true }).await;
+                let error = worktrees.snapshot(&lease, SnapshotRequest { commit: true, since: None }).await;
                 say(&chain(&error.expect_err("no snapshot")));
             }
         }
@@ -268,7 +268,7 @@ async fn leave(worktrees: &GitWorktrees, tasks: &str) {
     }
     for lease in create(worktrees, next).await {
         write(&lease, "work.txt", "work");
-        let work = worktrees.snapshot(&lease, SnapshotRequest { commit: true }).await.expect("a snapshot");
+        let work = worktrees.snapshot(&lease, SnapshotRequest { commit: true, since: None }).await.expect("a snapshot");
         assert_eq!((work.commits, work.uncommitted), (1, 0));
         let released = worktrees.release(&lease, KEEP).await.expect("a release");
         assert_eq!(released.worktree, WorktreeFate::Removed);
@@ -291,7 +291,10 @@ async fn cycle(worktrees: &GitWorktrees, tasks: &str) {
                     if works {
                         write(&lease, "work.txt", format!("{} {number}", std::process::id()));
                     }
-                    let work = worktrees.snapshot(&lease, SnapshotRequest { commit: true }).await.expect("a snapshot");
+                    let work = worktrees
+                        .snapshot(&lease, SnapshotRequest { commit: true, since: None })
+                        .await
+                        .expect("a snapshot");
                     if works {
                         say(&format!("commit {}", work.tip.expect("a tip")));
                     }

@@ -17,7 +17,8 @@ async fn work_and_give_back(ground: &Ground) {
         for number in 0..50 {
             write(lease, &format!("target/{number}/file"), "ignored");
         }
-        let work = ground.worktrees.snapshot(lease, SnapshotRequest { commit: true }).await.expect("a snapshot");
+        let work =
+            ground.worktrees.snapshot(lease, SnapshotRequest { commit: true, since: None }).await.expect("a snapshot");
         assert_eq!((work.commits, work.uncommitted), (1, 0));
     }
     let requests = leases.iter().map(|lease| (lease.clone(), KEEP)).collect();

@@ -5,7 +5,7 @@ use gadugi_core::{AttemptNo, Elsewhere, Lease, SnapshotRequest, Work, WorktreeEr
 
 use crate::ground::{Ground, RUN, branch, chain, commit_id, request, worktrees_of, write};
 
-const COMMIT: SnapshotRequest = SnapshotRequest { commit: true };
+const COMMIT: SnapshotRequest = SnapshotRequest { commit: true, since: None };
 
 fn status(ground: &Ground, lease: &Lease) -> String {
     ground.git(lease, &["status", "--porcelain"])

@@ -36,7 +36,10 @@ async fn sixteen_creations_at_once_all_succeed() {
         let worktrees = ground.worktrees.clone();
         async move {
             write(&lease, "result.txt", branch(&lease));
-            worktrees.snapshot(&lease, gadugi_core::SnapshotRequest { commit: true }).await.expect("a snapshot");
+            worktrees
+                .snapshot(&lease, gadugi_core::SnapshotRequest { commit: true, since: None })
+                .await
+                .expect("a snapshot");
             worktrees.release(&lease, KEEP).await.expect("a release").worktree
         }
     }))

@@ -136,7 +136,7 @@ async fn gits_own_files_of_the_worktree_cannot_lead_to_another_repository() {
     trap(&ground, &elsewhere, &program);
     let shared = ground.repo.path().join(".git/worktrees/a/commondir");
     fs::write(&shared, format!("{}\n", elsewhere.join(".git").display())).expect("a redirection");
-    let error = ground.worktrees.snapshot(&lease, SnapshotRequest { commit: true }).await;
+    let error = ground.worktrees.snapshot(&lease, SnapshotRequest { commit: true, since: None }).await;
     let error = error.expect_err("it leads to another repository");
     assert!(chain(&error).contains("leads to"), "{}", chain(&error));
     let refused = ground.worktrees.release(&lease, KEEP).await;
@@ -156,7 +156,7 @@ async fn a_worktree_replaced_by_a_link_is_refused() {
     let home = ground.repo.root().join("precious");
     fs::rename(&lease.path, &home).expect("a rename");
     std::os::unix::fs::symlink(&home, &lease.path).expect("a symbolic link");
-    ground.worktrees.snapshot(&lease, SnapshotRequest { commit: true }).await.expect_err("it is a link");
+    ground.worktrees.snapshot(&lease, SnapshotRequest { commit: true, since: None }).await.expect_err("it is a link");
     ground.worktrees.release(&lease, DISCARD).await.expect_err("it is a link");
     assert!(home.join("src/lib.rs").exists());
 }

@@ -30,6 +30,7 @@ mod prompts;
 mod readers;
 mod repositories;
 mod resuming;
+mod retried;
 #[cfg(target_os = "linux")]
 mod room;
 mod setting_up;
