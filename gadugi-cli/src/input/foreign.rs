@@ -51,6 +51,7 @@ const OF_TOOLS: &[&str] = &[
 const OF_TEXTS: &[&str] = &[
     "author",
     "category",
+    "checkout",
     "comment",
     "comments",
     "compatibility",
@@ -141,6 +142,8 @@ pub(crate) fn sift(
                 None
             }
             "model" if says_no_model(&entry.node) => continue,
+            // Copilot's list of those that an agent may start, and no slip.
+            "agents" if matches!(entry.node.value, Value::List(_)) => Some("agents".to_owned()),
             key if TASK_KEYS.contains(&key) => foreign_value(&entry, config, is_of_tool),
             key if is_slip(key) => None,
             key => Some(key.to_owned()),

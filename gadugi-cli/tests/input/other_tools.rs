@@ -26,7 +26,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "copilot-2.prompt.md",
-        "---\nagent: plan\nmodel: ['Claude Sonnet 4.5', 'GPT-5']\ndescription: ''\n---\nPlan it.\n",
+        "---\nagent: plan\nmodel: ['Claude Sonnet 4.5', 'GPT-5']\nagents: ['*']\ndescription: ''\n---\nPlan it.\n",
     ),
     ("cursor.mdc", "---\ndescription:\nglobs: **/*.ts,**/*.tsx\nalwaysApply: false\n---\n- Write tests.\n"),
     (
@@ -101,6 +101,7 @@ fn prompt_files_of_other_tools_run_as_they_are() {
     p/codex.md:3: argument-hint
     p/copilot-2.prompt.md:2: agent: plan
     p/copilot-2.prompt.md:3: model
+    p/copilot-2.prompt.md:4: agents
     p/copilot.prompt.md:2: mode
     p/copilot.prompt.md:3: agent: ask
     p/copilot.prompt.md:5: tools
@@ -153,10 +154,12 @@ fn what_looks_like_a_slip_stays_an_error_and_so_does_all_if_that_is_asked_for() 
     let folder = Folder::configured("agent = 'claude'\n");
     folder.write(
         "a.md",
-        "---\ndescription: x: y\ntool: z\ncheks: make\nmax-cost: 2\nagent: cluade\ntools: [x]\n---\nText\n",
+        "---\ndescription: x: y\nagents: claude\ncheks: make\nmax-cost: 2\nagent: cluade\ntools: [x]\n---\nText\n",
     );
     folder.write("b.md", "---\ntitle: a: b\ncheck: echo a: b\n---\nText\n");
     assert_snapshot!(folder.errors(&["."]), @r#"
+    error: a.md:3: unknown key `agents` (did you mean `agent`?)
+     hint: write `agent`, or remove it
     error: a.md:4: unknown key `cheks` (did you mean `check`?)
      hint: write `check`, or remove it
     error: a.md:5: unknown key `max-cost` (did you mean `max_cost`?)
