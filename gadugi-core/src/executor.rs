@@ -42,6 +42,9 @@ pub struct ExecRequest {
     /// What an executor with [`Capabilities::mounts`] shows the command of this machine, besides [`folder`](Self::folder),
     /// which it may always write, at the same path. Others need not look at it.
     pub mounts: Vec<Mount>,
+    /// A folder of this machine that an executor with [`Capabilities::homes`] gives the command as its home folder, to write
+    /// in; `None` for an empty one that goes with the command. Others need not look at it.
+    pub home: Option<PathBuf>,
 }
 
 /// A file or folder of this machine that a command sees.
@@ -219,6 +222,9 @@ pub struct Capabilities {
     /// Of this machine it shows a command nothing but its folder and [`ExecRequest::mounts`], so that git works there only by
     /// what [`Worktrees::isolate`](crate::Worktrees::isolate) prepares.
     pub mounts: bool,
+    /// It gives a command [`ExecRequest::home`]. Without it, what an agent remembers where it is
+    /// [isolated](Self::isolates) counts as gone with its command.
+    pub homes: bool,
 }
 
 /// Runs commands: as processes of this machine, in containers, or anywhere else.

@@ -62,7 +62,7 @@ pub use task::{
 };
 pub use touches::TouchPattern;
 pub use worktrees::{
-    BranchFate, BranchRelease, Counts, IgnoredFiles, InPlace, KeepReason, Lease, Made, MergedBy, NeededTip, Paths,
-    Pruned, Release, ReleaseDetails, ReleaseRequest, Seeded, SnapshotRequest, Unsaved, Work, WorktreeError,
+    AgentHome, BranchFate, BranchRelease, Counts, IgnoredFiles, InPlace, KeepReason, Lease, Made, MergedBy, NeededTip,
+    Paths, Pruned, Release, ReleaseDetails, ReleaseRequest, Seeded, SnapshotRequest, Unsaved, Work, WorktreeError,
     WorktreeFate, WorktreeRequest, Worktrees,
 };

@@ -499,6 +499,15 @@ pub enum WorktreeError {
         #[source]
         source: Source,
     },
+    /// The home folder of an agent could not be made, looked at or removed.
+    #[error("cannot keep the home folder of the agent of {task}")]
+    Home {
+        /// The agent's task.
+        task: TaskId,
+        /// Why.
+        #[source]
+        source: Source,
+    },
     /// What an attempt committed in isolation could not be taken over. The worktree stays as it is.
     #[error("cannot take over what was committed in {}", .path.display())]
     Import {
@@ -545,6 +554,15 @@ pub enum WorktreeError {
     },
 }
 
+/// The folder that an agent has as its home in all attempts at its task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentHome {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether there is nothing in it.
+    pub is_new: bool,
+}
+
 /// Gives every attempt a place of its own and keeps what it made there.
 ///
 /// What an implementer owes:
@@ -569,6 +587,36 @@ pub trait Worktrees: Send + Sync {
     async fn isolate(&self, lease: &Lease) -> Result<Vec<Mount>, WorktreeError> {
         let _ = lease;
         Ok(Vec::new())
+    }
+
+    /// Finds or makes the folder that the agent of a task has as its home in all its attempts, where its executor shows it
+    /// none of this machine. It lies in no place, and nobody but the user of this process comes as far as to it. `None` for an
+    /// implementation that makes none.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Home`].
+    async fn home(&self, run: &RunId, task: &TaskId) -> Result<Option<AgentHome>, WorktreeError> {
+        let _ = (run, task);
+        Ok(None)
+    }
+
+    /// Looks at the home of a task while nothing runs there. One that takes more room than an implementation lets it have is
+    /// removed; a sentence says so.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Home`].
+    async fn check_home(&self, run: &RunId, task: &TaskId) -> Result<Option<String>, WorktreeError> {
+        let _ = (run, task);
+        Ok(None)
+    }
+
+    /// Removes the home of a task that is over, if there is one. As with places, the room may be given back later.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Home`].
+    async fn forget_home(&self, run: &RunId, task: &TaskId) -> Result<(), WorktreeError> {
+        let _ = (run, task);
+        Ok(())
     }
 
     /// Brings what an attempt has committed in isolation to its branch, once its commands have ended. Nothing happens in

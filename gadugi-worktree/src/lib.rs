@@ -51,6 +51,7 @@ mod hand_over;
 mod heads;
 mod hidden;
 mod history;
+mod homes;
 mod ids;
 mod index_tree;
 mod inspect;

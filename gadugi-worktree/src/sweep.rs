@@ -15,6 +15,7 @@ use crate::aside;
 use crate::entry::{real, remove_if_empty};
 use crate::erase;
 use crate::error::GitError;
+use crate::homes;
 use crate::ordinary;
 use crate::side_by_side::threads;
 
@@ -56,7 +57,7 @@ pub struct LeftToSweep {
 impl Sweeper {
     /// With the state folder of the repository and its worktrees folder.
     pub(crate) fn new(state: &Path, worktrees: &Path, deferred: bool) -> Arc<Self> {
-        let folders = BTreeSet::from([worktrees.to_owned()]);
+        let folders = BTreeSet::from([worktrees.to_owned(), homes::root(state)]);
         let shared = Mutex::new(Shared { folders, deferred, ..Shared::default() });
         Arc::new(Self { state: state.to_owned(), shared, ended: Condvar::new(), stop: AtomicBool::new(false) })
     }
@@ -154,7 +155,8 @@ pub fn sweep_left(state: &Path, lock: &File, folders: &[PathBuf]) -> Result<(), 
 /// # Errors
 /// [`GitError::Io`] when that cannot be seen.
 pub fn left_to_sweep(state: &Path, worktrees: &Path) -> Result<(usize, bool), GitError> {
-    Ok((aside::leftovers(worktrees)?.len(), is_swept(state)?))
+    let left = aside::leftovers(worktrees)?.len() + aside::leftovers(&homes::root(state))?.len();
+    Ok((left, is_swept(state)?))
 }
 
 fn sweep(state: &Path, lock: &File, folders: &[PathBuf], stop: &AtomicBool) -> Result<(), GitError> {

@@ -9,8 +9,8 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use gadugi_core::{
-    BranchName, CommitId, IdError, Lease, Made, Mount, Pruned, Release, ReleaseRequest, SnapshotRequest, Work,
-    WorktreeError, WorktreeRequest, Worktrees, error_chain,
+    AgentHome, BranchName, CommitId, IdError, Lease, Made, Mount, Pruned, Release, ReleaseRequest, RunId,
+    SnapshotRequest, TaskId, Work, WorktreeError, WorktreeRequest, Worktrees, error_chain,
 };
 
 use crate::awaited::Waiter;
@@ -18,6 +18,7 @@ use crate::create;
 use crate::error::{GitError, or_no_room};
 use crate::fates::{self, Asked};
 use crate::gc_guard::GcGuard;
+use crate::homes;
 use crate::leases;
 use crate::lock::RepositoryLock;
 use crate::open::Identity;
@@ -28,12 +29,16 @@ use crate::repository::Repository;
 use crate::seed::Seeds;
 use crate::side_by_side::side_by_side;
 use crate::snapshot;
+use crate::space::Footprint;
 use crate::stale_locks;
 use crate::sweep::{LeftToSweep, Sweeper};
 use crate::trash_refs::Promised;
 
 /// How long a worktree may take to be made, and to be given back, where nothing else is said.
 const DEFAULT_LIMIT: Duration = Duration::from_secs(10 * 60);
+
+/// As much as it could have in the memory that a container has by default, and not more files than make sense there.
+const DEFAULT_HOME_LIMIT: Footprint = Footprint { bytes: 4 << 30, inodes: 500_000 };
 
 /// What [`GitWorktrees`] works with.
 #[derive(Debug, Clone)]
@@ -46,7 +51,7 @@ pub struct WorktreeSettings {
     pub folder: PathBuf,
     /// What the names of the branches begin with; the task's id follows.
     pub branch_prefix: String,
-    /// The folder of the lock, and of the git folders that isolated tasks get; it is made when it is needed.
+    /// The folder of the lock, and of the git folders and home folders that isolated tasks get; it is made when it is needed.
     pub state: PathBuf,
     /// What of the user's files worktrees get besides those of their commit.
     pub seed: Seeds,
@@ -55,6 +60,8 @@ pub struct WorktreeSettings {
     /// How long a worktree may take to be made, with the hooks that git runs in it, and how long each step may take by which
     /// it is given back: to import, to snapshot and to release it. `None` is no limit.
     pub limit: Option<Duration>,
+    /// How much the home folder of an agent may hold from one attempt to the next.
+    pub home_limit: Footprint,
     /// Delete nothing that was given back before somebody waits for it ([`GitWorktrees::swept`]) or takes it over
     /// ([`GitWorktrees::leave_to_sweep`]).
     pub defer_deletion: bool,
@@ -74,6 +81,7 @@ impl WorktreeSettings {
             seed: Seeds::default(),
             identity: Identity::default(),
             limit: Some(DEFAULT_LIMIT),
+            home_limit: DEFAULT_HOME_LIMIT,
             defer_deletion: false,
         }
     }
@@ -154,6 +162,27 @@ impl GitWorktrees {
         self.shared.sweeper.leave().map_err(|error| self.shared.failed(error))
     }
 
+    /// The homes of agents that are there, by their tasks, also of runs that are over.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Repository`] when they cannot be listed.
+    pub async fn homes(&self) -> Result<Vec<(RunId, TaskId)>, WorktreeError> {
+        let homes = self.run(move |shared| homes::all(&shared.settings.state)).await;
+        homes.and_then(|homes| homes).map_err(|error| self.shared.failed(error))
+    }
+
+    /// Does something with the home of a task.
+    async fn with_home<T: Send + 'static>(
+        &self,
+        run: &RunId,
+        task: &TaskId,
+        work: impl FnOnce(&Shared, &RunId, &TaskId) -> Result<T, GitError> + Send + 'static,
+    ) -> Result<T, WorktreeError> {
+        let (run, of) = (run.clone(), task.clone());
+        let done = self.run(move |shared| work(shared, &run, &of)).await.and_then(|done| done);
+        done.map_err(|source| or_no_room(WorktreeError::Home { task: task.clone(), source: source.into() }))
+    }
+
     /// Does something on a thread for what blocks. A panic there is an error of what was asked for, and not the end of the
     /// attempt that has asked.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Shared) -> T + Send + 'static) -> Result<T, GitError> {
@@ -196,6 +225,26 @@ impl Shared {
 
     fn failed(&self, source: GitError) -> WorktreeError {
         WorktreeError::Repository { path: self.settings.repository.common_dir().to_owned(), source: source.into() }
+    }
+
+    fn check_home(&self, run: &RunId, task: &TaskId) -> Result<Option<String>, GitError> {
+        let limit = self.settings.home_limit;
+        if !homes::is_larger(&self.settings.state, run, task, limit) {
+            return Ok(None);
+        }
+        self.forget_home(run, task)?;
+        Ok(Some(format!(
+            "the home folder of the agent of {task} had more than {} MiB or {} files in it, and is removed: it cannot go on with its conversation",
+            limit.bytes >> 20,
+            limit.inodes
+        )))
+    }
+
+    fn forget_home(&self, run: &RunId, task: &TaskId) -> Result<(), GitError> {
+        if homes::put_aside(&self.settings.state, run, task)? {
+            self.sweeper.ask([]);
+        }
+        Ok(())
     }
 
     /// Releases worktrees, and then their branches. Others who want to change the repository's worktrees get their turn in between.
@@ -333,6 +382,19 @@ impl Worktrees for GitWorktrees {
         let (path, lease) = (lease.path.clone(), lease.clone());
         let mounts = self.run(move |shared| private::isolate(&shared.settings, &lease)).await.and_then(|mounts| mounts);
         mounts.map_err(|source| or_no_room(WorktreeError::Isolate { path, source: source.into() }))
+    }
+
+    async fn home(&self, run: &RunId, task: &TaskId) -> Result<Option<AgentHome>, WorktreeError> {
+        self.with_home(run, task, |shared, run, task| homes::find_or_make(&shared.settings.state, run, task).map(Some))
+            .await
+    }
+
+    async fn check_home(&self, run: &RunId, task: &TaskId) -> Result<Option<String>, WorktreeError> {
+        self.with_home(run, task, Shared::check_home).await
+    }
+
+    async fn forget_home(&self, run: &RunId, task: &TaskId) -> Result<(), WorktreeError> {
+        self.with_home(run, task, Shared::forget_home).await
     }
 
     async fn import(&self, lease: &Lease) -> Result<(), WorktreeError> {

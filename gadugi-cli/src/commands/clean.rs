@@ -272,16 +272,15 @@ async fn activity(
     }
 }
 
-/// Removes what runs that are over have left with their executors. One that is not there may hold nothing, or be asked
+/// Removes what runs that are over have left with their executors, and the homes of their agents. An executor that is not there may hold nothing, or be asked
 /// another time.
 async fn collect(context: &Context, site: &Site, executors: &[Arc<dyn Executor>]) -> Result<(), Failure> {
-    match compose::collect(site, executors).await {
-        Ok(removed) => {
-            for what in removed {
-                context.terminal.line(&format!("{} {what}", said::removed(false)))?;
-            }
-        }
-        Err(failure) => context.terminal.say(&format!("warning: {}", failure.texts().0)),
+    let (removed, collected) = compose::collect(site, executors).await;
+    for what in removed {
+        context.terminal.line(&format!("{} {what}", said::removed(false)))?;
+    }
+    if let Err(failure) = collected {
+        context.terminal.say(&format!("warning: {}", failure.texts().0));
     }
     Ok(())
 }

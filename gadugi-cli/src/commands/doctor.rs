@@ -113,16 +113,16 @@ fn places(context: &Context, site: &Site, config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// Removed worktrees that take up room for a while yet.
+/// Removed worktrees, and homes of agents, that take up room for a while yet.
 fn deletion(site: &Site, worktrees: &Path) -> Option<Finding> {
     Some(match site.left_to_delete(worktrees) {
         Ok((0, _)) => return None,
         Ok((left, is_going_on)) => {
             let text = match (left, is_going_on) {
-                (1, true) => "1 removed worktree is being deleted in the background".to_owned(),
-                (_, true) => format!("{left} removed worktrees are being deleted in the background"),
-                (1, false) => "1 removed worktree is not deleted yet".to_owned(),
-                (_, false) => format!("{left} removed worktrees are not deleted yet"),
+                (1, true) => "1 removed folder is being deleted in the background".to_owned(),
+                (_, true) => format!("{left} removed folders are being deleted in the background"),
+                (1, false) => "1 removed folder is not deleted yet".to_owned(),
+                (_, false) => format!("{left} removed folders are not deleted yet"),
             };
             let remedy = if is_going_on { "to wait for that: gadugi clean --wait" } else { "gadugi clean --wait" };
             finding("deletion", Health::Limited, text, remedy)

@@ -44,11 +44,12 @@ pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> Result<Code,
 }
 
 /// Lets what a killed process has given back be deleted; never a reason to end otherwise.
-async fn delete_what_is_left(context: &Context, site: &Site) {
+async fn delete_what_is_left(context: &Context, site: &Arc<Site>) {
     let config = tasks::config_or_default(context, site);
     let base = site.base(&Config { base: "HEAD".to_owned(), ..config.clone() });
     if let Ok(worktrees) = base.and_then(|base| site.worktrees(&context.surroundings, &config, &base.commit)) {
         prune(worktrees, context.terminal.clone()).await;
+        collect(Arc::clone(site), Vec::new(), context.terminal.clone()).await;
         site.leave_deletion(&context.terminal);
     }
 }

@@ -73,9 +73,10 @@ pub(super) async fn prune(worktrees: Arc<dyn Worktrees>, terminal: Terminal) {
 
 /// Clears away what runs that are over have left with the executors of this one; never a reason not to go on.
 pub(super) async fn collect(site: Arc<Site>, executors: Vec<Arc<dyn Executor>>, terminal: Terminal) {
-    match compose::collect(&site, &executors).await {
-        Ok(removed) => removed.iter().for_each(|what| terminal.detail(&format!("removed {what}"))),
-        Err(failure) => terminal.detail(&failure.texts().0),
+    let (removed, collected) = compose::collect(&site, &executors).await;
+    removed.iter().for_each(|what| terminal.detail(&format!("removed {what}")));
+    if let Err(failure) = collected {
+        terminal.detail(&failure.texts().0);
     }
 }
 

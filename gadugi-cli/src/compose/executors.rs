@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use gadugi_core::{Executor, Executors, Mount, Plan, RunRecord, TaskRecord, TaskSpec, WarningKind, error_chain};
+use gadugi_core::{
+    Executor, Executors, Mount, Plan, RunId, RunRecord, TaskRecord, TaskSpec, WarningKind, Worktrees, error_chain,
+};
 use gadugi_exec::{
     ExecutorPolicy, OutputCap, PolicyError, ShimProgram, SubprocessExecutor, SubprocessSettings, choose,
 };
@@ -48,25 +50,50 @@ pub(super) fn output_cap(config: &Config) -> OutputCap {
     OutputCap { head: config.output_cap - tail, tail }
 }
 
-/// Removes what runs that are over have left with an executor, such as a container whose gadugi died. Gives what was
-/// removed, a line each.
-pub(crate) async fn collect(site: &Site, executors: &[Arc<dyn Executor>]) -> Result<Vec<String>, Failure> {
-    let mut removed = Vec::new();
+/// Removes what runs that are over have left with an executor, such as a container whose gadugi died, and the homes of their
+/// agents. Gives what was removed, a line each, and what could not be done first.
+pub(crate) async fn collect(site: &Site, executors: &[Arc<dyn Executor>]) -> (Vec<String>, Result<(), Failure>) {
+    let (mut removed, mut collected) = (Vec::new(), Ok(()));
     for executor in executors {
-        let cannot = |error| Failure::environment(error_chain(&error));
-        let mut runs = BTreeMap::new();
-        for run in executor.left_by().await.map_err(cannot)? {
-            // One that cannot be read may go on, and one that is not there is not known.
-            let known: Option<bool> = match site.load(&run).await {
-                Ok(loaded) => Some(loaded.record.ended.is_some() && !loaded.driven),
-                Err(_) if site.registry.run_folder(&run).exists() => Some(false),
-                Err(_) => None,
-            };
-            runs.extend(known.map(|is_over| (run, is_over)));
+        match collect_of(site, &**executor).await {
+            Ok(some) => removed.extend(some),
+            Err(failure) => collected = collected.and(Err(failure)),
         }
-        removed.extend(executor.collect(&runs).await.map_err(cannot)?);
     }
-    Ok(removed)
+    // Also where an executor is away.
+    let homes = collect_homes(site, &mut removed).await;
+    (removed, collected.and(homes))
+}
+
+async fn collect_of(site: &Site, executor: &dyn Executor) -> Result<Vec<String>, Failure> {
+    let cannot = |error| Failure::environment(error_chain(&error));
+    let mut runs = BTreeMap::new();
+    for run in executor.left_by().await.map_err(cannot)? {
+        let known = is_over(site, &run).await;
+        runs.extend(known.map(|is_over| (run, is_over)));
+    }
+    executor.collect(&runs).await.map_err(cannot)
+}
+
+/// Removes the homes of agents whose runs are over. One is made only once its run is known.
+async fn collect_homes(site: &Site, removed: &mut Vec<String>) -> Result<(), Failure> {
+    let Some(places) = site.places.get() else { return Ok(()) };
+    for (run, task) in places.homes().await? {
+        if is_over(site, &run).await.unwrap_or(true) {
+            places.forget_home(&run, &task).await?;
+            removed.push(format!("home folder of the agent of {task} in run {run}"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a run is over that may have left something; `None` where it is not known. One that cannot be read may go on.
+async fn is_over(site: &Site, run: &RunId) -> Option<bool> {
+    match site.load(run).await {
+        Ok(loaded) => Some(loaded.record.ended.is_some() && !loaded.driven),
+        Err(_) if site.registry.run_folder(run).exists() => Some(false),
+        Err(_) => None,
+    }
 }
 
 /// The executor that runs the tasks that name none, and all that tasks do name.

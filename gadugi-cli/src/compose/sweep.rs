@@ -57,7 +57,7 @@ impl Site {
         })
     }
 
-    /// How many removed worktrees are not deleted yet, and whether a process is at it.
+    /// How many removed folders are not deleted yet, and whether a process is at it.
     pub(crate) fn left_to_delete(&self, worktrees: &Path) -> Result<(usize, bool), String> {
         left_to_sweep(&self.state_folder(), worktrees).map_err(|error| error_chain(&error))
     }
@@ -114,7 +114,7 @@ fn foreign_owner(path: &Path, own: u32, left: &mut usize) -> Option<u32> {
     entries.flatten().find_map(|entry| foreign_owner(&entry.path(), own, left))
 }
 
-/// The removed worktree that a path lies in, else the path itself.
+/// The removed folder that a path lies in, else the path itself.
 fn aside(path: &Path) -> &Path {
     let is_aside =
         |path: &&Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".gadugi-removed-"));

@@ -113,10 +113,8 @@ impl AgentProfile {
             }
             filled
         };
-        // Where the agent is isolated, its home folder goes with the attempt, and the conversation with it.
-        let can_resume = !self.resume.is_empty() && of.place != Some(AgentPlace::Isolated);
         AgentCall {
-            resume: can_resume.then(|| command(&self.resume)),
+            resume: (!self.resume.is_empty()).then(|| command(&self.resume)),
             frame: self.frame.clone(),
             output: self.output.clone(),
             linger: self.linger,

@@ -10,7 +10,7 @@ pub(crate) const DOCKERFILE_TEMPLATE: &str = r#"# The image that the tasks of th
 # - a POSIX sh. Scripts (`run:`) are run by bash where there is one. git, if tasks or agents use it.
 # - It needs no USER: commands run as the owner of the worktree, by a number that /etc/passwd need not know.
 #   It needs no CMD, ENTRYPOINT or WORKDIR: Gadugi sets what is run, in the task's worktree.
-# - HOME is a folder in memory that is empty at first. What you install belongs to /usr/local or /opt, and must be
+# - HOME is a folder of the task's that is empty at first. What you install belongs to /usr/local or /opt, and must be
 #   readable by all users; what a RUN leaves in /root or another home is not seen by tasks.
 # - Everything of the image is read-only but for the folders of `tmpfs` in gadugi.toml (/tmp, /run, /var/tmp).
 # - No secrets: whoever has the image can read them. Variables are handed in by `env` of an agent, or `secrets:` of a task.

@@ -91,6 +91,8 @@ pub(super) struct Attempt {
     pub(super) may_start: bool,
     /// `None` for one without an agent.
     pub(super) talk: Option<Talk>,
+    /// The home folder of its agent, if that is kept.
+    pub(super) home: Option<PathBuf>,
     /// When its commands together, or the one that prepares its worktree, have run for too long; known from the first of
     /// them on.
     pub(super) deadline: Option<Instant>,
@@ -100,7 +102,7 @@ pub(super) struct Attempt {
 }
 
 /// How the attempt's commands ended.
-enum Verdict {
+pub(super) enum Verdict {
     Outcome(Outcome),
     /// The dispatcher is gone, or the registry has failed or the disk was full before all was begun.
     Abandoned,
@@ -183,6 +185,7 @@ impl Attempt {
                 Verdict::Abandoned => return,
             }
         }
+        self.check_home(&outcome).await;
         let attempt = self.attempt.clone();
         let said = self.said_at_end(&outcome).await;
         let recorded = self.record(EventKind::AttemptEnded { attempt, outcome: outcome.clone(), said }).await;
@@ -245,6 +248,7 @@ impl Attempt {
     /// Runs the task's own command. What its agent says counts more than how that exits.
     async fn run_main(&mut self, lease: &Lease) -> Result<ExitStatus, Verdict> {
         let spec = Arc::clone(&self.spec);
+        self.home = self.find_home().await?;
         let (program, stdin) = match (&spec.action.agent, &self.talk) {
             (Some(call), Some(talk)) => self.call(call, talk, lease).await,
             _ => (spec.action.program.clone(), spec.action.stdin.clone()),
@@ -378,6 +382,8 @@ impl Attempt {
             files: self.files.clone(),
             resources: self.spec.resources.clone(),
             mounts,
+            // What prepares the worktree, and what decides, must not depend on what the agent has left there, nor see it.
+            home: self.home.clone().filter(|_| phase == Phase::Main),
         };
         let asked = Instant::now();
         let timeout = self.timeout(phase).and_then(|timeout| asked.checked_add(timeout));
@@ -548,7 +554,7 @@ impl Attempt {
     }
 
     /// Leaves the attempt as it is, for a driver that has room.
-    fn no_room(&self, error: impl std::error::Error + Send + Sync + 'static) -> Verdict {
+    pub(super) fn no_room(&self, error: impl std::error::Error + Send + Sync + 'static) -> Verdict {
         // A dispatcher that is gone has no use for it.
         drop(self.dispatcher.send(Message::NoRoom(Box::new(error))));
         Verdict::Abandoned

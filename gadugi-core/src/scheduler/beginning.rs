@@ -124,6 +124,11 @@ impl Dispatcher {
         for (position, attempt, lease) in unreleased {
             self.spawn_release(position, attempt, lease);
         }
+        for position in 0..self.record.tasks.len() {
+            if self.record.tasks[position].state.is_finished() {
+                self.forget_home(position);
+            }
+        }
         if !self.record.stopping {
             self.remember_budget()?;
         }

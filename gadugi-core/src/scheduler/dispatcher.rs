@@ -342,6 +342,17 @@ impl Dispatcher {
         self.live.insert(id, Live { position, attempt, stop, holds_slot: false });
     }
 
+    /// Does something that is waited for before the run ends, and tells of it if it says so.
+    pub(super) fn spawn_telling(&mut self, work: impl Future<Output = Option<EventKind>> + Send + 'static) {
+        let messages = self.messages.clone();
+        self.units.spawn(async move {
+            if let Some(kind) = work.await {
+                // A dispatcher that is gone does not wait for it.
+                drop(messages.send(Message::Event(Box::new(kind), oneshot::channel().0)));
+            }
+        });
+    }
+
     fn unit(
         &self,
         position: usize,
@@ -364,6 +375,7 @@ impl Dispatcher {
             earlier: self.earlier(position, &attempt),
             may_start: true,
             talk,
+            home: None,
             attempt,
             deadline: None,
             stop,

@@ -56,8 +56,9 @@ impl Dispatcher {
         if success { Ok(()) } else { self.did_not_succeed(position) }
     }
 
-    /// Gives back the worktrees that stayed for a further attempt at a task that is over.
+    /// Gives back the worktrees that stayed for a further attempt at a task that is over, and removes the home of its agent.
     pub(super) fn release_held_back(&mut self, position: usize) {
+        self.forget_home(position);
         for (attempt, lease) in self.unreleased_of(position) {
             let task = &self.record.tasks[position];
             let record = task.attempts.iter().find(|record| record.number == attempt.number);

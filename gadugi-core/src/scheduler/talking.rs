@@ -193,7 +193,7 @@ impl Dispatcher {
     /// requests that were refused, and after a clock that ran out.
     pub(super) fn conversation(&self, position: usize, attempt: &AttemptRef) -> Option<(String, Lease)> {
         let (before, _) = self.before(position, attempt)?;
-        self.call(position)?.resume.as_ref()?;
+        self.call(position).filter(|_| self.keeps_conversations(position))?.resume.as_ref()?;
         let lease = place_of(before)?;
         // One that was refused at once may not have told it; those before it in the same worktree were in the same conversation.
         let earlier =

@@ -17,7 +17,7 @@ fn exits(seconds: u32, code: i32) -> Play {
 }
 
 /// A task whose check fails so many times.
-fn unchecked(times: u32) -> Stage {
+pub(crate) fn unchecked(times: u32) -> Stage {
     let stage = Stage::with_robots(vec![robot("a", &[])]).spec("a", |spec| {
         spec.check = Some("cargo test".to_owned());
         spec.retries = 5;
@@ -30,11 +30,11 @@ fn unchecked(times: u32) -> Stage {
 }
 
 /// The calls of the agent.
-fn calls(stage: &Stage) -> Vec<ExecRequest> {
+pub(crate) fn calls(stage: &Stage) -> Vec<ExecRequest> {
     stage.executor.started().into_iter().filter(|request| request.phase == Phase::Main).collect()
 }
 
-fn argv(call: &ExecRequest) -> Vec<&str> {
+pub(crate) fn argv(call: &ExecRequest) -> Vec<&str> {
     match &call.program {
         Program::Argv(argv) => argv.iter().map(String::as_str).collect(),
         other => panic!("an agent is no script: {other:?}"),

@@ -4,6 +4,7 @@ mod agent_properties;
 mod agents;
 mod conversations;
 mod edges;
+mod homes;
 mod limits;
 mod properties;
 mod resuming;

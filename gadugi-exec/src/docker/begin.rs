@@ -24,7 +24,7 @@ use super::record::ContainerRecord;
 use super::settings::Network;
 use super::task::DockerTask;
 use super::unbegun::{self, Removed, Unbegun};
-use super::{Shared, labels, name_of, new_nonce};
+use super::{Shared, home, labels, name_of, new_nonce};
 
 /// How long a container may take to read its secrets.
 const LONGEST_HANDOVER: Duration = Duration::from_secs(60);
@@ -60,7 +60,8 @@ pub(super) async fn begin(
         hosts: has_no_network.then(|| files.hosts()),
         nonce: &nonce,
     };
-    let started = match parts.body() {
+    let prepared = prepare_home(&parts).await;
+    let started = match prepared.and_then(|()| parts.body()) {
         Ok(body) => start(&shared, &daemon, request, body, &entry, &files, nonce, is_wanted).await,
         Err(fault) => Err(cannot_start(request, fault)),
     };
@@ -277,6 +278,15 @@ async fn prepare(
         let has_shown = files.show(&request, has_no_network)?;
         Ok((Owner { uid: folder.uid(), gid: folder.gid() }, has_shown))
     });
+    prepared.await.unwrap_or(Err(DockerFault::ShutDown))
+}
+
+/// Makes the home folder ready that the container is shown, if it is shown one.
+async fn prepare_home(parts: &Parts<'_>) -> Result<(), DockerFault> {
+    let Some(home) = parts.request.home.clone() else { return Ok(()) };
+    let (user, request) = (parts.user_here(), parts.request.clone());
+    let in_memory = parts.settings.confinement.tmpfs.clone();
+    let prepared = spawn_blocking(move || home::prepare(&home, user, &request, &in_memory));
     prepared.await.unwrap_or(Err(DockerFault::ShutDown))
 }
 

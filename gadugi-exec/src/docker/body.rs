@@ -120,6 +120,15 @@ impl Parts<'_> {
             .map(|cpus| there.map_or(cpus, |there| cpus.min(there)))
     }
 
+    /// As whom it runs, in the numbers of this machine; `None` where that is not known.
+    pub(super) fn user_here(&self) -> Option<Owner> {
+        match (self.settings.confinement.user, self.daemon.users) {
+            (User::Owner, _) => Some(self.owner),
+            (User::Image, _) | (User::Ids { .. }, Users::Rootless) => None,
+            (User::Ids { uid, gid }, _) => Some(Owner { uid, gid }),
+        }
+    }
+
     /// As whom it runs, in its own numbers; `None` as the image says.
     fn ids(&self) -> Option<Owner> {
         match (self.settings.confinement.user, self.daemon.users) {
@@ -138,6 +147,9 @@ impl Parts<'_> {
     fn mounts(&self) -> Result<Vec<Mount>, DockerFault> {
         let folder = &self.request.folder;
         let mut mounts = vec![mount(folder, utf8(folder)?, true)?];
+        if let Some(home) = &self.request.home {
+            mounts.push(mount(home, HOME.to_owned(), true)?);
+        }
         for shown in &self.request.mounts {
             mounts.push(mount(&shown.source, utf8(&shown.target)?, shown.writable)?);
         }
@@ -162,7 +174,9 @@ impl Parts<'_> {
         let around = self.request.mounts.iter().flat_map(|shown| shown.target.ancestors().skip(1));
         let around = around.filter(|folder| folder.starts_with(HOME) && *folder != Path::new(HOME));
         let around = around.map(|folder| (folder.to_string_lossy().into_owned(), home.clone()));
-        shared.chain(around).chain([(HOME.to_owned(), home.clone())]).collect()
+        // One that is shown has places of its own for them.
+        let own = around.chain([(HOME.to_owned(), home.clone())]).filter(|_| self.request.home.is_none());
+        shared.chain(own).collect()
     }
 
     fn environment(&self) -> Vec<String> {

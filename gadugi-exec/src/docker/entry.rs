@@ -133,6 +133,7 @@ mod tests {
             files: PathBuf::from("/nowhere"),
             resources: Resources::default(),
             mounts: Vec::new(),
+            home: None,
         };
         Entry::of(&settings, &request, "0123")
     }

@@ -17,6 +17,7 @@ mod first_process;
 mod follow;
 #[cfg(target_os = "linux")]
 mod forgotten;
+mod home;
 mod images;
 mod labels;
 mod output;
@@ -62,7 +63,7 @@ const SILENCE: Duration = Duration::from_secs(2);
 ///   [`ExecRequest::mounts`]; a mount that would show it the daemon's socket is refused.
 /// - **Image.** [`Resources::image`](gadugi_core::Resources::image), which has to be there: nothing is fetched.
 /// - **Environment.** The image's own, what [`PASSED_VARIABLES`] lets through, the task's variables, `GADUGI_RUN`,
-///   `GADUGI_TASK`, `GADUGI_ATTEMPT`, and a [`HOME`] in memory. Secrets, and what [`DockerSettings::passed`] names, are
+///   `GADUGI_TASK`, `GADUGI_ATTEMPT`, and a [`HOME`], which is [`ExecRequest::home`], else in memory. Secrets, and what [`DockerSettings::passed`] names, are
 ///   written to the container's input when it begins, and stand in no description, no file and no argument.
 /// - **Shell.** A script, an input and a secret need a `sh` in the image. Everything else is executed as it is.
 /// - **Output.** Taken as it comes, byte for byte; of a command that is executed without a shell in between, the two outputs are
@@ -141,7 +142,7 @@ impl Executor for DockerExecutor {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { isolates: true, limits_resources: true, images: true, mounts: true }
+        Capabilities { isolates: true, limits_resources: true, images: true, mounts: true, homes: true }
     }
 
     async fn accepts(&self, task: &TaskSpec) -> Result<(), Unusable> {

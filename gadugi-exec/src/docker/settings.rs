@@ -14,7 +14,7 @@ use crate::subprocess::{OutputCap, passes};
 /// the end stands for any rest. Where programs and folders are is the image's to say.
 pub const PASSED_VARIABLES: &[&str] = &["LANG", "LANGUAGE", "LC_*", "TERM", "TZ"];
 
-/// Where the home folder of a command is, in memory.
+/// Where the home folder of a command is: in memory, unless it is [shown one](gadugi_core::ExecRequest::home).
 pub const HOME: &str = "/home/gadugi";
 
 /// The settings of a [`DockerExecutor`](super::DockerExecutor).
@@ -103,7 +103,7 @@ pub struct Confinement {
     pub user: User,
     /// Whether the root file system is read-only.
     pub read_only: bool,
-    /// Folders in memory, besides [`HOME`], which is always one.
+    /// Folders in memory, besides [`HOME`].
     pub tmpfs: Vec<String>,
     /// Capabilities that it keeps, such as `NET_BIND_SERVICE`.
     pub cap_add: Vec<String>,

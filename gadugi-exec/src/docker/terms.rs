@@ -80,6 +80,8 @@ pub(super) fn of(confinement: &Confinement, task: &TaskSpec) -> Vec<(String, Str
     if !confinement.cap_add.is_empty() {
         kept = confinement.cap_add.clone();
     }
+    let keeps_home = task.action.agent.as_ref().is_some_and(|call| call.resume.is_some());
+    let in_memory = confinement.tmpfs.iter().map(String::as_str).chain((!keeps_home).then_some(HOME));
     let terms = [
         ("image", resources.image.clone().unwrap_or_else(|| "none".to_owned())),
         (
@@ -111,11 +113,12 @@ pub(super) fn of(confinement: &Confinement, task: &TaskSpec) -> Vec<(String, Str
             },
         ),
         ("root file system", if confinement.read_only { "read-only" } else { "writable" }.to_owned()),
-        ("in memory", confinement.tmpfs.iter().map(String::as_str).chain([HOME]).collect::<Vec<_>>().join(", ")),
+        ("in memory", in_memory.collect::<Vec<_>>().join(", ")),
         ("init", yes(confinement.init)),
         ("docker.sock", "never".to_owned()),
     ];
-    terms.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    let home = keeps_home.then(|| ("home folder", "of the agent, kept until the task is over".to_owned()));
+    terms.into_iter().chain(home).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn mebibytes(bytes: u64) -> String {

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use gadugi_core::{Executor, ExitStatus, Mount, Program, TaskSpec};
+use gadugi_core::{Action, AgentCall, Argument, Executor, ExitStatus, Mount, Piece, Program, TaskSpec};
 use gadugi_exec::docker::{Network, User};
 
 use crate::scene::{Scene, chain, log};
@@ -150,4 +150,11 @@ async fn all_of_it_can_be_read_before_anything_is_started() {
             "docker.sock: never",
         ]
     );
+    let mut call = AgentCall::new("robin", vec![Argument::text("robin")], "Do it.");
+    call.resume = Some(vec![Argument(vec![Piece::Session])]);
+    task.action = Action::of_agent(call);
+    let terms = scene.executor.terms(&task);
+    let has = |name: &str, value: &str| terms.iter().any(|(n, v)| (n.as_str(), v.as_str()) == (name, value));
+    assert!(has("in memory", "/tmp, /run, /var/tmp"), "{terms:?}");
+    assert!(has("home folder", "of the agent, kept until the task is over"), "{terms:?}");
 }

@@ -6,6 +6,7 @@ mod collecting;
 mod confinement;
 mod contract;
 mod daemons;
+mod home;
 mod images;
 mod relay;
 mod running;

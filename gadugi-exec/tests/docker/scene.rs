@@ -74,6 +74,7 @@ impl Scene {
             files,
             resources: Resources { image: Some(self.image.name().to_owned()), ..Resources::default() },
             mounts: Vec::new(),
+            home: None,
         }
     }
 

@@ -108,6 +108,7 @@ async fn starts_a_command_and_waits_to_be_killed() {
         files: place.join("files"),
         resources: Resources::default(),
         mounts: Vec::new(),
+        home: None,
     };
     let executor = SubprocessExecutor::new(settings);
     match executor.start(&request).await {

@@ -52,6 +52,7 @@ impl Scene {
             files: self.files(),
             resources: Resources::default(),
             mounts: Vec::new(),
+            home: None,
         }
     }
 

@@ -16,6 +16,7 @@ mod gc;
 mod ground;
 mod hand_over;
 mod hidden_work;
+mod homes;
 mod hostile;
 mod hostile_objects;
 mod import;

@@ -235,6 +235,16 @@ async fn work(worktrees: &GitWorktrees, step: &str) {
                 worktrees.release(&lease, DELETE).await.expect("a release");
             }
         }
+        "home" => {
+            for task in tasks.split(' ').map(|task| request(task).attempt.task) {
+                worktrees.home(&request("a").run, &task).await.expect("a home");
+            }
+        }
+        "forget-home" => {
+            for task in tasks.split(' ').map(|task| request(task).attempt.task) {
+                worktrees.forget_home(&request("a").run, &task).await.expect("it is gone");
+            }
+        }
         "take-over" => {
             let earlier = leases(worktrees, tasks).await;
             let made = worktrees.create(earlier.iter().map(next_in).collect()).await;

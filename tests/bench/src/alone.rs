@@ -146,6 +146,7 @@ async fn execute(
         files,
         resources: task.spec.resources.clone(),
         mounts: Vec::new(),
+        home: None,
     };
     let begun = Instant::now();
     executor.start(&request).await?.wait().await?;

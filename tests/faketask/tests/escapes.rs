@@ -57,6 +57,7 @@ impl Stage {
             files: self.root.path().join("files"),
             resources: Resources::default(),
             mounts: Vec::new(),
+            home: None,
         };
         self.executor.start(&request).await.expect("the command starts")
     }

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gadugi_core::{
-    AttemptRef, BranchRelease, CommandRef, CommitId, Event, ExecEnd, ExecError, ExecIdentity, ExecRequest, ExecUsage,
-    Executor, ExitStatus, Lease, Made, OutputSummary, Phase, Pruned, Reattached, RegistryError, Release,
-    ReleaseRequest, RunId, RunLog, RunningTask, SnapshotRequest, TaskId, Ticket, Work, WorktreeError, WorktreeFate,
-    WorktreeRequest, Worktrees,
+    AgentHome, AttemptRef, BranchRelease, Capabilities, CommandRef, CommitId, Event, ExecEnd, ExecError, ExecIdentity,
+    ExecRequest, ExecUsage, Executor, ExitStatus, Lease, Made, OutputSummary, Phase, Pruned, Reattached, RegistryError,
+    Release, ReleaseRequest, RunId, RunLog, RunningTask, SnapshotRequest, TaskId, Ticket, Work, WorktreeError,
+    WorktreeFate, WorktreeRequest, Worktrees,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -52,6 +52,7 @@ pub struct FakeExecutor {
     running: Arc<Mutex<HashMap<Key, FakeTask>>>,
     lost: Arc<Mutex<HashSet<TaskId>>>,
     words: Arc<Mutex<HashMap<Key, Vec<Words>>>>,
+    can: Arc<Mutex<Capabilities>>,
 }
 
 /// What a command writes to its log, and when after its start.
@@ -76,6 +77,11 @@ impl FakeExecutor {
         locked(&self.words).insert((task.clone(), attempt, phase), words);
     }
 
+    /// Says from now on that it can do this.
+    pub fn can(&self, capabilities: Capabilities) {
+        *locked(&self.can) = capabilities;
+    }
+
     /// What was started, in order.
     #[must_use]
     pub fn started(&self) -> Vec<ExecRequest> {
@@ -98,6 +104,10 @@ impl FakeExecutor {
 impl Executor for FakeExecutor {
     fn name(&self) -> &str {
         "fake"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        *locked(&self.can)
     }
 
     async fn start(&self, request: &ExecRequest) -> Result<Box<dyn RunningTask>, ExecError> {
@@ -266,6 +276,7 @@ pub struct FakeWorktrees {
     made: Arc<Mutex<Vec<Lease>>>,
     broken: Arc<Mutex<HashMap<TaskId, BrokenWorktree>>>,
     untouched: Arc<Mutex<HashSet<TaskId>>>,
+    homes: Arc<Mutex<HashSet<TaskId>>>,
 }
 
 /// A call that [`FakeWorktrees`] has seen.
@@ -290,6 +301,8 @@ pub enum BrokenWorktree {
     Snapshot,
     /// No earlier worktree of it can be taken over.
     TakeOver,
+    /// What its agent leaves in its home is too much.
+    LargeHome,
     /// Its worktree, and all of its batch, are there after ten seconds.
     Late,
     /// Its worktree is never there, as if another process held the repository for ever.
@@ -305,6 +318,12 @@ impl FakeWorktrees {
     /// The attempts at a task make nothing.
     pub fn stay_untouched(&self, task: &TaskId) {
         locked(&self.untouched).insert(task.clone());
+    }
+
+    /// The tasks whose agents have a home.
+    #[must_use]
+    pub fn homes(&self) -> HashSet<TaskId> {
+        locked(&self.homes).clone()
     }
 
     /// A worktree that an earlier driver has made and not recorded.
@@ -390,6 +409,23 @@ impl Worktrees for FakeWorktrees {
             }
         };
         requests.into_iter().map(answer).collect()
+    }
+
+    async fn home(&self, _: &RunId, task: &TaskId) -> Result<Option<AgentHome>, WorktreeError> {
+        // Whoever gets it leaves something there.
+        let is_new = locked(&self.homes).insert(task.clone());
+        Ok(Some(AgentHome { path: PathBuf::from(format!("/homes/{task}")), is_new }))
+    }
+
+    async fn check_home(&self, _: &RunId, task: &TaskId) -> Result<Option<String>, WorktreeError> {
+        let is_large = locked(&self.broken).get(task) == Some(&BrokenWorktree::LargeHome);
+        let is_gone = is_large && locked(&self.homes).remove(task);
+        Ok(is_gone.then(|| "its home is too large".to_owned()))
+    }
+
+    async fn forget_home(&self, _: &RunId, task: &TaskId) -> Result<(), WorktreeError> {
+        locked(&self.homes).remove(task);
+        Ok(())
     }
 
     async fn snapshot(&self, lease: &Lease, request: SnapshotRequest) -> Result<Work, WorktreeError> {

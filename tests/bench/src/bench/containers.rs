@@ -88,6 +88,7 @@ async fn execute(
             files,
             resources: Resources { image: Some(image.to_owned()), ..Resources::default() },
             mounts: Vec::new(),
+            home: None,
         };
         let executor = Arc::clone(&executor);
         running.spawn(async move { executor.start(&request).await?.wait().await });

@@ -123,13 +123,13 @@ fn what_nobody_could_delete_is_told_of_and_deleted_by_the_next_command() {
     stand.gadugi(&["clean"]).expect(0);
     assert!(!stand.worktrees().join("a").exists());
     let doctor = stand.gadugi(&["doctor"]).out;
-    assert!(doctor.contains("1 removed worktree is being deleted in the background"), "{doctor}");
+    assert!(doctor.contains("1 removed folder is being deleted in the background"), "{doctor}");
     drop(lock);
     let doctor = stand.gadugi(&["doctor"]).out;
-    assert!(doctor.contains("1 removed worktree is not deleted yet -> gadugi clean --wait"), "{doctor}");
+    assert!(doctor.contains("1 removed folder is not deleted yet -> gadugi clean --wait"), "{doctor}");
     stand.gadugi(&["clean", "--wait"]).expect(0);
     assert!(!stand.worktrees().exists());
-    assert!(!stand.gadugi(&["doctor"]).out.contains("removed worktree"));
+    assert!(!stand.gadugi(&["doctor"]).out.contains("removed folder"));
 }
 
 #[test]

@@ -94,3 +94,33 @@ fn files_of_another_user_that_keep_a_removed_worktree_from_being_deleted_are_tol
     clean().expect(0);
     assert!(!std::path::Path::new(&folder).exists());
 }
+
+#[test]
+fn homes_of_agents_whose_runs_are_over_or_not_known_are_removed() {
+    let stand = Stand::new();
+    stand.gadugi(&["run", "--executor", "subprocess", &stand.script("a", "true")]).expect(0);
+    let run = stand.latest_run().file_name().expect("a run").to_string_lossy().into_owned();
+    let homes = stand.repo.path().join(".git/gadugi/homes");
+    let leave = |run: &str| {
+        std::fs::create_dir_all(homes.join(format!("{run}-a/.agent"))).expect("a folder");
+    };
+    leave(&run);
+    leave("20200101-000000-aaa");
+    std::fs::create_dir(homes.join("of-nobody")).expect("a folder");
+    let shown = stand.gadugi(&["clean", "--dry-run"]).expect(0).out;
+    assert!(homes.join(format!("{run}-a")).exists(), "{shown}");
+    let said = stand.gadugi(&["clean", "--wait"]).expect(0).out;
+    for run in [run.as_str(), "20200101-000000-aaa"] {
+        assert!(said.contains(&format!("removed  home folder of the agent of a in run {run}\n")), "{said}");
+        assert!(!homes.join(format!("{run}-a")).exists());
+    }
+    assert!(homes.join("of-nobody").exists(), "it is not ours");
+    std::fs::remove_dir(homes.join("of-nobody")).expect("it is empty");
+    // Each command that begins or goes on with a run removes them too.
+    for command in [&["resume"][..], &["run", "--executor", "subprocess", &stand.script("b", "true")]] {
+        leave("20200101-000000-aaa");
+        stand.gadugi(command).expect(0);
+        stand.gadugi(&["clean", "--wait"]).expect(0);
+        assert!(!homes.exists(), "{command:?}");
+    }
+}

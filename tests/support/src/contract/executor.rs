@@ -83,6 +83,7 @@ impl<'a> Promise<'a> {
             files,
             resources: Resources::default(),
             mounts: Vec::new(),
+            home: None,
         }
     }
 

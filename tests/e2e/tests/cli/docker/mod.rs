@@ -1,6 +1,7 @@
 //! Runs in containers: real containers, real git, and the command line from the outside.
 
 mod absent;
+mod agents;
 mod dock;
 mod git_inside;
 mod hostile;

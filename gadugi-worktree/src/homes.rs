@@ -1,0 +1,130 @@
+//! Home folders that agents keep from one attempt at their task to the next where they see nothing else of the machine.
+//!
+//! They lie in `<state>/homes`, one for each task, whose names say the run and the task. Nobody else comes into that folder, so
+//! that no program of theirs can be run by others, whatever its rights. What a task has put into its home is counted and deleted,
+//! and never opened: links are not followed, and no pipe is waited for.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use gadugi_core::{AgentHome, RunId, TaskId, crash_point};
+
+use crate::aside;
+use crate::error::GitError;
+use crate::space::Footprint;
+
+/// How many characters a run's id has.
+const RUN_ID: usize = 19;
+
+/// Where the homes of a repository are.
+pub(crate) fn root(state: &Path) -> PathBuf {
+    state.join("homes")
+}
+
+fn folder(state: &Path, run: &RunId, task: &TaskId) -> PathBuf {
+    root(state).join(format!("{run}-{task}"))
+}
+
+/// Finds the home of a task, or makes it.
+pub(crate) fn find_or_make(state: &Path, run: &RunId, task: &TaskId) -> Result<AgentHome, GitError> {
+    let path = folder(state, run, task);
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let made = create(&root(state), true).and_then(|()| create(&path, false));
+        match made {
+            Ok(()) => {
+                crash_point("home-made");
+                return Ok(AgentHome { path, is_new: true });
+            }
+            // Somebody has removed the folder above meanwhile, which was empty.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && attempts < 3 => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => break,
+            Err(error) => return Err(GitError::io("create", &path)(error)),
+        }
+    }
+    // One that cannot be looked into is not empty.
+    let is_new = fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none());
+    Ok(AgentHome { path, is_new })
+}
+
+/// Makes a folder that nobody else may look into.
+fn create(folder: &Path, with_those_above: bool) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(with_those_above).create(folder)
+}
+
+/// Whether there is more in the home of a task than this; the task must not run.
+pub(crate) fn is_larger(state: &Path, run: &RunId, task: &TaskId, most: Footprint) -> bool {
+    let (mut size, mut open) = (Footprint::default(), vec![folder(state, run, task)]);
+    while let Some(folder) = open.pop() {
+        // What cannot be looked into counts for nothing: it is bounded by the disk alone.
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for entry in entries.flatten() {
+            // Not of what a link leads to.
+            let Ok(metadata) = entry.metadata() else { continue };
+            size = size + Footprint { bytes: bytes(&metadata), inodes: 1 };
+            if size.bytes > most.bytes || size.inodes > most.inodes {
+                return true;
+            }
+            if metadata.is_dir() {
+                open.push(entry.path());
+            }
+        }
+    }
+    false
+}
+
+/// What a file takes on the disk, however long it says that it is.
+fn bytes(metadata: &fs::Metadata) -> u64 {
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::MetadataExt::blocks(metadata).saturating_mul(512)
+    }
+    #[cfg(not(unix))]
+    {
+        metadata.len()
+    }
+}
+
+/// Puts the home of a task aside, to be deleted. Whether there was one.
+pub(crate) fn put_aside(state: &Path, run: &RunId, task: &TaskId) -> Result<bool, GitError> {
+    let path = folder(state, run, task);
+    if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(false);
+    }
+    match aside::put_aside(&path) {
+        // Somebody else was faster.
+        Err(GitError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
+        other => {
+            other?;
+            crash_point("home-renamed-aside");
+            Ok(true)
+        }
+    }
+}
+
+/// All that are there, and whose.
+pub(crate) fn all(state: &Path) -> Result<Vec<(RunId, TaskId)>, GitError> {
+    let root = root(state);
+    let entries = match fs::read_dir(&root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(GitError::io("list", &root))?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(GitError::io("list", &root))?.file_name();
+        found.extend(name.to_str().and_then(owner));
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Whose home has this name; `None` for what is none.
+fn owner(name: &str) -> Option<(RunId, TaskId)> {
+    let (run, task) = name.split_at_checked(RUN_ID)?;
+    Some((run.parse().ok()?, task.strip_prefix('-')?.parse().ok()?))
+}
