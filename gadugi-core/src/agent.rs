@@ -54,6 +54,12 @@ impl AgentCall {
             shown: Vec::new(),
         }
     }
+
+    /// Whether it is told what a call may cost, so that it can be held to it.
+    #[must_use]
+    pub fn takes_max_cost(&self) -> bool {
+        self.command.iter().any(|argument| argument.0.contains(&Piece::MaxCost))
+    }
 }
 
 /// An argument of an agent's command.
@@ -70,6 +76,8 @@ pub enum Piece {
     Prompt,
     /// What names the conversation comes here.
     Session,
+    /// What the call may cost comes here, in US dollars: what is left of the budgets when it begins.
+    MaxCost,
 }
 
 impl Argument {
@@ -81,11 +89,12 @@ impl Argument {
 
     /// The argument with these in their places.
     #[must_use]
-    pub fn fill(&self, prompt: &str, session: &str) -> String {
+    pub fn fill(&self, prompt: &str, session: &str, max_cost: &str) -> String {
         let piece = |piece: &Piece| match piece {
             Piece::Text(text) => text.clone(),
             Piece::Prompt => prompt.to_owned(),
             Piece::Session => session.to_owned(),
+            Piece::MaxCost => max_cost.to_owned(),
         };
         self.0.iter().map(piece).collect()
     }
@@ -115,6 +124,13 @@ impl Budget {
         }
         let most = self.tokens.filter(|most| used.tokens >= *most)?;
         Some(format!("{} of {most} tokens are used", used.tokens))
+    }
+
+    /// Says what more than that has been used, if anything has.
+    #[must_use]
+    pub fn overrun(self, used: Used) -> Option<String> {
+        let cost_usd = self.cost_usd.filter(|most| used.cost_usd > *most);
+        Self { cost_usd, tokens: self.tokens.filter(|most| used.tokens > *most) }.reached(used)
     }
 }
 
@@ -357,6 +373,8 @@ pub enum AgentErrorClass {
     Overloaded,
     /// No key, or a wrong one (HTTP 401 and 403).
     Authentication,
+    /// The call has cost what it may.
+    Budget,
     /// Something else.
     Other,
 }
@@ -386,6 +404,7 @@ impl fmt::Display for AgentErrorClass {
             Self::RateLimit => "rate limit",
             Self::Overloaded => "overloaded",
             Self::Authentication => "authentication",
+            Self::Budget => "budget",
             Self::Other => "agent error",
         })
     }

@@ -56,7 +56,7 @@ pub use report::{AgentTotals, Performance, Report, Totals};
 pub use scheduler::{
     Control, ControlReceiver, KeepPolicy, Run, RunError, RunSettings, control, first_started, start_order,
 };
-pub use state::{Clock, Failure, IllegalTransition, Outcome, TaskState};
+pub use state::{Clock, Failure, IllegalTransition, Outcome, SkipReason, TaskState};
 pub use task::{
     Action, Changes, LONGEST_RETRY_DELAY, Limits, Program, Resources, RetryFrom, Setup, SourceLocation, TaskSpec,
 };

@@ -43,6 +43,8 @@ pub enum Earlier {
     },
     /// The agent's requests were refused, and it goes on with the conversation.
     Interrupted,
+    /// The agent had used up its share of the run's budget, and goes on with the conversation by another one.
+    OutOfShare,
     /// The agent was stopped since this clock had run out, and goes on with the conversation.
     TimedOut {
         /// Which.
@@ -115,6 +117,10 @@ pub fn compose_prompt(parts: PromptParts<'_>) -> String {
         Some(Earlier::Interrupted) => {
             (true, Some("You were interrupted, since requests were refused for a while. Go on.".to_owned()))
         }
+        Some(Earlier::OutOfShare) => (
+            true,
+            Some("You were interrupted, since a part of the budget was used up. There is more. Go on.".to_owned()),
+        ),
         Some(Earlier::TimedOut { clock, after }) => (true, Some(timed_out(*clock, *after))),
         None => (false, None),
     };

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::agent::{AgentReport, Tokens};
+use crate::agent::{AgentReport, Tokens, Used};
 use crate::event::{Phase, WarningKind};
 use crate::id::TaskId;
 use crate::record::{AttemptRecord, RunRecord, TaskRecord, Warning};
@@ -174,10 +174,23 @@ fn warnings(record: &RunRecord) -> Vec<Warning> {
         message: interruption.to_string(),
     });
     let mut warnings: Vec<Warning> = interruptions.chain(record.warnings.iter().cloned()).collect();
+    let used = record.tasks.iter().map(TaskRecord::used).fold(Used::default(), Used::plus);
+    let is_said = |what: &String| {
+        record.warnings.iter().any(|warning| warning.kind == WarningKind::Budget && warning.message.contains(what))
+    };
+    if let Some(overrun) = record.header.settings.budget.overrun(used).filter(|overrun| !is_said(overrun)) {
+        let message = format!("the run has overrun its budget: {overrun}");
+        warnings.push(Warning { kind: WarningKind::Budget, task: None, message });
+    }
     for task in &record.tasks {
         let mut warn = |kind, message| {
             warnings.push(Warning { kind, task: Some(task.task.spec.id.clone()), message });
         };
+        let budget = task.task.spec.action.agent.as_ref().map(|call| call.budget).unwrap_or_default();
+        let says_so = matches!(task.outcome(), Some(Outcome::Failed(Failure::Budget { .. })));
+        if let Some(overrun) = budget.overrun(task.used()).filter(|_| !says_so) {
+            warn(WarningKind::Budget, format!("it has overrun its budget: {overrun}"));
+        }
         for attempt in &task.attempts {
             for output in attempt.commands.iter().filter_map(|command| command.end).map(|end| end.output) {
                 if output.leaked {

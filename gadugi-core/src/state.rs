@@ -93,14 +93,35 @@ pub enum Outcome {
     Cancelled,
     /// It was never started.
     Skipped {
-        /// The task that did not succeed.
-        because: TaskId,
+        /// Why.
+        because: SkipReason,
     },
     /// Nobody can say how it ended.
     Lost {
         /// In a few words.
         why: String,
     },
+}
+
+/// Why a task was never started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SkipReason {
+    /// This task did not succeed.
+    Task(TaskId),
+    /// The run has used up what it may.
+    Budget {
+        /// The task whose agent told of what reached it.
+        task: TaskId,
+        /// What has been reached.
+        message: String,
+    },
+}
+
+impl From<TaskId> for SkipReason {
+    fn from(task: TaskId) -> Self {
+        Self::Task(task)
+    }
 }
 
 impl Outcome {
@@ -136,6 +157,12 @@ impl Outcome {
     #[must_use]
     pub fn refused(&self) -> bool {
         matches!(self, Self::Failed(Failure::Agent(error)) if error.class.passes())
+    }
+
+    /// Whether its agent has used up its part of a budget of which there was more. Such an attempt spends no retry.
+    #[must_use]
+    pub fn is_out_of_share(&self) -> bool {
+        matches!(self, Self::Failed(Failure::Agent(error)) if error.class == AgentErrorClass::Budget)
     }
 
     /// A few words for tables: `succeeded`, `succeeded, nothing changed`, `failed`, `timed out`, `conflict`, `cancelled`,
@@ -181,7 +208,10 @@ impl fmt::Display for Outcome {
                 let tasks: Vec<_> = tasks.iter().map(TaskId::as_str).collect();
                 write!(f, "conflict ({} in {})", tasks.join(" and "), files.join(", "))
             }
-            Self::Skipped { because } => write!(f, "skipped (because of {because})"),
+            Self::Skipped { because: SkipReason::Task(task) } => write!(f, "skipped (because of {task})"),
+            Self::Skipped { because: SkipReason::Budget { message, .. } } => {
+                write!(f, "skipped (budget of the run: {message})")
+            }
             Self::Lost { why } => write!(f, "lost ({why})"),
         }
     }

@@ -58,7 +58,7 @@ impl Action {
     /// Calls an agent.
     #[must_use]
     pub fn of_agent(call: AgentCall) -> Self {
-        let argv = call.command.iter().map(|argument| argument.fill("{prompt}", "{session}")).collect();
+        let argv = call.command.iter().map(|argument| argument.fill("{prompt}", "{session}", "{max_cost}")).collect();
         Self { program: Program::Argv(argv), stdin: None, agent: Some(call) }
     }
 }

@@ -3,6 +3,7 @@
 mod agents;
 mod attach;
 mod background;
+mod budgets;
 mod clean;
 mod doctor;
 mod driving;

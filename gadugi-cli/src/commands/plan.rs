@@ -3,7 +3,7 @@
 use gadugi_core::{Action, Plan, Program, Setup, start_order};
 
 use super::room::{self, Crowd};
-use super::{Context, programs, prompts, tasks};
+use super::{Context, budgets, programs, prompts, tasks};
 use crate::args::PlanArgs;
 use crate::compose::{self, Site};
 use crate::config::{Config, seed_line};
@@ -27,6 +27,7 @@ pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<Code, Fai
     let chosen = compose::choose_executor(context, &site, &config, &mut plan, false).await?;
     tasks::place_agents(context, &mut plan, &chosen, &config, args.tasks.unsafe_host)?;
     programs::require(context, &plan, &chosen, &config)?;
+    budgets::not_held(&plan, &config).iter().for_each(|what| context.terminal.say(&format!("warning: {what}")));
     let durations = site.registry.earlier_durations(None)?;
     let order = start_order(&plan, &durations);
     let terminal = &context.terminal;

@@ -51,7 +51,7 @@ pub(super) fn require(context: &Context, plan: &Plan, chosen: &Chosen, config: &
 fn missing(context: &Context, spec: &TaskSpec) -> Option<Missing> {
     let Action { program, agent, .. } = &spec.action;
     let program = match (agent, program) {
-        (Some(call), _) => call.command.first()?.fill("", ""),
+        (Some(call), _) => call.command.first()?.fill("", "", ""),
         (None, Program::Argv(argv)) => argv.first()?.clone(),
         _ => return None,
     };

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use gadugi_core::{
-    Executor, Registry, RegistryError, Run, RunHeader, RunId, RunLog, RunRecord, Worktrees, error_chain,
+    Executor, Registry, RegistryError, Run, RunHeader, RunId, RunLog, RunRecord, WarningKind, Worktrees, error_chain,
 };
 use jiff::Timestamp;
 
 use super::background::{self, Place};
 use super::driving::{Driving, Show};
 use super::room::{self, Crowd};
-use super::{Context, image, programs, tasks};
+use super::{Context, budgets, image, programs, tasks};
 use crate::args::RunArgs;
 use crate::compose::{self, Site};
 use crate::failure::{Code, Failure};
@@ -51,7 +51,8 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Code, Failu
     // What a crash left half made would only be in the way. It may have to wait for another gadugi.
     let prune = tokio::spawn(prune(Arc::clone(&worktrees), terminal.clone()));
     let collect = tokio::spawn(collect(Arc::clone(&site), chosen.those_that_run(&header.plan), terminal.clone()));
-    let warnings = chosen.warnings().to_vec();
+    let mut warnings = chosen.warnings().to_vec();
+    warnings.extend(budgets::not_held(&header.plan, &config).into_iter().map(|what| (WarningKind::NotHeld, what)));
     let reason = chosen.reason().to_owned();
     let record = RunRecord::new(header.clone());
     let run = Run::new(header, chosen.into_executors(), worktrees, log)

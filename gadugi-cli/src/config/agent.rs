@@ -96,6 +96,8 @@ pub(crate) struct CallOf<'a> {
     /// In the place of the profile's.
     pub(crate) model: Option<&'a str>,
     pub(crate) budget: Budget,
+    /// What all tasks of the run may use up.
+    pub(crate) run_budget: Budget,
     /// `None` as long as nobody knows.
     pub(crate) place: Option<AgentPlace>,
 }
@@ -126,21 +128,20 @@ impl AgentProfile {
     }
 
     /// What stands for `{options}`.
-    fn options(&self, of: CallOf<'_>) -> Vec<String> {
-        let put = |arguments: &[String], placeholder: &str, value: Option<String>| {
-            let put =
-                |value: String| arguments.iter().map(move |argument| argument.replace(placeholder, &value)).collect();
-            value.map_or_else(Vec::new, put)
-        };
+    fn options(&self, of: CallOf<'_>) -> Vec<Argument> {
         let mode = match of.place {
             None => &[][..],
             Some(AgentPlace::Host) => self.host_args.as_deref().unwrap_or_default(),
             Some(AgentPlace::UnsafeHost | AgentPlace::Isolated) => &self.isolated_args,
         };
-        let max_cost = of.budget.cost_usd.map(|cost| cost.to_string());
-        let model = of.model.map(str::to_owned).or_else(|| self.model.clone());
-        let model = put(&self.model_args, "{model}", model);
-        [mode.to_vec(), model, put(&self.budget_args, "{max_cost}", max_cost)].concat()
+        let mode = mode.iter().map(Argument::text);
+        let model = of.model.or(self.model.as_deref()).into_iter().flat_map(|model| {
+            self.model_args.iter().map(move |argument| Argument::text(argument.replace("{model}", model)))
+        });
+        // How much it is, is known when a call begins: it is what earlier ones have left.
+        let is_limited = of.budget.cost_usd.or(of.run_budget.cost_usd).is_some();
+        let budget = self.budget_args.iter().filter(|_| is_limited).map(|argument| with_max_cost(argument));
+        mode.chain(model).chain(budget).collect()
     }
 
     /// The model that a task names, as this agent calls it; `None` if it has none of that name, or cannot be told. Other tools
@@ -183,6 +184,13 @@ impl AgentProfile {
             _ => None,
         }
     }
+}
+
+/// An argument that holds what a call may cost, where it says `{max_cost}`.
+fn with_max_cost(argument: &str) -> Argument {
+    let texts = argument.split("{max_cost}").map(|text| (!text.is_empty()).then(|| Piece::Text(text.to_owned())));
+    let pieces = texts.enumerate().flat_map(|(at, text)| (at > 0).then_some(Piece::MaxCost).into_iter().chain(text));
+    Argument(pieces.collect())
 }
 
 /// What a table `[agents.NAME]` says. What is `None` is left to the agent that it extends.

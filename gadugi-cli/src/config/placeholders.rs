@@ -18,7 +18,7 @@ pub(crate) struct Placeholders<'a> {
     /// For `{prompt_file}`.
     pub(crate) prompt_file: &'a str,
     /// For `{options}`.
-    pub(crate) options: &'a [String],
+    pub(crate) options: &'a [Argument],
 }
 
 const NAMES: [&str; 6] = ["prompt_file", "prompt", "title", "task", "options", "session"];
@@ -27,7 +27,7 @@ const NAMES: [&str; 6] = ["prompt_file", "prompt", "title", "task", "options", "
 pub(crate) fn fill(command: &[String], values: Placeholders<'_>) -> Vec<Argument> {
     let fill = |argument: &String| {
         if argument == OPTIONS {
-            return values.options.iter().map(Argument::text).collect();
+            return values.options.to_vec();
         }
         let filled = pieces(argument).map(|piece| match piece {
             Piece::Text(text) => Filled::Text(text.to_owned()),
@@ -118,9 +118,10 @@ mod tests {
             "-",
         ];
         let command = command.map(str::to_owned).to_vec();
-        let options = ["-m".to_owned(), "{task}".to_owned()];
+        let options = ["-m", "{task}"].map(Argument::text);
         let values = Placeholders { task: "fix", title: "{prompt} é", prompt_file: "/p", options: &options };
-        let filled: Vec<String> = fill(&command, values).iter().map(|argument| argument.fill("no", "no")).collect();
+        let filled: Vec<String> =
+            fill(&command, values).iter().map(|argument| argument.fill("no", "no", "no")).collect();
         let expected =
             ["a", "-t={prompt} é/fix", "/p", "{}", "{\"x\":fix}", "{other}", "{", "{fix", "-m", "{task}", "-"];
         assert_eq!(filled, expected);

@@ -108,13 +108,15 @@ pub fn place_agents(
             prompt: &call.prompt,
             model: call.model.as_deref(),
             budget: call.budget,
+            run_budget: config.run_budget,
             place: Some(place),
         };
         let mut call = profile.call(of);
         if place == AgentPlace::Isolated && profile.mount_login {
             call.shown = login(profile);
         }
-        let filled = |command: &[Argument]| command.iter().map(|argument| argument.fill("", "")).collect::<Vec<_>>();
+        let filled =
+            |command: &[Argument]| command.iter().map(|argument| argument.fill("", "", "")).collect::<Vec<_>>();
         let resume = call.resume.as_deref().map(filled).unwrap_or_default();
         let skips = skips_permissions(&filled(&call.command)).or_else(|| skips_permissions(&resume));
         if let Some(flag) = skips.filter(|_| place == AgentPlace::Host) {
@@ -165,6 +167,6 @@ fn longest_argument(plan: &Plan, position: usize, call: &AgentCall, config: &Con
     });
     let room = if spec.check.is_some() { ROOM_FOR_CHECK } else { 0 };
     let arguments =
-        commands().filter(|argument| argument.has_prompt()).map(|argument| argument.fill(&prompt, "").len());
+        commands().filter(|argument| argument.has_prompt()).map(|argument| argument.fill(&prompt, "", "").len());
     arguments.max().unwrap_or_default() + room
 }

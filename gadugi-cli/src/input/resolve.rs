@@ -244,7 +244,9 @@ impl Resolver<'_> {
             }
             taken
         });
-        let call = profile.call(CallOf { agent, task: id.as_str(), title, prompt, model, budget, place: None });
+        let run_budget = self.config.run_budget;
+        let of = CallOf { agent, task: id.as_str(), title, prompt, model, budget, run_budget, place: None };
+        let call = profile.call(of);
         Some((Action::of_agent(call), Some(profile)))
     }
 

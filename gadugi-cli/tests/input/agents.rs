@@ -21,7 +21,7 @@ fn call(spec: &TaskSpec) -> &AgentCall {
 }
 
 fn shown(command: &[gadugi_core::Argument]) -> String {
-    command.iter().map(|argument| argument.fill("PROMPT", "SESSION")).collect::<Vec<_>>().join(" ")
+    command.iter().map(|argument| argument.fill("PROMPT", "SESSION", "MAX-COST")).collect::<Vec<_>>().join(" ")
 }
 
 /// A folder with a task for this agent, and these lines in `gadugi.toml`.
@@ -145,12 +145,12 @@ fn budgets_come_from_the_task_else_from_the_configuration_and_reach_the_agent() 
     let folder = asking("claude", "max_cost = 1\nmax_tokens = 5000\nrun_max_cost = 20.5\nrun_max_tokens = 9\n");
     let spec = placed(&folder, AgentPlace::Host).expect("it may run here");
     assert_eq!(call(&spec).budget, Budget { cost_usd: Some(1.0), tokens: Some(5000) });
-    assert!(shown(&call(&spec).command).ends_with("--max-budget-usd 1"));
+    assert!(shown(&call(&spec).command).ends_with("--max-budget-usd MAX-COST"));
     assert_eq!(folder.config.run_settings().budget, Budget { cost_usd: Some(20.5), tokens: Some(9) });
     folder.write("t.md", "---\nagent: claude\nmax_cost: 2.5\n---\nDo it.\n");
     let spec = placed(&folder, AgentPlace::Host).expect("it may run here");
     assert_eq!(call(&spec).budget, Budget { cost_usd: Some(2.5), tokens: Some(5000) });
-    assert!(shown(&call(&spec).command).ends_with("--max-budget-usd 2.5"));
+    assert!(shown(&call(&spec).command).ends_with("--max-budget-usd MAX-COST"));
     let mut folder = asking("codex", "");
     folder.set("GADUGI_MAX_COST", "0.5");
     folder.set("GADUGI_MAX_TOKENS", "7");

@@ -146,6 +146,6 @@ pub(crate) fn called(action: &Action) -> (Vec<String>, Option<String>) {
     let parts = PromptParts { prompt: &agent.prompt, frame: "", branch: None, needs: &[], check: None, earlier: None };
     let prompt = compose_prompt(parts);
     let as_argument = agent.command.iter().any(Argument::has_prompt);
-    let command = agent.command.iter().map(|argument| argument.fill(prompt.trim_end(), "")).collect();
+    let command = agent.command.iter().map(|argument| argument.fill(prompt.trim_end(), "", "")).collect();
     (command, (!as_argument).then_some(prompt))
 }

@@ -136,7 +136,8 @@ fn a_model_is_given_only_to_an_agent_that_has_one_of_that_name() {
         let folder = Folder::configured(config);
         folder.write("a.md", format!("---\nagent: {agent}\nmodel: {model}\n---\nText\n"));
         let task = folder.task("a.md");
-        let command = call(&task).command.iter().map(|argument| argument.fill("", "")).collect::<Vec<_>>().join(" ");
+        let command =
+            call(&task).command.iter().map(|argument| argument.fill("", "", "")).collect::<Vec<_>>().join(" ");
         format!("{command} | {}", folder.passed_over(&["a.md"]).trim_end())
     };
     assert!(model("claude", "sonnet").ends_with("--verbose --model sonnet | "));

@@ -273,7 +273,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    fn slots_taken(&self) -> usize {
+    pub(super) fn slots_taken(&self) -> usize {
         self.live.values().filter(|live| live.holds_slot).count()
     }
 
@@ -291,6 +291,7 @@ impl Dispatcher {
             matches!(state, TaskState::Queued | TaskState::AttemptOver { .. })
                 && !self.retry_at.contains_key(&at)
                 && !self.has_to_wait(at, now)
+                && !self.waits_for_budget(at)
         };
         let picked = self.order.pick(room, ready, |at| running.contains(&at));
         if picked.is_empty() { Ok(()) } else { self.start(&picked) }
@@ -354,7 +355,7 @@ impl Dispatcher {
     }
 
     fn unit(
-        &self,
+        &mut self,
         position: usize,
         attempt: AttemptRef,
         executor: Arc<dyn Executor>,
@@ -363,6 +364,9 @@ impl Dispatcher {
         begun: Option<Begun>,
     ) -> Attempt {
         let talk = self.talk(position, &attempt, begun.as_ref());
+        if let Some(cost) = talk.as_ref().and_then(|talk| talk.max_cost) {
+            self.agents.promised.insert(attempt.clone(), cost);
+        }
         Attempt {
             run: self.record.header.run.clone(),
             files: self.files_of(&attempt),
@@ -460,11 +464,12 @@ impl Dispatcher {
         };
         let reported = if let EventKind::AgentReported { attempt, .. } = &kind { Some(attempt.clone()) } else { None };
         let ticket = self.emit(kind)?;
-        // An attempt that is gone does not wait for its ticket.
-        drop(reply.send(ticket));
+        // Before the attempt goes on, so that it knows what has been reached.
         if let Some(attempt) = reported {
             self.agent_reported(&attempt)?;
         }
+        // An attempt that is gone does not wait for its ticket.
+        drop(reply.send(ticket));
         match ended {
             Some((attempt, outcome)) => self.attempt_ended(&attempt, outcome),
             None => Ok(()),
@@ -476,29 +481,6 @@ impl Dispatcher {
         live.holds_slot = false;
         let position = live.position;
         self.retry_or_finish(position, attempt.number, outcome, Duration::ZERO)
-    }
-
-    /// What follows on a task that has ended without success.
-    pub(super) fn did_not_succeed(&mut self, position: usize) -> Result<(), RunError> {
-        let task = self.specs[position].id.clone();
-        if self.record.header.settings.fail_fast && !self.closed {
-            return self.close(|_| Outcome::Skipped { because: task.clone() });
-        }
-        self.skip_dependants(position)
-    }
-
-    fn skip_dependants(&mut self, position: usize) -> Result<(), RunError> {
-        let because = self.specs[position].id.clone();
-        let mut open = self.record.header.plan.dependants(position).to_vec();
-        while let Some(at) = open.pop() {
-            if !matches!(self.record.tasks[at].state, TaskState::Blocked { .. }) {
-                continue;
-            }
-            open.extend(self.record.header.plan.dependants(at));
-            let (task, because) = (self.specs[at].id.clone(), because.clone());
-            self.note(EventKind::TaskFinished { task, outcome: Outcome::Skipped { because } })?;
-        }
-        Ok(())
     }
 
     /// Starts nothing more, and leaves what was not started to whoever resumes the run.
@@ -594,6 +576,7 @@ impl Dispatcher {
     /// An attempt's own task is over. One that panicked, in somebody's plug-in, is ended here.
     fn gone(&mut self, id: tokio::task::Id, panicked: bool) -> Result<(), RunError> {
         let Some(live) = self.live.remove(&id) else { return Ok(()) };
+        self.agents.promised.remove(&live.attempt);
         self.starting.remove(&live.attempt);
         self.is_suspended(&live.attempt);
         if !panicked || !live.holds_slot {

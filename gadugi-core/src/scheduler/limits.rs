@@ -13,7 +13,7 @@ use crate::id::{AttemptNo, AttemptRef, TaskId};
 use crate::record::TaskRecord;
 use crate::scheduler::RunError;
 use crate::scheduler::dispatcher::Dispatcher;
-use crate::state::{Outcome, TaskState};
+use crate::state::{Outcome, SkipReason, TaskState};
 
 /// The longest wait after a refusal that names no time.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);
@@ -27,13 +27,15 @@ pub(super) struct AgentLimits {
     gates: HashMap<String, Instant>,
     /// What the attempts have used that are under way.
     live: HashMap<AttemptRef, Used>,
+    /// What the attempts that are under way may cost, of those whose agents are told that.
+    pub(super) promised: HashMap<AttemptRef, f64>,
     /// Set to what was reached once the run has used up what it may.
     pub(super) budget: watch::Sender<Option<String>>,
 }
 
 impl AgentLimits {
     pub(super) fn new() -> Self {
-        Self { gates: HashMap::new(), live: HashMap::new(), budget: watch::channel(None).0 }
+        Self { gates: HashMap::new(), live: HashMap::new(), promised: HashMap::new(), budget: watch::channel(None).0 }
     }
 }
 
@@ -64,6 +66,7 @@ impl Dispatcher {
     /// What an agent has used is in the record now.
     pub(super) fn agent_reported(&mut self, attempt: &AttemptRef) -> Result<(), RunError> {
         self.agents.live.remove(attempt);
+        self.agents.promised.remove(attempt);
         self.hold_to_budget(&attempt.task)
     }
 
@@ -82,7 +85,43 @@ impl Dispatcher {
 
     fn use_up(&mut self, task: &TaskId, what: &str) -> Result<(), RunError> {
         self.agents.budget.send_replace(Some(format!("of the run: {what}")));
-        self.close(|_| Outcome::Skipped { because: task.clone() })
+        let because = SkipReason::Budget { task: task.clone(), message: what.to_owned() };
+        self.close(|_| Outcome::Skipped { because: because.clone() })
+    }
+
+    /// What an attempt that begins now may cost: what is left of its task's budget, and its share of what the run has left that is
+    /// not promised to others. The rest is kept for those that can begin beside it.
+    pub(super) fn max_cost(&self, position: usize, used: Used) -> Option<f64> {
+        let call = self.call(position).filter(|call| call.takes_max_cost())?;
+        let of_task = call.budget.cost_usd.map(|most| (most - used.cost_usd).max(0.0));
+        let takes = |at: usize| at != position && self.call(at).is_some_and(AgentCall::takes_max_cost);
+        let of_run = self.unpromised().map(|left| left / self.next_starts(takes) as f64);
+        of_task.into_iter().chain(of_run).reduce(f64::min)
+    }
+
+    /// How many attempts can begin now, by `jobs` and by what is ready, at least one.
+    fn next_starts(&self, counts: impl Fn(usize) -> bool) -> usize {
+        let free = self.record.header.settings.jobs.get().saturating_sub(self.slots_taken());
+        let is_ready = |state: &TaskState| matches!(state, TaskState::Queued | TaskState::AttemptOver { .. });
+        let ready = (0..self.specs.len()).filter(|at| is_ready(&self.record.tasks[*at].state) && counts(*at)).count();
+        free.min(ready + 1).max(1)
+    }
+
+    /// What is left of the cost that the run may have and is not promised to attempts under way.
+    fn unpromised(&self) -> Option<f64> {
+        let most = self.record.header.settings.budget.cost_usd?;
+        let recorded: f64 = self.record.tasks.iter().map(|task| task.used().cost_usd).sum();
+        let live = |attempt: &AttemptRef| self.agents.live.get(attempt).map_or(0.0, |used| used.cost_usd);
+        let promised: f64 = self.agents.promised.iter().map(|(attempt, cost)| cost.max(live(attempt))).sum();
+        let others = self.agents.live.iter().filter(|(attempt, _)| !self.agents.promised.contains_key(attempt));
+        let others: f64 = others.map(|(_, used)| used.cost_usd).sum();
+        Some((most - recorded - promised - others).max(0.0))
+    }
+
+    /// Whether a task has to wait since all that the run has left is promised to attempts under way.
+    pub(super) fn waits_for_budget(&self, position: usize) -> bool {
+        let takes = self.call(position).is_some_and(AgentCall::takes_max_cost);
+        takes && !self.agents.promised.is_empty() && self.unpromised().is_some_and(is_nothing)
     }
 
     fn hold_to_budget(&mut self, task: &TaskId) -> Result<(), RunError> {
@@ -137,10 +176,10 @@ impl Dispatcher {
         refusals
     }
 
-    /// Whether a task was refused so often that it is given up.
+    /// Whether a task was refused, or out of its share, so often that it is given up.
     pub(super) fn is_given_up(&self, position: usize) -> bool {
         let ends = self.record.tasks[position].attempts.iter().filter_map(|attempt| attempt.ended.as_ref());
-        ends.filter(|(outcome, _)| outcome.refused()).count() >= MOST_REFUSALS
+        ends.filter(|(outcome, _)| outcome.refused() || outcome.is_out_of_share()).count() >= MOST_REFUSALS
     }
 
     /// Lets no task of an agent start for so long. It is told when the gate was open before.
@@ -180,6 +219,11 @@ impl Dispatcher {
     pub(super) fn call(&self, position: usize) -> Option<&AgentCall> {
         self.record.tasks[position].task.spec.action.agent.as_ref()
     }
+}
+
+/// Whether so many US dollars are too few for anything.
+pub(super) fn is_nothing(cost: f64) -> bool {
+    cost < 0.000_001
 }
 
 /// For how long requests will be refused, where that was said.

@@ -13,7 +13,7 @@ use crate::scheduler::RunError;
 use crate::scheduler::attempt::is_released;
 use crate::scheduler::dispatcher::Dispatcher;
 use crate::scheduler::talking::may_be_gone_on_in;
-use crate::state::Outcome;
+use crate::state::{Outcome, TaskState};
 use crate::task::LONGEST_RETRY_DELAY;
 use crate::worktrees::Lease;
 
@@ -33,15 +33,16 @@ impl Dispatcher {
         }
         let earlier = self.record.tasks[position].attempts.iter().filter(|attempt| attempt.number <= number);
         let ends = earlier.filter_map(|attempt| attempt.ended.as_ref());
-        let spent = ends.filter(|(outcome, _)| !outcome.refused()).count() as u64;
-        let is_spent = if outcome.refused() { self.is_given_up(position) } else { spent > u64::from(spec.retries) };
+        let spends = |outcome: &Outcome| !outcome.refused() && !outcome.is_out_of_share();
+        let spent = ends.filter(|(outcome, _)| spends(outcome)).count() as u64;
+        let is_spent = if spends(&outcome) { spent > u64::from(spec.retries) } else { self.is_given_up(position) };
         if self.closed || !outcome.retriable() || is_spent {
             return self.task_finished(position, outcome);
         }
         let doublings = spent.saturating_sub(1).min(31);
         let delay = spec.retry_delay.saturating_mul(1 << doublings).min(LONGEST_RETRY_DELAY).saturating_sub(waited);
-        // One that was refused waits for its agent.
-        if !outcome.refused() && !delay.is_zero() {
+        // One that was refused waits for its agent, and one that was out of its share for no one.
+        if spends(&outcome) && !delay.is_zero() {
             self.retry_at.insert(position, Instant::now() + delay);
         }
         Ok(())
@@ -54,6 +55,30 @@ impl Dispatcher {
         self.release_held_back(position);
         crash_point("task-finished");
         if success { Ok(()) } else { self.did_not_succeed(position) }
+    }
+
+    /// What follows on a task that has ended without success.
+    pub(super) fn did_not_succeed(&mut self, position: usize) -> Result<(), RunError> {
+        let task = self.specs[position].id.clone();
+        if self.record.header.settings.fail_fast && !self.closed {
+            return self.close(|_| Outcome::Skipped { because: task.clone().into() });
+        }
+        self.skip_dependants(position)
+    }
+
+    /// Skips what needs a task, directly or by others.
+    pub(super) fn skip_dependants(&mut self, position: usize) -> Result<(), RunError> {
+        let because = self.specs[position].id.clone();
+        let mut open = self.record.header.plan.dependants(position).to_vec();
+        while let Some(at) = open.pop() {
+            if !matches!(self.record.tasks[at].state, TaskState::Blocked { .. }) {
+                continue;
+            }
+            open.extend(self.record.header.plan.dependants(at));
+            let (task, because) = (self.specs[at].id.clone(), because.clone());
+            self.note(EventKind::TaskFinished { task, outcome: Outcome::Skipped { because: because.into() } })?;
+        }
+        Ok(())
     }
 
     /// Gives back the worktrees that stayed for a further attempt at a task that is over, and removes the home of its agent.

@@ -17,6 +17,7 @@ use crate::prompt::{Earlier, NeedDone, PromptParts, compose_argument, compose_pr
 use crate::record::{AttemptRecord, Place};
 use crate::scheduler::attempt::{Attempt, Begun, CommandEnd};
 use crate::scheduler::dispatcher::Dispatcher;
+use crate::scheduler::limits::is_nothing;
 use crate::scheduler::listening::{LONGEST_WAIT_FOR_LOG, Listener, end_of};
 use crate::state::{Clock, Failure, Outcome};
 use crate::task::{Program, TaskSpec};
@@ -35,6 +36,8 @@ pub(super) struct Talk {
     pub(super) earlier: Vec<Arc<AttemptRecord>>,
     /// What those have used up.
     pub(super) used: Used,
+    /// What its agent may cost, if it is told that.
+    pub(super) max_cost: Option<f64>,
     /// Whether the run has used up what it may, and what that is.
     pub(super) run_budget: watch::Receiver<Option<String>>,
     /// What an earlier driver has recorded.
@@ -50,6 +53,8 @@ pub(super) struct Before {
     pub(super) check: Option<(String, PathBuf)>,
     /// Whether the requests of the last one were refused.
     pub(super) was_refused: bool,
+    /// Whether the last one had used up its share of the run's budget.
+    pub(super) was_out_of_share: bool,
     /// The clock by which the agent of the last one was stopped, and for how long it runs.
     pub(super) timed_out: Option<(Clock, Duration)>,
     /// The conversation that can go on, and the folder where it can.
@@ -77,6 +82,7 @@ impl Attempt {
         let resumed = call.resume.as_ref().zip(session);
         let earlier = match &talk.before {
             Some(before) if before.was_refused && resumed.is_some() => Some(Earlier::Interrupted),
+            Some(before) if before.was_out_of_share && resumed.is_some() => Some(Earlier::OutOfShare),
             Some(Before { timed_out: Some((clock, after)), .. }) if resumed.is_some() => {
                 Some(Earlier::TimedOut { clock: *clock, after: *after })
             }
@@ -96,10 +102,12 @@ impl Attempt {
             earlier: earlier.as_ref(),
         };
         let (command, session) = resumed.unwrap_or((&call.command, ""));
+        // To the millionth, since what is left of fractions has many digits.
+        let max_cost = talk.max_cost.map(|cost| ((cost * 1e6).round() / 1e6).to_string()).unwrap_or_default();
         if command.iter().any(Argument::has_prompt) {
-            return (Program::Argv(filled(command, &compose_argument(parts), session)), None);
+            return (Program::Argv(filled(command, &compose_argument(parts), session, &max_cost)), None);
         }
-        let argv = filled(command, "", session);
+        let argv = filled(command, "", session, &max_cost);
         (Program::Argv(argv), (!call.prompt.is_empty()).then(|| compose_prompt(parts)))
     }
 
@@ -131,7 +139,9 @@ impl Attempt {
     fn used_up_with(&self, used: Used) -> Option<Failure> {
         let (talk, call) = (self.talk.as_ref()?, self.spec.action.agent.as_ref()?);
         let of_task = call.budget.reached(talk.used.plus(used));
-        let message = of_task.or_else(|| talk.run_budget.borrow().clone())?;
+        let of_run = || talk.run_budget.borrow().clone();
+        let nothing = || talk.max_cost.filter(|left| is_nothing(*left)).map(|_| "nothing is left".to_owned());
+        let message = of_task.or_else(of_run).or_else(nothing)?;
         Some(Failure::Budget { message })
     }
 
@@ -142,6 +152,11 @@ impl Attempt {
                 // An earlier driver may have stopped it for what has been used beside it, and is not told any more.
                 let unsaid = || Failure::Budget { message: "it was reached".to_owned() };
                 Err(Outcome::Failed(self.used_up_with(report.used()).unwrap_or_else(unsaid)))
+            }
+            // It was told what it may cost. Where that was all, this is the end; else there is more.
+            (_, Some(Err(error))) if error.class == AgentErrorClass::Budget => {
+                let failure = self.used_up_with(report.used());
+                Err(Outcome::Failed(failure.unwrap_or_else(|| Failure::Agent(error.clone()))))
             }
             (_, Some(Err(error))) => Err(Outcome::Failed(Failure::Agent(error.clone()))),
             (CommandEnd::Stopped(_), _) => Ok(ExitStatus::Code(0)),
@@ -170,6 +185,7 @@ impl Dispatcher {
         let before = self.before(position, attempt).map(|(before, outcome)| Before {
             check: self.failed_check(position, attempt),
             was_refused: outcome.refused(),
+            was_out_of_share: outcome.is_out_of_share(),
             timed_out: self.clock(position, outcome).filter(|_| !has_begun_check(before)),
             conversation: conversation.map(|(session, lease)| (session, lease.path)),
         });
@@ -182,6 +198,7 @@ impl Dispatcher {
             before,
             earlier,
             used,
+            max_cost: self.max_cost(position, used),
             run_budget: self.agents.budget.subscribe(),
             recorded: begun.and_then(|begun| begun.agent.clone()),
             listener: None,
@@ -259,7 +276,8 @@ impl Dispatcher {
 
 /// Whether the conversation can go on in which an attempt ended so, that was not refused.
 fn talks_on(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Failed(Failure::Check(_)) | Outcome::TimedOut(Clock::Wall | Clock::Idle))
+    outcome.is_out_of_share()
+        || matches!(outcome, Outcome::Failed(Failure::Check(_)) | Outcome::TimedOut(Clock::Wall | Clock::Idle))
 }
 
 fn has_begun_check(attempt: &AttemptRecord) -> bool {
@@ -268,10 +286,10 @@ fn has_begun_check(attempt: &AttemptRecord) -> bool {
 
 /// The arguments of a command. A prompt that begins with `-` gets a space before it where a program could take it for an
 /// option.
-fn filled(command: &[Argument], prompt: &str, session: &str) -> Vec<String> {
+fn filled(command: &[Argument], prompt: &str, session: &str, max_cost: &str) -> Vec<String> {
     let mut argv: Vec<String> = Vec::new();
     for argument in command {
-        let filled = argument.fill(prompt, session);
+        let filled = argument.fill(prompt, session, max_cost);
         let could_be_option = argument.0.first() == Some(&Piece::Prompt) && filled.starts_with('-');
         let is_text = argv.iter().any(|before| before == "--");
         argv.push(if could_be_option && !is_text { format!(" {filled}") } else { filled });

@@ -90,8 +90,8 @@ async fn a_failed_task_skips_all_that_need_it_and_no_others() {
     .plays("a", ends(1, 1))
     .plays("other", ends(5, 0));
     let record = stage.drive().await;
-    assert_eq!(outcome(&record, "b"), Outcome::Skipped { because: id("a") });
-    assert_eq!(outcome(&record, "c"), Outcome::Skipped { because: id("a") });
+    assert_eq!(outcome(&record, "b"), Outcome::Skipped { because: id("a").into() });
+    assert_eq!(outcome(&record, "c"), Outcome::Skipped { because: id("a").into() });
     assert_eq!(outcome(&record, "after-other"), Outcome::Succeeded);
 }
 
@@ -104,7 +104,7 @@ async fn fail_fast_starts_nothing_more_and_lets_run_what_runs() {
     stage.settings.fail_fast = true;
     let record = stage.drive().await;
     assert_eq!(outcome(&record, "long"), Outcome::Succeeded);
-    assert_eq!(outcome(&record, "never"), Outcome::Skipped { because: id("bad") });
+    assert_eq!(outcome(&record, "never"), Outcome::Skipped { because: id("bad").into() });
 }
 
 #[tokio::test(start_paused = true)]
@@ -294,7 +294,7 @@ async fn a_stop_of_one_task_skips_those_that_need_it_and_leaves_the_others() {
         .await
         .expect("the run ends");
     assert_eq!(outcome(&record, "one"), Outcome::Cancelled);
-    assert_eq!(outcome(&record, "two"), Outcome::Skipped { because: id("one") });
+    assert_eq!(outcome(&record, "two"), Outcome::Skipped { because: id("one").into() });
     assert_eq!(outcome(&record, "three"), Outcome::Succeeded);
     assert!(record.ended.is_some_and(|(_, interrupted)| !interrupted));
 }
@@ -409,7 +409,7 @@ async fn what_an_executor_loses_or_panics_over_is_lost_and_the_run_goes_on() {
     assert!(matches!(outcome(&record, "lost"), Outcome::Lost { .. }));
     assert!(matches!(outcome(&record, "panic"), Outcome::Lost { .. }));
     assert_eq!(outcome(&record, "good"), Outcome::Succeeded);
-    assert_eq!(outcome(&record, "after"), Outcome::Skipped { because: id("panic") });
+    assert_eq!(outcome(&record, "after"), Outcome::Skipped { because: id("panic").into() });
 }
 
 #[tokio::test(start_paused = true)]

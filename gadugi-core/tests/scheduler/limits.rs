@@ -3,23 +3,23 @@
 use std::time::Duration;
 
 use gadugi_core::{
-    AttemptNo, AttemptRef, EventKind, ExitStatus, Figure, Outcome, OwnPart, Phase, RunRecord, StopReason, TaskId,
-    Tokens, WarningKind, control,
+    AttemptNo, AttemptRef, EventKind, ExitStatus, Outcome, Phase, RunRecord, SkipReason, StopReason, TaskId,
+    WarningKind, control,
 };
 use gadugi_test_support::fakes::{Play, WorktreeCall};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use crate::resuming::{drive_and_die, drive_on};
-use crate::robot::{ended, reports, robot};
+use crate::robot::{ended, robot};
 use crate::stage::{SECOND, Stage, id, outcome, set_up, task};
 
-fn exits(seconds: u32, code: i32) -> Play {
+pub(crate) fn exits(seconds: u32, code: i32) -> Play {
     Play::Ends(SECOND * seconds, ExitStatus::Code(code))
 }
 
 /// What was started, without checks and setups.
-fn started(stage: &Stage) -> Vec<String> {
+pub(crate) fn started(stage: &Stage) -> Vec<String> {
     let mains = stage.executor.started().into_iter().filter(|request| request.phase == Phase::Main);
     mains.map(|request| request.attempt.to_string()).collect()
 }
@@ -32,12 +32,12 @@ fn warnings(stage: &Stage, wanted: &WarningKind) -> Vec<String> {
     warnings.collect()
 }
 
-fn name(task: &str, number: u32) -> String {
+pub(crate) fn name(task: &str, number: u32) -> String {
     let number = AttemptNo::new(number).expect("a number");
     AttemptRef { task: id(task), number }.to_string()
 }
 
-async fn sleep(seconds: u32) {
+pub(crate) async fn sleep(seconds: u32) {
     tokio::time::sleep(SECOND * seconds).await;
 }
 
@@ -266,77 +266,6 @@ async fn the_attempts_of_a_task_share_its_budget() {
     assert_eq!(started(&stage).len(), 2);
 }
 
-/// Two attempts in one conversation, whose figures the second one counts on.
-fn counts_on() -> Stage {
-    Stage::with_robots(vec![robot("a", &[])])
-        .plays("a", exits(1, 0))
-        .says("a", 1, "session s\ncosts 0.5\ntokens 100\ndone")
-        .plays_check("a", 1, exits(0, 1))
-        .plays_at("a", 2, exits(10, 0))
-        .says_at("a", 2, &[(0, "session s"), (2, "costs 0.75\ntokens 250"), (8, "done")])
-        .spec("a", |spec| {
-            spec.retries = 1;
-            spec.check = Some("true".to_owned());
-        })
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_a_conversation_that_goes_on_had_used_before_counts_once() {
-    let mut stage = counts_on().call("a", |call| call.budget.cost_usd = Some(1.0));
-    stage.settings.budget.cost_usd = Some(1.0);
-    let record = stage.drive().await;
-    assert_eq!(ended(&record, "a"), "succeeded");
-    let used = record.tasks[0].used();
-    assert_eq!((used.cost_usd, used.tokens), (0.75, 250));
-    let told = reports(&stage.log.events());
-    let [first, second] = [0, 1].map(|at: usize| (told[at].1.cost_usd, told[at].1.own));
-    let tokens = |input| Tokens { input, ..Tokens::default() };
-    assert_eq!(
-        first,
-        (Some(0.5), OwnPart { cost_usd: Some(Figure::told(0.5)), tokens: Some(Figure::told(tokens(100))) })
-    );
-    let own = OwnPart {
-        cost_usd: Some(Figure { value: 0.25, is_reckoned: true }),
-        tokens: Some(Figure { value: tokens(150), is_reckoned: true }),
-    };
-    assert_eq!(second, (Some(0.75), own), "what it said stands beside its part");
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_a_conversation_had_used_counts_once_also_under_the_next_driver() {
-    let events = counts_on();
-    events.drive().await;
-    let last = events.log.events().last().map(|event| event.seq).expect("events");
-    for dies_at in 1..last {
-        let mut stage = counts_on().call("a", |call| call.budget.cost_usd = Some(1.0));
-        stage.settings.budget.cost_usd = Some(1.0);
-        stage.dies_at(dies_at);
-        drive_and_die(&stage, false, Duration::ZERO).await;
-        stage.log = stage.log.goes_on(None);
-        let record = drive_on(&stage).await;
-        let used = record.tasks[0].used();
-        assert_eq!((ended(&record, "a").as_str(), used.cost_usd, used.tokens), ("succeeded", 0.75, 250), "{dies_at}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn another_conversation_in_between_and_calls_that_told_nothing_change_no_part() {
-    let said = |attempt: u32| match attempt {
-        1 => "session s\ntokens 100\nfails badly",
-        2 => "session other\ntokens 70\nfails badly",
-        3 => "session s\nfails badly",
-        4 => "session s\ntokens 400\nfails badly",
-        _ => "session s\ntokens 20\ndone",
-    };
-    let stage = Stage::with_robots(vec![robot("a", &[])]).spec("a", |spec| spec.retries = 4);
-    let stage = (1..=5).fold(stage, |stage, attempt| stage.says("a", attempt, said(attempt)));
-    let record = stage.drive().await;
-    let told = record.tasks[0].attempts.iter().map(|attempt| attempt.agent.as_ref().expect("a report").own_tokens());
-    let told: Vec<_> = told.map(|tokens| tokens.map(|tokens| (tokens.value.input, tokens.is_reckoned))).collect();
-    // A smaller figure is none of the conversation.
-    assert_eq!(told, [Some((100, false)), Some((70, false)), None, Some((300, true)), Some((20, false))]);
-}
-
 #[tokio::test(start_paused = true)]
 async fn what_is_done_is_not_stopped_for_what_it_took_but_nothing_is_started_any_more() {
     let stage = || {
@@ -442,7 +371,9 @@ async fn what_was_reported_before_a_driver_died_counts_for_the_next_one() {
     let undisturbed = whole(stage());
     let record = undisturbed.drive().await;
     assert_eq!(outcome(&record, "a"), Outcome::Succeeded);
-    assert_eq!(outcome(&record, "b"), Outcome::Skipped { because: id("a") });
+    let message = "30 of 10 tokens are used".to_owned();
+    let because = SkipReason::Budget { task: id("a"), message };
+    assert_eq!(outcome(&record, "b"), Outcome::Skipped { because: because.clone() });
     let reported = undisturbed.log.events().into_iter().find_map(|event| match event.kind {
         EventKind::AgentReported { .. } => Some(event.seq),
         _ => None,
@@ -452,7 +383,7 @@ async fn what_was_reported_before_a_driver_died_counts_for_the_next_one() {
     drive_and_die(&stage, false, Duration::ZERO).await;
     stage.log = stage.log.goes_on(None);
     let record = drive_on(&stage).await;
-    assert_eq!(outcome(&record, "b"), Outcome::Skipped { because: id("a") });
+    assert_eq!(outcome(&record, "b"), Outcome::Skipped { because });
     assert_eq!(started(&stage), [name("a", 1)]);
 }
 

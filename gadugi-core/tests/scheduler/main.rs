@@ -2,6 +2,7 @@
 
 mod agent_properties;
 mod agents;
+mod budgets;
 mod conversations;
 mod edges;
 mod homes;

@@ -391,7 +391,7 @@ async fn a_task_that_was_being_stopped_is_stopped_by_its_next_driver() {
     let stage = left(Stage::new(vec![task("a", &[]), task("b", &["a"]), task("c", &[]), task("d", &[])]), kinds);
     let record = drive_on(&stage).await;
     assert_eq!((outcome(&record, "a"), outcome(&record, "c")), (Outcome::Cancelled, Outcome::Cancelled));
-    assert_eq!(outcome(&record, "b"), Outcome::Skipped { because: id("a") });
+    assert_eq!(outcome(&record, "b"), Outcome::Skipped { because: id("a").into() });
     assert_eq!(outcome(&record, "d"), Outcome::Succeeded);
     assert!(!record.ended.expect("it has ended").1, "the run itself was not stopped");
 }

@@ -46,6 +46,7 @@ impl OutputReader for WordsReader {
                 let class = match rest {
                     "rate-limit" => AgentErrorClass::RateLimit,
                     "overloaded" => AgentErrorClass::Overloaded,
+                    "budget" => AgentErrorClass::Budget,
                     "authentication" => AgentErrorClass::Authentication,
                     _ => AgentErrorClass::Other,
                 };

@@ -127,6 +127,7 @@ impl Reader {
         let used_up = used_up(&message);
         let class = match line["api_error_status"].as_u64() {
             _ if used_up.is_some() => AgentErrorClass::RateLimit,
+            _ if line["subtype"].as_str() == Some("error_max_budget_usd") => AgentErrorClass::Budget,
             Some(status) => class(status),
             None => AgentErrorClass::Other,
         };

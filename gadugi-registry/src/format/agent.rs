@@ -57,6 +57,7 @@ enum PieceForm {
     Text(String),
     Prompt,
     Session,
+    MaxCost,
 }
 
 #[derive(Serialize, Deserialize, Default)]
@@ -151,6 +152,7 @@ fn arguments(arguments: &[Argument]) -> Result<Vec<Vec<PieceForm>>, FormatError>
         Piece::Text(text) => Ok(PieceForm::Text(text.clone())),
         Piece::Prompt => Ok(PieceForm::Prompt),
         Piece::Session => Ok(PieceForm::Session),
+        Piece::MaxCost => Ok(PieceForm::MaxCost),
         _ => no_format("this part of an argument"),
     };
     arguments.iter().map(|argument| argument.0.iter().map(piece).collect()).collect()
@@ -161,6 +163,7 @@ fn from_arguments(form: Vec<Vec<PieceForm>>) -> Vec<Argument> {
         PieceForm::Text(text) => Piece::Text(text),
         PieceForm::Prompt => Piece::Prompt,
         PieceForm::Session => Piece::Session,
+        PieceForm::MaxCost => Piece::MaxCost,
     };
     form.into_iter().map(|argument| Argument(argument.into_iter().map(piece).collect())).collect()
 }
@@ -271,6 +274,7 @@ enum ClassForm {
     RateLimit,
     Overloaded,
     Authentication,
+    Budget,
     Other,
 }
 
@@ -282,6 +286,7 @@ impl TryFrom<&AgentError> for ErrorForm {
             AgentErrorClass::RateLimit => ClassForm::RateLimit,
             AgentErrorClass::Overloaded => ClassForm::Overloaded,
             AgentErrorClass::Authentication => ClassForm::Authentication,
+            AgentErrorClass::Budget => ClassForm::Budget,
             AgentErrorClass::Other => ClassForm::Other,
             _ => return no_format("this class of an agent's errors"),
         };
@@ -295,6 +300,7 @@ impl From<ErrorForm> for AgentError {
             ClassForm::RateLimit => AgentErrorClass::RateLimit,
             ClassForm::Overloaded => AgentErrorClass::Overloaded,
             ClassForm::Authentication => AgentErrorClass::Authentication,
+            ClassForm::Budget => AgentErrorClass::Budget,
             ClassForm::Other => AgentErrorClass::Other,
         };
         Self { class, message: form.message }

@@ -1,6 +1,8 @@
 //! How the ends of commands and attempts look in JSON.
 
-use gadugi_core::{Clock, ExecEnd, ExecUsage, ExitStatus, Failure, Outcome, OutputSummary, Phase, StopReason, TaskId};
+use gadugi_core::{
+    Clock, ExecEnd, ExecUsage, ExitStatus, Failure, Outcome, OutputSummary, Phase, SkipReason, StopReason, TaskId,
+};
 use serde::{Deserialize, Serialize};
 
 use super::agent::ErrorForm;
@@ -266,6 +268,9 @@ pub(crate) enum OutcomeForm {
     Cancelled,
     Skipped {
         because: Text<TaskId>,
+        /// What was reached of the run's budget; left out where that was not the reason.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        budget: Option<String>,
     },
     Lost {
         why: String,
@@ -283,7 +288,12 @@ impl TryFrom<&Outcome> for OutcomeForm {
             Outcome::TimedOut(clock) => Ok(Self::TimedOut { clock: (*clock).try_into()? }),
             Outcome::Conflict { tasks, files } => Ok(Self::Conflict { tasks: texts(tasks), files: files.clone() }),
             Outcome::Cancelled => Ok(Self::Cancelled),
-            Outcome::Skipped { because } => Ok(Self::Skipped { because: Text(because.clone()) }),
+            Outcome::Skipped { because: SkipReason::Task(task) } => {
+                Ok(Self::Skipped { because: Text(task.clone()), budget: None })
+            }
+            Outcome::Skipped { because: SkipReason::Budget { task, message } } => {
+                Ok(Self::Skipped { because: Text(task.clone()), budget: Some(message.clone()) })
+            }
             Outcome::Lost { why } => Ok(Self::Lost { why: why.clone() }),
             _ => no_format("this outcome"),
         }
@@ -299,7 +309,12 @@ impl From<OutcomeForm> for Outcome {
             OutcomeForm::TimedOut { clock } => Self::TimedOut(clock.into()),
             OutcomeForm::Conflict { tasks, files } => Self::Conflict { tasks: from_texts(tasks), files },
             OutcomeForm::Cancelled => Self::Cancelled,
-            OutcomeForm::Skipped { because } => Self::Skipped { because: because.0 },
+            OutcomeForm::Skipped { because: Text(task), budget } => Self::Skipped {
+                because: match budget {
+                    Some(message) => SkipReason::Budget { task, message },
+                    None => SkipReason::Task(task),
+                },
+            },
             OutcomeForm::Lost { why } => Self::Lost { why },
         }
     }

@@ -8,7 +8,7 @@ use gadugi_core::{
     AgentError, AgentErrorClass, AgentReport, AttemptNo, AttemptRef, Clock, Counts, Elsewhere, Event, EventKind,
     ExecEnd, ExecIdentity, ExecUsage, ExitStatus, Failure, Figure, IgnoredFiles, KeepReason, Lease, Moment, Outcome,
     OutputSummary, OwnPart, Phase, RateLimit, RawTask, Registry, RegistryError, RetryFrom, RunHeader, Seeded, Setup,
-    StopReason, TaskId, Tokens, WarningKind, Work,
+    SkipReason, StopReason, TaskId, Tokens, WarningKind, Work,
 };
 use gadugi_registry::FsRegistry;
 use gadugi_registry::format::event_to_json;
@@ -270,7 +270,9 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
         (vec(any_task(), 0..3), vec(any::<String>(), 0..3))
             .prop_map(|(tasks, files)| Outcome::Conflict { tasks, files }),
         Just(Outcome::Cancelled),
-        any_task().prop_map(|because| Outcome::Skipped { because }),
+        any_task().prop_map(|task| Outcome::Skipped { because: task.into() }),
+        (any_task(), any::<String>())
+            .prop_map(|(task, message)| Outcome::Skipped { because: SkipReason::Budget { task, message } }),
         any::<String>().prop_map(|why| Outcome::Lost { why }),
     ]
 }

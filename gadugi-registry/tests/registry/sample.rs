@@ -266,7 +266,7 @@ fn outcomes(others: &[&str]) -> (RunHeader, Story) {
     story.over(&check, outcome.clone()).kept(&check, KeepReason::Requested).finished("check", outcome);
     story.whole("code", ExitStatus::Code(3), Outcome::Failed(Failure::ExitCode(3)));
     story.whole("signal", ExitStatus::Signal(9), Outcome::Failed(Failure::Signal(9)));
-    story.finished("skipped", Outcome::Skipped { because: task("code") });
+    story.finished("skipped", Outcome::Skipped { because: task("code").into() });
     for (id, outcome) in [
         ("no-tree", Outcome::Failed(Failure::Worktree { message: "the disk is full".into() })),
         ("merged", Outcome::Conflict { tasks: vec![task("ok"), task("flaky")], files: vec!["src/a|b.rs".into()] }),

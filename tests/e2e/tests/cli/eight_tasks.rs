@@ -198,7 +198,7 @@ fn the_budget_of_a_run_stops_what_runs_and_starts_nothing_more() {
     let outcome = |task: usize| report["tasks"][task]["outcome"]["text"].as_str().expect("an outcome");
     assert_eq!(outcome(0), "succeeded, nothing changed");
     assert!(outcome(1).starts_with("failed (budget: of the run: 0.50 of 0.20 US dollars are used"), "{}", outcome(1));
-    assert_eq!(outcome(2), "skipped (because of costly)");
+    assert_eq!(outcome(2), "skipped (budget of the run: 0.50 of 0.20 US dollars are used)");
     assert_eq!(attempts(&report["tasks"][2]).len(), 0);
     let warnings = report["warnings"].as_array().expect("warnings");
     assert_eq!(warnings.iter().filter(|warning| warning["about"] == "budget").count(), 1, "{warnings:?}");
@@ -296,5 +296,58 @@ fn what_a_conversation_had_cost_before_a_failed_check_counts_once_everywhere() {
     assert!(people.contains(line), "{people}");
     let ps = night.gadugi(&["ps", "latest"]).expect(0).out;
     assert!(ps.contains("$0.80 ") && ps.contains("700 tokens "), "{ps}");
+    night.stand.assert_sound();
+}
+
+#[test]
+fn budgets_are_handed_on_as_what_is_left_and_what_cannot_be_held_is_said() {
+    let night = Night::new("jobs = 1\n");
+    let text = "---\nagent: claude\nmax_cost: 1.0\nretries: 1\ncheck: test -e mended.txt\n---\n\
+                fake: cost 0.80\nfake: run echo made > made.txt\nfake: say Done.\n\
+                fake: on-resume cost 0.30\nfake: on-resume run echo mended > mended.txt\n";
+    let handed = night.stand.task("handed.md", text);
+    night.gadugi(&["run", &handed]).expect(1);
+    let given = |call: &Call| {
+        let at = call.argv.iter().position(|argument| argument == "--max-budget-usd").expect("it was told");
+        call.argv[at + 1].clone()
+    };
+    assert_eq!(night.calls("handed").iter().map(given).collect::<Vec<_>>(), ["1", "0.2"]);
+    let report = night.report();
+    let outcome = report["tasks"][0]["outcome"]["text"].as_str().expect("an outcome");
+    assert_eq!(outcome, "failed (budget: 1.10 of 1.00 US dollars are used)");
+
+    // Of a run's budget each gets its share, and what is left of that goes on.
+    let tasks = ["one", "two"].map(|name| {
+        let text =
+            format!("---\nagent: claude\n---\nfake: cost 0.30\nfake: run echo x > {name}.txt\nfake: say Done.\n");
+        night.stand.task(&format!("{name}.md"), text)
+    });
+    night.gadugi(&["run", "-j", "2", "--max-cost", "1", &tasks[0], &tasks[1]]).expect(0);
+    assert_eq!(["one", "two"].map(|task| given(&night.calls(task)[0])), ["0.5", "0.5"]);
+    let share = "---\nagent: claude\n---\nfake: cost 0.60\nfake: run echo x > x.txt\n\
+                 fake: on-resume cost 0.10\nfake: on-resume run echo y > y.txt\n";
+    let (big, small) = (
+        night.stand.task("big.md", share),
+        night.stand.task("small.md", "---\nagent: claude\n---\nfake: run touch z\n"),
+    );
+    night.gadugi(&["run", "-j", "2", "--max-cost", "1", &big, &small]).expect(0);
+    let calls = night.calls("big");
+    assert_eq!(calls.len(), 2);
+    assert_eq!((&calls[0].session, given(&calls[0])), (&calls[1].resumed, "0.5".to_owned()));
+    assert_eq!(night.report()["agents"]["cost_usd"].as_f64().map(|cost| (cost * 100.0).round()), Some(70.0));
+
+    let codex = night
+        .stand
+        .task("codex.md", "---\nagent: codex\nmax_tokens: 100\n---\nfake: tokens 100 20\nfake: run touch x\n");
+    let words = [
+        "warning: a budget in US dollars does not hold `codex`, which tells no cost",
+        "warning: a budget in tokens cannot hold `codex` during a turn, at whose end it tells them",
+    ];
+    night.gadugi(&["plan", "--max-cost", "1", &codex, &small]).expect(0).says(&words);
+    night.gadugi(&["run", "--max-cost", "1", &codex, &small]).expect(0).says(&words);
+    let report = night.gadugi(&["report"]).expect(0).out;
+    for line in ["it has overrun its budget: 120 of 100 tokens are used (budget)", "which tells no cost (not held)"] {
+        assert!(report.contains(line), "{line}\n{report}");
+    }
     night.stand.assert_sound();
 }
