@@ -315,7 +315,7 @@ pub enum GitError {
         command: String,
     },
     /// A command of git that was to take over commits failed.
-    #[error("`git {command}` failed ({status}): {}", .stderr.trim())]
+    #[error("`git {command}` failed ({status}): {}", one_line(.stderr))]
     Plumbing {
         /// The command.
         command: String,
@@ -325,13 +325,19 @@ pub enum GitError {
         stderr: String,
     },
     /// The command git failed.
-    #[error("`git worktree add` failed ({status}): {}", .stderr.trim())]
+    #[error("`git worktree add` failed ({status}): {}", one_line(.stderr))]
     Command {
         /// How it ended.
         status: ExitStatus,
         /// What it printed.
         stderr: String,
     },
+}
+
+/// What a command has printed, as one line.
+fn one_line(printed: &str) -> String {
+    let lines = printed.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join("; ")
 }
 
 /// What git prints where a disk is full, for all or for this user, or cannot be written to.

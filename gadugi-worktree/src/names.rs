@@ -8,7 +8,7 @@ use gix::bstr::{BString, ByteSlice, ByteVec};
 use crate::entry::{Entry, real};
 use crate::error::GitError;
 
-/// Finds a name that is free as a branch, as a folder, and in git's list of worktrees: that of the task, else with
+/// Finds a name that is free as a branch, and as a tag, which git would take for it, as a folder, and in git's list of worktrees: that of the task, else with
 /// `-2`, `-3` and so on at its end. The folders in `taken` are promised to others.
 pub(crate) fn free(
     repo: &gix::Repository,
@@ -21,7 +21,7 @@ pub(crate) fn free(
     for number in 1_u32.. {
         let name = if number == 1 { task.to_string() } else { format!("{task}-{number}") };
         let branch: BranchName = format!("{prefix}{name}").parse()?;
-        if let Some(existing) = in_the_way(repo, &branch)? {
+        if let Some(existing) = in_the_way(repo, branch.as_str())? {
             return Err(GitError::BranchInTheWay { existing, wanted: branch });
         }
         let path = real(&folder.join(name));
@@ -53,9 +53,9 @@ pub(crate) fn entry(common_dir: &Path, folder: &Path) -> Result<BString, GitErro
 }
 
 /// A branch whose name is the beginning of the wanted one, up to a `/`. No number at the end helps there.
-fn in_the_way(repo: &gix::Repository, branch: &BranchName) -> Result<Option<String>, GitError> {
-    for (at, _) in branch.as_str().match_indices('/') {
-        let above = &branch.as_str()[..at];
+pub(crate) fn in_the_way(repo: &gix::Repository, branch: &str) -> Result<Option<String>, GitError> {
+    for (at, _) in branch.match_indices('/') {
+        let above = &branch[..at];
         if repo.try_find_reference(format!("refs/heads/{above}").as_str())?.is_some() {
             return Ok(Some(above.to_owned()));
         }
@@ -63,10 +63,12 @@ fn in_the_way(repo: &gix::Repository, branch: &BranchName) -> Result<Option<Stri
     Ok(None)
 }
 
-/// Whether the branch exists, or one below it.
+/// Whether the branch exists, or one below it, or a tag of its name.
 fn is_taken(repo: &gix::Repository, branch: &BranchName) -> Result<bool, GitError> {
-    if repo.try_find_reference(branch.full().as_str())?.is_some() {
-        return Ok(true);
+    for name in [branch.full(), format!("refs/tags/{branch}")] {
+        if repo.try_find_reference(name.as_str())?.is_some() {
+            return Ok(true);
+        }
     }
     let below = format!("{}/", branch.full());
     let references = repo.references()?;

@@ -94,6 +94,14 @@ impl Opener {
         };
         permissions.env.git_prefix = Permission::Deny;
         permissions.env.objects = Permission::Deny;
+        let var = |name| gix::path::env::var(name).filter(|_| self.sources == ConfigSources::All);
+        // Those that name the files of the configuration are followed, as by git (git(1)).
+        permissions.config.system &= var("GIT_CONFIG_NOSYSTEM").is_none();
+        let (global, system) = (var("GIT_CONFIG_GLOBAL"), var("GIT_CONFIG_SYSTEM"));
+        if global.is_some() {
+            let config = &mut permissions.config;
+            (config.git, config.user, config.git_binary) = (false, false, true);
+        }
         let Identity { name, email } = &self.identity;
         let defaults = [
             // By the second only, all files of a worktree seem as new as its index and are read again and again.
@@ -108,8 +116,15 @@ impl Opener {
             format!("gitoxide.author.emailFallback={email}"),
         ];
         let limit = self.limit.map(filters::limit_setting);
-        gix::open::Options::default()
-            .permissions(permissions)
+        let mut options = gix::open::Options::default().permissions(permissions);
+        if let Some(global) = global {
+            // It is read before that of the system, which is the nearest that gix can be told.
+            options = options.git_installation_config_path(global);
+        }
+        if let Some(system) = system {
+            options = options.system_config_path(system);
+        }
+        options
             .config_overrides(defaults.into_iter().chain(limit).chain(overrides.iter().map(|text| (*text).to_owned())))
     }
 }

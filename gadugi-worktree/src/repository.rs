@@ -13,6 +13,7 @@ use crate::durable;
 use crate::error::GitError;
 use crate::ids::to_commit;
 use crate::inspect::{Extent, UserRules};
+use crate::names;
 use crate::open::{ConfigSources, Opener};
 use crate::status::Changes;
 
@@ -40,6 +41,8 @@ pub enum OpenError {
     Bare {
         /// The repository.
         path: PathBuf,
+        /// One of its worktrees, if there is any.
+        worktree: Option<PathBuf>,
     },
     /// There is nothing to start from.
     #[error("{} has no commits yet", .path.display())]
@@ -172,7 +175,12 @@ impl Repository {
         let repo = match found {
             Ok(repo) => repo.to_thread_local(),
             Err(error) if error.downcast_any_ref::<gix::discover::upwards::Error>().is_some() => {
-                return Err(OpenError::NotARepository { dir });
+                // The repository of a folder that holds nothing else than its worktrees.
+                let hidden = dir.join(".bare");
+                return match hidden.is_dir() {
+                    true => Self::discover_with(&hidden, sources),
+                    false => Err(OpenError::NotARepository { dir }),
+                };
             }
             Err(error) => return Err(open_error(error.into())),
         };
@@ -183,7 +191,9 @@ impl Repository {
         {
             return Err(OpenError::RefFormat { path: common_dir, format: format.to_string() });
         }
-        let Some(work_tree) = repo.workdir() else { return Err(OpenError::Bare { path: common_dir }) };
+        let Some(work_tree) = repo.workdir() else {
+            return Err(OpenError::Bare { worktree: first_worktree(&repo), path: common_dir });
+        };
         let work_tree = work_tree.canonicalize().map_err(GitError::io("find", work_tree)).map_err(open_error)?;
         if repo.git_dir_trust() != gix::sec::Trust::Full {
             return Err(OpenError::NotTrusted { path: work_tree });
@@ -268,6 +278,14 @@ impl Repository {
         Ok(to_commit(commit.id))
     }
 
+    /// The branch that keeps git from having others whose names begin with this prefix, since it keeps `a` and `a/b` at one path.
+    ///
+    /// # Errors
+    /// [`GitError`] when the branches cannot be read.
+    pub fn branch_in_the_way(&self, prefix: &str) -> Result<Option<String>, GitError> {
+        names::in_the_way(&self.open(&[])?, prefix)
+    }
+
     /// Counts what is not committed in the work tree.
     ///
     /// # Errors
@@ -290,6 +308,12 @@ impl Repository {
     pub(crate) fn open(&self, overrides: &[&str]) -> Result<gix::Repository, GitError> {
         self.opener.open_git_dir(&self.common_dir, overrides)
     }
+}
+
+/// A worktree that is there.
+fn first_worktree(repo: &gix::Repository) -> Option<PathBuf> {
+    let mut worktrees = repo.worktrees().ok()?.into_iter();
+    worktrees.find_map(|worktree| worktree.base().ok().filter(|base| base.is_dir()))
 }
 
 /// The main work tree, or else the folder that stands for the repository: a bare one itself, and the parent

@@ -31,8 +31,11 @@ pub(super) async fn clean(context: &Context, args: &CleanArgs) -> Result<Code, F
     let worktrees = site.worktrees_to_clean(&context.surroundings, &config, &head.commit)?;
     // Before the runs are read, so that the run of each worktree that is there can be found.
     let there = worktrees.leases().await?;
-    let executors = compose::executors(context, Some(&site), &config, false);
+    let mut executors = compose::executors(context, Some(&site), &config, false);
     let mut runs = runs(context, &site).await?;
+    let attempts = || runs.values().flat_map(|run| &run.record.tasks).flat_map(|task| &task.attempts);
+    // Others hold nothing of a run, whether they can be used here or not.
+    executors.retain(|executor| attempts().any(|attempt| attempt.executor == executor.name()));
     let chosen = chosen(context, &site, args, &runs).await?;
     let over = chosen.iter().filter(|(_, goes_on)| args.discard && goes_on.is_none());
     let discarded = over.filter_map(|(id, _)| runs.get(id)).flat_map(|run| places(&run.record, &there));

@@ -101,6 +101,10 @@ fn places(context: &Context, site: &Site, config: &Config) -> Vec<Finding> {
             findings.push(finding("worktrees", Health::Bad, text, remedy));
         }
     }
+    if let Err(failure) = site.check_branches(config) {
+        let (text, remedy) = failure.texts();
+        findings.push(finding("branches", Health::Bad, text, remedy));
+    }
     let state = site.state_folder();
     let existing = state.ancestors().find(|folder| folder.is_dir()).unwrap_or(&state);
     findings.push(match rustix::fs::access(existing, rustix::fs::Access::WRITE_OK) {

@@ -24,6 +24,7 @@ pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<Code, Fai
         return prompts::show(context, &config, &plan, task);
     }
     let base = site.base(&config)?;
+    site.check_branches(&config)?;
     let chosen = compose::choose_executor(context, &site, &config, &mut plan, false).await?;
     tasks::place_agents(context, &mut plan, &chosen, &config, args.tasks.unsafe_host)?;
     programs::require(context, &plan, &chosen, &config)?;

@@ -26,6 +26,7 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Code, Failu
     let config = tasks::config(context, &site, Some(&args.tasks))?;
     let mut plan = tasks::plan(context, &config, &args.tasks)?;
     let base = site.base(&config)?;
+    site.check_branches(&config)?;
     let estimates = site.registry.earlier_durations(None)?;
     if let Some(room) = room::look(context, &site, &config, &base.commit)? {
         room::check(context, &room, Crowd::of(&plan, &config, &estimates), &config, args.force)?;

@@ -128,6 +128,18 @@ impl Site {
         Ok(Base { commit, name })
     }
 
+    /// Whether git can have the branches of tasks beside those that there are.
+    pub(crate) fn check_branches(&self, config: &Config) -> Result<(), Failure> {
+        let prefix = config.branch_prefix.as_str();
+        let existing = self
+            .repository
+            .branch_in_the_way(prefix)
+            .map_err(|error| Failure::environment(format!("the branches cannot be read: {}", error_chain(&error))))?;
+        let Some(existing) = existing else { return Ok(()) };
+        let message = format!("the branch `{existing}` is in the way: git cannot have branches `{prefix}…` beside it");
+        Err(Failure::environment(message).hint("rename it, or set another `branch_prefix` in gadugi.toml"))
+    }
+
     /// The folder for the worktrees: the configured one, else the one beside the repository, else, where
     /// that cannot be used, one in the user's data folder.
     pub(crate) fn worktrees_folder(&self, surroundings: &Surroundings, config: &Config) -> Result<PathBuf, Failure> {
@@ -383,10 +395,25 @@ pub(crate) fn stop_requests(
 
 fn no_repository(error: OpenError) -> Failure {
     let hint = match &error {
-        OpenError::NotARepository { .. } => "change to a git repository, name one with -C, or make one: git init",
-        OpenError::Bare { .. } => "make a work tree of it: git worktree add ../work",
-        OpenError::NoCommits { .. } => "tasks start from a commit: git commit --allow-empty -m 'first commit'",
-        _ => "`git status` there says more",
+        OpenError::NotARepository { .. } => {
+            "change to a git repository, name one with -C, or make one: git init".to_owned()
+        }
+        OpenError::Bare { worktree: Some(worktree), .. } => {
+            format!("change to one of its work trees, or name one: -C {}", worktree.display())
+        }
+        // Beside a hidden repository (`project/.bare`), else beside the repository.
+        OpenError::Bare { path, .. } => {
+            format!("make a work tree of it: git -C {} worktree add ../work", path.display())
+        }
+        OpenError::NoCommits { .. } => {
+            "tasks start from a commit: git commit --allow-empty -m 'first commit'".to_owned()
+        }
+        OpenError::RefFormat { .. } => {
+            "convert it: git refs migrate --ref-format=files (git 2.46 or later, without linked \
+            worktrees), or work in a clone: git clone --ref-format=files"
+                .to_owned()
+        }
+        _ => "`git status` there says more".to_owned(),
     };
     Failure::environment(error_chain(&error)).hint(hint)
 }

@@ -104,11 +104,13 @@ pub(super) async fn end_of(file: PathBuf, most: u64) -> String {
     spawn_blocking(read).await.ok().and_then(Result::ok).unwrap_or_default()
 }
 
-/// The last line of a log that names an error as git does, after the `error:` that led to it where that is a `fatal:`, bounded;
+/// The last line of a log that names an error as git does, or a program that is none of this machine, after the `error:` that led to it where that is a `fatal:`, bounded;
 /// `None` where no line does, or where it cannot be read.
 pub(super) async fn last_error_of(log: PathBuf) -> Option<String> {
     let end = end_of(log, MOST_OF_END).await;
-    let is_error = |line: &&str| line.starts_with("fatal:") || line.starts_with("error:");
+    let is_error = |line: &&str| {
+        line.starts_with("fatal:") || line.starts_with("error:") || line.to_lowercase().ends_with(": exec format error")
+    };
     let mut errors = end.lines().rev().map(str::trim_end).filter(is_error);
     let last = errors.next()?;
     let cause = errors.next().filter(|before| last.starts_with("fatal:") && before.starts_with("error:"));

@@ -28,7 +28,7 @@ fn a_folder_that_does_not_exist_is_refused() {
 #[test]
 fn a_bare_repository_is_refused() {
     let repo = TestRepo::init("bare.git", &["--bare"]);
-    assert!(matches!(refused(repo.path()), OpenError::Bare { path } if path == repo.path()));
+    assert!(matches!(refused(repo.path()), OpenError::Bare { path, worktree: None } if path == repo.path()));
 }
 
 #[test]

@@ -214,6 +214,18 @@ async fn a_hook_that_does_not_end_is_killed_when_its_time_is_up_and_the_worktree
 }
 
 #[tokio::test]
+async fn the_lines_that_git_has_printed_stay_apart() {
+    let ground = Ground::new();
+    let hook = ground.repo.path().join(".git/hooks/post-checkout");
+    fs::create_dir_all(hook.parent().expect("a folder")).expect("a folder");
+    fs::write(&hook, "#!/bin/sh\nprintf 'the tool was not found\\nfatal: so nothing works\\n' >&2\nexit 1\n")
+        .expect("a hook");
+    make_executable(&hook);
+    let error = ground.worktrees.create(vec![request("a")]).await.remove(0).expect_err("the hook fails");
+    assert!(chain(&error).contains("the tool was not found; fatal: so nothing works"), "{}", chain(&error));
+}
+
+#[tokio::test]
 async fn entries_of_git_s_list_that_do_not_say_where_their_worktree_is_are_in_nobody_s_way() {
     let ground = Ground::new();
     let entries = ground.repo.path().join(".git/worktrees");

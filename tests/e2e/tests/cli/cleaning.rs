@@ -124,3 +124,14 @@ fn homes_of_agents_whose_runs_are_over_or_not_known_are_removed() {
         assert!(!homes.exists(), "{command:?}");
     }
 }
+
+#[test]
+fn an_executor_that_no_run_has_used_is_not_missed() {
+    let stand = Stand::new();
+    let file = stand.script("a", "echo a > a.txt");
+    stand.gadugi(&["run", "--executor", "subprocess", &file]).expect(0);
+    let mut clean = stand.command(&["clean"]);
+    clean.env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
+    let answer = crate::stand::Answer::from(clean.output().expect("it starts")).expect(0);
+    assert!(!answer.err.contains("docker"), "{}", answer.err);
+}

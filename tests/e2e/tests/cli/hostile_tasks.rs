@@ -140,3 +140,12 @@ fn holds(folder: &std::path::Path, needle: &[u8]) -> bool {
         bytes.windows(needle.len()).any(|window| window == needle)
     })
 }
+
+#[test]
+fn a_program_of_another_machine_is_named_as_the_reason() {
+    let stand = Stand::new();
+    let file = stand.script("a", "printf '\\177ELF' > prog; chmod +x prog; ./prog");
+    let report = stand.gadugi(&["run", &file]).expect(1).out;
+    let said = report.lines().find(|line| line.contains("its output ends with: ")).unwrap_or_default();
+    assert!(said.to_lowercase().contains("exec format error"), "{report}");
+}

@@ -18,6 +18,64 @@ fn branches_and_folders_that_exist_are_never_taken_over() {
 }
 
 #[test]
+fn a_branch_that_keeps_those_of_tasks_from_being_made_is_named_before_anything() {
+    let stand = Stand::new();
+    stand.repo.git(&["branch", "gadugi"]);
+    let file = stand.script("a", "true");
+    for command in [&["plan", &file][..], &["run", &file]] {
+        let answer = stand.gadugi(command).expect(3);
+        assert!(answer.err.contains("the branch `gadugi` is in the way"), "{}", answer.err);
+        assert!(answer.err.contains("hint: rename it, or set another `branch_prefix`"), "{}", answer.err);
+    }
+    let found = stand.gadugi(&["doctor"]).expect(3).out;
+    assert!(found.lines().any(|line| line.starts_with("BAD") && line.contains("branch_prefix")), "{found}");
+    assert!(!stand.repo.path().join(".git/gadugi/runs").exists());
+    stand.repo.write("gadugi.toml", "branch_prefix = \"tasks/\"\n");
+    stand.gadugi(&["run", &file]).expect(0);
+}
+
+#[test]
+fn the_branch_of_a_task_has_never_the_name_of_a_tag() {
+    let stand = Stand::new();
+    stand.repo.git(&["tag", "gadugi/a"]);
+    let file = stand.script("a", "echo a > a.txt");
+    let report = stand.gadugi(&["run", &file]).expect(0).out;
+    assert!(report.contains("git merge --no-edit gadugi/a-2"), "{report}");
+    assert_eq!(stand.repo.git(&["show", "gadugi/a-2:a.txt"]), "a");
+}
+
+#[test]
+fn who_commits_is_told_by_the_configuration_that_git_is_told_of() {
+    let stand = Stand::new();
+    let global = stand.repo.root().join("global");
+    std::fs::write(&global, "[user]\nname = Ada\nemail = ada@example.org\n").expect("a file");
+    let file = stand.script("a", "echo a > a.txt");
+    let mut run = stand.command(&["run", &file]);
+    run.env("GIT_CONFIG_GLOBAL", &global);
+    crate::stand::Answer::from(run.output().expect("it starts")).expect(0);
+    assert_eq!(stand.repo.git(&["log", "-1", "--format=%an", "gadugi/a"]), "Ada");
+}
+
+#[test]
+fn a_bare_repository_beside_its_worktrees_leads_to_one_of_them() {
+    let stand = Stand::new();
+    let project = stand.repo.root().join("project");
+    let bare = project.join(".bare");
+    stand.repo.git(&["clone", "-q", "--bare", ".", bare.to_str().expect("UTF-8")]);
+    let told = |folder: &std::path::Path| {
+        let answer: crate::stand::Answer = stand.command_in(folder, &["ps"]).output().expect("it starts").into();
+        answer.expect(3).err
+    };
+    let bare_path = bare.display();
+    assert!(told(&project).contains(&format!("git -C {bare_path} worktree add ../work")), "{}", told(&project));
+    let work = project.join("work");
+    stand.repo.git(&["-C", bare.to_str().expect("UTF-8"), "worktree", "add", "-q", "../work", "main"]);
+    assert!(told(&project).contains(&format!("-C {}", work.display())), "{}", told(&project));
+    std::fs::write(project.join(".git"), "gitdir: ./.bare\n").expect("a file");
+    assert!(told(&project).contains(&format!("-C {}", work.display())), "{}", told(&project));
+}
+
+#[test]
 fn a_detached_head_and_a_dirty_work_tree_are_left_alone() {
     let stand = Stand::new();
     stand.repo.commit_file("second.txt", "2\n");
