@@ -196,9 +196,13 @@ impl AgentReport {
         let before = earlier.rev().filter(|earlier| self.session.is_some() && earlier.session == self.session);
         let less_cost = |now: f64, before: f64| (now >= before).then_some(now - before);
         OwnPart {
-            cost_usd: (self.own.cost_usd)
+            cost_usd: self
+                .own
+                .cost_usd
                 .or_else(|| reckon(self.cost_usd, before.clone().map(|before| before.cost_usd), less_cost)),
-            tokens: (self.own.tokens)
+            tokens: self
+                .own
+                .tokens
                 .or_else(|| reckon(self.tokens, before.map(|before| before.tokens), Tokens::checked_sub)),
         }
     }

@@ -327,6 +327,11 @@ impl Dispatcher {
         let (sender, place) = oneshot::channel();
         let (stop, stop_receiver) = watch::channel(self.stop_level);
         let unit = self.unit(position, attempt.clone(), executor, place, stop_receiver, begun);
+        // Of one that was heard out, what it has used counts.
+        let talk = unit.talk.as_ref().filter(|talk| talk.recorded.is_none());
+        if let Some(cost) = talk.and_then(|talk| talk.max_cost) {
+            self.agents.promised.insert(attempt.clone(), cost);
+        }
         let id = self.units.spawn(unit.make()).id();
         self.live.insert(id, Live { position, attempt, stop, holds_slot: true });
         sender
@@ -355,7 +360,7 @@ impl Dispatcher {
     }
 
     fn unit(
-        &mut self,
+        &self,
         position: usize,
         attempt: AttemptRef,
         executor: Arc<dyn Executor>,
@@ -364,9 +369,6 @@ impl Dispatcher {
         begun: Option<Begun>,
     ) -> Attempt {
         let talk = self.talk(position, &attempt, begun.as_ref());
-        if let Some(cost) = talk.as_ref().and_then(|talk| talk.max_cost) {
-            self.agents.promised.insert(attempt.clone(), cost);
-        }
         Attempt {
             run: self.record.header.run.clone(),
             files: self.files_of(&attempt),

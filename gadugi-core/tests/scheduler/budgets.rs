@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use gadugi_core::{Argument, Figure, OwnPart, Phase, Piece, Program, RawTask, Report, Tokens, Warning, WarningKind};
+use gadugi_core::{
+    Argument, EventKind, Figure, OwnPart, Phase, Piece, Program, RawTask, Report, Tokens, Warning, WarningKind,
+};
+use gadugi_test_support::fakes::BrokenWorktree;
+use tokio::time::Instant;
 
 use crate::limits::{exits, name, sleep, started};
 use crate::resuming::{drive_and_die, drive_on};
@@ -201,4 +205,30 @@ async fn a_budget_that_was_overrun_is_said_also_of_what_succeeded() {
     let warnings = Report::from(record).warnings;
     let message = "it has overrun its budget: 462 of 150 tokens are used".to_owned();
     assert_eq!(warnings, [Warning { kind: WarningKind::Budget, task: Some(id("a")), message }]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worktree_that_is_given_back_late_holds_nothing_of_what_a_run_has_left() {
+    let stage = || {
+        let stage = Stage::with_robots(vec![held("a", &[]), held("b", &["a"])]).plays("a", exits(1, 0));
+        let mut stage = stage.plays("b", exits(5, 0)).says("a", 1, "costs 0.2\ndone");
+        stage.settings.budget.cost_usd = Some(1.0);
+        stage.worktrees.break_for(&id("a"), BrokenWorktree::LateRelease);
+        stage
+    };
+    let undisturbed = stage();
+    undisturbed.drive().await;
+    let ended = undisturbed.log.events().into_iter().find_map(|event| match event.kind {
+        EventKind::AttemptEnded { .. } => Some(event.seq),
+        _ => None,
+    });
+    // The driver dies when the attempt has ended, and the next one gives its worktree back.
+    let mut stage = stage();
+    stage.dies_at(ended.expect("an end") + 1);
+    drive_and_die(&stage, false, Duration::ZERO).await;
+    stage.log = stage.log.goes_on(None);
+    let since = Instant::now();
+    drive_on(&stage).await;
+    assert_eq!(told_cost(&stage).pop(), Some((name("b", 1), "max=0.8".to_owned())));
+    assert_eq!(since.elapsed().as_secs(), 10, "it began while the worktree was given back");
 }

@@ -303,6 +303,8 @@ pub enum BrokenWorktree {
     TakeOver,
     /// What its agent leaves in its home is too much.
     LargeHome,
+    /// Its worktree is given back after ten seconds.
+    LateRelease,
     /// Its worktree, and all of its batch, are there after ten seconds.
     Late,
     /// Its worktree is never there, as if another process held the repository for ever.
@@ -442,6 +444,9 @@ impl Worktrees for FakeWorktrees {
 
     async fn release(&self, lease: &Lease, request: ReleaseRequest) -> Result<Release, WorktreeError> {
         locked(&self.calls).push(WorktreeCall::Release(lease.attempt.clone(), request));
+        if self.broken(&lease.attempt) == Some(BrokenWorktree::LateRelease) {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+        }
         locked(&self.made).retain(|made| made != lease);
         Ok(Release::new(WorktreeFate::Removed, BranchRelease::Absent))
     }
