@@ -34,6 +34,8 @@ pub struct AgentCall {
     pub budget: Budget,
     /// Files of this machine that it sees also where its executor shows it nothing else, such as those of its login.
     pub shown: Vec<Mount>,
+    /// The variables any of which lets it in, for people.
+    pub keys: Vec<String>,
 }
 
 impl AgentCall {
@@ -52,6 +54,7 @@ impl AgentCall {
             backoff: Duration::from_secs(30),
             budget: Budget::default(),
             shown: Vec::new(),
+            keys: Vec::new(),
         }
     }
 
@@ -356,9 +359,11 @@ impl Tokens {
     }
 }
 
-/// The vendor takes no requests for now.
+/// The vendor answers no requests for now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateLimit {
+    /// Why. Of [`AgentErrorClass::Authentication`] it does not pass by itself.
+    pub class: AgentErrorClass,
     /// When it will again, where it says so.
     pub until: Option<Timestamp>,
     /// For how long the agent waits before it asks again, where it says so.
@@ -375,6 +380,8 @@ pub enum AgentErrorClass {
     RateLimit,
     /// The vendor has too much to do (HTTP 503 and 529).
     Overloaded,
+    /// The vendor cannot be reached, or fails by itself (HTTP 500, 502, 504 and other 5xx).
+    Unavailable,
     /// No key, or a wrong one (HTTP 401 and 403).
     Authentication,
     /// The call has cost what it may.
@@ -391,14 +398,21 @@ impl AgentErrorClass {
             429 => Self::RateLimit,
             503 | 529 => Self::Overloaded,
             401 | 403 => Self::Authentication,
+            408 | 500..=599 => Self::Unavailable,
             _ => Self::Other,
         }
+    }
+
+    /// Whether the vendor did not answer for it, so that it would not answer others either.
+    #[must_use]
+    pub fn is_refusal(self) -> bool {
+        self.passes() || self == Self::Authentication
     }
 
     /// Whether it passes by itself.
     #[must_use]
     pub fn passes(self) -> bool {
-        matches!(self, Self::RateLimit | Self::Overloaded)
+        matches!(self, Self::RateLimit | Self::Overloaded | Self::Unavailable)
     }
 }
 
@@ -407,6 +421,7 @@ impl fmt::Display for AgentErrorClass {
         f.write_str(match self {
             Self::RateLimit => "rate limit",
             Self::Overloaded => "overloaded",
+            Self::Unavailable => "unavailable",
             Self::Authentication => "authentication",
             Self::Budget => "budget",
             Self::Other => "agent error",
@@ -430,6 +445,11 @@ pub trait OutputFormat: Send + Sync {
 
     /// A reader for one command.
     fn reader(&self) -> Box<dyn OutputReader>;
+
+    /// A reader for a command that is isolated from this machine, and so perhaps in another time zone.
+    fn isolated_reader(&self) -> Box<dyn OutputReader> {
+        self.reader()
+    }
 }
 
 /// Reads the output of one command, line by line.
@@ -442,6 +462,16 @@ pub trait OutputReader: Send + Sync {
 
     /// What the lines so far have told.
     fn report(&self) -> &AgentReport;
+
+    /// Tells when the lines that follow were printed, at the latest: a time of day in them is understood by that.
+    fn printed_by(&mut self, at: Timestamp) {
+        let _ = at;
+    }
+
+    /// How many answers of the vendor the lines so far have told of. One that does not count them says 0.
+    fn answers(&self) -> u64 {
+        0
+    }
 }
 
 /// Output formats, by their names.

@@ -90,6 +90,8 @@ pub enum StopReason {
     Budget,
     /// Its agent had said that it was done, and its process went on.
     Lingered,
+    /// The vendor of its agent does not let it in.
+    Unauthenticated,
 }
 
 /// What a warning is about.
@@ -130,6 +132,8 @@ pub enum WarningKind {
     Worktree,
     /// An agent's requests are refused, so that its tasks wait.
     RateLimit,
+    /// An agent has no key or login that is good, so that its tasks do not start.
+    Authentication,
     /// The run has used up what it may.
     Budget,
 }
@@ -153,6 +157,7 @@ impl fmt::Display for WarningKind {
             Self::Damage => "damage",
             Self::Worktree => "worktree",
             Self::RateLimit => "rate limit",
+            Self::Authentication => "authentication",
             Self::Budget => "budget",
         })
     }

@@ -146,7 +146,7 @@ impl Outcome {
                 | Failure::NothingChanged
                 | Failure::Elsewhere(_)
                 | Failure::ConflictMarkers { .. } => true,
-                Failure::Agent(error) => error.class != AgentErrorClass::Authentication,
+                Failure::Agent(_) => !self.is_of_authentication(),
                 _ => false,
             },
             _ => false,
@@ -163,6 +163,12 @@ impl Outcome {
     #[must_use]
     pub fn is_out_of_share(&self) -> bool {
         matches!(self, Self::Failed(Failure::Agent(error)) if error.class == AgentErrorClass::Budget)
+    }
+
+    /// Whether its agent was not let in by its vendor.
+    #[must_use]
+    pub fn is_of_authentication(&self) -> bool {
+        matches!(self, Self::Failed(Failure::Agent(error)) if error.class == AgentErrorClass::Authentication)
     }
 
     /// A few words for tables: `succeeded`, `succeeded, nothing changed`, `failed`, `timed out`, `conflict`, `cancelled`,
@@ -346,6 +352,12 @@ impl TaskState {
                 Self::Queued | Self::Blocked { .. },
                 EventKind::TaskFinished { outcome: outcome @ (Outcome::Skipped { .. } | Outcome::Cancelled), .. },
             ) => Ok(Self::Finished(outcome.clone())),
+            // Its agent is known not to be let in.
+            (Self::Queued | Self::Blocked { .. }, EventKind::TaskFinished { outcome, .. })
+                if outcome.is_of_authentication() =>
+            {
+                Ok(Self::Finished(outcome.clone()))
+            }
             (_, EventKind::Warning { .. }) => Ok(self.clone()),
             _ => illegal(),
         }

@@ -4,9 +4,7 @@ use std::collections::HashSet;
 use std::process::Stdio;
 use std::time::Duration;
 
-use gadugi_core::{
-    AgentError, AgentErrorClass, Event, EventKind, EventSink, Failure, Outcome, RunRecord, TaskState, WarningKind,
-};
+use gadugi_core::{Event, EventKind, EventSink, RunRecord, TaskState, WarningKind};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -88,11 +86,7 @@ impl Need {
         match event {
             EventKind::Warning { kind: WarningKind::RateLimit, message, .. } => Some((Self::Patience, message.clone())),
             EventKind::Warning { kind: WarningKind::Budget, message, .. } => Some((Self::Money, message.clone())),
-            EventKind::AttemptEnded {
-                attempt,
-                outcome: Outcome::Failed(Failure::Agent(AgentError { class: AgentErrorClass::Authentication, message })),
-                ..
-            } => Some((Self::Login, format!("the agent of {} is not let in: {message}", attempt.task))),
+            EventKind::Warning { kind: WarningKind::Authentication, message, .. } => Some((Self::Login, message.clone())),
             _ => None,
         }
     }

@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use gadugi_core::{
-    AttemptRef, CommitId, Control, Event, Moment, Phase, RegistryError, Report, RunId, Seeded, TaskId, Worktrees,
+    AttemptRef, CommitId, Control, Event, Moment, OutputFormats, Phase, RegistryError, Report, RunId, Seeded, TaskId, Worktrees,
     error_chain,
 };
+use gadugi_exec::agent_output::{TimeZones, formats};
 use gadugi_exec::shim::Containment;
 use gadugi_registry::{FindError, FsRegistry, JournalFollower, StopRequest, render};
 use gadugi_worktree::{
@@ -23,13 +24,14 @@ use gadugi_worktree::{
     check_worktrees_folder, sharing,
 };
 
+use jiff::tz::TimeZone;
+
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::surroundings::Surroundings;
 use crate::terminal::Terminal;
 use crate::view::{AttemptFolder, Herald, seed_text};
 
-pub(crate) use gadugi_exec::agent_output::formats as output_formats;
 pub(crate) use gadugi_registry::unseen::{escape_in_json, escaped, harmless};
 
 pub(crate) use self::executors::{
@@ -37,6 +39,13 @@ pub(crate) use self::executors::{
 };
 pub(crate) use self::room::Room;
 pub(crate) use self::sweep::{foreign_files, sweep_if_requested};
+
+/// The formats of what agents print. A container is given `TZ`, and has no time zone otherwise.
+pub(crate) fn output_formats() -> OutputFormats {
+    let here = TimeZone::system();
+    let isolated = if std::env::var_os("TZ").is_some() { here.clone() } else { TimeZone::UTC };
+    formats(&TimeZones { here, isolated })
+}
 
 /// The registry that commands read and write.
 pub(crate) type Journals = FsRegistry;

@@ -123,6 +123,7 @@ impl AgentProfile {
             backoff: self.backoff,
             model: of.model.map(str::to_owned),
             budget: of.budget,
+            keys: self.keys.clone(),
             ..AgentCall::new(of.agent, command(&self.command), of.prompt)
         }
     }

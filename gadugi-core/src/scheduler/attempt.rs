@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
-use crate::agent::{AgentReport, RateLimit, Used};
+use crate::agent::AgentReport;
 use crate::crash_point::crash_point;
 use crate::error_chain::{error_chain, is_no_room};
 use crate::event::{EventKind, Phase, StopReason, WarningKind};
@@ -19,6 +19,7 @@ use crate::id::{AttemptRef, CommitId, RunId};
 use crate::record::{AttemptRecord, CommandRecord, base_of_work};
 use crate::registry::{RegistryError, Ticket};
 use crate::scheduler::collected::judged_by_work;
+use crate::scheduler::limits::Heard;
 use crate::scheduler::listening::{LONGEST_WAIT_FOR_LOG, last_error_of};
 use crate::scheduler::places::{NoPlace, Place};
 use crate::scheduler::settings::KeepPolicy;
@@ -43,7 +44,7 @@ pub(super) enum Message {
     /// The command of an attempt is suspended, or cannot be.
     Suspended(AttemptRef),
     /// What the agent of an attempt has told so far.
-    Agent(AttemptRef, Used, Option<RateLimit>),
+    Agent(AttemptRef, Heard),
 }
 
 /// How much an attempt is asked to stop.
@@ -258,8 +259,9 @@ impl Attempt {
         match (end, report) {
             (Ok(end), Some(report)) => self.judge(end, &report).map_err(Verdict::Outcome),
             // It waited for its vendor.
-            (Err(Verdict::Outcome(Outcome::TimedOut(Clock::Idle))), Some(report)) if report.limit.is_some() => {
-                Err(Verdict::Outcome(refused("it printed nothing for too long while its requests were refused")))
+            (Err(Verdict::Outcome(Outcome::TimedOut(Clock::Idle))), Some(AgentReport { limit: Some(limit), .. })) => {
+                let message = "it printed nothing for too long while its requests were refused";
+                Err(Verdict::Outcome(refused(limit.class, message)))
             }
             (end, _) => end.map(CommandEnd::status),
         }
@@ -299,7 +301,7 @@ impl Attempt {
         match stopped {
             Some(StopReason::TimedOut(clock)) => Err(Verdict::Outcome(Outcome::TimedOut(clock))),
             Some(StopReason::Cancelled) => Err(Verdict::Outcome(Outcome::Cancelled)),
-            Some(reason @ (StopReason::Budget | StopReason::Lingered)) => Ok(CommandEnd::Stopped(reason)),
+            Some(reason @ (StopReason::Budget | StopReason::Lingered | StopReason::Unauthenticated)) => Ok(CommandEnd::Stopped(reason)),
             // Somebody has stopped it while nobody drove the run.
             None if end.stopped => Err(Verdict::Outcome(Outcome::Cancelled)),
             None => Ok(CommandEnd::Exited(end.status)),

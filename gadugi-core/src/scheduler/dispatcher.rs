@@ -26,6 +26,7 @@ use crate::scheduler::control::{ControlReceiver, Order};
 use crate::scheduler::limits::AgentLimits;
 use crate::scheduler::order::StartOrder;
 use crate::scheduler::places::{Place, make_places};
+use crate::scheduler::talking::Talk;
 use crate::state::{IllegalTransition, Outcome, TaskState};
 use crate::task::{RetryFrom, TaskSpec};
 use crate::worktrees::{Lease, NeededTip, WorktreeRequest, Worktrees};
@@ -281,9 +282,25 @@ impl Dispatcher {
         if self.closed {
             return Ok(());
         }
+        loop {
+            let picked = self.pick_ready(now);
+            let count = picked.len();
+            let started = self.probes_only(picked);
+            if started.is_empty() {
+                return Ok(());
+            }
+            self.start(&started)?;
+            // Those that wait for a probe have given up their places.
+            if started.len() == count {
+                return Ok(());
+            }
+        }
+    }
+
+    fn pick_ready(&self, now: Instant) -> Vec<usize> {
         let room = self.record.header.settings.jobs.get().saturating_sub(self.slots_taken());
         if room == 0 {
-            return Ok(());
+            return Vec::new();
         }
         let running: Vec<usize> = self.live.values().filter(|live| live.holds_slot).map(|live| live.position).collect();
         let ready = |at: usize| {
@@ -293,8 +310,12 @@ impl Dispatcher {
                 && !self.has_to_wait(at, now)
                 && !self.waits_for_budget(at)
         };
-        let picked = self.order.pick(room, ready, |at| running.contains(&at));
-        if picked.is_empty() { Ok(()) } else { self.start(&picked) }
+        self.order.pick(room, ready, |at| running.contains(&at))
+    }
+
+    /// Whether an attempt is under way.
+    pub(super) fn is_under_way(&self, attempt: &AttemptRef) -> bool {
+        self.live.values().any(|live| live.holds_slot && live.attempt == *attempt)
     }
 
     /// Begins an attempt at each of these tasks, with one request for all their worktrees.
@@ -309,6 +330,7 @@ impl Dispatcher {
             self.retry_at.remove(&position);
             let intent = self
                 .emit(EventKind::AttemptIntended { attempt: attempt.clone(), executor: executor.name().to_owned() })?;
+            self.note_probe(position, &attempt);
             let place = self.spawn(position, attempt.clone(), executor, None);
             batch.push((self.worktree_request(position, attempt), intent, place));
         }
@@ -368,7 +390,8 @@ impl Dispatcher {
         stop: watch::Receiver<StopLevel>,
         begun: Option<Begun>,
     ) -> Attempt {
-        let talk = self.talk(position, &attempt, begun.as_ref());
+        let is_isolated = executor.capabilities().isolates;
+        let talk = self.talk(position, &attempt, begun.as_ref()).map(|talk| Talk { is_isolated, ..talk });
         Attempt {
             run: self.record.header.run.clone(),
             files: self.files_of(&attempt),
@@ -442,7 +465,7 @@ impl Dispatcher {
                 self.starting.insert(attempt);
                 return Ok(());
             }
-            Message::Agent(attempt, used, limit) => return self.hear_agent(attempt, used, limit),
+            Message::Agent(attempt, heard) => return self.hear_agent(attempt, heard),
             Message::Suspended(attempt) => {
                 self.is_suspended(&attempt);
                 return Ok(());

@@ -1,19 +1,18 @@
 //! What holds agents up: refusals of their vendors, and what a run may use up.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::agent::{AgentCall, RateLimit, Used};
 use crate::event::{EventKind, WarningKind};
 use crate::id::{AttemptNo, AttemptRef, TaskId};
-use crate::record::TaskRecord;
+use crate::record::{AttemptRecord, TaskRecord};
 use crate::scheduler::RunError;
 use crate::scheduler::dispatcher::Dispatcher;
-use crate::state::{Outcome, SkipReason, TaskState};
+use crate::scheduler::gates::{Closing, Gate, wait_until};
+use crate::state::{Failure, Outcome, SkipReason, TaskState};
 
 /// The longest wait after a refusal that names no time.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);
@@ -21,10 +20,22 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);
 /// A task whose agent was refused so often is given up.
 const MOST_REFUSALS: usize = 100;
 
+/// What was heard of an agent at once.
+pub(super) struct Heard {
+    /// All that it has used so far.
+    pub(super) used: Used,
+    /// Whether its vendor has answered it since it was heard last, and the last thing that it was told is no refusal.
+    pub(super) answered: bool,
+    /// A refusal that was not heard before.
+    pub(super) refused: Option<RateLimit>,
+}
+
 /// What is known of all agents of a run.
 pub(super) struct AgentLimits {
-    /// The agents whose requests are refused, by their names, and until when none of their tasks starts.
-    gates: HashMap<String, Instant>,
+    /// The gates of the agents whose requests are refused, by their names.
+    pub(super) gates: HashMap<String, Gate>,
+    /// The agents that are not let in.
+    pub(super) shut_out: HashSet<String>,
     /// What the attempts have used that are under way.
     live: HashMap<AttemptRef, Used>,
     /// What the attempts that are under way may cost, of those whose agents are told that.
@@ -35,25 +46,29 @@ pub(super) struct AgentLimits {
 
 impl AgentLimits {
     pub(super) fn new() -> Self {
-        Self { gates: HashMap::new(), live: HashMap::new(), promised: HashMap::new(), budget: watch::channel(None).0 }
+        Self {
+            gates: HashMap::new(),
+            shut_out: HashSet::new(),
+            live: HashMap::new(),
+            promised: HashMap::new(),
+            budget: watch::channel(None).0,
+        }
     }
 }
 
 impl Dispatcher {
     /// Hears what an agent has told so far.
-    pub(super) fn hear_agent(
-        &mut self,
-        attempt: AttemptRef,
-        used: Used,
-        limit: Option<RateLimit>,
-    ) -> Result<(), RunError> {
+    pub(super) fn hear_agent(&mut self, attempt: AttemptRef, heard: Heard) -> Result<(), RunError> {
         let Some(position) = self.record.position(&attempt.task) else { return Ok(()) };
-        if let Some(limit) = limit
-            && let Some(call) = self.call(position)
-        {
+        let Heard { used, answered, refused } = heard;
+        if let Some(call) = self.call(position).filter(|_| answered || refused.is_some()) {
             let (name, backoff) = (call.name.clone(), call.backoff);
-            let wait = wait_of(&limit, Timestamp::now()).unwrap_or(backoff);
-            self.close_gate(&name, wait, &attempt)?;
+            if answered {
+                self.vendor_answered(&name, &attempt);
+            }
+            if let Some(limit) = refused {
+                self.close_gate(&name, &Closing::heard(&limit, backoff), &attempt)?;
+            }
         }
         let mut attempts = self.record.tasks[position].attempts.iter();
         // What an earlier driver has recorded counts once.
@@ -136,26 +151,40 @@ impl Dispatcher {
         self.use_up(task, &reached)
     }
 
-    /// After an attempt with an agent, and so much time: whether its tasks have to wait.
+    /// After an attempt with an agent, and so much time: what follows for the tasks of that agent. Gives how long the task itself
+    /// has to wait, however soon the vendor answers others.
     pub(super) fn agent_ended(
         &mut self,
         position: usize,
         number: AttemptNo,
         outcome: &Outcome,
         waited: Duration,
-    ) -> Result<(), RunError> {
-        let Some(call) = self.call(position).filter(|_| outcome.refused()) else { return Ok(()) };
+    ) -> Result<Duration, RunError> {
+        let Some(call) = self.call(position) else { return Ok(Duration::ZERO) };
         let (name, backoff) = (call.name.clone(), call.backoff);
         let task = &self.record.tasks[position];
         let attempt = AttemptRef { task: task.task.spec.id.clone(), number };
         let report =
             task.attempts.iter().rfind(|attempt| attempt.number == number).and_then(|attempt| attempt.agent.as_ref());
-        let told = report.and_then(|report| report.limit.as_ref()).and_then(|limit| limit.until);
-        let told = told.and_then(|until| Duration::try_from(until.duration_since(Timestamp::now())).ok());
+        let until = report.and_then(|report| report.limit.as_ref()).and_then(|limit| limit.until);
+        if outcome.success() {
+            self.vendor_answered(&name, &attempt);
+        }
+        let class = match outcome {
+            Outcome::Failed(Failure::Agent(error)) if outcome.refused() => error.class,
+            _ => {
+                self.asks_no_more(&name, &attempt);
+                return Ok(Duration::ZERO);
+            }
+        };
         let doublings = self.refusals(&name).saturating_sub(1).min(20);
-        let doubled = backoff.saturating_mul(1 << doublings).min(LONGEST_BACKOFF.max(backoff));
-        let wait = told.unwrap_or_else(|| doubled.saturating_sub(waited));
-        self.close_gate(&name, wait, &attempt)
+        let doubled = backoff.saturating_mul(1 << doublings).min(LONGEST_BACKOFF.max(backoff)).saturating_sub(waited);
+        let named = until.and_then(wait_until);
+        let closing = Closing { class, until, wait: named.unwrap_or(doubled), is_news: true };
+        self.close_gate(&name, &closing, &attempt)?;
+        self.asks_no_more(&name, &attempt);
+        // A named time holds for all.
+        Ok(if named.is_some() { Duration::ZERO } else { doubled })
     }
 
     /// How often in a row an agent was refused. Attempts that were refused side by side have met the same refusal.
@@ -163,14 +192,15 @@ impl Dispatcher {
         let calls = |task: &&TaskRecord| task.task.spec.action.agent.as_ref().is_some_and(|call| call.name == name);
         let attempts = self.record.tasks.iter().filter(calls).flat_map(|task| &task.attempts);
         let mut ends: Vec<_> =
-            attempts.filter_map(|attempt| Some((attempt.ended.as_ref()?, attempt.intended))).collect();
-        ends.sort_by_key(|((_, ended), _)| *ended);
+            attempts.filter_map(|attempt| Some((attempt.ended.as_ref()?, attempt.intended, was_answered(attempt)))).collect();
+        ends.sort_by_key(|((_, ended), _, _)| *ended);
         let (mut refusals, mut last) = (0, None);
-        for ((outcome, ended), begun) in ends {
+        for ((outcome, ended), begun, was_answered) in ends {
             if outcome.success() {
                 (refusals, last) = (0, None);
             } else if outcome.refused() && last.is_none_or(|last| begun >= last) {
-                (refusals, last) = (refusals + 1, Some(*ended));
+                // One that was answered before it was refused begins a row.
+                (refusals, last) = (if was_answered { 1 } else { refusals + 1 }, Some(*ended));
             }
         }
         refusals
@@ -180,40 +210,6 @@ impl Dispatcher {
     pub(super) fn is_given_up(&self, position: usize) -> bool {
         let ends = self.record.tasks[position].attempts.iter().filter_map(|attempt| attempt.ended.as_ref());
         ends.filter(|(outcome, _)| outcome.refused() || outcome.is_out_of_share()).count() >= MOST_REFUSALS
-    }
-
-    /// Lets no task of an agent start for so long. It is told when the gate was open before.
-    fn close_gate(&mut self, name: &str, wait: Duration, attempt: &AttemptRef) -> Result<(), RunError> {
-        let now = Instant::now();
-        let Some(opens) = now.checked_add(wait).filter(|_| !wait.is_zero()) else { return Ok(()) };
-        let gate = self.agents.gates.entry(name.to_owned()).or_insert(now);
-        let was_open = *gate <= now;
-        *gate = opens.max(*gate);
-        if !was_open {
-            return Ok(());
-        }
-        let until = SignedDuration::try_from(wait).ok().and_then(|wait| Timestamp::now().checked_add(wait).ok());
-        let until = until.map(|until| until.strftime(" until %H:%M:%SZ").to_string()).unwrap_or_default();
-        let message = format!("the requests of {name} are refused; no task of it starts{until}");
-        self.note(EventKind::Warning { kind: WarningKind::RateLimit, task: Some(attempt.task.clone()), message })
-    }
-
-    /// Until when the agent of a task lets it wait.
-    fn waits_until(&self, position: usize, now: Instant) -> Option<Instant> {
-        let call = self.call(position)?;
-        self.agents.gates.get(&call.name).copied().filter(|opens| *opens > now)
-    }
-
-    /// Whether the agent of a task lets it wait.
-    pub(super) fn has_to_wait(&self, position: usize, now: Instant) -> bool {
-        self.waits_until(position, now).is_some()
-    }
-
-    /// When the next task can start that waits for its agent alone.
-    pub(super) fn next_gate(&self, now: Instant) -> Option<Instant> {
-        let could_start =
-            |at: &usize| matches!(self.record.tasks[*at].state, TaskState::Queued | TaskState::AttemptOver { .. });
-        (0..self.record.tasks.len()).filter(could_start).filter_map(|at| self.waits_until(at, now)).min()
     }
 
     pub(super) fn call(&self, position: usize) -> Option<&AgentCall> {
@@ -226,8 +222,7 @@ pub(super) fn is_nothing(cost: f64) -> bool {
     cost < 0.000_001
 }
 
-/// For how long requests will be refused, where that was said.
-fn wait_of(limit: &RateLimit, now: Timestamp) -> Option<Duration> {
-    let until = limit.until.map(|until| Duration::try_from(until.duration_since(now)).unwrap_or_default());
-    until.or(limit.pause)
+/// Whether a vendor has answered an attempt, before it refused it.
+fn was_answered(attempt: &AttemptRecord) -> bool {
+    attempt.agent.as_ref().is_some_and(|report| report.last_tool.is_some() || report.used().tokens > 0)
 }

@@ -3,11 +3,12 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::agent::{AgentReport, OutputFormat, OutputReader};
+use crate::agent::{AgentReport, OutputReader};
 use crate::lines::Lines;
 
 /// So much is read at once.
@@ -27,14 +28,14 @@ pub(super) struct Listener {
     log: PathBuf,
     read: u64,
     /// What is being read. Kept by those who wait no longer, so that a log that hangs holds up one thread and no more.
-    portion: Option<JoinHandle<io::Result<Vec<u8>>>>,
+    portion: Option<JoinHandle<io::Result<(Vec<u8>, SystemTime)>>>,
     lines: Lines,
     reader: Box<dyn OutputReader>,
 }
 
 impl Listener {
-    pub(super) fn new(format: &dyn OutputFormat, log: PathBuf) -> Self {
-        Self { log, read: 0, portion: None, lines: Lines::default(), reader: format.reader() }
+    pub(super) fn new(reader: Box<dyn OutputReader>, log: PathBuf) -> Self {
+        Self { log, read: 0, portion: None, lines: Lines::default(), reader }
     }
 
     /// Takes in what was printed since. A log that cannot be read says nothing. May be dropped and called again.
@@ -46,9 +47,12 @@ impl Listener {
             });
             let portion = portion.await;
             self.portion = None;
-            let Ok(Ok(portion)) = portion else { return };
+            let Ok(Ok((portion, written))) = portion else { return };
             if portion.is_empty() {
                 return;
+            }
+            if let Ok(written) = Timestamp::try_from(written) {
+                self.reader.printed_by(written);
             }
             self.read += portion.len() as u64;
             self.lines.feed(&portion, |line| self.reader.read(line));
@@ -63,6 +67,10 @@ impl Listener {
 
     pub(super) fn report(&self) -> &AgentReport {
         self.reader.report()
+    }
+
+    pub(super) fn answers(&self) -> u64 {
+        self.reader.answers()
     }
 }
 
@@ -80,12 +88,14 @@ fn open(log: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
-fn read(log: PathBuf, from: u64) -> io::Result<Vec<u8>> {
+/// What was printed from there on, and when the last of it was.
+fn read(log: PathBuf, from: u64) -> io::Result<(Vec<u8>, SystemTime)> {
     let mut file = open(&log)?;
+    let written = file.metadata()?.modified()?;
     file.seek(SeekFrom::Start(from))?;
     let mut portion = Vec::new();
     file.take(PORTION).read_to_end(&mut portion)?;
-    Ok(portion)
+    Ok((portion, written))
 }
 
 /// The end of a text file, at most so many bytes of it, from the beginning of a line on where there is one; nothing where it cannot be read.

@@ -9,6 +9,7 @@ mod beginning;
 mod collected;
 mod control;
 mod dispatcher;
+mod gates;
 mod homes;
 mod limits;
 mod listening;

@@ -26,7 +26,7 @@ impl Dispatcher {
         outcome: Outcome,
         waited: Duration,
     ) -> Result<(), RunError> {
-        self.agent_ended(position, number, &outcome, waited)?;
+        let own_wait = self.agent_ended(position, number, &outcome, waited)?;
         let spec = &self.specs[position];
         if self.stopped_by.is_some() && outcome.retriable() {
             return Ok(());
@@ -36,13 +36,15 @@ impl Dispatcher {
         let spends = |outcome: &Outcome| !outcome.refused() && !outcome.is_out_of_share();
         let spent = ends.filter(|(outcome, _)| spends(outcome)).count() as u64;
         let is_spent = if spends(&outcome) { spent > u64::from(spec.retries) } else { self.is_given_up(position) };
-        if self.closed || !outcome.retriable() || is_spent {
-            return self.task_finished(position, outcome);
+        if self.closed || !outcome.retriable() || is_spent || self.is_shut_out(position) {
+            self.task_finished(position, outcome.clone())?;
+            return self.shut_out(position, &outcome);
         }
         let doublings = spent.saturating_sub(1).min(31);
         let delay = spec.retry_delay.saturating_mul(1 << doublings).min(LONGEST_RETRY_DELAY).saturating_sub(waited);
         // One that was refused waits for its agent, and one that was out of its share for no one.
-        if spends(&outcome) && !delay.is_zero() {
+        let delay = if spends(&outcome) { delay } else { own_wait };
+        if !delay.is_zero() {
             self.retry_at.insert(position, Instant::now() + delay);
         }
         Ok(())

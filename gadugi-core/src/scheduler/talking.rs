@@ -45,6 +45,10 @@ pub(super) struct Talk {
     pub(super) listener: Option<Listener>,
     /// The refusal that the dispatcher has been told of.
     pub(super) refused: Option<RateLimit>,
+    /// How many answers of the vendor it has been told of.
+    pub(super) answers: u64,
+    /// Whether the agent is isolated from this machine.
+    pub(super) is_isolated: bool,
 }
 
 /// What has happened to the task before this attempt.
@@ -70,7 +74,10 @@ impl Talk {
     /// Begins to listen to the command, if nobody does yet.
     pub(super) fn listen_to(&mut self, files: &std::path::Path) -> &mut Listener {
         let log = files.join(Phase::Main.output_file());
-        self.listener.get_or_insert_with(|| Listener::new(&*self.format, log))
+        self.listener.get_or_insert_with(|| {
+            let reader = if self.is_isolated { self.format.isolated_reader() } else { self.format.reader() };
+            Listener::new(reader, log)
+        })
     }
 }
 
@@ -158,12 +165,17 @@ impl Attempt {
                 let failure = self.used_up_with(report.used());
                 Err(Outcome::Failed(failure.unwrap_or_else(|| Failure::Agent(error.clone()))))
             }
-            (_, Some(Err(error))) => Err(Outcome::Failed(Failure::Agent(error.clone()))),
-            (CommandEnd::Stopped(_), _) => Ok(ExitStatus::Code(0)),
-            (CommandEnd::Exited(status), None) if !status.success() && report.limit.is_some() => {
-                Err(refused("it ended while its requests were refused"))
+            (_, Some(Err(error))) if is_told(end, error) => Err(Outcome::Failed(Failure::Agent(error.clone()))),
+            (CommandEnd::Stopped(StopReason::Unauthenticated), _) => {
+                Err(refused(AgentErrorClass::Authentication, "its vendor did not let it in, again and again"))
             }
-            (CommandEnd::Exited(status), _) => Ok(status),
+            (CommandEnd::Stopped(_), _) => Ok(ExitStatus::Code(0)),
+            (CommandEnd::Exited(status), end) => match &report.limit {
+                Some(limit) if end.is_none() && !status.success() => {
+                    Err(refused(limit.class, "it ended while its requests were refused"))
+                }
+                _ => Ok(status),
+            },
         }
     }
 }
@@ -203,6 +215,8 @@ impl Dispatcher {
             recorded: begun.and_then(|begun| begun.agent.clone()),
             listener: None,
             refused: None,
+            answers: 0,
+            is_isolated: false,
         })
     }
 
@@ -303,10 +317,16 @@ pub(super) fn may_be_gone_on_in(spec: &TaskSpec, outcome: &Outcome) -> bool {
     outcome.refused() || (talks && talks_on(outcome))
 }
 
-/// How an attempt ends that its agent's vendor keeps from its work.
-pub(super) fn refused(message: &str) -> Outcome {
-    let error = AgentError { class: AgentErrorClass::RateLimit, message: message.to_owned() };
-    Outcome::Failed(Failure::Agent(error))
+/// The outcome of an attempt whose agent was refused by its vendor.
+pub(super) fn refused(class: AgentErrorClass, message: &str) -> Outcome {
+    Outcome::Failed(Failure::Agent(AgentError { class, message: message.to_owned() }))
+}
+
+/// Whether an error that an agent tells of is the reason of its end. One that is stopped since it is not let in tells that it
+/// was stopped.
+fn is_told(end: CommandEnd, error: &AgentError) -> bool {
+    let is_stopped = matches!(end, CommandEnd::Stopped(StopReason::Unauthenticated));
+    !is_stopped || error.class == AgentErrorClass::Authentication
 }
 
 /// The worktree of an attempt, as long as it is there.

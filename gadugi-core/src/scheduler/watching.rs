@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use crate::agent::AgentErrorClass;
 use crate::crash_point::crash_point;
 use crate::error_chain::error_chain;
 use crate::event::{EventKind, Phase, StopReason, WarningKind};
 use crate::executor::{ExecEnd, RunningTask};
 use crate::scheduler::attempt::{Attempt, Message, StopLevel, wall_clock};
-use crate::scheduler::listening::Listener;
+use crate::scheduler::limits::Heard;
 use crate::scheduler::waiting::{at, printed, reached};
 use crate::state::Clock;
 
@@ -21,6 +22,9 @@ const BETWEEN_LISTENING: Duration = Duration::from_millis(200);
 
 /// How long a log that cannot be read holds up a stop.
 const LONGEST_LISTENING: Duration = Duration::from_secs(1);
+
+/// An agent that is not let in so often in a row is stopped. It may renew its login after the first time.
+const MAX_LOGIN_REFUSALS: u32 = 3;
 
 impl Attempt {
     /// Waits for the end of a command, and stops it when a clock runs out or somebody asks for it.
@@ -157,14 +161,22 @@ impl Attempt {
         let (Some(talk), Some(call)) = (&mut self.talk, &self.spec.action.agent) else { return (None, false) };
         // What was not heard in time is heard the next time.
         drop(timeout(LONGEST_LISTENING, talk.listen_to(&self.files).listen()).await);
-        let Some(report) = talk.listener.as_ref().map(Listener::report) else { return (None, false) };
-        let (used, limit) = (talk.own_part(report).used(), report.limit.clone());
+        let Some(listener) = talk.listener.as_ref() else { return (None, false) };
+        let report = listener.report();
+        let (used, limit, answers) = (talk.own_part(report).used(), report.limit.clone(), listener.answers());
         let is_done = report.end.is_some();
         // One refusal counts once, however often the agent prints something else meanwhile.
         let refused = limit.clone().filter(|limit| talk.refused.as_ref() != Some(limit));
-        talk.refused = limit;
+        let answered = limit.is_none() && (answers > talk.answers || talk.refused.is_some());
+        let is_shut_out = limit.as_ref().is_some_and(|limit| {
+            limit.class == AgentErrorClass::Authentication && limit.refusals >= MAX_LOGIN_REFUSALS
+        });
+        (talk.answers, talk.refused) = (answers, limit);
         // A dispatcher that is gone does not wait for it.
-        drop(self.dispatcher.send(Message::Agent(self.attempt.clone(), used, refused)));
+        drop(self.dispatcher.send(Message::Agent(self.attempt.clone(), Heard { used, answered, refused })));
+        if is_shut_out && !is_done {
+            return (Some(StopReason::Unauthenticated), is_done);
+        }
         // What is done is not stopped for what it took.
         let stop = call.budget.reached(talk.used.plus(used)).is_some() && !is_done;
         (stop.then_some(StopReason::Budget), is_done)

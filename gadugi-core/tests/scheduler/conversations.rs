@@ -106,14 +106,16 @@ async fn an_attempt_that_failed_otherwise_is_followed_by_a_call_that_knows_nothi
 
 #[tokio::test(start_paused = true)]
 async fn after_a_refusal_the_conversation_goes_on_where_it_was() {
-    let stage =
-        Stage::with_robots(vec![robot("a", &[])]).plays("a", exits(5, 1)).says("a", 1, "session s1\nfails overloaded");
-    assert_eq!(ended(&stage.drive().await, "a"), "succeeded");
-    let calls = calls(&stage);
-    assert_eq!(argv(&calls[1]), ["robot", "--resume=s1"]);
-    let prompt = "You were interrupted, since requests were refused for a while. Go on.\n";
-    assert_eq!(calls[1].stdin.as_deref(), Some(prompt));
-    assert_eq!(calls[0].folder, calls[1].folder);
+    for class in ["overloaded", "unavailable", "rate-limit"] {
+        let words = format!("session s1\nfails {class}");
+        let stage = Stage::with_robots(vec![robot("a", &[])]).plays("a", exits(5, 1)).says("a", 1, &words);
+        assert_eq!(ended(&stage.drive().await, "a"), "succeeded");
+        let calls = calls(&stage);
+        assert_eq!(argv(&calls[1]), ["robot", "--resume=s1"]);
+        let prompt = "You were interrupted, since requests were refused for a while. Go on.\n";
+        assert_eq!(calls[1].stdin.as_deref(), Some(prompt));
+        assert_eq!(calls[0].folder, calls[1].folder);
+    }
 }
 
 /// A task whose first so many attempts are stopped by a clock of an hour.

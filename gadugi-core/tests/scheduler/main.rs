@@ -5,6 +5,7 @@ mod agents;
 mod budgets;
 mod conversations;
 mod edges;
+mod gates;
 mod homes;
 mod limits;
 mod properties;

@@ -14,7 +14,7 @@ use crate::stage::{SECOND, Stage, id, outcome, task};
 struct Words;
 
 #[derive(Default)]
-struct WordsReader(AgentReport);
+struct WordsReader(AgentReport, u64);
 
 impl OutputFormat for Words {
     fn name(&self) -> &str {
@@ -30,27 +30,33 @@ impl OutputReader for WordsReader {
     fn read(&mut self, line: &[u8]) {
         let line = String::from_utf8_lossy(line);
         let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
-        let limit = |until, pause| Some(RateLimit { until, pause, refusals: 1 });
+        let before = self.0.limit.as_ref().map_or(0, |limit| limit.refusals);
+        let limit = |class, until, pause| Some(RateLimit { class, until, pause, refusals: before + 1 });
+        let class = |word: &str| match word {
+            "rate-limit" => AgentErrorClass::RateLimit,
+            "overloaded" => AgentErrorClass::Overloaded,
+            "unavailable" => AgentErrorClass::Unavailable,
+            "budget" => AgentErrorClass::Budget,
+            "authentication" => AgentErrorClass::Authentication,
+            _ => AgentErrorClass::Other,
+        };
         let report = &mut self.0;
         match word {
             "session" => report.session = Some(rest.to_owned()),
             "costs" => report.cost_usd = rest.parse().ok(),
             "tokens" => report.tokens = rest.parse().ok().map(|input| Tokens { input, ..Tokens::default() }),
             "says" => report.last_message = Some(rest.to_owned()),
-            "refused" => report.limit = limit(None, None),
-            "refused-until" => report.limit = limit(rest.parse().ok(), None),
-            "refused-for" => report.limit = limit(None, rest.parse().ok().map(Duration::from_secs)),
-            "answered" => report.limit = None,
+            "refused" if rest.is_empty() => report.limit = limit(AgentErrorClass::RateLimit, None, None),
+            "refused" => report.limit = limit(class(rest), None, None),
+            "refused-until" => report.limit = limit(AgentErrorClass::RateLimit, rest.parse().ok(), None),
+            "refused-for" => {
+                let pause = rest.parse().ok().map(Duration::from_secs);
+                report.limit = limit(AgentErrorClass::RateLimit, None, pause);
+            }
+            "answered" => (report.limit, self.1) = (None, self.1 + 1),
             "done" => report.end = Some(Ok(())),
             "fails" => {
-                let class = match rest {
-                    "rate-limit" => AgentErrorClass::RateLimit,
-                    "overloaded" => AgentErrorClass::Overloaded,
-                    "budget" => AgentErrorClass::Budget,
-                    "authentication" => AgentErrorClass::Authentication,
-                    _ => AgentErrorClass::Other,
-                };
-                report.end = Some(Err(AgentError { class, message: rest.to_owned() }));
+                report.end = Some(Err(AgentError { class: class(rest), message: rest.to_owned() }));
             }
             _ => {}
         }
@@ -58,6 +64,10 @@ impl OutputReader for WordsReader {
 
     fn report(&self) -> &AgentReport {
         &self.0
+    }
+
+    fn answers(&self) -> u64 {
+        self.1
     }
 }
 

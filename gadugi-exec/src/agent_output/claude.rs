@@ -4,20 +4,32 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use gadugi_core::{AgentError, AgentErrorClass, AgentReport, Figure, OutputReader, RateLimit, Tokens};
-use jiff::Timestamp;
+use jiff::{Timestamp, Zoned};
 use serde_json::Value;
 
+use super::reset_time::reset_time;
 use super::words;
 
-#[derive(Default)]
 pub(super) struct Reader {
     report: AgentReport,
+    answers: u64,
+    /// When, and in which zone, the agent speaks.
+    now: Zoned,
+    /// When a subscription that is used up can be used again, as it was told since the last answer.
+    resets: Option<Timestamp>,
     /// What each message of the model was charged. A message comes in several lines, each with the same figures.
     messages: BTreeMap<String, Tokens>,
     /// What the results so far have told of this call, which can have several.
     results: Option<(f64, Tokens)>,
     /// The last uses of tools, by their ids.
     tools: VecDeque<(String, String)>,
+}
+
+impl Reader {
+    pub(super) fn new(now: Zoned) -> Self {
+        let (messages, tools) = (BTreeMap::new(), VecDeque::new());
+        Self { report: AgentReport::default(), answers: 0, now, resets: None, messages, tools, results: None }
+    }
 }
 
 /// So many uses of tools are remembered: one that is denied is so at once.
@@ -32,6 +44,7 @@ impl OutputReader for Reader {
         match line["type"].as_str() {
             Some("system") => self.system(&line),
             Some("assistant") => self.assistant(&line),
+            Some("rate_limit_event") => self.resets = resets(&line["rate_limit_info"]).or(self.resets),
             Some("result") => self.result(&line),
             _ => {}
         }
@@ -40,14 +53,26 @@ impl OutputReader for Reader {
     fn report(&self) -> &AgentReport {
         &self.report
     }
+
+    fn printed_by(&mut self, at: Timestamp) {
+        self.now = at.to_zoned(self.now.time_zone().clone());
+    }
+
+    fn answers(&self) -> u64 {
+        self.answers
+    }
 }
 
 impl Reader {
     fn system(&mut self, line: &Value) {
         match line["subtype"].as_str() {
             Some("init") => self.report.model = text(&line["model"]).or(self.report.model.take()),
-            Some("api_retry") if line["error_status"].as_u64().is_some_and(|status| class(status).passes()) => {
-                self.refused(None, line["retry_delay_ms"].as_u64().map(Duration::from_millis));
+            Some("api_retry") => {
+                // It tells no status where there was no answer at all.
+                let class = line["error_status"].as_u64().map_or(AgentErrorClass::Unavailable, class);
+                if class.is_refusal() {
+                    self.refused(class, None, line["retry_delay_ms"].as_u64().map(Duration::from_millis));
+                }
             }
             Some("permission_denied") => {
                 let used = self.tools.iter().find(|(id, _)| line["tool_use_id"].as_str() == Some(id));
@@ -75,9 +100,10 @@ impl Reader {
         }
         // What the agent itself says in the model's place, when a request failed, was answered by nobody.
         if line["is_api_error_message"].as_bool() == Some(true) {
+            self.resets = resets(&line["api_error_params"]["rate_limit_info"]).or(self.resets);
             return;
         }
-        self.report.limit = None;
+        self.answered();
         if let (Some(id), Some(tokens)) = (message["id"].as_str(), tokens(&message["usage"])) {
             self.messages.insert(id.to_owned(), tokens);
             self.report.tokens = self.messages.values().copied().reduce(Tokens::plus);
@@ -117,7 +143,7 @@ impl Reader {
             self.report.denials = denied.iter().map(tool).collect();
         }
         if line["is_error"].as_bool() != Some(true) {
-            self.report.limit = None;
+            self.answered();
             self.report.end = Some(Ok(()));
             return;
         }
@@ -129,19 +155,29 @@ impl Reader {
             _ if used_up.is_some() => AgentErrorClass::RateLimit,
             _ if line["subtype"].as_str() == Some("error_max_budget_usd") => AgentErrorClass::Budget,
             Some(status) => class(status),
+            None if line["terminal_reason"] == "api_error" => {
+                words::refusal(&message).unwrap_or(AgentErrorClass::Unavailable)
+            }
             None => AgentErrorClass::Other,
         };
-        if class.passes() {
-            self.refused(used_up, None);
+        if class.is_refusal() {
+            let limited = class == AgentErrorClass::RateLimit;
+            let until = self.resets.or(used_up).or_else(|| reset_time(&message, &self.now)).filter(|_| limited);
+            self.refused(class, until, None);
         }
         self.report.end = Some(Err(AgentError { class, message: words::one_line(&message) }));
     }
 
-    fn refused(&mut self, until: Option<Timestamp>, pause: Option<Duration>) {
+    fn refused(&mut self, class: AgentErrorClass, until: Option<Timestamp>, pause: Option<Duration>) {
         let before = self.report.limit.as_ref();
         let refusals = before.map_or(0, |limit| limit.refusals).saturating_add(1);
         let pause = pause.or(before.and_then(|limit| limit.pause));
-        self.report.limit = Some(RateLimit { until, pause, refusals });
+        self.report.limit = Some(RateLimit { class, until, pause, refusals });
+    }
+
+    fn answered(&mut self) {
+        (self.report.limit, self.resets) = (None, None);
+        self.answers += 1;
     }
 }
 
@@ -149,8 +185,15 @@ fn class(status: u64) -> AgentErrorClass {
     u16::try_from(status).map_or(AgentErrorClass::Other, AgentErrorClass::of_status)
 }
 
-/// When a subscription that is used up can be used again: `…usage limit reached|1763900000`, in seconds of Unix. Earlier
-/// versions print it so; what the present one prints was not seen.
+/// When what is used up can be used again, in seconds of Unix, of an event that tells of more than a warning.
+fn resets(info: &Value) -> Option<Timestamp> {
+    let is_used_up = info["status"] == "rejected" && info["isUsingOverage"].as_bool() != Some(true);
+    let seconds = info["resetsAt"].as_i64().filter(|_| is_used_up)?;
+    Timestamp::from_second(seconds).ok()
+}
+
+/// When a subscription that is used up can be used again: `…usage limit reached|1763900000`, in seconds of Unix, as earlier
+/// versions print it.
 fn used_up(message: &str) -> Option<Timestamp> {
     let (words, seconds) = message.rsplit_once('|')?;
     let seconds = seconds.trim().parse().ok()?;

@@ -2,13 +2,23 @@
 //! the end of a turn, and no cost.
 
 use gadugi_core::{AgentError, AgentErrorClass, AgentReport, OutputReader, RateLimit, Tokens};
+use jiff::{Timestamp, Zoned};
 use serde_json::Value;
 
+use super::reset_time::reset_time;
 use super::words;
 
-#[derive(Default)]
 pub(super) struct Reader {
     report: AgentReport,
+    answers: u64,
+    /// When, and in which zone, the agent speaks.
+    now: Zoned,
+}
+
+impl Reader {
+    pub(super) fn new(now: Zoned) -> Self {
+        Self { report: AgentReport::default(), answers: 0, now }
+    }
 }
 
 impl OutputReader for Reader {
@@ -27,13 +37,21 @@ impl OutputReader for Reader {
             }
             Some("turn.completed") => self.turn(&line["usage"]),
             Some("turn.failed") => self.failed(&line["error"]["message"]),
-            Some("error") => self.refused(line["message"].as_str().unwrap_or_default()),
+            Some("error") => drop(self.refused(line["message"].as_str().unwrap_or_default())),
             _ => {}
         }
     }
 
     fn report(&self) -> &AgentReport {
         &self.report
+    }
+
+    fn printed_by(&mut self, at: Timestamp) {
+        self.now = at.to_zoned(self.now.time_zone().clone());
+    }
+
+    fn answers(&self) -> u64 {
+        self.answers
     }
 }
 
@@ -48,7 +66,12 @@ impl Reader {
             None | Some("error" | "reasoning") => return,
             Some(kind) => self.report.last_tool = Some(words::tool(kind, item)),
         }
+        self.answered();
+    }
+
+    fn answered(&mut self) {
         self.report.limit = None;
+        self.answers += 1;
     }
 
     fn turn(&mut self, usage: &Value) {
@@ -59,22 +82,26 @@ impl Reader {
             // Those of the whole conversation.
             self.report.tokens = Some(Tokens { input, cached, output });
         }
-        self.report.limit = None;
+        self.answered();
         self.report.end = Some(Ok(()));
     }
 
     fn failed(&mut self, message: &Value) {
         let message = message.as_str().filter(|message| !message.is_empty()).unwrap_or("it gave no reason");
-        self.refused(message);
-        let class = words::status(message).map_or(AgentErrorClass::Other, AgentErrorClass::of_status);
+        let class = self.refused(message).unwrap_or(AgentErrorClass::Other);
         self.report.end = Some(Err(AgentError { class, message: words::one_line(message) }));
     }
 
-    /// It tells in words that it asks again, and why.
-    fn refused(&mut self, message: &str) {
-        if words::status(message).is_some_and(|status| AgentErrorClass::of_status(status).passes()) {
-            let refusals = self.report.limit.as_ref().map_or(0, |limit| limit.refusals).saturating_add(1);
-            self.report.limit = Some(RateLimit { until: None, pause: None, refusals });
+    /// It tells in words that it asks again, or gives up, and why.
+    fn refused(&mut self, message: &str) -> Option<AgentErrorClass> {
+        let class = words::refusal(message)?;
+        if class.is_refusal() {
+            let before = self.report.limit.as_ref();
+            let refusals = before.map_or(0, |limit| limit.refusals).saturating_add(1);
+            let until = if class == AgentErrorClass::RateLimit { reset_time(message, &self.now) } else { None };
+            let until = until.or(before.and_then(|limit| limit.until));
+            self.report.limit = Some(RateLimit { class, until, pause: None, refusals });
         }
+        Some(class)
     }
 }

@@ -5,27 +5,47 @@
 
 mod claude;
 mod codex;
+mod reset_time;
 mod text;
 mod words;
 
 use std::sync::Arc;
 
 use gadugi_core::{OutputFormat, OutputFormats, OutputReader};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+
+/// The time zones of what agents say of times of day.
+#[derive(Debug, Clone)]
+pub struct TimeZones {
+    /// Of agents that run on this machine.
+    pub here: TimeZone,
+    /// Of those that are isolated from it.
+    pub isolated: TimeZone,
+}
+
+impl Default for TimeZones {
+    fn default() -> Self {
+        Self { here: TimeZone::UTC, isolated: TimeZone::UTC }
+    }
+}
 
 /// All formats that this crate reads.
 #[must_use]
-pub fn formats() -> OutputFormats {
-    let formats: [Arc<dyn OutputFormat>; 3] = [
-        Arc::new(Format { name: "claude-stream-json", reader: || Box::new(claude::Reader::default()) }),
-        Arc::new(Format { name: "codex-json", reader: || Box::new(codex::Reader::default()) }),
-        Arc::new(Format { name: "text", reader: || Box::new(text::Reader::default()) }),
+pub fn formats(zones: &TimeZones) -> OutputFormats {
+    let format = |name, reader| Arc::new(Format { name, zones: zones.clone(), reader }) as Arc<dyn OutputFormat>;
+    let formats = [
+        format("claude-stream-json", |now| Box::new(claude::Reader::new(now))),
+        format("codex-json", |now| Box::new(codex::Reader::new(now))),
+        format("text", |_| Box::new(text::Reader::default())),
     ];
     formats.into_iter().map(|format| (format.name().to_owned(), format)).collect()
 }
 
 struct Format {
     name: &'static str,
-    reader: fn() -> Box<dyn OutputReader>,
+    zones: TimeZones,
+    reader: fn(Zoned) -> Box<dyn OutputReader>,
 }
 
 impl OutputFormat for Format {
@@ -34,6 +54,10 @@ impl OutputFormat for Format {
     }
 
     fn reader(&self) -> Box<dyn OutputReader> {
-        (self.reader)()
+        (self.reader)(Timestamp::now().to_zoned(self.zones.here.clone()))
+    }
+
+    fn isolated_reader(&self) -> Box<dyn OutputReader> {
+        (self.reader)(Timestamp::now().to_zoned(self.zones.isolated.clone()))
     }
 }

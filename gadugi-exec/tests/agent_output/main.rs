@@ -5,7 +5,9 @@ use std::time::Duration;
 use gadugi_core::{
     AgentError, AgentErrorClass, AgentReport, Denials, Figure, Lines, OutputReader, OwnPart, RateLimit, Tokens,
 };
-use gadugi_exec::agent_output::formats;
+use gadugi_exec::agent_output::{TimeZones, formats};
+use jiff::tz::{TimeZone, offset};
+use jiff::{Timestamp, ToSpan};
 use proptest::prelude::*;
 
 const STREAMS: [(&str, &[u8]); 11] = [
@@ -22,8 +24,30 @@ const STREAMS: [(&str, &[u8]); 11] = [
     ("claude-stream-json", include_bytes!("streams/claude-budget.jsonl")),
 ];
 
+const LIMITED: [&[u8]; 4] = [
+    include_bytes!("streams/claude-limit-5h.jsonl"),
+    include_bytes!("streams/codex-429-retry-after.jsonl"),
+    include_bytes!("streams/codex-usage-limit.jsonl"),
+    include_bytes!("streams/codex-usage-limit-date.jsonl"),
+];
+
+const UNAVAILABLE: [(&str, &[u8]); 4] = [
+    ("claude-stream-json", include_bytes!("streams/claude-500.jsonl")),
+    ("claude-stream-json", include_bytes!("streams/claude-no-network.jsonl")),
+    ("codex-json", include_bytes!("streams/codex-500.jsonl")),
+    ("codex-json", include_bytes!("streams/codex-no-network.jsonl")),
+];
+
+/// What was printed, at the latest, when it was 10:20 on the last of November.
+fn read_at_1020(format: &str, stream: &[u8]) -> AgentReport {
+    let (mut reader, mut lines) = (reader(format), Lines::default());
+    reader.printed_by("2026-11-30T10:20:00Z".parse().expect("a time"));
+    lines.feed(stream, |line| reader.read(line));
+    reader.report().clone()
+}
+
 fn reader(format: &str) -> Box<dyn OutputReader> {
-    formats()[format].reader()
+    formats(&TimeZones::default())[format].reader()
 }
 
 /// What output tells that comes in these pieces.
@@ -148,14 +172,16 @@ fn a_refused_request_of_claude_is_no_success_though_its_subtype_says_so() {
     let report = read("claude-stream-json", [STREAMS[2].1]);
     let message = "API Error: Request rejected (429) · mock refuses with 429".to_owned();
     assert_eq!(report.end, Some(Err(AgentError { class: AgentErrorClass::RateLimit, message })));
-    assert_eq!(report.limit, Some(RateLimit { until: None, pause: None, refusals: 1 }));
+    assert_eq!(report.limit, Some(RateLimit { class: AgentErrorClass::RateLimit, until: None, pause: None, refusals: 1 }));
     assert_eq!(report.cost_usd, Some(0.0));
 }
 
 #[test]
-fn claude_without_a_key_that_works_goes_on_trying_and_that_is_no_rate_limit() {
+fn claude_without_a_key_that_works_says_so_from_the_first_request_on() {
     let report = read("claude-stream-json", [STREAMS[1].1]);
-    assert_eq!((report.limit, report.end), (None, None));
+    let (class, pause) = (AgentErrorClass::Authentication, Some(Duration::from_millis(35_198)));
+    assert_eq!(report.limit, Some(RateLimit { class, until: None, pause, refusals: 7 }));
+    assert_eq!(report.end, None);
     assert_eq!(report.model.as_deref(), Some("claude-opus-5-5"));
 }
 
@@ -181,7 +207,8 @@ fn codex_without_a_key_says_so_and_its_warnings_are_none_of_its_messages() {
     let message =
         "unexpected status 401 Unauthorized: mock refuses with 401, url: http://127.0.0.1:8080/v1/responses".to_owned();
     assert_eq!(report.end, Some(Err(AgentError { class: AgentErrorClass::Authentication, message })));
-    assert_eq!((report.limit, report.last_message), (None, None));
+    assert_eq!(report.limit.map(|limit| limit.class), Some(AgentErrorClass::Authentication));
+    assert_eq!(report.last_message, None);
 }
 
 #[test]
@@ -191,11 +218,12 @@ fn refusals_in_a_row_are_counted_until_one_request_is_answered() {
         r#"{"type":"assistant","message":{"id":"m","content":[],"usage":{"input_tokens":1,"output_tokens":2}}}"#;
     let limited = report("claude-stream-json", &format!("{retry}\n{retry}"));
     let pause = Some(Duration::from_millis(1500));
-    assert_eq!(limited.limit, Some(RateLimit { until: None, pause, refusals: 2 }));
+    let class = AgentErrorClass::Overloaded;
+    assert_eq!(limited.limit, Some(RateLimit { class, until: None, pause, refusals: 2 }));
     assert_eq!(report("claude-stream-json", &format!("{retry}\n{answer}\n")).limit, None);
     let error = r#"{"type":"error","message":"Reconnecting... 1/5 (unexpected status 429 Too Many Requests: slow)"}"#;
     let limited = report("codex-json", &format!("{error}\n{error}\n{error}\n"));
-    assert_eq!(limited.limit, Some(RateLimit { until: None, pause: None, refusals: 3 }));
+    assert_eq!(limited.limit, Some(RateLimit { class: AgentErrorClass::RateLimit, until: None, pause: None, refusals: 3 }));
     let item = r#"{"type":"item.completed","item":{"type":"agent_message","text":"Here."}}"#;
     assert_eq!(report("codex-json", &format!("{error}\n{item}\n")).limit, None);
 }
@@ -211,11 +239,103 @@ fn a_subscription_that_is_used_up_tells_until_when() {
 }
 
 #[test]
+fn a_plan_that_is_used_up_tells_when_it_can_be_used_again() {
+    let until = |format, stream| read_at_1020(format, stream).limit.and_then(|limit| limit.until).expect("a time");
+    // By the number, and not by the minute that stands in the words.
+    assert_eq!(until("claude-stream-json", LIMITED[0]).as_second(), 1_796_037_560);
+    assert_eq!(until("codex-json", LIMITED[2]).to_string(), "2026-11-30T11:10:00Z");
+    assert_eq!(until("codex-json", LIMITED[3]).to_string(), "2026-12-03T16:23:00Z");
+    for (format, stream) in [("claude-stream-json", LIMITED[0]), ("codex-json", LIMITED[2]), ("codex-json", LIMITED[3])] {
+        let class = read_at_1020(format, stream).end.expect("an end").expect_err("a failure").class;
+        assert_eq!(class, AgentErrorClass::RateLimit);
+    }
+}
+
+#[test]
+fn codex_names_the_time_by_the_clock_of_where_it_runs() {
+    let zones = TimeZones { here: TimeZone::fixed(offset(-5)), isolated: TimeZone::UTC };
+    let format = &formats(&zones)["codex-json"];
+    let until = |mut reader: Box<dyn OutputReader>| {
+        reader.printed_by("2026-11-30T10:20:00Z".parse().expect("a time"));
+        LIMITED[2].split(|byte| *byte == b'\n').for_each(|line| reader.read(line));
+        reader.report().limit.as_ref().and_then(|limit| limit.until).expect("a time")
+    };
+    assert_eq!(until(format.reader()).to_string(), "2026-11-30T16:10:00Z");
+    assert_eq!(until(format.isolated_reader()).to_string(), "2026-11-30T11:10:00Z");
+    let now = Timestamp::now();
+    let mut reader = format.isolated_reader();
+    LIMITED[2].split(|byte| *byte == b'\n').for_each(|line| reader.read(line));
+    let until = reader.report().limit.as_ref().and_then(|limit| limit.until).expect("a time");
+    assert!(until > now - 1.hours() && until < now + 25.hours(), "{until}");
+}
+
+#[test]
+fn codex_that_is_refused_too_often_or_at_once_says_so_in_other_words() {
+    let at_once = read("codex-json", [LIMITED[1]]);
+    let message = "exceeded retry limit, last status: 429 Too Many Requests".to_owned();
+    assert_eq!(at_once.end, Some(Err(AgentError { class: AgentErrorClass::RateLimit, message })));
+    assert_eq!(at_once.limit.map(|limit| limit.until), Some(None));
+    // It asked again twice and went on.
+    let stream: &[u8] = include_bytes!("streams/codex-429.jsonl");
+    let refused: Vec<&[u8]> = stream.split_inclusive(|byte| *byte == b'\n').take(6).collect();
+    let limit = read("codex-json", refused).limit.expect("it is refused");
+    assert_eq!((limit.class, limit.refusals), (AgentErrorClass::RateLimit, 2));
+    let whole = read("codex-json", [stream]);
+    assert_eq!((whole.limit, whole.end), (None, Some(Ok(()))));
+}
+
+#[test]
+fn vendors_that_fail_or_cannot_be_reached_are_unavailable_and_that_passes() {
+    for (at, (format, stream)) in UNAVAILABLE.into_iter().enumerate() {
+        let report = read(format, [stream]);
+        let class = report.limit.expect("it is refused").class;
+        assert!(class.passes() && class != AgentErrorClass::RateLimit, "{at}: {class}");
+        // Codex goes on asking for ever where there is no network.
+        match report.end {
+            Some(end) => assert_eq!(end.expect_err("a failure").class, class, "{at}"),
+            None => assert_eq!(at, 3),
+        }
+    }
+}
+
+#[test]
+fn an_agent_that_has_no_login_says_so_in_words() {
+    let report = read("claude-stream-json", [&include_bytes!("streams/claude-not-logged-in.jsonl")[..]]);
+    let message = "Not logged in · Please run /login".to_owned();
+    assert_eq!(report.end, Some(Err(AgentError { class: AgentErrorClass::Authentication, message })));
+    let line = r#"{"type":"turn.failed","error":{"message":"Missing environment variable: `OPENAI_API_KEY`."}}"#;
+    let end = report_end("codex-json", line);
+    assert_eq!(end, AgentErrorClass::Authentication);
+}
+
+fn report_end(format: &str, line: &str) -> AgentErrorClass {
+    report(format, line).end.expect("an end").expect_err("a failure").class
+}
+
+#[test]
+fn claude_that_is_interrupted_tells_what_it_has_cost() {
+    let report = read("claude-stream-json", [&include_bytes!("streams/claude-interrupted.jsonl")[..]]);
+    assert_eq!((report.cost_usd, report.tokens), (Some(0.016), Some(Tokens { input: 2000, cached: 0, output: 400 })));
+}
+
+#[test]
+fn answers_are_counted() {
+    for (format, stream, answers) in
+        [("claude-stream-json", STREAMS[0].1, 3), ("claude-stream-json", STREAMS[2].1, 0), ("codex-json", STREAMS[3].1, 4)]
+    {
+        let mut reader = reader(format);
+        stream.split(|byte| *byte == b'\n').for_each(|line| reader.read(line));
+        assert_eq!(reader.answers(), answers, "{format}");
+    }
+}
+
+#[test]
 fn the_last_pause_of_an_agent_that_gave_up_is_known_and_so_is_an_error_without_a_text() {
     let retry = r#"{"type":"system","subtype":"api_retry","error_status":429,"retry_delay_ms":1500}"#;
     let end = r#"{"type":"result","subtype":"success","is_error":true,"api_error_status":429,"result":"Refused"}"#;
     let limited = report("claude-stream-json", &format!("{retry}\n{end}"));
-    assert_eq!(limited.limit, Some(RateLimit { until: None, pause: Some(Duration::from_millis(1500)), refusals: 2 }));
+    let (class, pause) = (AgentErrorClass::RateLimit, Some(Duration::from_millis(1500)));
+    assert_eq!(limited.limit, Some(RateLimit { class, until: None, pause, refusals: 2 }));
     let line =
         r#"{"type":"result","subtype":"error_during_execution","is_error":true,"errors":["No conversation found"]}"#;
     let end = report("claude-stream-json", line).end;
@@ -289,14 +409,14 @@ proptest! {
             let at = at.index(stream.len());
             stream[at] = byte;
         }
-        for format in formats().keys() {
+        for format in formats(&TimeZones::default()).keys() {
             read(format, [&stream[..]]);
         }
     }
 
     #[test]
     fn a_reader_takes_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
-        for format in formats().keys() {
+        for format in formats(&TimeZones::default()).keys() {
             read(format, [&bytes[..]]);
         }
     }

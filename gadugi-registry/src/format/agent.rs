@@ -42,6 +42,9 @@ pub(crate) struct CallForm {
     /// Left out where there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     shown: Vec<MountForm>,
+    /// Left out where none is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    keys: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -96,6 +99,7 @@ impl TryFrom<&AgentCall> for AgentForm {
             backoff_seconds: Seconds(call.backoff),
             budget: call.budget.into(),
             shown: call.shown.iter().map(MountForm::from).collect(),
+            keys: call.keys.clone(),
         })))
     }
 }
@@ -116,6 +120,7 @@ impl AgentForm {
                 backoff: form.backoff_seconds.0,
                 budget: form.budget.into(),
                 shown: form.shown.into_iter().map(Mount::from).collect(),
+                keys: form.keys,
             },
             Self::Name(name) => AgentCall {
                 name,
@@ -129,6 +134,7 @@ impl AgentForm {
                 backoff: Duration::ZERO,
                 budget: Budget::default(),
                 shown: Vec::new(),
+                keys: Vec::new(),
             },
         }
     }
@@ -247,6 +253,9 @@ impl From<TokensForm> for Tokens {
 
 #[derive(Serialize, Deserialize)]
 struct LimitForm {
+    /// Left out where it is a rate limit, as in runs of earlier versions.
+    #[serde(default, skip_serializing_if = "ClassForm::is_rate_limit")]
+    class: ClassForm,
     until: Option<Timestamp>,
     pause_seconds: Option<Seconds>,
     refusals: u32,
@@ -268,42 +277,73 @@ pub(crate) struct ErrorForm {
     message: String,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Default, PartialEq)]
 #[serde(rename_all = "snake_case")]
 enum ClassForm {
+    #[default]
     RateLimit,
     Overloaded,
+    Unavailable,
     Authentication,
     Budget,
     Other,
+}
+
+impl ClassForm {
+    fn is_rate_limit(&self) -> bool {
+        *self == Self::RateLimit
+    }
+}
+
+impl TryFrom<AgentErrorClass> for ClassForm {
+    type Error = FormatError;
+
+    fn try_from(class: AgentErrorClass) -> Result<Self, FormatError> {
+        Ok(match class {
+            AgentErrorClass::RateLimit => Self::RateLimit,
+            AgentErrorClass::Overloaded => Self::Overloaded,
+            AgentErrorClass::Unavailable => Self::Unavailable,
+            AgentErrorClass::Authentication => Self::Authentication,
+            AgentErrorClass::Budget => Self::Budget,
+            AgentErrorClass::Other => Self::Other,
+            _ => return no_format("this class of an agent's errors"),
+        })
+    }
+}
+
+impl From<ClassForm> for AgentErrorClass {
+    fn from(form: ClassForm) -> Self {
+        match form {
+            ClassForm::RateLimit => Self::RateLimit,
+            ClassForm::Overloaded => Self::Overloaded,
+            ClassForm::Unavailable => Self::Unavailable,
+            ClassForm::Authentication => Self::Authentication,
+            ClassForm::Budget => Self::Budget,
+            ClassForm::Other => Self::Other,
+        }
+    }
 }
 
 impl TryFrom<&AgentError> for ErrorForm {
     type Error = FormatError;
 
     fn try_from(error: &AgentError) -> Result<Self, FormatError> {
-        let class = match error.class {
-            AgentErrorClass::RateLimit => ClassForm::RateLimit,
-            AgentErrorClass::Overloaded => ClassForm::Overloaded,
-            AgentErrorClass::Authentication => ClassForm::Authentication,
-            AgentErrorClass::Budget => ClassForm::Budget,
-            AgentErrorClass::Other => ClassForm::Other,
-            _ => return no_format("this class of an agent's errors"),
-        };
-        Ok(Self { class, message: error.message.clone() })
+        Ok(Self { class: error.class.try_into()?, message: error.message.clone() })
     }
 }
 
 impl From<ErrorForm> for AgentError {
     fn from(form: ErrorForm) -> Self {
-        let class = match form.class {
-            ClassForm::RateLimit => AgentErrorClass::RateLimit,
-            ClassForm::Overloaded => AgentErrorClass::Overloaded,
-            ClassForm::Authentication => AgentErrorClass::Authentication,
-            ClassForm::Budget => AgentErrorClass::Budget,
-            ClassForm::Other => AgentErrorClass::Other,
-        };
-        Self { class, message: form.message }
+        Self { class: form.class.into(), message: form.message }
+    }
+}
+
+impl TryFrom<&RateLimit> for LimitForm {
+    type Error = FormatError;
+
+    fn try_from(limit: &RateLimit) -> Result<Self, FormatError> {
+        let (class, pause_seconds) = (limit.class.try_into()?, limit.pause.map(Seconds));
+        Ok(Self { class, until: limit.until, pause_seconds, refusals: limit.refusals })
     }
 }
 
@@ -322,11 +362,7 @@ impl TryFrom<&AgentReport> for AgentReportForm {
             last_message: report.last_message.clone(),
             denials: (report.denials.count > 0)
                 .then(|| DenialsForm { count: report.denials.count, first: report.denials.first.clone() }),
-            limit: report.limit.as_ref().map(|limit| LimitForm {
-                until: limit.until,
-                pause_seconds: limit.pause.map(Seconds),
-                refusals: limit.refusals,
-            }),
+            limit: report.limit.as_ref().map(LimitForm::try_from).transpose()?,
             end: match &report.end {
                 None => None,
                 Some(Ok(())) => Some(EndForm::Done),
@@ -349,6 +385,7 @@ impl From<AgentReportForm> for AgentReport {
             last_message: form.last_message,
             denials: form.denials.map(|form| Denials { count: form.count, first: form.first }).unwrap_or_default(),
             limit: form.limit.map(|limit| RateLimit {
+                class: limit.class.into(),
                 until: limit.until,
                 pause: limit.pause_seconds.map(|pause| pause.0),
                 refusals: limit.refusals,

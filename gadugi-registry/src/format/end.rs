@@ -79,6 +79,7 @@ pub(crate) enum StopReasonForm {
     Cancelled,
     Budget,
     Lingered,
+    Unauthenticated,
 }
 
 impl TryFrom<StopReason> for StopReasonForm {
@@ -90,6 +91,7 @@ impl TryFrom<StopReason> for StopReasonForm {
             StopReason::Cancelled => Ok(Self::Cancelled),
             StopReason::Budget => Ok(Self::Budget),
             StopReason::Lingered => Ok(Self::Lingered),
+            StopReason::Unauthenticated => Ok(Self::Unauthenticated),
             _ => no_format("this reason to stop"),
         }
     }
@@ -102,6 +104,7 @@ impl From<StopReasonForm> for StopReason {
             StopReasonForm::Cancelled => Self::Cancelled,
             StopReasonForm::Budget => Self::Budget,
             StopReasonForm::Lingered => Self::Lingered,
+            StopReasonForm::Unauthenticated => Self::Unauthenticated,
         }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn story() -> (RunHeader, Vec<Event>) {
     let error = AgentError { class: AgentErrorClass::RateLimit, message: "too <many> | requests".into() };
     let refused = AgentReport {
         cost_usd: Some(0.25),
-        limit: Some(RateLimit { until: None, pause: None, refusals: 2 }),
+        limit: Some(RateLimit { class: error.class, until: None, pause: None, refusals: 2 }),
         end: Some(Err(error.clone())),
         ..AgentReport::default()
     };

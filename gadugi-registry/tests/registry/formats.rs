@@ -368,6 +368,7 @@ fn any_agent_error() -> impl Strategy<Value = AgentError> {
     let class = proptest::sample::select(vec![
         AgentErrorClass::RateLimit,
         AgentErrorClass::Overloaded,
+        AgentErrorClass::Unavailable,
         AgentErrorClass::Authentication,
         AgentErrorClass::Other,
     ]);
@@ -390,10 +391,10 @@ fn any_own_part() -> impl Strategy<Value = OwnPart> {
 
 fn any_agent_report() -> impl Strategy<Value = AgentReport> {
     let texts = || option::of(any::<String>());
-    let limit = (option::of(0..253_402_207_200_i64), option::of(any_duration()), any::<u32>());
-    let limit = limit.prop_map(|(until, pause, refusals)| {
+    let limit = (any_agent_error(), option::of(0..253_402_207_200_i64), option::of(any_duration()), any::<u32>());
+    let limit = limit.prop_map(|(AgentError { class, .. }, until, pause, refusals)| {
         let until = until.map(|until| Timestamp::from_second(until).expect("a time"));
-        RateLimit { until, pause, refusals }
+        RateLimit { class, until, pause, refusals }
     });
     let end = prop_oneof![Just(Ok(())), any_agent_error().prop_map(Err)];
     let figures = (option::of(any::<u64>()), option::of(any_tokens()), option::of(any_dollars()), any_own_part());
@@ -434,6 +435,7 @@ fn any_warning() -> impl Strategy<Value = WarningKind> {
         Just(WarningKind::NotHeld),
         Just(WarningKind::Worktree),
         Just(WarningKind::RateLimit),
+        Just(WarningKind::Authentication),
         Just(WarningKind::Budget),
         Just(WarningKind::Interruption),
         Just(WarningKind::Damage)
@@ -446,7 +448,8 @@ fn any_kind() -> impl Strategy<Value = EventKind> {
         any_clock().prop_map(StopReason::TimedOut),
         Just(StopReason::Cancelled),
         Just(StopReason::Budget),
-        Just(StopReason::Lingered)
+        Just(StopReason::Lingered),
+        Just(StopReason::Unauthenticated)
     ];
     prop_oneof![
         Just(EventKind::RunStarted),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use gadugi_core::{AgentReport, Lines, OutputReader};
-use gadugi_exec::agent_output::formats;
+use gadugi_exec::agent_output::{TimeZones, formats};
 use gadugi_fakeagent::Installed;
 use tempfile::TempDir;
 
@@ -47,7 +47,7 @@ impl Agent {
             Self::Claude => "claude-stream-json",
             Self::Codex => "codex-json",
         };
-        formats()[format].reader()
+        formats(&TimeZones::default())[format].reader()
     }
 }
 
