@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::executor::Mount;
+use crate::executor::{Mount, StopSignal};
 
 /// How a task's agent is called.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +36,8 @@ pub struct AgentCall {
     pub shown: Vec<Mount>,
     /// The variables any of which lets it in, for people.
     pub keys: Vec<String>,
+    /// The signal by which it is asked to stop first: one on which it still tells what it has used.
+    pub stop_signal: StopSignal,
 }
 
 impl AgentCall {
@@ -55,6 +57,7 @@ impl AgentCall {
             budget: Budget::default(),
             shown: Vec::new(),
             keys: Vec::new(),
+            stop_signal: StopSignal::default(),
         }
     }
 

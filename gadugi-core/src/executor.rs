@@ -45,6 +45,19 @@ pub struct ExecRequest {
     /// A folder of this machine that an executor with [`Capabilities::homes`] gives the command as its home folder, to write
     /// in; `None` for an empty one that goes with the command. Others need not look at it.
     pub home: Option<PathBuf>,
+    /// The signal by which it is asked to stop first.
+    pub stop_signal: StopSignal,
+}
+
+/// The signal by which a command is asked to stop first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum StopSignal {
+    /// `SIGTERM`.
+    #[default]
+    Terminate,
+    /// `SIGINT`, and `SIGTERM` in the middle of the grace.
+    Interrupt,
 }
 
 /// A file or folder of this machine that a command sees.

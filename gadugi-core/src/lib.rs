@@ -44,7 +44,7 @@ pub use error_chain::{error_chain, is_no_room};
 pub use event::{Event, EventKind, Moment, Phase, StopReason, WarningKind};
 pub use executor::{
     Capabilities, CommandRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, ExecUsage, Executor, Executors,
-    ExitStatus, Mount, OutputSummary, Reattached, RunningTask, Unusable,
+    ExitStatus, Mount, OutputSummary, Reattached, RunningTask, StopSignal, Unusable,
 };
 pub use id::{AttemptNo, AttemptRef, BranchName, CommitId, IdError, RunId, TaskId};
 pub use lines::Lines;

@@ -1,7 +1,7 @@
 //! What `gadugi doctor` says of coding agents.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::Context;
 use super::doctor::{Finding, Health, finding};
+use crate::config::document::{Entry, Node, Value, parse_toml};
 use crate::config::{AgentProfile, Config, PromptMode, built_in};
 use crate::terminal::harmless;
 
@@ -66,12 +67,48 @@ async fn installed(context: &Context, subject: &str, profile: &AgentProfile, pat
     if let Some(file) = profile.login.iter().find(login) {
         return finding(subject, Health::Good, format!("{version}; logged in, by {file}"), "");
     }
+    if profile.output == "codex-json" {
+        match provider_key(context) {
+            Some(key) if is_set(&&key) => {
+                return finding(
+                    subject,
+                    Health::Good,
+                    format!("{version}; {key} is set, which its config.toml names"),
+                    "",
+                );
+            }
+            Some(key) => {
+                let text = format!("{version}; {key} is not set, which its config.toml names");
+                return finding(subject, Health::Limited, text, format!("set {key}"));
+            }
+            None if is_set(&&"OPENAI_API_KEY".to_owned()) => {
+                let text = format!("{version}; OPENAI_API_KEY is set, which it does not read, and there is no login");
+                return finding(subject, Health::Limited, text, "set CODEX_API_KEY, or log in with it");
+            }
+            None => {}
+        }
+    }
     if profile.keys.is_empty() && profile.login.is_empty() {
         return finding(subject, Health::Good, version, "");
     }
     let ways = [&profile.keys[..], &profile.login[..]].concat().join(", ");
     let text = format!("{version}; whether it is let in is not known: there is none of {ways}");
     finding(subject, Health::Limited, text, "log in with it, or set one of these variables")
+}
+
+/// The variable that lets Codex in by the provider that its own configuration chooses. Without one it reads no other variable
+/// than `CODEX_API_KEY`.
+fn provider_key(context: &Context) -> Option<String> {
+    let home = context.surroundings.env.get(OsStr::new("CODEX_HOME")).map(PathBuf::from);
+    let file = home.or_else(|| context.surroundings.in_home("~/.codex"))?.join("config.toml");
+    let entries = parse_toml(&std::fs::read_to_string(&file).ok()?, &file).ok()?;
+    let of =
+        |entries: &[Entry], key: &str| entries.iter().find(|entry| entry.key == key).map(|entry| entry.node.clone());
+    let table = |node: Node| if let Value::Table(entries) = node.value { Some(entries) } else { None };
+    let text = |node: Node| if let Value::Text(text) = node.value { Some(text) } else { None };
+    let provider = text(of(&entries, "model_provider")?)?;
+    let provider = table(of(&table(of(&entries, "model_providers")?)?, &provider)?)?;
+    text(of(&provider, "env_key")?)
 }
 
 /// The first line that it prints when it is asked for its version.

@@ -86,7 +86,9 @@ impl Need {
         match event {
             EventKind::Warning { kind: WarningKind::RateLimit, message, .. } => Some((Self::Patience, message.clone())),
             EventKind::Warning { kind: WarningKind::Budget, message, .. } => Some((Self::Money, message.clone())),
-            EventKind::Warning { kind: WarningKind::Authentication, message, .. } => Some((Self::Login, message.clone())),
+            EventKind::Warning { kind: WarningKind::Authentication, message, .. } => {
+                Some((Self::Login, message.clone()))
+            }
             _ => None,
         }
     }

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use gadugi_core::{
-    AttemptRef, CommitId, Control, Event, Moment, OutputFormats, Phase, RegistryError, Report, RunId, Seeded, TaskId, Worktrees,
-    error_chain,
+    AttemptRef, CommitId, Control, Event, Moment, OutputFormats, Phase, RegistryError, Report, RunId, Seeded, TaskId,
+    Worktrees, error_chain,
 };
 use gadugi_exec::agent_output::{TimeZones, formats};
 use gadugi_exec::shim::Containment;

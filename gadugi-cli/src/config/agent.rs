@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gadugi_core::{AgentCall, Argument, Budget, DEFAULT_FRAME, Piece, SourceLocation};
+use gadugi_core::{AgentCall, Argument, Budget, DEFAULT_FRAME, Piece, SourceLocation, StopSignal};
 
 use crate::config::document::Entry;
 use crate::config::fields::{Fields, Located};
@@ -72,6 +72,8 @@ pub struct AgentProfile {
     pub set_env: BTreeMap<String, String>,
     /// The container image for its tasks that name none; the configured one where it is `None`.
     pub image: Option<String>,
+    /// The signal by which it is asked to stop first.
+    pub stop_signal: StopSignal,
     /// How long its process may go on after it has said that it is done.
     pub linger: Duration,
     /// How long its tasks wait after a first refusal that names no time.
@@ -124,6 +126,7 @@ impl AgentProfile {
             model: of.model.map(str::to_owned),
             budget: of.budget,
             keys: self.keys.clone(),
+            stop_signal: self.stop_signal,
             ..AgentCall::new(of.agent, command(&self.command), of.prompt)
         }
     }
@@ -214,6 +217,7 @@ pub struct AgentLayer {
     env: Option<Vec<String>>,
     set_env: Option<BTreeMap<String, String>>,
     image: Option<String>,
+    stop_signal: Option<StopSignal>,
     linger: Option<Duration>,
     backoff: Option<Duration>,
     frame: Option<String>,
@@ -240,6 +244,7 @@ impl AgentLayer {
             env: Vec::new(),
             set_env: BTreeMap::new(),
             image: None,
+            stop_signal: StopSignal::default(),
             linger: Duration::from_secs(60),
             backoff: Duration::from_secs(30),
             frame: DEFAULT_FRAME.to_owned(),
@@ -264,6 +269,7 @@ impl AgentLayer {
             env: own.env.unwrap_or(earlier.env),
             set_env: own.set_env.unwrap_or(earlier.set_env),
             image: own.image.or(earlier.image),
+            stop_signal: own.stop_signal.unwrap_or(earlier.stop_signal),
             linger: own.linger.unwrap_or(earlier.linger),
             backoff: own.backoff.unwrap_or(earlier.backoff),
             frame: own.frame.unwrap_or(earlier.frame),
@@ -297,6 +303,7 @@ impl AgentLayer {
             env: fields.variables("env", "[\"API_KEY\"]").map(|names| names.into_iter().map(text).collect()),
             set_env: fields.environment("set_env", "{ NO_UPDATES = \"1\" }"),
             image: fields.text("image", "\"ubuntu:24.04\"").map(text),
+            stop_signal: fields.word("stop_signal", SIGNAL_WORDS, &SIGNALS),
             linger: fields.quantity("linger", "\"60s\"", parse_duration),
             backoff: fields.quantity("backoff", "\"30s\"", parse_duration),
             frame: fields.script("frame", "\"Commit to {branch}.\""),
@@ -309,6 +316,8 @@ impl AgentLayer {
 
 const MODE_WORDS: &[&str] = &["stdin", "file", "argument", "script"];
 const MODES: [PromptMode; 4] = [PromptMode::Stdin, PromptMode::File, PromptMode::Argument, PromptMode::Script];
+const SIGNAL_WORDS: &[&str] = &["SIGTERM", "SIGINT"];
+const SIGNALS: [StopSignal; 2] = [StopSignal::Terminate, StopSignal::Interrupt];
 const OUTPUT_WORDS: &[&str] = &["text", "claude-stream-json", "codex-json"];
 const COMMAND: &str = "[\"program\", \"argument\"]";
 

@@ -262,6 +262,7 @@ pub const AGENT_KEYS: &[&str] = &[
     "model_args",
     "models",
     "budget_args",
+    "stop_signal",
     "image",
     "env",
     "set_env",

@@ -14,6 +14,7 @@ use crate::error_chain::{error_chain, is_no_room};
 use crate::event::{EventKind, Phase, StopReason, WarningKind};
 use crate::executor::{
     CommandRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, Executor, ExitStatus, Mount, Reattached, RunningTask,
+    StopSignal,
 };
 use crate::id::{AttemptRef, CommitId, RunId};
 use crate::record::{AttemptRecord, CommandRecord, base_of_work};
@@ -301,7 +302,9 @@ impl Attempt {
         match stopped {
             Some(StopReason::TimedOut(clock)) => Err(Verdict::Outcome(Outcome::TimedOut(clock))),
             Some(StopReason::Cancelled) => Err(Verdict::Outcome(Outcome::Cancelled)),
-            Some(reason @ (StopReason::Budget | StopReason::Lingered | StopReason::Unauthenticated)) => Ok(CommandEnd::Stopped(reason)),
+            Some(reason @ (StopReason::Budget | StopReason::Lingered | StopReason::Unauthenticated)) => {
+                Ok(CommandEnd::Stopped(reason))
+            }
             // Somebody has stopped it while nobody drove the run.
             None if end.stopped => Err(Verdict::Outcome(Outcome::Cancelled)),
             None => Ok(CommandEnd::Exited(end.status)),
@@ -386,6 +389,7 @@ impl Attempt {
             mounts,
             // What prepares the worktree, and what decides, must not depend on what the agent has left there, nor see it.
             home: self.home.clone().filter(|_| phase == Phase::Main),
+            stop_signal: self.stop_signal(phase),
         };
         let asked = Instant::now();
         let timeout = self.timeout(phase).and_then(|timeout| asked.checked_add(timeout));
@@ -439,6 +443,12 @@ impl Attempt {
     async fn tell_of_start(&mut self, phase: Phase, running: &dyn RunningTask, took: Option<Duration>) {
         let (attempt, identity) = (self.attempt.clone(), running.identity().clone());
         self.note(EventKind::CommandStarted { attempt, phase, identity, took }).await;
+    }
+
+    /// Agents are asked to stop as their profiles say, and everything else as usual.
+    fn stop_signal(&self, phase: Phase) -> StopSignal {
+        let call = self.spec.action.agent.as_ref().filter(|_| phase == Phase::Main);
+        call.map(|call| call.stop_signal).unwrap_or_default()
     }
 
     /// How long a command may take, together with those before it that share its clock.

@@ -201,7 +201,8 @@ impl Dispatcher {
             return Ok(());
         }
         let keys = if keys.is_empty() { String::new() } else { format!(", or set {keys}") };
-        let told = format!("{name} is not let in ({message}), so its other tasks are not started; log in with it{keys}");
+        let told =
+            format!("{name} is not let in ({message}), so its other tasks are not started; log in with it{keys}");
         self.note(EventKind::Warning { kind: WarningKind::Authentication, task: Some(task.clone()), message: told })?;
         let message = format!("not started, since {name} was not let in for {task}");
         for at in 0..self.record.tasks.len() {

@@ -191,8 +191,9 @@ impl Dispatcher {
     fn refusals(&self, name: &str) -> u32 {
         let calls = |task: &&TaskRecord| task.task.spec.action.agent.as_ref().is_some_and(|call| call.name == name);
         let attempts = self.record.tasks.iter().filter(calls).flat_map(|task| &task.attempts);
-        let mut ends: Vec<_> =
-            attempts.filter_map(|attempt| Some((attempt.ended.as_ref()?, attempt.intended, was_answered(attempt)))).collect();
+        let mut ends: Vec<_> = attempts
+            .filter_map(|attempt| Some((attempt.ended.as_ref()?, attempt.intended, was_answered(attempt))))
+            .collect();
         ends.sort_by_key(|((_, ended), _, _)| *ended);
         let (mut refusals, mut last) = (0, None);
         for ((outcome, ended), begun, was_answered) in ends {

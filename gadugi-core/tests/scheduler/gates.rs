@@ -113,7 +113,10 @@ async fn a_probe_that_ends_without_an_answer_is_followed_by_the_next_one() {
         .plays_at("a", 2, exits(1, 1))
         .says("a", 2, "fails otherwise");
     let record = stage.drive().await;
-    assert_eq!((ended(&record, "a"), ended(&record, "b")), ("failed (agent error: otherwise)".into(), "succeeded".into()));
+    assert_eq!(
+        (ended(&record, "a"), ended(&record, "b")),
+        ("failed (agent error: otherwise)".into(), "succeeded".into())
+    );
 }
 
 #[tokio::test(start_paused = true)]

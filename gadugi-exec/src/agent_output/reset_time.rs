@@ -75,12 +75,17 @@ fn moment(text: &str, original: &str, now: &Zoned) -> Option<Timestamp> {
     let words: Vec<&str> = words.split([' ', ',']).filter(|word| !word.is_empty() && *word != "at").collect();
     let (date, words) = date(&words, &now)?;
     let time = time_of_day(words)?;
-    let at = |date: Date| Some(date.to_datetime(time).to_zoned(zone.clone()).ok()?.timestamp().checked_add(MINUTE).ok()?);
+    let at =
+        |date: Date| Some(date.to_datetime(time).to_zoned(zone.clone()).ok()?.timestamp().checked_add(MINUTE).ok()?);
     match date {
         Some(date) => at(date),
         None => {
             let today = at(now.date())?;
-            if now.timestamp().duration_since(today) <= MAX_AGE { Some(today) } else { at(now.date().tomorrow().ok()?) }
+            if now.timestamp().duration_since(today) <= MAX_AGE {
+                Some(today)
+            } else {
+                at(now.date().tomorrow().ok()?)
+            }
         }
     }
 }
@@ -143,7 +148,10 @@ mod tests {
             ("5-hour limit reached ∙ resets 3pm", "2026-11-30T14:01:00Z"),
             ("You've hit your weekly limit · resets Dec 4, 4pm (UTC)", "2026-12-04T16:01:00Z"),
             ("You've hit your weekly limit · resets Jan 2 at 12am (UTC)", "2027-01-02T00:01:00Z"),
-            ("You’ve hit your usage limit. Upgrade to Pro (https://x/y), visit z or try again at 11:09 AM.", "2026-11-30T10:10:00Z"),
+            (
+                "You’ve hit your usage limit. Upgrade to Pro (https://x/y), visit z or try again at 11:09 AM.",
+                "2026-11-30T10:10:00Z",
+            ),
             ("You’ve hit your usage limit. Try again at 8:00 AM.", "2026-12-01T07:01:00Z"),
             ("… or try again at Dec 3rd, 2026 4:22 PM.", "2026-12-03T15:23:00Z"),
             ("… or try again at Dec 31st, 2026 12:05 AM.", "2026-12-30T23:06:00Z"),
@@ -178,8 +186,17 @@ mod tests {
     #[test]
     fn what_names_no_time_gives_none() {
         for message in [
-            "", "Try again later.", "try again", "resets", "try again at noon", "try again at 25:00", "resets 13pm (UTC)",
-            "resets 3pm (Nowhere/At_All)", "try again in a while", "resets Feb 30, 3pm (UTC)", "or try again at 7.",
+            "",
+            "Try again later.",
+            "try again",
+            "resets",
+            "try again at noon",
+            "try again at 25:00",
+            "resets 13pm (UTC)",
+            "resets 3pm (Nowhere/At_All)",
+            "try again in a while",
+            "resets Feb 30, 3pm (UTC)",
+            "or try again at 7.",
             "This is a server-side issue, usually temporary — try again in a moment.",
         ] {
             assert_eq!(read(message, "2026-11-30T11:09:59+00:00[UTC]"), None, "{message}");

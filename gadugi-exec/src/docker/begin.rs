@@ -8,7 +8,7 @@ use std::time::Duration;
 use bollard::container::AttachContainerResults;
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{AttachContainerOptionsBuilder, CreateContainerOptionsBuilder};
-use gadugi_core::{ExecError, ExecRequest, crash_point};
+use gadugi_core::{ExecError, ExecRequest, StopSignal, crash_point};
 use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
@@ -92,6 +92,7 @@ async fn start(
     let record = ContainerRecord {
         instance: daemon.instance(),
         live_restore: daemon.live_restore,
+        interrupt: request.stop_signal == StopSignal::Interrupt,
         ..ContainerRecord::named(id, nonce, daemon.id.clone())
     };
     let container = Arc::new(Container::new(Arc::clone(shared), Arc::clone(daemon), record, files.clone()));

@@ -7,7 +7,7 @@ use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType, RestartPolicy,
     RestartPolicyNameEnum,
 };
-use gadugi_core::{ExecRequest, Resources};
+use gadugi_core::{ExecRequest, Resources, StopSignal};
 
 use super::daemon::{Daemon, Users};
 use super::entry::Entry;
@@ -62,7 +62,13 @@ impl Parts<'_> {
             attach_stdin: Some(has_input),
             open_stdin: Some(has_input),
             stdin_once: Some(has_input),
-            stop_signal: Some("SIGTERM".to_owned()),
+            stop_signal: Some(
+                match self.request.stop_signal {
+                    StopSignal::Interrupt => "SIGINT",
+                    _ => "SIGTERM",
+                }
+                .to_owned(),
+            ),
             healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
             host_config: Some(self.host_config()?),
             ..ContainerCreateBody::default()

@@ -134,6 +134,7 @@ mod tests {
             resources: Resources::default(),
             mounts: Vec::new(),
             home: None,
+            stop_signal: gadugi_core::StopSignal::default(),
         };
         Entry::of(&settings, &request, "0123")
     }

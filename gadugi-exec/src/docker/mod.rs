@@ -73,7 +73,7 @@ const SILENCE: Duration = Duration::from_secs(2);
 ///   is [kept](ExecRequest::files), in `exit.json`, the container is removed, and not before. An end that the daemon itself
 ///   has caused, when it was begun again, is [unknown](gadugi_core::ExitStatus::Unknown), and so is one of which that cannot
 ///   be told.
-/// - **Stop.** `SIGTERM` to the command's process group, and after the grace `SIGKILL` to all of the container. The daemon
+/// - **Stop.** [`ExecRequest::stop_signal`], mostly `SIGTERM`, to the command's process group, and after the grace `SIGKILL` to all of the container. The daemon
 ///   counts the grace too, so that a stop is finished without this process.
 /// - **Usage.** As the daemon told it last, which it does once a second; nothing of a command that was shorter.
 ///

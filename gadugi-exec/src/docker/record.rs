@@ -27,12 +27,15 @@ pub(super) struct ContainerRecord {
     /// By what its command is known not to have begun, once it is removed for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) unbegun: Option<Unbegun>,
+    /// Whether it is asked to stop by SIGINT first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) interrupt: bool,
 }
 
 impl ContainerRecord {
     /// A container of which no more is known.
     pub(super) fn named(id: String, nonce: String, daemon: String) -> Self {
-        Self { id, nonce, daemon, instance: None, live_restore: false, unbegun: None }
+        Self { id, nonce, daemon, instance: None, live_restore: false, unbegun: None, interrupt: false }
     }
 }
 

@@ -157,7 +157,13 @@ impl RunningTask for DockerTask {
             }
         }
         tokio::spawn(async move {
-            sleep(grace).await;
+            let first_part = if container.record.interrupt { grace / 2 } else { Duration::ZERO };
+            if !first_part.is_zero() {
+                sleep(first_part).await;
+                // One that cannot be signalled is killed all the same.
+                container.signal("SIGTERM").await.ok();
+            }
+            sleep(grace - first_part).await;
             // The daemon does the same a moment later, if it can.
             container.kill_for_sure().await;
         });

@@ -161,6 +161,7 @@ impl Shim {
         let log = CappedLog::open(log, cap);
         let limits = Limits {
             grace: Duration::from_millis(self.spec.grace_ms),
+            interrupt: self.spec.interrupt,
             drain: Duration::from_millis(self.spec.drain_ms),
         };
         syscalls::let_go_of_program();

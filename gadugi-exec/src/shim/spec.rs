@@ -48,6 +48,9 @@ pub(crate) struct Spec {
     pub(crate) tail_bytes: u64,
     /// The grace of a request to stop that names none.
     pub(crate) grace_ms: u64,
+    /// Whether a request to stop begins with SIGINT.
+    #[serde(default)]
+    pub(crate) interrupt: bool,
     pub(crate) drain_ms: u64,
     /// Whether the end of the starter, which is the end of standard input, is a request to stop.
     pub(crate) die_with_parent: bool,

@@ -25,6 +25,8 @@ const PIECE: usize = 64 << 10;
 pub(super) struct Limits {
     /// Between a request to stop that names no other time and the kill.
     pub(super) grace: Duration,
+    /// Whether a request to stop begins with SIGINT, on which SIGTERM follows in the middle of the grace.
+    pub(super) interrupt: bool,
     /// For output that is held open after the end.
     pub(super) drain: Duration,
 }
@@ -73,6 +75,8 @@ enum Stop {
     NotAsked,
     /// Asked to end by itself until then; for ever when the grace is longer than time can tell.
     Asked {
+        /// When SIGTERM follows, where SIGINT was first.
+        terminate_at: Option<Instant>,
         kill_at: Option<Instant>,
     },
     Killed,
@@ -106,6 +110,9 @@ impl<'a> Supervision<'a> {
             if self.kill_at().is_some_and(|kill_at| kill_at <= now) {
                 self.kill();
             }
+            if self.terminate_at().is_some_and(|terminate_at| terminate_at <= now) {
+                self.terminate_group();
+            }
             if self.leader_end.is_some() && !self.leaves_time() {
                 if output.is_none() {
                     break false;
@@ -118,7 +125,7 @@ impl<'a> Supervision<'a> {
             if tell_at.is_none_or(|tell_at| tell_at <= now) {
                 tell_at = progress.tell(bytes, now);
             }
-            let wake = [self.kill_at(), drained_at, tell_at].into_iter().flatten().min();
+            let wake = [self.terminate_at(), self.kill_at(), drained_at, tell_at].into_iter().flatten().min();
             let ready = self.poll(output.as_ref(), wake)?;
             look_for_ends = ready.signals;
             if ready.signals {
@@ -205,7 +212,11 @@ impl<'a> Supervision<'a> {
                         kill_process_group(pid, Signal::KILL).ok();
                     }
                     if matches!(self.stop, Stop::Asked { .. }) {
-                        // Its group was asked. What has left that was spared, as the leader may have had it end
+                        // Its group was asked, perhaps only to be interrupted, which what runs in the background ignores.
+                        if self.terminate_at().is_some() {
+                            self.terminate_group();
+                        }
+                        // What has left that was spared, as the leader may have had it end
                         // in good order; now it is to end by itself.
                         terminate_but(self.leader);
                     }
@@ -243,19 +254,39 @@ impl<'a> Supervision<'a> {
         match &mut self.stop {
             Stop::Killed => {}
             _ if grace == Some(Duration::ZERO) => self.kill(),
-            Stop::Asked { kill_at: planned } => *planned = (*planned).into_iter().chain(kill_at).min(),
+            Stop::Asked { kill_at: planned, .. } => *planned = (*planned).into_iter().chain(kill_at).min(),
             Stop::NotAsked => {
-                self.stop = Stop::Asked { kill_at };
+                let first_part = grace.filter(|_| self.limits.interrupt).map(|grace| grace / 2);
+                let terminate_at = first_part.and_then(|part| Instant::now().checked_add(part));
+                self.stop = Stop::Asked { terminate_at, kill_at };
                 self.suspend(false);
                 if self.leader_end.is_some() {
                     // Its group was killed.
                     terminate_but(self.leader);
                     return;
                 }
-                self.signal(Signal::TERM);
+                self.signal(if self.limits.interrupt { Signal::INT } else { Signal::TERM });
                 // Also what the command itself has suspended is to hear it.
                 self.signal(Signal::CONT);
             }
+        }
+    }
+
+    /// The second step for a command that was interrupted.
+    fn terminate_group(&mut self) {
+        if let Stop::Asked { terminate_at, .. } = &mut self.stop {
+            *terminate_at = None;
+        }
+        if self.leader_end.is_none() {
+            self.signal(Signal::TERM);
+            self.signal(Signal::CONT);
+        }
+    }
+
+    fn terminate_at(&self) -> Option<Instant> {
+        match self.stop {
+            Stop::Asked { terminate_at, .. } => terminate_at,
+            _ => None,
         }
     }
 
@@ -277,7 +308,7 @@ impl<'a> Supervision<'a> {
 
     fn kill_at(&self) -> Option<Instant> {
         match self.stop {
-            Stop::Asked { kill_at } => kill_at,
+            Stop::Asked { kill_at, .. } => kill_at,
             _ => None,
         }
     }

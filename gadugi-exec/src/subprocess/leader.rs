@@ -2,7 +2,7 @@
 
 use std::io;
 
-use gadugi_core::{ExecUsage, ExitStatus};
+use gadugi_core::{ExecUsage, ExitStatus, StopSignal};
 use rustix::io::Errno;
 use rustix::process::{self, Pid, Signal, WaitId, WaitIdOptions};
 use tokio::sync::watch;
@@ -86,8 +86,11 @@ impl Leader {
     }
 
     /// Asks it and its group to stop, and wakes those that are suspended so that they hear it.
-    pub(super) fn terminate(&self) -> io::Result<()> {
-        self.signal(Signal::TERM)?;
+    pub(super) fn ask(&self, signal: StopSignal) -> io::Result<()> {
+        self.signal(match signal {
+            StopSignal::Interrupt => Signal::INT,
+            _ => Signal::TERM,
+        })?;
         self.signal(Signal::CONT)
     }
 
@@ -260,7 +263,7 @@ mod tests {
         let leader = Leader { pid, sight: Sight::thread(pid).expect("a thread starts"), kinship };
         let mut output = output(&mut child);
         output.read_line(&mut String::new()).expect("it speaks");
-        leader.terminate().expect("it can be asked");
+        leader.ask(StopSignal::Terminate).expect("it can be asked");
         leader.exited().await.expect("its end is seen");
         leader.exited().await.expect("its end is seen again");
         let end = leader.end().expect("it can be reaped");
@@ -275,7 +278,7 @@ mod tests {
         let leader = Leader::child(pid).expect("it can be watched");
         child.wait().expect("it ends");
         leader.exited().await.expect("its end is seen");
-        leader.terminate().expect("there is nothing to ask");
+        leader.ask(StopSignal::Terminate).expect("there is nothing to ask");
         let end = leader.end().expect("there is nothing to reap");
         assert_eq!((end.status, end.usage), (ExitStatus::Unknown, ExecUsage::default()));
     }

@@ -60,7 +60,7 @@ const NAME: &str = "subprocess";
 ///   the group, such as a daemon, lives on; if it holds the output open, its output is taken for
 ///   [`SubprocessSettings::drain`] and the end is marked as
 ///   [`leaked`](gadugi_core::OutputSummary::leaked).
-/// - **Stop.** `SIGTERM` to the group, and after the grace `SIGKILL`; a suspended command is woken to hear
+/// - **Stop.** [`ExecRequest::stop_signal`](gadugi_core::ExecRequest::stop_signal), mostly `SIGTERM`, to the group, and after the grace `SIGKILL`; a suspended command is woken to hear
 ///   it. When the leader ends within the grace, its children have the rest of it, until they have closed
 ///   the output.
 ///
@@ -119,13 +119,14 @@ impl Executor for SubprocessExecutor {
                 shimmed::Start::Won(recovered) => recovered.into_started(&name),
             };
         }
+        let stop_signal = request.stop_signal;
         let launched = spawn_blocking(move || launch(&settings, request));
         let launched =
             launched.await.map_err(|source| ExecError::Start { program: name, source: Box::new(source) })??;
         // Nothing is awaited from here on, so whoever drops the start cannot lose the command.
         let token = launched.token.clone();
         let identity = ExecIdentity { executor: NAME.to_owned(), token: token.to_string() };
-        let reins = look_after(launched, self.settings.drain);
+        let reins = look_after(launched, self.settings.drain, stop_signal);
         Ok(Box::new(SubprocessTask::new(identity, &token, reins)))
     }
 

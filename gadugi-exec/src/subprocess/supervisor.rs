@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gadugi_core::{ExecEnd, OutputSummary};
+use gadugi_core::{ExecEnd, OutputSummary, StopSignal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -34,25 +34,31 @@ pub(super) struct Reins {
 
 /// Takes a command into the care of a background task, which ends with the command and not before,
 /// whoever drops the reins.
-pub(super) fn look_after(launched: Launched, drain: Duration) -> Reins {
+pub(super) fn look_after(launched: Launched, drain: Duration, stop_signal: StopSignal) -> Reins {
     let (printed, printed_so_far) = watch::channel(0);
     let (cut, cut_off) = oneshot::channel();
     let pump = tokio::spawn(pump::drain(launched.output, launched.log, printed, cut_off));
     let feed = launched.input.map(|(pipe, text)| tokio::spawn(pump::feed(pipe, text)));
     let streams = Streams::Ours { pump: Pump::Open(pump), cut, feed, drain };
-    begin(launched.leader.claim(), launched.started, streams, Some(printed_so_far))
+    begin(launched.leader.claim(), launched.started, streams, Some(printed_so_far), stop_signal)
 }
 
 /// As [`look_after`], for a command that another process has started and whose output goes elsewhere.
 #[cfg(target_os = "linux")]
 pub(super) fn watch_over(leader: Leader, started: Instant) -> Reins {
-    begin(leader, started, Streams::Elsewhere, None)
+    begin(leader, started, Streams::Elsewhere, None, StopSignal::default())
 }
 
-fn begin(leader: Leader, started: Instant, streams: Streams, printed: Option<watch::Receiver<u64>>) -> Reins {
+fn begin(
+    leader: Leader,
+    started: Instant,
+    streams: Streams,
+    printed: Option<watch::Receiver<u64>>,
+    stop_signal: StopSignal,
+) -> Reins {
     let (orders, incoming) = mpsc::unbounded_channel();
     let (end, ending) = watch::channel(None);
-    let supervisor = Supervisor { leader, started, streams, orders: incoming, stop: Stop::NotAsked };
+    let supervisor = Supervisor { leader, started, streams, orders: incoming, stop_signal, stop: Stop::NotAsked };
     tokio::spawn(async move {
         let ending = supervisor.run().await;
         end.send_replace(Some(ending.map_err(Arc::new)));
@@ -65,6 +71,7 @@ struct Supervisor {
     started: Instant,
     streams: Streams,
     orders: mpsc::UnboundedReceiver<StopOrder>,
+    stop_signal: StopSignal,
     stop: Stop,
 }
 
@@ -72,6 +79,8 @@ enum Stop {
     NotAsked,
     /// Asked to end by itself until then; for ever when the grace is longer than time can tell.
     Asked {
+        /// When SIGTERM follows, where another signal was first.
+        terminate_at: Option<Instant>,
         kill_at: Option<Instant>,
     },
     Killed,
@@ -111,6 +120,7 @@ impl Supervisor {
                     ended = Some(Instant::now());
                 }
                 Some(order) = self.orders.recv() => self.obey(order),
+                () = self.stop.first_part_over() => self.terminate(),
                 () = self.stop.grace_over() => {
                     // It fails for a command that has changed its user: then waiting is all that is left.
                     self.kill().ok();
@@ -131,17 +141,28 @@ impl Supervisor {
         let asked = match &mut self.stop {
             Stop::Killed => Ok(()),
             _ if order.grace.is_zero() => self.kill(),
-            Stop::Asked { kill_at: planned } => {
+            Stop::Asked { kill_at: planned, .. } => {
                 *planned = (*planned).into_iter().chain(kill_at).min();
                 Ok(())
             }
             Stop::NotAsked => {
-                self.stop = Stop::Asked { kill_at };
-                self.leader.terminate()
+                let waits = self.stop_signal != StopSignal::Terminate;
+                let terminate_at = Instant::now().checked_add(order.grace / 2).filter(|_| waits);
+                self.stop = Stop::Asked { terminate_at, kill_at };
+                self.leader.ask(self.stop_signal)
             }
         };
         // Whoever has asked need not wait for the answer.
         order.asked.send(asked).ok();
+    }
+
+    /// The second step for a command that was asked by another signal first.
+    fn terminate(&mut self) {
+        if let Stop::Asked { terminate_at, .. } = &mut self.stop {
+            *terminate_at = None;
+        }
+        // It fails for a command that has changed its user: the kill comes in any case.
+        self.leader.ask(StopSignal::Terminate).ok();
     }
 
     fn kill(&mut self) -> io::Result<()> {
@@ -151,10 +172,18 @@ impl Supervisor {
 }
 
 impl Stop {
+    /// Waits for the moment of the second step; for ever where there is none.
+    async fn first_part_over(&self) {
+        match self {
+            Self::Asked { terminate_at: Some(terminate_at), .. } => sleep_until(*terminate_at).await,
+            _ => pending().await,
+        }
+    }
+
     /// Waits for the end of the grace; for ever where none runs.
     async fn grace_over(&self) {
         match self {
-            Self::Asked { kill_at: Some(kill_at) } => sleep_until(*kill_at).await,
+            Self::Asked { kill_at: Some(kill_at), .. } => sleep_until(*kill_at).await,
             _ => pending().await,
         }
     }

@@ -172,7 +172,10 @@ fn a_refused_request_of_claude_is_no_success_though_its_subtype_says_so() {
     let report = read("claude-stream-json", [STREAMS[2].1]);
     let message = "API Error: Request rejected (429) · mock refuses with 429".to_owned();
     assert_eq!(report.end, Some(Err(AgentError { class: AgentErrorClass::RateLimit, message })));
-    assert_eq!(report.limit, Some(RateLimit { class: AgentErrorClass::RateLimit, until: None, pause: None, refusals: 1 }));
+    assert_eq!(
+        report.limit,
+        Some(RateLimit { class: AgentErrorClass::RateLimit, until: None, pause: None, refusals: 1 })
+    );
     assert_eq!(report.cost_usd, Some(0.0));
 }
 
@@ -223,7 +226,10 @@ fn refusals_in_a_row_are_counted_until_one_request_is_answered() {
     assert_eq!(report("claude-stream-json", &format!("{retry}\n{answer}\n")).limit, None);
     let error = r#"{"type":"error","message":"Reconnecting... 1/5 (unexpected status 429 Too Many Requests: slow)"}"#;
     let limited = report("codex-json", &format!("{error}\n{error}\n{error}\n"));
-    assert_eq!(limited.limit, Some(RateLimit { class: AgentErrorClass::RateLimit, until: None, pause: None, refusals: 3 }));
+    assert_eq!(
+        limited.limit,
+        Some(RateLimit { class: AgentErrorClass::RateLimit, until: None, pause: None, refusals: 3 })
+    );
     let item = r#"{"type":"item.completed","item":{"type":"agent_message","text":"Here."}}"#;
     assert_eq!(report("codex-json", &format!("{error}\n{item}\n")).limit, None);
 }
@@ -245,7 +251,8 @@ fn a_plan_that_is_used_up_tells_when_it_can_be_used_again() {
     assert_eq!(until("claude-stream-json", LIMITED[0]).as_second(), 1_796_037_560);
     assert_eq!(until("codex-json", LIMITED[2]).to_string(), "2026-11-30T11:10:00Z");
     assert_eq!(until("codex-json", LIMITED[3]).to_string(), "2026-12-03T16:23:00Z");
-    for (format, stream) in [("claude-stream-json", LIMITED[0]), ("codex-json", LIMITED[2]), ("codex-json", LIMITED[3])] {
+    for (format, stream) in [("claude-stream-json", LIMITED[0]), ("codex-json", LIMITED[2]), ("codex-json", LIMITED[3])]
+    {
         let class = read_at_1020(format, stream).end.expect("an end").expect_err("a failure").class;
         assert_eq!(class, AgentErrorClass::RateLimit);
     }
@@ -320,9 +327,11 @@ fn claude_that_is_interrupted_tells_what_it_has_cost() {
 
 #[test]
 fn answers_are_counted() {
-    for (format, stream, answers) in
-        [("claude-stream-json", STREAMS[0].1, 3), ("claude-stream-json", STREAMS[2].1, 0), ("codex-json", STREAMS[3].1, 4)]
-    {
+    for (format, stream, answers) in [
+        ("claude-stream-json", STREAMS[0].1, 3),
+        ("claude-stream-json", STREAMS[2].1, 0),
+        ("codex-json", STREAMS[3].1, 4),
+    ] {
         let mut reader = reader(format);
         stream.split(|byte| *byte == b'\n').for_each(|line| reader.read(line));
         assert_eq!(reader.answers(), answers, "{format}");

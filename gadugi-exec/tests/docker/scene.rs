@@ -75,6 +75,7 @@ impl Scene {
             resources: Resources { image: Some(self.image.name().to_owned()), ..Resources::default() },
             mounts: Vec::new(),
             home: None,
+            stop_signal: gadugi_core::StopSignal::default(),
         }
     }
 

@@ -109,6 +109,7 @@ async fn starts_a_command_and_waits_to_be_killed() {
         resources: Resources::default(),
         mounts: Vec::new(),
         home: None,
+        stop_signal: gadugi_core::StopSignal::default(),
     };
     let executor = SubprocessExecutor::new(settings);
     match executor.start(&request).await {

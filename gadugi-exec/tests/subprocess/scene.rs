@@ -53,6 +53,7 @@ impl Scene {
             resources: Resources::default(),
             mounts: Vec::new(),
             home: None,
+            stop_signal: gadugi_core::StopSignal::default(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gadugi_core::{
     AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Budget, Denials, Figure, Mount, OwnPart, Piece,
-    RateLimit, Tokens,
+    RateLimit, StopSignal, Tokens,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,15 @@ pub(crate) struct CallForm {
     /// Left out where none is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     keys: Vec<String>,
+    /// Left out where it is the usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stop_signal: Option<StopSignalForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum StopSignalForm {
+    #[serde(rename = "SIGINT")]
+    Interrupt,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -100,6 +109,11 @@ impl TryFrom<&AgentCall> for AgentForm {
             budget: call.budget.into(),
             shown: call.shown.iter().map(MountForm::from).collect(),
             keys: call.keys.clone(),
+            stop_signal: match call.stop_signal {
+                StopSignal::Terminate => None,
+                StopSignal::Interrupt => Some(StopSignalForm::Interrupt),
+                _ => return no_format("this signal"),
+            },
         })))
     }
 }
@@ -121,6 +135,7 @@ impl AgentForm {
                 budget: form.budget.into(),
                 shown: form.shown.into_iter().map(Mount::from).collect(),
                 keys: form.keys,
+                stop_signal: form.stop_signal.map_or(StopSignal::Terminate, |_| StopSignal::Interrupt),
             },
             Self::Name(name) => AgentCall {
                 name,
@@ -135,6 +150,7 @@ impl AgentForm {
                 budget: Budget::default(),
                 shown: Vec::new(),
                 keys: Vec::new(),
+                stop_signal: StopSignal::default(),
             },
         }
     }

@@ -147,6 +147,7 @@ async fn execute(
         resources: task.spec.resources.clone(),
         mounts: Vec::new(),
         home: None,
+        stop_signal: gadugi_core::StopSignal::default(),
     };
     let begun = Instant::now();
     executor.start(&request).await?.wait().await?;

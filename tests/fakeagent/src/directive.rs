@@ -19,6 +19,12 @@ pub(crate) enum Directive {
         message: String,
     },
     Limit(Duration),
+    Refused {
+        status: u16,
+        times: u32,
+        pause: Duration,
+    },
+    UsedUp(Duration),
     Linger(Duration),
     Endless,
     Garbage,
@@ -69,6 +75,13 @@ impl Directive {
                 Self::Fail { status: number(status)?, message: message.to_owned() }
             }
             "limit" => Self::Limit(Duration::from_secs(number(rest)?)),
+            "refused" => {
+                let (status, rest) = cut(rest);
+                let (times, pause) = cut(rest);
+                let pause = Duration::from_millis(number(pause)?);
+                Self::Refused { status: number(status)?, times: number(times)?, pause }
+            }
+            "used-up" => Self::UsedUp(Duration::from_secs(number(rest)?)),
             "linger" => Self::Linger(Duration::from_secs(number(rest)?)),
             "endless" => Self::Endless,
             "garbage" => Self::Garbage,

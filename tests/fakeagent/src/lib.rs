@@ -30,6 +30,8 @@
 //! | `slow MS` | from here on, pauses before each event |
 //! | `fail STATUS MESSAGE` | ends: the model's API has answered with this status. Exits with 1 |
 //! | `limit SECONDS` | ends: refused with 429, and twice again, each time with a pause of so long, which it does not make. Exits with 1 |
+//! | `refused STATUS TIMES MS` | is refused so often, each time with such a pause, and goes on then. Status 0: no network |
+//! | `used-up SECONDS` | ends: the plan is used up for so long. Exits with 1 |
 //! | `linger SECONDS` | goes on for so long when it has printed its result, whichever comes |
 //! | `endless` | uses tools until it is killed, every 10 ms or as `slow` says, for ten minutes at most |
 //! | `garbage` | lines that are no JSON, no UTF-8, of unknown types or other shapes, and one of a MiB |

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
@@ -111,6 +111,18 @@ impl Play<'_> {
                     self.tell(refused)?;
                 }
                 return self.fail(status, message).map(Next::Exit);
+            }
+            Directive::Refused { status, times, pause } => {
+                for nth in 1..=times {
+                    let refused = self.speech.asks_again(nth, status, "refused by the fake", pause);
+                    self.tell(refused)?;
+                    sleep(pause);
+                }
+            }
+            Directive::UsedUp(time) => {
+                let ended = self.speech.used_up(SystemTime::now() + time, self.charged);
+                self.tell(ended)?;
+                return Ok(Next::Exit(1));
             }
             Directive::Linger(time) => self.linger = time,
             Directive::Endless => return self.go_on().map(Next::Exit),

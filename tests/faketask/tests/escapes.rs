@@ -58,6 +58,7 @@ impl Stage {
             resources: Resources::default(),
             mounts: Vec::new(),
             home: None,
+            stop_signal: gadugi_core::StopSignal::default(),
         };
         self.executor.start(&request).await.expect("the command starts")
     }

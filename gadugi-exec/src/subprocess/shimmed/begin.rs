@@ -11,7 +11,7 @@ use std::path::{PathBuf, absolute};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use gadugi_core::{CommandRef, ExecError, ExecRequest, crash_point};
+use gadugi_core::{CommandRef, ExecError, ExecRequest, StopSignal, crash_point};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::unix::AsyncFd;
@@ -134,6 +134,7 @@ pub(crate) fn begin(
         drain_ms: millis(settings.drain),
         die_with_parent: settings.die_with_parent,
         cgroups: settings.cgroups,
+        interrupt: request.stop_signal == StopSignal::Interrupt,
     };
     let lost = |source| cannot_start(&name, StartFault::Shim { path: program.path().to_owned(), source });
     let mut shim = Starting::spawn(program, settings, &request).map_err(lost)?;

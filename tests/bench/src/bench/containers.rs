@@ -89,6 +89,7 @@ async fn execute(
             resources: Resources { image: Some(image.to_owned()), ..Resources::default() },
             mounts: Vec::new(),
             home: None,
+            stop_signal: gadugi_core::StopSignal::default(),
         };
         let executor = Arc::clone(&executor);
         running.spawn(async move { executor.start(&request).await?.wait().await });

@@ -288,3 +288,41 @@ fn doctor_and_plan_agree_on_what_is_not_installed() {
     let answer = stand.gadugi_with_agents(&["plan", &file]).expect(0);
     answer.says(&["warning: `no-such-program` was not found on PATH (a)"]);
 }
+
+/// Works for ever, and tells what it has used when it is interrupted, as Claude Code does.
+const INTERRUPTED: &str = r#"#!/bin/sh
+cat > /dev/null
+trap 'printf "%s\n" "{\"type\":\"result\",\"subtype\":\"error_during_execution\",\"is_error\":true,\"errors\":[\"aborted\"],\"total_cost_usd\":0.016,\"usage\":{\"input_tokens\":2000,\"output_tokens\":400}}"; exit 0' INT
+printf '%s\n' '{"type":"system","subtype":"init","session_id":"s-1","model":"m"}'
+while :; do sleep 0.1; done
+"#;
+
+#[test]
+fn what_claude_tells_when_it_is_interrupted_is_counted() {
+    let stand = Stand::new();
+    stand.agent("claude", INTERRUPTED);
+    let file = stand.task("slow.md", "---\nagent: claude\ntimeout: 1s\ngrace: 20s\n---\nNever end\n");
+    stand.gadugi_with_agents(&["run", "--executor", "subprocess", &file]).expect(1);
+    assert_eq!(stand.outcomes()["slow"], "timed_out");
+    assert_eq!(stand.report()["tasks"][0]["attempts"][0]["agent"]["cost_usd"], 0.016);
+}
+
+#[test]
+fn doctor_knows_which_keys_codex_reads() {
+    let stand = Stand::new();
+    stand.agent("codex", "#!/bin/sh\necho codex-cli 0.163.0\n");
+    let doctor = |name: &str| {
+        let mut command = stand.with_agents(&["doctor"]);
+        Answer::from(command.env(name, "sk-secret").output().expect("gadugi starts")).out
+    };
+    let said = doctor("OPENAI_API_KEY");
+    assert!(said.contains("note  agent codex") && said.contains("which it does not read"), "{said}");
+    let said = doctor("CODEX_API_KEY");
+    assert!(said.contains("codex-cli 0.163.0; CODEX_API_KEY is set"), "{said}");
+    let config = "model_provider = 'mine'\n[model_providers.mine]\nname = 'mine'\nenv_key = 'OPENAI_API_KEY'\n";
+    stand.repo.write("../home/.codex/config.toml", config);
+    let said = doctor("OPENAI_API_KEY");
+    assert!(said.contains("OPENAI_API_KEY is set, which its config.toml names"), "{said}");
+    let said = doctor("OTHER");
+    assert!(said.contains("OPENAI_API_KEY is not set, which its config.toml names"), "{said}");
+}

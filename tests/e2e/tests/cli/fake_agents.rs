@@ -78,3 +78,57 @@ fn an_agent_whose_time_was_over_goes_on_in_its_conversation_with_what_it_had_mad
     }
     stand.assert_sound();
 }
+
+/// A stand with the fake agents, and a command of it.
+fn with_fakes(stand: &Stand) -> (Installed, impl Fn(&[&str]) -> Answer) {
+    let program = Path::new(env!("CARGO_BIN_EXE_gadugi-e2e-fakeagent"));
+    let agents = Installed::new(program, &stand.repo.root().join("agents")).expect("they are installed");
+    let path = agents.search_path().expect("a path");
+    let call = move |args: &[&str]| {
+        let mut command = stand.command(args);
+        Answer::from(command.env("PATH", &path).output().expect("gadugi starts"))
+    };
+    (agents, call)
+}
+
+#[test]
+fn six_tasks_outlive_a_plan_that_is_used_up_and_no_retry_is_spent() {
+    let stand = Stand::new();
+    let (agents, call) = with_fakes(&stand);
+    for agent in ["claude", "codex"] {
+        let names: Vec<String> = (1..=6).map(|number| format!("{agent}{number}")).collect();
+        let files: Vec<String> = names
+            .iter()
+            .map(|name| {
+                let text = format!("---\nagent: {agent}\n---\nfake: on-resume run echo x > {name}.txt\nfake: once {agent} used-up 2\nfake: run echo x > {name}.txt\n");
+                stand.task(&format!("{name}.md"), text)
+            })
+            .collect();
+        let args: Vec<&str> = ["run", "-j", "2"].into_iter().chain(files.iter().map(String::as_str)).collect();
+        let answer = call(&args).expect(0);
+        answer.says(&[&format!("the requests of {agent} are refused; no task of it starts until ")]);
+        let outcomes = stand.outcomes();
+        assert!(names.iter().all(|name| outcomes[name] == "succeeded"), "{outcomes:?}");
+        let calls = agents.calls().expect("they are recorded");
+        assert_eq!(calls.iter().filter(|call| call.agent == agent && call.prompt.is_some()).count(), 7);
+    }
+    stand.assert_sound();
+}
+
+#[test]
+fn an_agent_that_is_not_let_in_ends_within_seconds_and_its_other_tasks_are_not_started() {
+    let stand = Stand::new();
+    let (agents, call) = with_fakes(&stand);
+    let files: Vec<String> = (1..=4)
+        .map(|number| stand.task(&format!("t{number}.md"), "---\nagent: claude\n---\nfake: refused 401 3000 100\n"))
+        .collect();
+    let args: Vec<&str> = ["run", "-j", "1"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    let answer = call(&args).expect(1);
+    answer.says(&["claude is not let in", "log in with it, or set ANTHROPIC_API_KEY or"]);
+    assert_eq!(agents.calls().expect("they are recorded").len(), 1);
+    let report = stand.gadugi(&["report"]).expect(0).out;
+    assert!(report.contains("authentication: not started, since claude was not let in for t1"), "{report}");
+    stand.gadugi(&["report", "--format", "json"]).expect(0);
+    stand.gadugi(&["report", "--format", "junit"]).expect(0);
+    stand.assert_sound();
+}

@@ -1,6 +1,6 @@
 //! `claude -p --output-format stream-json --verbose`, version 2.1.330.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -97,7 +97,7 @@ impl Speech for Claude {
         let millis = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         vec![json!({
             "type": "system", "subtype": "api_retry", "attempt": nth, "max_retries": 10, "retry_delay_ms": millis,
-            "error_status": status, "error": error(status), "session_id": self.session, "uuid": unique_id(),
+            "error_status": Some(status).filter(|status| *status != 0), "error": error(status), "session_id": self.session, "uuid": unique_id(),
         })]
     }
 
@@ -129,6 +129,23 @@ impl Speech for Claude {
         result["stop_reason"] = json!("tool_use");
         result["terminal_reason"] = json!("budget_exhausted");
         vec![result]
+    }
+
+    fn used_up(&mut self, resets: SystemTime, charged: Charged) -> Vec<Value> {
+        let resets = resets.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let info = json!({
+            "status": "rejected", "resetsAt": resets, "rateLimitType": "five_hour", "overageStatus": "rejected",
+            "overageDisabledReason": "org_level_disabled", "isUsingOverage": false,
+        });
+        let event = json!({
+            "type": "rate_limit_event", "rate_limit_info": info, "uuid": unique_id(), "session_id": self.session,
+        });
+        let mut events = self.failed(429, "", charged);
+        let text = json!("You've hit your 5-hour limit · resets 11:19am (UTC)");
+        events[0]["message"]["content"][0]["text"] = text.clone();
+        events[0]["api_error_params"] = json!({"rate_limit_info": info});
+        events[1]["result"] = text;
+        [vec![event], events].concat()
     }
 
     fn succeeded(&mut self, charged: Charged) -> Vec<Value> {

@@ -1,6 +1,6 @@
 //! `codex exec --json`, version 0.163.0.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -51,13 +51,27 @@ impl Speech for Codex {
         vec![json!({"type": "item.completed", "item": item})]
     }
 
-    fn asks_again(&mut self, nth: u32, status: u16, message: &str, pause: Duration) -> Vec<Value> {
-        let refusal = refusal(status, &format!("{message}, try again in {} s", pause.as_secs()));
-        vec![json!({"type": "error", "message": format!("Reconnecting... {nth}/{MOST_RETRIES} ({refusal})")})]
+    fn asks_again(&mut self, nth: u32, status: u16, message: &str, _: Duration) -> Vec<Value> {
+        let message = match status {
+            0 => "Reconnecting... waiting for network (Connection failed: error sending request)".to_owned(),
+            _ => format!("Reconnecting... {nth}/{MOST_RETRIES} ({})", refusal(status, message)),
+        };
+        vec![json!({"type": "error", "message": message})]
     }
 
     fn failed(&mut self, status: u16, message: &str, _: Charged) -> Vec<Value> {
         let message = refusal(status, message);
+        vec![
+            json!({"type": "error", "message": message}),
+            json!({"type": "turn.failed", "error": {"message": message}}),
+        ]
+    }
+
+    fn used_up(&mut self, resets: SystemTime, _: Charged) -> Vec<Value> {
+        let left = resets.duration_since(SystemTime::now()).unwrap_or_default().as_secs();
+        let message = format!(
+            "You’ve hit your usage limit. Upgrade to Pro (https://chatgpt.com/explore/pro) or try again in {left} seconds."
+        );
         vec![
             json!({"type": "error", "message": message}),
             json!({"type": "turn.failed", "error": {"message": message}}),
@@ -86,6 +100,11 @@ pub(super) fn no_such_session(session: &str) -> String {
 }
 
 fn refusal(status: u16, message: &str) -> String {
+    match status {
+        429 => return "exceeded retry limit, last status: 429 Too Many Requests".to_owned(),
+        500 => return "We’re currently experiencing high demand, which may cause temporary errors.".to_owned(),
+        _ => {}
+    }
     format!("unexpected status {status} {}: {message}, url: http://127.0.0.1:8080/v1/responses", reason(status))
 }
 

@@ -4,7 +4,7 @@ mod claude;
 mod codex;
 
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -53,6 +53,9 @@ pub(crate) trait Speech {
 
     /// The model's API has answered with this status, and that is the end.
     fn failed(&mut self, status: u16, message: &str, charged: Charged) -> Vec<Value>;
+
+    /// The plan is used up until this time, and that is the end.
+    fn used_up(&mut self, resets: SystemTime, charged: Charged) -> Vec<Value>;
 
     /// The call has cost what it may, and that is the end.
     fn out_of_budget(&mut self, most: f64, charged: Charged) -> Vec<Value>;

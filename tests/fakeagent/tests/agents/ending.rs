@@ -26,13 +26,15 @@ fn a_request_that_fails_ends_the_call_with_its_status() {
         for (status, class) in [
             (401, AgentErrorClass::Authentication),
             (429, AgentErrorClass::RateLimit),
-            (500, AgentErrorClass::of_status(500)),
+            (502, AgentErrorClass::of_status(502)),
             (529, AgentErrorClass::of_status(529)),
         ] {
             let answer = scene.ask(agent, &prompt(status));
             let error = error(&answer.report);
             assert_eq!((answer.code, error.class), (Some(1), class), "{agent:?} {status}");
-            assert!(error.message.contains("no such key"), "{}", error.message);
+            // Codex tells no more than that of a limit.
+            let says_why = agent == Agent::Claude || status != 429;
+            assert_eq!(error.message.contains("no such key"), says_why, "{}", error.message);
             assert!(error.message.contains(&status.to_string()), "{}", error.message);
         }
     }
@@ -65,7 +67,7 @@ fn a_limit_is_told_before_the_end_and_in_it() {
         assert_eq!(answer.code, Some(1));
         let pause = match agent {
             Agent::Claude => "\"retry_delay_ms\":30000",
-            Agent::Codex => "try again in 30 s",
+            Agent::Codex => "Reconnecting... ",
         };
         let out = String::from_utf8_lossy(&answer.out).into_owned();
         assert_eq!(out.matches(pause).count(), 2, "{out}");
@@ -140,4 +142,34 @@ fn a_command_line_that_asks_for_no_stream_is_refused() {
         assert!(answer.err.contains(why), "{}", answer.err);
     }
     assert_eq!(scene.agents.calls().expect("they are recorded").len(), 6);
+}
+
+#[test]
+fn a_plan_that_is_used_up_names_its_time() {
+    let scene = Scene::new();
+    for agent in BOTH {
+        let answer = scene.ask(agent, "fake: used-up 3000");
+        assert_eq!((answer.code, error(&answer.report).class), (Some(1), AgentErrorClass::RateLimit));
+        let until = answer.report.limit.and_then(|limit| limit.until).expect("a time");
+        let left = until.as_second() - i64::try_from(now_seconds()).expect("a time");
+        assert!((2900..=3001).contains(&left), "{left}");
+    }
+}
+
+#[test]
+fn one_that_is_refused_for_a_while_goes_on_then() {
+    let scene = Scene::new();
+    for agent in BOTH {
+        for status in [0, 401, 503] {
+            let answer = scene.ask(agent, &format!("fake: refused {status} 2 1\nfake: say Done."));
+            assert_eq!((answer.code, answer.report.limit), (Some(0), None), "{agent:?} {status}");
+            let mut going = scene.begin(agent, &format!("fake: refused {status} 1 600000"));
+            going.until(|report| report.limit.is_some());
+            going.kill();
+        }
+    }
+}
+
+fn now_seconds() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is later").as_secs()
 }

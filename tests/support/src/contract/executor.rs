@@ -84,6 +84,7 @@ impl<'a> Promise<'a> {
             resources: Resources::default(),
             mounts: Vec::new(),
             home: None,
+            stop_signal: gadugi_core::StopSignal::default(),
         }
     }
 
