@@ -126,7 +126,7 @@ impl Budget {
     #[must_use]
     pub fn reached(self, used: Used) -> Option<String> {
         if let Some(most) = self.cost_usd.filter(|most| used.cost_usd >= *most) {
-            return Some(format!("{:.2} of {most:.2} US dollars are used", used.cost_usd));
+            return Some(format!("{} of {} US dollars are used", Dollars(used.cost_usd), Dollars(most)));
         }
         let most = self.tokens.filter(|most| used.tokens >= *most)?;
         Some(format!("{} of {most} tokens are used", used.tokens))
@@ -137,6 +137,25 @@ impl Budget {
     pub fn overrun(self, used: Used) -> Option<String> {
         let cost_usd = self.cost_usd.filter(|most| used.cost_usd > *most);
         Self { cost_usd, tokens: self.tokens.filter(|most| used.tokens > *most) }.reached(used)
+    }
+}
+
+/// An amount in US dollars as it is shown, without its unit: to the cent, and below one dollar to the hundredth of a cent
+/// where it is not whole cents.
+///
+/// ```
+/// let shown = [0.0024, 0.5, 1.2345].map(|cost| gadugi_core::Dollars(cost).to_string());
+/// assert_eq!(shown, ["0.0024", "0.50", "1.23"]);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Dollars(pub f64);
+
+impl fmt::Display for Dollars {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cents = self.0 * 100.0;
+        let has_parts = (cents - cents.round()).abs() > 1e-3;
+        let digits = if self.0 < 1.0 && has_parts { 4 } else { 2 };
+        write!(f, "{:.digits$}", self.0)
     }
 }
 

@@ -33,7 +33,7 @@ mod touches;
 mod worktrees;
 
 pub use agent::{
-    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Budget, Denials, Figure, OutputFormat,
+    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Budget, Denials, Dollars, Figure, OutputFormat,
     OutputFormats, OutputReader, OwnPart, Piece, RateLimit, Tokens, Used,
 };
 #[cfg(any(debug_assertions, feature = "crash-points"))]

@@ -4,7 +4,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gadugi_core::{AgentReport, AgentTotals, Lines, OutputReader, Phase, TaskRecord, TaskState, Tokens};
+use gadugi_core::{AgentReport, AgentTotals, Dollars, Lines, OutputReader, Phase, TaskRecord, TaskState, Tokens};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::log_parts::next_part;
@@ -67,7 +67,7 @@ pub(super) async fn spent(task: &TaskRecord, heard: Option<Heard>) -> AgentTotal
 pub(super) fn cell(spent: AgentTotals) -> Option<String> {
     let plus = |without: usize| if without > 0 { "+" } else { "" };
     match (spent.cost(), spent.tokens()) {
-        (Some(cost), _) => Some(format!("${cost:.2}{}", plus(spent.without_cost))),
+        (Some(cost), _) => Some(format!("${}{}", Dollars(cost), plus(spent.without_cost))),
         (None, Some(tokens)) => Some(format!("{}{} tokens", Tokens::total(tokens), plus(spent.without_tokens))),
         (None, None) => None,
     }

@@ -4,7 +4,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use gadugi_core::{AttemptRecord, Lines, OutputReader};
+use gadugi_core::{AttemptRecord, Dollars, Lines, OutputReader};
 
 use crate::compose::open_log;
 use crate::terminal::harmless;
@@ -48,7 +48,7 @@ impl AgentTail {
         });
         let told_before = self.earlier.iter().filter_map(|earlier| earlier.agent.as_deref());
         let cost = self.reader.report().own_part(told_before).cost_usd;
-        let cost = cost.map(|cost| format!("${:.2}  ", cost.value)).unwrap_or_default();
+        let cost = cost.map(|cost| format!("${}  ", Dollars(cost.value))).unwrap_or_default();
         format!("{cost}{}", self.doing)
     }
 

@@ -1,6 +1,6 @@
 //! What agents have told of their work, for people.
 
-use gadugi_core::{AgentReport, AgentTotals, Figure, TaskRecord, Tokens};
+use gadugi_core::{AgentReport, AgentTotals, Dollars, Figure, TaskRecord, Tokens};
 
 use super::escape::{block, code, inline};
 use super::words::{UNKNOWN, count};
@@ -79,8 +79,7 @@ pub(super) fn last_message(task: &TaskRecord) -> Option<String> {
 }
 
 fn dollars(cost: f64) -> String {
-    // Small amounts would all be zero to the cent.
-    if cost > 0.0 && cost < 1.0 { format!("{cost:.4} US dollars") } else { format!("{cost:.2} US dollars") }
+    format!("{} US dollars", Dollars(cost))
 }
 
 fn tokens_text(Tokens { input, cached, output }: Tokens) -> String {

@@ -115,7 +115,7 @@ fn the_report_for_people_has_a_cost_for_each_task_and_never_takes_what_is_unknow
         "- Cost, as told by agents: 2.00 US dollars, reckoned for 1 attempt from figures of the conversation, without 2 attempts that told none",
         "- Tokens, as told by agents: 1300 tokens in (1000 of them cached), 310 out, without 2 attempts that told none",
         "| Outcome | Task | Title | Branch | Commits | Files | Duration | Executor | Cost |",
-        "  - agent: 0.2500 US dollars, requests refused 2 times",
+        "  - agent: 0.25 US dollars, requests refused 2 times",
         "  - agent: model `claude-opus-5-5`, session `405ef7ef`, 7 turns, 1200 tokens in (1000 of them cached), 300 out, \
          1.25 US dollars (reckoned; told of the conversation: 1.50 US dollars), last tool Bash: cargo test",
         "````text\nAll <b>done</b>.\n```\nreally\n````",
@@ -127,5 +127,5 @@ fn the_report_for_people_has_a_cost_for_each_task_and_never_takes_what_is_unknow
         row.trim_end_matches(" |").rsplit(" | ").next().expect("a cell").to_owned()
     };
     let costs = ["login", "docs", "plain", "lost"].map(cost_of);
-    assert_eq!(costs, ["1.50 US dollars", "unknown", "-", "0.5000 US dollars, 1 attempt unknown"]);
+    assert_eq!(costs, ["1.50 US dollars", "unknown", "-", "0.50 US dollars, 1 attempt unknown"]);
 }
