@@ -237,7 +237,7 @@ fn place(task: &TaskRecord, attempt: &AttemptRecord) -> Vec<String> {
     }
     if let Some(work) = attempt.work.as_ref().filter(|work| !work.kept_refs.is_empty()) {
         let refs: Vec<String> = work.kept_refs.iter().map(|name| code(name)).collect();
-        facts.push(format!("Also committed there, on other branches than the task's: {}", refs.join(", ")));
+        facts.push(format!("Also kept of what was staged or committed there: {}", refs.join(", ")));
     }
     facts
 }
