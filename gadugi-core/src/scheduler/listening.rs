@@ -23,12 +23,19 @@ const MOST_OF_END: u64 = 64 << 10;
 /// So many characters of an error are told.
 const LONGEST_ERROR: usize = 200;
 
+/// A part of a log.
+struct Portion {
+    bytes: Vec<u8>,
+    /// When the last of the log was printed.
+    written: SystemTime,
+}
+
 /// Follows the log of one command. It can begin at any time, since it begins with the first line.
 pub(super) struct Listener {
     log: PathBuf,
     read: u64,
     /// What is being read. Kept by those who wait no longer, so that a log that hangs holds up one thread and no more.
-    portion: Option<JoinHandle<io::Result<(Vec<u8>, SystemTime)>>>,
+    portion: Option<JoinHandle<io::Result<Portion>>>,
     lines: Lines,
     reader: Box<dyn OutputReader>,
 }
@@ -47,15 +54,15 @@ impl Listener {
             });
             let portion = portion.await;
             self.portion = None;
-            let Ok(Ok((portion, written))) = portion else { return };
-            if portion.is_empty() {
+            let Ok(Ok(Portion { bytes, written })) = portion else { return };
+            if bytes.is_empty() {
                 return;
             }
             if let Ok(written) = Timestamp::try_from(written) {
                 self.reader.printed_by(written);
             }
-            self.read += portion.len() as u64;
-            self.lines.feed(&portion, |line| self.reader.read(line));
+            self.read += bytes.len() as u64;
+            self.lines.feed(&bytes, |line| self.reader.read(line));
         }
     }
 
@@ -88,14 +95,14 @@ fn open(log: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
-/// What was printed from there on, and when the last of it was.
-fn read(log: PathBuf, from: u64) -> io::Result<(Vec<u8>, SystemTime)> {
+/// What was printed from there on.
+fn read(log: PathBuf, from: u64) -> io::Result<Portion> {
     let mut file = open(&log)?;
     let written = file.metadata()?.modified()?;
     file.seek(SeekFrom::Start(from))?;
-    let mut portion = Vec::new();
-    file.take(PORTION).read_to_end(&mut portion)?;
-    Ok((portion, written))
+    let mut bytes = Vec::new();
+    file.take(PORTION).read_to_end(&mut bytes)?;
+    Ok(Portion { bytes, written })
 }
 
 /// The end of a text file, at most so many bytes of it, from the beginning of a line on where there is one; nothing where it cannot be read.

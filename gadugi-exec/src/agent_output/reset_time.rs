@@ -75,8 +75,7 @@ fn moment(text: &str, original: &str, now: &Zoned) -> Option<Timestamp> {
     let words: Vec<&str> = words.split([' ', ',']).filter(|word| !word.is_empty() && *word != "at").collect();
     let (date, words) = date(&words, &now)?;
     let time = time_of_day(words)?;
-    let at =
-        |date: Date| Some(date.to_datetime(time).to_zoned(zone.clone()).ok()?.timestamp().checked_add(MINUTE).ok()?);
+    let at = |date: Date| date.to_datetime(time).to_zoned(zone.clone()).ok()?.timestamp().checked_add(MINUTE).ok();
     match date {
         Some(date) => at(date),
         None => {

@@ -78,8 +78,10 @@ pub fn write_reports(run_folder: &Path, report: &Report) -> Result<WrittenReport
 /// Which outputs are there. Each is looked for once: several reports name it, and a run can have many.
 #[derive(Default)]
 struct Outputs {
-    known: RefCell<HashMap<TaskId, HashMap<(AttemptNo, Phase), bool>>>,
+    known: RefCell<HashMap<TaskId, OutputsOfTask>>,
 }
+
+type OutputsOfTask = HashMap<(AttemptNo, Phase), bool>;
 
 impl Outputs {
     fn is_there(&self, attempt: &AttemptRef, phase: Phase, path: &Path) -> bool {

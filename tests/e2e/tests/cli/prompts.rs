@@ -106,7 +106,7 @@ fn files_for_agents_that_git_ignores_are_named_with_the_line_that_copies_them() 
     stand.gadugi(&["init"]).expect(0).says(&[line]);
     let settings = std::fs::read_to_string(stand.repo.path().join("gadugi.toml")).expect("it was written");
     assert!(settings.contains(&format!("\n# {line}\n")), "{settings}");
-    stand.repo.write("gadugi.toml", &format!("{line}\n{AGENTS}"));
+    stand.repo.write("gadugi.toml", format!("{line}\n{AGENTS}"));
     let answer = stand.gadugi_with_agents(&args).expect(0);
     assert!(!answer.err.contains("CLAUDE.md") && answer.out.contains("seed: 2 files"), "{}{}", answer.out, answer.err);
     assert!(!stand.gadugi_with_agents(&["doctor"]).out.contains("agent files"));
@@ -136,7 +136,7 @@ fn what_is_another_tools_in_prompt_files_is_said_in_a_line_and_can_be_refused() 
     answer.says(&["passed over in 21 files", "allowed-tools (21)"]);
     let strict = [&run[..], &["--strict", &one]].concat();
     stand.gadugi_with_agents(&strict).expect(2).says(&["review.md:2", "not valid YAML"]);
-    stand.repo.write("gadugi.toml", &format!("strict = true\n{AGENTS}"));
+    stand.repo.write("gadugi.toml", format!("strict = true\n{AGENTS}"));
     stand.gadugi_with_agents(&[&run[..], &[&one]].concat()).expect(2);
 }
 
