@@ -117,9 +117,7 @@ impl Ways {
 
 /// Why git has to make all worktrees of a repository, whatever is in them.
 fn everywhere(repo: &gix::Repository, repository: &Repository) -> Option<&'static str> {
-    if cfg!(not(unix)) {
-        Some("Gadugi does not write worktrees on this system")
-    } else if repo.config_snapshot().boolean("worktree.useRelativePaths").unwrap_or(false) {
+    if repo.config_snapshot().boolean("worktree.useRelativePaths").unwrap_or(false) {
         Some("worktree.useRelativePaths is set")
     } else if is_partial(repo) {
         Some("the repository is a partial clone")
@@ -176,15 +174,9 @@ pub(crate) fn has_post_checkout_hook(repo: &gix::Repository, repository: &Reposi
     folders.iter().any(|folder| is_executable(&folder.join("post-checkout")))
 }
 
-#[cfg(unix)]
 fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_executable(path: &Path) -> bool {
-    path.is_file()
 }
 
 /// What a file of attributes sets that only git does as git does: `ident`, `working-tree-encoding`, and filters.

@@ -296,9 +296,6 @@ pub enum GitError {
         /// The reference that keeps the commits.
         kept: String,
     },
-    /// Tasks cannot be isolated on this system.
-    #[error("tasks cannot be isolated on this system")]
-    NoIsolation,
     /// A command of git that was to take over commits could not be followed.
     #[error("cannot follow `git {command}`")]
     Watch {

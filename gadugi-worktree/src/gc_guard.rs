@@ -184,24 +184,12 @@ fn take(common_dir: &Path) -> Result<Holder, GitError> {
     Ok(Holder::Us { is_old: false })
 }
 
-#[cfg(unix)]
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-#[cfg(not(unix))]
-fn host_name() -> String {
-    "unknown".to_owned()
-}
-
 /// Whether a process of this machine runs, as git asks it.
-#[cfg(unix)]
 fn is_alive(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
     pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
-}
-
-#[cfg(not(unix))]
-fn is_alive(_: u32) -> bool {
-    true
 }

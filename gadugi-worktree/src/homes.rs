@@ -52,7 +52,6 @@ pub(crate) fn find_or_make(state: &Path, run: &RunId, task: &TaskId) -> Result<A
 /// Makes a folder that nobody else may look into.
 fn create(folder: &Path, with_those_above: bool) -> io::Result<()> {
     let mut builder = DirBuilder::new();
-    #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(with_those_above).create(folder)
 }
@@ -80,14 +79,7 @@ pub(crate) fn is_larger(state: &Path, run: &RunId, task: &TaskId, most: Footprin
 
 /// What a file takes on the disk, however long it says that it is.
 fn bytes(metadata: &fs::Metadata) -> u64 {
-    #[cfg(unix)]
-    {
-        std::os::unix::fs::MetadataExt::blocks(metadata).saturating_mul(512)
-    }
-    #[cfg(not(unix))]
-    {
-        metadata.len()
-    }
+    std::os::unix::fs::MetadataExt::blocks(metadata).saturating_mul(512)
 }
 
 /// Puts the home of a task aside, to be deleted. Whether there was one.

@@ -104,7 +104,7 @@ fn add(content: &mut Vec<u8>, mode: &str, name: &[u8], id: ObjectId) {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use gadugi_test_support::repo::TestRepo;
 

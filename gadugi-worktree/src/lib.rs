@@ -17,13 +17,12 @@
 //! - A process may be killed at any moment. What it was making is recorded, its locks say that they are its, and the next
 //!   one undoes or repeats the rest; see `tests/git/killed.rs`.
 
+#[cfg(not(unix))]
+compile_error!("Gadugi runs on Linux and macOS");
+
 mod aside;
 mod awaited;
 mod branch;
-#[cfg(unix)]
-mod bulk;
-#[cfg(not(unix))]
-#[path = "bulk_elsewhere.rs"]
 mod bulk;
 mod by_git;
 mod checkout;
@@ -32,19 +31,11 @@ mod commit_limits;
 mod create;
 mod durable;
 mod entry;
-#[cfg(unix)]
-mod erase;
-#[cfg(not(unix))]
-#[path = "erase_elsewhere.rs"]
 mod erase;
 mod error;
 mod fates;
 mod filters;
 mod gc_guard;
-#[cfg(unix)]
-mod guarded;
-#[cfg(not(unix))]
-#[path = "guarded_elsewhere.rs"]
 mod guarded;
 mod half_made;
 mod hand_over;
@@ -62,10 +53,6 @@ mod lock;
 mod lock_file;
 mod making;
 mod marker;
-#[cfg(unix)]
-mod mounted;
-#[cfg(not(unix))]
-#[path = "mounted_elsewhere.rs"]
 mod mounted;
 mod names;
 mod open;
@@ -73,10 +60,6 @@ mod ordinary;
 mod own_references;
 mod patch_id;
 mod place;
-#[cfg(unix)]
-mod private;
-#[cfg(not(unix))]
-#[path = "private_elsewhere.rs"]
 mod private;
 mod prune;
 mod reach;
@@ -99,10 +82,6 @@ mod superseded;
 mod sweep;
 mod trash;
 mod trash_refs;
-#[cfg(unix)]
-mod untouched;
-#[cfg(not(unix))]
-#[path = "untouched_elsewhere.rs"]
 mod untouched;
 mod worktrees;
 
@@ -111,7 +90,6 @@ pub use open::{ConfigSources, Identity};
 pub use place::{PlaceError, check_worktrees_folder};
 pub use repository::{BaseError, Head, ObjectFormat, OpenError, Repository, Uncommitted};
 pub use seed::{INCLUDE_FILE, Seeding, Seeds, Survey};
-#[cfg(unix)]
 pub use seed::{Sharing, sharing};
 pub use space::{Footprint, FreeSpace};
 pub use sweep::{LeftToSweep, left_to_sweep, sweep_left};

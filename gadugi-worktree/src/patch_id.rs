@@ -285,20 +285,17 @@ mod tests {
             let (theirs, ours) = ids(&test);
             assert_eq!(ours, theirs, "{name}");
         }
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::{PermissionsExt, symlink};
-            let script = test.path().join("run.sh");
-            std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
-            commit(&test);
-            let (theirs, ours) = ids(&test);
-            assert_eq!(ours, theirs, "permissions");
-            std::fs::remove_file(&script).unwrap();
-            symlink("a.txt", &script).unwrap();
-            commit(&test);
-            let (theirs, ours) = ids(&test);
-            assert_eq!(ours, theirs, "a link in the place of a file");
-        }
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let script = test.path().join("run.sh");
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        commit(&test);
+        let (theirs, ours) = ids(&test);
+        assert_eq!(ours, theirs, "permissions");
+        std::fs::remove_file(&script).unwrap();
+        symlink("a.txt", &script).unwrap();
+        commit(&test);
+        let (theirs, ours) = ids(&test);
+        assert_eq!(ours, theirs, "a link in the place of a file");
     }
 
     #[test]

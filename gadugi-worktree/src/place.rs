@@ -59,14 +59,7 @@ pub fn check_worktrees_folder(folder: &Path) -> Result<(), PlaceError> {
     writable(existing).map_err(|source| PlaceError::NotWritable { folder: existing.to_owned(), source })
 }
 
-#[cfg(unix)]
 fn writable(folder: &Path) -> io::Result<()> {
     use rustix::fs::{Access, access};
     Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
-}
-
-#[cfg(not(unix))]
-fn writable(folder: &Path) -> io::Result<()> {
-    let metadata = folder.metadata()?;
-    if metadata.permissions().readonly() { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(()) }
 }

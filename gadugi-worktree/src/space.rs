@@ -100,19 +100,12 @@ fn existing(folder: &Path) -> Option<&Path> {
     folder.ancestors().find(|folder| folder.exists())
 }
 
-#[cfg(unix)]
 fn are_on_one_disk(one: &Path, other: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let device = |folder| Some(existing(folder)?.metadata().ok()?.dev());
     device(one) == device(other)
 }
 
-#[cfg(not(unix))]
-fn are_on_one_disk(_: &Path, _: &Path) -> bool {
-    true
-}
-
-#[cfg(unix)]
 fn free(folder: &Path) -> Option<FreeSpace> {
     let stat = rustix::fs::statvfs(folder).ok()?;
     Some(FreeSpace {
@@ -121,11 +114,6 @@ fn free(folder: &Path) -> Option<FreeSpace> {
         inodes: Some(stat.f_favail).filter(|_| stat.f_files > 0),
         block: stat.f_frsize.clamp(1, LARGEST_BLOCK),
     })
-}
-
-#[cfg(not(unix))]
-fn free(_: &Path) -> Option<FreeSpace> {
-    None
 }
 
 impl Repository {

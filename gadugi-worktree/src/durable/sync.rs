@@ -74,42 +74,24 @@ pub(super) fn file_system(folder: &Path) -> Result<(), GitError> {
     rustix::fs::syncfs(file).map_err(|error| failed()(error.into()))
 }
 
-#[cfg(all(unix, not(target_os = "linux")))]
+#[cfg(not(target_os = "linux"))]
 pub(super) fn file_system(folder: &Path) -> Result<(), GitError> {
     rustix::fs::sync();
     let file = open(folder).map_err(GitError::io("sync", folder))?;
     sync(&file).map_err(GitError::io("sync", folder))
 }
 
-#[cfg(not(unix))]
-pub(super) fn file_system(_: &Path) -> Result<(), GitError> {
-    Ok(())
-}
-
 /// Opens what may be a file or a folder. Nothing that lies there in its place is waited for.
-#[cfg(unix)]
 fn open(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     let flags = rustix::fs::OFlags::NONBLOCK.bits();
     File::options().read(true).custom_flags(flags.cast_signed()).open(path)
 }
 
-#[cfg(unix)]
 fn sync(file: &File) -> io::Result<()> {
     match file.sync_all() {
         // A file system that cannot sync folders keeps them in order by itself.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput && file.metadata()?.is_dir() => Ok(()),
         other => other,
     }
-}
-
-/// Folders can be neither opened nor synced there, and files only by who may write to them.
-#[cfg(not(unix))]
-fn open(path: &Path) -> io::Result<File> {
-    File::options().read(true).write(!path.is_dir()).open(path)
-}
-
-#[cfg(not(unix))]
-fn sync(file: &File) -> io::Result<()> {
-    file.sync_all()
 }

@@ -10,10 +10,6 @@
 //! What is of no known kind, or cannot be looked at, keeps the worktree.
 
 mod content;
-#[cfg(unix)]
-mod dir;
-#[cfg(not(unix))]
-#[path = "dir_elsewhere.rs"]
 mod dir;
 mod nested;
 mod rules;
@@ -21,7 +17,6 @@ mod user;
 mod walk;
 
 pub(crate) use content::{attributes, differing};
-#[cfg(unix)]
 pub(crate) use dir::stat;
 pub(crate) use user::{UserRules, record};
 pub(crate) use walk::{AttributesFile, Edit, Extent, Ignored, look};

@@ -223,13 +223,7 @@ impl Search<'_> {
     }
 }
 
-#[cfg(unix)]
 fn mode(metadata: &Metadata) -> u32 {
     use std::os::unix::fs::MetadataExt;
     metadata.mode() & 0o777
-}
-
-#[cfg(not(unix))]
-fn mode(_: &Metadata) -> u32 {
-    0
 }

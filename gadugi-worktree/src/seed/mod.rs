@@ -5,18 +5,11 @@
 //! fits into each worktree is decided there ([`fit`]), before anything is written ([`copy`]).
 
 mod copy;
-#[cfg(unix)]
-#[path = "file.rs"]
-mod file;
-#[cfg(not(unix))]
-#[path = "file_elsewhere.rs"]
 mod file;
 mod fit;
 mod list;
 mod patterns;
-#[cfg(unix)]
 mod probe;
-#[cfg(unix)]
 mod share;
 mod trouble;
 
@@ -39,7 +32,6 @@ use self::list::List;
 use self::patterns::Patterns;
 use self::trouble::{Trouble, Troubles};
 
-#[cfg(unix)]
 pub use self::probe::{Sharing, sharing};
 
 /// The file in the root of the main work tree that names files to copy, in the syntax of `.gitignore`.

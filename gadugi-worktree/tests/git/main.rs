@@ -40,7 +40,6 @@ mod release;
 mod scarce;
 mod seed;
 mod snapshot;
-#[cfg(unix)]
 mod space;
 mod stashed;
 mod stray;
