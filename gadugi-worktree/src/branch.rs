@@ -5,7 +5,7 @@ use gix::ObjectId;
 use gix::refs::FullName;
 
 use crate::error::GitError;
-use crate::ordinary;
+use crate::files::ordinary;
 use crate::references;
 
 pub(crate) fn full_name(branch: &BranchName) -> FullName {

@@ -11,7 +11,7 @@ use gix::index::entry::Mode;
 
 use crate::bulk::{self, Layout, Source};
 use crate::error::GitError;
-use crate::ordinary;
+use crate::files::ordinary;
 use crate::repository::Repository;
 
 /// The way of one tree.

@@ -6,12 +6,12 @@ use std::process::Command;
 use gadugi_core::BranchName;
 use gix::ObjectId;
 
-use crate::awaited::Awaited;
 use crate::entry::IN_THE_MAKING;
 use crate::error::GitError;
-use crate::guarded;
 use crate::lock::RepositoryLock;
 use crate::open::ConfigSources;
+use crate::threads::cancel::Awaited;
+use crate::threads::guarded;
 
 /// Variables that tell git another repository, index or object store than that of the folder it runs in; see
 /// `git rev-parse --local-env-vars`.

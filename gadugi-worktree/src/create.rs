@@ -14,15 +14,15 @@ use gix::refs::Target;
 use gix::refs::transaction::{PreviousValue, RefEdit};
 use gix::worktree::add::{Head, PrepareCheckout};
 
-use crate::aside;
-use crate::awaited::Awaited;
 use crate::branch;
 use crate::bulk::{Source, Target as Unwritten};
 use crate::by_git::{self, Way, Ways};
 use crate::command;
 use crate::durable;
-use crate::entry::{Entry, check_links, remove_if_empty};
+use crate::entry::{Entry, check_links};
 use crate::error::GitError;
+use crate::files::paths::remove_if_empty;
+use crate::files::rename_aside;
 use crate::filters;
 use crate::half_made;
 use crate::hand_over::hand_over;
@@ -35,6 +35,7 @@ use crate::names;
 use crate::seed;
 use crate::snapshot::RETRIES;
 use crate::start::{NoStart, start};
+use crate::threads::cancel::Awaited;
 use crate::worktrees::WorktreeSettings;
 
 static NEVER: AtomicBool = AtomicBool::new(false);
@@ -404,7 +405,7 @@ impl<'a> Batch<'a> {
     fn undo(&self, planned: &Planned, error: GitError) -> GitError {
         let common_dir = self.settings.repository.common_dir();
         let folder = || match planned.folder.symlink_metadata() {
-            Ok(_) => aside::delete(&aside::put_aside(&planned.folder)?),
+            Ok(_) => rename_aside::delete(&rename_aside::put_aside(&planned.folder)?),
             Err(_) => Ok(()),
         };
         let entry = || {

@@ -11,12 +11,13 @@ use gadugi_core::Lease;
 use gix::ObjectId;
 use gix::bstr::ByteSlice;
 
-use crate::aside;
 use crate::error::GitError;
+use crate::files::ordinary;
+use crate::files::paths::{real, remove_if_empty};
+use crate::files::rename_aside;
 use crate::filters;
 use crate::marker::{self, Marker};
 use crate::open::Opener;
-use crate::ordinary;
 
 /// What stands in `locked` while a worktree is being made, as git and gix do it.
 pub(crate) const IN_THE_MAKING: &str = "initializing";
@@ -181,12 +182,12 @@ impl Entry {
         fs::create_dir_all(&removed).map_err(GitError::io("create", &removed))?;
         let aside = removed.join(self.admin.file_name().unwrap_or_default());
         // What a crash has left of an earlier one.
-        aside::delete(&aside)?;
+        rename_aside::delete(&aside)?;
         match fs::rename(&self.admin, &aside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(GitError::io("rename", &self.admin)(error));
             }
-            _ => aside::delete(&aside)?,
+            _ => rename_aside::delete(&aside)?,
         }
         remove_if_empty(&removed)?;
         remove_if_empty(list)
@@ -196,16 +197,6 @@ impl Entry {
 /// The folder that entries are put into before they are deleted.
 pub(crate) fn removed(common_dir: &Path) -> PathBuf {
     common_dir.join("gadugi").join("removed")
-}
-
-/// Removes a folder that holds nothing; one that holds something, or is gone, stays as it is.
-pub(crate) fn remove_if_empty(folder: &Path) -> Result<(), GitError> {
-    match fs::remove_dir(folder) {
-        Err(error) if !matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) => {
-            Err(GitError::io("remove", folder)(error))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Where a `HEAD` is.
@@ -246,17 +237,6 @@ pub(crate) fn worktree_of(admin: &Path) -> Option<PathBuf> {
 /// The path that is the only line of one of git's files.
 fn path_in(file: &[u8]) -> Result<&Path, GitError> {
     Ok(gix::path::from_byte_slice(file.trim_end_with(|end| matches!(end, '\n' | '\r')))?)
-}
-
-/// The path without symbolic links on the way, also where its end, or more of it, does not exist.
-pub(crate) fn real(path: &Path) -> PathBuf {
-    if let Ok(real) = path.canonicalize() {
-        return real;
-    }
-    match (path.parent(), path.file_name()) {
-        (Some(parent), Some(name)) => real(parent).join(name),
-        _ => path.to_owned(),
-    }
 }
 
 fn same(found: &Path, expected: &Path) -> Result<(), GitError> {

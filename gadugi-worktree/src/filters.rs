@@ -15,7 +15,7 @@ use gadugi_core::RunId;
 use gix::bstr::{BStr, BString, ByteSlice, ByteVec};
 
 use crate::error::GitError;
-use crate::ordinary;
+use crate::files::ordinary;
 
 /// What is in a section that runs a program, or says what becomes of its failure.
 const KINDS: [(&str, &[&str]); 2] = [("filter", &["clean", "smudge", "process", "required"]), ("merge", &["driver"])];
@@ -133,7 +133,7 @@ pub(crate) fn clear(common_dir: &Path, is_needed: impl Fn(&RunId) -> bool) -> Re
             fs::remove_file(&path).map_err(GitError::io("remove", &path))?;
         }
     }
-    crate::entry::remove_if_empty(&folder)
+    crate::files::paths::remove_if_empty(&folder)
 }
 
 /// The sections that name programs, by kind and name, each with the line that stands for it in a record.

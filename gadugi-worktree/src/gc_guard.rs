@@ -12,8 +12,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::GitError;
+use crate::files::ordinary;
 use crate::lock_file::{LockFile, NotTaken};
-use crate::ordinary;
 
 /// The age from which git takes the file for one that was left.
 const GIT_BELIEVES: Duration = Duration::from_secs(12 * 3600);

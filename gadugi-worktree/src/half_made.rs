@@ -8,16 +8,17 @@ use gadugi_core::BranchName;
 use gix::ObjectId;
 use gix::bstr::ByteSlice;
 
-use crate::aside;
 use crate::branch;
-use crate::entry::{Entry, HeadAt, head_in, remove_if_empty, removed, worktree_of};
+use crate::entry::{Entry, HeadAt, head_in, removed, worktree_of};
 use crate::error::GitError;
+use crate::files::ordinary;
+use crate::files::paths::remove_if_empty;
+use crate::files::rename_aside;
 use crate::ids::to_object;
 use crate::keepers::Keepers;
 use crate::lock_file;
 use crate::making::{self, Making};
 use crate::marker::Marker;
-use crate::ordinary;
 use crate::references;
 use crate::worktrees::WorktreeSettings;
 
@@ -42,7 +43,7 @@ pub(crate) struct Cleared {
 pub(crate) fn clear(settings: &WorktreeSettings, repo: &gix::Repository, dry_run: bool) -> Result<Cleared, GitError> {
     if !dry_run {
         lock_file::sweep(settings.repository.common_dir())?;
-        aside::delete(&removed(settings.repository.common_dir()))?;
+        rename_aside::delete(&removed(settings.repository.common_dir()))?;
     }
     let recorded = making::read(&settings.state)?;
     let mut cleared = Cleared::default();
@@ -130,12 +131,12 @@ fn undo(settings: &WorktreeSettings, repo: &gix::Repository, making: &Making, dr
 /// ever half there.
 pub(crate) fn remove(entry: &Entry) -> Result<(), GitError> {
     let aside = match entry.folder.symlink_metadata() {
-        Ok(_) => Some(aside::put_aside(&entry.folder)?),
+        Ok(_) => Some(rename_aside::put_aside(&entry.folder)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(GitError::io("look at", &entry.folder)(error)),
     };
     entry.remove()?;
-    aside.map_or(Ok(()), |aside| aside::delete(&aside))
+    aside.map_or(Ok(()), |aside| rename_aside::delete(&aside))
 }
 
 /// Whether an entry of git's list was reserved and does not yet say where its worktree is.

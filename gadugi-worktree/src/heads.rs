@@ -8,8 +8,9 @@ use gadugi_core::{BranchName, Lease};
 use gix::ObjectId;
 use gix::refs::FullName;
 
-use crate::entry::{Entry, HeadAt, head_in, real};
+use crate::entry::{Entry, HeadAt, head_in};
 use crate::error::GitError;
+use crate::files::paths::real;
 use crate::history::is_ancestor;
 use crate::marker::Marker;
 use crate::worktrees::WorktreeSettings;

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use gadugi_core::{AgentHome, RunId, TaskId, crash_point};
 
-use crate::aside;
 use crate::error::GitError;
+use crate::files::rename_aside;
 use crate::space::Footprint;
 
 /// How many characters a run's id has.
@@ -88,7 +88,7 @@ pub(crate) fn put_aside(state: &Path, run: &RunId, task: &TaskId) -> Result<bool
     if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(false);
     }
-    match aside::put_aside(&path) {
+    match rename_aside::put_aside(&path) {
         // Somebody else was faster.
         Err(GitError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
         other => {

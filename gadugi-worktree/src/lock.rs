@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use crate::error::GitError;
-use crate::ordinary;
+use crate::files::ordinary;
 
 /// Held while worktrees are made or removed; dropping it lets the next one in, and so does the end of the
 /// process in any way.

@@ -10,9 +10,9 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::entry::real;
 use crate::error::GitError;
-use crate::ordinary;
+use crate::files::ordinary;
+use crate::files::paths::real;
 
 /// What our lock files begin with; the path of the lock file follows.
 pub(crate) const HEADING: &str = "held by gadugi: ";

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use gix::bstr::{BString, ByteSlice, ByteVec};
 
 use crate::error::GitError;
+use crate::files::ordinary;
 use crate::marker::Marker;
-use crate::ordinary;
 
 const FILE: &str = "making";
 /// Where it is written first.

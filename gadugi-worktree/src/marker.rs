@@ -6,7 +6,7 @@ use std::path::Path;
 use gadugi_core::{AttemptNo, BranchName, CommitId, Lease, RunId, TaskId};
 
 use crate::error::GitError;
-use crate::ordinary;
+use crate::files::ordinary;
 
 /// The name of its file in git's entry of the worktree.
 pub(crate) const FILE: &str = "gadugi";

@@ -8,8 +8,8 @@ use gix::open::Permissions;
 use gix::sec::Permission;
 
 use crate::error::GitError;
+use crate::files::ordinary;
 use crate::filters;
-use crate::ordinary;
 
 /// Whose git configuration counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

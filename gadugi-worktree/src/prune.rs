@@ -10,8 +10,9 @@ use gadugi_core::{BranchName, CommitId, Pruned};
 use gix::bstr::ByteSlice;
 
 use crate::branch;
-use crate::entry::{Entry, HeadAt, head_in, real, remove_if_empty};
+use crate::entry::{Entry, HeadAt, head_in};
 use crate::error::GitError;
+use crate::files::paths::{real, remove_if_empty};
 use crate::filters;
 use crate::half_made;
 use crate::ids::to_object;

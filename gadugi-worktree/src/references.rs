@@ -14,10 +14,11 @@ use gix::bstr::{BStr, ByteSlice};
 use gix::refs::FullNameRef;
 use gix::refs::store::WriteReflog;
 
-use crate::entry::{HeadAt, head_in, real, remove_if_empty};
+use crate::entry::{HeadAt, head_in};
 use crate::error::GitError;
+use crate::files::ordinary;
+use crate::files::paths::{real, remove_if_empty};
 use crate::lock_file::{LockFile, NotTaken};
-use crate::ordinary;
 
 /// As git's `core.filesRefLockTimeout`.
 const PATIENCE: Duration = Duration::from_millis(100);

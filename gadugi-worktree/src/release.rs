@@ -10,27 +10,28 @@ use gadugi_core::{
 use gix::ObjectId;
 use gix::bstr::BString;
 
-use crate::aside;
 use crate::branch;
 use crate::checkout::Checkout;
 use crate::durable;
-use crate::entry::{Entry, HeadAt, head_in, real, remove_if_empty};
+use crate::entry::{Entry, HeadAt, head_in};
 use crate::error::GitError;
 use crate::fates::{Decided, Fate};
+use crate::files::mounted::mount_in;
+use crate::files::paths::{real, remove_if_empty};
+use crate::files::rename_aside;
 use crate::heads::Heads;
 use crate::hidden::Hidden;
 use crate::history::is_ancestor;
 use crate::ids::{to_commit, to_object};
 use crate::keepers::is_lost_with;
-use crate::mounted::mount_in;
 use crate::own_references;
 use crate::private;
 use crate::prune;
 use crate::references;
 use crate::save::{save, secrets};
-use crate::side_by_side::side_by_side;
 use crate::snapshot::message;
 use crate::superseded;
+use crate::threads::parallel::side_by_side;
 use crate::trash;
 use crate::trash_refs::{self, Promised};
 use crate::worktrees::{Source, WorktreeSettings};
@@ -480,7 +481,7 @@ fn remove(
         None if dry_run => return Ok(None),
         None => {
             // It is deleted by whoever sweeps.
-            entry.noting_removal(|| aside::put_aside(&entry.folder))?;
+            entry.noting_removal(|| rename_aside::put_aside(&entry.folder))?;
             crash_point("release-renamed-aside");
             entry.remove()?;
         }

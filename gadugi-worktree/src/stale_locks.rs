@@ -10,10 +10,11 @@ use std::time::{Duration, Instant, SystemTime};
 use gadugi_core::BranchName;
 
 use crate::branch;
-use crate::entry::{Entry, real};
+use crate::entry::Entry;
 use crate::error::GitError;
+use crate::files::ordinary;
+use crate::files::paths::real;
 use crate::lock_file::HEADING;
-use crate::ordinary;
 use crate::references;
 
 /// How long somebody who holds a lock and is not seen has to let go of it: git holds these for a moment only.

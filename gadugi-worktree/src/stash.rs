@@ -9,11 +9,11 @@ use gadugi_core::Lease;
 use gix::ObjectId;
 use gix::bstr::{BStr, ByteSlice};
 
-use crate::entry::real;
 use crate::error::GitError;
+use crate::files::ordinary;
+use crate::files::paths::real;
 use crate::history::is_ancestor;
 use crate::ids::to_object;
-use crate::ordinary;
 use crate::private;
 
 /// Entries of a stash that were made in a worktree.

@@ -11,8 +11,8 @@ use crate::error::GitError;
 use crate::hidden::Hidden;
 use crate::index_tree;
 use crate::inspect::{self, AttributesFile, Extent, Ignored, UserRules};
-use crate::scarce::patiently;
 use crate::snapshot::conversion;
+use crate::threads::scarce::patiently;
 use crate::untouched::is_untouched;
 
 pub(crate) use crate::inspect::Edit;

@@ -9,16 +9,17 @@ use std::path::{Path, PathBuf};
 
 use gadugi_core::{BranchName, Paths, Pruned, error_chain};
 
-use crate::aside;
 use crate::branch;
 use crate::commit_limits;
 use crate::durable;
-use crate::entry::{Entry, real};
+use crate::entry::Entry;
 use crate::error::GitError;
+use crate::files::mounted::mount_in;
+use crate::files::paths::real;
+use crate::files::rename_aside;
 use crate::filters;
 use crate::ids::to_object;
 use crate::inspect::{Extent, UserRules};
-use crate::mounted::mount_in;
 use crate::status::unstaged;
 use crate::trash;
 use crate::worktrees::WorktreeSettings;
@@ -38,7 +39,7 @@ pub(crate) fn clear(
         found.push(match look(settings, repo, &path)? {
             Ok(branch) => {
                 if !dry_run {
-                    aside::put_aside(&path)?;
+                    rename_aside::put_aside(&path)?;
                 }
                 Pruned::Stray { path, branch }
             }
@@ -57,7 +58,7 @@ fn folders(worktrees: &Path) -> Result<Vec<PathBuf>, GitError> {
     for entry in entries {
         let entry = entry.map_err(GitError::io("list", worktrees))?;
         let name = entry.file_name();
-        let is_removed = aside::is_aside(&name) || trash::is_discarded(&name);
+        let is_removed = rename_aside::is_aside(&name) || trash::is_discarded(&name);
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) && !is_removed {
             found.push(entry.path());
         }

@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::aside;
-use crate::entry::{real, remove_if_empty};
-use crate::erase;
 use crate::error::GitError;
+use crate::files::ordinary;
+use crate::files::paths::{real, remove_if_empty};
+use crate::files::remove_tree;
+use crate::files::rename_aside;
 use crate::homes;
-use crate::ordinary;
-use crate::side_by_side::threads;
+use crate::threads::parallel::threads;
 
 /// The lock's name in the state folder.
 const LOCK: &str = "sweep";
@@ -155,7 +155,7 @@ pub fn sweep_left(state: &Path, lock: &File, folders: &[PathBuf]) -> Result<(), 
 /// # Errors
 /// [`GitError::Io`] when that cannot be seen.
 pub fn left_to_sweep(state: &Path, worktrees: &Path) -> Result<(usize, bool), GitError> {
-    let left = aside::leftovers(worktrees)?.len() + aside::leftovers(&homes::root(state))?.len();
+    let left = rename_aside::leftovers(worktrees)?.len() + rename_aside::leftovers(&homes::root(state))?.len();
     Ok((left, is_swept(state)?))
 }
 
@@ -169,7 +169,7 @@ fn sweep_held(state: &Path, lock: &File, folders: &[PathBuf], stop: &AtomicBool)
     let path = state.join(LOCK);
     let mut left = leftovers(folders)?;
     loop {
-        let failed = erase::erase(&left, threads(), stop);
+        let failed = remove_tree::erase(&left, threads(), stop);
         remove_empty(state, folders)?;
         lock.unlock().map_err(GitError::io("unlock", &path))?;
         if let Some(error) = failed.into_iter().next() {
@@ -209,7 +209,7 @@ fn remove_empty(state: &Path, folders: &[PathBuf]) -> Result<(), GitError> {
 fn leftovers(folders: &[PathBuf]) -> Result<Vec<PathBuf>, GitError> {
     let mut found = BTreeSet::new();
     for folder in folders {
-        found.extend(aside::leftovers(&real(folder))?);
+        found.extend(rename_aside::leftovers(&real(folder))?);
     }
     Ok(found.into_iter().collect())
 }

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::error::GitError;
+use crate::files::paths::remove_if_empty;
+use crate::files::rename_aside;
 use crate::worktrees::WorktreeSettings;
-use crate::{aside, entry};
 
 /// What the names of those begin with that stay beside their places.
 const BESIDE: &str = ".gadugi-discarded-";
@@ -62,7 +63,7 @@ pub(crate) fn clear(settings: &WorktreeSettings) -> Result<(), GitError> {
     let trash = root(settings);
     clear_folder(&settings.folder, is_discarded)?;
     clear_folder(&trash, |_| true)?;
-    entry::remove_if_empty(&trash)
+    remove_if_empty(&trash)
 }
 
 fn clear_folder(folder: &Path, is_trash: impl Fn(&OsStr) -> bool) -> Result<(), GitError> {
@@ -79,7 +80,7 @@ fn clear_folder(folder: &Path, is_trash: impl Fn(&OsStr) -> bool) -> Result<(), 
         let modified = modified.map_err(GitError::io("look at", &path))?;
         // One from the future is of a clock that was wrong, and stays until that time has come.
         if modified.elapsed().is_ok_and(|age| age > KEPT) {
-            aside::delete(&path)?;
+            rename_aside::delete(&path)?;
         }
     }
     Ok(())

@@ -15,9 +15,9 @@ use gix::bstr::ByteSlice;
 use gix::refs::FullName;
 
 use crate::durable;
-use crate::entry::remove_if_empty;
 use crate::error::GitError;
-use crate::ordinary;
+use crate::files::ordinary;
+use crate::files::paths::remove_if_empty;
 use crate::references;
 use crate::trash::KEPT;
 use crate::worktrees::WorktreeSettings;

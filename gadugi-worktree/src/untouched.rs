@@ -20,8 +20,8 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, open, openat, statat};
 use crate::error::GitError;
 use crate::index_tree::{self, Folder, Member};
 use crate::inspect::{self, stat};
-use crate::scarce::patiently;
-use crate::side_by_side::side_by_side;
+use crate::threads::parallel::side_by_side;
+use crate::threads::scarce::patiently;
 
 /// With so many files it is worth the while to begin further threads.
 const LARGE: usize = 2000;

@@ -13,7 +13,6 @@ use gadugi_core::{
     SnapshotRequest, TaskId, Work, WorktreeError, WorktreeRequest, Worktrees, error_chain,
 };
 
-use crate::awaited::Waiter;
 use crate::create;
 use crate::error::{GitError, or_no_room};
 use crate::fates::{self, Asked};
@@ -27,11 +26,12 @@ use crate::prune;
 use crate::release::{self, Returned, Taken};
 use crate::repository::Repository;
 use crate::seed::Seeds;
-use crate::side_by_side::side_by_side;
 use crate::snapshot;
 use crate::space::Footprint;
 use crate::stale_locks;
 use crate::sweep::{LeftToSweep, Sweeper};
+use crate::threads::cancel::Waiter;
+use crate::threads::parallel::side_by_side;
 use crate::trash_refs::Promised;
 
 /// How long a worktree may take to be made, and to be given back, where nothing else is said.

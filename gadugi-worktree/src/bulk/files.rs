@@ -14,8 +14,8 @@ use rustix::fs::{
 
 use super::index::Stat;
 use super::layout::{Item, Layout};
-use crate::awaited::Awaited;
 use crate::error::GitError;
+use crate::threads::cancel::Awaited;
 
 /// Where files are written to: a worktree, and the folder in it that is worked in.
 pub(super) struct Writer<'a> {

@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use super::files::Writer;
 use super::index::Stat;
 use super::layout::Item;
-use crate::awaited::Awaited;
 use crate::error::GitError;
-use crate::scarce::patiently;
+use crate::threads::cancel::Awaited;
+use crate::threads::scarce::patiently;
 
 const BUFFER: usize = 256 * 1024;
 

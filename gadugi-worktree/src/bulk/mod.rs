@@ -25,9 +25,9 @@ use self::content::{Content, Portion};
 use self::files::{How, Writer};
 use self::index::Stat;
 pub(crate) use self::layout::{DEEPEST, Layout};
-use crate::awaited::Awaited;
 use crate::error::GitError;
-use crate::side_by_side::{side_by_side, threads};
+use crate::threads::cancel::Awaited;
+use crate::threads::parallel::{side_by_side, threads};
 
 /// What the indexes note of files is held until they are written; so much of it at once.
 const MOST_NOTED: usize = 48 << 20;

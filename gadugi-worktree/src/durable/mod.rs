@@ -18,8 +18,9 @@ use gix::ObjectId;
 use gix::bstr::BString;
 use gix::refs::{FullName, FullNameRef};
 
-use crate::entry::{Entry, real};
+use crate::entry::Entry;
 use crate::error::GitError;
+use crate::files::paths::real;
 use crate::ids::to_object;
 use crate::references;
 use crate::worktrees::WorktreeSettings;

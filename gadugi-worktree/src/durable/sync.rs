@@ -9,7 +9,7 @@ use gix::ObjectId;
 
 use crate::durable::objects;
 use crate::error::GitError;
-use crate::side_by_side::on_threads;
+use crate::threads::parallel::on_threads;
 
 /// How many files are synced at once.
 const MAX_AT_ONCE: usize = 8;

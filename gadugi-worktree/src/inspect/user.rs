@@ -11,12 +11,13 @@ use std::time::{Duration, SystemTime};
 use gadugi_core::{RunId, WorktreeRequest};
 use gix::bstr::ByteSlice;
 
-use crate::entry::{Entry, real};
+use crate::entry::Entry;
 use crate::error::GitError;
+use crate::files::ordinary;
+use crate::files::paths::real;
 use crate::inspect::LARGEST_RULES;
 use crate::inspect::dir::Dir;
 use crate::open::ConfigSources;
-use crate::ordinary;
 use crate::worktrees::WorktreeSettings;
 
 /// The first line of a record.

@@ -18,7 +18,7 @@ use crate::inspect::dir::{Dir, What};
 use crate::inspect::nested::{self, Git};
 use crate::inspect::rules::{Everywhere, Fate, Level, Verdict, joined};
 use crate::inspect::{LARGEST_RULES, UserRules};
-use crate::side_by_side::side_by_side;
+use crate::threads::parallel::side_by_side;
 
 /// With so many files it is worth the while to begin further threads.
 const LARGE: usize = 2000;

@@ -10,7 +10,7 @@ use gix::bstr::ByteVec;
 use gix::hash::Kind;
 
 use crate::error::GitError;
-use crate::ordinary;
+use crate::files::ordinary;
 use crate::private::git::Git;
 use crate::private::place::create_private;
 use crate::private::seal::objects_of;

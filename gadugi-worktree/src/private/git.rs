@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::command::git;
 use crate::error::GitError;
 use crate::open::ConfigSources;
-use crate::scarce::patiently;
+use crate::threads::scarce::patiently;
 
 /// How long one import may take.
 pub(super) const LIMIT: Duration = Duration::from_secs(10 * 60);

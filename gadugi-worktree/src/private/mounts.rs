@@ -6,9 +6,9 @@ use std::path::{Component, Path, PathBuf};
 
 use gadugi_core::{Lease, Mount};
 
-use crate::entry::real;
 use crate::error::GitError;
-use crate::ordinary;
+use crate::files::ordinary;
+use crate::files::paths::real;
 use crate::private::place::Place;
 use crate::private::seal::objects_of;
 use crate::worktrees::WorktreeSettings;

@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime};
 use gadugi_core::{AttemptNo, AttemptRef, Lease, RunId, TaskId};
 use gix::ObjectId;
 
-use crate::aside;
-use crate::entry::remove_if_empty;
 use crate::error::GitError;
+use crate::files::ordinary;
+use crate::files::paths::remove_if_empty;
+use crate::files::rename_aside;
 use crate::lock_file::is_at;
-use crate::ordinary;
 use crate::trash;
 use crate::worktrees::WorktreeSettings;
 
@@ -60,11 +60,11 @@ impl Place {
                     // Whoever makes it holds its lock. Under another name, it does not become a place any more.
                     let lock = ordinary::open(&new.join(LOCK), File::options().read(true));
                     if lock.is_err() || lock.is_ok_and(|file| file.try_lock().is_ok()) {
-                        aside::put_aside(&new).map(drop).or_else(unless_gone)?;
+                        rename_aside::put_aside(&new).map(drop).or_else(unless_gone)?;
                     }
                 }
-                let leftovers = aside::leftovers(&task)?;
-                leftovers.iter().try_for_each(|leftover| aside::delete(leftover))?;
+                let leftovers = rename_aside::leftovers(&task)?;
+                leftovers.iter().try_for_each(|leftover| rename_aside::delete(leftover))?;
                 for folder in [&task, &run, &root(settings)] {
                     remove_if_empty(folder)?;
                 }
@@ -100,9 +100,9 @@ impl Place {
         let quarantine = self.quarantine();
         if quarantine.symlink_metadata().is_ok() {
             // Under another name, nothing can be added to it.
-            aside::put_aside(&quarantine)?;
+            rename_aside::put_aside(&quarantine)?;
         }
-        aside::leftovers(&self.folder)?.iter().try_for_each(|leftover| aside::delete(leftover))
+        rename_aside::leftovers(&self.folder)?.iter().try_for_each(|leftover| rename_aside::delete(leftover))
     }
 
     fn quarantine(&self) -> PathBuf {
@@ -128,10 +128,10 @@ impl Place {
             attempts += 1;
             let made = new_folder(parent, &name.to_string_lossy()).and_then(|(new, _lock)| {
                 let made = fill(&new).and_then(|()| match fs::rename(&new, &self.folder) {
-                    Err(_) if self.is_there()? => aside::delete(&new),
+                    Err(_) if self.is_there()? => rename_aside::delete(&new),
                     other => other.map_err(GitError::io("rename", &new)),
                 });
-                made.inspect_err(|_| drop(aside::delete(&new)))
+                made.inspect_err(|_| drop(rename_aside::delete(&new)))
             });
             match made {
                 // Folders that are empty, or whose lock was not held yet, were cleared away meanwhile.
@@ -232,9 +232,9 @@ impl Place {
 
     /// Removes everything, and the folders above that become empty by it.
     pub(super) fn remove(&self, held: Held) -> Result<(), GitError> {
-        let aside = aside::put_aside(&self.folder)?;
+        let aside = rename_aside::put_aside(&self.folder)?;
         drop(held);
-        aside::delete(&aside)?;
+        rename_aside::delete(&aside)?;
         self.remove_empty_above()
     }
 

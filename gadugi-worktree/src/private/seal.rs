@@ -9,8 +9,9 @@ use gadugi_core::{BranchName, Lease, crash_point};
 
 use crate::branch;
 use crate::by_git::is_partial;
-use crate::entry::{Entry, real};
+use crate::entry::Entry;
 use crate::error::GitError;
+use crate::files::paths::real;
 use crate::ids::to_commit;
 use crate::marker::Marker;
 use crate::private::config;

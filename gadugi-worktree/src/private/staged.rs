@@ -17,7 +17,7 @@ use gix::index::decode::Options;
 use gix::index::entry::{Flags, Mode, Stage};
 
 use crate::error::GitError;
-use crate::ordinary;
+use crate::files::ordinary;
 use crate::private::folder::Folder;
 use crate::private::place::Place;
 use crate::save::is_allowed;

@@ -13,9 +13,9 @@ use super::file::{Copied, Place, Sharer};
 use super::fit::{Fitting, fitting};
 use super::list::{Item, List};
 use super::trouble::{Trouble, Troubles};
-use crate::awaited::Awaited;
 use crate::error::GitError;
-use crate::side_by_side::side_by_side;
+use crate::threads::cancel::Awaited;
+use crate::threads::parallel::side_by_side;
 use crate::worktrees::WorktreeSettings;
 
 /// How many files a thread takes at a time.

@@ -17,8 +17,8 @@ use rustix::io::Errno;
 
 use super::list::{Folder, Item};
 pub(super) use super::share::Sharer;
-use crate::awaited::Awaited;
 use crate::error::GitError;
+use crate::threads::cancel::Awaited;
 
 /// Files of fewer bytes are copied also where they could be shared. On xfs it takes longer to share one of 4 KiB than to copy it
 /// (63 µs, not 39 µs), on btrfs about as long; from 16 KiB on sharing is no slower on either, and for a MiB on btrfs 40 times as

@@ -23,9 +23,9 @@ use gix::bstr::BStr;
 use gix::index::entry::Mode;
 use gix::worktree::stack::state::ignore::Source;
 
-use crate::awaited::Awaited;
 use crate::error::GitError;
 use crate::repository::Repository;
+use crate::threads::cancel::Awaited;
 use crate::worktrees::WorktreeSettings;
 
 use self::list::List;

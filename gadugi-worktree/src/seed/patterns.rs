@@ -10,7 +10,7 @@ use gix::ignore::search::Ignore;
 
 use super::INCLUDE_FILE;
 use super::trouble::{Trouble, Troubles};
-use crate::ordinary;
+use crate::files::ordinary;
 
 /// A file of patterns that is larger is none.
 const LARGEST: u64 = 1 << 20;

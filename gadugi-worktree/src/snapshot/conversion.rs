@@ -33,8 +33,8 @@ use crate::error::GitError;
 use crate::filters;
 use crate::inspect::{self, AttributesFile};
 use crate::open::ConfigSources;
-use crate::scarce::patiently;
 use crate::status::Edit;
+use crate::threads::scarce::patiently;
 
 /// Files up to this size are read as a whole.
 pub(crate) const LARGEST_HELD: u64 = 4 * 1024 * 1024;

@@ -15,8 +15,9 @@ use gix::refs::{Category, FullName, FullNameRef};
 
 use crate::branch;
 use crate::checkout::Checkout;
-use crate::entry::{Entry, HeadAt, real};
+use crate::entry::{Entry, HeadAt};
 use crate::error::GitError;
+use crate::files::paths::real;
 use crate::history::{commits_beyond, is_ancestor};
 use crate::ids::{to_commit, to_object};
 use crate::private;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 
-use crate::entry::real;
+use crate::files::paths::real;
 
 /// The kernel's list of mounts that this process sees.
 const MOUNTS: &str = "/proc/self/mountinfo";

@@ -10,9 +10,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use crate::erase;
 use crate::error::GitError;
-use crate::mounted::mount_in;
+use crate::files::mounted::mount_in;
+use crate::files::remove_tree;
 
 /// What the names of folders begin with that are to be deleted. No task's name begins with a dot.
 const PREFIX: &str = ".gadugi-removed-";
@@ -61,7 +61,7 @@ pub(crate) fn is_aside(name: &OsStr) -> bool {
 /// Deletes a folder with all that is in it, also where folders in it are not writable; one that is gone counts as
 /// deleted. Symbolic links are not followed.
 pub(crate) fn delete(folder: &Path) -> Result<(), GitError> {
-    match erase::erase(&[folder.to_owned()], 1, &AtomicBool::new(false)).into_iter().next() {
+    match remove_tree::erase(&[folder.to_owned()], 1, &AtomicBool::new(false)).into_iter().next() {
         Some(error) => Err(error),
         None => Ok(()),
     }

@@ -15,7 +15,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, chmodat, fchmod, open, re
 use rustix::io::Errno;
 
 use crate::error::GitError;
-use crate::mounted::{mount_in, open_unmounted};
+use crate::files::mounted::{mount_in, open_unmounted};
 
 /// How deep folders are deleted where they are. What lies deeper is moved up first, so that no depth uses up the
 /// handles of the process.

@@ -10,9 +10,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::awaited::Awaited;
 use crate::error::GitError;
-use crate::scarce::patiently;
+use crate::threads::cancel::Awaited;
+use crate::threads::scarce::patiently;
 
 /// How often it is looked whether the command has ended or is still awaited, while it prints nothing.
 const LOOK: Duration = Duration::from_millis(20);
@@ -122,7 +122,7 @@ fn is_ready(pipe: &ChildStderr, wait: Duration) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::awaited::Waiter;
+    use crate::threads::cancel::Waiter;
 
     fn shell(script: &str, limit: Duration) -> Result<(ExitStatus, String), GitError> {
         let mut command = Command::new("sh");

@@ -1,0 +1,7 @@
+//! Files and folders where tasks can write: read without being led astray, and deleted without leaving half of them.
+
+pub(crate) mod mounted;
+pub(crate) mod ordinary;
+pub(crate) mod paths;
+pub(crate) mod remove_tree;
+pub(crate) mod rename_aside;
