@@ -12,7 +12,7 @@ use gix::index::entry::Mode;
 use crate::bulk::{self, Layout, Source};
 use crate::error::GitError;
 use crate::files::ordinary;
-use crate::repository::Repository;
+use crate::repo::{Repository, is_partial};
 
 /// The way of one tree.
 #[derive(Clone)]
@@ -142,18 +142,6 @@ fn leave_out_sparse(repo: &gix::Repository, index: &mut gix::index::State) -> Re
         gix::worktree::sparse::apply_patterns(index, &patterns, &file, is_cone, case)?;
     }
     Ok(())
-}
-
-/// Whether git fetches objects only when they are needed.
-pub(crate) fn is_partial(repo: &gix::Repository) -> bool {
-    let config = repo.config_snapshot();
-    let mut remotes = config.plumbing().sections_by_name("remote").into_iter().flatten();
-    config.string("extensions.partialClone").is_some()
-        || remotes.any(|section| {
-            section
-                .value("promisor")
-                .is_some_and(|value| gix::config::Boolean::try_from(value.as_bstr()).map_or(true, |value| value.0))
-        })
 }
 
 /// Whether git gives its own files, and the folders of worktrees, to others than the umask does.

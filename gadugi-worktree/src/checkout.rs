@@ -8,18 +8,18 @@ use gix::ObjectId;
 use gix::bstr::ByteSlice;
 use gix::index::entry::{Flags, Mode};
 
-use crate::branch;
 use crate::commit_limits;
 use crate::entry::Entry;
 use crate::error::GitError;
 use crate::hidden::Hidden;
 use crate::history::is_ancestor;
-use crate::ids::to_object;
 use crate::inspect::{Extent, UserRules};
 use crate::private;
+use crate::repo::branch;
+use crate::repo::ids::{full_name, to_object};
+use crate::settings::WorktreeSettings;
 use crate::stash::{self, Stashed};
 use crate::status::Changes;
-use crate::worktrees::WorktreeSettings;
 
 /// A worktree as it was found.
 pub(crate) struct Checkout {
@@ -59,7 +59,7 @@ impl Checkout {
         let index = honest_index(&repo)?;
         let mut changes = Changes::of(&repo, &index, &rules, Extent::All)?;
         let hidden = std::mem::take(&mut changes.hidden);
-        let on_branch = repo.head_name()?.is_some_and(|name| name == branch::full_name(branch));
+        let on_branch = repo.head_name()?.is_some_and(|name| name == full_name(branch));
         let begun_in_isolation = private::operation(settings, lease);
         let has_private_modules = private::has_modules(settings, lease);
         let stashed = stash::entries(&repo, lease, &[branch.as_str().into()], head)?;

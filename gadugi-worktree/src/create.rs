@@ -14,29 +14,29 @@ use gix::refs::Target;
 use gix::refs::transaction::{PreviousValue, RefEdit};
 use gix::worktree::add::{Head, PrepareCheckout};
 
-use crate::branch;
 use crate::bulk::{Source, Target as Unwritten};
 use crate::by_git::{self, Way, Ways};
-use crate::command;
 use crate::durable;
 use crate::entry::{Entry, check_links};
 use crate::error::GitError;
 use crate::files::paths::remove_if_empty;
 use crate::files::rename_aside;
-use crate::filters;
 use crate::half_made;
 use crate::hand_over::hand_over;
-use crate::ids::to_commit;
 use crate::inspect;
-use crate::lock::RepositoryLock;
 use crate::making::{self, Making};
 use crate::marker::Marker;
 use crate::names;
+use crate::repo::branch;
+use crate::repo::filters;
+use crate::repo::gc_guard::RETRIES;
+use crate::repo::git_command;
+use crate::repo::ids::{full_name, to_commit};
+use crate::repo::lock::RepositoryLock;
 use crate::seed;
-use crate::snapshot::RETRIES;
+use crate::settings::WorktreeSettings;
 use crate::start::{NoStart, start};
 use crate::threads::cancel::Awaited;
-use crate::worktrees::WorktreeSettings;
 
 static NEVER: AtomicBool = AtomicBool::new(false);
 
@@ -225,7 +225,7 @@ impl<'a> Batch<'a> {
                 crash_point("worktree-files-written");
                 let finish = || planned.finish(request, self.settings.repository.common_dir());
                 match self.awaited.check().and_then(|()| finish()) {
-                    Ok(entry) => entries.push((entry, branch::full_name(&planned.branch), planned.start)),
+                    Ok(entry) => entries.push((entry, full_name(&planned.branch), planned.start)),
                     Err(error) => {
                         let error = self.undo(planned, error);
                         *made = Err(failure(request, &planned.folder)(error));
@@ -330,7 +330,7 @@ impl<'a> Batch<'a> {
         mut worktrees: Vec<(usize, Arc<Source>, Box<PrepareCheckout>)>,
     ) -> Vec<(usize, Result<(), GitError>)> {
         let repository = &self.settings.repository;
-        let git = || command::in_repository(repository.opener.sources, repository.common_dir());
+        let git = || git_command::in_repository(repository.opener.sources, repository.common_dir());
         let mut results = Vec::with_capacity(worktrees.len());
         let awaited = self.within(worktrees.len());
         while let Some((_, source, _)) = worktrees.first() {
@@ -371,7 +371,7 @@ impl<'a> Batch<'a> {
             let checkout = self.repo.prepare_add_worktree(&planned.folder, head, &NEVER)?;
             planned.marker(request).write(checkout.repo().git_dir())?;
             let head = "HEAD".try_into().map_err(gix::Error::from_error)?;
-            let target = Target::Symbolic(branch::full_name(&planned.branch));
+            let target = Target::Symbolic(full_name(&planned.branch));
             let attached = RefEdit::update(head, target, PreviousValue::MustExist, "");
             checkout.repo().edit_reference(attached)?;
             crash_point("worktree-entry-made");
@@ -384,15 +384,17 @@ impl<'a> Batch<'a> {
         let add = || {
             let repository = &self.settings.repository;
             let Planned { branch, folder, start, .. } = planned;
-            let mut git = command::in_repository(repository.opener.sources, repository.common_dir());
+            let mut git = git_command::in_repository(repository.opener.sources, repository.common_dir());
             filters::silence(&mut git, &self.repo);
             let awaited = self.awaited.within(self.settings.limit);
-            command::add_worktree(self.lock, git, folder, branch, *start, &awaited).map_err(|error| match error {
-                GitError::TooSlow { limit } => {
-                    GitError::GitTooSlow { limit, has_hook: by_git::has_post_checkout_hook(&self.repo, repository) }
-                }
-                other => other,
-            })?;
+            git_command::add_worktree(self.lock, git, folder, branch, *start, &awaited).map_err(
+                |error| match error {
+                    GitError::TooSlow { limit } => {
+                        GitError::GitTooSlow { limit, has_hook: by_git::has_post_checkout_hook(&self.repo, repository) }
+                    }
+                    other => other,
+                },
+            )?;
             let entry = Entry::of(repository.common_dir(), folder)?;
             let entry = entry.ok_or_else(|| GitError::NotAWorktree { path: folder.clone() })?;
             planned.marker(request).write(&entry.admin)

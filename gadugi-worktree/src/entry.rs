@@ -8,19 +8,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use gadugi_core::Lease;
-use gix::ObjectId;
 use gix::bstr::ByteSlice;
 
 use crate::error::GitError;
 use crate::files::ordinary;
 use crate::files::paths::{real, remove_if_empty};
 use crate::files::rename_aside;
-use crate::filters;
 use crate::marker::{self, Marker};
-use crate::open::Opener;
-
-/// What stands in `locked` while a worktree is being made, as git and gix do it.
-pub(crate) const IN_THE_MAKING: &str = "initializing";
+use crate::repo::filters;
+use crate::repo::git_command::IN_THE_MAKING;
+use crate::repo::open::Opener;
 
 /// The file that stands in an entry while its worktree is being removed by us.
 const REMOVING: &str = "gadugi-removing";
@@ -197,25 +194,6 @@ impl Entry {
 /// The folder that entries are put into before they are deleted.
 pub(crate) fn removed(common_dir: &Path) -> PathBuf {
     common_dir.join("gadugi").join("removed")
-}
-
-/// Where a `HEAD` is.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum HeadAt {
-    /// On the branch of this full name.
-    Branch(String),
-    /// On a commit, without a branch.
-    Commit(ObjectId),
-}
-
-/// Reads `HEAD` in a worktree's folder of git's own files, or in that of the repository for the main
-/// worktree. `None` when it is neither on a branch nor on a commit.
-pub(crate) fn head_in(git_dir: &Path) -> Option<HeadAt> {
-    let head = ordinary::read_to_string(&git_dir.join("HEAD")).ok()?;
-    match head.strip_prefix("ref:") {
-        Some(branch) => Some(HeadAt::Branch(branch.trim().to_owned())),
-        None => ObjectId::from_hex(head.trim().as_bytes()).ok().map(HeadAt::Commit),
-    }
 }
 
 /// Refuses a list in which what says where a worktree is cannot be read: gix opens that of every entry.

@@ -340,6 +340,9 @@ fn one_line(printed: &str) -> String {
 /// What git prints where a disk is full, for all or for this user, or cannot be written to.
 const NO_ROOM: [&str; 3] = ["No space left on device", "Disk quota exceeded", "Read-only file system"];
 
+/// A source of an error of the trait.
+pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
+
 impl GitError {
     /// Whether it comes from a disk that is full or cannot be written to any more.
     pub(crate) fn is_no_room(&self) -> bool {

@@ -14,12 +14,13 @@ use gix::bstr::ByteSlice;
 use gix::hashtable::{HashMap, HashSet};
 use gix::refs::{Category, FullName};
 
-use crate::branch::{self, full_name};
 use crate::error::GitError;
 use crate::heads::{Heads, Keeper, Witness};
 use crate::integration::{Integration, Target};
 use crate::reach::{Reach, reached_from};
-use crate::worktrees::WorktreeSettings;
+use crate::repo::branch;
+use crate::repo::ids::full_name;
+use crate::settings::WorktreeSettings;
 
 /// A branch that is asked about.
 pub(crate) struct Asked<'a> {

@@ -8,19 +8,20 @@ use gadugi_core::BranchName;
 use gix::ObjectId;
 use gix::bstr::ByteSlice;
 
-use crate::branch;
-use crate::entry::{Entry, HeadAt, head_in, removed, worktree_of};
+use crate::entry::{Entry, removed, worktree_of};
 use crate::error::GitError;
 use crate::files::ordinary;
 use crate::files::paths::remove_if_empty;
 use crate::files::rename_aside;
-use crate::ids::to_object;
 use crate::keepers::Keepers;
-use crate::lock_file;
 use crate::making::{self, Making};
 use crate::marker::Marker;
-use crate::references;
-use crate::worktrees::WorktreeSettings;
+use crate::repo::branch;
+use crate::repo::ids::{full_name, to_object};
+use crate::repo::lock_file;
+use crate::repo::refs;
+use crate::repo::refs::{HeadAt, head_in};
+use crate::settings::WorktreeSettings;
 
 /// What was found of a worktree that was never finished.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,7 +113,7 @@ fn undo(settings: &WorktreeSettings, repo: &gix::Repository, making: &Making, dr
     }
     match branch::tip(repo, &marker.branch)? {
         None if !dry_run && branch::is_as_made(repo, &marker.branch, start)? => {
-            references::forget(repo, branch::full_name(&marker.branch).as_ref())?;
+            refs::forget(repo, full_name(&marker.branch).as_ref())?;
         }
         Some(tip) if tip == start && branch::is_as_made(repo, &marker.branch, start)? => {
             let keepers = Keepers::without(None, &settings.repository, repo)?;
@@ -173,7 +174,7 @@ fn is_blank(path: &Path) -> bool {
 
 /// Removes the file of a branch that a loss of power has left empty, so that it leads nowhere.
 fn clear_empty(repo: &gix::Repository, branch: &BranchName) -> Result<(), GitError> {
-    let path = references::path(repo, branch::full_name(branch).as_ref())?;
+    let path = refs::path(repo, full_name(branch).as_ref())?;
     if is_blank(&path) {
         fs::remove_file(&path).map_err(GitError::io("remove", &path))?;
     }
@@ -183,7 +184,7 @@ fn clear_empty(repo: &gix::Repository, branch: &BranchName) -> Result<(), GitErr
 /// Removes the lock that the command git, killed with us, has left on a branch that it was to make: it holds nothing yet,
 /// or the start of the branch.
 fn clear_lock_of_git(repo: &gix::Repository, branch: &BranchName, start: ObjectId) -> Result<(), GitError> {
-    let mut lock = references::path(repo, branch::full_name(branch).as_ref())?.into_os_string();
+    let mut lock = refs::path(repo, full_name(branch).as_ref())?.into_os_string();
     lock.push(".lock");
     let lock = PathBuf::from(lock);
     let start = start.to_string();

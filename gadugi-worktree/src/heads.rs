@@ -8,12 +8,13 @@ use gadugi_core::{BranchName, Lease};
 use gix::ObjectId;
 use gix::refs::FullName;
 
-use crate::entry::{Entry, HeadAt, head_in};
+use crate::entry::Entry;
 use crate::error::GitError;
 use crate::files::paths::real;
 use crate::history::is_ancestor;
 use crate::marker::Marker;
-use crate::worktrees::WorktreeSettings;
+use crate::repo::refs::{HeadAt, head_in};
+use crate::settings::WorktreeSettings;
 
 /// What keeps commits, and at which commit it was.
 #[derive(Clone)]

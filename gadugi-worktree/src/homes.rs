@@ -12,7 +12,7 @@ use gadugi_core::{AgentHome, RunId, TaskId, crash_point};
 
 use crate::error::GitError;
 use crate::files::rename_aside;
-use crate::space::Footprint;
+use crate::repo::disk_usage::Footprint;
 
 /// How many characters a run's id has.
 const RUN_ID: usize = 19;

@@ -20,11 +20,11 @@ use gix::remote::Direction;
 use gix::revision::walk::Sorting;
 use gix::traverse::commit::simple::CommitTimeOrder;
 
-use crate::entry::{HeadAt, head_in};
 use crate::error::GitError;
-use crate::ids::to_commit;
 use crate::patch_id::{Difference, PatchId};
 use crate::reach::Own;
+use crate::repo::ids::to_commit;
+use crate::repo::refs::{HeadAt, head_in};
 
 /// In how many files all commits of a branch together may differ from those before them, if they are looked at one by one.
 const MOST_FILES: usize = 200_000;

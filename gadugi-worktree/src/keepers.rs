@@ -7,13 +7,14 @@ use gadugi_core::BranchName;
 use gix::ObjectId;
 use gix::refs::Category;
 
-use crate::branch::full_name;
-use crate::entry::{Entry, HeadAt, head_in};
+use crate::entry::Entry;
 use crate::error::GitError;
 use crate::history::commits_beyond;
 use crate::marker::Marker;
 use crate::own_references;
-use crate::repository::Repository;
+use crate::repo::Repository;
+use crate::repo::ids::full_name;
+use crate::repo::refs::{HeadAt, head_in};
 
 /// Everything that keeps commits, apart from one worktree that is about to go.
 pub(crate) struct Keepers<'a> {

@@ -8,6 +8,7 @@ use gix::bstr::{BString, ByteSlice, ByteVec};
 use crate::entry::Entry;
 use crate::error::GitError;
 use crate::files::paths::real;
+use crate::repo::branch::in_the_way;
 
 /// Finds a name that is free as a branch, and as a tag, which git would take for it, as a folder, and in git's list of worktrees: that of the task, else with
 /// `-2`, `-3` and so on at its end. The folders in `taken` are promised to others.
@@ -51,17 +52,6 @@ pub(crate) fn entry(common_dir: &Path, folder: &Path) -> Result<BString, GitErro
         }
     }
     unreachable!("cannot happen because a folder has fewer than four thousand million entries")
-}
-
-/// A branch whose name is the beginning of the wanted one, up to a `/`. No number at the end helps there.
-pub(crate) fn in_the_way(repo: &gix::Repository, branch: &str) -> Result<Option<String>, GitError> {
-    for (at, _) in branch.match_indices('/') {
-        let above = &branch[..at];
-        if repo.try_find_reference(format!("refs/heads/{above}").as_str())?.is_some() {
-            return Ok(Some(above.to_owned()));
-        }
-    }
-    Ok(None)
 }
 
 /// Whether the branch exists, or one below it, or a tag of its name.

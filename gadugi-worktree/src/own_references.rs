@@ -11,7 +11,7 @@ use crate::error::GitError;
 use crate::history::is_ancestor;
 use crate::keepers::Keepers;
 use crate::private;
-use crate::repository::Repository;
+use crate::repo::Repository;
 
 /// Those of a worktree that nothing else keeps, with a name for each.
 pub(crate) fn at_stake(

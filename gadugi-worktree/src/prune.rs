@@ -9,18 +9,19 @@ use std::time::{Duration, SystemTime};
 use gadugi_core::{BranchName, CommitId, Pruned};
 use gix::bstr::ByteSlice;
 
-use crate::branch;
-use crate::entry::{Entry, HeadAt, head_in};
+use crate::entry::Entry;
 use crate::error::GitError;
 use crate::files::paths::{real, remove_if_empty};
-use crate::filters;
 use crate::half_made;
-use crate::ids::to_object;
 use crate::keepers::{Keepers, is_lost_with};
+use crate::repo::branch;
+use crate::repo::filters;
+use crate::repo::ids::to_object;
+use crate::repo::refs::{HeadAt, head_in};
+use crate::settings::WorktreeSettings;
 use crate::stray;
 use crate::trash;
 use crate::trash_refs;
-use crate::worktrees::WorktreeSettings;
 
 /// Removes entries of ours whose folder is gone for long, or was being removed by us, worktrees of ours that were never finished, git's locks that killed
 /// processes of ours left, folders of ours that git does not know any more, and what was in the trash for long enough.

@@ -10,11 +10,10 @@ use gadugi_core::{
 use gix::ObjectId;
 use gix::bstr::BString;
 
-use crate::branch;
 use crate::checkout::Checkout;
 use crate::durable;
-use crate::entry::{Entry, HeadAt, head_in};
-use crate::error::GitError;
+use crate::entry::Entry;
+use crate::error::{GitError, Source};
 use crate::fates::{Decided, Fate};
 use crate::files::mounted::mount_in;
 use crate::files::paths::{real, remove_if_empty};
@@ -22,19 +21,21 @@ use crate::files::rename_aside;
 use crate::heads::Heads;
 use crate::hidden::Hidden;
 use crate::history::is_ancestor;
-use crate::ids::{to_commit, to_object};
 use crate::keepers::is_lost_with;
 use crate::own_references;
 use crate::private;
 use crate::prune;
-use crate::references;
+use crate::repo::branch;
+use crate::repo::ids::{full_name, to_commit, to_object};
+use crate::repo::refs;
+use crate::repo::refs::{HeadAt, head_in};
 use crate::save::{save, secrets};
+use crate::settings::WorktreeSettings;
 use crate::snapshot::message;
 use crate::superseded;
 use crate::threads::parallel::side_by_side;
 use crate::trash;
 use crate::trash_refs::{self, Promised};
-use crate::worktrees::{Source, WorktreeSettings};
 
 /// How many worktrees are looked at before the first of them is removed. What is known of each takes memory, and others wait for the
 /// repository's lock meanwhile.
@@ -125,13 +126,13 @@ pub(crate) fn delete_branches(
                 Err(stays) => stays,
             };
             if let (BranchRelease::Deleted { tip, .. }, Some(name), false) = (&branch, &lease.branch, request.dry_run) {
-                going.push((place, branch::full_name(name), to_object(tip)));
+                going.push((place, full_name(name), to_object(tip)));
             }
             Ok(Release { worktree, branch, dropped, kept_as, details })
         }));
     }
     let references: Vec<_> = going.iter().map(|(_, name, tip)| (name.as_ref(), *tip)).collect();
-    for ((place, ..), deleted) in going.iter().zip(references::delete_all(&repo, &references)?) {
+    for ((place, ..), deleted) in going.iter().zip(refs::delete_all(&repo, &references)?) {
         match (deleted, &mut released[*place]) {
             (Ok(true), _) => crash_point("release-branch-deleted"),
             (Ok(false), Ok(release)) => release.branch = BranchRelease::Kept(KeepReason::Moved),
@@ -192,7 +193,7 @@ impl Place {
         let (reasons, details) = (checkout.reasons_to_keep(request.branch)?, checkout.details());
         // Of one that is discarded, the reference that keeps its last state is synced.
         if let Some(tip) = checkout.tip.filter(|_| reasons.is_empty() && !request.discard && !request.dry_run) {
-            let name = branch::full_name(branch);
+            let name = full_name(branch);
             durable::reference(settings, &checkout.repo, lease.base.as_ref(), name.as_ref(), tip)?;
             durable::check(settings, &checkout.repo, lease.base.as_ref(), tip)?;
         }

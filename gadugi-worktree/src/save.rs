@@ -10,6 +10,7 @@ use gix::index::entry::{Flags, Mode, Stage, Stat};
 
 use crate::checkout::Checkout;
 use crate::error::GitError;
+use crate::repo::valid_path::is_allowed;
 use crate::secrets::looks_like_a_secret;
 use crate::snapshot::conversion::Conversion;
 use crate::status::{Changes, Edit};
@@ -160,15 +161,6 @@ impl<'a> Files<'a> {
         }
         Ok(Ok(Blob { id, mode, stat: Some(stat) }))
     }
-}
-
-/// Whether git takes a file of this path, and checks it out.
-pub(crate) fn is_allowed(path: &BStr, is_link: bool) -> bool {
-    use gix::validate::path::component;
-    let options = component::Options { protect_windows: false, protect_hfs: true, protect_ntfs: true };
-    let mode = is_link.then_some(component::Mode::Symlink);
-    !path.contains(&0)
-        && path.split_str("/").all(|name| gix::validate::path::component(name.into(), mode, options).is_ok())
 }
 
 fn tree(

@@ -10,26 +10,24 @@ use std::io;
 use gadugi_core::{BranchName, Counts, Lease, SnapshotRequest, Work, crash_point};
 use gix::ObjectId;
 
-use crate::branch;
 use crate::checkout::Checkout;
 use crate::durable;
 use crate::entry::Entry;
 use crate::error::GitError;
 use crate::history::{commits_beyond, files_between, is_ancestor};
-use crate::ids::{to_commit, to_object};
-use crate::lock_file::lock_index;
 use crate::own_references;
 use crate::private;
+use crate::repo::branch;
+use crate::repo::gc_guard::RETRIES;
+use crate::repo::ids::{full_name, to_commit, to_object};
+use crate::repo::lock_file::lock_index;
 use crate::save::{Saved, save};
+use crate::settings::WorktreeSettings;
 use crate::stale_locks;
 use crate::superseded;
-use crate::worktrees::WorktreeSettings;
 
 /// So many folders of ignored files are named.
 const NAMED_FOLDERS: usize = 3;
-
-/// How often something is tried again that a collection of garbage beside it has spoilt, as git does.
-pub(crate) const RETRIES: usize = 2;
 
 /// As [`snapshot_once`], tried again where objects, or the folder for them, have vanished in between: they are written anew.
 pub(crate) fn snapshot(
@@ -89,7 +87,7 @@ fn snapshot_once(settings: &WorktreeSettings, lease: &Lease, request: &SnapshotR
     }
     let repo = &checkout.repo;
     // Others start from here, and soon this may be all that there is of the work.
-    durable::reference(settings, repo, lease.base.as_ref(), branch::full_name(branch).as_ref(), tip)?;
+    durable::reference(settings, repo, lease.base.as_ref(), full_name(branch).as_ref(), tip)?;
     let kept_refs = private::kept_refs(repo, lease)?;
     for name in &kept_refs {
         if let Some(mut reference) = repo.try_find_reference(name.as_str())? {
@@ -138,7 +136,7 @@ fn on_branch(
     if of_others.any(|marker| marker.branch == *branch) || !is_ancestor(&repo, base, tip)? {
         return Err(another());
     }
-    durable::reference(settings, &repo, Some(&to_commit(base)), branch::full_name(branch).as_ref(), tip)?;
+    durable::reference(settings, &repo, Some(&to_commit(base)), full_name(branch).as_ref(), tip)?;
     Ok(Work {
         tip: Some(to_commit(tip)),
         commits: commits_beyond(&repo, tip, &[base])?,

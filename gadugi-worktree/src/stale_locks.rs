@@ -9,13 +9,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use gadugi_core::BranchName;
 
-use crate::branch;
 use crate::entry::Entry;
 use crate::error::GitError;
 use crate::files::ordinary;
 use crate::files::paths::real;
-use crate::lock_file::HEADING;
-use crate::references;
+use crate::repo::ids::full_name;
+use crate::repo::lock_file::HEADING;
+use crate::repo::refs;
 
 /// How long somebody who holds a lock and is not seen has to let go of it: git holds these for a moment only.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) fn clear(repo: &gix::Repository, entry: &Entry, branch: &BranchName) -> Result<(), GitError> {
     let mut locks: Vec<PathBuf> =
         ["index.lock", "HEAD.lock", "config.worktree.lock"].into_iter().map(|name| entry.admin.join(name)).collect();
-    let mut of_branch = references::path(repo, branch::full_name(branch).as_ref())?.into_os_string();
+    let mut of_branch = refs::path(repo, full_name(branch).as_ref())?.into_os_string();
     of_branch.push(".lock");
     locks.push(of_branch.into());
     locks.retain(|lock| is_there(lock));

@@ -10,7 +10,7 @@ use gix::merge::tree::{Conflict, TreatAsUnresolved};
 
 use crate::error::GitError;
 use crate::history::is_ancestor;
-use crate::ids::to_object;
+use crate::repo::ids::to_object;
 
 /// Why there is no commit to start from.
 pub(crate) enum NoStart {

@@ -13,8 +13,8 @@ use crate::error::GitError;
 use crate::files::ordinary;
 use crate::files::paths::real;
 use crate::history::is_ancestor;
-use crate::ids::to_object;
 use crate::private;
+use crate::repo::ids::to_object;
 
 /// Entries of a stash that were made in a worktree.
 pub(crate) struct Stashed {

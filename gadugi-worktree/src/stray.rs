@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use gadugi_core::{BranchName, Paths, Pruned, error_chain};
 
-use crate::branch;
 use crate::commit_limits;
 use crate::durable;
 use crate::entry::Entry;
@@ -17,12 +16,13 @@ use crate::error::GitError;
 use crate::files::mounted::mount_in;
 use crate::files::paths::real;
 use crate::files::rename_aside;
-use crate::filters;
-use crate::ids::to_object;
 use crate::inspect::{Extent, UserRules};
+use crate::repo::branch;
+use crate::repo::filters;
+use crate::repo::ids::{full_name, to_object};
+use crate::settings::WorktreeSettings;
 use crate::status::unstaged;
 use crate::trash;
-use crate::worktrees::WorktreeSettings;
 
 /// Looks for such folders in the worktrees folder, and puts those aside that hold nothing of their own. The caller holds
 /// the repository's lock.
@@ -119,7 +119,7 @@ fn look(
     // A folder of a submodule is not looked into.
     let has_submodules = index.entries().iter().any(|entry| entry.mode == gix::index::entry::Mode::COMMIT);
     if differing.peek().is_none() && hidden.peek().is_none() && !has_submodules {
-        let synced = durable::reference(settings, repo, None, branch::full_name(&branch).as_ref(), tip);
+        let synced = durable::reference(settings, repo, None, full_name(&branch).as_ref(), tip);
         return Ok(synced.map(|()| branch).map_err(|error| error_chain(&error)));
     }
     if has_submodules {

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use crate::error::GitError;
 use crate::files::paths::remove_if_empty;
 use crate::files::rename_aside;
-use crate::worktrees::WorktreeSettings;
+use crate::settings::WorktreeSettings;
 
 /// What the names of those begin with that stay beside their places.
 const BESIDE: &str = ".gadugi-discarded-";

@@ -18,9 +18,9 @@ use crate::durable;
 use crate::error::GitError;
 use crate::files::ordinary;
 use crate::files::paths::remove_if_empty;
-use crate::references;
+use crate::repo::refs;
+use crate::settings::WorktreeSettings;
 use crate::trash::KEPT;
-use crate::worktrees::WorktreeSettings;
 
 const PREFIX: &str = "refs/gadugi/trash/";
 
@@ -42,9 +42,7 @@ pub(crate) fn keep(
         let name = full.as_bstr().to_str_lossy().into_owned();
         // Before the reference: one without a note would count from later on, never from earlier.
         Note::of(settings, name.strip_prefix(PREFIX).unwrap_or(&name)).write(commit)?;
-        if repo.try_find_reference(full.as_ref())?.is_some()
-            || references::set(repo, full.as_ref(), None, commit, message)?
-        {
+        if repo.try_find_reference(full.as_ref())?.is_some() || refs::set(repo, full.as_ref(), None, commit, message)? {
             durable::references(repo, [full.as_ref()])?;
             return Ok(name);
         }
@@ -115,7 +113,7 @@ pub(crate) fn expire(
         }
     }
     let references: Vec<_> = going.iter().map(|(full, commit, _)| (*full, *commit)).collect();
-    for ((full, _, note), deleted) in going.iter().zip(references::delete_all(repo, &references)?) {
+    for ((full, _, note), deleted) in going.iter().zip(refs::delete_all(repo, &references)?) {
         if deleted? {
             note.remove()?;
             expired.push(Pruned::Expired { reference: full.as_bstr().to_str_lossy().into_owned() });

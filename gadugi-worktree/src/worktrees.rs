@@ -14,78 +14,22 @@ use gadugi_core::{
 };
 
 use crate::create;
-use crate::error::{GitError, or_no_room};
+use crate::error::{GitError, Source, or_no_room};
 use crate::fates::{self, Asked};
-use crate::gc_guard::GcGuard;
 use crate::homes;
 use crate::leases;
-use crate::lock::RepositoryLock;
-use crate::open::Identity;
 use crate::private;
 use crate::prune;
 use crate::release::{self, Returned, Taken};
-use crate::repository::Repository;
-use crate::seed::Seeds;
+use crate::repo::gc_guard::GcGuard;
+use crate::repo::lock::RepositoryLock;
+use crate::settings::WorktreeSettings;
 use crate::snapshot;
-use crate::space::Footprint;
 use crate::stale_locks;
 use crate::sweep::{LeftToSweep, Sweeper};
 use crate::threads::cancel::Waiter;
 use crate::threads::parallel::side_by_side;
 use crate::trash_refs::Promised;
-
-/// How long a worktree may take to be made, and to be given back, where nothing else is said.
-const DEFAULT_LIMIT: Duration = Duration::from_secs(10 * 60);
-
-/// As much as it could have in the memory that a container has by default, and not more files than make sense there.
-const DEFAULT_HOME_LIMIT: Footprint = Footprint { bytes: 4 << 30, inodes: 500_000 };
-
-/// What [`GitWorktrees`] works with.
-#[derive(Debug, Clone)]
-pub struct WorktreeSettings {
-    /// The repository.
-    pub repository: Repository,
-    /// The commit that worktrees start from, unless they need others.
-    pub base: CommitId,
-    /// The folder that the worktrees are put in; it is made when it is needed.
-    pub folder: PathBuf,
-    /// What the names of the branches begin with; the task's id follows.
-    pub branch_prefix: String,
-    /// The folder of the lock, and of the git folders and home folders that isolated tasks get; it is made when it is needed.
-    pub state: PathBuf,
-    /// What of the user's files worktrees get besides those of their commit.
-    pub seed: Seeds,
-    /// Who commits, where the user's git configuration does not say it.
-    pub identity: Identity,
-    /// How long a worktree may take to be made, with the hooks that git runs in it, and how long each step may take by which
-    /// it is given back: to import, to snapshot and to release it. `None` is no limit.
-    pub limit: Option<Duration>,
-    /// How much the home folder of an agent may hold from one attempt to the next.
-    pub home_limit: Footprint,
-    /// Delete nothing that was given back before somebody waits for it ([`GitWorktrees::swept`]) or takes it over
-    /// ([`GitWorktrees::leave_to_sweep`]).
-    pub defer_deletion: bool,
-}
-
-impl WorktreeSettings {
-    /// Branches `gadugi/<task>`, and the state in the folder `gadugi` of the common git folder.
-    #[must_use]
-    pub fn new(repository: Repository, base: CommitId, folder: impl Into<PathBuf>) -> Self {
-        let state = repository.common_dir().join("gadugi");
-        Self {
-            repository,
-            base,
-            folder: folder.into(),
-            branch_prefix: "gadugi/".into(),
-            state,
-            seed: Seeds::default(),
-            identity: Identity::default(),
-            limit: Some(DEFAULT_LIMIT),
-            home_limit: DEFAULT_HOME_LIMIT,
-            defer_deletion: false,
-        }
-    }
-}
 
 /// Gives every attempt a git worktree on a branch of its own.
 ///
@@ -359,9 +303,6 @@ fn shared<T, E>(
         }
     }
 }
-
-/// A source of an error of the trait.
-pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 
 #[async_trait]
 impl Worktrees for GitWorktrees {

@@ -8,49 +8,23 @@
 mod objects;
 mod sync;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gadugi_core::CommitId;
 use gix::ObjectId;
-use gix::bstr::BString;
 use gix::refs::{FullName, FullNameRef};
 
 use crate::entry::Entry;
 use crate::error::GitError;
 use crate::files::paths::real;
-use crate::ids::to_object;
-use crate::references;
-use crate::worktrees::WorktreeSettings;
+use crate::repo::ids::to_object;
+use crate::repo::refs;
+use crate::settings::WorktreeSettings;
 
 /// The age at which the kernel has long written by itself what nobody has synced: it does so after half a minute.
 const SETTLED: Duration = Duration::from_secs(600);
-
-/// What this process knows to be on the disk of a repository.
-#[derive(Debug, Default)]
-pub(crate) struct Known(Mutex<Synced>);
-
-#[derive(Debug, Default)]
-struct Synced {
-    /// Commits with their trees and history.
-    commits: HashSet<ObjectId>,
-    /// References, and where they led.
-    references: HashMap<BString, ObjectId>,
-    /// Files of packs, whose names tell their content.
-    packs: HashSet<PathBuf>,
-}
-
-impl Known {
-    fn lock(&self) -> MutexGuard<'_, Synced> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn has(&self, commit: &gix::hash::oid) -> bool {
-        self.lock().commits.contains(commit)
-    }
-}
 
 /// Syncs what was committed since the start of an attempt, and since the run's base, up to this commit, with all that it
 /// holds.
@@ -141,7 +115,7 @@ fn reference_paths<'a>(
     let common_dir = real(repo.common_dir());
     let mut paths = BTreeSet::new();
     for name in names {
-        let (path, log) = (references::path(repo, name)?, references::log(repo, name)?);
+        let (path, log) = (refs::path(repo, name)?, refs::log(repo, name)?);
         // Those above it may be new too, up to the one that every repository has.
         let folders = path.ancestors().skip(1).take_while(|folder| *folder != common_dir);
         paths.extend(folders.chain(log.parent()).map(Path::to_owned));

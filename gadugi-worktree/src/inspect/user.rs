@@ -17,8 +17,8 @@ use crate::files::ordinary;
 use crate::files::paths::real;
 use crate::inspect::LARGEST_RULES;
 use crate::inspect::dir::Dir;
-use crate::open::ConfigSources;
-use crate::worktrees::WorktreeSettings;
+use crate::repo::open::ConfigSources;
+use crate::settings::WorktreeSettings;
 
 /// The first line of a record.
 const HEADING: &str = "gadugi rules 1";

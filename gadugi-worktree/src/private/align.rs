@@ -11,11 +11,12 @@ use gix::index::State;
 use gix::index::entry::{Flags, Stage, Stat, stat};
 
 use crate::commit_limits;
-use crate::entry::{Entry, HeadAt, head_in};
+use crate::entry::Entry;
 use crate::error::GitError;
-use crate::lock_file::{LockFile, lock_index};
 use crate::private::staged::{File, folders};
-use crate::worktrees::WorktreeSettings;
+use crate::repo::lock_file::{LockFile, lock_index};
+use crate::repo::refs::{HeadAt, head_in};
+use crate::settings::WorktreeSettings;
 
 /// A new index that is not in its place yet. Nobody else writes one meanwhile.
 pub(super) struct NewIndex {

@@ -10,8 +10,8 @@ use crate::private::folder::Folder;
 use crate::private::place::Place;
 use crate::private::refs;
 use crate::private::take_over::take_over;
-use crate::repository::ObjectFormat;
-use crate::worktrees::WorktreeSettings;
+use crate::repo::ObjectFormat;
+use crate::settings::WorktreeSettings;
 
 /// Removes what was half made or half removed, quarantines, and the private git folders of worktrees that are gone. What was
 /// committed in these is imported first; if that fails they stay, and the same is not tried again for a day. The repository's

@@ -11,9 +11,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::command::git;
 use crate::error::GitError;
-use crate::open::ConfigSources;
+use crate::repo::git_command::git;
+use crate::repo::open::ConfigSources;
 use crate::threads::scarce::patiently;
 
 /// How long one import may take.

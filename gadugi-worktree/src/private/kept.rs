@@ -11,7 +11,7 @@ use gix::refs::FullName;
 use crate::durable;
 use crate::error::GitError;
 use crate::history::is_ancestor;
-use crate::references;
+use crate::repo::refs;
 
 /// No file system has names that are much longer.
 const LONGEST: usize = 200;
@@ -87,7 +87,7 @@ impl Kept {
                 None => None,
             };
             let full = self.full(&name).ok_or_else(|| GitError::NoReference { name: name.to_string() })?;
-            if references::set(repo, full.as_ref(), from, commit, "gadugi: kept")? {
+            if refs::set(repo, full.as_ref(), from, commit, "gadugi: kept")? {
                 durable::references(repo, [full.as_ref()])?;
                 self.known.insert(name, commit);
                 return Ok(full.to_string());

@@ -37,7 +37,7 @@ use gadugi_core::{BranchName, Lease, Mount};
 use gix::ObjectId;
 
 use crate::error::GitError;
-use crate::worktrees::WorktreeSettings;
+use crate::settings::WorktreeSettings;
 
 pub(crate) use clear::clear;
 pub(crate) use kept::{keep, names as kept_refs, names_and_commits as kept_refs_with_commits};

@@ -11,7 +11,7 @@ use crate::files::ordinary;
 use crate::files::paths::real;
 use crate::private::place::Place;
 use crate::private::seal::objects_of;
-use crate::worktrees::WorktreeSettings;
+use crate::settings::WorktreeSettings;
 
 /// How far git follows from one repository's alternates to another's.
 const DEEPEST: usize = 5;

@@ -4,7 +4,7 @@ use gadugi_core::Lease;
 
 use crate::private::folder::Folder;
 use crate::private::place::Place;
-use crate::worktrees::WorktreeSettings;
+use crate::settings::WorktreeSettings;
 
 /// Names that git gives to what an operation of several steps needs, and what the operation is called.
 const OPERATIONS: [(&str, &str); 7] = [

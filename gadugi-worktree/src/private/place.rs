@@ -13,9 +13,9 @@ use crate::error::GitError;
 use crate::files::ordinary;
 use crate::files::paths::remove_if_empty;
 use crate::files::rename_aside;
-use crate::lock_file::is_at;
+use crate::repo::lock_file::is_at;
+use crate::settings::WorktreeSettings;
 use crate::trash;
-use crate::worktrees::WorktreeSettings;
 
 /// What the names of folders begin with that are being made. No attempt's name begins so.
 const NEW: &str = ".new-";

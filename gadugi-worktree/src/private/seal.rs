@@ -7,16 +7,15 @@ use std::path::{Path, PathBuf};
 
 use gadugi_core::{BranchName, Lease, crash_point};
 
-use crate::branch;
-use crate::by_git::is_partial;
 use crate::entry::Entry;
 use crate::error::GitError;
 use crate::files::paths::real;
-use crate::ids::to_commit;
 use crate::marker::Marker;
 use crate::private::config;
 use crate::private::place::Place;
-use crate::worktrees::WorktreeSettings;
+use crate::repo::ids::to_commit;
+use crate::repo::{branch, is_partial};
+use crate::settings::WorktreeSettings;
 
 /// Makes the private git folder of a lease, whose branch this is.
 pub(super) fn make(

@@ -20,7 +20,7 @@ use crate::error::GitError;
 use crate::files::ordinary;
 use crate::private::folder::Folder;
 use crate::private::place::Place;
-use crate::save::is_allowed;
+use crate::repo::valid_path::is_allowed;
 
 /// An index of half a million files; one may be larger that was made with more.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;

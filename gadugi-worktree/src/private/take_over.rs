@@ -11,14 +11,12 @@ use gix::ObjectId;
 use gix::bstr::{BString, ByteSlice};
 use gix::config::tree::Core;
 
-use crate::branch;
 use crate::commit_limits;
 use crate::durable;
-use crate::entry::{Entry, HeadAt};
+use crate::entry::Entry;
 use crate::error::GitError;
 use crate::files::ordinary;
 use crate::history::is_ancestor;
-use crate::ids::to_object;
 use crate::marker::Marker;
 use crate::private::align::{NewIndex, has, has_folder, is_head_at, on};
 use crate::private::folder::Folder;
@@ -27,8 +25,10 @@ use crate::private::place::Place;
 use crate::private::refs::{self, At, Found};
 use crate::private::staged::{File, Staged, Taken};
 use crate::private::transfer::Transfer;
-use crate::references::set_head;
-use crate::worktrees::WorktreeSettings;
+use crate::repo::branch;
+use crate::repo::ids::{full_name, to_object};
+use crate::repo::refs::{HeadAt, set_head};
+use crate::settings::WorktreeSettings;
 
 /// What became of an import that brought everything here.
 #[derive(Debug, Default)]
@@ -405,7 +405,7 @@ impl Import<'_> {
         };
         if let (Some(from), Some(to)) = (self.here, to) {
             branch::advance(&self.repo, self.branch, from, to, "gadugi: import what was committed in isolation")?;
-            durable::references(&self.repo, [branch::full_name(self.branch).as_ref()])?;
+            durable::references(&self.repo, [full_name(self.branch).as_ref()])?;
             crash_point("import-branch-moved");
         }
         let has_index = index.is_some();

@@ -14,9 +14,9 @@ use super::fit::{Fitting, fitting};
 use super::list::{Item, List};
 use super::trouble::{Trouble, Troubles};
 use crate::error::GitError;
+use crate::settings::WorktreeSettings;
 use crate::threads::cancel::Awaited;
 use crate::threads::parallel::side_by_side;
-use crate::worktrees::WorktreeSettings;
 
 /// How many files a thread takes at a time.
 const SHARE: usize = 64;

@@ -11,7 +11,7 @@ use super::list::{Item, List};
 use super::trouble::{Trouble, Troubles};
 use crate::entry::Entry;
 use crate::error::GitError;
-use crate::worktrees::WorktreeSettings;
+use crate::settings::WorktreeSettings;
 
 /// What of a folder is to be copied.
 pub(super) struct Fitting<'a> {

@@ -19,7 +19,7 @@ use super::patterns::Patterns;
 use super::trouble::{Trouble, Troubles};
 use crate::entry::Entry;
 use crate::error::GitError;
-use crate::repository::Repository;
+use crate::repo::Repository;
 
 /// Files and folders to copy, as they were found.
 pub(super) struct List {

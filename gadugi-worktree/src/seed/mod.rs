@@ -13,10 +13,7 @@ mod probe;
 mod share;
 mod trouble;
 
-use std::collections::BTreeSet;
-use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use gadugi_core::Seeded;
 use gix::bstr::BStr;
@@ -24,9 +21,9 @@ use gix::index::entry::Mode;
 use gix::worktree::stack::state::ignore::Source;
 
 use crate::error::GitError;
-use crate::repository::Repository;
+use crate::repo::Repository;
+use crate::settings::{Seeding, Seeds, WorktreeSettings};
 use crate::threads::cancel::Awaited;
-use crate::worktrees::WorktreeSettings;
 
 use self::list::List;
 use self::patterns::Patterns;
@@ -36,50 +33,6 @@ pub use self::probe::{Sharing, sharing};
 
 /// The file in the root of the main work tree that names files to copy, in the syntax of `.gitignore`.
 pub const INCLUDE_FILE: &str = ".worktreeinclude";
-
-/// What is about to be copied into the worktrees of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seeding {
-    /// What each of them gets, if all of it fits there.
-    pub each: Seeded,
-    /// How many worktrees.
-    pub worktrees: usize,
-}
-
-type Observer = Arc<dyn Fn(Seeding) + Send + Sync>;
-
-/// What worktrees are seeded with, besides what [`INCLUDE_FILE`] names.
-#[derive(Clone, Default)]
-pub struct Seeds {
-    patterns: Vec<String>,
-    observer: Option<Observer>,
-    /// What was told of what is copied nowhere: once is enough.
-    told: Arc<Mutex<BTreeSet<String>>>,
-}
-
-impl Seeds {
-    /// Seeds of these patterns, in the syntax of `.gitignore`. They follow on those of [`INCLUDE_FILE`].
-    #[must_use]
-    pub fn new(patterns: Vec<String>) -> Self {
-        Self { patterns, ..Self::default() }
-    }
-
-    /// Calls this before anything is copied into the worktrees of a batch, which may take long.
-    #[must_use]
-    pub fn observed_by(self, observer: impl Fn(Seeding) + Send + Sync + 'static) -> Self {
-        Self { observer: Some(Arc::new(observer)), ..self }
-    }
-
-    fn is_new(&self, message: &str) -> bool {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(message.to_owned())
-    }
-}
-
-impl fmt::Debug for Seeds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seeds").field("patterns", &self.patterns).finish_non_exhaustive()
-    }
-}
 
 /// What worktrees would be seeded with now.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

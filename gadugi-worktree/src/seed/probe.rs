@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::repository::Repository;
+use crate::repo::Repository;
 
 /// What copying files into worktrees costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

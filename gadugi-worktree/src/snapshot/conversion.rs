@@ -28,11 +28,11 @@ use gix::objs::{Kind, Write as _};
 use gix::status::plumbing::index_as_worktree::traits::{CompareBlobs, FastEq, ReadData};
 
 use super::line_ends::{Exactly, WithoutCr, are_converted, count};
-use crate::command;
 use crate::error::GitError;
-use crate::filters;
 use crate::inspect::{self, AttributesFile};
-use crate::open::ConfigSources;
+use crate::repo::filters;
+use crate::repo::git_command;
+use crate::repo::open::ConfigSources;
 use crate::status::Edit;
 use crate::threads::scarce::patiently;
 
@@ -521,7 +521,7 @@ fn text_in_index(
         return Ok(Some(()));
     }
     let follow = |source| GitError::Watch { command: "cat-file".to_owned(), source };
-    let mut git = command::in_repository(ConfigSources::RepositoryOnly, repo.common_dir());
+    let mut git = git_command::in_repository(ConfigSources::RepositoryOnly, repo.common_dir());
     git.args(["cat-file", "blob", &entry.id.to_string()]);
     git.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut git = patiently(|| git.spawn().map_err(GitError::Start))?;

@@ -13,17 +13,18 @@ use gix::ObjectId;
 use gix::bstr::{BString, ByteSlice};
 use gix::refs::{Category, FullName, FullNameRef};
 
-use crate::branch;
 use crate::checkout::Checkout;
-use crate::entry::{Entry, HeadAt};
+use crate::entry::Entry;
 use crate::error::GitError;
 use crate::files::paths::real;
 use crate::history::{commits_beyond, is_ancestor};
-use crate::ids::{to_commit, to_object};
 use crate::private;
-use crate::references;
+use crate::repo::branch;
+use crate::repo::ids::{full_name, to_commit, to_object};
+use crate::repo::refs;
+use crate::repo::refs::HeadAt;
+use crate::settings::WorktreeSettings;
 use crate::stash;
-use crate::worktrees::WorktreeSettings;
 
 /// Takes over what can be taken over, so that the worktree's `HEAD` is on the attempt's branch again, and says where it was.
 /// Nothing in the folder changes, and the branch that `HEAD` was on stays as it is.
@@ -49,13 +50,13 @@ pub(super) fn take_over(
     };
     private::note_taken_over(settings, lease, head)?;
     let repo = &checkout.repo;
-    let name = branch::full_name(branch);
+    let name = full_name(branch);
     if tip != Some(head)
-        && !references::set(repo, name.as_ref(), tip, head, &format!("gadugi: take over what was on {place}"))?
+        && !refs::set(repo, name.as_ref(), tip, head, &format!("gadugi: take over what was on {place}"))?
     {
         return Err(GitError::BranchMoved { branch: branch.clone() });
     }
-    references::set_head(settings.repository.common_dir(), &checkout.entry.admin, &HeadAt::Branch(branch.full()))?;
+    refs::set_head(settings.repository.common_dir(), &checkout.entry.admin, &HeadAt::Branch(branch.full()))?;
     (checkout.on_branch, checkout.tip) = (true, Some(head));
     if let Some(stashed) = stashed {
         checkout.stashed = stashed;
@@ -97,7 +98,7 @@ pub(super) fn find(
 fn left_branch(checkout: &Checkout, branch: &BranchName) -> Result<Option<Elsewhere>, GitError> {
     let (Some(start), repo) = (checkout.tip, &checkout.repo) else { return Ok(None) };
     let attempt = Attempt { checkout, branch, start };
-    let log = references::read_log(&checkout.entry.admin.join("logs").join("HEAD"))?.unwrap_or_default();
+    let log = refs::read_log(&checkout.entry.admin.join("logs").join("HEAD"))?.unwrap_or_default();
     let moves =
         log.lines().filter_map(|line| line.split_once_str("\tcheckout: moving from ")?.1.split_once_str(" to "));
     let names: BTreeSet<&[u8]> = moves.map(|(from, _)| from).collect();
@@ -201,9 +202,7 @@ impl Attempt<'_> {
             let mut reference = reference?;
             let name = reference.name().to_owned();
             let counts = match name.category() {
-                Some(Category::LocalBranch) => {
-                    name != branch::full_name(self.branch) && !self.has_made(name.as_ref())?
-                }
+                Some(Category::LocalBranch) => name != full_name(self.branch) && !self.has_made(name.as_ref())?,
                 Some(Category::Tag | Category::RemoteBranch) => true,
                 _ => false,
             };
@@ -218,7 +217,7 @@ impl Attempt<'_> {
     /// or one that was made in the worktree, or tells that it is that branch under another name. Where no log is kept nobody knows.
     fn has_made(&self, name: &FullNameRef) -> Result<bool, GitError> {
         let repo = &self.checkout.repo;
-        let (Some(log), Some(made)) = (references::log_of(repo, name)?, made(&self.checkout.entry)) else {
+        let (Some(log), Some(made)) = (refs::log_of(repo, name)?, made(&self.checkout.entry)) else {
             return Ok(false);
         };
         let renamed = format!("Branch: renamed {} to {}", self.branch.full(), name.as_bstr());
@@ -252,7 +251,7 @@ impl Attempt<'_> {
 
     /// The commits that were made in the worktree, as the log of its `HEAD` tells.
     fn committed(&self) -> Result<BTreeSet<ObjectId>, GitError> {
-        let log = references::read_log(&self.checkout.entry.admin.join("logs").join("HEAD"))?.unwrap_or_default();
+        let log = refs::read_log(&self.checkout.entry.admin.join("logs").join("HEAD"))?.unwrap_or_default();
         let made = log.lines().filter(|line| line.contains_str("\tcommit"));
         Ok(made.filter_map(|line| Some(LogLine::parse(line)?.to)).collect())
     }
@@ -275,7 +274,7 @@ fn made(entry: &Entry) -> Option<u64> {
 
 /// Where a reference led before a moment, as far as its log tells.
 fn value_before(repo: &gix::Repository, name: &FullNameRef, moment: u64) -> Result<Option<ObjectId>, GitError> {
-    let Some(log) = references::log_of(repo, name)? else { return Ok(None) };
+    let Some(log) = refs::log_of(repo, name)? else { return Ok(None) };
     let lines = log.lines().filter_map(LogLine::parse);
     let before = lines.take_while(|line| line.at < moment).last().map(|line| line.to);
     Ok(before.filter(|id| repo.has_object(id)))

@@ -13,7 +13,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::GitError;
 use crate::files::ordinary;
-use crate::lock_file::{LockFile, NotTaken};
+use crate::repo::lock_file::{LockFile, NotTaken};
+
+/// How often something is tried again that a collection of garbage beside it has spoilt, as git does.
+pub(crate) const RETRIES: usize = 2;
 
 /// The age from which git takes the file for one that was left.
 const GIT_BELIEVES: Duration = Duration::from_secs(12 * 3600);

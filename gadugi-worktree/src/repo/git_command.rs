@@ -6,12 +6,14 @@ use std::process::Command;
 use gadugi_core::BranchName;
 use gix::ObjectId;
 
-use crate::entry::IN_THE_MAKING;
 use crate::error::GitError;
-use crate::lock::RepositoryLock;
-use crate::open::ConfigSources;
+use crate::repo::lock::RepositoryLock;
+use crate::repo::open::ConfigSources;
 use crate::threads::cancel::Awaited;
 use crate::threads::guarded;
+
+/// What stands in `locked` while a worktree is being made, as git and gix do it.
+pub(crate) const IN_THE_MAKING: &str = "initializing";
 
 /// Variables that tell git another repository, index or object store than that of the folder it runs in; see
 /// `git rev-parse --local-env-vars`.

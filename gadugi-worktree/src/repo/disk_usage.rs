@@ -10,8 +10,8 @@ use gix::bstr::{BStr, ByteSlice};
 use gix::index::entry::{Flags, Mode};
 
 use crate::error::GitError;
-use crate::ids::to_object;
-use crate::repository::Repository;
+use crate::repo::Repository;
+use crate::repo::ids::to_object;
 
 /// Network file systems tell of blocks of a megabyte, which are none that a file is rounded up to.
 const LARGEST_BLOCK: u64 = 4096;

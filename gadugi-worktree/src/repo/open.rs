@@ -9,7 +9,7 @@ use gix::sec::Permission;
 
 use crate::error::GitError;
 use crate::files::ordinary;
-use crate::filters;
+use crate::repo::filters;
 
 /// Whose git configuration counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,5 +1,19 @@
 //! The repository that a run works in: found like git finds it, and what is true of it at that moment.
 
+pub(crate) mod branch;
+pub(crate) mod disk_usage;
+pub(crate) mod filters;
+pub(crate) mod gc_guard;
+pub(crate) mod git_command;
+pub(crate) mod ids;
+pub(crate) mod lock;
+pub(crate) mod lock_file;
+pub(crate) mod open;
+pub(crate) mod refs;
+pub(crate) mod synced;
+pub(crate) mod valid_path;
+pub(crate) mod worktrees_folder;
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,12 +23,10 @@ use gadugi_core::CommitId;
 use gix::bstr::ByteSlice;
 use thiserror::Error;
 
-use crate::durable;
 use crate::error::GitError;
-use crate::ids::to_commit;
 use crate::inspect::{Extent, UserRules};
-use crate::names;
-use crate::open::{ConfigSources, Opener};
+use crate::repo::ids::to_commit;
+use crate::repo::open::{ConfigSources, Opener};
 use crate::status::Changes;
 
 /// Why there is no repository to work in.
@@ -143,7 +155,7 @@ pub struct Uncommitted {
 #[derive(Debug, Clone)]
 pub struct Repository {
     pub(crate) opener: Opener,
-    pub(crate) durable: Arc<durable::Known>,
+    pub(crate) durable: Arc<synced::Known>,
     work_tree: PathBuf,
     root: PathBuf,
     common_dir: PathBuf,
@@ -283,7 +295,7 @@ impl Repository {
     /// # Errors
     /// [`GitError`] when the branches cannot be read.
     pub fn branch_in_the_way(&self, prefix: &str) -> Result<Option<String>, GitError> {
-        names::in_the_way(&self.open(&[])?, prefix)
+        branch::in_the_way(&self.open(&[])?, prefix)
     }
 
     /// Counts what is not committed in the work tree.
@@ -325,4 +337,16 @@ fn root(repo: &gix::Repository, common_dir: &Path) -> Result<PathBuf, GitError> 
     }
     let hidden = common_dir.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
     Ok(common_dir.parent().filter(|_| hidden).unwrap_or(common_dir).to_owned())
+}
+
+/// Whether git fetches objects only when they are needed.
+pub(crate) fn is_partial(repo: &gix::Repository) -> bool {
+    let config = repo.config_snapshot();
+    let mut remotes = config.plumbing().sections_by_name("remote").into_iter().flatten();
+    config.string("extensions.partialClone").is_some()
+        || remotes.any(|section| {
+            section
+                .value("promisor")
+                .is_some_and(|value| gix::config::Boolean::try_from(value.as_bstr()).map_or(true, |value| value.0))
+        })
 }

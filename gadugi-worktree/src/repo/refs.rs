@@ -14,11 +14,10 @@ use gix::bstr::{BStr, ByteSlice};
 use gix::refs::FullNameRef;
 use gix::refs::store::WriteReflog;
 
-use crate::entry::{HeadAt, head_in};
 use crate::error::GitError;
 use crate::files::ordinary;
 use crate::files::paths::{real, remove_if_empty};
-use crate::lock_file::{LockFile, NotTaken};
+use crate::repo::lock_file::{LockFile, NotTaken};
 
 /// As git's `core.filesRefLockTimeout`.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -289,6 +288,25 @@ fn remove(file: &Path) -> Result<(), GitError> {
     match fs::remove_file(file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(GitError::io("remove", file)(error)),
         _ => Ok(()),
+    }
+}
+
+/// Where a `HEAD` is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum HeadAt {
+    /// On the branch of this full name.
+    Branch(String),
+    /// On a commit, without a branch.
+    Commit(ObjectId),
+}
+
+/// Reads `HEAD` in a worktree's folder of git's own files, or in that of the repository for the main
+/// worktree. `None` when it is neither on a branch nor on a commit.
+pub(crate) fn head_in(git_dir: &Path) -> Option<HeadAt> {
+    let head = ordinary::read_to_string(&git_dir.join("HEAD")).ok()?;
+    match head.strip_prefix("ref:") {
+        Some(branch) => Some(HeadAt::Branch(branch.trim().to_owned())),
+        None => ObjectId::from_hex(head.trim().as_bytes()).ok().map(HeadAt::Commit),
     }
 }
 

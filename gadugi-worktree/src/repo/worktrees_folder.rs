@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::repository::Repository;
+use crate::repo::Repository;
 
 /// Why worktrees cannot lie in a folder.
 #[derive(Debug, Error)]
