@@ -9,11 +9,11 @@ use gix::bstr::ByteSlice;
 use gix::index::entry::{Flags, Mode};
 
 use crate::commit_limits;
-use crate::entry::Entry;
 use crate::error::GitError;
 use crate::hidden::Hidden;
 use crate::history::is_ancestor;
 use crate::inspect::{Extent, UserRules};
+use crate::lease::admin_folder::Entry;
 use crate::private;
 use crate::repo::branch;
 use crate::repo::ids::{full_name, to_object};

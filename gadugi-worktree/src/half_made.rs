@@ -8,14 +8,14 @@ use gadugi_core::BranchName;
 use gix::ObjectId;
 use gix::bstr::ByteSlice;
 
-use crate::entry::{Entry, removed, worktree_of};
 use crate::error::GitError;
 use crate::files::ordinary;
 use crate::files::paths::remove_if_empty;
 use crate::files::rename_aside;
 use crate::keepers::Keepers;
+use crate::lease::admin_folder::{Entry, removed, worktree_of};
+use crate::lease::marker::Marker;
 use crate::making::{self, Making};
-use crate::marker::Marker;
 use crate::repo::branch;
 use crate::repo::ids::{full_name, to_object};
 use crate::repo::lock_file;

@@ -2,9 +2,9 @@
 
 use gadugi_core::{Lease, WorktreeRequest, crash_point};
 
-use crate::entry::Entry;
 use crate::error::GitError;
-use crate::marker::Marker;
+use crate::lease::admin_folder::Entry;
+use crate::lease::marker::Marker;
 use crate::settings::WorktreeSettings;
 
 /// Gives the place that a request asks for to its attempt; `None` when that is not there, or has been given to somebody else.

@@ -8,11 +8,11 @@ use gadugi_core::{BranchName, Lease};
 use gix::ObjectId;
 use gix::refs::FullName;
 
-use crate::entry::Entry;
 use crate::error::GitError;
 use crate::files::paths::real;
 use crate::history::is_ancestor;
-use crate::marker::Marker;
+use crate::lease::admin_folder::Entry;
+use crate::lease::marker::Marker;
 use crate::repo::refs::{HeadAt, head_in};
 use crate::settings::WorktreeSettings;
 

@@ -7,10 +7,10 @@ use gadugi_core::BranchName;
 use gix::ObjectId;
 use gix::refs::Category;
 
-use crate::entry::Entry;
 use crate::error::GitError;
 use crate::history::commits_beyond;
-use crate::marker::Marker;
+use crate::lease::admin_folder::Entry;
+use crate::lease::marker::Marker;
 use crate::own_references;
 use crate::repo::Repository;
 use crate::repo::ids::full_name;

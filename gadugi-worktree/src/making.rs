@@ -11,7 +11,7 @@ use gix::bstr::{BString, ByteSlice, ByteVec};
 
 use crate::error::GitError;
 use crate::files::ordinary;
-use crate::marker::Marker;
+use crate::lease::marker::Marker;
 
 const FILE: &str = "making";
 /// Where it is written first.

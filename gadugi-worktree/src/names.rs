@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use gadugi_core::{BranchName, TaskId};
 use gix::bstr::{BString, ByteSlice, ByteVec};
 
-use crate::entry::Entry;
 use crate::error::GitError;
 use crate::files::paths::real;
+use crate::lease::admin_folder::Entry;
 use crate::repo::branch::in_the_way;
 
 /// Finds a name that is free as a branch, and as a tag, which git would take for it, as a folder, and in git's list of worktrees: that of the task, else with

@@ -6,10 +6,10 @@ use gix::ObjectId;
 use gix::bstr::BString;
 
 use crate::checkout::Checkout;
-use crate::entry::Entry;
 use crate::error::GitError;
 use crate::history::is_ancestor;
 use crate::keepers::Keepers;
+use crate::lease::admin_folder::Entry;
 use crate::private;
 use crate::repo::Repository;
 

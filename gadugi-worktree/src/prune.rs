@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime};
 use gadugi_core::{BranchName, CommitId, Pruned};
 use gix::bstr::ByteSlice;
 
-use crate::entry::Entry;
 use crate::error::GitError;
 use crate::files::paths::{real, remove_if_empty};
 use crate::half_made;
 use crate::keepers::{Keepers, is_lost_with};
+use crate::lease::admin_folder::Entry;
 use crate::repo::branch;
 use crate::repo::filters;
 use crate::repo::ids::to_object;

@@ -12,7 +12,6 @@ use gix::bstr::BString;
 
 use crate::checkout::Checkout;
 use crate::durable;
-use crate::entry::Entry;
 use crate::error::{GitError, Source};
 use crate::fates::{Decided, Fate};
 use crate::files::mounted::mount_in;
@@ -22,6 +21,7 @@ use crate::heads::Heads;
 use crate::hidden::Hidden;
 use crate::history::is_ancestor;
 use crate::keepers::is_lost_with;
+use crate::lease::admin_folder::Entry;
 use crate::own_references;
 use crate::private;
 use crate::prune;

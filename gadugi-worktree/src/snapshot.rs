@@ -12,9 +12,10 @@ use gix::ObjectId;
 
 use crate::checkout::Checkout;
 use crate::durable;
-use crate::entry::Entry;
 use crate::error::GitError;
 use crate::history::{commits_beyond, files_between, is_ancestor};
+use crate::lease::admin_folder::Entry;
+use crate::lease::stale_locks;
 use crate::own_references;
 use crate::private;
 use crate::repo::branch;
@@ -23,7 +24,6 @@ use crate::repo::ids::{full_name, to_commit, to_object};
 use crate::repo::lock_file::lock_index;
 use crate::save::{Saved, save};
 use crate::settings::WorktreeSettings;
-use crate::stale_locks;
 use crate::superseded;
 
 /// So many folders of ignored files are named.

@@ -11,12 +11,12 @@ use gadugi_core::{BranchName, Paths, Pruned, error_chain};
 
 use crate::commit_limits;
 use crate::durable;
-use crate::entry::Entry;
 use crate::error::GitError;
 use crate::files::mounted::mount_in;
 use crate::files::paths::real;
 use crate::files::rename_aside;
 use crate::inspect::{Extent, UserRules};
+use crate::lease::admin_folder::Entry;
 use crate::repo::branch;
 use crate::repo::filters;
 use crate::repo::ids::{full_name, to_object};

@@ -16,7 +16,7 @@ use crate::files::ordinary;
 use crate::files::paths::{real, remove_if_empty};
 use crate::files::remove_tree;
 use crate::files::rename_aside;
-use crate::homes;
+use crate::lease::homes;
 use crate::threads::parallel::threads;
 
 /// The lock's name in the state folder.

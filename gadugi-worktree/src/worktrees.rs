@@ -16,8 +16,9 @@ use gadugi_core::{
 use crate::create;
 use crate::error::{GitError, Source, or_no_room};
 use crate::fates::{self, Asked};
-use crate::homes;
-use crate::leases;
+use crate::lease;
+use crate::lease::homes;
+use crate::lease::stale_locks;
 use crate::private;
 use crate::prune;
 use crate::release::{self, Returned, Taken};
@@ -25,7 +26,6 @@ use crate::repo::gc_guard::GcGuard;
 use crate::repo::lock::RepositoryLock;
 use crate::settings::WorktreeSettings;
 use crate::snapshot;
-use crate::stale_locks;
 use crate::sweep::{LeftToSweep, Sweeper};
 use crate::threads::cancel::Waiter;
 use crate::threads::parallel::side_by_side;
@@ -380,7 +380,7 @@ impl Worktrees for GitWorktrees {
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, WorktreeError> {
-        let leases = self.run(move |shared| leases::leases(shared.settings.repository.common_dir())).await;
+        let leases = self.run(move |shared| lease::leases(shared.settings.repository.common_dir())).await;
         leases.and_then(|leases| leases).map_err(|error| self.shared.failed(error))
     }
 

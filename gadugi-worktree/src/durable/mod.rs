@@ -16,9 +16,9 @@ use gadugi_core::CommitId;
 use gix::ObjectId;
 use gix::refs::{FullName, FullNameRef};
 
-use crate::entry::Entry;
 use crate::error::GitError;
 use crate::files::paths::real;
+use crate::lease::admin_folder::Entry;
 use crate::repo::ids::to_object;
 use crate::repo::refs;
 use crate::settings::WorktreeSettings;

@@ -11,12 +11,12 @@ use std::time::{Duration, SystemTime};
 use gadugi_core::{RunId, WorktreeRequest};
 use gix::bstr::ByteSlice;
 
-use crate::entry::Entry;
 use crate::error::GitError;
 use crate::files::ordinary;
 use crate::files::paths::real;
 use crate::inspect::LARGEST_RULES;
 use crate::inspect::dir::Dir;
+use crate::lease::admin_folder::Entry;
 use crate::repo::open::ConfigSources;
 use crate::settings::WorktreeSettings;
 

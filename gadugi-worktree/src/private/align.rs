@@ -11,8 +11,8 @@ use gix::index::State;
 use gix::index::entry::{Flags, Stage, Stat, stat};
 
 use crate::commit_limits;
-use crate::entry::Entry;
 use crate::error::GitError;
+use crate::lease::admin_folder::Entry;
 use crate::private::staged::{File, folders};
 use crate::repo::lock_file::{LockFile, lock_index};
 use crate::repo::refs::{HeadAt, head_in};

@@ -3,9 +3,9 @@
 use gadugi_core::Lease;
 use gix::hash::Kind;
 
-use crate::entry::Entry;
 use crate::error::GitError;
-use crate::marker::Marker;
+use crate::lease::admin_folder::Entry;
+use crate::lease::marker::Marker;
 use crate::private::folder::Folder;
 use crate::private::place::Place;
 use crate::private::refs;

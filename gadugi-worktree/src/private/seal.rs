@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use gadugi_core::{BranchName, Lease, crash_point};
 
-use crate::entry::Entry;
 use crate::error::GitError;
 use crate::files::paths::real;
-use crate::marker::Marker;
+use crate::lease::admin_folder::Entry;
+use crate::lease::marker::Marker;
 use crate::private::config;
 use crate::private::place::Place;
 use crate::repo::ids::to_commit;

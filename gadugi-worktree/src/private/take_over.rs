@@ -13,11 +13,11 @@ use gix::config::tree::Core;
 
 use crate::commit_limits;
 use crate::durable;
-use crate::entry::Entry;
 use crate::error::GitError;
 use crate::files::ordinary;
 use crate::history::is_ancestor;
-use crate::marker::Marker;
+use crate::lease::admin_folder::Entry;
+use crate::lease::marker::Marker;
 use crate::private::align::{NewIndex, has, has_folder, is_head_at, on};
 use crate::private::folder::Folder;
 use crate::private::kept::Kept;

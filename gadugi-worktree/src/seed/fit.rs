@@ -9,8 +9,8 @@ use gix::worktree::stack::state::ignore::Source;
 
 use super::list::{Item, List};
 use super::trouble::{Trouble, Troubles};
-use crate::entry::Entry;
 use crate::error::GitError;
+use crate::lease::admin_folder::Entry;
 use crate::settings::WorktreeSettings;
 
 /// What of a folder is to be copied.

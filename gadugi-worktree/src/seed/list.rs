@@ -17,8 +17,8 @@ use gix::index::entry::Flags;
 
 use super::patterns::Patterns;
 use super::trouble::{Trouble, Troubles};
-use crate::entry::Entry;
 use crate::error::GitError;
+use crate::lease::admin_folder::Entry;
 use crate::repo::Repository;
 
 /// Files and folders to copy, as they were found.

@@ -14,10 +14,10 @@ use gix::bstr::{BString, ByteSlice};
 use gix::refs::{Category, FullName, FullNameRef};
 
 use crate::checkout::Checkout;
-use crate::entry::Entry;
 use crate::error::GitError;
 use crate::files::paths::real;
 use crate::history::{commits_beyond, is_ancestor};
+use crate::lease::admin_folder::Entry;
 use crate::private;
 use crate::repo::branch;
 use crate::repo::ids::{full_name, to_commit, to_object};

@@ -14,7 +14,7 @@ use crate::error::GitError;
 use crate::files::ordinary;
 use crate::files::paths::{real, remove_if_empty};
 use crate::files::rename_aside;
-use crate::marker::{self, Marker};
+use crate::lease::marker::{self, Marker};
 use crate::repo::filters;
 use crate::repo::git_command::IN_THE_MAKING;
 use crate::repo::open::Opener;

@@ -1,11 +1,16 @@
 //! The worktrees of ours that are there, by git's list and the notes beside it.
 
+pub(crate) mod admin_folder;
+pub(crate) mod homes;
+pub(crate) mod marker;
+pub(crate) mod stale_locks;
+
 use std::path::Path;
 
 use gadugi_core::{AttemptNo, AttemptRef, Lease};
 
-use crate::entry::Entry;
 use crate::error::GitError;
+use crate::lease::admin_folder::Entry;
 
 /// The leases of all worktrees of ours whose folder exists. Those that are in the making, or that a crash left half
 /// made, are not among them.

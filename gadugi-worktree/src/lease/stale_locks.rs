@@ -9,10 +9,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use gadugi_core::BranchName;
 
-use crate::entry::Entry;
 use crate::error::GitError;
 use crate::files::ordinary;
 use crate::files::paths::real;
+use crate::lease::admin_folder::Entry;
 use crate::repo::ids::full_name;
 use crate::repo::lock_file::HEADING;
 use crate::repo::refs;
