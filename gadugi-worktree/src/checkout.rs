@@ -8,10 +8,10 @@ use gix::ObjectId;
 use gix::bstr::ByteSlice;
 use gix::index::entry::{Flags, Mode};
 
-use crate::commit_limits;
 use crate::error::GitError;
 use crate::hidden::Hidden;
 use crate::history::is_ancestor;
+use crate::history::limits;
 use crate::inspect::{Extent, UserRules};
 use crate::lease::admin_folder::Entry;
 use crate::private;
@@ -54,7 +54,7 @@ impl Checkout {
         let tip = branch::tip(&repo, branch)?;
         if let Some(base) = lease.base.as_ref().map(to_object) {
             let commits: BTreeSet<_> = head.into_iter().chain(tip).collect();
-            commits.into_iter().try_for_each(|commit| commit_limits::check(&repo, base, commit))?;
+            commits.into_iter().try_for_each(|commit| limits::check(&repo, base, commit))?;
         }
         let index = honest_index(&repo)?;
         let mut changes = Changes::of(&repo, &index, &rules, Extent::All)?;

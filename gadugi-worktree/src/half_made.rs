@@ -12,7 +12,7 @@ use crate::error::GitError;
 use crate::files::ordinary;
 use crate::files::paths::remove_if_empty;
 use crate::files::rename_aside;
-use crate::keepers::Keepers;
+use crate::history::reachability::Keepers;
 use crate::lease::admin_folder::{Entry, removed, worktree_of};
 use crate::lease::marker::Marker;
 use crate::making::{self, Making};

@@ -8,10 +8,11 @@ use gix::bstr::BString;
 use crate::checkout::Checkout;
 use crate::error::GitError;
 use crate::history::is_ancestor;
-use crate::keepers::Keepers;
+use crate::history::reachability::Keepers;
 use crate::lease::admin_folder::Entry;
 use crate::private;
 use crate::repo::Repository;
+use crate::repo::refs::{HeadAt, head_in};
 
 /// Those of a worktree that nothing else keeps, with a name for each.
 pub(crate) fn at_stake(
@@ -53,4 +54,14 @@ pub(crate) fn keep(
     let mut commits = at_stake(&checkout.entry, repository, &checkout.repo, tip)?;
     commits.extend(staged.map(|commit| ("staged".into(), commit)));
     private::keep(&checkout.repo, lease, commits)
+}
+
+/// Whether the `HEAD` of a worktree's entry, or a reference of its own, is on a commit that would be lost with the entry.
+pub(crate) fn is_lost_with(entry: &Entry, repository: &Repository, repo: &gix::Repository) -> Result<bool, GitError> {
+    match head_in(&entry.admin) {
+        Some(HeadAt::Commit(head)) if repo.find_commit(head).is_ok() => {
+            Ok(Keepers::without(Some(entry), repository, repo)?.at_stake(head, None)? > 0)
+        }
+        _ => Ok(!at_stake(entry, repository, repo, None)?.is_empty()),
+    }
 }

@@ -16,8 +16,8 @@ use gix::diff::tree::recorder::Change;
 use gix::objs::TreeRefIter;
 use gix::objs::tree::EntryMode;
 
-use crate::commit_limits::check_trees;
 use crate::error::GitError;
+use crate::history::limits::check_trees;
 
 /// How many lines stand around a change.
 const CONTEXT: usize = 3;

@@ -20,7 +20,6 @@ use crate::files::rename_aside;
 use crate::heads::Heads;
 use crate::hidden::Hidden;
 use crate::history::is_ancestor;
-use crate::keepers::is_lost_with;
 use crate::lease::admin_folder::Entry;
 use crate::own_references;
 use crate::private;
@@ -399,7 +398,7 @@ fn clear_absent(
     let repo = settings.repository.open(&[])?;
     let may_go = entry.lock_reason().is_none()
         && (request.discard || prune::is_expired(&repo, entry))
-        && !is_lost_with(entry, &settings.repository, &repo)?;
+        && !own_references::is_lost_with(entry, &settings.repository, &repo)?;
     if may_go && !request.dry_run {
         entry.remove()?;
     }

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 use gadugi_core::{BranchName, Paths, Pruned, error_chain};
 
-use crate::commit_limits;
 use crate::durable;
 use crate::error::GitError;
 use crate::files::mounted::mount_in;
 use crate::files::paths::real;
 use crate::files::rename_aside;
+use crate::history::limits;
 use crate::inspect::{Extent, UserRules};
 use crate::lease::admin_folder::Entry;
 use crate::repo::branch;
@@ -101,7 +101,7 @@ fn look(
     if !branch::was_made_here(repo, &branch)? {
         return Ok(Err(format!("it cannot be told whether {branch} was made for it")));
     }
-    commit_limits::check(repo, to_object(&settings.base), tip)?;
+    limits::check(repo, to_object(&settings.base), tip)?;
     let tree = repo.find_commit(tip)?.tree_id()?.detach();
     // What is in the folder is compared with the branch as if that were checked out there.
     let overrides = ["core.safecrlf=false", "core.sparseCheckout=false"];

@@ -10,8 +10,8 @@ use gix::bstr::{BStr, BString, ByteSlice};
 use gix::index::State;
 use gix::index::entry::{Flags, Stage, Stat, stat};
 
-use crate::commit_limits;
 use crate::error::GitError;
+use crate::history::limits;
 use crate::lease::admin_folder::Entry;
 use crate::private::staged::{File, folders};
 use crate::repo::lock_file::{LockFile, lock_index};
@@ -36,7 +36,7 @@ impl NewIndex {
         staged_before: &BTreeMap<BString, File>,
     ) -> Result<Self, GitError> {
         let repo = entry.open(&settings.repository.opener, settings.repository.common_dir())?;
-        commit_limits::check(&repo, base, commit)?;
+        limits::check(&repo, base, commit)?;
         let lock = lock_index(&repo)?;
         let mut index = repo.index_from_tree(&repo.find_commit(commit)?.tree_id()?)?;
         let before = match repo.open_index() {

@@ -11,11 +11,11 @@ use gix::ObjectId;
 use gix::bstr::{BString, ByteSlice};
 use gix::config::tree::Core;
 
-use crate::commit_limits;
 use crate::durable;
 use crate::error::GitError;
 use crate::files::ordinary;
 use crate::history::is_ancestor;
+use crate::history::limits;
 use crate::lease::admin_folder::Entry;
 use crate::lease::marker::Marker;
 use crate::private::align::{NewIndex, has, has_folder, is_head_at, on};
@@ -218,7 +218,7 @@ impl Import<'_> {
         }
         let commits: BTreeSet<ObjectId> = self.found.head_commit().into_iter().chain(self.here).collect();
         for commit in commits.into_iter().filter(|id| self.repo.has_object(id)) {
-            commit_limits::check(&self.repo, to_object(&self.base), commit)?;
+            limits::check(&self.repo, to_object(&self.base), commit)?;
             let tree = self.repo.find_commit(commit)?.tree()?;
             let mut committed = Vec::new();
             for (path, file) in &staged {

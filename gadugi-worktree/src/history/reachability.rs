@@ -11,7 +11,6 @@ use crate::error::GitError;
 use crate::history::commits_beyond;
 use crate::lease::admin_folder::Entry;
 use crate::lease::marker::Marker;
-use crate::own_references;
 use crate::repo::Repository;
 use crate::repo::ids::full_name;
 use crate::repo::refs::{HeadAt, head_in};
@@ -79,15 +78,5 @@ impl<'a> Keepers<'a> {
         });
         kept.extend(detached);
         Ok(kept)
-    }
-}
-
-/// Whether the `HEAD` of a worktree's entry, or a reference of its own, is on a commit that would be lost with the entry.
-pub(crate) fn is_lost_with(entry: &Entry, repository: &Repository, repo: &gix::Repository) -> Result<bool, GitError> {
-    match head_in(&entry.admin) {
-        Some(HeadAt::Commit(head)) if repo.find_commit(head).is_ok() => {
-            Ok(Keepers::without(Some(entry), repository, repo)?.at_stake(head, None)? > 0)
-        }
-        _ => Ok(!own_references::at_stake(entry, repository, repo, None)?.is_empty()),
     }
 }

@@ -1,9 +1,11 @@
 //! Questions to the graph of commits, and to trees.
 
+pub(crate) mod limits;
+pub(crate) mod reachability;
+
 use gix::ObjectId;
 use gix::objs::TreeRefIter;
 
-use crate::commit_limits;
 use crate::error::GitError;
 
 /// How many commits of a branch are counted. What is known of them takes memory.
@@ -35,7 +37,7 @@ pub(crate) fn is_ancestor(repo: &gix::Repository, commit: ObjectId, tip: ObjectI
 
 /// How many files differ between the trees of two commits. A renamed file counts twice.
 pub(crate) fn files_between(repo: &gix::Repository, from: ObjectId, to: ObjectId) -> Result<u64, GitError> {
-    commit_limits::check(repo, from, to)?;
+    limits::check(repo, from, to)?;
     let (from, to) = (repo.find_commit(from)?.tree()?, repo.find_commit(to)?.tree()?);
     if from.id == to.id {
         return Ok(0);
