@@ -9,6 +9,8 @@ use std::time::{Duration, SystemTime};
 use gadugi_core::{BranchName, CommitId, Pruned};
 use gix::bstr::ByteSlice;
 
+use crate::delete::trash;
+use crate::delete::trash_refs;
 use crate::error::GitError;
 use crate::files::paths::{real, remove_if_empty};
 use crate::half_made;
@@ -21,8 +23,6 @@ use crate::repo::ids::to_object;
 use crate::repo::refs::{HeadAt, head_in};
 use crate::settings::WorktreeSettings;
 use crate::stray;
-use crate::trash;
-use crate::trash_refs;
 
 /// Removes entries of ours whose folder is gone for long, or was being removed by us, worktrees of ours that were never finished, git's locks that killed
 /// processes of ours left, folders of ours that git does not know any more, and what was in the trash for long enough.

@@ -11,6 +11,8 @@ use gix::ObjectId;
 use gix::bstr::BString;
 
 use crate::checkout::Checkout;
+use crate::delete::trash;
+use crate::delete::trash_refs::{self, Promised};
 use crate::durable;
 use crate::error::{GitError, Source};
 use crate::fates::{Decided, Fate};
@@ -33,8 +35,6 @@ use crate::settings::WorktreeSettings;
 use crate::snapshot::message;
 use crate::superseded;
 use crate::threads::parallel::side_by_side;
-use crate::trash;
-use crate::trash_refs::{self, Promised};
 
 /// How many worktrees are looked at before the first of them is removed. What is known of each takes memory, and others wait for the
 /// repository's lock meanwhile.

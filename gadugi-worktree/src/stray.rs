@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use gadugi_core::{BranchName, Paths, Pruned, error_chain};
 
+use crate::delete::trash;
 use crate::durable;
 use crate::error::GitError;
 use crate::files::mounted::mount_in;
@@ -22,7 +23,6 @@ use crate::repo::filters;
 use crate::repo::ids::{full_name, to_object};
 use crate::settings::WorktreeSettings;
 use crate::status::unstaged;
-use crate::trash;
 
 /// Looks for such folders in the worktrees folder, and puts those aside that hold nothing of their own. The caller holds
 /// the repository's lock.

@@ -14,6 +14,8 @@ use gadugi_core::{
 };
 
 use crate::create;
+use crate::delete::sweeper::{LeftToSweep, Sweeper};
+use crate::delete::trash_refs::Promised;
 use crate::error::{GitError, Source, or_no_room};
 use crate::fates::{self, Asked};
 use crate::lease;
@@ -26,10 +28,8 @@ use crate::repo::gc_guard::GcGuard;
 use crate::repo::lock::RepositoryLock;
 use crate::settings::WorktreeSettings;
 use crate::snapshot;
-use crate::sweep::{LeftToSweep, Sweeper};
 use crate::threads::cancel::Waiter;
 use crate::threads::parallel::side_by_side;
-use crate::trash_refs::Promised;
 
 /// Gives every attempt a git worktree on a branch of its own.
 ///

@@ -9,13 +9,13 @@ use std::time::{Duration, SystemTime};
 use gadugi_core::{AttemptNo, AttemptRef, Lease, RunId, TaskId};
 use gix::ObjectId;
 
+use crate::delete::trash;
 use crate::error::GitError;
 use crate::files::ordinary;
 use crate::files::paths::remove_if_empty;
 use crate::files::rename_aside;
 use crate::repo::lock_file::is_at;
 use crate::settings::WorktreeSettings;
-use crate::trash;
 
 /// What the names of folders begin with that are being made. No attempt's name begins so.
 const NEW: &str = ".new-";

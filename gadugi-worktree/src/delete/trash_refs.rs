@@ -14,13 +14,13 @@ use gix::ObjectId;
 use gix::bstr::ByteSlice;
 use gix::refs::FullName;
 
+use crate::delete::trash::KEPT;
 use crate::durable;
 use crate::error::GitError;
 use crate::files::ordinary;
 use crate::files::paths::remove_if_empty;
 use crate::repo::refs;
 use crate::settings::WorktreeSettings;
-use crate::trash::KEPT;
 
 const PREFIX: &str = "refs/gadugi/trash/";
 

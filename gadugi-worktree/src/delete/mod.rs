@@ -1,0 +1,5 @@
+//! What was discarded: kept in a trash for a while, and deleted in the background.
+
+pub(crate) mod sweeper;
+pub(crate) mod trash;
+pub(crate) mod trash_refs;
