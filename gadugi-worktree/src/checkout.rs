@@ -13,8 +13,8 @@ use crate::hidden::Hidden;
 use crate::history::is_ancestor;
 use crate::history::limits;
 use crate::inspect::{Extent, UserRules};
+use crate::isolation;
 use crate::lease::admin_folder::Entry;
-use crate::private;
 use crate::repo::branch;
 use crate::repo::ids::{full_name, to_object};
 use crate::settings::WorktreeSettings;
@@ -60,8 +60,8 @@ impl Checkout {
         let mut changes = Changes::of(&repo, &index, &rules, Extent::All)?;
         let hidden = std::mem::take(&mut changes.hidden);
         let on_branch = repo.head_name()?.is_some_and(|name| name == full_name(branch));
-        let begun_in_isolation = private::operation(settings, lease);
-        let has_private_modules = private::has_modules(settings, lease);
+        let begun_in_isolation = isolation::operation(settings, lease);
+        let has_private_modules = isolation::has_modules(settings, lease);
         let stashed = stash::entries(&repo, lease, &[branch.as_str().into()], head)?;
         Ok(Self {
             entry,

@@ -9,8 +9,8 @@ use crate::checkout::Checkout;
 use crate::error::GitError;
 use crate::history::is_ancestor;
 use crate::history::reachability::Keepers;
+use crate::isolation;
 use crate::lease::admin_folder::Entry;
-use crate::private;
 use crate::repo::Repository;
 use crate::repo::refs::{HeadAt, head_in};
 
@@ -22,7 +22,7 @@ pub(crate) fn at_stake(
     tip: Option<ObjectId>,
 ) -> Result<Vec<(BString, ObjectId)>, GitError> {
     let mut found: Vec<(BString, ObjectId)> = Vec::new();
-    for (name, id) in private::own_references(&entry.admin, repo.object_hash())? {
+    for (name, id) in isolation::own_references(&entry.admin, repo.object_hash())? {
         // What is gone cannot be kept, and what is no commit leads to none.
         let Ok(commit) = repo.find_object(id).and_then(|object| object.peel_to_commit()) else { continue };
         let is_known = found.iter().any(|(_, known)| *known == commit.id);
@@ -53,7 +53,7 @@ pub(crate) fn keep(
 ) -> Result<(), GitError> {
     let mut commits = at_stake(&checkout.entry, repository, &checkout.repo, tip)?;
     commits.extend(staged.map(|commit| ("staged".into(), commit)));
-    private::keep(&checkout.repo, lease, commits)
+    isolation::keep(&checkout.repo, lease, commits)
 }
 
 /// Whether the `HEAD` of a worktree's entry, or a reference of its own, is on a commit that would be lost with the entry.

@@ -22,9 +22,9 @@ use crate::files::rename_aside;
 use crate::heads::Heads;
 use crate::hidden::Hidden;
 use crate::history::is_ancestor;
+use crate::isolation;
 use crate::lease::admin_folder::Entry;
 use crate::own_references;
-use crate::private;
 use crate::prune;
 use crate::repo::branch;
 use crate::repo::ids::{full_name, to_commit, to_object};
@@ -291,14 +291,14 @@ fn give_back_one(
             Some(why) => Some(format!("what was committed in isolation ({why})")),
             None if taken.left > 0 => Some("what was staged in isolation".to_owned()),
             // Their work is nowhere else.
-            None if private::has_modules(settings, lease) => Some("the repositories of submodules".to_owned()),
+            None if isolation::has_modules(settings, lease) => Some("the repositories of submodules".to_owned()),
             None => None,
         };
         if let Some(what) = what {
-            let folder = private::discard(settings, lease)?;
+            let folder = isolation::discard(settings, lease)?;
             dropped.extend(folder.map(|folder| format!(".git: {what}; it stays at {} for 14 days", folder.display())));
         } else {
-            private::remove(settings, lease)?;
+            isolation::remove(settings, lease)?;
         }
     }
     if !request.dry_run {
@@ -371,7 +371,7 @@ pub(crate) fn take_over(
     request: ReleaseRequest,
 ) -> Result<Taken, GitError> {
     let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
-    match private::import(settings, lease, branch) {
+    match isolation::import(settings, lease, branch) {
         Ok(imported) => Ok(Taken { is_apart: imported.apart.is_some(), left: imported.left, failure: None }),
         Err(error) if request.discard => Ok(Taken { failure: Some(error_chain(&error)), ..Taken::default() }),
         Err(error) => Err(error),
@@ -467,7 +467,7 @@ fn remove(
         for (_, commit) in &own {
             durable::commit(settings, &repo, lease.base.as_ref(), *commit)?;
         }
-        private::keep(&repo, lease, own)?;
+        isolation::keep(&repo, lease, own)?;
     }
     match unsaved {
         Some(why) if dry_run => {

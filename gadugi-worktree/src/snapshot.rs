@@ -14,10 +14,10 @@ use crate::checkout::Checkout;
 use crate::durable;
 use crate::error::GitError;
 use crate::history::{commits_beyond, files_between, is_ancestor};
+use crate::isolation;
 use crate::lease::admin_folder::Entry;
 use crate::lease::stale_locks;
 use crate::own_references;
-use crate::private;
 use crate::repo::branch;
 use crate::repo::gc_guard::RETRIES;
 use crate::repo::ids::{full_name, to_commit, to_object};
@@ -88,7 +88,7 @@ fn snapshot_once(settings: &WorktreeSettings, lease: &Lease, request: &SnapshotR
     let repo = &checkout.repo;
     // Others start from here, and soon this may be all that there is of the work.
     durable::reference(settings, repo, lease.base.as_ref(), full_name(branch).as_ref(), tip)?;
-    let kept_refs = private::kept_refs(repo, lease)?;
+    let kept_refs = isolation::kept_refs(repo, lease)?;
     for name in &kept_refs {
         if let Some(mut reference) = repo.try_find_reference(name.as_str())? {
             durable::commit(settings, repo, lease.base.as_ref(), reference.peel_to_commit()?.id)?;
@@ -142,7 +142,7 @@ fn on_branch(
         commits: commits_beyond(&repo, tip, &[base])?,
         files: files_between(&repo, base, tip)?,
         of_task: began(&repo, request)?.map(|since| counts(&repo, since, tip)).transpose()?,
-        kept_refs: private::kept_refs(&repo, lease)?,
+        kept_refs: isolation::kept_refs(&repo, lease)?,
         ..Work::default()
     })
 }

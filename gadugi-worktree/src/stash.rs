@@ -13,7 +13,7 @@ use crate::error::GitError;
 use crate::files::ordinary;
 use crate::files::paths::real;
 use crate::history::is_ancestor;
-use crate::private;
+use crate::isolation;
 use crate::repo::ids::to_object;
 
 /// Entries of a stash that were made in a worktree.
@@ -54,7 +54,7 @@ pub(crate) fn entries(
     }
     let shared = revisions.len() as u64;
     revisions.reverse();
-    let kept = private::kept_refs(repo, lease)?;
+    let kept = isolation::kept_refs(repo, lease)?;
     let in_isolation = kept.iter().filter(|name| {
         let last = name.rsplit('/').next().unwrap_or_default();
         last == "stash" || last.starts_with("stash@")

@@ -18,10 +18,10 @@ use crate::delete::sweeper::{LeftToSweep, Sweeper};
 use crate::delete::trash_refs::Promised;
 use crate::error::{GitError, Source, or_no_room};
 use crate::fates::{self, Asked};
+use crate::isolation;
 use crate::lease;
 use crate::lease::homes;
 use crate::lease::stale_locks;
-use crate::private;
 use crate::prune;
 use crate::release::{self, Returned, Taken};
 use crate::repo::gc_guard::GcGuard;
@@ -321,7 +321,8 @@ impl Worktrees for GitWorktrees {
 
     async fn isolate(&self, lease: &Lease) -> Result<Vec<Mount>, WorktreeError> {
         let (path, lease) = (lease.path.clone(), lease.clone());
-        let mounts = self.run(move |shared| private::isolate(&shared.settings, &lease)).await.and_then(|mounts| mounts);
+        let mounts =
+            self.run(move |shared| isolation::isolate(&shared.settings, &lease)).await.and_then(|mounts| mounts);
         mounts.map_err(|source| or_no_room(WorktreeError::Isolate { path, source: source.into() }))
     }
 
@@ -343,7 +344,7 @@ impl Worktrees for GitWorktrees {
         let whole = self.run_step(move |shared| {
             let Some(branch) = &lease.branch else { return Ok(()) };
             shared.gc.hold_alone();
-            let imported = private::import(&shared.settings, &lease, branch);
+            let imported = isolation::import(&shared.settings, &lease, branch);
             imported.and_then(|imported| imported.apart.map_or(Ok(()), Err))
         });
         whole.await.map_err(|source| or_no_room(WorktreeError::Import { path, source: source.into() }))
@@ -394,7 +395,7 @@ impl Worktrees for GitWorktrees {
         let pruned = self.run(move |shared| {
             let pruned = shared.alone(|settings, _| prune::prune(settings, dry_run)).and_then(|done| done)?;
             if !dry_run {
-                private::clear(&shared.settings)?;
+                isolation::clear(&shared.settings)?;
                 shared.sweeper.ask([]);
             }
             Ok(pruned)

@@ -17,8 +17,8 @@ use crate::checkout::Checkout;
 use crate::error::GitError;
 use crate::files::paths::real;
 use crate::history::{commits_beyond, is_ancestor};
+use crate::isolation;
 use crate::lease::admin_folder::Entry;
-use crate::private;
 use crate::repo::branch;
 use crate::repo::ids::{full_name, to_commit, to_object};
 use crate::repo::refs;
@@ -48,7 +48,7 @@ pub(super) fn take_over(
         }
         None => None,
     };
-    private::note_taken_over(settings, lease, head)?;
+    isolation::note_taken_over(settings, lease, head)?;
     let repo = &checkout.repo;
     let name = full_name(branch);
     if tip != Some(head)
@@ -142,7 +142,7 @@ fn head(checkout: &Checkout, lease: &Lease, branch: &BranchName) -> Result<Optio
             (Some(short.to_string()), head)
         }
         (None, Some(head)) => {
-            let kept = private::kept_refs_with_commits(repo, lease)?;
+            let kept = isolation::kept_refs_with_commits(repo, lease)?;
             // What an isolated attempt has called its branch has another name here.
             (
                 kept.into_iter()
@@ -188,7 +188,7 @@ impl Attempt<'_> {
             return Ok((is_branch && is_own).then(|| format!("branch {}", name.shorten())));
         }
         let (_, has_others) = self.own_commits(head, &[self.start])?;
-        let kept = private::kept_refs_with_commits(repo, lease)?;
+        let kept = isolation::kept_refs_with_commits(repo, lease)?;
         let kept = kept.iter().find(|(_, commit)| *commit == head);
         let name = kept.and_then(|(name, _)| name.splitn(7, '/').nth(6)).filter(|name| *name != "HEAD");
         Ok((!has_others).then(|| name.map_or("a detached HEAD".to_owned(), |name| format!("branch {name}"))))

@@ -10,8 +10,8 @@ use gix::bstr::{BStr, BString, ByteSlice};
 use gix::hash::Kind;
 
 use crate::error::GitError;
-use crate::private::folder::Folder;
-use crate::private::refs::{At, LONGEST, MOST_BYTES, id, left_behind, parse};
+use crate::isolation::refs::{At, LONGEST, MOST_BYTES, id, left_behind, parse};
+use crate::isolation::untrusted_folder::Folder;
 
 const MOST_NAMES: u64 = 10_000;
 const DEEPEST: usize = 32;

@@ -13,12 +13,12 @@ use gix::ObjectId;
 use gix::hash::Kind;
 
 use crate::error::GitError;
-use crate::private::bare::Bare;
-use crate::private::folder::Folder;
-use crate::private::git::{LIMIT, finish};
-use crate::private::quarantine::{self, MOST_BYTES};
-use crate::private::seal::objects_of;
-use crate::private::settle::move_objects;
+use crate::isolation::create::objects_of;
+use crate::isolation::objects::bare::Bare;
+use crate::isolation::objects::git::{LIMIT, finish};
+use crate::isolation::objects::publish::move_objects;
+use crate::isolation::objects::quarantine::{self, MOST_BYTES};
+use crate::isolation::untrusted_folder::Folder;
 
 /// Packs with fewer objects are taken apart, as by `git fetch`.
 const FEW: u32 = 100;
@@ -27,25 +27,25 @@ const FEW: u32 = 100;
 const MOST_OBJECTS: u32 = 1_000_000;
 
 /// Commits that are to come into the repository.
-pub(super) struct Transfer<'a> {
-    pub(super) common_dir: &'a Path,
+pub(crate) struct Transfer<'a> {
+    pub(crate) common_dir: &'a Path,
     /// Where our own repositories are made.
-    pub(super) quarantine: PathBuf,
-    pub(super) kind: Kind,
+    pub(crate) quarantine: PathBuf,
+    pub(crate) kind: Kind,
     /// `core.sharedRepository`, as git keeps it in memory.
-    pub(super) shared: i32,
-    pub(super) tips: &'a [ObjectId],
+    pub(crate) shared: i32,
+    pub(crate) tips: &'a [ObjectId],
     /// Objects that are to come with them, those of them that are whole.
-    pub(super) optional: &'a [ObjectId],
+    pub(crate) optional: &'a [ObjectId],
     /// Commits that are there with all that they need.
-    pub(super) known: &'a [ObjectId],
+    pub(crate) known: &'a [ObjectId],
 }
 
 impl Transfer<'_> {
     /// Brings the commits, with all that they need, from a task's git folder; nothing refers to them then. What was brought by
     /// one that was cut short may have holes, so that it does not matter whether the commits themselves are there. Answers
     /// which of the other objects came with them.
-    pub(super) fn run(&self, git: &Folder) -> Result<Vec<ObjectId>, GitError> {
+    pub(crate) fn run(&self, git: &Folder) -> Result<Vec<ObjectId>, GitError> {
         let deadline = Instant::now() + LIMIT;
         let make = |name: &str| Bare::make(self.quarantine.join(name), self.common_dir, self.kind, deadline);
         let (unchecked, checked) = (make("unchecked")?, make("checked")?);

@@ -9,7 +9,7 @@ use gix::bstr::{BStr, BString, ByteSlice};
 use gix::hash::Kind;
 
 use crate::error::GitError;
-use crate::private::folder::Folder;
+use crate::isolation::untrusted_folder::Folder;
 
 /// A file with one reference has two lines at most.
 pub(super) const LONGEST: u64 = 4096;

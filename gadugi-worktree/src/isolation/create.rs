@@ -9,10 +9,10 @@ use gadugi_core::{BranchName, Lease, crash_point};
 
 use crate::error::GitError;
 use crate::files::paths::real;
+use crate::isolation::config;
+use crate::isolation::layout::Place;
 use crate::lease::admin_folder::Entry;
 use crate::lease::marker::Marker;
-use crate::private::config;
-use crate::private::place::Place;
 use crate::repo::ids::to_commit;
 use crate::repo::{branch, is_partial};
 use crate::settings::WorktreeSettings;

@@ -7,9 +7,9 @@ use std::io::{self, Read};
 use std::process::Stdio;
 
 use crate::error::GitError;
-use crate::private::bare::Bare;
-use crate::private::folder::Folder;
-use crate::private::place::create_private;
+use crate::isolation::layout::create_private;
+use crate::isolation::objects::bare::Bare;
+use crate::isolation::untrusted_folder::Folder;
 
 /// How much one attempt may bring, as it lies on disk.
 pub(super) const MOST_BYTES: u64 = 4 * 1024 * 1024 * 1024;

@@ -1,35 +1,30 @@
 //! The git folder of its own that a task gets where it sees nothing else of the machine, and the way of its commits from
 //! there into the repository.
 //!
-//! - [`isolate`] makes it (`seal`, `config`) and tells what the task has to see besides (`mounts`). It borrows the objects
+//! - [`isolate`] makes it (`create`, `config`) and tells what the task has to see besides (`mounts`). It borrows the objects
 //!   of the repository, which the task can read and not write.
-//! - [`import`] takes over what was committed there (`take_over`): references are read by a parser of our own (`refs`,
-//!   `folder`), objects are copied into a quarantine and go from there as a pack that git checks (`bare`, `quarantine`,
-//!   `transfer`, `git`, `settle`), what is on other branches gets references of its own (`kept`), and the worktree's `HEAD` and index follow
-//!   (`align`), also with what is only staged (`staged`).
+//! - [`import`] takes over what was committed there (`import`): references are read by a parser of our own (`refs`,
+//!   `untrusted_folder`), objects are copied into a quarantine and go from there as a pack that git checks (`objects`), what is
+//!   on other branches gets references of its own (`kept_refs`), and the worktree's `HEAD` and index follow (`head_and_index`), also with what is only staged (`staged`).
 //! - `clear` removes what crashes have left.
 //!
 //! A task may have put anything into its git folder. So that folder is never opened as a repository, git is never run in it,
 //! and nothing that it says of other folders, programs or indexes of packs is believed.
 
-mod align;
-mod bare;
 mod clear;
 mod config;
-mod folder;
-mod git;
-mod kept;
+mod create;
+mod head_and_index;
+mod import;
+mod kept_refs;
+mod layout;
 mod mounts;
+mod objects;
 mod operation;
-mod own;
-mod place;
-mod quarantine;
+mod own_refs;
 mod refs;
-mod seal;
-mod settle;
 mod staged;
-mod take_over;
-mod transfer;
+mod untrusted_folder;
 
 use std::path::PathBuf;
 
@@ -40,18 +35,18 @@ use crate::error::GitError;
 use crate::settings::WorktreeSettings;
 
 pub(crate) use clear::clear;
-pub(crate) use kept::{keep, names as kept_refs, names_and_commits as kept_refs_with_commits};
+pub(crate) use import::Imported;
+pub(crate) use kept_refs::{keep, names as kept_refs, names_and_commits as kept_refs_with_commits};
+use layout::Place;
 pub(crate) use operation::{has_modules, operation};
-pub(crate) use own::references as own_references;
-use place::Place;
-pub(crate) use take_over::Imported;
+pub(crate) use own_refs::references as own_references;
 
 /// Makes the private git folder of a lease, unless it is there, and tells what its commands have to see.
 pub(crate) fn isolate(settings: &WorktreeSettings, lease: &Lease) -> Result<Vec<Mount>, GitError> {
     let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
     let place = Place::of(settings, lease);
     if !place.is_there()? {
-        seal::make(settings, lease, branch, &place)?;
+        create::make(settings, lease, branch, &place)?;
     }
     mounts::mounts(settings, lease, &place)
 }
@@ -60,7 +55,7 @@ pub(crate) fn isolate(settings: &WorktreeSettings, lease: &Lease) -> Result<Vec<
 pub(crate) fn import(settings: &WorktreeSettings, lease: &Lease, branch: &BranchName) -> Result<Imported, GitError> {
     let place = Place::of(settings, lease);
     match place.lock()? {
-        Some(_held) => take_over::take_over(settings, &place, lease, branch),
+        Some(_held) => import::take_over(settings, &place, lease, branch),
         None => Ok(Imported::default()),
     }
 }

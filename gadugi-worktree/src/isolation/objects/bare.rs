@@ -11,9 +11,9 @@ use gix::hash::Kind;
 
 use crate::error::GitError;
 use crate::files::ordinary;
-use crate::private::git::Git;
-use crate::private::place::create_private;
-use crate::private::seal::objects_of;
+use crate::isolation::create::objects_of;
+use crate::isolation::layout::create_private;
+use crate::isolation::objects::git::Git;
 
 pub(super) struct Bare {
     folder: PathBuf,

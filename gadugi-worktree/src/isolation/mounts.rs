@@ -9,8 +9,8 @@ use gadugi_core::{Lease, Mount};
 use crate::error::GitError;
 use crate::files::ordinary;
 use crate::files::paths::real;
-use crate::private::place::Place;
-use crate::private::seal::objects_of;
+use crate::isolation::create::objects_of;
+use crate::isolation::layout::Place;
 use crate::settings::WorktreeSettings;
 
 /// How far git follows from one repository's alternates to another's.

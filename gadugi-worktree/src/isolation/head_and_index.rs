@@ -12,8 +12,8 @@ use gix::index::entry::{Flags, Stage, Stat, stat};
 
 use crate::error::GitError;
 use crate::history::limits;
+use crate::isolation::staged::{File, folders};
 use crate::lease::admin_folder::Entry;
-use crate::private::staged::{File, folders};
 use crate::repo::lock_file::{LockFile, lock_index};
 use crate::repo::refs::{HeadAt, head_in};
 use crate::settings::WorktreeSettings;

@@ -18,8 +18,8 @@ use gix::index::entry::{Flags, Mode, Stage};
 
 use crate::error::GitError;
 use crate::files::ordinary;
-use crate::private::folder::Folder;
-use crate::private::place::Place;
+use crate::isolation::layout::Place;
+use crate::isolation::untrusted_folder::Folder;
 use crate::repo::valid_path::is_allowed;
 
 /// An index of half a million files; one may be larger that was made with more.

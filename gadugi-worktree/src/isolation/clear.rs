@@ -4,12 +4,12 @@ use gadugi_core::Lease;
 use gix::hash::Kind;
 
 use crate::error::GitError;
+use crate::isolation::import::take_over;
+use crate::isolation::layout::Place;
+use crate::isolation::refs;
+use crate::isolation::untrusted_folder::Folder;
 use crate::lease::admin_folder::Entry;
 use crate::lease::marker::Marker;
-use crate::private::folder::Folder;
-use crate::private::place::Place;
-use crate::private::refs;
-use crate::private::take_over::take_over;
 use crate::repo::ObjectFormat;
 use crate::settings::WorktreeSettings;
 

@@ -2,8 +2,8 @@
 
 use gadugi_core::Lease;
 
-use crate::private::folder::Folder;
-use crate::private::place::Place;
+use crate::isolation::layout::Place;
+use crate::isolation::untrusted_folder::Folder;
 use crate::settings::WorktreeSettings;
 
 /// Names that git gives to what an operation of several steps needs, and what the operation is called.

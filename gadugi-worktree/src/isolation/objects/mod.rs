@@ -1,0 +1,8 @@
+//! The way of objects from a task into the repository: [`fetch`] copies them into a quarantine and has git check them there,
+//! in bare repositories of our own, and [`publish`] puts them where the user's are.
+
+mod bare;
+pub(crate) mod fetch;
+mod git;
+mod publish;
+mod quarantine;
