@@ -9,10 +9,11 @@ use gadugi_core::{Seeded, crash_point};
 use gix::bstr::BString;
 
 use super::Sown;
-use super::file::{Copied, Place, Sharer};
-use super::fit::{Fitting, fitting};
+use super::file::{Copied, Place};
+use super::filter::{Fitting, fitting};
 use super::list::{Item, List};
-use super::trouble::{Trouble, Troubles};
+use super::reflink::Sharer;
+use super::warnings::{Trouble, Troubles};
 use crate::error::GitError;
 use crate::settings::WorktreeSettings;
 use crate::threads::cancel::Awaited;

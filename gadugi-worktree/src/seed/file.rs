@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, SeekFrom, Timespec, Timestamps, UTIME_OM
 use rustix::io::Errno;
 
 use super::list::{Folder, Item};
-pub(super) use super::share::Sharer;
+use super::reflink::Sharer;
 use crate::error::GitError;
 use crate::threads::cancel::Awaited;
 

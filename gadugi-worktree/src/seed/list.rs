@@ -16,7 +16,7 @@ use gix::dir::walk::{Action, Delegate, EmissionMode};
 use gix::index::entry::Flags;
 
 use super::patterns::Patterns;
-use super::trouble::{Trouble, Troubles};
+use super::warnings::{Trouble, Troubles};
 use crate::error::GitError;
 use crate::lease::admin_folder::Entry;
 use crate::repo::Repository;

@@ -2,16 +2,16 @@
 //! dependencies and build caches.
 //!
 //! Which, `.worktreeinclude` and the settings say ([`patterns`]). They are looked up once for a batch ([`list`]); what of them
-//! fits into each worktree is decided there ([`fit`]), before anything is written ([`copy`]).
+//! fits into each worktree is decided there ([`filter`]), before anything is written ([`copy`]).
 
 mod copy;
 mod file;
-mod fit;
+mod filter;
 mod list;
 mod patterns;
-mod probe;
-mod share;
-mod trouble;
+mod reflink;
+mod reflink_probe;
+mod warnings;
 
 use std::path::Path;
 
@@ -27,9 +27,9 @@ use crate::threads::cancel::Awaited;
 
 use self::list::List;
 use self::patterns::Patterns;
-use self::trouble::{Trouble, Troubles};
+use self::warnings::{Trouble, Troubles};
 
-pub use self::probe::{Sharing, sharing};
+pub use self::reflink_probe::{Sharing, sharing};
 
 /// The file in the root of the main work tree that names files to copy, in the syntax of `.gitignore`.
 pub const INCLUDE_FILE: &str = ".worktreeinclude";

@@ -9,7 +9,7 @@ use gix::ignore::Search;
 use gix::ignore::search::Ignore;
 
 use super::INCLUDE_FILE;
-use super::trouble::{Trouble, Troubles};
+use super::warnings::{Trouble, Troubles};
 use crate::files::ordinary;
 
 /// A file of patterns that is larger is none.

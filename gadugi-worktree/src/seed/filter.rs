@@ -8,7 +8,7 @@ use gix::index::entry::Mode;
 use gix::worktree::stack::state::ignore::Source;
 
 use super::list::{Item, List};
-use super::trouble::{Trouble, Troubles};
+use super::warnings::{Trouble, Troubles};
 use crate::error::GitError;
 use crate::lease::admin_folder::Entry;
 use crate::settings::WorktreeSettings;
