@@ -5,10 +5,10 @@ use gadugi_core::Lease;
 use gix::ObjectId;
 use gix::bstr::BString;
 
-use crate::checkout::Checkout;
 use crate::error::GitError;
 use crate::history::is_ancestor;
 use crate::history::reachability::Keepers;
+use crate::inspect::checkout::Checkout;
 use crate::isolation;
 use crate::lease::admin_folder::Entry;
 use crate::repo::Repository;

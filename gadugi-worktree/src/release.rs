@@ -10,7 +10,6 @@ use gadugi_core::{
 use gix::ObjectId;
 use gix::bstr::BString;
 
-use crate::checkout::Checkout;
 use crate::delete::trash;
 use crate::delete::trash_refs::{self, Promised};
 use crate::durable;
@@ -20,8 +19,9 @@ use crate::files::mounted::mount_in;
 use crate::files::paths::{real, remove_if_empty};
 use crate::files::rename_aside;
 use crate::heads::Heads;
-use crate::hidden::Hidden;
 use crate::history::is_ancestor;
+use crate::inspect::checkout::Checkout;
+use crate::inspect::self_ignored::Hidden;
 use crate::isolation;
 use crate::lease::admin_folder::Entry;
 use crate::own_references;

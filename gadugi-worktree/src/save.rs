@@ -8,12 +8,13 @@ use gix::ObjectId;
 use gix::bstr::{BStr, BString, ByteSlice};
 use gix::index::entry::{Flags, Mode, Stage, Stat};
 
-use crate::checkout::Checkout;
 use crate::error::GitError;
+use crate::inspect::Edit;
+use crate::inspect::changes::Changes;
+use crate::inspect::checkout::Checkout;
+use crate::inspect::conversion::Conversion;
 use crate::repo::valid_path::is_allowed;
 use crate::secrets::looks_like_a_secret;
-use crate::snapshot::conversion::Conversion;
-use crate::status::{Changes, Edit};
 
 /// Uncommitted work that was written to the object store. Nothing refers to it yet.
 pub(crate) struct Saved {

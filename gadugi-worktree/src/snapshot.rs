@@ -1,8 +1,6 @@
 //! Collecting what an attempt has made.
 
-pub(crate) mod conversion;
 mod elsewhere;
-mod line_ends;
 mod markers;
 
 use std::io;
@@ -10,10 +8,10 @@ use std::io;
 use gadugi_core::{BranchName, Counts, Lease, SnapshotRequest, Work, crash_point};
 use gix::ObjectId;
 
-use crate::checkout::Checkout;
 use crate::durable;
 use crate::error::GitError;
 use crate::history::{commits_beyond, files_between, is_ancestor};
+use crate::inspect::checkout::Checkout;
 use crate::isolation;
 use crate::lease::admin_folder::Entry;
 use crate::lease::stale_locks;

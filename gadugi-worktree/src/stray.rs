@@ -16,13 +16,13 @@ use crate::files::mounted::mount_in;
 use crate::files::paths::real;
 use crate::files::rename_aside;
 use crate::history::limits;
+use crate::inspect::changes::unstaged;
 use crate::inspect::{Extent, UserRules};
 use crate::lease::admin_folder::Entry;
 use crate::repo::branch;
 use crate::repo::filters;
 use crate::repo::ids::{full_name, to_object};
 use crate::settings::WorktreeSettings;
-use crate::status::unstaged;
 
 /// Looks for such folders in the worktrees folder, and puts those aside that hold nothing of their own. The caller holds
 /// the repository's lock.

@@ -6,10 +6,10 @@ use gix::ObjectId;
 use gix::bstr::{BString, ByteSlice};
 use gix::index::entry::{Flags, Stage};
 
-use crate::checkout::Checkout;
 use crate::error::GitError;
+use crate::inspect::Edit;
+use crate::inspect::checkout::Checkout;
 use crate::secrets::looks_like_a_secret;
-use crate::status::Edit;
 
 /// A commit of what is staged, on top of `HEAD`, where something of it is not in the index `after` what is in the files was
 /// committed; `None` where all of it is.

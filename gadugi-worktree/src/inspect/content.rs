@@ -9,13 +9,15 @@ use gix::bstr::{BStr, BString};
 use gix::index::entry::{Flags, Mode, Stat};
 use gix::index::{Entry, State};
 use gix::status::plumbing::index_as_worktree as plumbing;
-use gix::status::plumbing::index_as_worktree::traits::SubmoduleStatus;
+use gix::status::plumbing::index_as_worktree::traits::{CompareBlobs, FastEq, ReadData, SubmoduleStatus};
 use gix::status::plumbing::index_as_worktree::{EntryStatus, VisitEntry};
 use gix::worktree::stack::state::attributes::Source;
 
 use crate::error::GitError;
 use crate::inspect::walk::AttributesFile;
-use crate::snapshot::conversion::BoundedEq;
+
+/// Files up to this size are read as a whole.
+pub(crate) const LARGEST_HELD: u64 = 4 * 1024 * 1024;
 
 /// The attributes that hold in a work tree, from the files that a walk has found. `repo` gets the objects that they need; it
 /// should keep them in memory where nothing is to be written.
@@ -50,7 +52,7 @@ pub(crate) fn differing<'a>(
     // What may have been written just after it was noted is read.
     part.set_timestamp(index.timestamp());
     let (mut filter, stack) = gix::filter::Pipeline::new(repo, attributes)?.into_parts();
-    // What has a filter differs here. Whether it does then is told by a [`Conversion`](crate::snapshot::conversion::Conversion).
+    // What has a filter differs here. Whether it does then is told by a [`Conversion`](crate::inspect::conversion::Conversion).
     filter.options_mut().drivers.clear();
     let everything = repo.pathspec(false, None::<&str>, false, &State::new(index.object_hash()), Source::IdMapping)?;
     let should_interrupt = AtomicBool::new(false);
@@ -112,5 +114,37 @@ impl<'index> VisitEntry<'index> for Differing {
         if !matches!(status, EntryStatus::NeedsUpdate(_)) {
             self.paths.insert(path.to_owned());
         }
+    }
+}
+
+/// Compares files of a worktree with an index as [`FastEq`], but takes each for changed that would have to be held in memory,
+/// or to be compared with a blob that would have to be. Whoever is told of them asks [`Conversion::id`](crate::inspect::conversion::Conversion::id).
+#[derive(Clone)]
+pub(crate) struct BoundedEq {
+    repo: gix::Repository,
+}
+
+impl BoundedEq {
+    pub(crate) fn new(repo: &gix::Repository) -> Self {
+        Self { repo: repo.clone() }
+    }
+}
+
+impl CompareBlobs for BoundedEq {
+    type Output = ();
+
+    fn compare_blobs<'a, 'b>(
+        &mut self,
+        entry: &gix::index::Entry,
+        size: u64,
+        data: impl ReadData<'a>,
+        buffer: &mut Vec<u8>,
+    ) -> gix::Result<Option<()>> {
+        let is_large =
+            |repo: &gix::Repository| repo.find_header(entry.id).is_ok_and(|found| found.size() > LARGEST_HELD);
+        if size > LARGEST_HELD || is_large(&self.repo) {
+            return Ok(Some(()));
+        }
+        FastEq.compare_blobs(entry, size, data, buffer)
     }
 }

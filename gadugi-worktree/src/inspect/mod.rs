@@ -9,15 +9,24 @@
 //!
 //! What is of no known kind, or cannot be looked at, keeps the worktree.
 
+pub(crate) mod changes;
+pub(crate) mod checkout;
 mod content;
+pub(crate) mod conversion;
 mod dir;
+mod index_tree;
 mod nested;
 mod rules;
+pub(crate) mod self_ignored;
+pub(crate) mod stash;
+mod unchanged;
+mod uncommitted;
 mod user;
 mod walk;
 
 pub(crate) use content::{attributes, differing};
 pub(crate) use dir::stat;
+pub use uncommitted::Uncommitted;
 pub(crate) use user::{UserRules, record};
 pub(crate) use walk::{AttributesFile, Edit, Extent, Ignored, look};
 

@@ -8,8 +8,8 @@ use gix::bstr::{BString, ByteSlice};
 use gix::index::entry::stat::Options as Trust;
 use gix::index::entry::{Flags, Stat};
 
-use crate::index_tree::is_plain;
 use crate::inspect::dir::{Dir, What};
+use crate::inspect::index_tree::is_plain;
 
 /// A file with one reference, or with the place of a git folder.
 const LONGEST: u64 = 4096;

@@ -13,8 +13,8 @@ use gix::index::entry::{Flags, Mode, Stage};
 use gix::index::{Entry, State};
 
 use crate::error::GitError;
-use crate::index_tree::{Folder, Member};
 use crate::inspect::dir::{Dir, What};
+use crate::inspect::index_tree::{Folder, Member};
 use crate::inspect::nested::{self, Git};
 use crate::inspect::rules::{Everywhere, Fate, Level, Verdict, joined};
 use crate::inspect::{LARGEST_RULES, UserRules};

@@ -24,10 +24,8 @@ use gix::bstr::ByteSlice;
 use thiserror::Error;
 
 use crate::error::GitError;
-use crate::inspect::{Extent, UserRules};
 use crate::repo::ids::to_commit;
 use crate::repo::open::{ConfigSources, Opener};
-use crate::status::Changes;
 
 /// Why there is no repository to work in.
 #[derive(Debug, Error)]
@@ -140,15 +138,6 @@ impl fmt::Display for ObjectFormat {
             Self::Sha256 => "sha256",
         })
     }
-}
-
-/// Files of a work tree that are not committed, so that no task sees them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Uncommitted {
-    /// Tracked files that are changed.
-    pub changed: u64,
-    /// Files that git does not know and does not ignore.
-    pub untracked: u64,
 }
 
 /// A repository with a work tree and at least one commit. Plain data; every operation opens it anew.
@@ -296,18 +285,6 @@ impl Repository {
     /// [`GitError`] when the branches cannot be read.
     pub fn branch_in_the_way(&self, prefix: &str) -> Result<Option<String>, GitError> {
         branch::in_the_way(&self.open(&[])?, prefix)
-    }
-
-    /// Counts what is not committed in the work tree.
-    ///
-    /// # Errors
-    /// [`GitError`] when it cannot be looked at.
-    pub fn uncommitted(&self) -> Result<Uncommitted, GitError> {
-        let repo = self.opener.open(&self.work_tree)?;
-        let index = repo.index_or_empty()?;
-        let rules = UserRules::now(&repo, self.opener.sources)?;
-        let changes = Changes::of(&repo, &index, &rules, Extent::Status)?;
-        Ok(Uncommitted { changed: changes.tracked(), untracked: changes.files() - changes.tracked() })
     }
 
     /// Opens the repository by the work tree that it was found from, which may be gone.

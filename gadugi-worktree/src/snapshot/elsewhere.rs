@@ -13,10 +13,11 @@ use gix::ObjectId;
 use gix::bstr::{BString, ByteSlice};
 use gix::refs::{Category, FullName, FullNameRef};
 
-use crate::checkout::Checkout;
 use crate::error::GitError;
 use crate::files::paths::real;
 use crate::history::{commits_beyond, is_ancestor};
+use crate::inspect::checkout::Checkout;
+use crate::inspect::stash;
 use crate::isolation;
 use crate::lease::admin_folder::Entry;
 use crate::repo::branch;
@@ -24,7 +25,6 @@ use crate::repo::ids::{full_name, to_commit, to_object};
 use crate::repo::refs;
 use crate::repo::refs::HeadAt;
 use crate::settings::WorktreeSettings;
-use crate::stash;
 
 /// Takes over what can be taken over, so that the worktree's `HEAD` is on the attempt's branch again, and says where it was.
 /// Nothing in the folder changes, and the branch that `HEAD` was on stays as it is.

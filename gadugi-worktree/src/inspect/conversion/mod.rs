@@ -5,6 +5,8 @@
 //! written; a filter's output goes by way of a file. What a filter, or a conversion, cannot do for one file keeps that file
 //! from being saved, and no other.
 
+mod line_ends;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -25,20 +27,17 @@ use gix::filter::plumbing::eol::{self, AttributesDigest};
 use gix::filter::plumbing::{Driver, Pipeline};
 use gix::index::entry::Mode;
 use gix::objs::{Kind, Write as _};
-use gix::status::plumbing::index_as_worktree::traits::{CompareBlobs, FastEq, ReadData};
 
-use super::line_ends::{Exactly, WithoutCr, are_converted, count};
+use self::line_ends::{Exactly, WithoutCr, are_converted, count};
 use crate::error::GitError;
-use crate::inspect::{self, AttributesFile};
+use crate::inspect::content::LARGEST_HELD;
+use crate::inspect::{self, AttributesFile, Edit};
 use crate::repo::filters;
 use crate::repo::git_command;
 use crate::repo::open::ConfigSources;
-use crate::status::Edit;
 use crate::threads::scarce::patiently;
 
-/// Files up to this size are read as a whole.
-pub(crate) const LARGEST_HELD: u64 = 4 * 1024 * 1024;
-/// Larger ones are not converted where that takes the whole file at once: by `ident` and `working-tree-encoding`.
+/// Files that are larger are not converted where that takes the whole file at once: by `ident` and `working-tree-encoding`.
 const LARGEST_CONVERTED: u64 = 16 * 1024 * 1024;
 /// How often a file is read that changes while it is.
 const ATTEMPTS: usize = 3;
@@ -378,39 +377,7 @@ impl<R: Read> Read for Watched<R> {
     }
 }
 
-/// Compares files of a worktree with an index as [`FastEq`], but takes each for changed that would have to be held in memory,
-/// or to be compared with a blob that would have to be. Whoever is told of them asks [`Conversion::id`].
-#[derive(Clone)]
-pub(crate) struct BoundedEq {
-    repo: gix::Repository,
-}
-
-impl BoundedEq {
-    pub(crate) fn new(repo: &gix::Repository) -> Self {
-        Self { repo: repo.clone() }
-    }
-}
-
-impl CompareBlobs for BoundedEq {
-    type Output = ();
-
-    fn compare_blobs<'a, 'b>(
-        &mut self,
-        entry: &gix::index::Entry,
-        size: u64,
-        data: impl ReadData<'a>,
-        buffer: &mut Vec<u8>,
-    ) -> gix::Result<Option<()>> {
-        let is_large =
-            |repo: &gix::Repository| repo.find_header(entry.id).is_ok_and(|found| found.size() > LARGEST_HELD);
-        if size > LARGEST_HELD || is_large(&self.repo) {
-            return Ok(Some(()));
-        }
-        FastEq.compare_blobs(entry, size, data, buffer)
-    }
-}
-
-/// Takes those files out of the changed ones that are too large for [`BoundedEq`], or have a filter, and are as the index has
+/// Takes those files out of the changed ones that are too large for [`BoundedEq`](crate::inspect::content::BoundedEq), or have a filter, and are as the index has
 /// them.
 pub(crate) fn drop_unchanged(
     repo: &gix::Repository,

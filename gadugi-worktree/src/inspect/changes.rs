@@ -8,14 +8,12 @@ use gix::bstr::BString;
 use gix::status::tree_index::TrackRenames;
 
 use crate::error::GitError;
-use crate::hidden::Hidden;
-use crate::index_tree;
+use crate::inspect::index_tree;
+use crate::inspect::self_ignored::Hidden;
+use crate::inspect::unchanged::is_untouched;
 use crate::inspect::{self, AttributesFile, Extent, Ignored, UserRules};
-use crate::snapshot::conversion;
+use crate::inspect::{Edit, conversion};
 use crate::threads::scarce::patiently;
-use crate::untouched::is_untouched;
-
-pub(crate) use crate::inspect::Edit;
 
 /// All that is not committed in a work tree. What is ignored is counted, but does not count.
 #[derive(Debug, Default)]

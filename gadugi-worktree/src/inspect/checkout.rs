@@ -9,17 +9,17 @@ use gix::bstr::ByteSlice;
 use gix::index::entry::{Flags, Mode};
 
 use crate::error::GitError;
-use crate::hidden::Hidden;
 use crate::history::is_ancestor;
 use crate::history::limits;
+use crate::inspect::changes::Changes;
+use crate::inspect::self_ignored::Hidden;
+use crate::inspect::stash::{self, Stashed};
 use crate::inspect::{Extent, UserRules};
 use crate::isolation;
 use crate::lease::admin_folder::Entry;
 use crate::repo::branch;
 use crate::repo::ids::{full_name, to_object};
 use crate::settings::WorktreeSettings;
-use crate::stash::{self, Stashed};
-use crate::status::Changes;
 
 /// A worktree as it was found.
 pub(crate) struct Checkout {

@@ -18,7 +18,7 @@ use gix::worktree::stack::state::attributes::Source;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, open, openat, statat};
 
 use crate::error::GitError;
-use crate::index_tree::{self, Folder, Member};
+use crate::inspect::index_tree::{self, Folder, Member};
 use crate::inspect::{self, stat};
 use crate::threads::parallel::side_by_side;
 use crate::threads::scarce::patiently;
