@@ -16,12 +16,12 @@ use crate::files::paths::{real, remove_if_empty};
 use crate::half_made;
 use crate::history::reachability::Keepers;
 use crate::lease::admin_folder::Entry;
-use crate::own_references::is_lost_with;
 use crate::repo::branch;
 use crate::repo::filters;
 use crate::repo::ids::to_object;
 use crate::repo::refs::{HeadAt, head_in};
 use crate::settings::WorktreeSettings;
+use crate::snapshot::own_references::is_lost_with;
 use crate::stray;
 
 /// Removes entries of ours whose folder is gone for long, or was being removed by us, worktrees of ours that were never finished, git's locks that killed

@@ -24,16 +24,16 @@ use crate::inspect::checkout::Checkout;
 use crate::inspect::self_ignored::Hidden;
 use crate::isolation;
 use crate::lease::admin_folder::Entry;
-use crate::own_references;
 use crate::prune;
 use crate::repo::branch;
 use crate::repo::ids::{full_name, to_commit, to_object};
 use crate::repo::refs;
 use crate::repo::refs::{HeadAt, head_in};
-use crate::save::{save, secrets};
 use crate::settings::WorktreeSettings;
-use crate::snapshot::message;
-use crate::superseded;
+use crate::snapshot::message::message;
+use crate::snapshot::own_references;
+use crate::snapshot::superseded;
+use crate::snapshot::tree::{save, secrets};
 use crate::threads::parallel::side_by_side;
 
 /// How many worktrees are looked at before the first of them is removed. What is known of each takes memory, and others wait for the

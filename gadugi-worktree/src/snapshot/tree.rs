@@ -14,7 +14,7 @@ use crate::inspect::changes::Changes;
 use crate::inspect::checkout::Checkout;
 use crate::inspect::conversion::Conversion;
 use crate::repo::valid_path::is_allowed;
-use crate::secrets::looks_like_a_secret;
+use crate::snapshot::secrets::looks_like_a_secret;
 
 /// Uncommitted work that was written to the object store. Nothing refers to it yet.
 pub(crate) struct Saved {

@@ -2,6 +2,11 @@
 
 mod elsewhere;
 mod markers;
+pub(crate) mod message;
+pub(crate) mod own_references;
+mod secrets;
+pub(crate) mod superseded;
+pub(crate) mod tree;
 
 use std::io;
 
@@ -15,14 +20,13 @@ use crate::inspect::checkout::Checkout;
 use crate::isolation;
 use crate::lease::admin_folder::Entry;
 use crate::lease::stale_locks;
-use crate::own_references;
 use crate::repo::branch;
 use crate::repo::gc_guard::RETRIES;
 use crate::repo::ids::{full_name, to_commit, to_object};
 use crate::repo::lock_file::lock_index;
-use crate::save::{Saved, save};
 use crate::settings::WorktreeSettings;
-use crate::superseded;
+use crate::snapshot::message::message;
+use crate::snapshot::tree::{Saved, save};
 
 /// So many folders of ignored files are named.
 const NAMED_FOLDERS: usize = 3;
@@ -154,12 +158,6 @@ fn began(repo: &gix::Repository, request: &SnapshotRequest) -> Result<Option<Obj
 /// What is on a branch since a commit.
 fn counts(repo: &gix::Repository, since: ObjectId, tip: ObjectId) -> Result<Counts, GitError> {
     Ok(Counts { commits: commits_beyond(repo, tip, &[since])?, files: files_between(repo, since, tip)? })
-}
-
-/// The message of a commit of what a task has left uncommitted.
-pub(crate) fn message(lease: &Lease) -> String {
-    let task = &lease.attempt.task;
-    format!("gadugi: uncommitted work of {task}\n\nGadugi-Run: {}\nGadugi-Task: {task}\n", lease.run)
 }
 
 /// Puts the saved work on the branch, and the index beside it. Gives the new tip.

@@ -9,7 +9,7 @@ use gix::index::entry::{Flags, Stage};
 use crate::error::GitError;
 use crate::inspect::Edit;
 use crate::inspect::checkout::Checkout;
-use crate::secrets::looks_like_a_secret;
+use crate::snapshot::secrets::looks_like_a_secret;
 
 /// A commit of what is staged, on top of `HEAD`, where something of it is not in the index `after` what is in the files was
 /// committed; `None` where all of it is.
