@@ -20,24 +20,18 @@
 #[cfg(not(unix))]
 compile_error!("Gadugi runs on Linux and macOS");
 
-mod bulk;
-mod by_git;
 mod create;
 mod delete;
 mod durable;
 mod error;
 mod fates;
 mod files;
-mod half_made;
-mod hand_over;
 mod heads;
 mod history;
 mod inspect;
 mod integration;
 mod isolation;
 mod lease;
-mod making;
-mod names;
 mod patch_id;
 mod prune;
 mod reach;
@@ -46,7 +40,6 @@ mod repo;
 mod seed;
 mod settings;
 mod snapshot;
-mod start;
 mod stray;
 mod threads;
 mod worktrees;

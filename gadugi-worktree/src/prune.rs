@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime};
 use gadugi_core::{BranchName, CommitId, Pruned};
 use gix::bstr::ByteSlice;
 
+use crate::create::rollback;
 use crate::delete::trash;
 use crate::delete::trash_refs;
 use crate::error::GitError;
 use crate::files::paths::{real, remove_if_empty};
-use crate::half_made;
 use crate::history::reachability::Keepers;
 use crate::lease::admin_folder::Entry;
 use crate::repo::branch;
@@ -30,7 +30,7 @@ use crate::stray;
 /// ours now.
 pub(crate) fn prune(settings: &WorktreeSettings, dry_run: bool) -> Result<Vec<Pruned>, GitError> {
     let repo = settings.repository.open(&[])?;
-    let mut cleared = half_made::clear(settings, &repo, dry_run)?;
+    let mut cleared = rollback::clear(settings, &repo, dry_run)?;
     let known: Vec<PathBuf> = cleared.half_made.iter().map(|half_made| half_made.folder.clone()).collect();
     let mut pruned: Vec<Pruned> = known.iter().cloned().map(|path| Pruned::HalfMade { path }).collect();
     for entry in Entry::all(settings.repository.common_dir())? {
@@ -39,7 +39,7 @@ pub(crate) fn prune(settings: &WorktreeSettings, dry_run: bool) -> Result<Vec<Pr
         }
         if let Some(half_made) = half_made(settings, &repo, &entry)? {
             if !dry_run {
-                half_made::remove(&entry)?;
+                rollback::remove(&entry)?;
                 delete_unused(settings, &repo, &half_made)?;
             }
             pruned.push(Pruned::HalfMade { path: entry.folder });

@@ -9,7 +9,7 @@ use gix::ObjectId;
 use gix::bstr::{BStr, BString, ByteSlice};
 use gix::index::entry::Mode;
 
-use crate::bulk::{self, Layout, Source};
+use crate::create::bulk::{self, Layout, Source};
 use crate::error::GitError;
 use crate::files::ordinary;
 use crate::repo::{Repository, is_partial};

@@ -1,7 +1,15 @@
 //! Making worktrees, in bulk.
 //!
-//! What is to be made is recorded first (see [`making`]). Branches and git's entries are made one after the other; then the
-//! files of all that start from one tree are written together (see [`bulk`](crate::bulk)).
+//! What is to be made is recorded first (see [`intent_log`]). Branches and git's entries are made one after the other; then the
+//! files of all that start from one tree are written together (see [`bulk`](crate::create::bulk)).
+
+pub(crate) mod base;
+mod bulk;
+mod checkout_plan;
+pub(crate) mod intent_log;
+mod names;
+mod reuse;
+pub(crate) mod rollback;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,19 +22,18 @@ use gix::refs::Target;
 use gix::refs::transaction::{PreviousValue, RefEdit};
 use gix::worktree::add::{Head, PrepareCheckout};
 
-use crate::bulk::{Source, Target as Unwritten};
-use crate::by_git::{self, Way, Ways};
+use crate::create::base::{NoStart, start};
+use crate::create::bulk::{Source, Target as Unwritten};
+use crate::create::checkout_plan::{Way, Ways};
+use crate::create::intent_log::Making;
+use crate::create::reuse::hand_over;
 use crate::durable;
 use crate::error::GitError;
 use crate::files::paths::remove_if_empty;
 use crate::files::rename_aside;
-use crate::half_made;
-use crate::hand_over::hand_over;
 use crate::inspect;
 use crate::lease::admin_folder::{Entry, check_links};
 use crate::lease::marker::Marker;
-use crate::making::{self, Making};
-use crate::names;
 use crate::repo::branch;
 use crate::repo::filters;
 use crate::repo::gc_guard::RETRIES;
@@ -35,7 +42,6 @@ use crate::repo::ids::{full_name, to_commit};
 use crate::repo::lock::RepositoryLock;
 use crate::seed;
 use crate::settings::WorktreeSettings;
-use crate::start::{NoStart, start};
 use crate::threads::cancel::Awaited;
 
 static NEVER: AtomicBool = AtomicBool::new(false);
@@ -194,7 +200,7 @@ impl<'a> Batch<'a> {
         requests.iter().try_for_each(|request| filters::record(&repo, &request.run))?;
         filters::withhold(&mut repo, requests.first().map(|request| &request.run))?;
         // What could not be undone is in nobody's way, and prune says why.
-        let left = half_made::clear(settings, &repo, false)?.left;
+        let left = rollback::clear(settings, &repo, false)?.left;
         Ok(Self { settings, lock, awaited, ways: Ways::of(&repo, &settings.repository)?, repo, left })
     }
 
@@ -243,7 +249,7 @@ impl<'a> Batch<'a> {
                 }
             }
         }
-        making::write(&self.settings.state, &self.left)?;
+        intent_log::write(&self.settings.state, &self.left)?;
         if folder_is_new && made.iter().all(Result::is_err) {
             // It was made for these worktrees only; that it stays would do no harm.
             remove_if_empty(&self.settings.folder).ok();
@@ -302,7 +308,7 @@ impl<'a> Batch<'a> {
             }
             all.push(planned);
         }
-        making::write(state, &makings)?;
+        intent_log::write(state, &makings)?;
         Ok(all)
     }
 
@@ -389,9 +395,10 @@ impl<'a> Batch<'a> {
             let awaited = self.awaited.within(self.settings.limit);
             git_command::add_worktree(self.lock, git, folder, branch, *start, &awaited).map_err(
                 |error| match error {
-                    GitError::TooSlow { limit } => {
-                        GitError::GitTooSlow { limit, has_hook: by_git::has_post_checkout_hook(&self.repo, repository) }
-                    }
+                    GitError::TooSlow { limit } => GitError::GitTooSlow {
+                        limit,
+                        has_hook: checkout_plan::has_post_checkout_hook(&self.repo, repository),
+                    },
                     other => other,
                 },
             )?;

@@ -8,6 +8,7 @@ use gadugi_core::BranchName;
 use gix::ObjectId;
 use gix::bstr::ByteSlice;
 
+use crate::create::intent_log::{self, Making};
 use crate::error::GitError;
 use crate::files::ordinary;
 use crate::files::paths::remove_if_empty;
@@ -15,7 +16,6 @@ use crate::files::rename_aside;
 use crate::history::reachability::Keepers;
 use crate::lease::admin_folder::{Entry, removed, worktree_of};
 use crate::lease::marker::Marker;
-use crate::making::{self, Making};
 use crate::repo::branch;
 use crate::repo::ids::{full_name, to_object};
 use crate::repo::lock_file;
@@ -46,7 +46,7 @@ pub(crate) fn clear(settings: &WorktreeSettings, repo: &gix::Repository, dry_run
         lock_file::sweep(settings.repository.common_dir())?;
         rename_aside::delete(&removed(settings.repository.common_dir()))?;
     }
-    let recorded = making::read(&settings.state)?;
+    let recorded = intent_log::read(&settings.state)?;
     let mut cleared = Cleared::default();
     for making in recorded {
         let HalfMade { folder, branch } =
@@ -61,7 +61,7 @@ pub(crate) fn clear(settings: &WorktreeSettings, repo: &gix::Repository, dry_run
         }
     }
     if !dry_run {
-        making::write(&settings.state, &cleared.left)?;
+        intent_log::write(&settings.state, &cleared.left)?;
     }
     Ok(cleared)
 }
