@@ -15,9 +15,9 @@ use gix::hashtable::{HashMap, HashSet};
 use gix::refs::{Category, FullName};
 
 use crate::error::GitError;
-use crate::heads::{Heads, Keeper, Witness};
-use crate::integration::{Integration, Target};
-use crate::reach::{Reach, reached_from};
+use crate::release::heads::{Heads, Keeper, Witness};
+use crate::release::merged::{Integration, Target};
+use crate::release::reach::{Reach, reached_from};
 use crate::repo::branch;
 use crate::repo::ids::full_name;
 use crate::settings::WorktreeSettings;

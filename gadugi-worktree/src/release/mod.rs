@@ -1,5 +1,13 @@
 //! Giving worktrees back without losing anything.
 
+pub(crate) mod fates;
+mod heads;
+mod merged;
+mod orphan;
+mod patch_id;
+pub(crate) mod prune;
+mod reach;
+
 use std::io;
 use std::path::PathBuf;
 
@@ -14,17 +22,16 @@ use crate::delete::trash;
 use crate::delete::trash_refs::{self, Promised};
 use crate::durable;
 use crate::error::{GitError, Source};
-use crate::fates::{Decided, Fate};
 use crate::files::mounted::mount_in;
 use crate::files::paths::{real, remove_if_empty};
 use crate::files::rename_aside;
-use crate::heads::Heads;
 use crate::history::is_ancestor;
 use crate::inspect::checkout::Checkout;
 use crate::inspect::self_ignored::Hidden;
 use crate::isolation;
 use crate::lease::admin_folder::Entry;
-use crate::prune;
+use crate::release::fates::{Decided, Fate};
+use crate::release::heads::Heads;
 use crate::repo::branch;
 use crate::repo::ids::{full_name, to_commit, to_object};
 use crate::repo::refs;

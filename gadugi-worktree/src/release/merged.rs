@@ -21,8 +21,8 @@ use gix::revision::walk::Sorting;
 use gix::traverse::commit::simple::CommitTimeOrder;
 
 use crate::error::GitError;
-use crate::patch_id::{Difference, PatchId};
-use crate::reach::Own;
+use crate::release::patch_id::{Difference, PatchId};
+use crate::release::reach::Own;
 use crate::repo::ids::to_commit;
 use crate::repo::refs::{HeadAt, head_in};
 

@@ -16,13 +16,13 @@ use crate::error::GitError;
 use crate::files::paths::{real, remove_if_empty};
 use crate::history::reachability::Keepers;
 use crate::lease::admin_folder::Entry;
+use crate::release::orphan;
 use crate::repo::branch;
 use crate::repo::filters;
 use crate::repo::ids::to_object;
 use crate::repo::refs::{HeadAt, head_in};
 use crate::settings::WorktreeSettings;
 use crate::snapshot::own_references::is_lost_with;
-use crate::stray;
 
 /// Removes entries of ours whose folder is gone for long, or was being removed by us, worktrees of ours that were never finished, git's locks that killed
 /// processes of ours left, folders of ours that git does not know any more, and what was in the trash for long enough.
@@ -54,7 +54,7 @@ pub(crate) fn prune(settings: &WorktreeSettings, dry_run: bool) -> Result<Vec<Pr
             pruned.push(Pruned::Entry { name: entry.name(), path: entry.folder });
         }
     }
-    pruned.extend(stray::clear(settings, &repo, dry_run)?);
+    pruned.extend(orphan::clear(settings, &repo, dry_run)?);
     pruned.extend(trash_refs::expire(settings, &repo, dry_run)?);
     if !dry_run {
         // That it stays would do no harm.
