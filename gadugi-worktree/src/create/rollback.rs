@@ -10,17 +10,14 @@ use gix::bstr::ByteSlice;
 
 use crate::create::intent_log::{self, Making};
 use crate::error::GitError;
-use crate::files::ordinary;
 use crate::files::paths::remove_if_empty;
-use crate::files::rename_aside;
+use crate::files::{ordinary, rename_aside};
 use crate::history::reachability::Keepers;
 use crate::lease::admin_folder::{Entry, removed, worktree_of};
 use crate::lease::marker::Marker;
-use crate::repo::branch;
 use crate::repo::ids::{full_name, to_object};
-use crate::repo::lock_file;
-use crate::repo::refs;
 use crate::repo::refs::{HeadAt, head_in};
+use crate::repo::{branch, lock_file, refs};
 use crate::settings::WorktreeSettings;
 
 /// What was found of a worktree that was never finished.

@@ -12,10 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::error::GitError;
-use crate::files::ordinary;
 use crate::files::paths::{real, remove_if_empty};
-use crate::files::remove_tree;
-use crate::files::rename_aside;
+use crate::files::{ordinary, remove_tree, rename_aside};
 use crate::lease::homes;
 use crate::threads::parallel::threads;
 

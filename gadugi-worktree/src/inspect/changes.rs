@@ -8,11 +8,9 @@ use gix::bstr::BString;
 use gix::status::tree_index::TrackRenames;
 
 use crate::error::GitError;
-use crate::inspect::index_tree;
 use crate::inspect::self_ignored::Hidden;
 use crate::inspect::unchanged::is_untouched;
-use crate::inspect::{self, AttributesFile, Extent, Ignored, UserRules};
-use crate::inspect::{Edit, conversion};
+use crate::inspect::{self, AttributesFile, Edit, Extent, Ignored, UserRules, conversion, index_tree};
 use crate::threads::scarce::patiently;
 
 /// All that is not committed in a work tree. What is ignored is counted, but does not count.

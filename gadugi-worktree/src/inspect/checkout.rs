@@ -9,8 +9,7 @@ use gix::bstr::ByteSlice;
 use gix::index::entry::{Flags, Mode};
 
 use crate::error::GitError;
-use crate::history::is_ancestor;
-use crate::history::limits;
+use crate::history::{is_ancestor, limits};
 use crate::inspect::changes::Changes;
 use crate::inspect::self_ignored::Hidden;
 use crate::inspect::stash::{self, Stashed};

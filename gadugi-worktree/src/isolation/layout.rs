@@ -11,9 +11,8 @@ use gix::ObjectId;
 
 use crate::delete::trash;
 use crate::error::GitError;
-use crate::files::ordinary;
 use crate::files::paths::remove_if_empty;
-use crate::files::rename_aside;
+use crate::files::{ordinary, rename_aside};
 use crate::repo::lock_file::is_at;
 use crate::settings::WorktreeSettings;
 

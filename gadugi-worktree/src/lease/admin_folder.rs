@@ -11,9 +11,8 @@ use gadugi_core::Lease;
 use gix::bstr::ByteSlice;
 
 use crate::error::GitError;
-use crate::files::ordinary;
 use crate::files::paths::{real, remove_if_empty};
-use crate::files::rename_aside;
+use crate::files::{ordinary, rename_aside};
 use crate::lease::marker::{self, Marker};
 use crate::repo::filters;
 use crate::repo::git_command::IN_THE_MAKING;

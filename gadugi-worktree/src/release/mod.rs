@@ -32,15 +32,13 @@ use crate::isolation;
 use crate::lease::admin_folder::Entry;
 use crate::release::fates::{Decided, Fate};
 use crate::release::heads::Heads;
-use crate::repo::branch;
 use crate::repo::ids::{full_name, to_commit, to_object};
-use crate::repo::refs;
 use crate::repo::refs::{HeadAt, head_in};
+use crate::repo::{branch, refs};
 use crate::settings::WorktreeSettings;
 use crate::snapshot::message::message;
-use crate::snapshot::own_references;
-use crate::snapshot::superseded;
 use crate::snapshot::tree::{save, secrets};
+use crate::snapshot::{own_references, superseded};
 use crate::threads::parallel::side_by_side;
 
 /// How many worktrees are looked at before the first of them is removed. What is known of each takes memory, and others wait for the

@@ -19,9 +19,8 @@ use crate::history::limits;
 use crate::inspect::changes::unstaged;
 use crate::inspect::{Extent, UserRules};
 use crate::lease::admin_folder::Entry;
-use crate::repo::branch;
-use crate::repo::filters;
 use crate::repo::ids::{full_name, to_object};
+use crate::repo::{branch, filters};
 use crate::settings::WorktreeSettings;
 
 /// Looks for such folders in the worktrees folder, and puts those aside that hold nothing of their own. The caller holds

@@ -10,17 +10,15 @@ use gadugi_core::{BranchName, CommitId, Pruned};
 use gix::bstr::ByteSlice;
 
 use crate::create::rollback;
-use crate::delete::trash;
-use crate::delete::trash_refs;
+use crate::delete::{trash, trash_refs};
 use crate::error::GitError;
 use crate::files::paths::{real, remove_if_empty};
 use crate::history::reachability::Keepers;
 use crate::lease::admin_folder::Entry;
 use crate::release::orphan;
-use crate::repo::branch;
-use crate::repo::filters;
 use crate::repo::ids::to_object;
 use crate::repo::refs::{HeadAt, head_in};
+use crate::repo::{branch, filters};
 use crate::settings::WorktreeSettings;
 use crate::snapshot::own_references::is_lost_with;
 

@@ -20,10 +20,9 @@ use crate::inspect::checkout::Checkout;
 use crate::inspect::stash;
 use crate::isolation;
 use crate::lease::admin_folder::Entry;
-use crate::repo::branch;
 use crate::repo::ids::{full_name, to_commit, to_object};
-use crate::repo::refs;
 use crate::repo::refs::HeadAt;
+use crate::repo::{branch, refs};
 use crate::settings::WorktreeSettings;
 
 /// Takes over what can be taken over, so that the worktree's `HEAD` is on the attempt's branch again, and says where it was.

@@ -5,7 +5,7 @@
 //! first `git status` there reads no file. What this takes is bounded whatever the repository: content is held in portions,
 //! and large files pass through.
 //!
-//! It does what `git worktree add` does for trees that need no filter; [`by_git`](crate::create::checkout_plan) tells which do.
+//! It does what `git worktree add` does for trees that need no filter; [`checkout_plan`](crate::create::checkout_plan) tells which do.
 
 mod cache_tree;
 mod content;

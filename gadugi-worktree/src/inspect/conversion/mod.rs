@@ -32,9 +32,8 @@ use self::line_ends::{Exactly, WithoutCr, are_converted, count};
 use crate::error::GitError;
 use crate::inspect::content::LARGEST_HELD;
 use crate::inspect::{self, AttributesFile, Edit};
-use crate::repo::filters;
-use crate::repo::git_command;
 use crate::repo::open::ConfigSources;
+use crate::repo::{filters, git_command};
 use crate::threads::scarce::patiently;
 
 /// Files that are larger are not converted where that takes the whole file at once: by `ident` and `working-tree-encoding`.
