@@ -1,6 +1,7 @@
-//! The direction of dependency between the crates, what a library leaves to the command line, and that the
-//! README's promises lead to tests.
+//! The direction of dependency between the crates and between the files of a crate, what a library leaves to the command line,
+//! and that the README's promises lead to tests.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -33,11 +34,17 @@ const EXCEPTIONS: [(&str, &[&str]); 2] = [
     // its process.
     ("gadugi-exec/src/shim/mod.rs", &["env::args", "env::var", "process::exit("]),
     // Where git looks for the user's configuration, if that is to count.
-    ("gadugi-worktree/src/open.rs", &["gix::path::env::var"]),
+    ("gadugi-worktree/src/repo/open.rs", &["gix::path::env::var"]),
 ];
 
 /// The adapters that only one file of the command line may name.
 const CONCRETE: [&str; 3] = ["GitWorktrees", "SubprocessExecutor", "FsRegistry"];
+
+/// The crates whose files are in rooms: no folder is crowded, and neither two files nor two rooms import each other.
+const IN_ROOMS: [&str; 1] = ["gadugi-worktree"];
+
+/// The files that a folder may have of its own.
+const MAX_FILES: usize = 14;
 
 fn workspace() -> Metadata {
     MetadataCommand::new()
@@ -194,6 +201,184 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
         }
     }
     files
+}
+
+/// Which modules each module of a crate imports.
+type Imports = BTreeMap<String, BTreeSet<String>>;
+
+#[test]
+fn no_folder_of_a_crate_in_rooms_is_crowded() {
+    for (name, source) in in_rooms() {
+        let mut folders: BTreeMap<PathBuf, usize> = BTreeMap::new();
+        for file in rust_files(&source) {
+            *folders.entry(file.parent().expect("a file lies in a folder").to_owned()).or_default() += 1;
+        }
+        folders.retain(|_, files| *files > MAX_FILES);
+        assert!(folders.is_empty(), "{name} has folders with more than {MAX_FILES} files: {folders:?}");
+    }
+}
+
+#[test]
+fn no_files_of_a_crate_in_rooms_import_each_other() {
+    for (name, source) in in_rooms() {
+        let circle = circle(&imports(&source));
+        assert!(circle.is_empty(), "{name} has a circle of files: {}", circle.join(" -> "));
+    }
+}
+
+#[test]
+fn no_rooms_of_a_crate_import_each_other() {
+    for (name, source) in in_rooms() {
+        let files = imports(&source);
+        let room = |module: &str| module.split("::").next().unwrap_or_default().to_owned();
+        let mut rooms = Imports::new();
+        for (from, to) in &files {
+            let others = to.iter().map(|to| room(to)).filter(|to| *to != room(from));
+            rooms.entry(room(from)).or_default().extend(others);
+        }
+        let circle = circle(&rooms);
+        let mut ties = Vec::new();
+        for pair in circle.windows(2) {
+            let all = files.iter().flat_map(|(from, to)| to.iter().map(move |to| (from, to)));
+            let tie = all.filter(|(from, to)| room(from) == pair[0] && room(to) == pair[1]);
+            ties.extend(tie.map(|(from, to)| format!("{from} -> {to}")));
+        }
+        assert!(circle.is_empty(), "{name} has a circle of rooms, {}:\n{}", circle.join(" -> "), ties.join("\n"));
+    }
+}
+
+#[test]
+fn the_search_for_circles_sees_every_way_to_name_a_module() {
+    let modules: BTreeSet<String> = ["a", "a::b", "c", "c::d", "e"].map(str::to_owned).into();
+    let source = "
+        use crate::c::{self, d::{One, Two}};
+        use super::Parent; // crate::e
+        fn f() { crate::e::g::<u8>() }
+        #[cfg(test)]
+        mod tests {
+            use crate::a;
+        }
+    ";
+    let found: Vec<_> = imported(source, "a::b", &modules).into_iter().collect();
+    assert_eq!(found, ["a", "c", "c::d", "e"]);
+    let imports = |of: &[(&str, &str)]| -> Imports {
+        of.iter().map(|(from, to)| ((*from).to_owned(), [(*to).to_owned()].into())).collect()
+    };
+    assert!(circle(&imports(&[("a", "b"), ("b", "c")])).is_empty());
+    assert_eq!(circle(&imports(&[("a", "b"), ("b", "c"), ("c", "b")])), ["b", "c", "b"]);
+}
+
+/// The crates in rooms, by name and folder of sources.
+fn in_rooms() -> Vec<(&'static str, PathBuf)> {
+    let workspace = workspace();
+    let source = |name| package(&workspace, name).manifest_path.as_std_path().with_file_name("src");
+    IN_ROOMS.into_iter().map(|name| (name, source(name))).collect()
+}
+
+/// What the files of a crate import of each other. A parent and its child modules may.
+fn imports(source: &Path) -> Imports {
+    let module = |file: &Path| {
+        let path = file.strip_prefix(source).expect("it lies in the sources").with_extension("");
+        let path = if path.ends_with("mod") { path.parent().map(Path::to_owned).unwrap_or_default() } else { path };
+        path.to_string_lossy().replace('/', "::")
+    };
+    let files: BTreeMap<String, PathBuf> = rust_files(source).into_iter().map(|file| (module(&file), file)).collect();
+    let modules: BTreeSet<String> = files.keys().filter(|module| *module != "lib").cloned().collect();
+    assert!(!modules.is_empty(), "there are sources");
+    let mut imports = Imports::new();
+    for module in &modules {
+        let text = fs::read_to_string(&files[module]).expect("a source file");
+        let mut found = imported(&text, module, &modules);
+        let is_within = |inner: &str, outer: &str| inner == outer || inner.starts_with(&format!("{outer}::"));
+        found.retain(|other| !is_within(other, module) && !is_within(module, other));
+        imports.insert(module.clone(), found);
+    }
+    imports
+}
+
+/// The modules of a crate that the code of one of them names, by `crate::` and `super::`.
+fn imported(text: &str, module: &str, modules: &BTreeSet<String>) -> BTreeSet<String> {
+    let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+    let code: String = lines.take_while(|code| code.trim() != "mod tests {").map(|line| format!("{line}\n")).collect();
+    let mut found = BTreeSet::new();
+    for (start, word) in code.match_indices("crate::").chain(code.match_indices("super::")) {
+        // The later words of `super::super::` are no starts, and neither are the ends of other names.
+        if code[..start].ends_with(|before: char| before.is_alphanumeric() || matches!(before, '_' | ':')) {
+            continue;
+        }
+        let above = module.rsplit_once("::").map_or("", |(above, _)| above);
+        let base = if word == "crate::" { "" } else { above };
+        let mut paths = Vec::new();
+        paths_of(&code[start + word.len()..], base, &mut paths);
+        for path in paths {
+            let mut rest = path.as_str();
+            while !rest.is_empty() && !modules.contains(rest) {
+                rest = rest.rsplit_once("::").map_or("", |(above, _)| above);
+            }
+            if !rest.is_empty() {
+                found.insert(rest.to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// Reads one path after `base`, or a group of them in braces, and gives what is left of the code.
+fn paths_of<'a>(code: &'a str, base: &str, paths: &mut Vec<String>) -> &'a str {
+    let code = code.trim_start();
+    if let Some(mut group) = code.strip_prefix('{') {
+        loop {
+            group = group.trim_start();
+            if let Some(rest) = group.strip_prefix('}') {
+                return rest;
+            }
+            let rest = paths_of(group, base, paths);
+            // A name that is given with `as`, and the comma.
+            let end = rest.find([',', '}', ';']).unwrap_or(rest.len());
+            group = rest[end..].strip_prefix(',').unwrap_or(&rest[end..]);
+            if group.is_empty() || group.starts_with(';') {
+                return group;
+            }
+        }
+    }
+    let end = code.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(code.len());
+    let (name, rest) = code.split_at(end);
+    let path = match name {
+        "self" | "" => base.to_owned(),
+        "super" => base.rsplit_once("::").map_or("", |(above, _)| above).to_owned(),
+        _ if base.is_empty() => name.to_owned(),
+        _ => format!("{base}::{name}"),
+    };
+    match rest.strip_prefix("::") {
+        Some(rest) if !rest.starts_with('<') => paths_of(rest, &path, paths),
+        _ => {
+            paths.push(path);
+            rest
+        }
+    }
+}
+
+/// One circle, from a module to itself; empty where there is none.
+fn circle(imports: &Imports) -> Vec<String> {
+    let mut left = imports.clone();
+    // Whatever imports nothing that is left is in no circle.
+    loop {
+        let before = left.len();
+        let names: BTreeSet<String> = left.keys().cloned().collect();
+        left.retain(|_, others| !others.is_disjoint(&names));
+        if left.len() == before {
+            break;
+        }
+    }
+    let Some(mut at) = left.keys().next() else { return Vec::new() };
+    let mut way: Vec<String> = Vec::new();
+    while !way.contains(at) {
+        way.push(at.clone());
+        at = left[at].iter().find(|other| left.contains_key(*other)).expect("each that is left imports another one");
+    }
+    let start = way.iter().position(|name| name == at).expect("the way has come there before");
+    way.push(at.clone());
+    way.split_off(start)
 }
 
 #[test]
