@@ -9,6 +9,9 @@ use super::LogTail;
 use super::escape::{xml, xml_line};
 use super::words::{attempt_ref, attempt_time, open, state};
 
+/// How many earlier attempts of a task are listed, each with the end of its output: all of it is in the memory at once.
+const MAX_RERUNS: usize = 20;
+
 /// A report as JUnit XML: the run is a test suite, a task is a test case.
 ///
 /// - A task that did not succeed by its own doing (its command, its check, a clock, a conflict) is a
@@ -16,7 +19,7 @@ use super::words::{attempt_ref, attempt_time, open, state};
 ///   while it ran, lost, not over) is an error. One that never began is skipped.
 /// - A task that succeeded and changed nothing has a property `outcome` that says so.
 /// - Earlier attempts at a task that then succeeded are flaky runs of it; those at one that did not are
-///   reruns.
+///   reruns. Of more than 20, the last 20 are listed.
 /// - The time of a case is the measured time of the commands of the task's last attempt; flaky runs and
 ///   reruns have their own.
 /// - That nobody drove the run for a time, or does now, stands in the output of the suite.
@@ -84,7 +87,8 @@ fn case(report: &Report, task: &TaskRecord, tail: LogTail<'_>) -> TestCase {
         }
     };
     if let Some((_, earlier)) = task.attempts.split_last() {
-        status.add_reruns(earlier.iter().map(|attempt| rerun(task, attempt, tail)));
+        let listed = &earlier[earlier.len().saturating_sub(MAX_RERUNS)..];
+        status.add_reruns(listed.iter().map(|attempt| rerun(task, attempt, tail)));
     }
     let mut case = TestCase::new(task.task.spec.id.as_str(), status);
     case.set_classname("gadugi");

@@ -1,7 +1,7 @@
 //! Tasks of several attempts, in reports.
 
 use gadugi_core::{CommitId, Counts, EventKind, ExitStatus, Failure, Lease, Outcome, Phase, Report, RunRecord, Work};
-use gadugi_registry::render::{json, markdown};
+use gadugi_registry::render::{json, junit, markdown};
 use serde_json::{Value, json as value};
 
 use crate::sample::{Story, attempt, header, raw};
@@ -65,4 +65,21 @@ fn the_work_of_attempts_that_go_on_from_one_another_begins_where_the_first_did()
         assert_eq!((&made["branch"], &made["base"]), (&value!("gadugi/flaky-2"), &value!(a.as_str())));
         assert_eq!(told["tasks"][0]["attempts"][1]["worktree"]["base"], value!(b.as_str()));
     }
+}
+
+#[test]
+fn of_very_many_attempts_the_last_are_listed_for_ci_servers() {
+    let header = header('r', vec![raw("flaky", &[])]);
+    let mut story = Story::new(header.run.clone());
+    story.then(EventKind::RunStarted);
+    for number in 1..=30 {
+        let attempt = attempt("flaky", number);
+        story.intent(&attempt).worktree(&attempt);
+        story.over(&attempt, Outcome::Lost { why: format!("attempt {number}.") });
+    }
+    story.finished("flaky", Outcome::Lost { why: "attempt 30.".to_owned() }).run_ended();
+    let report = Report::from(RunRecord::fold(header, &story.events).expect("events that follow one another"));
+    let listed = junit(&report, &|_, _| None);
+    assert_eq!(listed.matches("<rerunError").count(), 20);
+    assert!(listed.contains("attempt 10.") && !listed.contains("attempt 9."), "{listed}");
 }
