@@ -27,7 +27,7 @@ pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<Code, Fai
     site.check_branches(&config)?;
     let chosen = compose::choose_executor(context, &site, &config, &mut plan, false).await?;
     tasks::place_agents(context, &mut plan, &chosen, &config, args.tasks.unsafe_host)?;
-    programs::require(context, &plan, &chosen, &config)?;
+    programs::require(context, plan.tasks().iter().map(|task| &task.spec), &chosen, &config)?;
     budgets::not_held(&plan, &config).iter().for_each(|what| context.terminal.say(&format!("warning: {what}")));
     let durations = site.registry.earlier_durations(None)?;
     let order = start_order(&plan, &durations);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use gadugi_core::{Action, Plan, Program, TaskSpec};
+use gadugi_core::{Action, Program, TaskSpec};
 
 use super::{Context, tasks};
 use crate::compose::{Chosen, SUBPROCESS};
@@ -24,12 +24,17 @@ struct Missing {
     denied: Option<PathBuf>,
 }
 
-/// Refuses a plan with agents that are not installed, and warns of other programs that are not found. Only of tasks that run
+/// Refuses tasks with agents that are not installed, and warns of other programs that are not found. Only of tasks that run
 /// on this machine it can be known. A task's `setup` may still bring what is missing, so it is only warned of.
-pub(super) fn require(context: &Context, plan: &Plan, chosen: &Chosen, config: &Config) -> Result<(), Failure> {
+pub(super) fn require<'a>(
+    context: &Context,
+    specs: impl Iterator<Item = &'a TaskSpec>,
+    chosen: &Chosen,
+    config: &Config,
+) -> Result<(), Failure> {
     let mut refused: BTreeMap<Missing, Vec<&TaskSpec>> = BTreeMap::new();
     let mut warned: BTreeMap<Missing, Vec<&TaskSpec>> = BTreeMap::new();
-    for spec in plan.tasks().iter().map(|task| &task.spec) {
+    for spec in specs {
         let runs_here = chosen.of(spec).is_some_and(|executor| executor.name() == SUBPROCESS);
         let Some(missing) = missing(context, spec).filter(|_| runs_here) else { continue };
         let is_refused = missing.agent.is_some() && spec.setup.is_none();

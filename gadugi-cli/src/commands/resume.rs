@@ -8,7 +8,7 @@ use gadugi_core::{Registry, RegistryError, Report, Run, RunRecord};
 use super::background::{self, Place};
 use super::driving::{Driving, Show, code_of, keep_reports};
 use super::run::{collect, prune};
-use super::{Context, room, tasks};
+use super::{Context, programs, room, tasks};
 use crate::args::ResumeArgs;
 use crate::compose::{self, Site};
 use crate::config::Config;
@@ -85,6 +85,10 @@ pub(super) async fn take_over(
     let forgets = purpose == Purpose::Forget;
     let to_stop = purpose != Purpose::GoOn;
     let chosen = compose::recorded_executor(context, site, config, &seen.record, die_with_parent, forgets).await?;
+    if !to_stop {
+        let left = seen.record.tasks.iter().filter(|task| !task.state.is_finished()).map(|task| &task.task.spec);
+        programs::require(context, left, &chosen, config)?;
+    }
     let base = match &seen.record.header.base {
         Some(base) => base.clone(),
         None => site.base(config)?.commit,

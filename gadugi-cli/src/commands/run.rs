@@ -37,7 +37,7 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Code, Failu
     let die_with_parent = args.driving.die_with_parent;
     let chosen = compose::choose_executor(context, &site, &config, &mut plan, die_with_parent).await?;
     tasks::place_agents(context, &mut plan, &chosen, &config, args.tasks.unsafe_host)?;
-    programs::require(context, &plan, &chosen, &config)?;
+    programs::require(context, plan.tasks().iter().map(|task| &task.spec), &chosen, &config)?;
     let worktrees = site.worktrees(&context.surroundings, &config, &base.commit)?;
     warn_of_uncommitted(context, &site);
     let (base, base_name, moment) = (Some(base.commit), Some(base.name), compose::moment());

@@ -183,7 +183,7 @@ fn foreign_value(entry: &Entry, config: &Config, is_of_tool: bool) -> Option<Str
         }
         ("priority", Some((text, _))) => text.trim().parse::<i32>().is_err(),
         ("memory", Some((_, lower))) => matches!(lower, "user" | "project" | "local"),
-        ("model", None) => matches!(entry.node.value, Value::List(_)),
+        ("model", None) => matches!(entry.node.value, Value::List(_) | Value::Table(_)),
         _ => false,
     };
     is_foreign.then(|| match value {

@@ -41,6 +41,10 @@ const FILES: &[(&str, &str)] = &[
         "codex.md",
         "---\ndescription: Open a draft PR\nargument-hint: FILES=<paths> [PR_TITLE=\"<title>\"]\n---\nDo it for $1.\n",
     ),
+    (
+        "prompty.md",
+        "---\nname: Basic Prompt\ndescription: Answers\nauthors:\n  - somebody\nmodel:\n  api: chat\n  configuration:\n    type: azure_openai\nsample:\n  name: Kana\n---\nAnswer {{name}}.\n",
+    ),
     ("windsurf.md", "---\ntrigger: glob\nglobs: *.rs\ndescription: Rust\n---\nUse clippy.\n"),
     ("rule-with-agent.md", "---\nagent: audit-executor\nalwaysApply: false\npriority: high\n---\nAudit it.\n"),
     (
@@ -80,6 +84,7 @@ fn prompt_files_of_other_tools_run_as_they_are() {
     cursor | - Write tests. | claude | None | - Write tests.
     opencode-agent | Reviews | claude | None | Review it.
     opencode-command | Check the types | claude | Some("claude-haiku-4-5") | Run tsc.
+    basic-prompt | Answers | claude | None | Answer {{name}}.
     rule-with-agent | Audit it. | claude | None | Audit it.
     ticket | Login: the umlaut | claude | None | Mend it.
     windsurf | Rust | claude | None | Use clippy.
@@ -114,6 +119,9 @@ fn prompt_files_of_other_tools_run_as_they_are() {
     p/opencode-agent.md:8: permission
     p/opencode-command.md:3: agent: build
     p/opencode-command.md:5: subtask
+    p/prompty.md:4: authors
+    p/prompty.md:6: model
+    p/prompty.md:10: sample
     p/rule-with-agent.md:2: agent: audit-executor
     p/rule-with-agent.md:3: alwaysApply
     p/rule-with-agent.md:4: priority: high

@@ -21,7 +21,7 @@ use super::leader::{Leader, Unclaimed};
 use super::program::{Invocation, cannot_start, name_of};
 use super::settings::SubprocessSettings;
 use super::start_fault::StartFault;
-use super::syscalls::unblock_signals;
+use super::syscalls::reset_signals;
 
 /// A command that runs and that nobody looks after yet.
 pub(super) struct Launched {
@@ -64,7 +64,7 @@ pub(super) fn launch(settings: &SubprocessSettings, request: ExecRequest) -> Res
             Some((pipe::Sender::from_owned_fd(input.into()).map_err(os)?, text))
         }
     };
-    unblock_signals(&mut command);
+    reset_signals(&mut command);
 
     invocation.write_script().map_err(|fault| cannot_start(name, fault))?;
     let started = Instant::now();

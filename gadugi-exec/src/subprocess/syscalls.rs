@@ -129,24 +129,40 @@ pub(crate) fn watch_end(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     Ok(unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }?)
 }
 
-/// Lets the child begin without blocked signals when this thread blocks some, as programs do that take
-/// their signals by `sigwait`. Elsewhere it changes nothing: this costs the child the fast way of being
-/// made, which a closure before exec rules out.
-pub(crate) fn unblock_signals(command: &mut Command) {
-    if !thread_blocks_signals() {
+/// What a command is asked to end by.
+const STOP_SIGNALS: [libc::c_int; 2] = [libc::SIGINT, libc::SIGTERM];
+
+/// Lets the child begin with no signal blocked and with none ignored that it is asked to end by, when this thread blocks some, as
+/// programs do that take their signals by `sigwait`, or this process was begun to ignore one, as shells do it with what they run
+/// in the background. Elsewhere it changes nothing: this costs the child the fast way of being made, which a closure before
+/// exec rules out.
+pub(crate) fn reset_signals(command: &mut Command) {
+    if !thread_blocks_signals() && !STOP_SIGNALS.into_iter().any(is_ignored) {
         return;
     }
-    let clear = || {
+    let reset = || {
         let mut none = MaybeUninit::<libc::sigset_t>::uninit();
-        // SAFETY: sigemptyset fills the set, and neither call can fail with these arguments.
+        // SAFETY: sigemptyset fills the set, the default needs no function, and no call can fail with these arguments.
         unsafe {
+            for signal in STOP_SIGNALS {
+                libc::signal(signal, libc::SIG_DFL);
+            }
             libc::sigemptyset(none.as_mut_ptr());
             libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut());
         }
         Ok(())
     };
     // SAFETY: the closure makes only calls that are safe in a forked child (signal-safety(7)).
-    unsafe { command.pre_exec(clear) };
+    unsafe { command.pre_exec(reset) };
+}
+
+fn is_ignored(signal: libc::c_int) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: without a new action the call only fills `action`; zeroes are a valid one if it fails.
+    unsafe {
+        libc::sigaction(signal, ptr::null(), action.as_mut_ptr());
+        action.assume_init().sa_sigaction == libc::SIG_IGN
+    }
 }
 
 fn thread_blocks_signals() -> bool {
@@ -184,7 +200,7 @@ mod tests {
     fn blocked_in_child() -> String {
         let mut command = Command::new("grep");
         command.args(["SigBlk", "/proc/self/status"]);
-        unblock_signals(&mut command);
+        reset_signals(&mut command);
         String::from_utf8(command.output().expect("grep runs").stdout).expect("it prints text")
     }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use gadugi_core::{ExecError, ExecRequest, Executor, ExitStatus, Reattached, RunningTask};
+use gadugi_core::{ExecError, ExecRequest, Executor, ExitStatus, Reattached, RunningTask, StopSignal};
 use gadugi_exec::docker::{DockerExecutor, Endpoint};
 use gadugi_test_support::small_disk::SmallDisk;
 
@@ -206,4 +206,16 @@ async fn nothing_is_started_that_a_full_disk_cannot_note() {
     assert!(chain(&error).contains("No space left"), "{}", chain(&error));
     assert!(!scene.folder().join("begun").exists());
     assert_eq!(scene.containers(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_is_interrupted_first_is_so_by_a_later_process_too() {
+    let Some(scene) = Scene::new() else { return };
+    let script = "exec 2> /dev/null; trap 'echo int' INT; trap 'echo term; exit 8' TERM; echo ready; while :; do sleep 0.01 || :; done";
+    let request = ExecRequest { stop_signal: StopSignal::Interrupt, ..scene.script(script) };
+    start_and_die(&scene, &request, 6);
+    let task = scene.found(&request).await;
+    task.stop(Duration::from_secs(4)).await.expect("it can be stopped");
+    assert_eq!(task.wait().await.expect("its end is seen").status, ExitStatus::Code(8));
+    assert_eq!(log(&request), "ready\nint\nterm\n");
 }

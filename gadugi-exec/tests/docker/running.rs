@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use gadugi_core::{ExecError, Executor, ExitStatus, Phase};
+use gadugi_core::{ExecError, ExecRequest, Executor, ExitStatus, Phase, StopSignal};
 
 use crate::scene::{Scene, chain, log, printed};
 
@@ -153,6 +153,41 @@ async fn a_stop_reaches_the_children_of_a_shell_that_waits_for_them() {
     task.stop(Duration::from_secs(1000)).await.expect("it can be stopped");
     let end = task.wait().await.expect("its end is seen");
     assert_eq!((end.status, log(&request).as_str()), (ExitStatus::Code(143), "ready\n"));
+}
+
+fn interrupted(request: ExecRequest) -> ExecRequest {
+    ExecRequest { stop_signal: StopSignal::Interrupt, ..request }
+}
+
+#[tokio::test]
+async fn a_command_that_is_interrupted_first_ends_by_what_it_hears_first() {
+    let Some(scene) = Scene::new() else { return };
+    let script = "trap 'echo int; exit 7' INT; trap 'exit 8' TERM; echo ready; while :; do sleep 0.01 || :; done";
+    let request = interrupted(scene.script(script));
+    let task = scene.start(&request).await;
+    printed(&*task, 6).await;
+    task.stop(Duration::from_secs(1000)).await.expect("it can be stopped");
+    assert_eq!(task.wait().await.expect("its end is seen").status, ExitStatus::Code(7));
+    assert_eq!(log(&request), "ready\nint\n");
+}
+
+#[tokio::test]
+async fn one_that_ignores_the_interrupt_is_terminated_and_then_killed() {
+    let Some(scene) = Scene::new() else { return };
+    let stubborn =
+        "exec 2> /dev/null; trap 'echo int' INT; trap 'echo term' TERM; echo ready; while :; do sleep 0.01 || :; done";
+    for (script, status, said) in [
+        ("trap '' INT; echo ready; while :; do sleep 0.01; done", 143, "ready\n"),
+        (stubborn, 137, "ready\nint\nterm\n"),
+    ] {
+        let request = interrupted(scene.script(script));
+        let task = scene.start(&request).await;
+        printed(&*task, 6).await;
+        task.stop(Duration::from_secs(4)).await.expect("it can be stopped");
+        let end = task.wait().await.expect("its end is seen");
+        assert_eq!((end.status, log(&request).as_str()), (ExitStatus::Code(status), said));
+    }
+    assert_eq!(scene.containers(), Vec::<String>::new());
 }
 
 #[tokio::test]

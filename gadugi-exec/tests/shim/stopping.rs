@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use gadugi_core::ExitStatus;
+use gadugi_core::{ExecRequest, ExitStatus, StopSignal};
 use gadugi_exec::SubprocessSettings;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -16,6 +16,8 @@ const TERM: ExitStatus = ExitStatus::Signal(15);
 const KILL: ExitStatus = ExitStatus::Signal(9);
 const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(20);
+/// Long enough for a shell to hear one signal in each half.
+const HALVES: Duration = Duration::from_secs(2);
 
 /// Does not hear SIGTERM.
 const STUBBORN: &str = "trap '' TERM; echo ready; while :; do sleep 0.01; done";
@@ -119,13 +121,10 @@ async fn other_signals_do_not_move_the_shim() {
     assert!(task.wait().await.expect("its end is seen").status.success());
 }
 
-/// Whether each of these processes is suspended by a signal.
-fn is_at_rest(pids: &[String]) -> bool {
-    pids.iter().all(|pid| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it is there");
-        let state = stat.rsplit_once(") ").expect("the end of the name").1;
-        state.starts_with('T')
-    })
+/// The state of a process, as `/proc` tells it.
+fn state(pid: &str) -> char {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it is there");
+    stat.rsplit_once(") ").and_then(|(_, state)| state.chars().next()).expect("the end of the name")
 }
 
 #[tokio::test]
@@ -152,7 +151,9 @@ async fn a_suspended_command_stands_still_until_it_is_resumed() {
         }
         if !cgroups {
             let pids = String::from_utf8(scene.log()).expect("pids");
-            assert!(is_at_rest(&pids.split_whitespace().map(str::to_owned).collect::<Vec<_>>()));
+            let states: String = pids.split_whitespace().map(state).collect();
+            // A shell waits in `D` for a child that was suspended between its vfork and its exec.
+            assert!(states.chars().all(|state| matches!(state, 'T' | 'D')), "{states}");
         }
         scene.put("go", "");
         task.resume().await.expect("it can be resumed");
@@ -207,4 +208,71 @@ async fn what_has_left_the_group_is_asked_when_the_leader_has_obeyed() {
         assert_eq!(end.expect("it ends in good order").expect("its end is seen").status, TERM);
         assert_eq!(fs::read_to_string(scene.folder().join("asked")).expect("it was asked"), "x\n");
     }
+}
+
+fn interrupted(request: ExecRequest) -> ExecRequest {
+    ExecRequest { stop_signal: StopSignal::Interrupt, ..request }
+}
+
+#[tokio::test]
+async fn a_command_that_is_interrupted_first_ends_by_what_it_hears_first() {
+    for cgroups in [true, false] {
+        let scene = Scene::with(SubprocessSettings { cgroups, ..shimmed() });
+        let script = "trap 'echo int; exit 7' INT; trap 'exit 8' TERM; echo ready; while :; do sleep 0.01 || :; done";
+        let task = scene.start(&interrupted(scene.script(script))).await;
+        printed(&*task, 6).await;
+        task.stop(LONG).await.expect("it can be stopped");
+        let end = task.wait().await.expect("its end is seen");
+        assert_eq!((end.status, end.stopped), (ExitStatus::Code(7), true));
+        assert_eq!(scene.log(), b"ready\nint\n");
+    }
+}
+
+#[tokio::test]
+async fn one_that_ignores_the_interrupt_is_terminated_and_then_killed() {
+    for cgroups in [true, false] {
+        let scene = Scene::with(SubprocessSettings { cgroups, ..shimmed() });
+        let script = "trap '' INT; echo ready; while :; do sleep 0.01; done";
+        let task = scene.start(&interrupted(scene.script(script))).await;
+        printed(&*task, 6).await;
+        task.stop(HALVES).await.expect("it can be stopped");
+        assert_eq!(task.wait().await.expect("its end is seen").status, TERM);
+
+        let scene = Scene::with(SubprocessSettings { cgroups, ..shimmed() });
+        let script = "exec 2> /dev/null; trap 'echo int' INT; trap 'echo term' TERM; echo ready; while :; do sleep 0.01 || :; done";
+        let task = scene.start(&interrupted(scene.script(script))).await;
+        printed(&*task, 6).await;
+        task.stop(HALVES).await.expect("it can be stopped");
+        assert_eq!(task.wait().await.expect("its end is seen").status, KILL);
+        assert_eq!(scene.log(), b"ready\nint\nterm\n");
+    }
+}
+
+/// What a shell runs in the background ignores `SIGINT`.
+#[tokio::test]
+async fn what_an_interrupted_command_has_in_the_background_is_terminated() {
+    for cgroups in [true, false] {
+        let scene = Scene::with(SubprocessSettings { cgroups, ..shimmed() });
+        let child = "trap \"echo x >> asked; exit\" TERM; touch ready; while :; do sleep 0.01; done";
+        let script = format!("sh -c '{child}' > /dev/null & while ! [ -e ready ]; do sleep 0.01; done; echo 1; wait");
+        let task = scene.start(&interrupted(scene.script(&script))).await;
+        printed(&*task, 2).await;
+        task.stop(LONG).await.expect("it can be stopped");
+        task.wait().await.expect("its end is seen");
+        assert_eq!(fs::read_to_string(scene.folder().join("asked")).expect("it was asked"), "x\n");
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_was_found_again_is_interrupted_first_too() {
+    let scene = scene();
+    let script = "trap 'echo int; exit 7' INT; trap 'exit 8' TERM; echo ready; while :; do sleep 0.01 || :; done";
+    let request = interrupted(scene.script(script));
+    drop(scene.start(&request).await);
+    let task = found(&scene, &request).await;
+    while !fs::read(scene.files().join("output.log")).is_ok_and(|log| log == b"ready\n") {
+        tokio::task::yield_now().await;
+    }
+    task.stop(LONG).await.expect("it can be stopped");
+    assert_eq!(task.wait().await.expect("its end is seen").status, ExitStatus::Code(7));
 }

@@ -1,8 +1,9 @@
 //! How commands are stopped.
 
+use std::process::Command;
 use std::time::Duration;
 
-use gadugi_core::ExitStatus;
+use gadugi_core::{ExecRequest, ExitStatus, StopSignal};
 use rustix::process::WaitIdOptions;
 
 use crate::processes::{Process, wait_for_child};
@@ -12,6 +13,8 @@ const TERM: ExitStatus = ExitStatus::Signal(15);
 const KILL: ExitStatus = ExitStatus::Signal(9);
 const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(20);
+/// Long enough for a shell to hear one signal in each half.
+const HALVES: Duration = Duration::from_secs(2);
 
 #[tokio::test]
 async fn a_command_that_ignores_the_request_is_killed_after_the_grace() {
@@ -83,6 +86,51 @@ async fn a_grace_longer_than_time_can_tell_is_for_ever() {
     assert!(task.usage().await.cpu.is_some(), "it still runs");
     task.stop(SHORT).await.expect("it can be stopped again");
     assert_eq!(task.wait().await.expect("its end is seen").status, KILL);
+}
+
+fn interrupted(request: ExecRequest) -> ExecRequest {
+    ExecRequest { stop_signal: StopSignal::Interrupt, ..request }
+}
+
+#[tokio::test]
+async fn a_command_that_is_interrupted_first_ends_by_what_it_hears_first() {
+    let scene = Scene::new();
+    let script = "trap 'echo int; exit 7' INT; trap 'exit 8' TERM; echo ready; while :; do sleep 0.01 || :; done";
+    let task = scene.start(&interrupted(scene.script(script))).await;
+    printed(&*task, 6).await;
+    task.stop(LONG).await.expect("it can be stopped");
+    assert_eq!(task.wait().await.expect("its end is seen").status, ExitStatus::Code(7));
+    assert_eq!(scene.log(), b"ready\nint\n");
+}
+
+#[tokio::test]
+async fn one_that_ignores_the_interrupt_is_terminated_and_then_killed() {
+    let scene = Scene::new();
+    let script = "trap '' INT; echo ready; while :; do sleep 0.01; done";
+    let task = scene.start(&interrupted(scene.script(script))).await;
+    printed(&*task, 6).await;
+    task.stop(HALVES).await.expect("it can be stopped");
+    assert_eq!(task.wait().await.expect("its end is seen").status, TERM);
+
+    let scene = Scene::new();
+    let script =
+        "exec 2> /dev/null; trap 'echo int' INT; trap 'echo term' TERM; echo ready; while :; do sleep 0.01 || :; done";
+    let task = scene.start(&interrupted(scene.script(script))).await;
+    printed(&*task, 6).await;
+    task.stop(HALVES).await.expect("it can be stopped");
+    assert_eq!(task.wait().await.expect("its end is seen").status, KILL);
+    assert_eq!(scene.log(), b"ready\nint\nterm\n");
+}
+
+/// As a shell lets a program begin that it runs in the background.
+#[test]
+fn a_command_hears_it_also_from_a_process_that_ignores_it() {
+    let mut command = Command::new("bash");
+    command.args(["-c", "trap '' INT TERM; exec \"$@\"", "bash"]).arg(std::env::current_exe().expect("this test"));
+    command.args(["--exact", "stopping::one_that_ignores_the_interrupt_is_terminated_and_then_killed"]);
+    let output = command.output().expect("this test can be started");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 
 fn pid_of(token: &str) -> String {

@@ -3,7 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::stand::{Answer, Stand};
+use crate::stand::{Answer, Going, Stand};
+use crate::waiting::{gated, killed, open};
 
 /// Says what it was called with and ends well, as Claude Code does.
 const CLAUDE: &str = r#"#!/bin/sh
@@ -251,6 +252,26 @@ fn an_agent_that_is_not_installed_is_refused_before_anything_is_made() {
     let args = ["run", "--executor", "subprocess", "--agent", "mine", "-t", "Do it"];
     stand.gadugi_with_agents(&args).expect(3).says(&["`/no/such/agent` does not exist"]);
     assert!(unmade());
+}
+
+#[test]
+fn a_run_is_not_resumed_without_the_agents_of_the_tasks_that_are_left() {
+    let stand = Stand::new();
+    stand.agent("claude", CLAUDE);
+    let first = gated(&stand, "first", "true");
+    let second = stand.task("second.md", "---\nagent: claude\nneeds: [first]\n---\nDo it\n");
+    let run = stand.with_agents(&["run", "--executor", "subprocess", &first, &second]);
+    killed(&stand, Going::start(run), &["first"]);
+    open(&stand, "first");
+    let agent = stand.repo.root().join("agents/claude");
+    std::fs::rename(&agent, agent.with_extension("off")).expect("it goes away");
+    let answer = stand.gadugi_with_agents(&["resume"]).expect(3);
+    answer.says(&["the agent `claude` is not installed: `claude` was not found on PATH (second)", "install it"]);
+    std::fs::rename(agent.with_extension("off"), &agent).expect("it comes back");
+    stand.gadugi_with_agents(&["resume"]).expect(0);
+    // What is over needs no agent.
+    std::fs::remove_file(&agent).expect("it goes away");
+    stand.gadugi_with_agents(&["resume"]).expect(0).says(&["is over: all of its tasks succeeded"]);
 }
 
 #[test]

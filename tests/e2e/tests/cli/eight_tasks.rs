@@ -220,7 +220,7 @@ fn whoever_can_log_an_agent_in_hears_once_that_it_is_not_let_in() {
     let run = night.stand.latest_run().file_name().expect("a run").to_string_lossy().into_owned();
     let heard = fs::read_to_string(heard).expect("it was told");
     let [login, end] = heard.lines().collect::<Vec<_>>()[..] else { panic!("{heard}") };
-    assert!(login.starts_with(&format!("run {run}: the agent of a is not let in: ")), "{login}");
+    assert!(login.starts_with(&format!("run {run}: claude is not let in (")), "{login}");
     assert!(login.contains("Invalid API key"), "{login}");
     assert_eq!(end, format!("run {run}: 0 of 2 tasks succeeded"));
 }
