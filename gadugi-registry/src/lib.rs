@@ -10,7 +10,7 @@ pub mod format;
 mod fs;
 mod memory;
 pub mod render;
-pub mod unseen;
+pub mod sanitize;
 
 pub use fs::{FindError, FsRegistry, HeldRun, JournalFollower, Owner, StopRequest, TakenRequests, open_regular};
 pub use memory::MemoryRegistry;

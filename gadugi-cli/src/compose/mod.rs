@@ -32,7 +32,7 @@ use crate::surroundings::Surroundings;
 use crate::terminal::Terminal;
 use crate::view::{AttemptFolder, Herald, seed_text};
 
-pub(crate) use gadugi_registry::unseen::{escape_in_json, escaped, harmless};
+pub(crate) use gadugi_registry::sanitize::{escape_in_json, escaped, harmless};
 
 pub(crate) use self::executors::{
     Chosen, SUBPROCESS, choose_executor, collect, executors, recorded_executor, shown_login,

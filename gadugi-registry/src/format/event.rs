@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::agent::AgentReportForm;
 use super::end::{EndForm, OutcomeForm, PhaseForm, StopReasonForm};
-use super::place::{KeepReasonForm, LeaseForm, SeededForm, WorkForm};
 use super::scalar::{Number, Seconds, Text, from_texts, texts};
+use super::worktree::{KeepReasonForm, LeaseForm, SeededForm, WorkForm};
 use super::{FormatError, no_format};
 
 /// An event as serde has it: `{"<kind>": {<members>}}`. A tag of serde's beside the members would make it hold each of them

@@ -16,7 +16,7 @@ use serde::de::Error as _;
 use super::FormatError;
 use super::event::EventForm;
 use super::versioned::check_version;
-use crate::unseen::escape_in_json;
+use crate::sanitize::escape_in_json;
 
 /// From version 2 on there are events that the first version did not know, and times that are `null`.
 const VERSION: u64 = 2;

@@ -10,12 +10,12 @@ mod elsewhere;
 mod end;
 mod event;
 mod line;
-mod place;
 mod run;
 mod scalar;
 mod sealed;
 mod task;
 mod versioned;
+mod worktree;
 
 use gadugi_core::PlanError;
 use thiserror::Error;
@@ -23,10 +23,10 @@ use thiserror::Error;
 pub(crate) use agent::{AgentReportForm, TokensForm};
 pub(crate) use end::{EndForm, OutcomeForm, PhaseForm};
 pub(crate) use line::{Line, decode, decode_line, encode, encode_after, kind_of};
-pub(crate) use place::{SeededForm, WorkForm};
 pub(crate) use run::{KeepPolicyForm, StoredRun, run_from_json, run_to_json};
 pub(crate) use scalar::{PathForm, Seconds, Text, from_texts, texts};
 pub(crate) use versioned::{from_json, to_json};
+pub(crate) use worktree::{SeededForm, WorkForm};
 
 pub use line::event_to_json;
 

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::FormatError;
-use crate::unseen::escape_in_json;
+use crate::sanitize::escape_in_json;
 
 #[derive(Serialize)]
 struct WithVersion<'a, T> {

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use gadugi_core::{AttemptRef, Event, EventKind, RegistryError, RunLog, Ticket};
 
+use super::journal::writer::{Entry, Writer};
 use super::layout::{INTENT, RunFolder};
 use super::lock::RunLock;
-use super::writer::{Entry, Writer};
 use crate::format::{FormatError, encode};
 
 /// Dropping it waits until everything that was handed to it is written or has failed, ends the writer's

@@ -1,21 +1,18 @@
 //! The registry on disk.
 
 mod ballast;
-mod copies;
 mod durable;
 mod find;
 mod header;
-mod history;
+mod intent_file;
 mod journal;
 mod layout;
 mod lock;
 mod log;
 mod owner;
-mod rebuild;
 mod regular;
 mod requests;
-mod take_over;
-mod writer;
+mod resume;
 
 use std::fs;
 use std::io;
@@ -32,13 +29,13 @@ use gadugi_core::{
 use self::ballast::{Ballast, is_full};
 use self::durable::{create_folder, create_folders, private, sync_folder};
 use self::header::Header;
-use self::history::{Seen, Told, tell};
 use self::journal::JournalState;
+use self::journal::history::{Seen, Told, tell};
+use self::journal::writer::Writer;
 use self::lock::{LockFile, RunLock};
 use self::log::{FsRunLog, unwritable};
 use self::regular::{MAX_HEADER, MAX_RECORD};
-use self::take_over::{take_over, write_owner};
-use self::writer::Writer;
+use self::resume::{take_over, write_owner};
 use crate::format::{FormatError, run_to_json};
 
 pub(crate) use durable::{replace, replace_by};
@@ -318,7 +315,7 @@ impl FsRegistry {
         let driven = is_driven(&folder)?;
         let state = JournalState::of(&folder.journal()).filter(|_| !driven);
         let told = tell(&header.run, &folder, |journal, record| {
-            let lost = if driven { None } else { rebuild::lost_end(&header.run, &folder, journal, record) };
+            let lost = if driven { None } else { journal::rebuild::lost_end(&header.run, &folder, journal, record) };
             // Somebody may have gone on with the run between the two.
             if lost.is_some() && is_driven(&folder)? { Ok(None) } else { Ok(lost) }
         })?;

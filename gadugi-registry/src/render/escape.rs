@@ -1,6 +1,6 @@
 //! Makes text of unknown origin harmless in Markdown, on a terminal, in a shell and in XML.
 
-use crate::unseen::{escaped, is_unseen};
+use crate::sanitize::{escaped, is_unseen};
 
 /// An unseen character in words.
 fn seen(c: char) -> String {

@@ -15,7 +15,7 @@ use crate::format::{
     AgentReportForm, EndForm, KeepPolicyForm, OutcomeForm, PathForm, PhaseForm, Seconds, SeededForm, Text, TokensForm,
     WorkForm, texts,
 };
-use crate::unseen::EscapedJson;
+use crate::sanitize::EscapedJson;
 
 const SCHEMA: &str = "gadugi.report/1";
 

@@ -13,16 +13,16 @@ use gadugi_core::{
 };
 use jiff::Timestamp;
 
-use super::copies::write_copy;
 use super::durable::{create_folder, move_aside, private, replace, set_aside};
 use super::header;
-use super::history::{Seen, Told, tell};
+use super::intent_file::write_copy;
+use super::journal::history::{Seen, Told, tell};
+use super::journal::rebuild::{attempt_folders, lost_end};
 use super::journal::{self, Journal};
 use super::layout::{INTENT, RunFolder};
 use super::lock::RunLock;
 use super::log::unwritable;
 use super::owner::Owner;
-use super::rebuild::{attempt_folders, lost_end};
 use super::regular::{self, MAX_RECORD};
 use crate::format::{FormatError, decode, encode, encode_after};
 

@@ -1,5 +1,9 @@
 //! Reading a journal: whole, or as it grows. It is read line by line, so that its length costs no memory.
 
+pub(super) mod history;
+pub(super) mod rebuild;
+pub(super) mod writer;
+
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -7,8 +11,8 @@ use std::time::SystemTime;
 
 use gadugi_core::{Event, EventKind, RegistryError, error_chain};
 
-use super::regular::{self, is_unfit};
 use crate::format::{FormatError, Line, decode, decode_line, kind_of};
+use crate::fs::regular::{self, is_unfit};
 
 /// The most bytes of a line. What is longer was never written by Gadugi.
 const MAX_LINE: u64 = 64 << 20;

@@ -17,10 +17,10 @@ use gadugi_core::{
     AttemptNo, AttemptRef, Event, EventKind, Outcome, RunHeader, RunRecord, TaskId, TaskState, error_chain,
 };
 
-use super::journal::Journal;
-use super::layout::{FIRST_ATTEMPT_FILES, INTENT, RunFolder, attempt_file};
-use super::regular::{self, MAX_RECORD};
+use super::Journal;
 use crate::format::{FormatError, StoredRun, decode};
+use crate::fs::layout::{FIRST_ATTEMPT_FILES, INTENT, RunFolder, attempt_file};
+use crate::fs::regular::{self, MAX_RECORD};
 
 /// The reason that stands in the outcome of an attempt whose end nobody knows any more.
 const WHY_LOST: &str = "its end stood in a damaged part of the journal";
@@ -106,7 +106,7 @@ fn is_like_a_line(bytes: &[u8]) -> bool {
 }
 
 /// The folders of all attempts.
-pub(super) fn attempt_folders(folder: &RunFolder, damage: &mut Vec<String>) -> Vec<PathBuf> {
+pub(in crate::fs) fn attempt_folders(folder: &RunFolder, damage: &mut Vec<String>) -> Vec<PathBuf> {
     let tasks = entries(&folder.tasks(), damage);
     tasks.iter().flat_map(|task| entries(task, damage)).collect()
 }

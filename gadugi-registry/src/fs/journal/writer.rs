@@ -19,10 +19,10 @@ use std::thread::{self, JoinHandle};
 use gadugi_core::{RegistryError, Ticket, crash_point};
 use tokio::sync::oneshot;
 
-use super::ballast::{Ballast, is_full};
-use super::copies::write_copy;
-use super::durable::Unlinked;
-use super::lock::LockWatch;
+use crate::fs::ballast::{Ballast, is_full};
+use crate::fs::durable::Unlinked;
+use crate::fs::intent_file::write_copy;
+use crate::fs::lock::LockWatch;
 
 /// How many lines are written at once at the most, so that one write stays small.
 const BATCH: usize = 1024;
