@@ -135,7 +135,7 @@ pub const CONFIG_KEYS: &[ConfigKey] = &[
         "worktree_timeout",
         Some("\"10m\""),
         "\"1h\"",
-        &["How long a worktree may take to be made, with a post-checkout hook; git is killed then."],
+        &["How long a worktree may take to be made, with a post-checkout hook, and each step of giving it back."],
     ),
     key("branch_prefix", Some("\"gadugi/\""), "\"bots/\"", &["What the names of the tasks' branches begin with."]),
     key(
