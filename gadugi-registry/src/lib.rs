@@ -3,7 +3,7 @@
 //! - [`FsRegistry`] keeps runs in files that survive a crash of the process and of the machine;
 //!   [`MemoryRegistry`] keeps them as long as it lives.
 //! - [`mod@format`] holds the formats of the files and of the events that scripts read.
-//! - [`unseen`] keeps what is shown of tasks from controlling a terminal.
+//! - [`sanitize`] keeps what is shown of tasks from controlling a terminal.
 //! - [`render`] turns a [`Report`](gadugi_core::Report) into Markdown, JSON and JUnit.
 
 pub mod format;
