@@ -3,10 +3,9 @@
 //! Each step leaves files from which the next one, or this one once more, can be made, so a crash at any
 //! moment leaves a run that can be taken over again.
 
-use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use gadugi_core::{
     AttemptRef, Event, EventKind, RegistryError, RunHistory, RunId, RunRecord, WarningKind, crash_point, error_chain,
@@ -17,7 +16,7 @@ use super::durable::{create_folder, move_aside, private, replace, set_aside};
 use super::header;
 use super::intent_file::write_copy;
 use super::journal::history::{Seen, Told, tell};
-use super::journal::rebuild::{attempt_folders, lost_end};
+use super::journal::rebuild::{lost_end, unknown_attempts};
 use super::journal::{self, Journal};
 use super::layout::{INTENT, RunFolder};
 use super::lock::RunLock;
@@ -129,7 +128,6 @@ fn mend_intents(folder: &RunFolder, record: &RunRecord, damage: &mut Vec<String>
     if make_folder(&tasks, folder, damage).map_err(|source| RegistryError::Write { path: tasks, source })? {
         damage.push("tasks was missing, with the files of all attempts; it was made again".to_owned());
     }
-    let mut theirs = HashSet::new();
     let mut mended = Ok(());
     journal::read_only(&folder.journal(), &["attempt_intended"], |event, line| {
         let EventKind::AttemptIntended { attempt, .. } = &event.kind else { return };
@@ -141,11 +139,10 @@ fn mend_intents(folder: &RunFolder, record: &RunRecord, damage: &mut Vec<String>
             mended = mend_intent(&path, &event, line, folder, damage)
                 .map_err(|source| RegistryError::Write { path: path.clone(), source });
         }
-        theirs.insert(path);
     })?;
     mended?;
-    let others = attempt_folders(folder, damage).into_iter().map(|attempt| attempt.join(INTENT));
-    for path in others.filter(|path| !theirs.contains(path)).collect::<Vec<PathBuf>>() {
+    for attempt in unknown_attempts(folder, record, damage) {
+        let path = attempt.join(INTENT);
         put_away(&path, folder, damage).map_err(|source| RegistryError::Write { path, source })?;
     }
     Ok(())

@@ -8,13 +8,14 @@
 //! it, it stays open, and whoever resumes the run asks its executor what became of it. The result is always a
 //! sequence that [`RunRecord::fold`](gadugi_core::RunRecord::fold) takes.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use gadugi_core::{
-    AttemptNo, AttemptRef, Event, EventKind, Outcome, RunHeader, RunRecord, TaskId, TaskState, error_chain,
+    AttemptNo, AttemptRef, Event, EventKind, Outcome, RunHeader, RunRecord, TaskId, TaskRecord, TaskState, error_chain,
 };
 
 use super::Journal;
@@ -53,16 +54,11 @@ pub(crate) fn lost_end(run: &StoredRun, folder: &RunFolder, journal: &Journal, r
         return None;
     }
     // What is wrong with the files is told when something is put back from them.
-    let mut folders = attempt_folders(folder, &mut Vec::new());
-    if !run.keeps_all_steps_twice() {
+    let folders = match run.keeps_all_steps_twice() {
+        true => attempt_folders(folder, &mut Vec::new()),
         // The file of an attempt that the journal knows holds nothing that it has not.
-        let attempts = record.tasks.iter().flat_map(|task| {
-            let id = &task.task.spec.id;
-            task.attempts.iter().map(|attempt| AttemptRef { task: id.clone(), number: attempt.number })
-        });
-        let known: HashSet<PathBuf> = attempts.map(|attempt| folder.attempt(&attempt)).collect();
-        folders.retain(|path| !known.contains(path));
-    }
+        false => unknown_attempts(folder, record, &mut Vec::new()),
+    };
     let kept = attempt_files(run, folder, &folders, &mut Vec::new()).into_iter().map(|event| event.seq).max()?;
     let last = journal.last;
     (kept > last).then(|| format!("journal.jsonl ends after number {last}, but an attempt's file has number {kept}"))
@@ -106,17 +102,42 @@ fn is_like_a_line(bytes: &[u8]) -> bool {
 }
 
 /// The folders of all attempts.
-pub(in crate::fs) fn attempt_folders(folder: &RunFolder, damage: &mut Vec<String>) -> Vec<PathBuf> {
-    let tasks = entries(&folder.tasks(), damage);
-    tasks.iter().flat_map(|task| entries(task, damage)).collect()
+fn attempt_folders(folder: &RunFolder, damage: &mut Vec<String>) -> Vec<PathBuf> {
+    let tasks = entries(&folder.tasks(), |_| true, damage);
+    tasks.iter().flat_map(|task| entries(task, |_| true, damage)).collect()
 }
 
-/// The folders in a folder. What is no folder, such as a link to one, holds no attempts.
-fn entries(folder: &Path, damage: &mut Vec<String>) -> Vec<PathBuf> {
-    let folder_of = |entry: fs::DirEntry| Ok(entry.file_type()?.is_dir().then(|| entry.path()));
+/// The folders of attempts that a run does not know.
+pub(in crate::fs) fn unknown_attempts(
+    folder: &RunFolder,
+    record: &RunRecord,
+    damage: &mut Vec<String>,
+) -> Vec<PathBuf> {
+    let tasks = entries(&folder.tasks(), |_| true, damage);
+    let unknown = tasks.iter().flat_map(|folder| {
+        let id = folder.file_name().and_then(|name| name.to_str()?.parse::<TaskId>().ok());
+        let task = id.and_then(|id| record.task(&id));
+        entries(folder, |attempt| !task.is_some_and(|task| has_attempt(task, attempt)), damage)
+    });
+    unknown.collect()
+}
+
+/// Whether an attempt at a task has a folder of this name.
+fn has_attempt(task: &TaskRecord, name: &OsStr) -> bool {
+    let digits = name.to_str().filter(|name| !name.starts_with('0') && name.bytes().all(|byte| byte.is_ascii_digit()));
+    let number = digits.and_then(|digits| AttemptNo::new(digits.parse().ok()?));
+    number.is_some_and(|number| task.attempts.binary_search_by_key(&number, |attempt| attempt.number).is_ok())
+}
+
+/// The wanted ones of the folders in a folder. What is no folder, such as a link to one, holds no attempts.
+fn entries(folder: &Path, is_wanted: impl Fn(&OsStr) -> bool, damage: &mut Vec<String>) -> Vec<PathBuf> {
+    let folder_of = |entry: fs::DirEntry| {
+        let is_it = entry.file_type()?.is_dir() && is_wanted(&entry.file_name());
+        Ok(is_it.then(|| entry.path()))
+    };
     let listed = fs::read_dir(folder)
-        .and_then(|entries| entries.map(|entry| folder_of(entry?)).collect::<io::Result<Vec<Option<PathBuf>>>>());
-    listed.map(|folders| folders.into_iter().flatten().collect()).unwrap_or_else(|error| {
+        .and_then(|entries| entries.filter_map(|entry| entry.and_then(folder_of).transpose()).collect());
+    listed.unwrap_or_else(|error: io::Error| {
         damage.push(format!("{} cannot be read: {error}", folder.display()));
         Vec::new()
     })
