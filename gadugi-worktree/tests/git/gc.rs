@@ -1,9 +1,9 @@
 //! Collections of garbage beside worktrees in use, by real git.
 
 use std::fs;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 
-use gadugi_core::{WorktreeFate, Worktrees};
+use gadugi_core::{SnapshotRequest, WorktreeFate, Worktrees};
 
 use crate::ground::{Ground, KEEP, chain, write};
 
@@ -47,13 +47,35 @@ async fn what_a_killed_process_has_left_of_gc_hinders_nobody() {
     assert_eq!(ground.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
 }
 
+/// A process that git takes for one that collects garbage.
+fn collect_elsewhere(ground: &Ground) -> Child {
+    let collecting = Command::new("sleep").arg("60").current_dir(ground.repo.root()).spawn().expect("it starts");
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    fs::write(ground.repo.path().join(".git/gc.pid"), format!("{} {host}", collecting.id())).expect("a file");
+    collecting
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_is_committed_when_a_collection_that_was_under_way_has_ended() {
+    let ground = Ground::new();
+    let mut collecting = collect_elsewhere(&ground);
+    let lease = ground.create("a").await;
+    write(&lease, "a.txt", "a");
+    let committing = tokio::spawn({
+        let worktrees = ground.worktrees.clone();
+        async move { worktrees.snapshot(&lease, SnapshotRequest { commit: true, since: None }).await }
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert!(!committing.is_finished());
+    collecting.kill().expect("it runs");
+    collecting.wait().expect("it ends");
+    assert_eq!(committing.await.expect("no panic").expect("a snapshot").commits, 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worktree_goes_only_when_a_collection_that_was_under_way_has_ended() {
     let ground = Ground::new();
-    let mut collecting = Command::new("sleep").arg("60").current_dir(ground.repo.root()).spawn().expect("it starts");
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let pid = ground.repo.path().join(".git/gc.pid");
-    fs::write(&pid, format!("{} {host}", collecting.id())).expect("a file");
+    let mut collecting = collect_elsewhere(&ground);
     let lease = ground.create("a").await;
     write(&lease, "a.txt", "a");
     ground.commit(&lease).await;
