@@ -18,6 +18,8 @@ pub mod config;
 mod crash;
 mod failure;
 pub mod input;
+mod parse;
+mod prepare;
 mod runs;
 mod signals;
 mod size_text;

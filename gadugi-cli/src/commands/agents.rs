@@ -10,8 +10,8 @@ use tokio::time::timeout;
 
 use super::Context;
 use super::doctor::{Finding, Health, finding};
-use crate::config::document::{Entry, Node, Value, parse_toml};
 use crate::config::{AgentProfile, Config, PromptMode, built_in};
+use crate::parse::document::{Entry, Node, Value, parse_toml};
 use crate::terminal::harmless;
 
 /// How long an agent has to tell its version. Some are slow to start.

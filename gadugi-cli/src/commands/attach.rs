@@ -7,12 +7,13 @@ use gadugi_core::{Event, EventSink, Executor, Report, RunRecord};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, interval};
 
+use super::Context;
 use super::driving::code_of;
-use super::{Context, tasks};
 use crate::activity::{ASK_AGAIN, Activity};
 use crate::args::AttachArgs;
 use crate::compose::Site;
 use crate::failure::{Code, Failure};
+use crate::prepare;
 use crate::runs::{LoadedRun, process_name};
 use crate::view::{Scene, View};
 
@@ -61,7 +62,7 @@ pub(super) async fn attach(context: &Context, args: &AttachArgs) -> Result<Code,
         if seen.driven {
             (told, last_asked) = (false, None);
         } else if is_due {
-            let executors = witnesses.get_or_insert_with(|| tasks::witnesses(context, &site));
+            let executors = witnesses.get_or_insert_with(|| prepare::witnesses(context, &site));
             let running = tokio::select! {
                 running = running(&site, executors, seen) => running,
                 () = heard(&mut interrupt) => break End::Interrupted,

@@ -13,12 +13,13 @@ use gadugi_core::{
 };
 
 use self::owners::Owners;
-use super::{Context, tasks};
+use super::Context;
 use crate::activity::Activity;
 use crate::args::CleanArgs;
 use crate::compose::{self, Site};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
+use crate::prepare;
 use crate::runs::{LoadedRun, process_name};
 
 /// How many runs are held at once: each takes a file handle, and branches of runs that are held together are decided on together.
@@ -26,7 +27,7 @@ const RUNS_AT_ONCE: usize = 128;
 
 pub(super) async fn clean(context: &Context, args: &CleanArgs) -> Result<Code, Failure> {
     let site = Site::open(&context.surroundings)?;
-    let config = tasks::config(context, &site, None)?;
+    let config = prepare::config(context, &site, None)?;
     let head = site.base(&Config { base: "HEAD".to_owned(), ..config.clone() })?;
     let worktrees = site.worktrees_to_clean(&context.surroundings, &config, &head.commit)?;
     // Before the runs are read, so that the run of each worktree that is there can be found.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use gadugi_core::{Executor, Program, TaskSpec};
 
-use super::{Context, agents, room, tasks};
+use super::{Context, agents, room};
 use crate::compose::{self, Site};
 use crate::config::{Config, seed_line};
 use crate::failure::{Code, Failure};
+use crate::prepare;
 use crate::table::columns;
 use crate::terminal::Tone;
 
@@ -40,7 +41,7 @@ pub(super) async fn doctor(context: &Context) -> Result<Code, Failure> {
         Ok(site) => {
             let path = site.work_tree().display().to_string();
             findings.push(finding("repository", Health::Good, path, ""));
-            let config = tasks::config(context, &site, None);
+            let config = prepare::config(context, &site, None);
             let config = config.unwrap_or_else(|failure| {
                 let (text, remedy) = failure.texts();
                 findings.push(finding("config", Health::Bad, text, remedy));

@@ -3,12 +3,13 @@
 use gadugi_core::Plan;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Context, tasks};
+use super::Context;
 use crate::args::{ImageBuildArgs, ImagePullArgs};
 use crate::compose::Site;
 use crate::compose::docker::{self, Docker};
 use crate::config::{Config, DOCKERFILE};
 use crate::failure::{Code, Failure};
+use crate::prepare;
 use crate::terminal::harmless;
 
 pub(super) async fn build(context: &Context, args: &ImageBuildArgs) -> Result<Code, Failure> {
@@ -78,7 +79,7 @@ async fn fetch(context: &Context, docker: &Docker, image: &str) -> Result<(), Fa
 
 fn here(context: &Context) -> Result<(Site, Config), Failure> {
     let site = Site::open(&context.surroundings)?;
-    let config = tasks::config(context, &site, None)?;
+    let config = prepare::config(context, &site, None)?;
     Ok((site, config))
 }
 

@@ -9,12 +9,13 @@ use std::time::Duration;
 use gadugi_core::{AttemptRecord, AttemptRef, Executor, Phase, TaskId};
 use tokio::time::{Instant, interval};
 
+use super::Context;
 use super::log_parts::{last_lines, next_part};
-use super::{Context, tasks};
 use crate::activity::ASK_AGAIN;
 use crate::args::LogsArgs;
 use crate::compose::{self, Site};
 use crate::failure::{Code, Failure};
+use crate::prepare;
 use crate::runs::LoadedRun;
 use crate::terminal::harmless;
 
@@ -46,7 +47,7 @@ pub(super) async fn logs(context: &Context, args: &LogsArgs) -> Result<Code, Fai
         let mut can_come = true;
         let is_due = last_asked.is_none_or(|last: Instant| last.elapsed() >= ASK_AGAIN);
         if args.follow && !over && !run.run().driven && is_due {
-            let executors = witnesses.get_or_insert_with(|| tasks::witnesses(context, &site));
+            let executors = witnesses.get_or_insert_with(|| prepare::witnesses(context, &site));
             can_come = is_running(&site, executors, run.run(), &task).await;
             last_asked = Some(Instant::now());
         }

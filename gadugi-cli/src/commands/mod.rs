@@ -16,7 +16,6 @@ mod init;
 mod log_parts;
 mod logs;
 mod notices;
-mod passed;
 mod plan;
 mod printed;
 mod programs;
@@ -28,7 +27,6 @@ mod room;
 mod run;
 mod spent;
 mod stop;
-mod tasks;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -54,7 +52,7 @@ pub(crate) struct Context {
 
 impl Context {
     /// The configuration file that the user names, as seen from the folder of `-C`.
-    fn named_config(&self) -> Option<PathBuf> {
+    pub(crate) fn named_config(&self) -> Option<PathBuf> {
         self.global.config.as_ref().map(|file| self.surroundings.folder.join(file))
     }
 }

@@ -3,11 +3,12 @@
 use gadugi_core::{Action, Plan, Program, Setup, start_order};
 
 use super::room::{self, Crowd};
-use super::{Context, budgets, programs, prompts, tasks};
+use super::{Context, budgets, programs, prompts};
 use crate::args::PlanArgs;
 use crate::compose::{self, Site};
 use crate::config::{Config, seed_line};
 use crate::failure::{Code, Failure};
+use crate::prepare;
 use crate::table::columns;
 use crate::terminal::{Tone, harmless};
 use crate::time_text::short;
@@ -18,15 +19,15 @@ const MOST_PAIRS: usize = 20;
 
 pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<Code, Failure> {
     let site = Site::open(&context.surroundings)?;
-    let config = tasks::config(context, &site, Some(&args.tasks))?;
-    let mut plan = tasks::plan(context, &config, &args.tasks)?;
+    let config = prepare::config(context, &site, Some(&args.tasks))?;
+    let mut plan = prepare::plan(context, &config, &args.tasks)?;
     if let Some(task) = &args.prompt {
         return prompts::show(context, &config, &plan, task);
     }
     let base = site.base(&config)?;
     site.check_branches(&config)?;
     let chosen = compose::choose_executor(context, &site, &config, &mut plan, false).await?;
-    tasks::place_agents(context, &mut plan, &chosen, &config, args.tasks.unsafe_host)?;
+    prepare::place_agents(context, &mut plan, &chosen, &config, args.tasks.unsafe_host)?;
     programs::require(context, plan.tasks().iter().map(|task| &task.spec), &chosen, &config)?;
     budgets::not_held(&plan, &config).iter().for_each(|what| context.terminal.say(&format!("warning: {what}")));
     let durations = site.registry.earlier_durations(None)?;

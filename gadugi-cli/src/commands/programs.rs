@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use gadugi_core::{Action, Program, TaskSpec};
 
-use super::{Context, tasks};
+use super::Context;
 use crate::compose::{Chosen, SUBPROCESS};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::prepare;
 use crate::surroundings::{Found, find_program};
 
 /// How many tasks a message names.
@@ -89,7 +90,7 @@ fn text(missing: &Missing, specs: &[&TaskSpec]) -> String {
 
 fn remedy(context: &Context, config: &Config, missing: &Missing) -> String {
     let agent = missing.agent.as_deref().unwrap_or_default();
-    let others = tasks::installed_agents(&context.surroundings, config);
+    let others = prepare::installed_agents(&context.surroundings, config);
     let others = match others.is_empty() {
         true => "none of the agents that gadugi knows is installed here".to_owned(),
         false => format!("installed here, for --agent NAME: {}", others.join(", ")),

@@ -10,12 +10,13 @@ use gadugi_core::{
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::Context;
 use super::spent::{Heard, cell, spent};
-use super::{Context, tasks};
 use crate::activity::Activity;
 use crate::args::PsArgs;
 use crate::compose::Site;
 use crate::failure::{Code, Failure};
+use crate::prepare;
 use crate::runs::{LoadedRun, process_name};
 use crate::table::columns;
 use crate::terminal::Tone;
@@ -67,7 +68,7 @@ pub(super) async fn ps(context: &Context, args: &PsArgs) -> Result<Code, Failure
 /// once.
 async fn see(context: &Context, site: &Site, runs: Vec<LoadedRun>) -> Result<Vec<Seen>, Failure> {
     let broken_off = |run: &LoadedRun| !run.driven && run.record.ended.is_none();
-    let executors = if runs.iter().any(broken_off) { tasks::witnesses(context, site) } else { Vec::new() };
+    let executors = if runs.iter().any(broken_off) { prepare::witnesses(context, site) } else { Vec::new() };
     let mut asked = Vec::new();
     for run in runs {
         let tasks = run.record.tasks.iter().filter(|_| broken_off(&run));

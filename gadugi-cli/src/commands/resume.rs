@@ -8,11 +8,12 @@ use gadugi_core::{Registry, RegistryError, Report, Run, RunRecord};
 use super::background::{self, Place};
 use super::driving::{Driving, Show, code_of, keep_reports};
 use super::run::{collect, prune};
-use super::{Context, programs, room, tasks};
+use super::{Context, programs, room};
 use crate::args::ResumeArgs;
 use crate::compose::{self, Site};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
+use crate::prepare;
 use crate::runs::LoadedRun;
 
 pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> Result<Code, Failure> {
@@ -26,7 +27,7 @@ pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> Result<Code,
         delete_what_is_left(context, &site).await;
         return Ok(code);
     }
-    let config = tasks::config(context, &site, None)?;
+    let config = prepare::config(context, &site, None)?;
     let estimates = site.registry.earlier_durations(Some(&seen.record.header.run))?;
     require_secrets(context, &seen)?;
     let (show, die_with_parent) = (Show::asked_for(&args.driving), args.driving.die_with_parent);
@@ -45,7 +46,7 @@ pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> Result<Code,
 
 /// Lets what a killed process has given back be deleted; never a reason to end otherwise.
 async fn delete_what_is_left(context: &Context, site: &Arc<Site>) {
-    let config = tasks::config_or_default(context, site);
+    let config = prepare::config_or_default(context, site);
     let base = site.base(&Config { base: "HEAD".to_owned(), ..config.clone() });
     if let Ok(worktrees) = base.and_then(|base| site.worktrees(&context.surroundings, &config, &base.commit)) {
         prune(worktrees, context.terminal.clone()).await;

@@ -10,10 +10,11 @@ use jiff::Timestamp;
 use super::background::{self, Place};
 use super::driving::{Driving, Show};
 use super::room::{self, Crowd};
-use super::{Context, budgets, image, programs, tasks};
+use super::{Context, budgets, image, programs};
 use crate::args::RunArgs;
 use crate::compose::{self, Site};
 use crate::failure::{Code, Failure};
+use crate::prepare;
 use crate::terminal::Terminal;
 
 pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Code, Failure> {
@@ -23,8 +24,8 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Code, Failu
     };
     let terminal = &context.terminal;
     let site = Arc::new(Site::open(&context.surroundings)?);
-    let config = tasks::config(context, &site, Some(&args.tasks))?;
-    let mut plan = tasks::plan(context, &config, &args.tasks)?;
+    let config = prepare::config(context, &site, Some(&args.tasks))?;
+    let mut plan = prepare::plan(context, &config, &args.tasks)?;
     let base = site.base(&config)?;
     site.check_branches(&config)?;
     let estimates = site.registry.earlier_durations(None)?;
@@ -36,7 +37,7 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Code, Failu
     }
     let die_with_parent = args.driving.die_with_parent;
     let chosen = compose::choose_executor(context, &site, &config, &mut plan, die_with_parent).await?;
-    tasks::place_agents(context, &mut plan, &chosen, &config, args.tasks.unsafe_host)?;
+    prepare::place_agents(context, &mut plan, &chosen, &config, args.tasks.unsafe_host)?;
     programs::require(context, plan.tasks().iter().map(|task| &task.spec), &chosen, &config)?;
     let worktrees = site.worktrees(&context.surroundings, &config, &base.commit)?;
     warn_of_uncommitted(context, &site);

@@ -7,14 +7,15 @@ use gadugi_core::{CommandRef, ExecError, Executor, Reattached, RunId, TaskId, Ta
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::interval;
 
+use super::Context;
 use super::driving::{Driving, Show};
 use super::resume::{Purpose, Taken, take_over};
-use super::{Context, tasks};
 use crate::activity::{Activity, Question};
 use crate::args::StopArgs;
 use crate::compose::{self, Site};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
+use crate::prepare;
 use crate::runs::{FollowedRun, LoadedRun, is_suspended};
 
 /// How often it is looked whether the tasks are over. Polling works on every file system.
@@ -35,7 +36,7 @@ pub(super) async fn stop(context: &Context, args: &StopArgs) -> Result<Code, Fai
     if run.run().driven {
         return ask_the_driver(context, &site, run, &tasks, args.now).await;
     }
-    let config = tasks::config_or_default(context, &site);
+    let config = prepare::config_or_default(context, &site);
     let executors = compose::executors(context, Some(&site), &config, false);
     if !tasks.is_empty() {
         let id = run.run().record.header.run.clone();

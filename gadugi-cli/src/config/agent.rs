@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use gadugi_core::{AgentCall, Argument, Budget, DEFAULT_FRAME, Piece, SourceLocation, StopSignal};
 
-use crate::config::document::Entry;
-use crate::config::fields::{Fields, Located};
-use crate::config::key_issue::{ValueIssue, shown};
 use crate::config::keys::AGENT_KEYS;
 use crate::config::placeholders::{self, Placeholders, fill, mentions};
-use crate::config::quantity::parse_duration;
+use crate::parse::document::Entry;
+use crate::parse::fields::{Fields, Located};
+use crate::parse::parse_duration;
+use crate::parse::{ValueIssue, shown};
 
 /// Where an agent that wants a file finds its prompt. It is given on the standard input, so that no file has
 /// to be made and removed.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use gadugi_core::{BranchName, IdError};
 
-use crate::config::key_issue::shown;
+use crate::parse::shown;
 
 /// The start of the branches' names, such as `gadugi/`: with any task's id after it, it is a valid name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use crate::config::document::Entry;
-use crate::config::fields::{Fields, Located};
-use crate::config::key_issue::{ValueIssue, closest, shown};
 use crate::config::keys::DOCKER_KEYS;
-use crate::config::quantity::parse_size;
+use crate::parse::document::Entry;
+use crate::parse::fields::{Fields, Located};
+use crate::parse::parse_size;
+use crate::parse::{ValueIssue, closest, shown};
 
 /// What a container sees of networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

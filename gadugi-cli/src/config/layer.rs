@@ -11,12 +11,12 @@ use gadugi_core::{Changes, KeepPolicy, RetryFrom, SourceLocation};
 use crate::config::agent::{AgentLayer, read_agent};
 use crate::config::branch_prefix::BranchPrefix;
 use crate::config::docker::DockerLayer;
-use crate::config::document::{Entry, Node, Value};
-use crate::config::fields::{Fields, from_text};
-use crate::config::key_issue::{KeyIssue, ValueIssue, closest, shown};
 use crate::config::keys::{CONFIG_KEYS, variable};
 use crate::config::profiles::built_in;
-use crate::config::quantity::{TimeLimit, parse_duration, parse_size};
+use crate::parse::document::{Entry, Node, Value};
+use crate::parse::fields::{Fields, from_text};
+use crate::parse::{KeyIssue, ValueIssue, closest, shown};
+use crate::parse::{TimeLimit, parse_duration, parse_size};
 
 /// The words of `keep`, in the order of [`KEEP`].
 const KEEP_WORDS: &[&str] = &["failed", "always", "never"];

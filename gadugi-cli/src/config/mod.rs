@@ -8,16 +8,11 @@ mod agent;
 mod branch_prefix;
 mod docker;
 mod dockerfile;
-pub(crate) mod document;
-pub(crate) mod fields;
-mod key_issue;
 mod keys;
 mod layer;
 mod placeholders;
 mod profiles;
-mod quantity;
 mod template;
-mod text_file;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -29,22 +24,22 @@ use std::time::Duration;
 use gadugi_core::{Budget, Changes, KeepPolicy, Limits, RetryFrom, RunSettings};
 use thiserror::Error;
 
+pub use crate::parse::{
+    FileIssue, KeyIssue, MAX_FILE_BYTES, QuantityError, TimeLimit, ValueIssue, parse_duration, parse_size,
+};
+use crate::parse::{parse_toml, read_text_file, write_lines};
+
 pub(crate) use agent::CallOf;
 pub use agent::{AgentLayer, AgentPlace, AgentProfile, PromptMode};
 pub use branch_prefix::BranchPrefix;
 pub use docker::{DockerConfig, DockerLayer, DockerNetwork, DockerSeccomp, DockerUser};
 pub(crate) use dockerfile::{DOCKERFILE, DOCKERFILE_TEMPLATE, image_name};
-pub use key_issue::{KeyIssue, ValueIssue};
-pub(crate) use key_issue::{closest, did_you_mean, shown, similar_key};
 pub use keys::{AGENT_KEYS, CONFIG_KEYS, ConfigKey, DOCKER_KEYS};
 pub use layer::{Bell, ConfigLayer};
 pub(crate) use layer::{CHANGES, CHANGES_WORDS, RETRY_FROM, RETRY_FROM_WORDS, TOKENS, tokens};
 pub(crate) use profiles::{HOST_FOLDERS, built_in, skips_permissions};
-pub use quantity::{QuantityError, TimeLimit, parse_duration, parse_size};
 pub(crate) use template::seed_line;
 pub use template::template;
-pub use text_file::{FileIssue, MAX_FILE_BYTES};
-pub(crate) use text_file::{read_text, read_text_file};
 
 /// The variables of an environment, as `std::env::vars_os` gives them.
 pub type Environment = BTreeMap<OsString, OsString>;
@@ -236,7 +231,7 @@ fn read_file(file: ConfigFile<'_>, issues: &mut Vec<ConfigIssue>) -> ConfigLayer
         }
     };
     let mut wrong = Vec::new();
-    let layer = match document::parse_toml(&text, file.path) {
+    let layer = match parse_toml(&text, file.path) {
         Ok(entries) => ConfigLayer::from_file(&entries, file.path, &mut wrong),
         Err(syntax) => {
             wrong = syntax;
@@ -282,15 +277,4 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_lines(f, &self.issues)
     }
-}
-
-/// One line for each.
-pub(crate) fn write_lines<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: &[T]) -> fmt::Result {
-    for (n, item) in items.iter().enumerate() {
-        if n > 0 {
-            f.write_str("\n")?;
-        }
-        item.fmt(f)?;
-    }
-    Ok(())
 }

@@ -2,8 +2,8 @@
 
 use gadugi_core::{Argument, Piece as Filled, SourceLocation};
 
-use crate::config::fields::Fields;
-use crate::config::key_issue::{ValueIssue, closest};
+use crate::parse::fields::Fields;
+use crate::parse::{ValueIssue, closest};
 
 /// An argument of its own that becomes what an agent is given by the place where it runs, its model and its budget.
 pub(crate) const OPTIONS: &str = "{options}";

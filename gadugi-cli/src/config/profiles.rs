@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use crate::config::agent::{AgentLayer, AgentProfile, read_agent};
-use crate::config::document::parse_toml;
-use crate::config::fields::Fields;
-use crate::config::key_issue::{KeyIssue, ValueIssue, closest, shown};
+use crate::parse::fields::Fields;
+use crate::parse::parse_toml;
+use crate::parse::{KeyIssue, ValueIssue, closest, shown};
 
 /// The flags by which agents that are known ask nobody for anything. On the host they take `--unsafe-host`.
 const SKIP_FLAGS: [&str; 3] =

@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use gadugi_core::{Changes, RetryFrom, SourceLocation, TaskId, TouchPattern};
 
-use crate::config::fields::{Fields, Located, from_text};
-use crate::config::{
-    CHANGES, CHANGES_WORDS, RETRY_FROM, RETRY_FROM_WORDS, TOKENS, TimeLimit, ValueIssue, parse_duration, parse_size,
-    tokens,
-};
+use crate::config::{CHANGES, CHANGES_WORDS, RETRY_FROM, RETRY_FROM_WORDS, TOKENS, tokens};
 use crate::input::issue::InputIssue;
+use crate::parse::fields::{Fields, Located, from_text};
+use crate::parse::{TimeLimit, ValueIssue, parse_duration, parse_size};
 
 /// The keys of a task, in its front matter or in a table `[[task]]`.
 pub const TASK_KEYS: &[&str] = &[

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use gadugi_core::SourceLocation;
 
-use crate::config::document::{Entry, Node, Value};
-use crate::config::{Config, closest, shown, similar_key};
+use crate::config::Config;
 use crate::input::draft::TASK_KEYS;
+use crate::parse::document::{Entry, Node, Value};
+use crate::parse::{closest, shown, similar_key};
 
 /// Keys that only other tools know, by which a file is recognised as one of theirs: Claude Code, Copilot, Cursor, opencode,
 /// Codex, Gemini CLI, Windsurf, Continue, Kiro.

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use crate::config::KeyIssue;
-use crate::config::document::{Entry, Node, Value};
 use crate::input::draft::TASK_KEYS;
 use crate::input::foreign::is_slip;
 use crate::input::issue::{InputIssue, whole};
 use crate::input::markdown::{Block, key};
-use crate::input::yaml::parse_yaml;
+use crate::parse::KeyIssue;
+use crate::parse::document::{Entry, Node, Value};
+use crate::parse::parse_yaml;
 
 /// Reads the keys of front matter. Other tools take a value as it is written that is no YAML, such as one with `: ` in it; so
 /// such a value of a key that is a text for people, or is not ours, is a text here too, unless `strict`.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use gadugi_core::SourceLocation;
 use thiserror::Error;
 
-use crate::config::{FileIssue, KeyIssue, did_you_mean, write_lines};
+use crate::parse::{FileIssue, KeyIssue, did_you_mean, write_lines};
 
 /// The most tasks that a run takes.
 pub const MAX_TASKS: usize = 1000;

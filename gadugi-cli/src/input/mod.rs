@@ -4,6 +4,7 @@
 //! drafts, and drafts become tasks with the [settings](crate::config) for what they leave open. All that is
 //! wrong anywhere is told at once.
 
+mod agent_calls;
 mod collect;
 mod draft;
 mod foreign;
@@ -12,10 +13,8 @@ mod glob;
 mod issue;
 mod markdown;
 mod no_task;
-mod placing;
 mod read;
 mod resolve;
-mod yaml;
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -24,10 +23,10 @@ use std::path::{Path, PathBuf};
 use gadugi_core::RawPlan;
 
 use crate::config::{Config, Environment};
+pub use agent_calls::{PlaceError, PlaceIssue, place_agents};
 pub use draft::{BATCH_KEYS, TASK_KEYS};
 pub use foreign::PassedOver;
 pub use issue::{InputError, InputIssue, MAX_ARGUMENT_BYTES, MAX_TASKS};
-pub use placing::{PlaceError, PlaceIssue, place_agents};
 
 /// What a run is given, and what it is read with.
 pub struct TaskInput<'a> {

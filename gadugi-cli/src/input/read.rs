@@ -5,9 +5,7 @@ use std::path::Path;
 
 use gadugi_core::SourceLocation;
 
-use crate::config::document::{Entry, parse_toml};
-use crate::config::fields::{Fields, Located};
-use crate::config::{Config, KeyIssue, read_text, read_text_file, shown};
+use crate::config::Config;
 use crate::input::Findings;
 use crate::input::collect::Source;
 use crate::input::draft::{BATCH_KEYS, Draft, Names, Prompt, TASK_KEYS};
@@ -16,6 +14,9 @@ use crate::input::front_matter::read_front_matter;
 use crate::input::issue::{InputIssue, whole};
 use crate::input::markdown::{self, Parts, Unsplit};
 use crate::input::no_task::{kind_by_content, kind_by_ending};
+use crate::parse::document::{Entry, parse_toml};
+use crate::parse::fields::{Fields, Located};
+use crate::parse::{KeyIssue, read_text, read_text_file, shown};
 
 /// Reads places where tasks stand. What is wrong, and what is passed over, is noted.
 pub(crate) struct Reader<'a> {

@@ -9,12 +9,13 @@ use gadugi_core::{
     Action, Budget, Changes, Limits, Program, RawTask, Resources, RetryFrom, Setup, SourceLocation, TaskId, TaskSpec,
 };
 
-use crate::config::{AgentProfile, CallOf, Config, Environment, PromptMode, TimeLimit, closest, shown};
+use crate::config::{AgentProfile, CallOf, Config, Environment, PromptMode};
 use crate::input::Findings;
 use crate::input::draft::{Draft, Names, Prompt, Work};
 use crate::input::foreign::PassedOver;
 use crate::input::issue::{InputIssue, MAX_ARGUMENT_BYTES};
 use crate::input::markdown;
+use crate::parse::{TimeLimit, closest, shown};
 
 /// The ids of all drafts.
 struct Ids {

@@ -7,7 +7,8 @@ use gadugi_core::{
 };
 use thiserror::Error;
 
-use crate::config::{AgentPlace, AgentProfile, CallOf, Config, HOST_FOLDERS, skips_permissions, write_lines};
+use crate::config::{AgentPlace, AgentProfile, CallOf, Config, HOST_FOLDERS, skips_permissions};
+use crate::parse::write_lines;
 
 /// An agent that is not started where it would run.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

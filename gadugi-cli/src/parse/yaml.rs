@@ -9,8 +9,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::localizer::Localizer;
 use serde_saphyr::{Location, MergeKeyPolicy, Options, Spanned, UserMessageFormatter};
 
-use crate::config::KeyIssue;
-use crate::config::document::{Entry, Node, Value};
+use crate::parse::document::{Entry, Node, Value};
+use crate::parse::key_issue::KeyIssue;
 
 /// Far more than the keys of a task need, and far less than what costs time or stack.
 fn limits() -> Options {

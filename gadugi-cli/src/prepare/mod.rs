@@ -1,23 +1,24 @@
 //! From the arguments to a configuration and a plan; shared by `plan` and `run`.
 
+mod passed_over;
+
 use std::collections::HashSet;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use gadugi_core::{Changes, Executor, KeepPolicy, Plan, RawPlan, TaskId, TaskSpec};
 
-use super::{Context, passed};
 use crate::args::{Keep, TaskArgs};
+use crate::commands::Context;
 use crate::compose::{self, Chosen, Site};
-use crate::config::{
-    AgentPlace, AgentProfile, Config, ConfigFile, ConfigLayer, ConfigSources, PromptMode, QuantityError, TimeLimit,
-};
+use crate::config::{AgentPlace, AgentProfile, Config, ConfigFile, ConfigLayer, ConfigSources, PromptMode};
 use crate::failure::Failure;
 use crate::input::{self, TaskInput, read_tasks};
+use crate::parse::{QuantityError, TimeLimit};
 use crate::surroundings::Surroundings;
 
 /// The settings of this call.
-pub(super) fn config(context: &Context, site: &Site, args: Option<&TaskArgs>) -> Result<Config, Failure> {
+pub(crate) fn config(context: &Context, site: &Site, args: Option<&TaskArgs>) -> Result<Config, Failure> {
     let named = context.named_config();
     let repository = site.config_file(named.as_deref());
     let user = context.surroundings.user_config();
@@ -29,7 +30,7 @@ pub(super) fn config(context: &Context, site: &Site, args: Option<&TaskArgs>) ->
 
 /// The settings of this call, for a command that shows or stops what runs: a mistake in them, which is said, must not
 /// hinder that, and the defaults count.
-pub(super) fn config_or_default(context: &Context, site: &Site) -> Config {
+pub(crate) fn config_or_default(context: &Context, site: &Site) -> Config {
     config(context, site, None).unwrap_or_else(|failure| {
         context.terminal.say(&format!("warning: {}", failure.texts().0));
         Config::default()
@@ -37,7 +38,7 @@ pub(super) fn config_or_default(context: &Context, site: &Site) -> Config {
 }
 
 /// Those who can tell what runs.
-pub(super) fn witnesses(context: &Context, site: &Site) -> Vec<Arc<dyn Executor>> {
+pub(crate) fn witnesses(context: &Context, site: &Site) -> Vec<Arc<dyn Executor>> {
     compose::executors(context, Some(site), &config_or_default(context, site), false)
 }
 
@@ -77,7 +78,7 @@ fn layer(args: &TaskArgs) -> Result<ConfigLayer, Failure> {
 }
 
 /// The tasks of this call, as a sound plan.
-pub(super) fn plan(context: &Context, config: &Config, args: &TaskArgs) -> Result<Plan, Failure> {
+pub(crate) fn plan(context: &Context, config: &Config, args: &TaskArgs) -> Result<Plan, Failure> {
     let installed = installed_agents(&context.surroundings, config);
     let mut took_installed = false;
     let mut passed_over = Vec::new();
@@ -92,7 +93,7 @@ pub(super) fn plan(context: &Context, config: &Config, args: &TaskArgs) -> Resul
         took_installed: &mut took_installed,
         passed_over: &mut passed_over,
     })?;
-    passed::say(&context.terminal, &passed_over);
+    passed_over::say(&context.terminal, &passed_over);
     if let ([only], true) = (&installed[..], took_installed) {
         context.terminal.say(&format!("no agent is named; tasks get `{only}`, the only one that is installed here"));
     }
@@ -105,14 +106,14 @@ pub(super) fn plan(context: &Context, config: &Config, args: &TaskArgs) -> Resul
 }
 
 /// The agents whose programs are installed here, without what is none but only runs scripts.
-pub(super) fn installed_agents(surroundings: &Surroundings, config: &Config) -> Vec<String> {
+pub(crate) fn installed_agents(surroundings: &Surroundings, config: &Config) -> Vec<String> {
     let agents = config.agents.iter().filter(|(_, profile)| profile.prompt != PromptMode::Script);
     let installed = agents.filter(|(_, profile)| surroundings.program(&profile.command[0]).is_some());
     installed.map(|(name, _)| name.clone()).collect()
 }
 
 /// Says to the agents of a plan where they run: what they may do unasked depends on it.
-pub(super) fn place_agents(
+pub(crate) fn place_agents(
     context: &Context,
     plan: &mut Plan,
     chosen: &Chosen,

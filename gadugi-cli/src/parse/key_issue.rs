@@ -1,9 +1,11 @@
 //! What can be wrong with the keys and values of a file.
 
+use std::fmt;
+
 use gadugi_core::{IdError, SourceLocation};
 use thiserror::Error;
 
-use crate::config::quantity::QuantityError;
+use crate::parse::quantity::QuantityError;
 
 /// Something in a TOML or YAML file, or in a `GADUGI_*` variable, that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -305,4 +307,15 @@ pub(crate) fn shown(text: &str) -> String {
     }
     // Quotes need no escape where everything stands between backticks.
     shown.replace("\\\"", "\"").replace("\\'", "'")
+}
+
+/// Writes each item on a line of its own.
+pub(crate) fn write_lines<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: &[T]) -> fmt::Result {
+    for (n, item) in items.iter().enumerate() {
+        if n > 0 {
+            f.write_str("\n")?;
+        }
+        item.fmt(f)?;
+    }
+    Ok(())
 }

@@ -7,9 +7,9 @@ use std::str::FromStr;
 
 use gadugi_core::SourceLocation;
 
-use crate::config::document::{Entry, Node, Value};
-use crate::config::key_issue::{KeyIssue, ValueIssue, shown, similar_key};
-use crate::config::quantity::QuantityError;
+use crate::parse::document::{Entry, Node, Value};
+use crate::parse::key_issue::{KeyIssue, ValueIssue, shown, similar_key};
+use crate::parse::quantity::QuantityError;
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]

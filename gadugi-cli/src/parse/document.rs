@@ -5,7 +5,7 @@ use std::path::Path;
 use gadugi_core::SourceLocation;
 use toml::de::{DeTable, DeValue};
 
-use crate::config::key_issue::{KeyIssue, shown};
+use crate::parse::key_issue::{KeyIssue, shown};
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
