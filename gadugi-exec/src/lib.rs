@@ -14,20 +14,18 @@
 pub mod agent_output;
 #[cfg(all(feature = "docker", unix))]
 pub mod docker;
-mod policy;
 #[cfg(unix)]
-mod regular;
+mod os;
+mod policy;
 #[cfg(unix)]
 mod sealed;
 pub mod shim;
 #[cfg(unix)]
-mod start_up;
-#[cfg(unix)]
 mod subprocess;
 
-pub use policy::{Choice, ExecutorPolicy, PolicyError, choose};
 #[cfg(unix)]
-pub use start_up::{InheritedFiles, survive_file_size_limit};
+pub use os::start_up::{InheritedFiles, survive_file_size_limit};
+pub use policy::{Choice, ExecutorPolicy, PolicyError, choose};
 #[cfg(unix)]
 pub use subprocess::{
     OutputCap, PASSED_VARIABLES, ShimProgram, SubprocessExecutor, SubprocessSettings, is_alive, moment, running,

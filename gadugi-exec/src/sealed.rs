@@ -10,7 +10,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::regular::read_regular;
+use crate::os::regular_file::read_regular;
 
 const VERSION: u64 = 1;
 

@@ -24,7 +24,8 @@ use super::record::ContainerRecord;
 use super::settings::Network;
 use super::task::DockerTask;
 use super::unbegun::{self, Removed, Unbegun};
-use super::{Shared, home, labels, name_of, new_nonce};
+use super::{Shared, home, labels, name_of};
+use crate::os::nonce;
 
 /// How long a container may take to read its secrets.
 const LONGEST_HANDOVER: Duration = Duration::from_secs(60);
@@ -38,7 +39,7 @@ pub(super) async fn begin(
     let fault = |fault| cannot_start(request, fault);
     let daemon = shared.daemon().await.map_err(|unusable| fault(DockerFault::Daemon(unusable)))?;
     let image = request.resources.image.clone().ok_or_else(|| fault(DockerFault::NoImage))?;
-    let nonce = new_nonce();
+    let nonce = nonce::text();
     let entry = Entry::of(&shared.settings, request, &nonce).map_err(fault)?;
     refuse_socket(&shared, request).map_err(fault)?;
     let files =

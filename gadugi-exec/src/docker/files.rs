@@ -12,7 +12,8 @@ use serde::Serialize;
 use super::fault::DockerFault;
 use super::first_process::ProcessRecord;
 use super::record::{ContainerRecord, EndRecord};
-use crate::regular::open_regular;
+use crate::os::nonce;
+use crate::os::regular_file::open_regular;
 use crate::sealed::{Content, Unsound, link, read, seal};
 
 /// Where the container sees what is shown of these files.
@@ -218,7 +219,7 @@ impl Drop for Temporary {
 /// Writes a record beside the place that it is for.
 fn temporary(path: &Path, record: &impl Serialize, durably: bool) -> io::Result<Temporary> {
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.tmp", super::new_nonce()));
+    name.push(format!(".{}.tmp", nonce::text()));
     let line = seal(record)?;
     let written = Temporary(PathBuf::from(name));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&written.0)?;

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 #[cfg(target_os = "linux")]
 use {
     super::forgotten,
-    crate::subprocess::syscalls::watch_end,
-    crate::subprocess::{adoption, leader, process_table},
+    crate::os::syscalls::watch_end,
+    crate::os::{pidfd, process_table},
     rustix::process::Pid,
     std::fs,
     std::os::fd::OwnedFd,
@@ -41,9 +41,9 @@ impl FirstProcess {
         let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
         let start = process_table::start_time(pid)?;
         // Held before its control group is read, so that no other process is meant that gets its pid meanwhile.
-        let pidfd = adoption::open(pid, start).ok()??;
+        let pidfd = pidfd::open(pid, start).ok()??;
         let groups = fs::read_to_string(format!("/proc/{}/cgroup", pid.as_raw_nonzero())).ok()?;
-        if !forgotten::is_in(&groups, id) || leader::has_ended(&pidfd).ok()? {
+        if !forgotten::is_in(&groups, id) || pidfd::has_ended(&pidfd).ok()? {
             return None;
         }
         let record = ProcessRecord {
@@ -63,13 +63,13 @@ impl FirstProcess {
         if !is_visible || process_table::boot_id() != Some(&*record.boot) {
             return None;
         }
-        let pidfd = adoption::open(Pid::from_raw(record.pid)?, record.start).ok()?;
+        let pidfd = pidfd::open(Pid::from_raw(record.pid)?, record.start).ok()?;
         Some(Self { pidfd: pidfd.map(watch_end).transpose().ok()? })
     }
 
     /// Whether it runs no more.
     pub(super) fn has_ended(&self) -> bool {
-        self.pidfd.as_ref().is_none_or(|pidfd| leader::has_ended(pidfd.get_ref()).unwrap_or(false))
+        self.pidfd.as_ref().is_none_or(|pidfd| pidfd::has_ended(pidfd.get_ref()).unwrap_or(false))
     }
 
     /// Returns when it has ended.

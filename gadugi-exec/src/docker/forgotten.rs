@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::subprocess::process_table;
+use crate::os::process_table;
 
 /// How long the killing goes on. Longer lives only what belongs to another user, or hangs in the kernel.
 const PATIENCE: Duration = Duration::from_secs(5);

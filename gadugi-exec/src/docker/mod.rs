@@ -30,7 +30,6 @@ mod terms;
 mod unbegun;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -213,9 +212,4 @@ fn name_of(request: &ExecRequest) -> String {
         Program::Argv(argv) => argv.first().cloned().unwrap_or_default(),
         _ => files::SCRIPT.to_owned(),
     }
-}
-
-/// Sixteen hexadecimal digits that nobody else has.
-fn new_nonce() -> String {
-    format!("{:016x}", RandomState::new().build_hasher().finish())
 }

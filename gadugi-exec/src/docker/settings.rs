@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
-use crate::subprocess::{OutputCap, passes};
+use crate::os::passed_variables::passes;
+use crate::subprocess::OutputCap;
 
 /// The variables that a command in a container sees without asking for them: the terminal and the language. A `*` at
 /// the end stands for any rest. Where programs and folders are is the image's to say.

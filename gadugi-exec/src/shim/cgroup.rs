@@ -264,6 +264,7 @@ mod tests {
     use std::process::{Child, Command, Stdio};
 
     use super::*;
+    use crate::os::nonce;
 
     #[test]
     fn the_own_folder_is_found_on_machines_of_every_kind() {
@@ -282,11 +283,6 @@ mod tests {
         assert_eq!(folder(Hierarchy::Unified, "", ""), None);
     }
 
-    fn nonce() -> String {
-        use std::hash::{BuildHasher, Hasher, RandomState};
-        format!("{:016x}", RandomState::new().build_hasher().finish())
-    }
-
     fn ends(child: &mut Child) -> Option<i32> {
         use std::os::unix::process::ExitStatusExt;
         child.wait().expect("it ends").signal()
@@ -299,7 +295,7 @@ mod tests {
     #[test]
     fn all_that_is_in_a_cgroup_is_killed_also_while_it_is_suspended() {
         for hierarchy in [Hierarchy::Unified, Hierarchy::Freezer] {
-            let nonce = nonce();
+            let nonce = nonce::text();
             let Some(cgroup) = Cgroup::make_in(hierarchy, &nonce) else {
                 println!("skipped: this user has no cgroups of the kind {hierarchy:?} here");
                 continue;

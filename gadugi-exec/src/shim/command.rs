@@ -13,7 +13,7 @@ use super::cgroup::Cgroup;
 use super::record::FailedStep;
 use super::spec::{Spec, Text};
 use super::syscalls::{self, ExecArguments, Forked};
-use crate::subprocess::syscalls::wait4;
+use crate::os::syscalls::wait4;
 
 /// Why a command did not start.
 pub(super) struct Failure {

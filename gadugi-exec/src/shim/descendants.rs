@@ -13,8 +13,8 @@ use rustix::time::Timespec;
 
 use super::cgroup::Cgroup;
 use super::syscalls::next_signal;
-use crate::subprocess::process_table;
-use crate::subprocess::syscalls::{Reaped, reap_any};
+use crate::os::process_table;
+use crate::os::syscalls::{Reaped, reap_any};
 
 /// How long the killing goes on while nothing changes by it. Longer lives only what has another user, or hangs in
 /// the kernel.

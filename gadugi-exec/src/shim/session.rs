@@ -18,11 +18,11 @@ use super::record::{ExitRecord, FailedStep, ProcRecord, ProcessId, Started, Stat
 use super::spec::{Begun, Spec};
 use super::supervision::{Limits, Supervision};
 use super::syscalls;
+use crate::os::process_table;
+use crate::os::syscalls::own_peak_memory;
 use crate::sealed::seal;
 use crate::subprocess::capped_log::CappedLog;
-use crate::subprocess::process_table;
 use crate::subprocess::settings::OutputCap;
-use crate::subprocess::syscalls::own_peak_memory;
 
 /// Does everything that a shim does, and gives the exit code of the process: 0 when it could do its part,
 /// whatever became of the command.

@@ -4,18 +4,17 @@ use std::io;
 
 #[cfg(target_os = "linux")]
 use {
-    super::leader::{Leader, has_ended},
-    super::process_table::{age, boot_id},
+    super::leader::Leader,
     super::supervisor::watch_over,
-    rustix::io::Errno,
-    rustix::process::{Pid, PidfdFlags, pidfd_open},
+    crate::os::pidfd,
+    crate::os::process_table::{age, boot_id},
     std::os::fd::OwnedFd,
     tokio::time::Instant,
 };
 
 use super::identity::Token;
-use super::process_table::start_time;
 use super::supervisor::Reins;
+use crate::os::process_table::start_time;
 
 /// Takes the command into the care of this process; `None` when it does not run any more.
 #[cfg(target_os = "linux")]
@@ -51,22 +50,7 @@ fn find(token: &Token) -> io::Result<Option<(OwnedFd, u64)>> {
     if token.boot.as_deref() != boot_id() {
         return Ok(None);
     }
-    Ok(open(token.pid, start)?.map(|pidfd| (pidfd, start)))
-}
-
-/// Opens a pidfd of the process that has this pid and started then, in this boot, if it still runs.
-#[cfg(target_os = "linux")]
-pub(crate) fn open(pid: Pid, start: u64) -> io::Result<Option<OwnedFd>> {
-    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(pidfd) => pidfd,
-        // Nothing has this number, or a thread has.
-        Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    // The pidfd stands for one process for ever. If that is not the one meant, or has ended, its start
-    // time, or its end, tells; if it still runs after its start time was read, that was its own.
-    let is_meant = start_time(pid) == Some(start) && !has_ended(&pidfd)?;
-    Ok(is_meant.then_some(pidfd))
+    Ok(pidfd::open(token.pid, start)?.map(|pidfd| (pidfd, start)))
 }
 
 /// Without a start time nothing tells the process from a later one with the same pid.

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::settings::OutputCap;
-use crate::regular::open_regular;
+use crate::os::regular_file::open_regular;
 
 /// A log that never fails: what it cannot write, it leaves out and counts.
 ///

@@ -1,11 +1,10 @@
 //! What names a running command for other processes.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
 
 use rustix::process::Pid;
 
-use super::process_table;
+use crate::os::{nonce, process_table};
 
 /// The text of an [`ExecIdentity::token`](gadugi_core::ExecIdentity::token):
 /// `pid 4711 v1 boot=<id> start=<ticks> nonce=<16 digits>`, with `-` for what the system does not tell.
@@ -25,7 +24,7 @@ pub(super) struct Token {
 impl Token {
     /// Names a process that cannot have ended and been replaced yet.
     pub(super) fn of(pid: Pid) -> Self {
-        let nonce = RandomState::new().build_hasher().finish();
+        let nonce = nonce::number();
         let boot = process_table::boot_id().map(str::to_owned);
         Self { pid, boot, start: process_table::start_time(pid), nonce }
     }

@@ -21,7 +21,7 @@ use super::leader::{Leader, Unclaimed};
 use super::program::{Invocation, cannot_start, name_of};
 use super::settings::SubprocessSettings;
 use super::start_fault::StartFault;
-use super::syscalls::reset_signals;
+use crate::os::syscalls::reset_signals;
 
 /// A command that runs and that nobody looks after yet.
 pub(super) struct Launched {

@@ -8,14 +8,11 @@ use rustix::process::{self, Pid, Signal, WaitId, WaitIdOptions};
 use tokio::sync::watch;
 #[cfg(target_os = "linux")]
 use {
-    rustix::event::{PollFd, PollFlags, poll},
-    rustix::fd::AsFd,
-    rustix::process::PidfdFlags,
-    std::os::fd::OwnedFd,
+    crate::os::pidfd::has_ended, rustix::fd::AsFd, rustix::process::PidfdFlags, std::os::fd::OwnedFd,
     tokio::io::unix::AsyncFd,
 };
 
-use super::syscalls;
+use crate::os::syscalls;
 
 /// The leader of a command's process group.
 ///
@@ -220,13 +217,6 @@ impl Drop for Unclaimed {
             leader.end().ok();
         }
     }
-}
-
-/// Whether the process that a pidfd stands for has ended.
-#[cfg(target_os = "linux")]
-pub(crate) fn has_ended(pidfd: &OwnedFd) -> io::Result<bool> {
-    let mut polled = [PollFd::new(pidfd, PollFlags::IN)];
-    Ok(poll(&mut polled, Some(&rustix::time::Timespec::default()))? > 0)
 }
 
 fn gone_is_fine(sent: rustix::io::Result<()>) -> io::Result<()> {

@@ -1,13 +1,11 @@
 //! Runs commands as processes of this machine.
 
-pub(crate) mod adoption;
+mod adoption;
 pub(crate) mod capped_log;
 mod environment;
 mod identity;
 mod launch;
-pub(crate) mod leader;
-mod private_file;
-pub(crate) mod process_table;
+mod leader;
 mod program;
 mod pump;
 pub(crate) mod settings;
@@ -15,7 +13,6 @@ pub(crate) mod settings;
 mod shimmed;
 mod start_fault;
 mod supervisor;
-pub(crate) mod syscalls;
 mod task;
 
 use std::ffi::OsStr;
@@ -29,13 +26,13 @@ use tokio::task::spawn_blocking;
 
 use self::identity::Token;
 use self::launch::launch;
-#[cfg(feature = "docker")]
-pub(crate) use self::settings::passes;
 pub use self::settings::{OutputCap, PASSED_VARIABLES, ShimProgram, SubprocessSettings};
 #[cfg(target_os = "linux")]
 use self::shimmed::{ShimToken, ShimmedTask};
 use self::supervisor::look_after;
 use self::task::SubprocessTask;
+#[cfg(target_os = "linux")]
+use crate::os::process_table;
 
 /// Its name in the registry.
 const NAME: &str = "subprocess";

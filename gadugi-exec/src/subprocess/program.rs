@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use gadugi_core::{ExecError, ExecRequest, Phase, Program};
 use rustix::fs::Access;
 
-use super::private_file;
 use super::start_fault::StartFault;
+use crate::os::private_file;
 
 /// Where programs are looked for when the command has no `PATH`, as in `execvp(3)`.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";

@@ -8,6 +8,8 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::os::passed_variables::passes;
+
 /// The variables that a command sees without asking for them: what programs need to find each other,
 /// the user's folders, the terminal and the language. A `*` at the end stands for any rest. Everything
 /// else, tokens and keys above all, has to be named by the task.
@@ -122,15 +124,6 @@ impl SubprocessSettings {
     pub(super) fn passes(&self, name: &OsStr) -> bool {
         passes(&self.passed, name)
     }
-}
-
-/// Whether one of the rules lets a variable of that name through: it is its name, or its beginning before a `*`.
-pub(crate) fn passes(rules: &[impl AsRef<str>], name: &OsStr) -> bool {
-    let name = name.as_encoded_bytes();
-    rules.iter().map(AsRef::as_ref).any(|rule| match rule.strip_suffix('*') {
-        Some(start) => name.starts_with(start.as_bytes()),
-        None => name == rule.as_bytes(),
-    })
 }
 
 impl fmt::Debug for SubprocessSettings {

@@ -10,8 +10,8 @@ use rustix::process::Pid;
 use tokio::sync::{oneshot, watch};
 
 use super::identity::Token;
-use super::process_table;
 use super::supervisor::{Reins, StopOrder};
+use crate::os::process_table;
 
 /// A handle on the supervisor of a command. Dropping it stops nothing.
 pub(super) struct SubprocessTask {

@@ -9,14 +9,13 @@ use rustix::process::{Pid, PidfdFlags, Signal, getpid, kill_process_group, pidfd
 use rustix::time::Timespec;
 
 use super::token::ShimToken;
+use crate::os::pidfd::{self, has_ended};
+use crate::os::process_table;
+use crate::os::syscalls::pidfd_signal_group;
 use crate::sealed::{Content, read};
 use crate::shim::cgroup::Cgroup;
 use crate::shim::files::CommandFiles;
 use crate::shim::record::{CgroupRecord, ProcRecord};
-use crate::subprocess::adoption;
-use crate::subprocess::leader::has_ended;
-use crate::subprocess::process_table;
-use crate::subprocess::syscalls::pidfd_signal_group;
 
 /// How long the killing goes on at most.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -58,7 +57,7 @@ fn cgroups(recorded: Option<&CgroupRecord>, nonce: &str) -> impl Iterator<Item =
 fn kill_group(token: &ShimToken) -> io::Result<()> {
     let leader = Pid::from_raw(token.leader.pid).filter(|_| process_table::boot_id() == Some(&*token.boot));
     let Some(leader) = leader else { return Ok(()) };
-    let Some(pidfd) = adoption::open(leader, token.leader.start)? else { return Ok(()) };
+    let Some(pidfd) = pidfd::open(leader, token.leader.start)? else { return Ok(()) };
     if pidfd_signal_group(pidfd.as_fd(), Signal::KILL).is_err() && !has_ended(&pidfd)? {
         // A kernel that knows no signals to groups by pidfd. The leader still has its pid, and its group that
         // number.

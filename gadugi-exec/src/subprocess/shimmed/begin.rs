@@ -2,7 +2,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -20,6 +19,9 @@ use super::aftermath;
 use super::recovery::{Recovered, recover};
 use super::token::ShimToken;
 use super::watch::{Ties, Traces, Watched, listen};
+use crate::os::private_file;
+use crate::os::syscalls::watch_end;
+use crate::os::{nonce, process_table};
 use crate::sealed::{Content, read};
 use crate::shim::files::CommandFiles;
 use crate::shim::record::{FailedStep, ProcRecord, StepFault};
@@ -27,12 +29,9 @@ use crate::shim::spec::{self, Begun, Spec, Text};
 use crate::shim::{self, orders, syscalls};
 use crate::subprocess::environment::variables;
 use crate::subprocess::launch::{check_folder, explain};
-use crate::subprocess::private_file;
-use crate::subprocess::process_table;
 use crate::subprocess::program::{Invocation, cannot_start, name_of};
 use crate::subprocess::settings::{ShimProgram, SubprocessSettings};
 use crate::subprocess::start_fault::StartFault;
-use crate::subprocess::syscalls::watch_end;
 
 /// A command that runs under a shim, and that nobody has been told of yet. Dropped before
 /// [`claim`](Self::claim), it is killed, so that a start which is given up leaves nothing running.
@@ -83,7 +82,7 @@ pub(crate) fn begin(
     let places = CommandFiles::of(files.clone(), request.phase);
     let generation = next_generation(&places).map_err(|fault| cannot_start(&name, fault))?;
 
-    let nonce = new_nonce();
+    let nonce = nonce::text();
     variables.insert("GADUGI_NONCE".into(), nonce.clone().into());
     let mut strings = argv.iter().chain(variables.iter().flat_map(|(name, value)| [name, value]));
     if strings.any(|string| string.as_bytes().contains(&0)) {
@@ -221,10 +220,6 @@ fn next_generation(places: &CommandFiles) -> Result<u32, StartFault> {
             Err(StartFault::Begun { path: places.proc(newest) })
         }
     }
-}
-
-pub(super) fn new_nonce() -> String {
-    format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -10,17 +10,16 @@ use rustix::process::Pid;
 use thiserror::Error;
 
 use super::aftermath;
-use super::begin::new_nonce;
 use super::task::ShimmedTask;
 use super::token::ShimToken;
 use super::watch::{Traces, Watched, listen};
+use crate::os::syscalls::watch_end;
+use crate::os::{nonce, pidfd, process_table};
 use crate::sealed::{Content, Unsound, read};
 use crate::shim::files::CommandFiles;
 use crate::shim::record::{ExitRecord, ProcRecord, ProcessId, Started, Status, StepFault, duration};
 use crate::subprocess::program::cannot_start;
 use crate::subprocess::start_fault::StartFault;
-use crate::subprocess::syscalls::watch_end;
-use crate::subprocess::{adoption, process_table};
 
 /// What has become of a command.
 pub(crate) enum Recovered {
@@ -112,7 +111,7 @@ impl Whereabouts {
 
 fn open(process: ProcessId) -> io::Result<Option<OwnedFd>> {
     match Pid::from_raw(process.pid) {
-        Some(pid) => adoption::open(pid, process.start),
+        Some(pid) => pidfd::open(pid, process.start),
         None => Ok(None),
     }
 }
@@ -181,7 +180,7 @@ pub(crate) fn recover(command: &CommandRef, token: Option<ShimToken>) -> Result<
             (content @ (Content::Sound(ProcRecord::Aborted) | Content::Absent), None) => {
                 // Also after a start that was made void, another may be under way.
                 let open = if content == Content::Absent { generation } else { generation + 1 };
-                if files.link_proc(open, &new_nonce(), &ProcRecord::Aborted).map_err(unusable)? {
+                if files.link_proc(open, &nonce::text(), &ProcRecord::Aborted).map_err(unusable)? {
                     // A start that is still under way finds the name taken. What it has left is in nobody's way.
                     for nonce in files.leftover_nonces().unwrap_or_default() {
                         aftermath::tidy(&files, &nonce);

@@ -12,8 +12,9 @@ use tokio::time::timeout;
 
 use super::token::ShimToken;
 use super::watch::{Reins, Watched};
+use crate::os::process_table;
 use crate::shim::orders;
-use crate::subprocess::{NAME, process_table};
+use crate::subprocess::NAME;
 
 /// How long a stop without grace waits for its effect. A process that hangs in the kernel holds up nobody.
 const LONGEST_KILL: Duration = Duration::from_secs(2);

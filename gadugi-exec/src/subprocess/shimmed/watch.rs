@@ -18,10 +18,10 @@ use tokio::task::spawn_blocking;
 
 use super::aftermath;
 use super::token::ShimToken;
+use crate::os::process_table;
 use crate::sealed::{Content, read, unseal};
 use crate::shim::files::CommandFiles;
 use crate::shim::record::ExitRecord;
-use crate::subprocess::process_table;
 
 /// Where a command has left its traces.
 #[derive(Debug, Clone)]

@@ -1,16 +1,17 @@
 //! Files that only their owner may read.
 
 use std::fs::{self, OpenOptions};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use super::nonce;
+
 /// Writes the file in one step, in the place of whatever has its name: a command could have put a pipe there, or a
 /// link to somewhere else, and another start of the same command may be about to read it.
-pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{:016x}", RandomState::new().build_hasher().finish()));
+    temporary.push(format!(".{}", nonce::text()));
     let mut options = OpenOptions::new();
     let file = options.write(true).create_new(true).mode(0o600).open(&temporary);
     let written = file.and_then(|mut file| {
