@@ -16,17 +16,19 @@ pub mod agent_output;
 pub mod docker;
 #[cfg(unix)]
 mod os;
-mod policy;
 #[cfg(unix)]
-mod sealed;
+mod output;
+mod policy;
 pub mod shim;
 #[cfg(unix)]
 mod subprocess;
 
 #[cfg(unix)]
 pub use os::start_up::{InheritedFiles, survive_file_size_limit};
+#[cfg(unix)]
+pub use output::capped_log::OutputCap;
 pub use policy::{Choice, ExecutorPolicy, PolicyError, choose};
 #[cfg(unix)]
 pub use subprocess::{
-    OutputCap, PASSED_VARIABLES, ShimProgram, SubprocessExecutor, SubprocessSettings, is_alive, moment, running,
+    PASSED_VARIABLES, ShimProgram, SubprocessExecutor, SubprocessSettings, is_alive, moment, running,
 };

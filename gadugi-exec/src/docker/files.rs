@@ -14,7 +14,7 @@ use super::first_process::ProcessRecord;
 use super::record::{ContainerRecord, EndRecord};
 use crate::os::nonce;
 use crate::os::regular_file::open_regular;
-use crate::sealed::{Content, Unsound, link, read, seal};
+use crate::output::sealed::{Content, Unsound, link, read, seal};
 
 /// Where the container sees what is shown of these files.
 pub(super) const INSIDE: &str = "/run/gadugi";

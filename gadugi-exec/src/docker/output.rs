@@ -6,8 +6,8 @@ use bollard::container::LogOutput;
 use gadugi_core::OutputSummary;
 use tokio::sync::watch;
 
-use crate::subprocess::OutputCap;
-use crate::subprocess::capped_log::CappedLog;
+use crate::output::capped_log::CappedLog;
+use crate::output::capped_log::OutputCap;
 
 /// Takes output and counts it. What was taken before a connection broke is passed over when it comes again.
 pub(super) struct Output {

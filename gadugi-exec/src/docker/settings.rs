@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use crate::os::passed_variables::passes;
-use crate::subprocess::OutputCap;
+use crate::output::capped_log::OutputCap;
 
 /// The variables that a command in a container sees without asking for them: the terminal and the language. A `*` at
 /// the end stands for any rest. Where programs and folders are is the image's to say.

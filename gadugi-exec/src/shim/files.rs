@@ -13,7 +13,7 @@ use gadugi_core::Phase;
 use rustix::fs::FallocateFlags;
 
 use super::record::ProcRecord;
-use crate::sealed::{Content, link, read, seal};
+use crate::output::sealed::{Content, link, read, seal};
 
 /// More than a record takes.
 const RESERVED: u64 = 4096;

@@ -167,7 +167,7 @@ mod tests {
     use serde::de::DeserializeOwned;
 
     use super::*;
-    use crate::sealed::{Unsound, seal, unseal};
+    use crate::output::sealed::{Unsound, seal, unseal};
 
     fn exit() -> ExitRecord {
         ExitRecord {

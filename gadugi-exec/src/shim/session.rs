@@ -20,9 +20,9 @@ use super::supervision::{Limits, Supervision};
 use super::syscalls;
 use crate::os::process_table;
 use crate::os::syscalls::own_peak_memory;
-use crate::sealed::seal;
-use crate::subprocess::capped_log::CappedLog;
-use crate::subprocess::settings::OutputCap;
+use crate::output::capped_log::CappedLog;
+use crate::output::capped_log::OutputCap;
+use crate::output::sealed::seal;
 
 /// Does everything that a shim does, and gives the exit code of the process: 0 when it could do its part,
 /// whatever became of the command.

@@ -16,7 +16,7 @@ use super::progress::Progress;
 use super::record::Status;
 use super::syscalls::{self, Signalled};
 use crate::os::syscalls::{Reaped, wait4};
-use crate::subprocess::capped_log::CappedLog;
+use crate::output::capped_log::CappedLog;
 
 /// How much is taken out of the pipe at once: as much as a pipe holds.
 const PIECE: usize = 64 << 10;

@@ -14,7 +14,6 @@ use rustix::process::Pid;
 use tokio::net::unix::pipe;
 use tokio::time::Instant;
 
-use super::capped_log::CappedLog;
 use super::environment::variables;
 use super::identity::Token;
 use super::leader::{Leader, Unclaimed};
@@ -22,6 +21,7 @@ use super::program::{Invocation, cannot_start, name_of};
 use super::settings::SubprocessSettings;
 use super::start_fault::StartFault;
 use crate::os::syscalls::reset_signals;
+use crate::output::capped_log::CappedLog;
 
 /// A command that runs and that nobody looks after yet.
 pub(super) struct Launched {

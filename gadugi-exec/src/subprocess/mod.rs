@@ -1,14 +1,12 @@
 //! Runs commands as processes of this machine.
 
 mod adoption;
-pub(crate) mod capped_log;
 mod environment;
 mod identity;
 mod launch;
 mod leader;
 mod program;
-mod pump;
-pub(crate) mod settings;
+mod settings;
 #[cfg(target_os = "linux")]
 mod shimmed;
 mod start_fault;
@@ -26,7 +24,7 @@ use tokio::task::spawn_blocking;
 
 use self::identity::Token;
 use self::launch::launch;
-pub use self::settings::{OutputCap, PASSED_VARIABLES, ShimProgram, SubprocessSettings};
+pub use self::settings::{PASSED_VARIABLES, ShimProgram, SubprocessSettings};
 #[cfg(target_os = "linux")]
 use self::shimmed::{ShimToken, ShimmedTask};
 use self::supervisor::look_after;

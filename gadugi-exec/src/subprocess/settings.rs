@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::os::passed_variables::passes;
+use crate::output::capped_log::OutputCap;
 
 /// The variables that a command sees without asking for them: what programs need to find each other,
 /// the user's folders, the terminal and the language. A `*` at the end stands for any rest. Everything
@@ -33,23 +34,6 @@ pub const PASSED_VARIABLES: &[&str] = &[
     "XDG_RUNTIME_DIR",
     "XDG_STATE_HOME",
 ];
-
-/// How much of a command's output is kept: the first bytes and the last ones, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OutputCap {
-    /// Kept from the beginning.
-    pub head: u64,
-    /// Kept from the end. While the command runs, they lie in a second file beside the log, so that they
-    /// cost no memory.
-    pub tail: u64,
-}
-
-impl Default for OutputCap {
-    /// 64 MiB from the beginning and 16 MiB from the end.
-    fn default() -> Self {
-        Self { head: 64 << 20, tail: 16 << 20 }
-    }
-}
 
 /// The settings of a [`SubprocessExecutor`](super::SubprocessExecutor).
 #[derive(Clone)]

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::launch::Launched;
 use super::leader::Leader;
-use super::pump;
+use crate::output::pump;
 
 /// The end of a command, or why it was lost sight of.
 pub(super) type Ending = Result<ExecEnd, Arc<io::Error>>;

@@ -12,7 +12,7 @@ use super::token::ShimToken;
 use crate::os::pidfd::{self, has_ended};
 use crate::os::process_table;
 use crate::os::syscalls::pidfd_signal_group;
-use crate::sealed::{Content, read};
+use crate::output::sealed::{Content, read};
 use crate::shim::cgroup::Cgroup;
 use crate::shim::files::CommandFiles;
 use crate::shim::record::{CgroupRecord, ProcRecord};

@@ -22,7 +22,7 @@ use super::watch::{Ties, Traces, Watched, listen};
 use crate::os::private_file;
 use crate::os::syscalls::watch_end;
 use crate::os::{nonce, process_table};
-use crate::sealed::{Content, read};
+use crate::output::sealed::{Content, read};
 use crate::shim::files::CommandFiles;
 use crate::shim::record::{FailedStep, ProcRecord, StepFault};
 use crate::shim::spec::{self, Begun, Spec, Text};

@@ -15,7 +15,7 @@ use super::token::ShimToken;
 use super::watch::{Traces, Watched, listen};
 use crate::os::syscalls::watch_end;
 use crate::os::{nonce, pidfd, process_table};
-use crate::sealed::{Content, Unsound, read};
+use crate::output::sealed::{Content, Unsound, read};
 use crate::shim::files::CommandFiles;
 use crate::shim::record::{ExitRecord, ProcRecord, ProcessId, Started, Status, StepFault, duration};
 use crate::subprocess::program::cannot_start;

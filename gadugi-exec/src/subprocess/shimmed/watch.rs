@@ -19,7 +19,7 @@ use tokio::task::spawn_blocking;
 use super::aftermath;
 use super::token::ShimToken;
 use crate::os::process_table;
-use crate::sealed::{Content, read, unseal};
+use crate::output::sealed::{Content, read, unseal};
 use crate::shim::files::CommandFiles;
 use crate::shim::record::ExitRecord;
 

@@ -5,8 +5,24 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::settings::OutputCap;
 use crate::os::regular_file::open_regular;
+
+/// How much of a command's output is kept: the first bytes and the last ones, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputCap {
+    /// Kept from the beginning.
+    pub head: u64,
+    /// Kept from the end. While the command runs, they lie in a second file beside the log, so that they
+    /// cost no memory.
+    pub tail: u64,
+}
+
+impl Default for OutputCap {
+    /// 64 MiB from the beginning and 16 MiB from the end.
+    fn default() -> Self {
+        Self { head: 64 << 20, tail: 16 << 20 }
+    }
+}
 
 /// A log that never fails: what it cannot write, it leaves out and counts.
 ///

@@ -13,7 +13,7 @@ const PIECE: usize = 64 << 10;
 
 /// Reads until every process has closed the pipe, or until `cut`, whatever becomes of the log: a command
 /// is never held up by a log that cannot be written. `printed` counts a piece when it is in the log.
-pub(super) async fn drain(
+pub(crate) async fn drain(
     pipe: pipe::Receiver,
     mut log: CappedLog,
     printed: watch::Sender<u64>,
@@ -52,6 +52,6 @@ pub(super) async fn drain(
 }
 
 /// Writes all of `text` and closes the pipe. A command that does not read it to its end is no error.
-pub(super) async fn feed(mut pipe: pipe::Sender, text: String) {
+pub(crate) async fn feed(mut pipe: pipe::Sender, text: String) {
     pipe.write_all(text.as_bytes()).await.ok();
 }
