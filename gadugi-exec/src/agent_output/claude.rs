@@ -8,7 +8,7 @@ use jiff::{Timestamp, Zoned};
 use serde_json::Value;
 
 use super::reset_time::reset_time;
-use super::words;
+use super::summary;
 
 pub(super) struct Reader {
     report: AgentReport,
@@ -77,7 +77,7 @@ impl Reader {
             Some("permission_denied") => {
                 let used = self.tools.iter().find(|(id, _)| line["tool_use_id"].as_str() == Some(id));
                 let tool = used.map(|(_, tool)| tool.clone()).or(text(&line["tool_name"]));
-                self.report.denials.add(tool.map_or_else(|| "a tool".to_owned(), |tool| words::one_line(&tool)));
+                self.report.denials.add(tool.map_or_else(|| "a tool".to_owned(), |tool| summary::one_line(&tool)));
             }
             _ => {}
         }
@@ -89,7 +89,7 @@ impl Reader {
             match part["type"].as_str() {
                 Some("text") => self.report.last_message = text(&part["text"]).or(self.report.last_message.take()),
                 Some("tool_use") => {
-                    self.report.last_tool = part["name"].as_str().map(|name| words::tool(name, &part["input"]));
+                    self.report.last_tool = part["name"].as_str().map(|name| summary::tool(name, &part["input"]));
                     if let (Some(id), Some(tool)) = (text(&part["id"]), &self.report.last_tool) {
                         self.tools.truncate(MAX_TOOLS - 1);
                         self.tools.push_front((id, tool.clone()));
@@ -139,7 +139,7 @@ impl Reader {
             line["permission_denials"].as_array().filter(|denied| denied.len() as u64 >= self.report.denials.count);
         if let Some(denied) = denied {
             let tool =
-                |denied: &Value| words::tool(denied["tool_name"].as_str().unwrap_or("a tool"), &denied["tool_input"]);
+                |denied: &Value| summary::tool(denied["tool_name"].as_str().unwrap_or("a tool"), &denied["tool_input"]);
             self.report.denials = denied.iter().map(tool).collect();
         }
         if line["is_error"].as_bool() != Some(true) {
@@ -156,7 +156,7 @@ impl Reader {
             _ if line["subtype"].as_str() == Some("error_max_budget_usd") => AgentErrorClass::Budget,
             Some(status) => class(status),
             None if line["terminal_reason"] == "api_error" => {
-                words::refusal(&message).unwrap_or(AgentErrorClass::Unavailable)
+                summary::refusal(&message).unwrap_or(AgentErrorClass::Unavailable)
             }
             None => AgentErrorClass::Other,
         };
@@ -165,7 +165,7 @@ impl Reader {
             let until = self.resets.or(used_up).or_else(|| reset_time(&message, &self.now)).filter(|_| limited);
             self.refused(class, until, None);
         }
-        self.report.end = Some(Err(AgentError { class, message: words::one_line(&message) }));
+        self.report.end = Some(Err(AgentError { class, message: summary::one_line(&message) }));
     }
 
     fn refused(&mut self, class: AgentErrorClass, until: Option<Timestamp>, pause: Option<Duration>) {

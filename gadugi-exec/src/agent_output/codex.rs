@@ -6,7 +6,7 @@ use jiff::{Timestamp, Zoned};
 use serde_json::Value;
 
 use super::reset_time::reset_time;
-use super::words;
+use super::summary;
 
 pub(super) struct Reader {
     report: AgentReport,
@@ -32,7 +32,7 @@ impl OutputReader for Reader {
                 self.item(&line["item"]);
                 if line["type"] == "item.completed" && line["item"]["status"] == "declined" {
                     let kind = line["item"]["type"].as_str().unwrap_or("a tool");
-                    self.report.denials.add(words::tool(kind, &line["item"]));
+                    self.report.denials.add(summary::tool(kind, &line["item"]));
                 }
             }
             Some("turn.completed") => self.turn(&line["usage"]),
@@ -64,7 +64,7 @@ impl Reader {
                 self.report.last_message = message.or(self.report.last_message.take());
             }
             None | Some("error" | "reasoning") => return,
-            Some(kind) => self.report.last_tool = Some(words::tool(kind, item)),
+            Some(kind) => self.report.last_tool = Some(summary::tool(kind, item)),
         }
         self.answered();
     }
@@ -89,12 +89,12 @@ impl Reader {
     fn failed(&mut self, message: &Value) {
         let message = message.as_str().filter(|message| !message.is_empty()).unwrap_or("it gave no reason");
         let class = self.refused(message).unwrap_or(AgentErrorClass::Other);
-        self.report.end = Some(Err(AgentError { class, message: words::one_line(message) }));
+        self.report.end = Some(Err(AgentError { class, message: summary::one_line(message) }));
     }
 
     /// It tells in words that it asks again, or gives up, and why.
     fn refused(&mut self, message: &str) -> Option<AgentErrorClass> {
-        let class = words::refusal(message)?;
+        let class = summary::refusal(message)?;
         if class.is_refusal() {
             let before = self.report.limit.as_ref();
             let refusals = before.map_or(0, |limit| limit.refusals).saturating_add(1);

@@ -6,8 +6,8 @@
 mod claude;
 mod codex;
 mod reset_time;
+mod summary;
 mod text;
-mod words;
 
 use std::sync::Arc;
 

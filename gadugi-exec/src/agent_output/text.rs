@@ -2,7 +2,7 @@
 
 use gadugi_core::{AgentReport, OutputReader};
 
-use super::words::one_line;
+use super::summary::one_line;
 
 #[derive(Default)]
 pub(super) struct Reader {
