@@ -6,21 +6,21 @@ use std::ffi::OsString;
 use gadugi_core::ExecRequest;
 
 use super::settings::SubprocessSettings;
-use super::start_fault::StartFault;
+use super::start_error::StartError;
 
 /// What is let through of the caller's environment, then the secrets that the task names, then its own
 /// variables, then the names of the run, the task and the attempt; later wins.
 pub(super) fn variables(
     settings: &SubprocessSettings,
     request: &ExecRequest,
-) -> Result<BTreeMap<OsString, OsString>, StartFault> {
+) -> Result<BTreeMap<OsString, OsString>, StartError> {
     let passed = settings.environment.iter().filter(|(name, _)| settings.passes(name));
     let mut variables: BTreeMap<OsString, OsString> =
         passed.map(|(name, value)| (name.clone(), value.clone())).collect();
     for name in &request.secrets {
         let secret = OsString::from(name);
         let Some(value) = settings.environment.get(&secret) else {
-            return Err(StartFault::MissingSecret { name: name.clone() });
+            return Err(StartError::MissingSecret { name: name.clone() });
         };
         variables.insert(secret, value.clone());
     }

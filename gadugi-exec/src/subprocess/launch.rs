@@ -15,11 +15,11 @@ use tokio::net::unix::pipe;
 use tokio::time::Instant;
 
 use super::environment::variables;
-use super::identity::Token;
-use super::leader::{Leader, Unclaimed};
+use super::process_group::{Leader, Unclaimed};
 use super::program::{Invocation, cannot_start, name_of};
 use super::settings::SubprocessSettings;
-use super::start_fault::StartFault;
+use super::start_error::StartError;
+use super::token::Token;
 use crate::os::syscalls::reset_signals;
 use crate::output::capped_log::CappedLog;
 
@@ -98,13 +98,13 @@ fn spawn(mut command: Command) -> io::Result<Leader> {
     Leader::child(pid.expect("cannot fail because the system's own pids are positive and fit"))
 }
 
-pub(super) fn check_folder(folder: &Path) -> Result<(), StartFault> {
+pub(super) fn check_folder(folder: &Path) -> Result<(), StartError> {
     let usable = match std::fs::metadata(folder) {
         Ok(metadata) if metadata.is_dir() => rustix::fs::access(folder, Access::EXEC_OK).map_err(io::Error::from),
         Ok(_) => Err(io::ErrorKind::NotADirectory.into()),
         Err(error) => Err(error),
     };
-    usable.map_err(|source| StartFault::Folder { path: folder.to_owned(), source })
+    usable.map_err(|source| StartError::Folder { path: folder.to_owned(), source })
 }
 
 /// The system's error for a failed spawn does not say whether the folder, the program or its interpreter
@@ -115,10 +115,10 @@ pub(super) fn explain(error: io::Error, name: &str, file: &Path, folder: &Path) 
     }
     let path = file.to_owned();
     match error.raw_os_error() {
-        Some(libc::ENOENT) if path.exists() => cannot_start(name, StartFault::Interpreter { path }),
+        Some(libc::ENOENT) if path.exists() => cannot_start(name, StartError::Interpreter { path }),
         Some(libc::ENOENT) => ExecError::NotFound { program: name.to_owned() },
-        Some(libc::EACCES) => cannot_start(name, StartFault::NotExecutable { path }),
-        Some(libc::ENOEXEC) => cannot_start(name, StartFault::Format { path }),
+        Some(libc::EACCES) => cannot_start(name, StartError::NotExecutable { path }),
+        Some(libc::ENOEXEC) => cannot_start(name, StartError::Format { path }),
         _ => ExecError::Start { program: name.to_owned(), source: Box::new(error) },
     }
 }

@@ -1,17 +1,17 @@
 //! Runs commands as processes of this machine.
 
-mod adoption;
 mod environment;
-mod identity;
 mod launch;
-mod leader;
+mod process_group;
 mod program;
+mod reattach;
 mod settings;
 #[cfg(target_os = "linux")]
 mod shimmed;
-mod start_fault;
+mod start_error;
 mod supervisor;
 mod task;
+mod token;
 
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -22,13 +22,13 @@ use gadugi_core::{
 };
 use tokio::task::spawn_blocking;
 
-use self::identity::Token;
 use self::launch::launch;
 pub use self::settings::{PASSED_VARIABLES, ShimProgram, SubprocessSettings};
 #[cfg(target_os = "linux")]
 use self::shimmed::{ShimToken, ShimmedTask};
 use self::supervisor::look_after;
 use self::task::SubprocessTask;
+use self::token::Token;
 #[cfg(target_os = "linux")]
 use crate::os::process_table;
 
@@ -150,7 +150,7 @@ impl Executor for SubprocessExecutor {
             _ if self.settings.shim.is_some() => return find_shim(command, None).await,
             _ => return Ok(unseen()),
         };
-        let adopted = adoption::adopt(&token).map_err(|source| lost(identity, source))?;
+        let adopted = reattach::adopt(&token).map_err(|source| lost(identity, source))?;
         Ok(match adopted {
             Some(reins) => Reattached::Found(Box::new(SubprocessTask::new(identity.clone(), &token, reins))),
             None => unseen(),
@@ -180,7 +180,7 @@ async fn find_shim(command: &CommandRef, token: Option<ShimToken>) -> Result<Rea
 /// does not tell.
 pub fn is_alive(identity: &ExecIdentity) -> Result<bool, ExecError> {
     let running = match token_of(identity)? {
-        AnyToken::Plain(token) => adoption::is_running(&token),
+        AnyToken::Plain(token) => reattach::is_running(&token),
         #[cfg(target_os = "linux")]
         AnyToken::Shim(token) => shimmed::is_running(&token),
     };

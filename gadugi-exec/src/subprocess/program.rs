@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use gadugi_core::{ExecError, ExecRequest, Phase, Program};
 use rustix::fs::Access;
 
-use super::start_fault::StartFault;
+use super::start_error::StartError;
 use crate::os::private_file;
 
 /// Where programs are looked for when the command has no `PATH`, as in `execvp(3)`.
@@ -45,23 +45,23 @@ impl Invocation {
             }
             Program::Argv(argv) => {
                 let Some((name, arguments)) = argv.split_first() else {
-                    return Err(cannot_start("", StartFault::Empty));
+                    return Err(cannot_start("", StartError::Empty));
                 };
                 let file = if name.contains('/') { named_file(name, folder)? } else { on_path(name, path, folder)? };
                 let arguments = arguments.iter().map(OsString::from).collect();
                 Ok(Self { name: name.clone(), file, arguments, script: None })
             }
-            _ => Err(cannot_start(&name_of(request), StartFault::UnknownKind)),
+            _ => Err(cannot_start(&name_of(request), StartError::UnknownKind)),
         }
     }
 
     /// Writes the script, if there is one. It is only the owner's to read.
-    pub(super) fn write_script(&self) -> Result<(), StartFault> {
+    pub(super) fn write_script(&self) -> Result<(), StartError> {
         let Some((path, text)) = &self.script else { return Ok(()) };
         let written = private_file::write(path, text);
         written.map_err(|source| {
             self.remove_script();
-            StartFault::Script { path: path.clone(), source }
+            StartError::Script { path: path.clone(), source }
         })
     }
 
@@ -78,7 +78,7 @@ pub(super) fn has_shell(path: Option<&OsStr>) -> bool {
     shell(path.unwrap_or(OsStr::new(DEFAULT_PATH)), Path::new("/")).is_ok()
 }
 
-pub(super) fn cannot_start(program: &str, fault: StartFault) -> ExecError {
+pub(super) fn cannot_start(program: &str, fault: StartError) -> ExecError {
     ExecError::Start { program: program.to_owned(), source: Box::new(fault) }
 }
 
@@ -110,8 +110,8 @@ fn named_file(name: &str, folder: &Path) -> Result<PathBuf, ExecError> {
             Err(ExecError::NotFound { program: name.to_owned() })
         }
         Err(source) => Err(ExecError::Start { program: name.to_owned(), source: Box::new(source) }),
-        Ok(metadata) if metadata.is_dir() => Err(cannot_start(name, StartFault::IsFolder { path: file })),
-        Ok(_) if !is_executable(&file) => Err(cannot_start(name, StartFault::NotExecutable { path: file })),
+        Ok(metadata) if metadata.is_dir() => Err(cannot_start(name, StartError::IsFolder { path: file })),
+        Ok(_) if !is_executable(&file) => Err(cannot_start(name, StartError::NotExecutable { path: file })),
         Ok(_) => Ok(file),
     }
 }
@@ -130,7 +130,7 @@ fn on_path(name: &str, path: &OsStr, folder: &Path) -> Result<PathBuf, ExecError
         }
     }
     Err(match denied {
-        Some(path) => cannot_start(name, StartFault::NotExecutable { path }),
+        Some(path) => cannot_start(name, StartError::NotExecutable { path }),
         None => ExecError::NotFound { program: name.to_owned() },
     })
 }

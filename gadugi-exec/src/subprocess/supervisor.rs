@@ -11,7 +11,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::launch::Launched;
-use super::leader::Leader;
+use super::process_group::Leader;
 use crate::output::pump;
 
 /// The end of a command, or why it was lost sight of.

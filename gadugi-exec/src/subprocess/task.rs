@@ -9,8 +9,8 @@ use gadugi_core::{ExecEnd, ExecError, ExecIdentity, ExecUsage, RunningTask};
 use rustix::process::Pid;
 use tokio::sync::{oneshot, watch};
 
-use super::identity::Token;
 use super::supervisor::{Reins, StopOrder};
+use super::token::Token;
 use crate::os::process_table;
 
 /// A handle on the supervisor of a command. Dropping it stops nothing.

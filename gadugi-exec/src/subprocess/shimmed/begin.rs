@@ -31,7 +31,7 @@ use crate::subprocess::environment::variables;
 use crate::subprocess::launch::{check_folder, explain};
 use crate::subprocess::program::{Invocation, cannot_start, name_of};
 use crate::subprocess::settings::{ShimProgram, SubprocessSettings};
-use crate::subprocess::start_fault::StartFault;
+use crate::subprocess::start_error::StartError;
 
 /// A command that runs under a shim, and that nobody has been told of yet. Dropped before
 /// [`claim`](Self::claim), it is killed, so that a start which is given up leaves nothing running.
@@ -97,7 +97,7 @@ pub(crate) fn begin(
         made.0.extend(invocation.script.iter().map(|(path, _)| path.clone()));
         if let Some((path, text)) = &prompt {
             made.0.push(path.clone());
-            private_file::write(path, text).map_err(|source| StartFault::File { path: path.clone(), source })?;
+            private_file::write(path, text).map_err(|source| StartError::File { path: path.clone(), source })?;
         }
         Ok(())
     });
@@ -135,7 +135,7 @@ pub(crate) fn begin(
         cgroups: settings.cgroups,
         interrupt: request.stop_signal == StopSignal::Interrupt,
     };
-    let lost = |source| cannot_start(&name, StartFault::Shim { path: program.path().to_owned(), source });
+    let lost = |source| cannot_start(&name, StartError::Shim { path: program.path().to_owned(), source });
     let mut shim = Starting::spawn(program, settings, &request).map_err(lost)?;
     crash_point("shim-spawned");
     let begun = shim.hear(&spec).or_else(|error| {
@@ -187,7 +187,7 @@ pub(crate) fn begin(
                     .map(Start::Won)
                     .map_err(|fault| ExecError::Start { program: name, source: Box::new(fault) });
             }
-            Err(cannot_start(&name, StartFault::Begun { path: places.proc(generation) }))
+            Err(cannot_start(&name, StartError::Begun { path: places.proc(generation) }))
         }
         Err(error) => {
             aftermath::tidy(&places, &nonce);
@@ -210,14 +210,14 @@ impl Drop for Made {
 }
 
 /// The number of this start: the first, or the one after those that were made void.
-fn next_generation(places: &CommandFiles) -> Result<u32, StartFault> {
+fn next_generation(places: &CommandFiles) -> Result<u32, StartError> {
     let newest = places.newest();
-    let (newest, content) = newest.map_err(|source| StartFault::File { path: places.folder().to_owned(), source })?;
+    let (newest, content) = newest.map_err(|source| StartError::File { path: places.folder().to_owned(), source })?;
     match content {
         Content::Absent => Ok(newest),
         Content::Sound(ProcRecord::Aborted) => Ok(newest + 1),
         Content::Sound(ProcRecord::Started(_)) | Content::Unsound(_) => {
-            Err(StartFault::Begun { path: places.proc(newest) })
+            Err(StartError::Begun { path: places.proc(newest) })
         }
     }
 }

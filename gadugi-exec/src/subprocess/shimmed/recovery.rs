@@ -19,7 +19,7 @@ use crate::output::sealed::{Content, Unsound, read};
 use crate::shim::files::CommandFiles;
 use crate::shim::record::{ExitRecord, ProcRecord, ProcessId, Started, Status, StepFault, duration};
 use crate::subprocess::program::cannot_start;
-use crate::subprocess::start_fault::StartFault;
+use crate::subprocess::start_error::StartError;
 
 /// What has become of a command.
 pub(crate) enum Recovered {
@@ -70,7 +70,7 @@ impl Recovered {
     pub(crate) fn into_started(self, name: &str) -> Result<Box<dyn RunningTask>, ExecError> {
         match self.into_reattached()? {
             Reattached::Found(task) => Ok(task),
-            _ => Err(cannot_start(name, StartFault::Lost)),
+            _ => Err(cannot_start(name, StartError::Lost)),
         }
     }
 }

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 /// The source of an [`ExecError::Start`](gadugi_core::ExecError::Start) of this executor.
 #[derive(Debug, Error)]
-pub(super) enum StartFault {
+pub(super) enum StartError {
     #[error("the command is empty")]
     Empty,
     #[error("this executor does not know this kind of program")]

@@ -4,7 +4,7 @@ use std::io;
 
 #[cfg(target_os = "linux")]
 use {
-    super::leader::Leader,
+    super::process_group::Leader,
     super::supervisor::watch_over,
     crate::os::pidfd,
     crate::os::process_table::{age, boot_id},
@@ -12,8 +12,8 @@ use {
     tokio::time::Instant,
 };
 
-use super::identity::Token;
 use super::supervisor::Reins;
+use super::token::Token;
 use crate::os::process_table::start_time;
 
 /// Takes the command into the care of this process; `None` when it does not run any more.
