@@ -105,7 +105,7 @@ impl Executor for SubprocessExecutor {
         let request = request.clone();
         #[cfg(target_os = "linux")]
         if let Some(shim) = settings.shim.clone() {
-            let launched = spawn_blocking(move || shimmed::begin(&shim, &settings, request));
+            let launched = spawn_blocking(move || shimmed::start(&shim, &settings, request));
             let launched = launched
                 .await
                 .map_err(|source| ExecError::Start { program: name.clone(), source: Box::new(source) })??;
@@ -203,7 +203,7 @@ pub fn running(command: &CommandRef) -> Result<Option<ExecIdentity>, ExecError> 
         None => None,
     };
     #[cfg(target_os = "linux")]
-    return match shimmed::look(command, token) {
+    return match shimmed::inspect(command, token) {
         Ok(token) => Ok(token.map(|token| ExecIdentity { executor: NAME.to_owned(), token: token.to_string() })),
         Err(fault) => Err(ExecError::Watch { identity: command.attempt.to_string(), source: Box::new(fault) }),
     };

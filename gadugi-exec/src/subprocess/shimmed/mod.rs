@@ -1,13 +1,14 @@
 //! Commands that a shim looks after: how they are started, followed, and found again.
 
-mod aftermath;
-mod begin;
-mod recovery;
+mod cleanup;
+mod prepare;
+mod reattach;
+mod start;
 mod task;
 mod token;
 mod watch;
 
-pub(super) use self::begin::{Start, begin};
-pub(super) use self::recovery::{is_running, look, recover};
+pub(super) use self::reattach::{inspect, is_running, recover};
+pub(super) use self::start::{Start, start};
 pub(super) use self::task::ShimmedTask;
 pub(super) use self::token::ShimToken;

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::token::ShimToken;
-use super::watch::{Reins, Watched};
+use super::watch::{ShimHandle, Watched};
 use crate::os::process_table;
 use crate::shim::orders;
 use crate::subprocess::NAME;
@@ -30,7 +30,7 @@ pub(crate) struct ShimmedTask {
 }
 
 enum Hold {
-    Running { began: Duration, reins: Reins },
+    Running { began: Duration, handle: ShimHandle },
     Ended(ExecEnd),
 }
 
@@ -38,7 +38,7 @@ impl ShimmedTask {
     /// Follows a command that runs. To be called within a runtime.
     pub(crate) fn follow(watched: Watched) -> Self {
         let (token, began) = (watched.traces.token.clone(), watched.began);
-        Self::new(token, Hold::Running { began, reins: watched.follow() })
+        Self::new(token, Hold::Running { began, handle: watched.follow() })
     }
 
     /// Stands for one that has ended.
@@ -52,7 +52,7 @@ impl ShimmedTask {
 
     fn end_so_far(&self) -> Option<ExecEnd> {
         match &self.hold {
-            Hold::Running { reins, .. } => *reins.ending.borrow(),
+            Hold::Running { handle, .. } => *handle.ending.borrow(),
             Hold::Ended(end) => Some(*end),
         }
     }
@@ -60,7 +60,7 @@ impl ShimmedTask {
     /// Gives an order to the shim, unless it has ended.
     fn order(&self, order: impl Fn(rustix::fd::BorrowedFd<'_>) -> io::Result<()>) -> Result<(), ExecError> {
         match &self.hold {
-            Hold::Running { reins, .. } => match order(reins.shim.get_ref().as_fd()) {
+            Hold::Running { handle, .. } => match order(handle.shim.get_ref().as_fd()) {
                 Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
                 ordered => ordered.map_err(|error| self.lost(error)),
             },
@@ -80,10 +80,10 @@ fn tracer(token: &ShimToken) -> Option<Pid> {
 
 /// Ends a shim that does not obey since somebody traces it, as a debugger does, or does not hear of the end of its command, which
 /// is traced; and then the command. An error where the shim itself cannot be ended.
-async fn force(mut reins: Reins, token: ShimToken, grace: Duration) -> io::Result<()> {
+async fn force(mut handle: ShimHandle, token: ShimToken, grace: Duration) -> io::Result<()> {
     let mut patience = grace.saturating_add(LONGEST_OBEDIENCE);
     let tracer = loop {
-        if ended(&mut reins, patience).await {
+        if ended(&mut handle, patience).await {
             return Ok(());
         }
         patience = LONGEST_OBEDIENCE;
@@ -92,20 +92,20 @@ async fn force(mut reins: Reins, token: ShimToken, grace: Duration) -> io::Resul
             break tracer;
         }
     };
-    pidfd_send_signal(reins.shim.get_ref(), Signal::KILL)?;
-    if ended(&mut reins, LONGEST_KILL).await {
+    pidfd_send_signal(handle.shim.get_ref(), Signal::KILL)?;
+    if ended(&mut handle, LONGEST_KILL).await {
         return Ok(());
     }
     // It hangs in its end. Its command is ended without it.
-    reins.given_up.notify_one();
+    handle.given_up.notify_one();
     let (shim, tracer) = (token.shim.pid, tracer.as_raw_nonzero());
     let said = format!("its supervisor, process {shim}, is held by process {tracer}, which traces it: end that one");
     Err(io::Error::other(said))
 }
 
 /// Whether it ends within that time.
-async fn ended(reins: &mut Reins, patience: Duration) -> bool {
-    timeout(patience, reins.ending.wait_for(Option::is_some)).await.is_ok()
+async fn ended(handle: &mut ShimHandle, patience: Duration) -> bool {
+    timeout(patience, handle.ending.wait_for(Option::is_some)).await.is_ok()
 }
 
 #[async_trait]
@@ -117,8 +117,8 @@ impl RunningTask for ShimmedTask {
     async fn wait(&self) -> Result<ExecEnd, ExecError> {
         match &self.hold {
             Hold::Ended(end) => Ok(*end),
-            Hold::Running { reins, .. } => {
-                let mut ending = reins.ending.clone();
+            Hold::Running { handle, .. } => {
+                let mut ending = handle.ending.clone();
                 let end = ending.wait_for(Option::is_some).await.ok().and_then(|end| *end);
                 // It is followed by the runtime that it was started in, or found in.
                 end.ok_or_else(|| self.lost(io::Error::other("the runtime that followed it was shut down")))
@@ -128,8 +128,8 @@ impl RunningTask for ShimmedTask {
 
     async fn stop(&self, grace: Duration) -> Result<(), ExecError> {
         self.order(|shim| orders::stop(shim, grace))?;
-        let Hold::Running { reins, .. } = &self.hold else { return Ok(()) };
-        let forced = tokio::spawn(force(reins.clone(), self.token.clone(), grace));
+        let Hold::Running { handle, .. } = &self.hold else { return Ok(()) };
+        let forced = tokio::spawn(force(handle.clone(), self.token.clone(), grace));
         // Who is told that it was killed finds nothing of it.
         if grace.is_zero()
             && timeout(LONGEST_KILL, self.wait()).await.is_err()
@@ -171,7 +171,7 @@ impl RunningTask for ShimmedTask {
 
     fn output(&self) -> Option<watch::Receiver<u64>> {
         match &self.hold {
-            Hold::Running { reins, .. } => reins.printed.clone(),
+            Hold::Running { handle, .. } => handle.printed.clone(),
             Hold::Ended(end) => Some(watch::channel(end.output.bytes).1),
         }
     }

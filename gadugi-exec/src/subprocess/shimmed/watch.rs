@@ -16,7 +16,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 
-use super::aftermath;
+use super::cleanup;
 use super::token::ShimToken;
 use crate::os::process_table;
 use crate::output::sealed::{Content, read, unseal};
@@ -32,7 +32,7 @@ pub(crate) struct Traces {
 }
 
 /// What only the starter of a shim has of it.
-pub(crate) struct Ties {
+pub(crate) struct StarterEnds {
     /// What the shim says.
     pub(super) status: BufReader<ChildStdout>,
     /// Closed by the end of this process; held where the command is to end with it.
@@ -46,12 +46,12 @@ pub(crate) struct Watched {
     /// When the command began, since the boot.
     pub(super) began: Duration,
     progress: Option<pipe::Receiver>,
-    ties: Option<Ties>,
+    ends: Option<StarterEnds>,
 }
 
 /// What the holder of a running command has in hand.
 #[derive(Clone)]
-pub(super) struct Reins {
+pub(super) struct ShimHandle {
     pub(super) shim: Arc<AsyncFd<OwnedFd>>,
     /// `None` where nobody tells it.
     pub(super) printed: Option<watch::Receiver<u64>>,
@@ -66,13 +66,13 @@ impl Watched {
         traces: Traces,
         began: Duration,
         progress: Option<pipe::Receiver>,
-        ties: Option<Ties>,
+        ends: Option<StarterEnds>,
     ) -> Self {
-        Self { shim: Arc::new(shim), traces, began, progress, ties }
+        Self { shim: Arc::new(shim), traces, began, progress, ends }
     }
 
-    /// Follows it in a background task, which ends with the shim and not before, whoever drops the reins.
-    pub(super) fn follow(mut self) -> Reins {
+    /// Follows it in a background task, which ends with the shim and not before, whoever drops the handle.
+    pub(super) fn follow(mut self) -> ShimHandle {
         let (tell, printed) = watch::channel(0);
         let (end, ending) = watch::channel(None);
         let printed = self.progress.is_some().then_some(printed);
@@ -93,7 +93,7 @@ impl Watched {
                 end.send_replace(Some(ended));
             }
         });
-        Reins { shim, printed, ending, given_up }
+        ShimHandle { shim, printed, ending, given_up }
     }
 
     async fn until_end(&mut self, tell: &watch::Sender<u64>) {
@@ -127,8 +127,8 @@ impl Watched {
 
     /// Finds out how it ended, after `printed` bytes or more. Blocks until the shim has ended.
     pub(super) fn conclude(self, printed: u64) -> ExecEnd {
-        let Self { shim, traces, began, ties, .. } = self;
-        let (status, starter) = ties.map(|ties| (ties.status, ties.starter)).unzip();
+        let Self { shim, traces, began, ends, .. } = self;
+        let (status, starter) = ends.map(|ends| (ends.status, ends.starter)).unzip();
         let orderly = reap(shim.get_ref());
         drop(starter);
         // What the shim says itself comes before a file that the command could have written.
@@ -139,7 +139,7 @@ impl Watched {
         match recorded.filter(|record: &ExitRecord| record.nonce == traces.token.nonce) {
             Some(record) => {
                 if !orderly {
-                    aftermath::tidy(&traces.files, &traces.token.nonce);
+                    cleanup::tidy(&traces.files, &traces.token.nonce);
                 }
                 record.end()
             }
@@ -155,7 +155,7 @@ impl Watched {
 
 /// Clears away what a shim could not; how the command would have ended is not known.
 fn unknown(traces: &Traces, began: Duration, printed: u64) -> ExecEnd {
-    aftermath::clear_away(&traces.files, traces.generation, &traces.token);
+    cleanup::clear_away(&traces.files, traces.generation, &traces.token);
     let mut end = ExecEnd::new(ExitStatus::Unknown, process_table::uptime().saturating_sub(began));
     end.output = OutputSummary { bytes: printed, ..OutputSummary::default() };
     end

@@ -9,7 +9,7 @@ use gadugi_core::{CommandRef, ExecEnd, ExecError, Reattached, RunningTask};
 use rustix::process::Pid;
 use thiserror::Error;
 
-use super::aftermath;
+use super::cleanup;
 use super::task::ShimmedTask;
 use super::token::ShimToken;
 use super::watch::{Traces, Watched, listen};
@@ -32,7 +32,7 @@ pub(crate) enum Recovered {
 
 /// Why that cannot be told. Nothing was changed.
 #[derive(Debug, Error)]
-pub(crate) enum RecoveryFault {
+pub(crate) enum ReattachError {
     #[error("cannot use {}", .path.display())]
     File {
         path: PathBuf,
@@ -117,7 +117,7 @@ fn open(process: ProcessId) -> io::Result<Option<OwnedFd>> {
 }
 
 /// Whether a command runs, or its shim is still busy with it; changes nothing.
-pub(crate) fn look(command: &CommandRef, token: Option<ShimToken>) -> Result<Option<ShimToken>, RecoveryFault> {
+pub(crate) fn inspect(command: &CommandRef, token: Option<ShimToken>) -> Result<Option<ShimToken>, ReattachError> {
     let files = CommandFiles::of(command.files.clone(), command.phase);
     let token = match (token, files.newest()) {
         (None, Ok((_, Content::Sound(ProcRecord::Started(started))))) => visible(&started)?,
@@ -129,32 +129,32 @@ pub(crate) fn look(command: &CommandRef, token: Option<ShimToken>) -> Result<Opt
         (None, Ok((generation, Content::Unsound(unsound)))) => {
             let path = files.proc(generation);
             return Err(match unsound {
-                Unsound::TooNew => RecoveryFault::TooNew { path },
-                Unsound::Damaged => RecoveryFault::File { path, source: io::ErrorKind::InvalidData.into() },
+                Unsound::TooNew => ReattachError::TooNew { path },
+                Unsound::Damaged => ReattachError::File { path, source: io::ErrorKind::InvalidData.into() },
             });
         }
         (None, Err(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        (None, Err(source)) => return Err(RecoveryFault::File { path: files.folder().to_owned(), source }),
+        (None, Err(source)) => return Err(ReattachError::File { path: files.folder().to_owned(), source }),
     };
     let Some(token) = token else { return Ok(None) };
-    Ok(is_running(&token).map_err(RecoveryFault::Processes)?.then_some(token))
+    Ok(is_running(&token).map_err(ReattachError::Processes)?.then_some(token))
 }
 
 /// The command of a record, where its processes can be seen from here; `None` where it certainly has none.
-fn visible(started: &Started) -> Result<Option<ShimToken>, RecoveryFault> {
+fn visible(started: &Started) -> Result<Option<ShimToken>, ReattachError> {
     match Whereabouts::of(started) {
         Whereabouts::Here => Ok(Some(ShimToken::of(started))),
         Whereabouts::Nowhere => Ok(None),
-        Whereabouts::Elsewhere => Err(RecoveryFault::Elsewhere),
+        Whereabouts::Elsewhere => Err(ReattachError::Elsewhere),
     }
 }
 
 /// Finds out what became of a command. Blocks; to be called within a runtime.
-pub(crate) fn recover(command: &CommandRef, token: Option<ShimToken>) -> Result<Recovered, RecoveryFault> {
+pub(crate) fn recover(command: &CommandRef, token: Option<ShimToken>) -> Result<Recovered, ReattachError> {
     let folder = absolute(&command.files);
-    let folder = folder.map_err(|source| RecoveryFault::File { path: command.files.clone(), source })?;
+    let folder = folder.map_err(|source| ReattachError::File { path: command.files.clone(), source })?;
     let files = CommandFiles::of(folder, command.phase);
-    let unusable = |source| RecoveryFault::File { path: files.folder().to_owned(), source };
+    let unusable = |source| ReattachError::File { path: files.folder().to_owned(), source };
     loop {
         let (generation, content) = files.newest().map_err(unusable)?;
         let sought = |token| Sought {
@@ -165,7 +165,7 @@ pub(crate) fn recover(command: &CommandRef, token: Option<ShimToken>) -> Result<
         };
         match (content, &token) {
             (Content::Unsound(Unsound::TooNew), _) => {
-                return Err(RecoveryFault::TooNew { path: files.proc(generation) });
+                return Err(ReattachError::TooNew { path: files.proc(generation) });
             }
             (Content::Sound(ProcRecord::Started(started)), None) => return Sought::recorded(sought, &started).find(),
             (Content::Sound(ProcRecord::Started(started)), Some(token)) if token.nonce == started.nonce => {
@@ -174,7 +174,7 @@ pub(crate) fn recover(command: &CommandRef, token: Option<ShimToken>) -> Result<
             // It was started, and the record of it is damaged or was removed.
             (_, Some(token)) => return sought(token.clone()).find(),
             (Content::Unsound(Unsound::Damaged), None) => {
-                aftermath::sweep(&variables(command));
+                cleanup::sweep(&variables(command));
                 return Ok(Recovered::Gone("the record of its start is damaged"));
             }
             (content @ (Content::Sound(ProcRecord::Aborted) | Content::Absent), None) => {
@@ -183,7 +183,7 @@ pub(crate) fn recover(command: &CommandRef, token: Option<ShimToken>) -> Result<
                 if files.link_proc(open, &nonce::text(), &ProcRecord::Aborted).map_err(unusable)? {
                     // A start that is still under way finds the name taken. What it has left is in nobody's way.
                     for nonce in files.leftover_nonces().unwrap_or_default() {
-                        aftermath::tidy(&files, &nonce);
+                        cleanup::tidy(&files, &nonce);
                     }
                     return Ok(Recovered::NeverStarted);
                 }
@@ -219,49 +219,49 @@ impl<'a> Sought<'a> {
         }
     }
 
-    fn find(self) -> Result<Recovered, RecoveryFault> {
+    fn find(self) -> Result<Recovered, ReattachError> {
         let is_of_this_boot = process_table::boot_id() == Some(&*self.traces.token.boot);
         let default = if is_of_this_boot { Whereabouts::Here } else { Whereabouts::Nowhere };
         let whereabouts = self.whereabouts.unwrap_or(default);
         let shim = match whereabouts {
-            Whereabouts::Here => open(self.traces.token.shim).map_err(RecoveryFault::Processes)?,
+            Whereabouts::Here => open(self.traces.token.shim).map_err(ReattachError::Processes)?,
             Whereabouts::Nowhere | Whereabouts::Elsewhere => None,
         };
         if let Some(shim) = shim {
             let began = self.began.unwrap_or_else(process_table::uptime);
             let progress = listen(&self.traces.files.progress(&self.traces.token.nonce));
-            let shim = watch_end(shim).map_err(RecoveryFault::Processes)?;
+            let shim = watch_end(shim).map_err(ReattachError::Processes)?;
             let watched = Watched::new(shim, self.traces, began, progress, None);
             return Ok(Recovered::Runs(Box::new(watched)));
         }
         // Read after it was seen that the shim has ended, so that nothing can be written any more.
         let path = self.traces.files.exit(self.traces.generation);
-        let exit = read(&path).map_err(|source| RecoveryFault::File { path: path.clone(), source })?;
+        let exit = read(&path).map_err(|source| ReattachError::File { path: path.clone(), source })?;
         let why = match exit {
             Content::Sound(exit) => {
                 let exit: ExitRecord = exit;
                 if exit.nonce == self.traces.token.nonce {
-                    aftermath::tidy(&self.traces.files, &exit.nonce);
+                    cleanup::tidy(&self.traces.files, &exit.nonce);
                     return Ok(self.ended(&exit));
                 }
                 "the record of its end belongs to another command"
             }
-            Content::Unsound(Unsound::TooNew) => return Err(RecoveryFault::TooNew { path }),
+            Content::Unsound(Unsound::TooNew) => return Err(ReattachError::TooNew { path }),
             Content::Unsound(Unsound::Damaged) => "the record of its end is damaged",
             Content::Absent => "it ended, or was killed, without a record of how",
         };
         match whereabouts {
             Whereabouts::Here => {}
-            Whereabouts::Elsewhere => return Err(RecoveryFault::Elsewhere),
+            Whereabouts::Elsewhere => return Err(ReattachError::Elsewhere),
             Whereabouts::Nowhere if !is_of_this_boot => {
                 return Ok(Recovered::Gone("the machine was restarted while it ran"));
             }
             Whereabouts::Nowhere => {
-                aftermath::tidy(&self.traces.files, &self.traces.token.nonce);
+                cleanup::tidy(&self.traces.files, &self.traces.token.nonce);
                 return Ok(Recovered::Gone("the PID namespace (container) that it ran in is gone"));
             }
         }
-        aftermath::clear_away(&self.traces.files, self.traces.generation, &self.traces.token);
+        cleanup::clear_away(&self.traces.files, self.traces.generation, &self.traces.token);
         Ok(Recovered::Gone(why))
     }
 
