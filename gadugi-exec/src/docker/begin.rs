@@ -13,11 +13,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
+use super::api::Daemon;
+use super::api::error::{Certainty, DockerFault};
 use super::body::{Owner, Parts};
 use super::container::{self, Condition, Container};
-use super::daemon::Daemon;
 use super::entry::Entry;
-use super::fault::{Certainty, DockerFault};
 use super::files::CommandFiles;
 use super::follow::{AwaitedEnd, Heard};
 use super::record::ContainerRecord;
@@ -141,7 +141,7 @@ async fn prepare_start(
 ) -> Result<Prepared, ExecError> {
     // Podman only looks now and then, and would miss a short life. Its containers have ends of their own without it.
     let end = (!container.daemon.is_podman).then(|| AwaitedEnd::of(container, Condition::NextExit));
-    container.shared.programs.require(container, request).await?;
+    container.shared.programs.require(&container.daemon, container.id(), request).await?;
     let options = AttachContainerOptionsBuilder::new().stdout(true).stderr(true).stream(true);
     let options = options.stdin(entry.secrets.is_some()).build();
     match container.client.attach_container(container.id(), Some(options)).await {
@@ -257,7 +257,7 @@ async fn create(
     let failed = DockerFault::request("create its container");
     match create().await {
         Ok(created) => Ok(created.id),
-        Err(error) if super::daemon::status(&error) == Some(409) => {
+        Err(error) if super::api::status(&error) == Some(409) => {
             // Without force: one that runs stays, and is somebody's.
             match container::remove(&daemon.client, &name, false).await {
                 Ok(()) => create().await.map(|created| created.id).map_err(failed),

@@ -9,9 +9,9 @@ use bollard::models::{
 };
 use gadugi_core::{ExecRequest, Resources, StopSignal};
 
-use super::daemon::{Daemon, Users};
+use super::api::error::DockerFault;
+use super::api::{Daemon, Users};
 use super::entry::Entry;
-use super::fault::DockerFault;
 use super::files::INSIDE;
 use super::labels;
 use super::settings::{Confinement, DockerSettings, HOME, Network, PASSED_VARIABLES, Seccomp, User};

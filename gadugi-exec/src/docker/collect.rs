@@ -8,8 +8,8 @@ use bollard::query_parameters::ListContainersOptionsBuilder;
 use gadugi_core::{ExecError, RunId};
 use jiff::Timestamp;
 
-use super::daemon::Daemon;
-use super::fault::DockerFault;
+use super::api::Daemon;
+use super::api::error::DockerFault;
 use super::{NAME, Shared, container, labels};
 
 /// A container of a run that is not known may belong to one that is just beginning, by a process of another version. So

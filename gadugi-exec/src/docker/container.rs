@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Shared;
-use super::daemon::{Daemon, status};
-use super::fault::DockerFault;
+use super::api::error::DockerFault;
+use super::api::{Daemon, status};
 use super::files::CommandFiles;
 use super::first_process::FirstProcess;
 use super::labels;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use gadugi_core::{ExecRequest, Program};
 
-use super::fault::DockerFault;
+use super::api::error::DockerFault;
 use super::files::{INPUT, INSIDE, SCRIPT};
 use super::settings::DockerSettings;
 

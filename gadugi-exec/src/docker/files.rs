@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use gadugi_core::{ExecRequest, Phase, Program};
 use serde::Serialize;
 
-use super::fault::DockerFault;
+use super::api::error::DockerFault;
 use super::first_process::ProcessRecord;
 use super::record::{ContainerRecord, EndRecord};
 use crate::os::nonce;

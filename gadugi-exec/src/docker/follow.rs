@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::api::error::DockerFault;
 use super::container::{Condition, Container, Exit, Life, life, waits};
-use super::fault::DockerFault;
 use super::output::Output;
 use super::record::{EndRecord, Status};
 

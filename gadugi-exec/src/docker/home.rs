@@ -13,8 +13,8 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid, geteuid};
 
+use super::api::error::DockerFault;
 use super::body::Owner;
-use super::fault::DockerFault;
 use super::settings::HOME;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);

@@ -4,24 +4,20 @@
 //! keep its end and its output until they are asked for. What else is needed to find a command again lies in the folder
 //! of its attempt, see [`DockerExecutor`].
 
+mod api;
 mod begin;
 mod body;
 mod collect;
 mod container;
-mod daemon;
-mod endpoint;
 mod entry;
-mod fault;
 mod files;
 mod first_process;
 mod follow;
 #[cfg(target_os = "linux")]
 mod forgotten;
 mod home;
-mod images;
 mod labels;
 mod output;
-mod programs;
 mod record;
 mod recovery;
 mod settings;
@@ -41,11 +37,11 @@ use gadugi_core::{
 use tokio::sync::{OnceCell, oneshot};
 use tokio::time::Instant;
 
-use self::daemon::{Daemon, Unreachable};
-pub use self::endpoint::{Endpoint, EndpointError};
-pub use self::fault::DockerFault;
-pub use self::images::{BuildOptions, PullProgress};
-use self::programs::Programs;
+pub use self::api::endpoint::{Endpoint, EndpointError};
+pub use self::api::error::DockerFault;
+pub use self::api::images::{BuildOptions, PullProgress};
+use self::api::programs::Programs;
+use self::api::{Daemon, Unreachable};
 pub use self::settings::{Confinement, DockerSettings, HOME, Network, PASSED_VARIABLES, Seccomp, User};
 use self::task::DockerTask;
 
@@ -101,6 +97,37 @@ impl DockerExecutor {
     pub fn new(settings: DockerSettings) -> Self {
         let (daemon, silent) = (OnceCell::new(), Mutex::new(None));
         Self { shared: Arc::new(Shared { settings, daemon, silent, programs: Programs::default() }) }
+    }
+}
+
+impl DockerExecutor {
+    /// Whether the daemon has the image.
+    ///
+    /// # Errors
+    /// [`DockerFault`] when the daemon does not answer.
+    pub async fn has_image(&self, image: &str) -> Result<bool, DockerFault> {
+        self.daemon().await?.has_image(image).await
+    }
+
+    /// Fetches an image from its registry, without logging in there. Dropping the future breaks it off; the layers that have
+    /// come by then stay with the daemon.
+    ///
+    /// # Errors
+    /// [`DockerFault`] with the daemon's message.
+    pub async fn pull(&self, image: &str, progress: impl FnMut(PullProgress)) -> Result<(), DockerFault> {
+        self.daemon().await?.pull(image, progress).await
+    }
+
+    /// Builds an image, by the builder of the daemon itself (not BuildKit). `line` gets the output of the build.
+    ///
+    /// # Errors
+    /// [`DockerFault`] with the build's message.
+    pub async fn build(&self, options: BuildOptions, line: impl FnMut(&str)) -> Result<(), DockerFault> {
+        self.daemon().await?.build(options, line).await
+    }
+
+    async fn daemon(&self) -> Result<Arc<Daemon>, DockerFault> {
+        self.shared.daemon().await.map_err(DockerFault::Daemon)
     }
 }
 

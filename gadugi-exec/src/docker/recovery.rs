@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
+use super::api::error::DockerFault;
 use super::container::{self, Container, Exit, Life, life, started};
-use super::fault::DockerFault;
 use super::files::CommandFiles;
 use super::record::{ContainerRecord, EndRecord, Status, Token};
 use super::task::{DockerTask, identity};

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::endpoint::Endpoint;
+use super::api::endpoint::Endpoint;
 use crate::os::passed_variables::passes;
 use crate::output::capped_log::OutputCap;
 

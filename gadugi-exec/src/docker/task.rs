@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::NAME;
+use super::api::error::DockerFault;
 use super::container::Container;
-use super::fault::DockerFault;
 use super::follow::{Heard, Told, follow};
 use super::record::{ContainerRecord, Token};
 

@@ -2,7 +2,7 @@
 
 use gadugi_core::{TaskSpec, Unusable, error_chain};
 
-use super::daemon::{Daemon, status};
+use super::api::{Daemon, status};
 use super::settings::{Confinement, HOME, Network, Seccomp, User};
 
 /// The image of the task. Whether it has one is known without the daemon.

@@ -4,8 +4,8 @@
 use gadugi_core::crash_point;
 use serde::{Deserialize, Serialize};
 
+use super::api::error::DockerFault;
 use super::container::Container;
-use super::fault::DockerFault;
 use super::record::ContainerRecord;
 
 /// By what a command is known not to have begun. `container.json` says it before the container is removed.

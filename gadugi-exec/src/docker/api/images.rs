@@ -6,8 +6,8 @@ use bollard::query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuil
 use futures_util::StreamExt;
 use tokio::task::spawn_blocking;
 
-use super::DockerExecutor;
-use super::fault::DockerFault;
+use super::error::DockerFault;
+use super::{Daemon, status};
 
 /// How far a fetch has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,31 +31,26 @@ pub struct BuildOptions {
     pub pull: bool,
 }
 
-impl DockerExecutor {
+impl Daemon {
     /// Whether the image is there.
-    ///
-    /// # Errors
-    /// [`DockerFault`] when the daemon does not tell.
-    pub async fn has_image(&self, image: &str) -> Result<bool, DockerFault> {
-        let daemon = self.shared.daemon().await.map_err(DockerFault::Daemon)?;
-        match daemon.client.inspect_image(image).await {
+    pub(in crate::docker) async fn has_image(&self, image: &str) -> Result<bool, DockerFault> {
+        match self.client.inspect_image(image).await {
             Ok(_) => Ok(true),
-            Err(error) if super::daemon::status(&error) == Some(404) => Ok(false),
+            Err(error) if status(&error) == Some(404) => Ok(false),
             Err(error) => Err(DockerFault::request("ask for the image")(error)),
         }
     }
 
-    /// Fetches an image from its registry, without logging in there. Dropping the future breaks it off; what has come
-    /// by then stays with the daemon.
-    ///
-    /// # Errors
-    /// [`DockerFault`] with what the daemon said.
-    pub async fn pull(&self, image: &str, mut progress: impl FnMut(PullProgress)) -> Result<(), DockerFault> {
-        let daemon = self.shared.daemon().await.map_err(DockerFault::Daemon)?;
+    /// Fetches an image from its registry, without logging in there.
+    pub(in crate::docker) async fn pull(
+        &self,
+        image: &str,
+        mut progress: impl FnMut(PullProgress),
+    ) -> Result<(), DockerFault> {
         let (name, tag) = name_and_tag(image);
         let options = CreateImageOptionsBuilder::new().from_image(name).tag(tag).build();
         let mut layers = std::collections::HashMap::new();
-        let mut steps = std::pin::pin!(daemon.client.create_image(Some(options), None, None));
+        let mut steps = std::pin::pin!(self.client.create_image(Some(options), None, None));
         while let Some(step) = steps.next().await {
             let step = step.map_err(DockerFault::request("fetch the image"))?;
             if let (Some(layer), Some(detail)) = (step.id, step.progress_detail) {
@@ -73,12 +68,12 @@ impl DockerExecutor {
         Ok(())
     }
 
-    /// Builds an image, by the builder of the daemon itself (not BuildKit). `line` gets what the build prints.
-    ///
-    /// # Errors
-    /// [`DockerFault`] with what the build said.
-    pub async fn build(&self, options: BuildOptions, mut line: impl FnMut(&str)) -> Result<(), DockerFault> {
-        let daemon = self.shared.daemon().await.map_err(DockerFault::Daemon)?;
+    /// Builds an image, by the builder of the daemon itself (not BuildKit). `line` gets the output of the build.
+    pub(in crate::docker) async fn build(
+        &self,
+        options: BuildOptions,
+        mut line: impl FnMut(&str),
+    ) -> Result<(), DockerFault> {
         let dockerfile = options.dockerfile.to_string_lossy().into_owned();
         let context = options.context.clone();
         let packed = spawn_blocking(move || pack(&context));
@@ -86,7 +81,7 @@ impl DockerExecutor {
         let request = BuildImageOptionsBuilder::new().dockerfile(&dockerfile).t(&options.tag).rm(true).forcerm(true);
         let request = if options.pull { request.pull("true") } else { request };
         let body = bollard::body_full(packed.into());
-        let mut steps = std::pin::pin!(daemon.client.build_image(request.build(), None, Some(body)));
+        let mut steps = std::pin::pin!(self.client.build_image(request.build(), None, Some(body)));
         while let Some(step) = steps.next().await {
             let step = step.map_err(|error| match error {
                 // What the build itself has said, and not how that came here.

@@ -7,8 +7,8 @@ use bollard::errors::Error;
 use gadugi_core::Unusable;
 use thiserror::Error as ThisError;
 
-use super::daemon::{Unreachable, status};
 use super::endpoint::Endpoint;
+use super::{Unreachable, status};
 
 /// Why a container could not be made, started, found, followed or removed.
 #[derive(Debug, ThisError)]
@@ -142,7 +142,7 @@ pub enum DockerFault {
 
 /// What is certain of a start that has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Certainty {
+pub(in crate::docker) enum Certainty {
     /// It was refused, so that nothing has begun.
     Refused,
     /// The daemon has not answered, and may know more when it does.
@@ -157,18 +157,18 @@ const BROKEN_CHAIN: [&str; 6] =
 
 impl DockerFault {
     /// A refused request.
-    pub(super) fn request(action: &'static str) -> impl Fn(bollard::errors::Error) -> Self {
+    pub(in crate::docker) fn request(action: &'static str) -> impl Fn(bollard::errors::Error) -> Self {
         move |source| Self::Request { action, source }
     }
 
     /// A file that is in the way.
-    pub(super) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(in crate::docker) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
     }
 
     /// What is certain of a start that has failed so.
-    pub(super) fn certainty(&self) -> Certainty {
+    pub(in crate::docker) fn certainty(&self) -> Certainty {
         match self {
             Self::Request { source: Error::DockerResponseServerError { message, .. }, .. } => {
                 let message = message.to_lowercase();
@@ -183,7 +183,7 @@ impl DockerFault {
     }
 
     /// The status of the daemon's answer.
-    pub(super) fn status(&self) -> Option<u16> {
+    pub(in crate::docker) fn status(&self) -> Option<u16> {
         match self {
             Self::Request { source, .. } => status(source),
             _ => None,
@@ -192,7 +192,7 @@ impl DockerFault {
 }
 
 impl Unreachable {
-    pub(super) fn into_fault(self, endpoint: &Endpoint) -> DockerFault {
+    pub(in crate::docker) fn into_fault(self, endpoint: &Endpoint) -> DockerFault {
         DockerFault::Daemon(self.into_unusable(endpoint))
     }
 }

@@ -202,7 +202,7 @@ impl Endpoint {
     }
 
     /// Why it is not known where the daemon is, where it is not.
-    pub(super) fn unknown(&self) -> Option<&str> {
+    pub(in crate::docker) fn unknown(&self) -> Option<&str> {
         match &self.address {
             Address::Nowhere(why) => Some(why),
             _ => None,
@@ -219,7 +219,7 @@ impl Endpoint {
     }
 
     /// Prepares a connection. Except for a socket, nothing is looked at yet.
-    pub(super) fn connect(&self) -> Result<Docker, bollard::errors::Error> {
+    pub(in crate::docker) fn connect(&self) -> Result<Docker, bollard::errors::Error> {
         match &self.address {
             Address::Unix(path) => {
                 Docker::connect_with_unix(&path.to_string_lossy(), LONGEST_ANSWER, API_DEFAULT_VERSION)

@@ -1,4 +1,9 @@
-//! The daemon: the connection to it, and what is true of it.
+//! The daemon: the connection to it, and its properties.
+
+pub(super) mod endpoint;
+pub(super) mod error;
+pub(super) mod images;
+pub(super) mod programs;
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -14,7 +19,7 @@ use gadugi_core::{Unusable, error_chain};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::endpoint::Endpoint;
+use self::endpoint::Endpoint;
 
 /// The oldest version of the API that has all that is needed here: Docker 20.10.
 const OLDEST_API: (usize, usize) = (1, 41);
@@ -30,33 +35,33 @@ const MOST_STARTS: usize = 8;
 const LONGEST_GREETING: Duration = Duration::from_secs(5);
 
 /// A daemon that has answered.
-pub(super) struct Daemon {
-    pub(super) client: Docker,
+pub(in crate::docker) struct Daemon {
+    pub(in crate::docker) client: Docker,
     /// Names it among daemons.
-    pub(super) id: String,
+    pub(in crate::docker) id: String,
     /// How many processors it has for containers; 0 where it does not say.
-    pub(super) processors: f64,
+    pub(in crate::docker) processors: f64,
     /// Who may create and start a container now.
-    pub(super) starts: Semaphore,
+    pub(in crate::docker) starts: Semaphore,
     /// Whether its containers go on when it ends, so that it does not end them when it begins again.
-    pub(super) live_restore: bool,
+    pub(in crate::docker) live_restore: bool,
     /// Whether it may tell of a good end where it has seen none.
-    pub(super) invents_success: bool,
+    pub(in crate::docker) invents_success: bool,
     /// Whether it can hold a limit of processors.
-    pub(super) holds_cpus: bool,
+    pub(in crate::docker) holds_cpus: bool,
     /// What it was called from its beginning to its end, as far as that is known; see [`instance`](Self::instance).
     instance: Mutex<Option<String>>,
     /// How the users in containers are others outside.
-    pub(super) users: Users,
+    pub(in crate::docker) users: Users,
     /// Whether it is Podman, whose folders in memory have no owners.
-    pub(super) is_podman: bool,
+    pub(in crate::docker) is_podman: bool,
     /// Whether it can keep output byte for byte that nobody reads at once.
-    pub(super) exact_logs: bool,
+    pub(in crate::docker) exact_logs: bool,
 }
 
 /// What a user in a container is outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Users {
+pub(in crate::docker) enum Users {
     /// The same.
     Same,
     /// The root of a container is the user who runs the daemon.
@@ -69,7 +74,7 @@ pub(super) enum Users {
 
 /// Why the daemon cannot be used.
 #[derive(Debug)]
-pub(super) enum Unreachable {
+pub(in crate::docker) enum Unreachable {
     Failed(Error),
     Silent,
     TooOld(String),
@@ -80,7 +85,10 @@ pub(super) enum Unreachable {
 
 impl Daemon {
     /// Gets into contact, and agrees on a version of the API.
-    pub(super) async fn greet(endpoint: &Endpoint, starts_at_once: Option<NonZeroUsize>) -> Result<Self, Unreachable> {
+    pub(in crate::docker) async fn greet(
+        endpoint: &Endpoint,
+        starts_at_once: Option<NonZeroUsize>,
+    ) -> Result<Self, Unreachable> {
         if let Some(why) = endpoint.unknown() {
             return Err(Unreachable::Nowhere(why.to_owned()));
         }
@@ -116,19 +124,19 @@ impl Daemon {
 
     /// What tells this daemon from the same one before or after it was begun again: the network `bridge`, which each makes for
     /// itself at its beginning, and keeps then. `None` where there is none.
-    pub(super) fn instance(&self) -> Option<String> {
+    pub(in crate::docker) fn instance(&self) -> Option<String> {
         self.instance.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Asks again, since it may have been begun again.
-    pub(super) async fn ask_instance(&self) -> Option<String> {
+    pub(in crate::docker) async fn ask_instance(&self) -> Option<String> {
         let now = instance(&self.client).await;
         self.instance.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&now);
         now
     }
 
     /// Asks whether it is still there.
-    pub(super) async fn ping(&self) -> Result<(), Unreachable> {
+    pub(in crate::docker) async fn ping(&self) -> Result<(), Unreachable> {
         in_time(self.client.ping()).await.map(drop)
     }
 }
@@ -171,7 +179,7 @@ fn users(info: &SystemInfo, is_podman: bool) -> Users {
 
 impl Unreachable {
     /// For people, with what they can do.
-    pub(super) fn into_unusable(self, endpoint: &Endpoint) -> Unusable {
+    pub(in crate::docker) fn into_unusable(self, endpoint: &Endpoint) -> Unusable {
         let start = "start Docker (`systemctl start docker`, or Docker Desktop), or name another daemon by DOCKER_HOST";
         let (reason, remedy) = match self {
             Self::Silent => {
@@ -223,7 +231,7 @@ fn kind(error: &(dyn StdError + 'static)) -> Option<ErrorKind> {
 }
 
 /// The status of the answer, where the daemon has refused something.
-pub(super) fn status(error: &Error) -> Option<u16> {
+pub(in crate::docker) fn status(error: &Error) -> Option<u16> {
     match error {
         Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
         _ => None,

@@ -8,8 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use bollard::query_parameters::ContainerArchiveInfoOptionsBuilder;
 use gadugi_core::{ExecError, ExecRequest, Program};
 
-use super::container::Container;
-use super::daemon::status;
+use super::{Daemon, status};
 
 /// As in `execvp(3)`.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
@@ -19,14 +18,19 @@ type Key = (String, Option<String>, String);
 
 /// What is known of images. An image that gets other content under its name while a run lasts is not looked at again.
 #[derive(Default)]
-pub(super) struct Programs {
+pub(in crate::docker) struct Programs {
     known: Mutex<HashMap<Key, bool>>,
 }
 
 impl Programs {
     /// # Errors
     /// [`ExecError::NotFound`] when it is certain that there is no such program.
-    pub(super) async fn require(&self, container: &Container, request: &ExecRequest) -> Result<(), ExecError> {
+    pub(in crate::docker) async fn require(
+        &self,
+        daemon: &Daemon,
+        container: &str,
+        request: &ExecRequest,
+    ) -> Result<(), ExecError> {
         let (program, image) = match (&request.program, &request.resources.image) {
             (Program::Argv(argv), Some(image)) => match argv.first() {
                 Some(program) => (program.clone(), image.clone()),
@@ -43,7 +47,7 @@ impl Programs {
             match known {
                 Some(there) => there,
                 None => {
-                    let there = is_there(container, &key, request).await;
+                    let there = is_there(daemon, container, &key, request).await;
                     self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(key, there);
                     there
                 }
@@ -54,14 +58,14 @@ impl Programs {
 }
 
 /// Whether a container that was created has a program; also where that cannot be told.
-async fn is_there(container: &Container, (image, path, program): &Key, request: &ExecRequest) -> bool {
+async fn is_there(daemon: &Daemon, container: &str, (image, path, program): &Key, request: &ExecRequest) -> bool {
     if program.contains('/') {
-        return has(container, &request.folder.join(program).to_string_lossy()).await;
+        return has(daemon, container, &request.folder.join(program).to_string_lossy()).await;
     }
     let path = match path {
         Some(path) => path.clone(),
         None => {
-            let inspected = container.client.inspect_image(image).await;
+            let inspected = daemon.client.inspect_image(image).await;
             let env = inspected.ok().and_then(|image| image.config?.env).unwrap_or_default();
             let path = env.iter().find_map(|variable| variable.strip_prefix("PATH="));
             // What an image does not say, the daemon sets to more than this; then nothing is certain.
@@ -72,7 +76,7 @@ async fn is_there(container: &Container, (image, path, program): &Key, request: 
         }
     };
     for folder in path.split(':').filter(|folder| folder.starts_with('/')) {
-        if has(container, &format!("{}/{program}", folder.trim_end_matches('/'))).await {
+        if has(daemon, container, &format!("{}/{program}", folder.trim_end_matches('/'))).await {
             return true;
         }
     }
@@ -80,9 +84,9 @@ async fn is_there(container: &Container, (image, path, program): &Key, request: 
 }
 
 /// Whether there is such a file in a container; also where that cannot be told.
-async fn has(container: &Container, path: &str) -> bool {
+async fn has(daemon: &Daemon, container: &str, path: &str) -> bool {
     let options = ContainerArchiveInfoOptionsBuilder::new().path(path).build();
-    match container.client.get_container_archive_info(container.id(), Some(options)).await {
+    match daemon.client.get_container_archive_info(container, Some(options)).await {
         Ok(_) => true,
         Err(error) => status(&error) != Some(404),
     }
