@@ -15,16 +15,17 @@ use tokio::time::{Instant, timeout};
 
 use super::api::Daemon;
 use super::api::error::{Certainty, DockerFault};
-use super::body::{Owner, Parts};
+use super::container::config::{Owner, Parts};
+use super::container::entrypoint::Entry;
 use super::container::{self, Condition, Container};
-use super::entry::Entry;
+use super::container::{home, labels};
 use super::files::CommandFiles;
 use super::follow::{AwaitedEnd, Heard};
-use super::record::ContainerRecord;
+use super::record::{ContainerRecord, Unbegun};
 use super::settings::Network;
 use super::task::DockerTask;
-use super::unbegun::{self, Removed, Unbegun};
-use super::{Shared, home, labels, name_of};
+use super::unbegun::{self, Removed};
+use super::{Shared, name_of};
 use crate::os::nonce;
 
 /// How long a container may take to read its secrets.

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 
 use super::api::Daemon;
 use super::api::error::DockerFault;
-use super::{NAME, Shared, container, labels};
+use super::container::{self, labels};
+use super::{NAME, Shared};
 
 /// A container of a run that is not known may belong to one that is just beginning, by a process of another version. So
 /// old, in seconds, it does not (as in Nomad's reconciler of dangling containers).

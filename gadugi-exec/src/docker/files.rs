@@ -10,8 +10,7 @@ use gadugi_core::{ExecRequest, Phase, Program};
 use serde::Serialize;
 
 use super::api::error::DockerFault;
-use super::first_process::ProcessRecord;
-use super::record::{ContainerRecord, EndRecord};
+use super::record::{ContainerRecord, EndRecord, ProcessRecord};
 use crate::os::nonce;
 use crate::os::regular_file::open_regular;
 use crate::output::sealed::{Content, Unsound, link, read, seal};

@@ -15,8 +15,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::api::error::DockerFault;
+use super::container::output::Output;
 use super::container::{Condition, Container, Exit, Life, life, waits};
-use super::output::Output;
 use super::record::{EndRecord, Status};
 
 /// How long, after the end of a container, its last output may take to come.

@@ -6,18 +6,10 @@
 
 mod api;
 mod begin;
-mod body;
 mod collect;
 mod container;
-mod entry;
 mod files;
-mod first_process;
 mod follow;
-#[cfg(target_os = "linux")]
-mod forgotten;
-mod home;
-mod labels;
-mod output;
 mod record;
 mod recovery;
 mod settings;

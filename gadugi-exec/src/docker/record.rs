@@ -7,8 +7,6 @@ use std::time::Duration;
 use gadugi_core::{ExecEnd, ExecUsage, ExitStatus, OutputSummary};
 use serde::{Deserialize, Serialize};
 
-use super::unbegun::Unbegun;
-
 /// What `container.json` says: the container that is started next, or was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ContainerRecord {
@@ -37,6 +35,31 @@ impl ContainerRecord {
     pub(super) fn named(id: String, nonce: String, daemon: String) -> Self {
         Self { id, nonce, daemon, instance: None, live_restore: false, unbegun: None, interrupt: false }
     }
+}
+
+/// By what a command is known not to have begun. `container.json` says it before the container is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Unbegun {
+    /// Its container waits for secrets that nobody has given it.
+    Waits,
+    /// The daemon has refused to start its container.
+    Refused,
+    /// The daemon says that its container was made and not started, which a daemon that died meanwhile may have forgotten.
+    Created,
+}
+
+/// What `process.json` says: the first process of a container, which was seen on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ProcessRecord {
+    /// That of the container.
+    pub(super) nonce: String,
+    pub(super) pid: i32,
+    /// In ticks since the boot.
+    pub(super) start: u64,
+    pub(super) boot: String,
+    /// The inode of the namespace that the pid belongs to.
+    pub(super) pid_namespace: u64,
 }
 
 /// Names a command for other processes: `container 4f5e6a7b8c9d nonce 0123456789abcdef daemon PUO5:…`.

@@ -12,12 +12,12 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use super::api::error::DockerFault;
-use super::container::{self, Container, Exit, Life, life, started};
+use super::container::{self, Container, Exit, Life, labels, life, started};
 use super::files::CommandFiles;
-use super::record::{ContainerRecord, EndRecord, Status, Token};
+use super::record::{ContainerRecord, EndRecord, Status, Token, Unbegun};
 use super::task::{DockerTask, identity};
-use super::unbegun::{self, Removed, Unbegun};
-use super::{NAME, Shared, labels};
+use super::unbegun::{self, Removed};
+use super::{NAME, Shared};
 
 /// What the folder of an attempt tells of a command.
 struct Noted {

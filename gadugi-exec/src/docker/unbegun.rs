@@ -2,23 +2,10 @@
 //! anywhere is finished by the next driver, which then tells the same.
 
 use gadugi_core::crash_point;
-use serde::{Deserialize, Serialize};
 
 use super::api::error::DockerFault;
 use super::container::Container;
-use super::record::ContainerRecord;
-
-/// By what a command is known not to have begun. `container.json` says it before the container is removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Unbegun {
-    /// Its container waits for secrets that nobody has given it.
-    Waits,
-    /// The daemon has refused to start its container.
-    Refused,
-    /// The daemon says that its container was made and not started, which a daemon that died meanwhile may have forgotten.
-    Created,
-}
+use super::record::{ContainerRecord, Unbegun};
 
 /// Whether a command can be started anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

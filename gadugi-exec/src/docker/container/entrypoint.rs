@@ -6,23 +6,27 @@ use std::fmt::Write as _;
 
 use gadugi_core::{ExecRequest, Program};
 
-use super::api::error::DockerFault;
-use super::files::{INPUT, INSIDE, SCRIPT};
-use super::settings::DockerSettings;
+use crate::docker::api::error::DockerFault;
+use crate::docker::files::{INPUT, INSIDE, SCRIPT};
+use crate::docker::settings::DockerSettings;
 
 /// How a container begins.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(in crate::docker) struct Entry {
     /// The program and its arguments.
-    pub(super) argv: Vec<String>,
+    pub(in crate::docker) argv: Vec<String>,
     /// What has to be written to its standard input, which is closed then: the values of secrets, as shell text. They
     /// stand nowhere else, in no file and in no description of the container.
-    pub(super) secrets: Option<String>,
+    pub(in crate::docker) secrets: Option<String>,
 }
 
 impl Entry {
     /// `nonce` marks the end of the secrets.
-    pub(super) fn of(settings: &DockerSettings, request: &ExecRequest, nonce: &str) -> Result<Self, DockerFault> {
+    pub(in crate::docker) fn of(
+        settings: &DockerSettings,
+        request: &ExecRequest,
+        nonce: &str,
+    ) -> Result<Self, DockerFault> {
         let secrets = secrets(settings, request)?;
         let argv = match &request.program {
             Program::Argv(argv) if argv.is_empty() => return Err(DockerFault::NoCommand),

@@ -9,40 +9,40 @@ use bollard::models::{
 };
 use gadugi_core::{ExecRequest, Resources, StopSignal};
 
-use super::api::error::DockerFault;
-use super::api::{Daemon, Users};
-use super::entry::Entry;
-use super::files::INSIDE;
+use super::entrypoint::Entry;
 use super::labels;
-use super::settings::{Confinement, DockerSettings, HOME, Network, PASSED_VARIABLES, Seccomp, User};
+use crate::docker::api::error::DockerFault;
+use crate::docker::api::{Daemon, Users};
+use crate::docker::files::INSIDE;
+use crate::docker::settings::{Confinement, DockerSettings, HOME, Network, PASSED_VARIABLES, Seccomp, User};
 
 /// Hands signals on to the whole process group of the command (tini(1), which Docker's init is).
 const INIT_SIGNALS_GROUP: &str = "TINI_KILL_PROCESS_GROUP=1";
 
 /// Who owns a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Owner {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+pub(in crate::docker) struct Owner {
+    pub(in crate::docker) uid: u32,
+    pub(in crate::docker) gid: u32,
 }
 
 /// What a container is made of.
-pub(super) struct Parts<'a> {
-    pub(super) settings: &'a DockerSettings,
-    pub(super) daemon: &'a Daemon,
-    pub(super) request: &'a ExecRequest,
-    pub(super) entry: &'a Entry,
-    pub(super) image: &'a str,
-    pub(super) owner: Owner,
+pub(in crate::docker) struct Parts<'a> {
+    pub(in crate::docker) settings: &'a DockerSettings,
+    pub(in crate::docker) daemon: &'a Daemon,
+    pub(in crate::docker) request: &'a ExecRequest,
+    pub(in crate::docker) entry: &'a Entry,
+    pub(in crate::docker) image: &'a str,
+    pub(in crate::docker) owner: Owner,
     /// The folder that the container is to see as [`INSIDE`].
-    pub(super) shown: Option<&'a Path>,
+    pub(in crate::docker) shown: Option<&'a Path>,
     /// The names of hosts, for a container without a network.
-    pub(super) hosts: Option<PathBuf>,
-    pub(super) nonce: &'a str,
+    pub(in crate::docker) hosts: Option<PathBuf>,
+    pub(in crate::docker) nonce: &'a str,
 }
 
 impl Parts<'_> {
-    pub(super) fn body(&self) -> Result<ContainerCreateBody, DockerFault> {
+    pub(in crate::docker) fn body(&self) -> Result<ContainerCreateBody, DockerFault> {
         let has_input = self.entry.secrets.is_some();
         Ok(ContainerCreateBody {
             // Not by `cmd`, which the image's own entrypoint would come before.
@@ -127,7 +127,7 @@ impl Parts<'_> {
     }
 
     /// As whom it runs, in the numbers of this machine; `None` where that is not known.
-    pub(super) fn user_here(&self) -> Option<Owner> {
+    pub(in crate::docker) fn user_here(&self) -> Option<Owner> {
         match (self.settings.confinement.user, self.daemon.users) {
             (User::Owner, _) => Some(self.owner),
             (User::Image, _) | (User::Ids { .. }, Users::Rootless) => None,

@@ -1,4 +1,13 @@
-//! One container: what is asked of the daemon about it.
+//! One container: the daemon's requests about it.
+
+pub(super) mod config;
+pub(super) mod entrypoint;
+mod first_process;
+pub(super) mod home;
+pub(super) mod labels;
+#[cfg(target_os = "linux")]
+mod orphans;
+pub(super) mod output;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -14,13 +23,12 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Shared;
-use super::api::error::DockerFault;
-use super::api::{Daemon, status};
-use super::files::CommandFiles;
-use super::first_process::FirstProcess;
-use super::labels;
-use super::record::{ContainerRecord, Status};
+use self::first_process::FirstProcess;
+use crate::docker::Shared;
+use crate::docker::api::error::DockerFault;
+use crate::docker::api::{Daemon, status};
+use crate::docker::files::CommandFiles;
+use crate::docker::record::{ContainerRecord, Status};
 
 /// Longer than any command runs, and short enough for every clock.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -46,19 +54,19 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 const LONGEST_RECALL: Duration = Duration::from_secs(5);
 
 /// A container of a command.
-pub(super) struct Container {
-    pub(super) shared: Arc<Shared>,
-    pub(super) daemon: Arc<Daemon>,
-    pub(super) client: Docker,
-    pub(super) record: ContainerRecord,
-    pub(super) files: CommandFiles,
+pub(in crate::docker) struct Container {
+    pub(in crate::docker) shared: Arc<Shared>,
+    pub(in crate::docker) daemon: Arc<Daemon>,
+    pub(in crate::docker) client: Docker,
+    pub(in crate::docker) record: ContainerRecord,
+    pub(in crate::docker) files: CommandFiles,
     /// Its first process, once that was seen on this machine.
     first: OnceLock<FirstProcess>,
 }
 
 /// What the daemon says of a container that was started.
 #[derive(Debug)]
-pub(super) enum Life {
+pub(in crate::docker) enum Life {
     /// It was made and not started.
     Created,
     Running,
@@ -68,7 +76,7 @@ pub(super) enum Life {
 
 /// How a container has ended, in the daemon's words.
 #[derive(Debug)]
-pub(super) struct Exit {
+pub(in crate::docker) struct Exit {
     code: i64,
     out_of_memory: bool,
     started: Option<Timestamp>,
@@ -77,7 +85,7 @@ pub(super) struct Exit {
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Condition {
+pub(in crate::docker) enum Condition {
     /// That it ends. Only a daemon that sees it end says so, and not one that finds it ended when it begins again. Has to be
     /// asked for before.
     NextExit,
@@ -95,17 +103,22 @@ impl Condition {
 }
 
 impl Container {
-    pub(super) fn new(shared: Arc<Shared>, daemon: Arc<Daemon>, record: ContainerRecord, files: CommandFiles) -> Self {
+    pub(in crate::docker) fn new(
+        shared: Arc<Shared>,
+        daemon: Arc<Daemon>,
+        record: ContainerRecord,
+        files: CommandFiles,
+    ) -> Self {
         let client = daemon.client.clone();
         Self { shared, daemon, client, record, files, first: OnceLock::new() }
     }
 
-    pub(super) fn id(&self) -> &str {
+    pub(in crate::docker) fn id(&self) -> &str {
         &self.record.id
     }
 
     /// What it does; `None` when there is no such container any more.
-    pub(super) async fn look(&self) -> Result<Option<ContainerInspectResponse>, DockerFault> {
+    pub(in crate::docker) async fn look(&self) -> Result<Option<ContainerInspectResponse>, DockerFault> {
         match self.client.inspect_container(self.id(), None).await {
             Ok(found) => Ok(Some(found).filter(|found| self.is_ours(found))),
             Err(error) if status(&error) == Some(404) => Ok(None),
@@ -120,7 +133,7 @@ impl Container {
 
     /// Waits for its end; the daemon's word for that is an error for every code but 0. `Err` when the daemon has gone
     /// away, or the container.
-    pub(super) async fn exited(&self, condition: Condition) -> Result<i64, DockerFault> {
+    pub(in crate::docker) async fn exited(&self, condition: Condition) -> Result<i64, DockerFault> {
         let client = self.client.clone().with_timeout(FOREVER);
         let options = WaitContainerOptionsBuilder::new().condition(condition.name()).build();
         let mut ends = std::pin::pin!(client.wait_container(self.id(), Some(options)));
@@ -133,7 +146,7 @@ impl Container {
     }
 
     /// Asks a daemon that has gone away until it is back, what the container does now.
-    pub(super) async fn found_again(&self) -> Result<ContainerInspectResponse, DockerFault> {
+    pub(in crate::docker) async fn found_again(&self) -> Result<ContainerInspectResponse, DockerFault> {
         let mut questions = self.questions();
         loop {
             match timeout(LONGEST_RECALL, self.look()).await {
@@ -149,7 +162,7 @@ impl Container {
     }
 
     /// Sends a signal to its first process. One that has ended hears nothing; `false` says so.
-    pub(super) async fn signal(&self, name: &str) -> Result<bool, DockerFault> {
+    pub(in crate::docker) async fn signal(&self, name: &str) -> Result<bool, DockerFault> {
         let options = KillContainerOptionsBuilder::new().signal(name).build();
         match self.client.kill_container(self.id(), Some(options)).await {
             Err(error) if !is_over(&error) => Err(DockerFault::request("signal its container")(error)),
@@ -159,7 +172,7 @@ impl Container {
 
     /// Lets the daemon stop it: SIGTERM, so many seconds, SIGKILL. It goes on with that when this process has ended.
     /// `false` says that it had ended before.
-    pub(super) async fn stop(&self, seconds: i32) -> Result<bool, DockerFault> {
+    pub(in crate::docker) async fn stop(&self, seconds: i32) -> Result<bool, DockerFault> {
         let client = self.client.clone().with_timeout(FOREVER);
         let options = StopContainerOptionsBuilder::new().t(seconds).build();
         match client.stop_container(self.id(), Some(options)).await {
@@ -169,7 +182,7 @@ impl Container {
     }
 
     /// Suspends all its processes, or lets them go on; says whether it does so now.
-    pub(super) async fn pause(&self, paused: bool) -> Result<bool, DockerFault> {
+    pub(in crate::docker) async fn pause(&self, paused: bool) -> Result<bool, DockerFault> {
         let done = match paused {
             true => self.client.pause_container(self.id()).await,
             false => self.client.unpause_container(self.id()).await,
@@ -183,17 +196,17 @@ impl Container {
     }
 
     /// Removes it, with its anonymous volumes. `by_force` kills it first; without, one that runs is an error (409).
-    pub(super) async fn remove(&self, by_force: bool) -> Result<(), DockerFault> {
+    pub(in crate::docker) async fn remove(&self, by_force: bool) -> Result<(), DockerFault> {
         remove(&self.client, self.id(), by_force).await
     }
 
     /// Whether the daemon remembers that it started the container: then it is still the same one.
-    pub(super) async fn start_is_remembered(&self, since: Option<Timestamp>) -> bool {
+    pub(in crate::docker) async fn start_is_remembered(&self, since: Option<Timestamp>) -> bool {
         self.is_remembered("start", since).await
     }
 
     /// Whether the daemon is the one that made the container, so that it knows whether it has started it.
-    pub(super) async fn is_daemon_from_before(&self) -> bool {
+    pub(in crate::docker) async fn is_daemon_from_before(&self) -> bool {
         // Podman has none that could die, and containers that were just made are remembered.
         if self.daemon.is_podman || self.is_remembered("create", None).await {
             return true;
@@ -222,7 +235,7 @@ impl Container {
 
     /// How it ended. What a daemon has ended that was itself ended, or begun again, looks like an end of the command's own,
     /// also a good one, and says nothing about it.
-    pub(super) async fn true_status(&self, exit: &Exit, watched: bool) -> Status {
+    pub(in crate::docker) async fn true_status(&self, exit: &Exit, watched: bool) -> Status {
         let code = i32::try_from(exit.code).unwrap_or(i32::MAX);
         if !watched && !self.is_true(exit).await {
             return Status::Unknown;
@@ -243,13 +256,13 @@ impl Container {
     }
 
     /// Whether the daemon is there and does not just end, by which it would end its containers too.
-    pub(super) async fn is_daemon_well(&self) -> bool {
+    pub(in crate::docker) async fn is_daemon_well(&self) -> bool {
         self.daemon.ping().await.is_ok()
     }
 
     /// Returns when it cannot be followed any more, though nothing says so: when the daemon has been silent for too long, tells
     /// of an end of which nobody was told, or says that it runs though its processes are gone.
-    pub(super) async fn in_trouble(&self) -> DockerFault {
+    pub(in crate::docker) async fn in_trouble(&self) -> DockerFault {
         let mut answered = Instant::now();
         let (mut has_ended, mut missed) = (false, None);
         let mut pause = FIRST_PAUSE;
@@ -305,7 +318,7 @@ impl Container {
     }
 
     /// Whether its first process, with which all others go, was seen here and runs no more.
-    pub(super) fn has_lost_its_processes(&self) -> bool {
+    pub(in crate::docker) fn has_lost_its_processes(&self) -> bool {
         self.first.get().is_some_and(FirstProcess::has_ended)
     }
 
@@ -322,13 +335,13 @@ impl Container {
     }
 
     /// Kills it, however often that has to be asked for, until it has ended, is gone, or nobody answers any more.
-    pub(super) async fn kill_for_sure(&self) {
+    pub(in crate::docker) async fn kill_for_sure(&self) {
         let mut questions = self.questions();
         while !matches!(timeout(LONGEST_RECALL, self.signal("SIGKILL")).await, Ok(Ok(_))) && questions.again().await {}
     }
 
     /// Removes it, however often that has to be asked for; `false` when nobody answers any more.
-    pub(super) async fn remove_for_sure(&self) -> bool {
+    pub(in crate::docker) async fn remove_for_sure(&self) -> bool {
         let mut questions = self.questions();
         loop {
             if matches!(timeout(LONGEST_RECALL, self.remove(true)).await, Ok(Ok(()))) {
@@ -342,11 +355,11 @@ impl Container {
 
     /// Ends what a daemon that died while it started the container has forgotten, after its removal. `true` where there was
     /// something, and the command may have begun.
-    pub(super) async fn kill_forgotten(&self) -> bool {
+    pub(in crate::docker) async fn kill_forgotten(&self) -> bool {
         #[cfg(target_os = "linux")]
         {
             let id = self.id().to_owned();
-            tokio::task::spawn_blocking(move || super::forgotten::kill(&id)).await.unwrap_or(true)
+            tokio::task::spawn_blocking(move || orphans::kill(&id)).await.unwrap_or(true)
         }
         // There, Docker runs in a machine of its own.
         #[cfg(not(target_os = "linux"))]
@@ -378,7 +391,7 @@ impl Questions {
 }
 
 /// Removes a container; one that is gone, or going, is removed.
-pub(super) async fn remove(client: &Docker, id: &str, by_force: bool) -> Result<(), DockerFault> {
+pub(in crate::docker) async fn remove(client: &Docker, id: &str, by_force: bool) -> Result<(), DockerFault> {
     let options = RemoveContainerOptionsBuilder::new().v(true).force(by_force).build();
     match client.remove_container(id, Some(options)).await {
         Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
@@ -398,12 +411,12 @@ fn is_over(error: &Error) -> bool {
 }
 
 /// Whether it waits for its secrets before it begins.
-pub(super) fn waits(found: &ContainerInspectResponse) -> bool {
+pub(in crate::docker) fn waits(found: &ContainerInspectResponse) -> bool {
     found.config.as_ref().and_then(|config| config.open_stdin) == Some(true)
 }
 
 /// `None` while the daemon is busy with it.
-pub(super) fn life(found: &ContainerInspectResponse) -> Option<Life> {
+pub(in crate::docker) fn life(found: &ContainerInspectResponse) -> Option<Life> {
     let state = found.state.as_ref()?;
     match state.status? {
         ContainerStateStatusEnum::CREATED => Some(Life::Created),
@@ -427,12 +440,12 @@ impl Exit {
     }
 
     /// From its start to its end, by the daemon's clock; `None` where that has not told.
-    pub(super) fn took(&self) -> Option<Duration> {
+    pub(in crate::docker) fn took(&self) -> Option<Duration> {
         Duration::try_from(self.finished?.duration_since(self.started?)).ok()
     }
 }
 
 /// Since when it runs, by the daemon's clock.
-pub(super) fn started(found: &ContainerInspectResponse) -> Option<Timestamp> {
+pub(in crate::docker) fn started(found: &ContainerInspectResponse) -> Option<Timestamp> {
     Exit::of(found.state.as_ref()?).started
 }

@@ -15,7 +15,7 @@ const WHOLE: usize = 64;
 
 /// Kills what runs in the control group of a container, which Docker and Podman name after its id, and says whether anything
 /// did. Of a daemon on another machine it finds nothing.
-pub(super) fn kill(id: &str) -> bool {
+pub(in crate::docker) fn kill(id: &str) -> bool {
     let begun = Instant::now();
     let mut found = false;
     while begun.elapsed() < PATIENCE {
@@ -39,7 +39,7 @@ fn kill_in(pid: Pid, id: &str) -> bool {
 
 /// Whether these are control groups of that container. A part of an id, as a damaged record may have, stands in those of others
 /// too.
-pub(super) fn is_in(groups: &str, id: &str) -> bool {
+pub(in crate::docker) fn is_in(groups: &str, id: &str) -> bool {
     id.len() == WHOLE && groups.contains(id)
 }
 

@@ -10,7 +10,7 @@ use crate::output::capped_log::CappedLog;
 use crate::output::capped_log::OutputCap;
 
 /// Takes output and counts it. What was taken before a connection broke is passed over when it comes again.
-pub(super) struct Output {
+pub(in crate::docker) struct Output {
     log: CappedLog,
     printed: watch::Sender<u64>,
     /// Bytes that were taken, over all connections.
@@ -21,13 +21,13 @@ pub(super) struct Output {
 
 impl Output {
     /// Into a file that is new.
-    pub(super) fn to(path: PathBuf, cap: OutputCap, printed: watch::Sender<u64>) -> Self {
+    pub(in crate::docker) fn to(path: PathBuf, cap: OutputCap, printed: watch::Sender<u64>) -> Self {
         Self { log: CappedLog::open(path, cap), printed, taken: 0, to_skip: 0 }
     }
 
     /// Into the file of an earlier process, which has taken as much as is in it. Everything comes again, from the first
     /// byte on.
-    pub(super) fn again_to(path: PathBuf, cap: OutputCap, printed: watch::Sender<u64>) -> Self {
+    pub(in crate::docker) fn again_to(path: PathBuf, cap: OutputCap, printed: watch::Sender<u64>) -> Self {
         let (log, taken) = CappedLog::resume(path, cap);
         printed.send_replace(taken);
         Self { log, printed, taken, to_skip: taken }
@@ -35,11 +35,11 @@ impl Output {
 
     /// Everything comes again that the daemon has kept, which is so much: where that is less than was taken, its beginning was
     /// given up, and what is left was taken too.
-    pub(super) fn rewind(&mut self, kept: u64) {
+    pub(in crate::docker) fn rewind(&mut self, kept: u64) {
         self.to_skip = self.taken.min(kept);
     }
 
-    pub(super) fn take(&mut self, output: LogOutput) {
+    pub(in crate::docker) fn take(&mut self, output: LogOutput) {
         let bytes = output.into_bytes();
         let again = bytes.len().min(usize::try_from(self.to_skip).unwrap_or(usize::MAX));
         self.to_skip -= again as u64;
@@ -52,12 +52,12 @@ impl Output {
     }
 
     /// Whether nothing has come so far.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::docker) fn is_empty(&self) -> bool {
         self.taken == 0
     }
 
     /// No more comes.
-    pub(super) fn finish(self) -> OutputSummary {
+    pub(in crate::docker) fn finish(self) -> OutputSummary {
         let kept = self.log.finish();
         OutputSummary { bytes: self.taken, dropped: self.taken.saturating_sub(kept), leaked: false }
     }

@@ -1,9 +1,9 @@
 //! The first process of a container, where this machine can see it: the daemon's word is not all there is.
 
-use serde::{Deserialize, Serialize};
+use crate::docker::record::ProcessRecord;
 #[cfg(target_os = "linux")]
 use {
-    super::forgotten,
+    super::orphans,
     crate::os::syscalls::watch_end,
     crate::os::{pidfd, process_table},
     rustix::process::Pid,
@@ -12,22 +12,9 @@ use {
     tokio::io::unix::AsyncFd,
 };
 
-/// What `process.json` says: the first process of a container, which was seen on this machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ProcessRecord {
-    /// That of the container.
-    nonce: String,
-    pid: i32,
-    /// In ticks since the boot.
-    start: u64,
-    boot: String,
-    /// The inode of the namespace that the pid belongs to.
-    pid_namespace: u64,
-}
-
 /// The first process of a container, which was seen here.
 #[derive(Debug)]
-pub(super) struct FirstProcess {
+pub(in crate::docker) struct FirstProcess {
     /// Readable from its end on; `None` where it had ended before this process could look.
     #[cfg(target_os = "linux")]
     pidfd: Option<AsyncFd<OwnedFd>>,
@@ -37,13 +24,13 @@ pub(super) struct FirstProcess {
 impl FirstProcess {
     /// The process that the daemon names, if it runs on this machine: by its control group it is that of the container. To be
     /// called within a runtime.
-    pub(super) fn find(pid: i64, id: &str, nonce: &str) -> Option<(Self, ProcessRecord)> {
+    pub(in crate::docker) fn find(pid: i64, id: &str, nonce: &str) -> Option<(Self, ProcessRecord)> {
         let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
         let start = process_table::start_time(pid)?;
         // Held before its control group is read, so that no other process is meant that gets its pid meanwhile.
         let pidfd = pidfd::open(pid, start).ok()??;
         let groups = fs::read_to_string(format!("/proc/{}/cgroup", pid.as_raw_nonzero())).ok()?;
-        if !forgotten::is_in(&groups, id) || pidfd::has_ended(&pidfd).ok()? {
+        if !orphans::is_in(&groups, id) || pidfd::has_ended(&pidfd).ok()? {
             return None;
         }
         let record = ProcessRecord {
@@ -58,7 +45,7 @@ impl FirstProcess {
 
     /// The process that an earlier driver has seen, whether or not it still runs; `None` where that cannot be told from here.
     /// To be called within a runtime.
-    pub(super) fn recorded(record: &ProcessRecord, nonce: &str) -> Option<Self> {
+    pub(in crate::docker) fn recorded(record: &ProcessRecord, nonce: &str) -> Option<Self> {
         let is_visible = record.nonce == nonce && process_table::pid_namespace() == Some(record.pid_namespace);
         if !is_visible || process_table::boot_id() != Some(&*record.boot) {
             return None;
@@ -68,12 +55,12 @@ impl FirstProcess {
     }
 
     /// Whether it runs no more.
-    pub(super) fn has_ended(&self) -> bool {
+    pub(in crate::docker) fn has_ended(&self) -> bool {
         self.pidfd.as_ref().is_none_or(|pidfd| pidfd::has_ended(pidfd.get_ref()).unwrap_or(false))
     }
 
     /// Returns when it has ended.
-    pub(super) async fn ended(&self) {
+    pub(in crate::docker) async fn ended(&self) {
         if let Some(pidfd) = &self.pidfd
             && pidfd.readable().await.is_err()
         {
@@ -86,19 +73,19 @@ impl FirstProcess {
 /// Elsewhere containers run in a machine of their own.
 #[cfg(not(target_os = "linux"))]
 impl FirstProcess {
-    pub(super) fn find(_: i64, _: &str, _: &str) -> Option<(Self, ProcessRecord)> {
+    pub(in crate::docker) fn find(_: i64, _: &str, _: &str) -> Option<(Self, ProcessRecord)> {
         None
     }
 
-    pub(super) fn recorded(_: &ProcessRecord, _: &str) -> Option<Self> {
+    pub(in crate::docker) fn recorded(_: &ProcessRecord, _: &str) -> Option<Self> {
         None
     }
 
-    pub(super) fn has_ended(&self) -> bool {
+    pub(in crate::docker) fn has_ended(&self) -> bool {
         false
     }
 
-    pub(super) async fn ended(&self) {
+    pub(in crate::docker) async fn ended(&self) {
         std::future::pending().await
     }
 }

@@ -4,19 +4,19 @@ use std::collections::HashMap;
 
 use gadugi_core::{AttemptRef, ExecRequest, Phase, RunId};
 
-use super::settings::DockerSettings;
+use crate::docker::settings::DockerSettings;
 
 /// The repository that a container works for, in the words of [`DockerSettings::repository`].
-pub(super) const REPOSITORY: &str = "gadugi.repo";
-pub(super) const RUN: &str = "gadugi.run";
-pub(super) const TASK: &str = "gadugi.task";
-pub(super) const ATTEMPT: &str = "gadugi.attempt";
-pub(super) const PHASE: &str = "gadugi.phase";
+pub(in crate::docker) const REPOSITORY: &str = "gadugi.repo";
+pub(in crate::docker) const RUN: &str = "gadugi.run";
+pub(in crate::docker) const TASK: &str = "gadugi.task";
+pub(in crate::docker) const ATTEMPT: &str = "gadugi.attempt";
+pub(in crate::docker) const PHASE: &str = "gadugi.phase";
 /// One start, and no other.
-pub(super) const NONCE: &str = "gadugi.nonce";
+pub(in crate::docker) const NONCE: &str = "gadugi.nonce";
 
 /// The labels of a container.
-pub(super) fn of(settings: &DockerSettings, request: &ExecRequest, nonce: &str) -> HashMap<String, String> {
+pub(in crate::docker) fn of(settings: &DockerSettings, request: &ExecRequest, nonce: &str) -> HashMap<String, String> {
     let ExecRequest { run, attempt, phase, .. } = request;
     let mut labels = of_command(run, attempt, *phase);
     labels.extend([(REPOSITORY, settings.repository.clone()), (NONCE, nonce.to_owned())]);
@@ -34,7 +34,7 @@ fn of_command(run: &RunId, attempt: &AttemptRef, phase: Phase) -> Vec<(&'static 
 }
 
 /// What the daemon is asked for to get the containers of one command, whichever start they come from.
-pub(super) fn filter(
+pub(in crate::docker) fn filter(
     settings: &DockerSettings,
     run: &RunId,
     attempt: &AttemptRef,
@@ -45,12 +45,12 @@ pub(super) fn filter(
 }
 
 /// A filter for the daemon's lists.
-pub(super) fn by_labels(labels: impl Iterator<Item = String>) -> HashMap<String, Vec<String>> {
+pub(in crate::docker) fn by_labels(labels: impl Iterator<Item = String>) -> HashMap<String, Vec<String>> {
     HashMap::from([("label".to_owned(), labels.collect())])
 }
 
 /// The name of the container of a command: there can be one of it at a time, so that nothing is started twice.
-pub(super) fn name(settings: &DockerSettings, request: &ExecRequest) -> String {
+pub(in crate::docker) fn name(settings: &DockerSettings, request: &ExecRequest) -> String {
     let ExecRequest { run, attempt, phase, .. } = request;
     let repository = crc32c::crc32c(settings.repository.as_bytes());
     let name = format!("gadugi-{repository:08x}-{run}-{}-{}", attempt.task, attempt.number);

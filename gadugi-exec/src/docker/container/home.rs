@@ -13,9 +13,9 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid, geteuid};
 
-use super::api::error::DockerFault;
-use super::body::Owner;
-use super::settings::HOME;
+use super::config::Owner;
+use crate::docker::api::error::DockerFault;
+use crate::docker::settings::HOME;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
@@ -25,7 +25,7 @@ const NEW_FILE: OFlags =
 /// Makes a home ready for a command that runs as `user`, in the numbers of this machine; `None` where nobody knows who that
 /// is. Everything that is shown in it, and whatever is in memory there, gets a place that belongs to that user: the daemon would
 /// make it for root. What an earlier command has left is not followed.
-pub(super) fn prepare(
+pub(in crate::docker) fn prepare(
     home: &Path,
     user: Option<Owner>,
     request: &ExecRequest,
