@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use gadugi_core::{Executor, Plan, TaskSpec};
 use gadugi_exec::docker::{
-    BuildOptions, Confinement, DockerExecutor, DockerFault, DockerSettings, Endpoint, Network, PullProgress, Seccomp,
+    BuildOptions, Confinement, DockerError, DockerExecutor, DockerSettings, Endpoint, Network, PullProgress, Seccomp,
     User,
 };
 
@@ -122,9 +122,9 @@ pub(crate) async fn build(
     docker.build(options, line).await.map_err(failed)
 }
 
-fn failed(fault: DockerFault) -> Failure {
+fn failed(fault: DockerError) -> Failure {
     match fault {
-        DockerFault::Daemon(unusable) => Failure::environment(unusable.reason).hint(unusable.remedy),
+        DockerError::Daemon(unusable) => Failure::environment(unusable.reason).hint(unusable.remedy),
         fault => Failure::environment(gadugi_core::error_chain(&fault)),
     }
 }

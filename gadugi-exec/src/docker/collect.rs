@@ -9,7 +9,7 @@ use gadugi_core::{ExecError, RunId};
 use jiff::Timestamp;
 
 use super::api::Daemon;
-use super::api::error::DockerFault;
+use super::api::error::DockerError;
 use super::container::{self, labels};
 use super::{NAME, Shared};
 
@@ -43,15 +43,15 @@ pub(super) async fn collect(shared: &Arc<Shared>, runs: &BTreeMap<RunId, bool>) 
 }
 
 /// All containers of the repository.
-async fn list(shared: &Arc<Shared>) -> Result<(Arc<Daemon>, Vec<ContainerSummary>), DockerFault> {
-    let daemon = shared.daemon().await.map_err(DockerFault::Daemon)?;
+async fn list(shared: &Arc<Shared>) -> Result<(Arc<Daemon>, Vec<ContainerSummary>), DockerError> {
+    let daemon = shared.daemon().await.map_err(DockerError::Daemon)?;
     let filter = labels::by_labels([format!("{}={}", labels::REPOSITORY, shared.settings.repository)].into_iter());
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
     let listed = daemon.client.list_containers(Some(options)).await;
-    Ok((daemon, listed.map_err(DockerFault::request("list its containers"))?))
+    Ok((daemon, listed.map_err(DockerError::request("list its containers"))?))
 }
 
-fn fault(fault: DockerFault) -> ExecError {
+fn fault(fault: DockerError) -> ExecError {
     ExecError::Watch { identity: format!("the containers of {NAME}"), source: Box::new(fault) }
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use gadugi_core::{ExecRequest, Phase, Program};
 use serde::Serialize;
 
-use super::api::error::DockerFault;
+use super::api::error::DockerError;
 use super::record::{ContainerRecord, EndRecord, ProcessRecord};
 use crate::os::nonce;
 use crate::os::regular_file::open_regular;
@@ -81,7 +81,7 @@ impl CommandFiles {
 
     /// Writes what the container is shown. It may read it as whatever user it runs: nobody else comes into the folder
     /// above. Says whether there is anything.
-    pub(super) fn show(&self, request: &ExecRequest, with_hosts: bool) -> Result<bool, DockerFault> {
+    pub(super) fn show(&self, request: &ExecRequest, with_hosts: bool) -> Result<bool, DockerError> {
         let script = match &request.program {
             Program::Script(script) => Some((SCRIPT, script.as_str())),
             _ => None,
@@ -94,14 +94,14 @@ impl CommandFiles {
         }
         let shown = self.shown();
         match DirBuilder::new().mode(0o755).create(&shown) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(DockerFault::file(shown)(error)),
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(DockerError::file(shown)(error)),
             _ => {}
         }
         for (name, text) in files {
             let path = shown.join(name);
             let mut options = OpenOptions::new();
             let file = open_regular(options.write(true).create(true).truncate(true).mode(0o644), &path);
-            file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(DockerFault::file(path))?;
+            file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(DockerError::file(path))?;
         }
         Ok(true)
     }
@@ -112,29 +112,29 @@ impl CommandFiles {
     }
 
     /// What was noted of a container before it was started; `None` where none was.
-    pub(super) fn container(&self) -> Result<Option<ContainerRecord>, DockerFault> {
+    pub(super) fn container(&self) -> Result<Option<ContainerRecord>, DockerError> {
         sound(self.container_path())
     }
 
     /// Notes the container that is about to be started; `false` when another one was noted before.
-    pub(super) fn note_container(&self, record: &ContainerRecord) -> Result<bool, DockerFault> {
+    pub(super) fn note_container(&self, record: &ContainerRecord) -> Result<bool, DockerError> {
         let path = self.container_path();
         let noted = self.put(&path, record);
-        noted.map_err(DockerFault::file(&path))
+        noted.map_err(DockerError::file(&path))
     }
 
     /// Notes more of the container that was noted before.
-    pub(super) fn note_again(&self, record: &ContainerRecord) -> Result<(), DockerFault> {
+    pub(super) fn note_again(&self, record: &ContainerRecord) -> Result<(), DockerError> {
         let path = self.container_path();
         let written = temporary(&path, record, true).and_then(|file| file.persist(&path));
-        written.map_err(DockerFault::file(path))
+        written.map_err(DockerError::file(path))
     }
 
     /// Takes the note back, of a container that was never started and is gone.
-    pub(super) fn forget_container(&self) -> Result<(), DockerFault> {
+    pub(super) fn forget_container(&self) -> Result<(), DockerError> {
         let path = self.container_path();
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(DockerFault::file(path)(error)),
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(DockerError::file(path)(error)),
             _ => Ok(()),
         }
     }
@@ -151,10 +151,10 @@ impl CommandFiles {
     }
 
     /// Notes that the command is about to get its secrets, and may begin.
-    pub(super) fn note_handover(&self) -> Result<(), DockerFault> {
+    pub(super) fn note_handover(&self) -> Result<(), DockerError> {
         let path = self.handover_path();
         let noted = open_regular(OpenOptions::new().write(true).create(true).truncate(true).mode(0o600), &path);
-        noted.map(drop).map_err(DockerFault::file(path))
+        noted.map(drop).map_err(DockerError::file(path))
     }
 
     /// Whether the command may have got its secrets.
@@ -181,15 +181,15 @@ impl CommandFiles {
     }
 
     /// How the command ended, where that is known.
-    pub(super) fn end(&self) -> Result<Option<EndRecord>, DockerFault> {
+    pub(super) fn end(&self) -> Result<Option<EndRecord>, DockerError> {
         sound(self.end_path())
     }
 
     /// Keeps how the command ended, once; it is on the disk when this returns.
-    pub(super) fn keep_end(&self, record: &EndRecord) -> Result<(), DockerFault> {
+    pub(super) fn keep_end(&self, record: &EndRecord) -> Result<(), DockerError> {
         let path = self.end_path();
         let kept = self.put(&path, record).and_then(|_| File::open(&self.folder)?.sync_all());
-        kept.map_err(DockerFault::file(path))
+        kept.map_err(DockerError::file(path))
     }
 
     /// Writes a record to the disk and links it to its name; says whether that was free.
@@ -229,12 +229,12 @@ fn temporary(path: &Path, record: &impl Serialize, durably: bool) -> io::Result<
     Ok(written)
 }
 
-fn sound<T: serde::de::DeserializeOwned>(path: PathBuf) -> Result<Option<T>, DockerFault> {
+fn sound<T: serde::de::DeserializeOwned>(path: PathBuf) -> Result<Option<T>, DockerError> {
     match read(&path) {
         Ok(Content::Absent) => Ok(None),
         Ok(Content::Sound(record)) => Ok(Some(record)),
-        Ok(Content::Unsound(Unsound::Damaged)) => Err(DockerFault::Record { path, state: "damaged" }),
-        Ok(Content::Unsound(Unsound::TooNew)) => Err(DockerFault::Record { path, state: "of a newer version" }),
-        Err(source) => Err(DockerFault::File { path, source }),
+        Ok(Content::Unsound(Unsound::Damaged)) => Err(DockerError::Record { path, state: "damaged" }),
+        Ok(Content::Unsound(Unsound::TooNew)) => Err(DockerError::Record { path, state: "of a newer version" }),
+        Err(source) => Err(DockerError::File { path, source }),
     }
 }

@@ -5,17 +5,17 @@
 //! of its attempt, see [`DockerExecutor`].
 
 mod api;
-mod begin;
 mod collect;
 mod container;
 mod files;
-mod follow;
+mod limits;
+mod reattach;
 mod record;
-mod recovery;
 mod settings;
+mod start;
+mod supervise;
 mod task;
-mod terms;
-mod unbegun;
+mod unstarted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +30,7 @@ use tokio::sync::{OnceCell, oneshot};
 use tokio::time::Instant;
 
 pub use self::api::endpoint::{Endpoint, EndpointError};
-pub use self::api::error::DockerFault;
+pub use self::api::error::DockerError;
 pub use self::api::images::{BuildOptions, PullProgress};
 use self::api::programs::Programs;
 use self::api::{Daemon, Unreachable};
@@ -96,8 +96,8 @@ impl DockerExecutor {
     /// Whether the daemon has the image.
     ///
     /// # Errors
-    /// [`DockerFault`] when the daemon does not answer.
-    pub async fn has_image(&self, image: &str) -> Result<bool, DockerFault> {
+    /// [`DockerError`] when the daemon does not answer.
+    pub async fn has_image(&self, image: &str) -> Result<bool, DockerError> {
         self.daemon().await?.has_image(image).await
     }
 
@@ -105,21 +105,21 @@ impl DockerExecutor {
     /// come by then stay with the daemon.
     ///
     /// # Errors
-    /// [`DockerFault`] with the daemon's message.
-    pub async fn pull(&self, image: &str, progress: impl FnMut(PullProgress)) -> Result<(), DockerFault> {
+    /// [`DockerError`] with the daemon's message.
+    pub async fn pull(&self, image: &str, progress: impl FnMut(PullProgress)) -> Result<(), DockerError> {
         self.daemon().await?.pull(image, progress).await
     }
 
     /// Builds an image, by the builder of the daemon itself (not BuildKit). `line` gets the output of the build.
     ///
     /// # Errors
-    /// [`DockerFault`] with the build's message.
-    pub async fn build(&self, options: BuildOptions, line: impl FnMut(&str)) -> Result<(), DockerFault> {
+    /// [`DockerError`] with the build's message.
+    pub async fn build(&self, options: BuildOptions, line: impl FnMut(&str)) -> Result<(), DockerError> {
         self.daemon().await?.build(options, line).await
     }
 
-    async fn daemon(&self) -> Result<Arc<Daemon>, DockerFault> {
-        self.shared.daemon().await.map_err(DockerFault::Daemon)
+    async fn daemon(&self) -> Result<Arc<Daemon>, DockerError> {
+        self.shared.daemon().await.map_err(DockerError::Daemon)
     }
 }
 
@@ -164,13 +164,13 @@ impl Executor for DockerExecutor {
     }
 
     async fn accepts(&self, task: &TaskSpec) -> Result<(), Unusable> {
-        let image = terms::image(task)?;
-        terms::check_limits(&self.shared.settings.confinement, task)?;
-        terms::check(&*self.shared.daemon().await?, task, image).await
+        let image = limits::image(task)?;
+        limits::check_limits(&self.shared.settings.confinement, task)?;
+        limits::check(&*self.shared.daemon().await?, task, image).await
     }
 
     fn terms(&self, task: &TaskSpec) -> Vec<(String, String)> {
-        terms::of(&self.shared.settings.confinement, task)
+        limits::of(&self.shared.settings.confinement, task)
     }
 
     async fn start(&self, request: &ExecRequest) -> Result<Box<dyn RunningTask>, ExecError> {
@@ -179,20 +179,20 @@ impl Executor for DockerExecutor {
         // On a task of its own, which undoes what nobody waits for any more.
         tokio::spawn(async move {
             let is_wanted = || !sender.is_closed();
-            let started = begin::begin(shared, &owned, &is_wanted).await.map(Unclaimed::new);
+            let started = start::start(shared, &owned, &is_wanted).await.map(Unclaimed::new);
             // One that is not taken is undone when it is dropped.
             drop(sender.send(started));
         });
-        let started = started.await.unwrap_or_else(|_| Err(begin::cannot_start(request, DockerFault::ShutDown)));
+        let started = started.await.unwrap_or_else(|_| Err(start::cannot_start(request, DockerError::ShutDown)));
         Ok(Box::new(started?.claim()))
     }
 
     async fn running(&self, command: &CommandRef) -> Result<Option<ExecIdentity>, ExecError> {
-        recovery::running(&self.shared, command).await
+        reattach::running(&self.shared, command).await
     }
 
     async fn reattach(&self, command: &CommandRef) -> Result<Reattached, ExecError> {
-        recovery::reattach(&self.shared, command).await
+        reattach::reattach(&self.shared, command).await
     }
 
     async fn left_by(&self) -> Result<BTreeSet<RunId>, ExecError> {

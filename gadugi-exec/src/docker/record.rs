@@ -24,7 +24,7 @@ pub(super) struct ContainerRecord {
     pub(super) live_restore: bool,
     /// By what its command is known not to have begun, once it is removed for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) unbegun: Option<Unbegun>,
+    pub(super) unbegun: Option<Unstarted>,
     /// Whether it is asked to stop by SIGINT first.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) interrupt: bool,
@@ -40,7 +40,7 @@ impl ContainerRecord {
 /// By what a command is known not to have begun. `container.json` says it before the container is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Unbegun {
+pub(super) enum Unstarted {
     /// Its container waits for secrets that nobody has given it.
     Waits,
     /// The daemon has refused to start its container.

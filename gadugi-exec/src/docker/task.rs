@@ -10,10 +10,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::NAME;
-use super::api::error::DockerFault;
+use super::api::error::DockerError;
 use super::container::Container;
-use super::follow::{Heard, Told, follow};
 use super::record::{ContainerRecord, Token};
+use super::supervise::{Heard, Reports, supervise};
 
 /// How long a stop without grace waits for its effect.
 const LONGEST_KILL: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ enum Hold {
     Running {
         container: Arc<Container>,
         began: Instant,
-        ending: watch::Receiver<Option<Result<ExecEnd, Arc<DockerFault>>>>,
+        ending: watch::Receiver<Option<Result<ExecEnd, Arc<DockerError>>>>,
         printed: watch::Receiver<u64>,
         usage: watch::Receiver<ExecUsage>,
     },
@@ -46,8 +46,8 @@ impl DockerTask {
         let (ending_sender, ending) = watch::channel(None);
         let (printed_sender, printed) = watch::channel(0);
         let (usage_sender, usage) = watch::channel(ExecUsage::default());
-        let told = Told { ending: ending_sender, printed: printed_sender, usage: usage_sender };
-        tokio::spawn(follow(Arc::clone(&container), heard, began, told));
+        let reports = Reports { ending: ending_sender, printed: printed_sender, usage: usage_sender };
+        tokio::spawn(supervise(Arc::clone(&container), heard, began, reports));
         let identity = identity(&container.record);
         let hold = Hold::Running { container, began, ending, printed, usage };
         Self { identity, hold, asked: AtomicBool::new(false) }
@@ -55,7 +55,7 @@ impl DockerTask {
 
     /// Stands for one that may have begun and is not there any more.
     pub(super) fn may_have_begun(container: Arc<Container>, began: Instant) -> Self {
-        let (_, ending) = watch::channel(Some(Err(Arc::new(DockerFault::MayHaveBegun))));
+        let (_, ending) = watch::channel(Some(Err(Arc::new(DockerError::MayHaveBegun))));
         let (_, printed) = watch::channel(0);
         let (_, usage) = watch::channel(ExecUsage::default());
         let identity = identity(&container.record);
@@ -115,7 +115,7 @@ impl RunningTask for DockerTask {
                 match ending.wait_for(Option::is_some).await.ok().and_then(|end| end.clone()) {
                     Some(Ok(end)) => Ok(end),
                     Some(Err(fault)) => Err(self.lost(fault)),
-                    None => Err(self.lost(DockerFault::ShutDown)),
+                    None => Err(self.lost(DockerError::ShutDown)),
                 }
             }
         }

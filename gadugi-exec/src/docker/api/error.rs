@@ -13,7 +13,7 @@ use super::{Unreachable, status};
 /// Why a container could not be made, started, found, followed or removed.
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
-pub enum DockerFault {
+pub enum DockerError {
     /// The daemon cannot be used.
     #[error("{} ({})", .0.reason, .0.remedy)]
     Daemon(Unusable),
@@ -155,7 +155,7 @@ pub(in crate::docker) enum Certainty {
 const BROKEN_CHAIN: [&str; 6] =
     ["transport", "ttrpc", "unavailable", "deadline exceeded", "context canceled", "shim disconnected"];
 
-impl DockerFault {
+impl DockerError {
     /// A refused request.
     pub(in crate::docker) fn request(action: &'static str) -> impl Fn(bollard::errors::Error) -> Self {
         move |source| Self::Request { action, source }
@@ -192,7 +192,7 @@ impl DockerFault {
 }
 
 impl Unreachable {
-    pub(in crate::docker) fn into_fault(self, endpoint: &Endpoint) -> DockerFault {
-        DockerFault::Daemon(self.into_unusable(endpoint))
+    pub(in crate::docker) fn into_fault(self, endpoint: &Endpoint) -> DockerError {
+        DockerError::Daemon(self.into_unusable(endpoint))
     }
 }

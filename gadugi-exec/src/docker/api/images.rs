@@ -6,7 +6,7 @@ use bollard::query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuil
 use futures_util::StreamExt;
 use tokio::task::spawn_blocking;
 
-use super::error::DockerFault;
+use super::error::DockerError;
 use super::{Daemon, status};
 
 /// How far a fetch has come.
@@ -33,11 +33,11 @@ pub struct BuildOptions {
 
 impl Daemon {
     /// Whether the image is there.
-    pub(in crate::docker) async fn has_image(&self, image: &str) -> Result<bool, DockerFault> {
+    pub(in crate::docker) async fn has_image(&self, image: &str) -> Result<bool, DockerError> {
         match self.client.inspect_image(image).await {
             Ok(_) => Ok(true),
             Err(error) if status(&error) == Some(404) => Ok(false),
-            Err(error) => Err(DockerFault::request("ask for the image")(error)),
+            Err(error) => Err(DockerError::request("ask for the image")(error)),
         }
     }
 
@@ -46,13 +46,13 @@ impl Daemon {
         &self,
         image: &str,
         mut progress: impl FnMut(PullProgress),
-    ) -> Result<(), DockerFault> {
+    ) -> Result<(), DockerError> {
         let (name, tag) = name_and_tag(image);
         let options = CreateImageOptionsBuilder::new().from_image(name).tag(tag).build();
         let mut layers = std::collections::HashMap::new();
         let mut steps = std::pin::pin!(self.client.create_image(Some(options), None, None));
         while let Some(step) = steps.next().await {
-            let step = step.map_err(DockerFault::request("fetch the image"))?;
+            let step = step.map_err(DockerError::request("fetch the image"))?;
             if let (Some(layer), Some(detail)) = (step.id, step.progress_detail) {
                 let amount = |bytes: Option<i64>| bytes.and_then(|bytes| u64::try_from(bytes).ok());
                 if let (Some(received), Some(total)) = (amount(detail.current), amount(detail.total)) {
@@ -73,11 +73,11 @@ impl Daemon {
         &self,
         options: BuildOptions,
         mut line: impl FnMut(&str),
-    ) -> Result<(), DockerFault> {
+    ) -> Result<(), DockerError> {
         let dockerfile = options.dockerfile.to_string_lossy().into_owned();
         let context = options.context.clone();
         let packed = spawn_blocking(move || pack(&context));
-        let packed = packed.await.unwrap_or(Err(DockerFault::ShutDown))?;
+        let packed = packed.await.unwrap_or(Err(DockerError::ShutDown))?;
         let request = BuildImageOptionsBuilder::new().dockerfile(&dockerfile).t(&options.tag).rm(true).forcerm(true);
         let request = if options.pull { request.pull("true") } else { request };
         let body = bollard::body_full(packed.into());
@@ -85,15 +85,15 @@ impl Daemon {
         while let Some(step) = steps.next().await {
             let step = step.map_err(|error| match error {
                 // What the build itself has said, and not how that came here.
-                bollard::errors::Error::DockerStreamError { error: said } => DockerFault::Build { said },
-                error => DockerFault::request("build the image")(error),
+                bollard::errors::Error::DockerStreamError { error: said } => DockerError::Build { said },
+                error => DockerError::request("build the image")(error),
             })?;
             if let Some(text) = step.stream {
                 line(&text);
             }
             if let Some(error) = step.error_detail {
                 let said = error.message.unwrap_or_default();
-                return Err(DockerFault::Build { said });
+                return Err(DockerError::Build { said });
             }
         }
         Ok(())
@@ -116,34 +116,34 @@ fn name_and_tag(image: &str) -> (&str, &str) {
 const LARGEST_CONTEXT: u64 = 256 << 20;
 
 /// A folder as the archive that a build begins with; without what git keeps in it.
-fn pack(folder: &Path) -> Result<Vec<u8>, DockerFault> {
+fn pack(folder: &Path) -> Result<Vec<u8>, DockerError> {
     let mut archive = tar::Builder::new(Vec::new());
     archive.follow_symlinks(false);
     let (mut folders, mut bytes) = (vec![PathBuf::new()], 0);
     while let Some(inner) = folders.pop() {
         let path = folder.join(&inner);
-        for entry in std::fs::read_dir(&path).map_err(DockerFault::file(&path))? {
-            let entry = entry.map_err(DockerFault::file(&path))?;
+        for entry in std::fs::read_dir(&path).map_err(DockerError::file(&path))? {
+            let entry = entry.map_err(DockerError::file(&path))?;
             let (name, path) = (inner.join(entry.file_name()), entry.path());
-            let metadata = entry.metadata().map_err(DockerFault::file(&path))?;
+            let metadata = entry.metadata().map_err(DockerError::file(&path))?;
             if entry.file_name() == ".git" {
                 continue;
             }
             if metadata.is_dir() {
-                archive.append_dir(&name, &path).map_err(DockerFault::file(&path))?;
+                archive.append_dir(&name, &path).map_err(DockerError::file(&path))?;
                 folders.push(name);
                 continue;
             }
             bytes += metadata.len();
             if bytes > LARGEST_CONTEXT {
-                return Err(DockerFault::LargeContext { path: folder.to_owned(), limit: LARGEST_CONTEXT >> 20 });
+                return Err(DockerError::LargeContext { path: folder.to_owned(), limit: LARGEST_CONTEXT >> 20 });
             }
             if metadata.is_file() || metadata.is_symlink() {
-                archive.append_path_with_name(&path, &name).map_err(DockerFault::file(&path))?;
+                archive.append_path_with_name(&path, &name).map_err(DockerError::file(&path))?;
             }
         }
     }
-    archive.into_inner().map_err(DockerFault::file(folder))
+    archive.into_inner().map_err(DockerError::file(folder))
 }
 
 #[cfg(test)]

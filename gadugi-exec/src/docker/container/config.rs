@@ -11,7 +11,7 @@ use gadugi_core::{ExecRequest, Resources, StopSignal};
 
 use super::entrypoint::Entry;
 use super::labels;
-use crate::docker::api::error::DockerFault;
+use crate::docker::api::error::DockerError;
 use crate::docker::api::{Daemon, Users};
 use crate::docker::files::INSIDE;
 use crate::docker::settings::{Confinement, DockerSettings, HOME, Network, PASSED_VARIABLES, Seccomp, User};
@@ -42,7 +42,7 @@ pub(in crate::docker) struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    pub(in crate::docker) fn body(&self) -> Result<ContainerCreateBody, DockerFault> {
+    pub(in crate::docker) fn body(&self) -> Result<ContainerCreateBody, DockerError> {
         let has_input = self.entry.secrets.is_some();
         Ok(ContainerCreateBody {
             // Not by `cmd`, which the image's own entrypoint would come before.
@@ -75,7 +75,7 @@ impl Parts<'_> {
         })
     }
 
-    fn host_config(&self) -> Result<HostConfig, DockerFault> {
+    fn host_config(&self) -> Result<HostConfig, DockerError> {
         let confinement = &self.settings.confinement;
         let Resources { memory, cpus, .. } = self.request.resources;
         let memory = memory.or(confinement.memory).map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
@@ -150,7 +150,7 @@ impl Parts<'_> {
         self.ids().map(|Owner { uid, gid }| format!("{uid}:{gid}"))
     }
 
-    fn mounts(&self) -> Result<Vec<Mount>, DockerFault> {
+    fn mounts(&self) -> Result<Vec<Mount>, DockerError> {
         let folder = &self.request.folder;
         let mut mounts = vec![mount(folder, utf8(folder)?, true)?];
         if let Some(home) = &self.request.home {
@@ -211,7 +211,7 @@ impl Parts<'_> {
     }
 }
 
-fn security(confinement: &Confinement) -> Result<Vec<String>, DockerFault> {
+fn security(confinement: &Confinement) -> Result<Vec<String>, DockerError> {
     let mut options = Vec::new();
     if confinement.no_new_privileges {
         options.push("no-new-privileges".to_owned());
@@ -221,7 +221,7 @@ fn security(confinement: &Confinement) -> Result<Vec<String>, DockerFault> {
         Seccomp::Unconfined => options.push("seccomp=unconfined".to_owned()),
         // The daemon wants the profile itself.
         Seccomp::Profile(path) => {
-            let profile = std::fs::read_to_string(path).map_err(DockerFault::file(path))?;
+            let profile = std::fs::read_to_string(path).map_err(DockerError::file(path))?;
             options.push(format!("seccomp={profile}"));
         }
     }
@@ -229,7 +229,7 @@ fn security(confinement: &Confinement) -> Result<Vec<String>, DockerFault> {
 }
 
 /// By the newer kind of mount, which refuses a source that does not exist, where the older one makes a folder.
-fn mount(source: &Path, target: String, writable: bool) -> Result<Mount, DockerFault> {
+fn mount(source: &Path, target: String, writable: bool) -> Result<Mount, DockerError> {
     Ok(Mount {
         typ: Some(MountType::BIND),
         source: Some(utf8(source)?),
@@ -239,8 +239,8 @@ fn mount(source: &Path, target: String, writable: bool) -> Result<Mount, DockerF
     })
 }
 
-fn utf8(path: &Path) -> Result<String, DockerFault> {
-    path.to_str().map(str::to_owned).ok_or_else(|| DockerFault::Path { path: path.to_owned() })
+fn utf8(path: &Path) -> Result<String, DockerError> {
+    path.to_str().map(str::to_owned).ok_or_else(|| DockerError::Path { path: path.to_owned() })
 }
 
 /// What the container calls itself: the task, as far as it is a host's name (RFC 1123).

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use gadugi_core::{ExecRequest, Program};
 
-use crate::docker::api::error::DockerFault;
+use crate::docker::api::error::DockerError;
 use crate::docker::files::{INPUT, INSIDE, SCRIPT};
 use crate::docker::settings::DockerSettings;
 
@@ -26,13 +26,13 @@ impl Entry {
         settings: &DockerSettings,
         request: &ExecRequest,
         nonce: &str,
-    ) -> Result<Self, DockerFault> {
+    ) -> Result<Self, DockerError> {
         let secrets = secrets(settings, request)?;
         let argv = match &request.program {
-            Program::Argv(argv) if argv.is_empty() => return Err(DockerFault::NoCommand),
+            Program::Argv(argv) if argv.is_empty() => return Err(DockerError::NoCommand),
             Program::Argv(argv) => argv.as_slice(),
             Program::Script(_) => &[],
-            _ => return Err(DockerFault::NoCommand),
+            _ => return Err(DockerError::NoCommand),
         };
         if secrets.is_empty() && request.stdin.is_none() && !argv.is_empty() {
             return Ok(Self { argv: argv.to_vec(), secrets: None });
@@ -58,7 +58,7 @@ impl Entry {
 const BASH: &str = "command -v bash >/dev/null 2>&1";
 
 /// The values of what the task calls secrets, and of what the configuration lets through: what is nobody's business.
-fn secrets(settings: &DockerSettings, request: &ExecRequest) -> Result<BTreeMap<String, String>, DockerFault> {
+fn secrets(settings: &DockerSettings, request: &ExecRequest) -> Result<BTreeMap<String, String>, DockerError> {
     let mut secrets = BTreeMap::new();
     for (name, value) in settings.let_through(&settings.passed) {
         // Others cannot be set by a shell, and nobody has asked for just this one.
@@ -71,11 +71,11 @@ fn secrets(settings: &DockerSettings, request: &ExecRequest) -> Result<BTreeMap<
     }
     for name in &request.secrets {
         if !is_name(name) {
-            return Err(DockerFault::VariableName { name: name.clone() });
+            return Err(DockerError::VariableName { name: name.clone() });
         }
         let value = settings.environment.get(std::ffi::OsStr::new(name));
-        let value = value.ok_or_else(|| DockerFault::MissingSecret { name: name.clone() })?;
-        let value = value.to_str().ok_or_else(|| DockerFault::SecretNotText { name: name.clone() })?;
+        let value = value.ok_or_else(|| DockerError::MissingSecret { name: name.clone() })?;
+        let value = value.to_str().ok_or_else(|| DockerError::SecretNotText { name: name.clone() })?;
         secrets.insert(name.clone(), value.to_owned());
     }
     Ok(secrets)
@@ -121,7 +121,7 @@ mod tests {
 
     const VALUE: &str = "it's \"quoted\" $HOME `id` \\ # 0123\n\n# end\n ";
 
-    fn entry(program: Program, secrets: &[&str]) -> Result<Entry, DockerFault> {
+    fn entry(program: Program, secrets: &[&str]) -> Result<Entry, DockerError> {
         let environment = [("API_KEY".into(), VALUE.into()), ("PASSED".into(), "too".into())];
         let mut settings = DockerSettings::new(Endpoint::default(), "here", environment);
         settings.passed = vec!["PASS*".to_owned()];
@@ -172,7 +172,7 @@ mod tests {
     fn a_script_begins_with_a_shell_and_nothing_with_nothing() {
         let Entry { argv, .. } = entry(Program::Script("true".to_owned()), &[]).expect("it can be begun");
         assert_eq!(argv[0], "sh");
-        assert!(matches!(entry(Program::Argv(Vec::new()), &[]), Err(DockerFault::NoCommand)));
-        assert!(matches!(entry(Program::Script("true".to_owned()), &["NONE"]), Err(DockerFault::MissingSecret { .. })));
+        assert!(matches!(entry(Program::Argv(Vec::new()), &[]), Err(DockerError::NoCommand)));
+        assert!(matches!(entry(Program::Script("true".to_owned()), &["NONE"]), Err(DockerError::MissingSecret { .. })));
     }
 }

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::process::{Gid, Uid, geteuid};
 
 use super::config::Owner;
-use crate::docker::api::error::DockerFault;
+use crate::docker::api::error::DockerError;
 use crate::docker::settings::HOME;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -30,11 +30,11 @@ pub(in crate::docker) fn prepare(
     user: Option<Owner>,
     request: &ExecRequest,
     in_memory: &[String],
-) -> Result<(), DockerFault> {
+) -> Result<(), DockerError> {
     let given = Given::to(user);
-    let failed = |error: Errno| DockerFault::File { path: home.to_owned(), source: error.into() };
+    let failed = |error: Errno| DockerError::File { path: home.to_owned(), source: error.into() };
     // Its name is ours, and no command can put a link there.
-    fs::set_permissions(home, Permissions::from_mode(0o700)).map_err(DockerFault::file(home))?;
+    fs::set_permissions(home, Permissions::from_mode(0o700)).map_err(DockerError::file(home))?;
     let root = open(home, FOLDER, Mode::empty()).map_err(failed)?;
     given.give(&root, given.folder_mode()).map_err(failed)?;
     let shown = request.mounts.iter().map(|mount| (mount.target.as_path(), mount.source.is_dir()));

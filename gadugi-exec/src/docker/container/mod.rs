@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use self::first_process::FirstProcess;
 use crate::docker::Shared;
-use crate::docker::api::error::DockerFault;
+use crate::docker::api::error::DockerError;
 use crate::docker::api::{Daemon, status};
 use crate::docker::files::CommandFiles;
 use crate::docker::record::{ContainerRecord, Status};
@@ -118,11 +118,11 @@ impl Container {
     }
 
     /// What it does; `None` when there is no such container any more.
-    pub(in crate::docker) async fn look(&self) -> Result<Option<ContainerInspectResponse>, DockerFault> {
+    pub(in crate::docker) async fn look(&self) -> Result<Option<ContainerInspectResponse>, DockerError> {
         match self.client.inspect_container(self.id(), None).await {
             Ok(found) => Ok(Some(found).filter(|found| self.is_ours(found))),
             Err(error) if status(&error) == Some(404) => Ok(None),
-            Err(error) => Err(DockerFault::request("ask for its container")(error)),
+            Err(error) => Err(DockerError::request("ask for its container")(error)),
         }
     }
 
@@ -133,25 +133,25 @@ impl Container {
 
     /// Waits for its end; the daemon's word for that is an error for every code but 0. `Err` when the daemon has gone
     /// away, or the container.
-    pub(in crate::docker) async fn exited(&self, condition: Condition) -> Result<i64, DockerFault> {
+    pub(in crate::docker) async fn exited(&self, condition: Condition) -> Result<i64, DockerError> {
         let client = self.client.clone().with_timeout(FOREVER);
         let options = WaitContainerOptionsBuilder::new().condition(condition.name()).build();
         let mut ends = std::pin::pin!(client.wait_container(self.id(), Some(options)));
         match ends.next().await {
             Some(Ok(end)) => Ok(end.status_code),
             Some(Err(Error::DockerContainerWaitError { code, .. })) => Ok(code),
-            Some(Err(error)) => Err(DockerFault::request("wait for its container")(error)),
-            None => Err(DockerFault::request("wait for its container")(Error::RequestTimeoutError)),
+            Some(Err(error)) => Err(DockerError::request("wait for its container")(error)),
+            None => Err(DockerError::request("wait for its container")(Error::RequestTimeoutError)),
         }
     }
 
     /// Asks a daemon that has gone away until it is back, what the container does now.
-    pub(in crate::docker) async fn found_again(&self) -> Result<ContainerInspectResponse, DockerFault> {
+    pub(in crate::docker) async fn found_again(&self) -> Result<ContainerInspectResponse, DockerError> {
         let mut questions = self.questions();
         loop {
             match timeout(LONGEST_RECALL, self.look()).await {
                 Ok(Ok(Some(found))) if life(&found).is_some() => return Ok(found),
-                Ok(Ok(None)) => return Err(DockerFault::Removed),
+                Ok(Ok(None)) => return Err(DockerError::Removed),
                 // Also a daemon that is just beginning again, or has other sorrows.
                 Ok(Ok(Some(_)) | Err(_)) | Err(_) => {}
             }
@@ -162,27 +162,27 @@ impl Container {
     }
 
     /// Sends a signal to its first process. One that has ended hears nothing; `false` says so.
-    pub(in crate::docker) async fn signal(&self, name: &str) -> Result<bool, DockerFault> {
+    pub(in crate::docker) async fn signal(&self, name: &str) -> Result<bool, DockerError> {
         let options = KillContainerOptionsBuilder::new().signal(name).build();
         match self.client.kill_container(self.id(), Some(options)).await {
-            Err(error) if !is_over(&error) => Err(DockerFault::request("signal its container")(error)),
+            Err(error) if !is_over(&error) => Err(DockerError::request("signal its container")(error)),
             signalled => Ok(signalled.is_ok()),
         }
     }
 
     /// Lets the daemon stop it: SIGTERM, so many seconds, SIGKILL. It goes on with that when this process has ended.
     /// `false` says that it had ended before.
-    pub(in crate::docker) async fn stop(&self, seconds: i32) -> Result<bool, DockerFault> {
+    pub(in crate::docker) async fn stop(&self, seconds: i32) -> Result<bool, DockerError> {
         let client = self.client.clone().with_timeout(FOREVER);
         let options = StopContainerOptionsBuilder::new().t(seconds).build();
         match client.stop_container(self.id(), Some(options)).await {
-            Err(error) if !is_over(&error) => Err(DockerFault::request("stop its container")(error)),
+            Err(error) if !is_over(&error) => Err(DockerError::request("stop its container")(error)),
             stopped => Ok(stopped.is_ok()),
         }
     }
 
     /// Suspends all its processes, or lets them go on; says whether it does so now.
-    pub(in crate::docker) async fn pause(&self, paused: bool) -> Result<bool, DockerFault> {
+    pub(in crate::docker) async fn pause(&self, paused: bool) -> Result<bool, DockerError> {
         let done = match paused {
             true => self.client.pause_container(self.id()).await,
             false => self.client.unpause_container(self.id()).await,
@@ -191,12 +191,12 @@ impl Container {
             Ok(()) => Ok(true),
             // It is paused already, or not at all, or has ended.
             Err(error) if matches!(status(&error), Some(404 | 409 | 500)) => Ok(false),
-            Err(error) => Err(DockerFault::request("suspend its container")(error)),
+            Err(error) => Err(DockerError::request("suspend its container")(error)),
         }
     }
 
     /// Removes it, with its anonymous volumes. `by_force` kills it first; without, one that runs is an error (409).
-    pub(in crate::docker) async fn remove(&self, by_force: bool) -> Result<(), DockerFault> {
+    pub(in crate::docker) async fn remove(&self, by_force: bool) -> Result<(), DockerError> {
         remove(&self.client, self.id(), by_force).await
     }
 
@@ -262,7 +262,7 @@ impl Container {
 
     /// Returns when it cannot be followed any more, though nothing says so: when the daemon has been silent for too long, tells
     /// of an end of which nobody was told, or says that it runs though its processes are gone.
-    pub(in crate::docker) async fn in_trouble(&self) -> DockerFault {
+    pub(in crate::docker) async fn in_trouble(&self) -> DockerError {
         let mut answered = Instant::now();
         let (mut has_ended, mut missed) = (false, None);
         let mut pause = FIRST_PAUSE;
@@ -283,14 +283,14 @@ impl Container {
                     if self.has_lost_its_processes() {
                         let since = *missed.get_or_insert(answered);
                         if since.elapsed() >= LONGEST_REPORT.min(self.shared.settings.patience) {
-                            return DockerFault::Vanished;
+                            return DockerError::Vanished;
                         }
                     }
                 }
-                Ok(Ok(None)) => return DockerFault::Removed,
+                Ok(Ok(None)) => return DockerError::Removed,
                 Ok(Ok(Some(found))) if life(&found).is_some() => {
                     sleep(LOOKED_AFTER).await;
-                    return DockerFault::Untold;
+                    return DockerError::Untold;
                 }
                 _ if answered.elapsed() > self.shared.settings.patience => return self.went_away(),
                 _ => {}
@@ -329,9 +329,9 @@ impl Container {
         }
     }
 
-    fn went_away(&self) -> DockerFault {
+    fn went_away(&self) -> DockerError {
         let endpoint = self.shared.settings.endpoint.to_string();
-        DockerFault::WentAway { endpoint, seconds: self.shared.settings.patience.as_secs() }
+        DockerError::WentAway { endpoint, seconds: self.shared.settings.patience.as_secs() }
     }
 
     /// Kills it, however often that has to be asked for, until it has ended, is gone, or nobody answers any more.
@@ -355,7 +355,7 @@ impl Container {
 
     /// Ends what a daemon that died while it started the container has forgotten, after its removal. `true` where there was
     /// something, and the command may have begun.
-    pub(in crate::docker) async fn kill_forgotten(&self) -> bool {
+    pub(in crate::docker) async fn kill_orphans(&self) -> bool {
         #[cfg(target_os = "linux")]
         {
             let id = self.id().to_owned();
@@ -391,7 +391,7 @@ impl Questions {
 }
 
 /// Removes a container; one that is gone, or going, is removed.
-pub(in crate::docker) async fn remove(client: &Docker, id: &str, by_force: bool) -> Result<(), DockerFault> {
+pub(in crate::docker) async fn remove(client: &Docker, id: &str, by_force: bool) -> Result<(), DockerError> {
     let options = RemoveContainerOptionsBuilder::new().v(true).force(by_force).build();
     match client.remove_container(id, Some(options)).await {
         Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
@@ -400,7 +400,7 @@ pub(in crate::docker) async fn remove(client: &Docker, id: &str, by_force: bool)
         {
             Ok(())
         }
-        Err(error) => Err(DockerFault::request("remove its container")(error)),
+        Err(error) => Err(DockerError::request("remove its container")(error)),
         Ok(()) => Ok(()),
     }
 }

@@ -3,9 +3,9 @@
 
 use gadugi_core::crash_point;
 
-use super::api::error::DockerFault;
+use super::api::error::DockerError;
 use super::container::Container;
-use super::record::{ContainerRecord, Unbegun};
+use super::record::{ContainerRecord, Unstarted};
 
 /// Whether a command can be started anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub(super) enum Removed {
 }
 
 /// Notes that the command has not begun, for whoever comes after a kill of this process, and finds no container.
-pub(super) fn note(container: &Container, unbegun: Unbegun) {
+pub(super) fn note(container: &Container, unbegun: Unstarted) {
     let record = ContainerRecord { unbegun: Some(unbegun), ..container.record.clone() };
     // Where it cannot be noted, a kill before the end of the removal leaves the command lost.
     container.files.note_again(&record).ok();
@@ -24,21 +24,21 @@ pub(super) fn note(container: &Container, unbegun: Unbegun) {
 }
 
 /// Removes the container. One that runs all the same stays, which is an error (409), unless it only waits.
-pub(super) async fn remove(container: &Container, unbegun: Unbegun) -> Result<Removed, DockerFault> {
+pub(super) async fn remove(container: &Container, unbegun: Unstarted) -> Result<Removed, DockerError> {
     note(container, unbegun);
-    container.remove(unbegun == Unbegun::Waits).await?;
+    container.remove(unbegun == Unstarted::Waits).await?;
     finish(container, unbegun).await
 }
 
 /// What follows the removal. Takes the note back where nothing has begun.
-pub(super) async fn finish(container: &Container, unbegun: Unbegun) -> Result<Removed, DockerFault> {
+pub(super) async fn finish(container: &Container, unbegun: Unstarted) -> Result<Removed, DockerError> {
     crash_point("container-unbegun-removed");
-    if unbegun == Unbegun::Created {
+    if unbegun == Unstarted::Created {
         // It may have begun and ended between the question and the removal.
         if container.start_is_remembered(None).await {
             return Ok(Removed::MayHaveBegun("it ended before anybody was there to see it"));
         }
-        if container.kill_forgotten().await {
+        if container.kill_orphans().await {
             let why = "the Docker daemon died while it started it, and did not know it any more";
             return Ok(Removed::MayHaveBegun(why));
         }

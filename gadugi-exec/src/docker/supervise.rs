@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::api::error::DockerFault;
+use super::api::error::DockerError;
 use super::container::output::Output;
 use super::container::{Condition, Container, Exit, Life, life, waits};
 use super::record::{EndRecord, Status};
@@ -40,7 +40,7 @@ pub(super) struct Heard {
 }
 
 /// The end of a container, which is waited for whether or not somebody looks, until this is dropped.
-pub(super) struct AwaitedEnd(JoinSet<Result<i64, DockerFault>>);
+pub(super) struct AwaitedEnd(JoinSet<Result<i64, DockerError>>);
 
 impl AwaitedEnd {
     pub(super) fn of(container: &Arc<Container>, condition: Condition) -> Self {
@@ -50,30 +50,30 @@ impl AwaitedEnd {
         Self(waiting)
     }
 
-    async fn come(&mut self) -> Result<i64, DockerFault> {
+    async fn come(&mut self) -> Result<i64, DockerError> {
         match self.0.join_next().await {
             Some(Ok(ended)) => ended,
-            Some(Err(_)) | None => Err(DockerFault::ShutDown),
+            Some(Err(_)) | None => Err(DockerError::ShutDown),
         }
     }
 }
 
 /// What those who hold a task are told.
-pub(super) struct Told {
-    pub(super) ending: watch::Sender<Option<Result<ExecEnd, Arc<DockerFault>>>>,
+pub(super) struct Reports {
+    pub(super) ending: watch::Sender<Option<Result<ExecEnd, Arc<DockerError>>>>,
     pub(super) printed: watch::Sender<u64>,
     pub(super) usage: watch::Sender<ExecUsage>,
 }
 
 /// Follows a container that runs. `heard` is what was listened to from its beginning; without it, the daemon's own log is
 /// read from its beginning.
-pub(super) async fn follow(container: Arc<Container>, heard: Option<Heard>, began: Instant, told: Told) {
-    let Told { ending, printed, usage } = told;
+pub(super) async fn supervise(container: Arc<Container>, heard: Option<Heard>, began: Instant, reports: Reports) {
+    let Reports { ending, printed, usage } = reports;
     let (log, cap) = (container.files.output(), container.shared.settings.output_cap);
     let begin = if heard.is_some() { Output::to } else { Output::again_to };
     let mut output = begin(log, cap, printed);
     let sampler = tokio::spawn(sample(Arc::clone(&container), usage.clone()));
-    let ended = watch_over(&container, &mut output, heard).await;
+    let ended = watch(&container, &mut output, heard).await;
     sampler.abort();
     let output = output.finish();
     let mut is_left = false;
@@ -91,7 +91,7 @@ pub(super) async fn follow(container: Arc<Container>, heard: Option<Heard>, bega
             Ok(record.end())
         }
         // It was asked to stop before, so that how it ended is known well enough.
-        Err(DockerFault::Vanished) if container.files.is_stopped() => {
+        Err(DockerError::Vanished) if container.files.is_stopped() => {
             let record = EndRecord::new(&container.record, Status::Unknown, began.elapsed(), output);
             let record = record.used(*usage.borrow()).stopped(true);
             is_left = conclude(&container, &record).await;
@@ -99,10 +99,10 @@ pub(super) async fn follow(container: Arc<Container>, heard: Option<Heard>, bega
         }
         Err(fault) => {
             // Another driver may have been faster: it has kept the end, and removed the container.
-            let kept = if matches!(fault, DockerFault::Removed) { kept_end(&container).await } else { None };
-            if matches!(fault, DockerFault::Vanished) {
+            let kept = if matches!(fault, DockerError::Removed) { kept_end(&container).await } else { None };
+            if matches!(fault, DockerError::Vanished) {
                 // Also what the daemon does not know of it.
-                container.kill_forgotten().await;
+                container.kill_orphans().await;
                 container.files.hide();
                 is_left = true;
             }
@@ -133,7 +133,7 @@ struct Ended {
 }
 
 /// Takes the output and waits for the end, also beyond the life of the daemon.
-async fn watch_over(container: &Container, output: &mut Output, heard: Option<Heard>) -> Result<Ended, DockerFault> {
+async fn watch(container: &Container, output: &mut Output, heard: Option<Heard>) -> Result<Ended, DockerError> {
     let (mut stream, mut end) = match heard {
         Some(heard) => (heard.output, Some(heard.end)),
         None => (logs(container, true), None),
@@ -154,11 +154,11 @@ async fn watch_over(container: &Container, output: &mut Output, heard: Option<He
             match container.look().await.map(|found| found.as_ref().and_then(life)) {
                 Ok(Some(Life::Exited(exit))) => return Ok(Ended { exit: Some(exit), code: 0, watched }),
                 // It is removed by somebody, who has ended it first.
-                Ok(_) => return Err(DockerFault::Removed),
+                Ok(_) => return Err(DockerError::Removed),
                 Err(_) => {}
             }
         }
-        if let Err(fault @ (DockerFault::Removed | DockerFault::WentAway { .. } | DockerFault::Vanished)) = code {
+        if let Err(fault @ (DockerError::Removed | DockerError::WentAway { .. } | DockerError::Vanished)) = code {
             return Err(fault);
         }
         let may_wait_in_vain = watched && begun.elapsed() < DOUBTFUL && output.is_empty();
@@ -170,11 +170,11 @@ async fn watch_over(container: &Container, output: &mut Output, heard: Option<He
                 drain(output, &mut logs(container, false)).await;
                 return Ok(Ended { exit: Some(exit), code: 0, watched: false });
             }
-            Some(Life::Created) => return Err(DockerFault::Removed),
+            Some(Life::Created) => return Err(DockerError::Removed),
             // It would never end. Nothing is lost of a command that has just begun.
             Some(Life::Running) if may_wait_in_vain && waits(&found) && kept(container).await == 0 => {
                 container.remove_for_sure().await;
-                return Err(DockerFault::NotHandedOver);
+                return Err(DockerError::NotHandedOver);
             }
             _ => {
                 output.rewind(kept(container).await);
@@ -185,7 +185,7 @@ async fn watch_over(container: &Container, output: &mut Output, heard: Option<He
 }
 
 /// Waits for the end of a container; an error when it cannot be waited for any more.
-async fn ended(container: &Container, awaited: Option<AwaitedEnd>) -> Result<i64, DockerFault> {
+async fn ended(container: &Container, awaited: Option<AwaitedEnd>) -> Result<i64, DockerError> {
     let exited = async {
         match awaited {
             Some(mut awaited) => awaited.come().await,
@@ -244,7 +244,7 @@ async fn conclude(container: &Container, record: &EndRecord) -> bool {
     let kept = tokio::task::spawn_blocking(move || {
         files.keep_end(&record)?;
         files.hide();
-        Ok::<_, DockerFault>(())
+        Ok::<_, DockerError>(())
     });
     if !matches!(kept.await, Ok(Ok(()))) {
         return false;

@@ -11,12 +11,12 @@ use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
-use super::api::error::DockerFault;
+use super::api::error::DockerError;
 use super::container::{self, Container, Exit, Life, labels, life, started};
 use super::files::CommandFiles;
-use super::record::{ContainerRecord, EndRecord, Status, Token, Unbegun};
+use super::record::{ContainerRecord, EndRecord, Status, Token, Unstarted};
 use super::task::{DockerTask, identity};
-use super::unbegun::{self, Removed};
+use super::unstarted::{self, Removed};
 use super::{NAME, Shared};
 
 /// What the folder of an attempt tells of a command.
@@ -73,21 +73,21 @@ pub(super) async fn reattach(shared: &Arc<Shared>, command: &CommandRef) -> Resu
 }
 
 /// What became of a container that was noted. `has_begun` where its start was recorded, which comes after everything else.
-async fn find(container: Arc<Container>, has_begun: bool) -> Result<Reattached, DockerFault> {
+async fn find(container: Arc<Container>, has_begun: bool) -> Result<Reattached, DockerError> {
     let begun = Instant::now();
     let mut has_settled = false;
     loop {
         let Some(found) = container.look().await? else {
             return match container.record.unbegun {
                 // By an earlier driver, which was killed before it could take the note back.
-                Some(unbegun) => Ok(unbegun::finish(&container, unbegun).await?.into()),
+                Some(unbegun) => Ok(unstarted::finish(&container, unbegun).await?.into()),
                 None => Ok(Reattached::Gone { why: "its container was removed by somebody else".to_owned() }),
             };
         };
         match life(&found) {
             // Whoever was to give it its secrets has died before. It waits for them, or has just given that up.
             Some(Life::Running | Life::Exited(_)) if !has_begun && waits_in_vain(&container, &found) => {
-                return Ok(unbegun::remove(&container, Unbegun::Waits).await?.into());
+                return Ok(unstarted::remove(&container, Unstarted::Waits).await?.into());
             }
             Some(Life::Running) => {
                 // The daemon's clock says how long, and this process's goes on from there.
@@ -105,8 +105,9 @@ async fn find(container: Arc<Container>, has_begun: bool) -> Result<Reattached, 
             }
             Some(Life::Created) => {
                 let waits = waits_in_vain(&container, &found);
-                let unbegun = container.record.unbegun.unwrap_or(if waits { Unbegun::Waits } else { Unbegun::Created });
-                match unbegun::remove(&container, unbegun).await {
+                let unbegun =
+                    container.record.unbegun.unwrap_or(if waits { Unstarted::Waits } else { Unstarted::Created });
+                match unstarted::remove(&container, unbegun).await {
                     Err(fault) if fault.status() == Some(409) && begun.elapsed() < LONGEST_CHANGE => {}
                     removed => return Ok(removed?.into()),
                 }
@@ -145,7 +146,7 @@ async fn ended(container: Arc<Container>, exit: &Exit) -> Reattached {
 }
 
 /// Which container it is, by its identity and by its note.
-fn record(noted: &Noted, token: Option<Token>) -> Result<Option<ContainerRecord>, DockerFault> {
+fn record(noted: &Noted, token: Option<Token>) -> Result<Option<ContainerRecord>, DockerError> {
     Ok(match (token, &noted.container) {
         (Some(token), Some(noted)) if token.nonce == noted.nonce => Some(noted.clone()),
         (Some(token), _) => Some(ContainerRecord::named(token.id, token.nonce, token.daemon)),
@@ -154,34 +155,34 @@ fn record(noted: &Noted, token: Option<Token>) -> Result<Option<ContainerRecord>
     })
 }
 
-async fn connect(shared: &Arc<Shared>, record: ContainerRecord, files: CommandFiles) -> Result<Container, DockerFault> {
-    let daemon = shared.daemon().await.map_err(DockerFault::Daemon)?;
+async fn connect(shared: &Arc<Shared>, record: ContainerRecord, files: CommandFiles) -> Result<Container, DockerError> {
+    let daemon = shared.daemon().await.map_err(DockerError::Daemon)?;
     // The one that was greeted may be gone by now.
     daemon.ping().await.map_err(|unreachable| unreachable.into_fault(&shared.settings.endpoint))?;
     if !record.daemon.is_empty() && record.daemon != daemon.id {
         let endpoint = shared.settings.endpoint.to_string();
-        return Err(DockerFault::OtherDaemon { daemon: record.daemon, endpoint });
+        return Err(DockerError::OtherDaemon { daemon: record.daemon, endpoint });
     }
     Ok(Container::new(Arc::clone(shared), daemon, record, files))
 }
 
-async fn noted(command: &CommandRef) -> Result<Noted, DockerFault> {
+async fn noted(command: &CommandRef) -> Result<Noted, DockerError> {
     let (folder, phase) = (command.files.clone(), command.phase);
     let noted = spawn_blocking(move || {
-        let files = CommandFiles::of(&folder, phase).map_err(DockerFault::file(&folder))?;
+        let files = CommandFiles::of(&folder, phase).map_err(DockerError::file(&folder))?;
         let (container, end) = (files.container()?, files.end()?);
         Ok(Noted { files, container, end })
     });
-    noted.await.unwrap_or(Err(DockerFault::ShutDown))
+    noted.await.unwrap_or(Err(DockerError::ShutDown))
 }
 
 /// Removes containers of a command that were created and never started. Gives one that was, against all that is promised.
-async fn remove_unstarted(shared: &Arc<Shared>, command: &CommandRef) -> Result<Option<String>, DockerFault> {
-    let daemon = shared.daemon().await.map_err(DockerFault::Daemon)?;
+async fn remove_unstarted(shared: &Arc<Shared>, command: &CommandRef) -> Result<Option<String>, DockerError> {
+    let daemon = shared.daemon().await.map_err(DockerError::Daemon)?;
     let filter = labels::filter(&shared.settings, &command.run, &command.attempt, command.phase);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
     let listed = daemon.client.list_containers(Some(options)).await;
-    for found in listed.map_err(DockerFault::request("list its containers"))? {
+    for found in listed.map_err(DockerError::request("list its containers"))? {
         let Some(id) = found.id else { continue };
         if found.state != Some(ContainerSummaryStateEnum::CREATED) {
             return Ok(Some(id));
@@ -198,7 +199,7 @@ fn token_of(command: &CommandRef) -> Result<Option<Token>, ExecError> {
     token.map(Some).ok_or_else(foreign)
 }
 
-fn watch_fault(command: &CommandRef, fault: DockerFault) -> ExecError {
+fn watch_fault(command: &CommandRef, fault: DockerError) -> ExecError {
     let identity = command.identity.as_ref().map_or_else(|| command.attempt.to_string(), |known| known.token.clone());
     ExecError::Watch { identity, source: Box::new(fault) }
 }
