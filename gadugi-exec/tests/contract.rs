@@ -1,5 +1,4 @@
 //! The promises of every executor, kept by this one.
-#![cfg(unix)]
 
 use gadugi_exec::{SubprocessExecutor, SubprocessSettings};
 use gadugi_test_support::contract::executor;

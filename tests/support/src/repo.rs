@@ -204,13 +204,7 @@ fn take(path: &Path, name: &str, entries: &mut BTreeMap<String, Vec<u8>>) {
     entries.insert(format!("{name} ({})", kind(&metadata)), content);
 }
 
-#[cfg(unix)]
 fn kind(metadata: &fs::Metadata) -> String {
     use std::os::unix::fs::MetadataExt;
     format!("{:o}", metadata.mode())
-}
-
-#[cfg(not(unix))]
-fn kind(metadata: &fs::Metadata) -> String {
-    format!("{:?}", metadata.file_type())
 }
