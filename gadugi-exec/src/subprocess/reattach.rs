@@ -14,6 +14,7 @@ use {
 
 use super::supervisor::Reins;
 use super::token::Token;
+#[cfg(not(target_os = "linux"))]
 use crate::os::process_table::start_time;
 
 /// Takes the command into the care of this process; `None` when it does not run any more.
