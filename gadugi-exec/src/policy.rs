@@ -1,4 +1,4 @@
-//! Which executor runs the tasks that name none.
+//! The choice of an executor for tasks that name none.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -8,23 +8,23 @@ use std::sync::Arc;
 use gadugi_core::{Executor, TaskSpec, Unusable};
 use thiserror::Error;
 
-/// The executor that is taken by [`ExecutorPolicy::Auto`] when none that isolates can be used.
+/// The executor of [`ExecutorPolicy::Auto`] when none that isolates can be used.
 const UNISOLATED: &str = "subprocess";
 
-/// What the user asked for: `auto`, or an executor by its name.
+/// The user's choice: `auto`, or an executor by its name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ExecutorPolicy {
-    /// One that isolates where there is one that works, else `subprocess`.
+    /// An executor that isolates, if one works, else `subprocess`.
     #[default]
     Auto,
-    /// This one or none.
+    /// This executor or none.
     Named(String),
 }
 
 impl FromStr for ExecutorPolicy {
     type Err = Infallible;
 
-    /// Every word but `auto` is a name; whether there is such an executor is found out by [`choose`].
+    /// Takes every word but `auto` for a name; [`choose`] finds out whether there is such an executor.
     fn from_str(value: &str) -> Result<Self, Infallible> {
         Ok(if value == "auto" { Self::Auto } else { Self::Named(value.to_owned()) })
     }
@@ -42,12 +42,12 @@ impl fmt::Display for ExecutorPolicy {
 /// The executor that was chosen, and why.
 #[derive(Clone)]
 pub struct Choice {
-    /// It answered its probe.
+    /// The executor, which has answered its probe.
     pub executor: Arc<dyn Executor>,
-    /// Why this one, in a few words for the user.
+    /// The reason for this one, in a few words for the user.
     pub reason: String,
-    /// Whether an executor that isolates is registered and was passed over because it cannot be used. One that runs images
-    /// is not meant where no task names one.
+    /// Whether an executor that isolates is registered and was passed over because it cannot be used. One that needs an image
+    /// does not count when no task names one.
     pub fell_back: bool,
 }
 
@@ -61,24 +61,24 @@ impl fmt::Debug for Choice {
     }
 }
 
-/// Why no executor could be chosen.
+/// No executor could be chosen.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PolicyError {
     /// No executor of that name is registered.
     #[error("this build has no executor `{name}`; it has: {}", .known.join(", "))]
     Unknown {
-        /// The name that was asked for.
+        /// The name in the user's choice.
         name: String,
-        /// The names that there are.
+        /// The names of the registered executors.
         known: Vec<String>,
     },
-    /// It is registered and cannot be used now, or not for a task. [`Unusable::remedy`] says what mends it.
+    /// The executor is registered and cannot be used now, or not for a task; see [`Unusable::remedy`].
     #[error("the executor `{name}` cannot be used")]
     Unusable {
-        /// Which.
+        /// The name of the executor.
         name: String,
-        /// Why, and what mends it.
+        /// The reason, with a remedy.
         #[source]
         source: Unusable,
     },
@@ -111,7 +111,7 @@ async fn automatic(available: &[Arc<dyn Executor>], tasks: &[&TaskSpec]) -> Resu
     let mut refusals = Vec::new();
     let mut fell_back = false;
     for executor in available.iter().filter(|executor| executor.capabilities().isolates) {
-        // Where nobody has said what a container is to be made of, none was expected.
+        // Without an image, no container was expected.
         let is_unwanted = executor.capabilities().images
             && !tasks.is_empty()
             && tasks.iter().all(|task| task.resources.image.is_none());
@@ -136,7 +136,7 @@ async fn automatic(available: &[Arc<dyn Executor>], tasks: &[&TaskSpec]) -> Resu
     Ok(Choice { executor, reason, fell_back })
 }
 
-/// Whether it can be used, and for all of these tasks.
+/// Refuses an executor that cannot be used now, or not for all of these tasks.
 async fn fits(executor: &dyn Executor, tasks: &[&TaskSpec]) -> Result<(), Unusable> {
     for task in tasks {
         executor.accepts(task).await?;

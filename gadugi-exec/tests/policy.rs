@@ -1,4 +1,4 @@
-//! Which executor is taken. The executors are fakes: they stand for what is chosen from.
+//! The choice of an executor, among fakes.
 
 use std::sync::Arc;
 

@@ -13,13 +13,13 @@ use super::summary;
 pub(super) struct Reader {
     report: AgentReport,
     answers: u64,
-    /// When, and in which zone, the agent speaks.
+    /// The time of the agent's last output, in the agent's time zone.
     now: Zoned,
-    /// When a subscription that is used up can be used again, as it was told since the last answer.
+    /// The time at which a used-up subscription can be used again, if one was printed since the last answer.
     resets: Option<Timestamp>,
-    /// What each message of the model was charged. A message comes in several lines, each with the same figures.
+    /// Tokens of each message of the model. A message comes in several lines, each with the same figures.
     messages: BTreeMap<String, Tokens>,
-    /// What the results so far have told of this call, which can have several.
+    /// Cost and tokens of this call by the results so far; a call can have several.
     results: Option<(f64, Tokens)>,
     /// The last uses of tools, by their ids.
     tools: VecDeque<(String, String)>,
@@ -32,7 +32,7 @@ impl Reader {
     }
 }
 
-/// So many uses of tools are remembered: one that is denied is so at once.
+/// Uses of tools that are remembered. A denial follows at once, so a few are enough.
 const MAX_TOOLS: usize = 32;
 
 impl OutputReader for Reader {
@@ -68,7 +68,7 @@ impl Reader {
         match line["subtype"].as_str() {
             Some("init") => self.report.model = text(&line["model"]).or(self.report.model.take()),
             Some("api_retry") => {
-                // It tells no status where there was no answer at all.
+                // Without an answer there is no status.
                 let class = line["error_status"].as_u64().map_or(AgentErrorClass::Unavailable, class);
                 if class.is_refusal() {
                     self.refused(class, None, line["retry_delay_ms"].as_u64().map(Duration::from_millis));
@@ -98,7 +98,7 @@ impl Reader {
                 _ => {}
             }
         }
-        // What the agent itself says in the model's place, when a request failed, was answered by nobody.
+        // After a failed request the agent itself writes a message in the model's place, which is no answer.
         if line["is_api_error_message"].as_bool() == Some(true) {
             self.resets = resets(&line["api_error_params"]["rate_limit_info"]).or(self.resets);
             return;
@@ -117,7 +117,7 @@ impl Reader {
         self.report.own.tokens = tokens.map(Figure::told).or(self.report.own.tokens);
     }
 
-    /// The last line of a call. A request that was refused has the subtype `success` too; `is_error` tells.
+    /// The last line of a call. A request that was refused has the subtype `success` too, but also `is_error`.
     fn result(&mut self, line: &Value) {
         self.report.turns = line["num_turns"].as_u64().or(self.report.turns);
         self.report.cost_usd = line["total_cost_usd"].as_f64().or(self.report.cost_usd);
@@ -185,15 +185,14 @@ fn class(status: u64) -> AgentErrorClass {
     u16::try_from(status).map_or(AgentErrorClass::Other, AgentErrorClass::of_status)
 }
 
-/// When what is used up can be used again, in seconds of Unix, of an event that tells of more than a warning.
+/// Reads the reset time (Unix seconds) of an event that is more than a warning.
 fn resets(info: &Value) -> Option<Timestamp> {
     let is_used_up = info["status"] == "rejected" && info["isUsingOverage"].as_bool() != Some(true);
     let seconds = info["resetsAt"].as_i64().filter(|_| is_used_up)?;
     Timestamp::from_second(seconds).ok()
 }
 
-/// When a subscription that is used up can be used again: `…usage limit reached|1763900000`, in seconds of Unix, as earlier
-/// versions print it.
+/// Reads the reset time as earlier versions print it: `…usage limit reached|1763900000`, in Unix seconds.
 fn used_up(message: &str) -> Option<Timestamp> {
     let (words, seconds) = message.rsplit_once('|')?;
     let seconds = seconds.trim().parse().ok()?;
@@ -204,7 +203,7 @@ fn text(value: &Value) -> Option<String> {
     value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// What all models together have used in a call; `None` where not all is told.
+/// Sums the usage of all models in a call; `None` when a figure is missing.
 fn since_last_result(models: &Value) -> Option<(f64, Tokens)> {
     models.as_object()?.values().try_fold((0.0, Tokens::default()), |(cost, tokens), model| {
         let figure = |name: &str| model[name].as_u64();
@@ -216,7 +215,7 @@ fn since_last_result(models: &Value) -> Option<(f64, Tokens)> {
     })
 }
 
-/// What stands in a cache, and what is put there, was sent as well.
+/// Reads the tokens of a request. What is read from a cache or written to it counts as input.
 fn tokens(usage: &Value) -> Option<Tokens> {
     let figure = |name: &str| usage[name].as_u64();
     let (input, output) = (figure("input_tokens")?, figure("output_tokens")?);

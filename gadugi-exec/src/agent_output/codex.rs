@@ -1,5 +1,5 @@
-//! `codex exec --json`: a JSON object on each line. It tells tokens, those of the whole conversation, at
-//! the end of a turn, and no cost.
+//! `codex exec --json`: a JSON object on each line. Its tokens, at the end of a turn, are those of the whole conversation; it
+//! prints no cost.
 
 use gadugi_core::{AgentError, AgentErrorClass, AgentReport, OutputReader, RateLimit, Tokens};
 use jiff::{Timestamp, Zoned};
@@ -11,7 +11,7 @@ use super::summary;
 pub(super) struct Reader {
     report: AgentReport,
     answers: u64,
-    /// When, and in which zone, the agent speaks.
+    /// The time of the agent's last output, in the agent's time zone.
     now: Zoned,
 }
 
@@ -56,7 +56,7 @@ impl OutputReader for Reader {
 }
 
 impl Reader {
-    /// One of the type `error` may be a mere warning.
+    /// Reads an item. One of the type `error` may be a mere warning.
     fn item(&mut self, item: &Value) {
         match item["type"].as_str() {
             Some("agent_message") => {
@@ -92,7 +92,7 @@ impl Reader {
         self.report.end = Some(Err(AgentError { class, message: summary::one_line(message) }));
     }
 
-    /// It tells in words that it asks again, or gives up, and why.
+    /// Reads a message about a refused request: only its words say why it was refused.
     fn refused(&mut self, message: &str) -> Option<AgentErrorClass> {
         let class = summary::refusal(message)?;
         if class.is_refusal() {

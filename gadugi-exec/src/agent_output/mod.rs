@@ -1,4 +1,4 @@
-//! Reading what coding agents print: `claude-stream-json`, `codex-json`, and `text` for all others.
+//! Readers of the output of coding agents: `claude-stream-json`, `codex-json`, and `text` for all others.
 //!
 //! The formats are those of the agents' own versions that are named in `docs/agents.md`; real output of them is under
 //! `tests/agent_output/streams`.
@@ -15,12 +15,12 @@ use gadugi_core::{OutputFormat, OutputFormats, OutputReader};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
-/// The time zones of what agents say of times of day.
+/// The time zones in which agents print times of day.
 #[derive(Debug, Clone)]
 pub struct TimeZones {
-    /// Of agents that run on this machine.
+    /// The zone of agents that run on this machine.
     pub here: TimeZone,
-    /// Of those that are isolated from it.
+    /// The zone of agents that run isolated, in containers.
     pub isolated: TimeZone,
 }
 

@@ -1,4 +1,4 @@
-//! The time at which a vendor takes requests again, out of a sentence for people.
+//! The time at which a vendor takes requests again, read from a sentence for people.
 
 use std::time::Duration;
 
@@ -6,17 +6,16 @@ use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan, Zoned};
 
-/// A time of day that has passed no longer ago is the one that is meant, and not tomorrow's: clocks differ, and a line is
-/// read after it was printed.
+/// Age up to which a time of day means today's, and not tomorrow's: clocks differ, and a line is read after it was printed.
 const MAX_AGE: SignedDuration = SignedDuration::from_mins(15);
 
-/// What is named by the minute is over at the end of that minute.
+/// A time that names a minute means the end of that minute.
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 
-/// Words before the time, and after it nothing but the time.
+/// Words that stand directly before the time.
 const LEADS: [&str; 3] = ["try again", "resets", "reset"];
 
-/// Reads when requests are taken again: `resets 11:10am (UTC)`, `try again at 4:09 PM`, `try again at Dec 3rd, 2026 4:22 PM`,
+/// Reads the time at which requests are taken again: `resets 11:10am (UTC)`, `try again at 4:09 PM`, `try again at Dec 3rd, 2026 4:22 PM`,
 /// `try again in 3 days 2 hours`. Times without a zone are of that of `now`.
 pub(super) fn reset_time(message: &str, now: &Zoned) -> Option<Timestamp> {
     let lower = message.to_ascii_lowercase();

@@ -1,21 +1,21 @@
-//! Short texts for people, out of what agents print.
+//! Short texts for people, from the output of agents.
 
 use gadugi_core::AgentErrorClass;
 use serde_json::Value;
 
-/// More of a tool's use is not shown.
-const LONGEST: usize = 200;
+/// Characters of a summary.
+const MAX_LENGTH: usize = 200;
 
-/// The first line that says something, cut to a length that fits on one.
+/// Returns the first line that is not empty, cut to [`MAX_LENGTH`].
 pub(super) fn one_line(text: &str) -> String {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    match line.char_indices().nth(LONGEST) {
+    match line.char_indices().nth(MAX_LENGTH) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line.to_owned(),
     }
 }
 
-/// A tool and what it is used for, by the argument that says most.
+/// Describes the use of a tool by its name and its most telling argument.
 pub(super) fn tool(name: &str, input: &Value) -> String {
     let telling = ["command", "file_path", "path", "pattern", "query", "url", "prompt", "description"];
     match telling.iter().find_map(|key| input[key].as_str()) {
@@ -24,8 +24,8 @@ pub(super) fn tool(name: &str, input: &Value) -> String {
     }
 }
 
-/// What a message tells of a request that was not answered, by its status of HTTP or else by its words; `None` where it is
-/// about something else.
+/// Classifies a message about a request that was not answered, by its HTTP status or else by its words; `None` for other
+/// messages.
 pub(super) fn refusal(message: &str) -> Option<AgentErrorClass> {
     if let Some(status) = status(message) {
         return Some(AgentErrorClass::of_status(status));
@@ -45,7 +45,7 @@ pub(super) fn refusal(message: &str) -> Option<AgentErrorClass> {
     }
 }
 
-/// Words of messages about agents that have no key or login, or none that is good.
+/// Words of messages about a missing or refused key or login.
 const OF_LOGIN: [&str; 6] = [
     "not logged in",
     "run /login",
@@ -55,7 +55,7 @@ const OF_LOGIN: [&str; 6] = [
     "sign in again",
 ];
 
-/// Words of messages about requests that did not come through.
+/// Words of messages about requests that did not reach the vendor.
 const OF_NETWORK: [&str; 7] = [
     "waiting for network",
     "connection failed",
@@ -66,7 +66,7 @@ const OF_NETWORK: [&str; 7] = [
     "timed out",
 ];
 
-/// The status of HTTP in a message such as `unexpected status 401 Unauthorized: …` or `…, last status: 429 Too Many Requests`.
+/// Reads the HTTP status in a message such as `unexpected status 401 Unauthorized: …` or `…, last status: 429 Too Many Requests`.
 fn status(message: &str) -> Option<u16> {
     message.match_indices("status").find_map(|(at, word)| {
         let rest = message[at + word.len()..].trim_start_matches(':').trim_start();

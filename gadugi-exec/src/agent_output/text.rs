@@ -1,4 +1,4 @@
-//! Output without a format: what it says last is its last line.
+//! Output without a format: the last line counts as the last message.
 
 use gadugi_core::{AgentReport, OutputReader};
 

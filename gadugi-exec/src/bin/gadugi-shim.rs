@@ -1,4 +1,4 @@
-//! A shim as a program of its own, for those who cannot let their own program be one.
+//! A shim as a program of its own, for embedders whose own program cannot be one.
 
 use std::process::ExitCode;
 

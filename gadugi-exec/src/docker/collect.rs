@@ -1,4 +1,4 @@
-//! Containers that nobody will ask for any more: their process died before it could remove them, and their run is over.
+//! Containers whose run is over: their driver died before it could remove them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,22 +13,23 @@ use super::api::error::DockerError;
 use super::container::{self, labels};
 use super::{NAME, Shared};
 
-/// A container of a run that is not known may belong to one that is just beginning, by a process of another version. So
-/// old, in seconds, it does not (as in Nomad's reconciler of dangling containers).
-const GRACE: i64 = 300;
+/// Age from which a container of an unknown run is removed. A younger one may belong to a run that another process is just
+/// starting (as in Nomad's reconciler of dangling containers).
+const MIN_AGE_SECONDS: i64 = 300;
 
-/// The runs whose containers are there.
+/// Returns the runs that have containers.
 pub(super) async fn left_by(shared: &Arc<Shared>) -> Result<BTreeSet<RunId>, ExecError> {
     let (_, listed) = list(shared).await.map_err(fault)?;
     Ok(listed.iter().filter_map(|found| label(found, labels::RUN)?.parse().ok()).collect())
 }
 
+/// Removes the containers of finished and of unknown runs. Returns a description of each.
 pub(super) async fn collect(shared: &Arc<Shared>, runs: &BTreeMap<RunId, bool>) -> Result<Vec<String>, ExecError> {
     let (daemon, listed) = list(shared).await.map_err(fault)?;
     let (mut removed, mut failed) = (Vec::new(), None);
     for found in listed.iter().filter(|found| is_left(found, &shared.settings.repository, runs)) {
         let Some(id) = &found.id else { continue };
-        // One that cannot be removed hinders no other.
+        // A container that cannot be removed keeps no other one.
         if let Err(error) = container::remove(&daemon.client, id, true).await {
             failed.get_or_insert(error);
             continue;
@@ -42,7 +43,7 @@ pub(super) async fn collect(shared: &Arc<Shared>, runs: &BTreeMap<RunId, bool>) 
     }
 }
 
-/// All containers of the repository.
+/// Lists all containers of the repository.
 async fn list(shared: &Arc<Shared>) -> Result<(Arc<Daemon>, Vec<ContainerSummary>), DockerError> {
     let daemon = shared.daemon().await.map_err(DockerError::Daemon)?;
     let filter = labels::by_labels([format!("{}={}", labels::REPOSITORY, shared.settings.repository)].into_iter());
@@ -66,7 +67,7 @@ fn is_left(found: &ContainerSummary, repository: &str, runs: &BTreeMap<RunId, bo
     }
     let Some(run) = label(found, labels::RUN).and_then(|run| run.parse().ok()) else { return false };
     let age = || Timestamp::now().as_second() - found.created.unwrap_or(i64::MAX);
-    runs.get(&run).copied().unwrap_or_else(|| age() > GRACE)
+    runs.get(&run).copied().unwrap_or_else(|| age() > MIN_AGE_SECONDS)
 }
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! The files of one command in the folder of its attempt: what was started, how it ended, and what the container is
-//! shown of them.
+//! The files of one command in the folder of its attempt: its records, and the files that its container is shown.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -15,20 +14,20 @@ use crate::os::nonce;
 use crate::os::regular_file::open_regular;
 use crate::output::sealed::{Content, Unsound, link, read, seal};
 
-/// Where the container sees what is shown of these files.
+/// The folder in the container that shows its script and its input.
 pub(super) const INSIDE: &str = "/run/gadugi";
 
-/// In [`INSIDE`]: the script.
+/// The script in [`INSIDE`].
 pub(super) const SCRIPT: &str = "script.sh";
-/// In [`INSIDE`]: what the command reads.
+/// The standard input in [`INSIDE`].
 pub(super) const INPUT: &str = "stdin";
 
-/// In the same folder: the names of hosts, for a container that the daemon gives no network.
+/// The file for `/etc/hosts`, in the same folder, for a container without a network.
 const HOSTS: &str = "hosts";
-/// As Docker writes them for a container without a network.
+/// Its content, as Docker writes it for a container without a network.
 const LOOPBACK: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
 
-/// Where the files of a command are.
+/// The paths of a command's files.
 #[derive(Debug, Clone)]
 pub(super) struct CommandFiles {
     folder: PathBuf,
@@ -44,12 +43,12 @@ impl CommandFiles {
         self.folder.join(format!("{}{name}", self.phase.file_prefix()))
     }
 
-    /// The output.
+    /// Returns the path of the output log.
     pub(super) fn output(&self) -> PathBuf {
         self.folder.join(self.phase.output_file())
     }
 
-    /// The folder that the container is shown.
+    /// Returns the folder that the container is shown.
     pub(super) fn shown(&self) -> PathBuf {
         self.named("container")
     }
@@ -74,13 +73,13 @@ impl CommandFiles {
         self.named("stop")
     }
 
-    /// The names of hosts that the container is shown, if it is.
+    /// Returns the path of the file for `/etc/hosts`.
     pub(super) fn hosts(&self) -> PathBuf {
         self.shown().join(HOSTS)
     }
 
-    /// Writes what the container is shown. It may read it as whatever user it runs: nobody else comes into the folder
-    /// above. Says whether there is anything.
+    /// Writes the files that the container is shown. Every user may read them, since the command may run as any; the folder
+    /// above is closed to others. Returns whether there are such files.
     pub(super) fn show(&self, request: &ExecRequest, with_hosts: bool) -> Result<bool, DockerError> {
         let script = match &request.program {
             Program::Script(script) => Some((SCRIPT, script.as_str())),
@@ -106,31 +105,31 @@ impl CommandFiles {
         Ok(true)
     }
 
-    /// Removes what the container was shown. What cannot be removed harms nobody.
+    /// Removes the files that the container was shown. Those that cannot be removed do no harm.
     pub(super) fn hide(&self) {
         fs::remove_dir_all(self.shown()).ok();
     }
 
-    /// What was noted of a container before it was started; `None` where none was.
+    /// Returns the record of the container; `None` when none was started.
     pub(super) fn container(&self) -> Result<Option<ContainerRecord>, DockerError> {
         sound(self.container_path())
     }
 
-    /// Notes the container that is about to be started; `false` when another one was noted before.
+    /// Records the container that is about to be started; `false` when another one is recorded.
     pub(super) fn note_container(&self, record: &ContainerRecord) -> Result<bool, DockerError> {
         let path = self.container_path();
         let noted = self.put(&path, record);
         noted.map_err(DockerError::file(&path))
     }
 
-    /// Notes more of the container that was noted before.
+    /// Replaces the record of the container by one that says more.
     pub(super) fn note_again(&self, record: &ContainerRecord) -> Result<(), DockerError> {
         let path = self.container_path();
         let written = temporary(&path, record, true).and_then(|file| file.persist(&path));
         written.map_err(DockerError::file(path))
     }
 
-    /// Takes the note back, of a container that was never started and is gone.
+    /// Removes the record of a container that was never started and is gone.
     pub(super) fn forget_container(&self) -> Result<(), DockerError> {
         let path = self.container_path();
         match fs::remove_file(&path) {
@@ -139,18 +138,18 @@ impl CommandFiles {
         }
     }
 
-    /// The first process of the container, where it was seen on this machine. A note that says nothing is as good as none.
+    /// Returns the first process of the container, if it was seen on this machine. A damaged record counts as none.
     pub(super) fn process(&self) -> Option<ProcessRecord> {
         sound(self.process_path()).ok().flatten()
     }
 
-    /// Notes the first process of the container, in place of that of an earlier one.
+    /// Records the first process of the container, in place of that of an earlier one.
     pub(super) fn note_process(&self, record: &ProcessRecord) -> io::Result<()> {
         let path = self.process_path();
         temporary(&path, record, false)?.persist(&path)
     }
 
-    /// Notes that the command is about to get its secrets, and may begin.
+    /// Records that the command is about to get its secrets, and may begin.
     pub(super) fn note_handover(&self) -> Result<(), DockerError> {
         let path = self.handover_path();
         let noted = open_regular(OpenOptions::new().write(true).create(true).truncate(true).mode(0o600), &path);
@@ -162,7 +161,7 @@ impl CommandFiles {
         self.handover_path().exists()
     }
 
-    /// Notes that the command is asked to stop; `false` when that was noted before. It outlives whoever asks.
+    /// Records that a stop was requested; `false` when that is recorded. It outlives the process that requests it.
     pub(super) fn note_stop(&self) -> io::Result<bool> {
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.stop_path()) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
@@ -170,39 +169,39 @@ impl CommandFiles {
         }
     }
 
-    /// Takes the note back, of a stop that came too late.
+    /// Removes the record of a stop that came too late.
     pub(super) fn forget_stop(&self) {
         fs::remove_file(self.stop_path()).ok();
     }
 
-    /// Whether the command was asked to stop.
+    /// Whether a stop was requested.
     pub(super) fn is_stopped(&self) -> bool {
         self.stop_path().exists()
     }
 
-    /// How the command ended, where that is known.
+    /// Returns the recorded end of the command, if there is one.
     pub(super) fn end(&self) -> Result<Option<EndRecord>, DockerError> {
         sound(self.end_path())
     }
 
-    /// Keeps how the command ended, once; it is on the disk when this returns.
+    /// Records the end of the command, once; it is on the disk when this returns.
     pub(super) fn keep_end(&self, record: &EndRecord) -> Result<(), DockerError> {
         let path = self.end_path();
         let kept = self.put(&path, record).and_then(|_| File::open(&self.folder)?.sync_all());
         kept.map_err(DockerError::file(path))
     }
 
-    /// Writes a record to the disk and links it to its name; says whether that was free.
+    /// Writes a record to the disk and links it to its name. Returns whether the name was free.
     fn put(&self, path: &Path, record: &impl Serialize) -> io::Result<bool> {
         link(&temporary(path, record, true)?.0, path)
     }
 }
 
-/// A file that goes when this is dropped, unless it has got another name.
+/// A file that is removed when this is dropped, unless it was renamed.
 struct Temporary(PathBuf);
 
 impl Temporary {
-    /// Puts it in the place of what has that name.
+    /// Renames it to `path`, in place of a file of that name.
     fn persist(self, path: &Path) -> io::Result<()> {
         fs::rename(&self.0, path)
     }
@@ -210,12 +209,12 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // What could not be made, or has another name, need not be removed.
+        // It may not exist, or have its new name.
         fs::remove_file(&self.0).ok();
     }
 }
 
-/// Writes a record beside the place that it is for.
+/// Writes a record beside the path that it is for.
 fn temporary(path: &Path, record: &impl Serialize, durably: bool) -> io::Result<Temporary> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}.tmp", nonce::text()));

@@ -1,11 +1,11 @@
-//! Under which terms a task runs, before it does.
+//! The limits of a task, as they are checked before it starts and shown to people.
 
 use gadugi_core::{TaskSpec, Unusable, error_chain};
 
 use super::api::{Daemon, status};
 use super::settings::{Confinement, HOME, Network, Seccomp, User};
 
-/// The image of the task. Whether it has one is known without the daemon.
+/// Returns the image of the task, without asking the daemon.
 pub(super) fn image(task: &TaskSpec) -> Result<&str, Unusable> {
     let Some(image) = &task.resources.image else {
         return Err(Unusable {
@@ -17,20 +17,20 @@ pub(super) fn image(task: &TaskSpec) -> Result<&str, Unusable> {
     Ok(image)
 }
 
-/// The least memory that a container can have (docker-run(1), `--memory`).
-const LEAST_MEMORY: u64 = 6 << 20;
+/// The smallest memory limit of a container (docker-run(1), `--memory`).
+const MIN_MEMORY: u64 = 6 << 20;
 
-/// The least share of a processor.
-const LEAST_CPUS: f64 = 0.01;
+/// The smallest share of a processor.
+const MIN_CPUS: f64 = 0.01;
 
-/// Whether what is asked for makes sense, whatever the daemon: limits that it would refuse, and a profile that is there.
+/// Refuses limits that every daemon would refuse, and a seccomp profile that does not exist.
 pub(super) fn check_limits(confinement: &Confinement, task: &TaskSpec) -> Result<(), Unusable> {
     let refuse = |reason: String, remedy: &str| Err(Unusable { reason, remedy: remedy.to_owned() });
-    if let Some(memory) = task.resources.memory.or(confinement.memory).filter(|memory| *memory < LEAST_MEMORY) {
+    if let Some(memory) = task.resources.memory.or(confinement.memory).filter(|memory| *memory < MIN_MEMORY) {
         let reason = format!("{}: no container can have as little memory as {memory} bytes", task.id);
         return refuse(reason, "give it 6 MiB or more by `memory`");
     }
-    if let Some(cpus) = task.resources.cpus.or(confinement.cpus).filter(|cpus| *cpus < LEAST_CPUS) {
+    if let Some(cpus) = task.resources.cpus.or(confinement.cpus).filter(|cpus| *cpus < MIN_CPUS) {
         let reason = format!("{}: no container can have as little as {cpus} of a processor", task.id);
         return refuse(reason, "give it 0.01 or more by `cpus`");
     }
@@ -42,7 +42,7 @@ pub(super) fn check_limits(confinement: &Confinement, task: &TaskSpec) -> Result
     }
 }
 
-/// Whether the daemon can run the task: its image is there, and it has as many processors as are asked for.
+/// Refuses a task that this daemon cannot run: it lacks the image, or as many processors as the task asks for.
 pub(super) async fn check(daemon: &Daemon, task: &TaskSpec, image: &str) -> Result<(), Unusable> {
     if task.resources.cpus.is_some() && !daemon.holds_cpus {
         return Err(Unusable {
@@ -71,7 +71,7 @@ pub(super) async fn check(daemon: &Daemon, task: &TaskSpec, image: &str) -> Resu
     }
 }
 
-/// All that holds for a task in a container, as names and values.
+/// Returns the terms of a task in a container, as names and values for people.
 pub(super) fn of(confinement: &Confinement, task: &TaskSpec) -> Vec<(String, String)> {
     let resources = &task.resources;
     let or_none = |value: Option<String>| value.unwrap_or_else(|| "no limit".to_owned());

@@ -1,7 +1,7 @@
 //! Runs commands in containers, by the API of a Docker daemon.
 //!
 //! A container is its own supervisor: the daemon and its shims keep it alive when the process that started it dies, and
-//! keep its end and its output until they are asked for. What else is needed to find a command again lies in the folder
+//! keep its end and its output until they are asked for. The other records for finding a command again lie in the folder
 //! of its attempt, see [`DockerExecutor`].
 
 mod api;
@@ -37,11 +37,11 @@ use self::api::{Daemon, Unreachable};
 pub use self::settings::{Confinement, DockerSettings, HOME, Network, PASSED_VARIABLES, Seccomp, User};
 use self::task::DockerTask;
 
-/// Its name in the registry.
+/// The name of this executor in records.
 const NAME: &str = "docker";
 
-/// How long one that does not answer is not asked again, so that it is waited for once, however many tasks are asked about.
-const SILENCE: Duration = Duration::from_secs(2);
+/// Time before a daemon that did not answer is asked again, so that many tasks wait for it only once.
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Runs each command in a container of its own.
 ///
@@ -54,19 +54,18 @@ const SILENCE: Duration = Duration::from_secs(2);
 ///   written to the container's input when it begins, and stand in no description, no file and no argument.
 /// - **Shell.** A script, an input and a secret need a `sh` in the image. Everything else is executed as it is.
 /// - **Output.** Taken as it comes, byte for byte; of a command that is executed without a shell in between, the two outputs are
-///   taken by two pipes, and what is written to both at one moment may change places. What was printed while nobody listened is taken from the daemon's log,
+///   taken by two pipes, and texts that are written to both at one moment may change places. Output that was printed while no driver was running is taken from the daemon's log,
 ///   which ends every output with a newline.
 /// - **End.** The exit code is the daemon's: of a command that was ended by a signal it is 128 and the signal's number. When it
 ///   is [kept](ExecRequest::files), in `exit.json`, the container is removed, and not before. An end that the daemon itself
-///   has caused, when it was begun again, is [unknown](gadugi_core::ExitStatus::Unknown), and so is one of which that cannot
-///   be told.
+///   may have caused, when it was restarted, is [unknown](gadugi_core::ExitStatus::Unknown).
 /// - **Stop.** [`ExecRequest::stop_signal`], mostly `SIGTERM`, to the command's process group, and after the grace `SIGKILL` to all of the container. The daemon
 ///   counts the grace too, so that a stop is finished without this process.
-/// - **Usage.** As the daemon told it last, which it does once a second; nothing of a command that was shorter.
+/// - **Usage.** The last sample of the daemon, which sends one a second; none for a shorter command.
 ///
 /// Files in [`ExecRequest::files`], with `check-` or `setup-` before the names of a check's: `container.json`, written before a container is
 /// started; `process.json`, its first process as this machine sees it; `handover`, written before it gets its secrets; `stop`, written before it is asked to stop; `exit.json`, written
-/// before it is removed; and the folder `container` with what it is shown of its script and its input, while it runs.
+/// before it is removed; and the folder `container` with its script and its input, while it runs.
 ///
 /// Everything has to be called within a Tokio runtime with I/O and time enabled.
 #[derive(Clone)]
@@ -74,11 +73,11 @@ pub struct DockerExecutor {
     shared: Arc<Shared>,
 }
 
-/// What all commands share.
+/// The state that all commands share.
 struct Shared {
     settings: DockerSettings,
     daemon: OnceCell<Arc<Daemon>>,
-    /// When it was last waited for in vain.
+    /// The time of the last wait without an answer.
     silent: Mutex<Option<Instant>>,
     programs: Programs,
 }
@@ -130,11 +129,11 @@ impl std::fmt::Debug for DockerExecutor {
 }
 
 impl Shared {
-    /// The daemon, which is greeted once.
+    /// Returns the daemon, to which a connection is made once.
     async fn daemon(&self) -> Result<Arc<Daemon>, Unusable> {
         let greet = || async {
             let silent = *self.silent.lock().unwrap_or_else(PoisonError::into_inner);
-            if silent.is_some_and(|silent| silent.elapsed() < SILENCE) {
+            if silent.is_some_and(|silent| silent.elapsed() < RETRY_INTERVAL) {
                 return Err(Unreachable::Silent);
             }
             let greeted = Daemon::greet(&self.settings.endpoint, self.settings.starts_at_once).await;
@@ -176,7 +175,7 @@ impl Executor for DockerExecutor {
     async fn start(&self, request: &ExecRequest) -> Result<Box<dyn RunningTask>, ExecError> {
         let (sender, started) = oneshot::channel();
         let (shared, owned) = (Arc::clone(&self.shared), request.clone());
-        // On a task of its own, which undoes what nobody waits for any more.
+        // On a task of its own, which undoes the start when this future is dropped.
         tokio::spawn(async move {
             let is_wanted = || !sender.is_closed();
             let started = start::start(shared, &owned, &is_wanted).await.map(Unclaimed::new);
@@ -204,7 +203,7 @@ impl Executor for DockerExecutor {
     }
 }
 
-/// A command that was started and that nobody has taken yet. Dropping it ends it.
+/// A command that was started and is not claimed yet. Dropping it kills it.
 struct Unclaimed(Option<DockerTask>);
 
 impl Unclaimed {
@@ -225,7 +224,7 @@ impl Drop for Unclaimed {
     }
 }
 
-/// What messages call a command.
+/// Returns the name of a command in messages.
 fn name_of(request: &ExecRequest) -> String {
     match &request.program {
         Program::Argv(argv) => argv.first().cloned().unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! Finds a command again by its container and by what lies in the folder of its attempt, whoever has started it.
+//! Finds the command of an earlier driver again, by its container and by the files in the folder of its attempt.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,18 +19,18 @@ use super::task::{DockerTask, identity};
 use super::unstarted::{self, Removed};
 use super::{NAME, Shared};
 
-/// What the folder of an attempt tells of a command.
+/// The records of a command in the folder of its attempt.
 struct Noted {
     files: CommandFiles,
     container: Option<ContainerRecord>,
     end: Option<EndRecord>,
 }
 
-/// Until a daemon that was asked to start something has at least begun with it.
-const SETTLING: Duration = Duration::from_millis(200);
+/// Pause in which a daemon begins a start that it was asked for.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long a container is watched that is about to start or to go.
-const LONGEST_CHANGE: Duration = Duration::from_secs(60);
+/// Time for a container that is being started or removed.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) async fn running(shared: &Arc<Shared>, command: &CommandRef) -> Result<Option<ExecIdentity>, ExecError> {
     let token = token_of(command)?;
@@ -41,7 +41,7 @@ pub(super) async fn running(shared: &Arc<Shared>, command: &CommandRef) -> Resul
     }
     let Some(record) = record(&noted, token).map_err(watch)? else { return Ok(None) };
     let container = connect(shared, record, noted.files).await.map_err(watch)?;
-    let found = container.look().await.map_err(watch)?;
+    let found = container.inspect().await.map_err(watch)?;
     let runs = found.is_some_and(|found| !matches!(life(&found), Some(Life::Exited(_) | Life::Created)));
     Ok(runs.then(|| identity(&container.record)))
 }
@@ -61,8 +61,8 @@ pub(super) async fn reattach(shared: &Arc<Shared>, command: &CommandRef) -> Resu
         return Ok(Reattached::Found(Box::new(DockerTask::ended(&record, end.end()))));
     }
     let Some(record) = record else {
-        // It is noted before it is started, so nothing has begun. What was created is in nobody's way, and what cannot be
-        // looked for now is removed another time.
+        // It is recorded before it is started, so nothing has begun. Containers that were only created do no harm, and are
+        // removed another time if they cannot be listed now.
         return Ok(match remove_unstarted(shared, command).await {
             Ok(Some(id)) => Reattached::Gone { why: format!("its container {id} was started without a note of it") },
             _ => Reattached::NeverStarted,
@@ -72,47 +72,47 @@ pub(super) async fn reattach(shared: &Arc<Shared>, command: &CommandRef) -> Resu
     find(container, command.identity.is_some()).await.map_err(watch)
 }
 
-/// What became of a container that was noted. `has_begun` where its start was recorded, which comes after everything else.
+/// Finds a recorded container. `has_begun`: the start of the command was recorded too, which comes last.
 async fn find(container: Arc<Container>, has_begun: bool) -> Result<Reattached, DockerError> {
     let begun = Instant::now();
     let mut has_settled = false;
     loop {
-        let Some(found) = container.look().await? else {
+        let Some(found) = container.inspect().await? else {
             return match container.record.unbegun {
-                // By an earlier driver, which was killed before it could take the note back.
+                // Removed by an earlier driver, which was killed before it could remove the record.
                 Some(unbegun) => Ok(unstarted::finish(&container, unbegun).await?.into()),
                 None => Ok(Reattached::Gone { why: "its container was removed by somebody else".to_owned() }),
             };
         };
         match life(&found) {
-            // Whoever was to give it its secrets has died before. It waits for them, or has just given that up.
+            // The driver that should have handed over the secrets died before. The container waits for them, or has just given up.
             Some(Life::Running | Life::Exited(_)) if !has_begun && waits_in_vain(&container, &found) => {
                 return Ok(unstarted::remove(&container, Unstarted::Waits).await?.into());
             }
             Some(Life::Running) => {
-                // The daemon's clock says how long, and this process's goes on from there.
+                // The time so far is by the daemon's clock, the rest by this process's.
                 let ran =
                     started(&found).and_then(|since| Duration::try_from(Timestamp::now().duration_since(since)).ok());
                 let now = Instant::now();
                 let began = ran.and_then(|ran| now.checked_sub(ran)).unwrap_or(now);
-                return Ok(Reattached::Found(Box::new(DockerTask::follow(container, None, began))));
+                return Ok(Reattached::Found(Box::new(DockerTask::supervise(container, None, began))));
             }
             Some(Life::Exited(exit)) => return Ok(ended(container, &exit).await),
-            // Whoever was about to start it may have asked for that with their last breath.
+            // The driver that created it may have asked for the start just before it died.
             Some(Life::Created) if !has_settled => {
                 has_settled = true;
-                sleep(SETTLING).await;
+                sleep(SETTLE_INTERVAL).await;
             }
             Some(Life::Created) => {
                 let waits = waits_in_vain(&container, &found);
                 let unbegun =
                     container.record.unbegun.unwrap_or(if waits { Unstarted::Waits } else { Unstarted::Created });
                 match unstarted::remove(&container, unbegun).await {
-                    Err(fault) if fault.status() == Some(409) && begun.elapsed() < LONGEST_CHANGE => {}
+                    Err(fault) if fault.status() == Some(409) && begun.elapsed() < CHANGE_TIMEOUT => {}
                     removed => return Ok(removed?.into()),
                 }
             }
-            None if begun.elapsed() < LONGEST_CHANGE => sleep(SETTLING).await,
+            None if begun.elapsed() < CHANGE_TIMEOUT => sleep(SETTLE_INTERVAL).await,
             None => return Ok(Reattached::Gone { why: "the daemon removes its container".to_owned() }),
         }
     }
@@ -127,25 +127,25 @@ impl From<Removed> for Reattached {
     }
 }
 
-/// Whether a container was to get secrets before it begins, and cannot have got any.
+/// Whether a container waits for secrets and cannot have received any.
 fn waits_in_vain(container: &Container, found: &ContainerInspectResponse) -> bool {
     container::waits(found) && !container.files.is_handed_over()
 }
 
-/// The end of a container that nobody was there to see.
+/// Returns the result for a container that ended while no driver was running.
 async fn ended(container: Arc<Container>, exit: &Exit) -> Reattached {
     let began = exit.took().and_then(|took| Instant::now().checked_sub(took)).unwrap_or_else(Instant::now);
     if container.true_status(exit, false).await == Status::Unknown {
-        // Its output is taken all the same, and its end is kept as what it is.
-        let task = DockerTask::follow(Arc::clone(&container), None, began);
+        // Its output is written to the log all the same, and its end is recorded as unknown.
+        let task = DockerTask::supervise(Arc::clone(&container), None, began);
         drop(task.wait().await);
         let why = "the Docker daemon was begun again while it ran, and has ended it".to_owned();
         return Reattached::Gone { why };
     }
-    Reattached::Found(Box::new(DockerTask::follow(container, None, began)))
+    Reattached::Found(Box::new(DockerTask::supervise(container, None, began)))
 }
 
-/// Which container it is, by its identity and by its note.
+/// Returns the container of a command, by its identity and its record.
 fn record(noted: &Noted, token: Option<Token>) -> Result<Option<ContainerRecord>, DockerError> {
     Ok(match (token, &noted.container) {
         (Some(token), Some(noted)) if token.nonce == noted.nonce => Some(noted.clone()),
@@ -176,7 +176,7 @@ async fn noted(command: &CommandRef) -> Result<Noted, DockerError> {
     noted.await.unwrap_or(Err(DockerError::ShutDown))
 }
 
-/// Removes containers of a command that were created and never started. Gives one that was, against all that is promised.
+/// Removes containers of a command that were created and never started. Returns the id of one that was started all the same.
 async fn remove_unstarted(shared: &Arc<Shared>, command: &CommandRef) -> Result<Option<String>, DockerError> {
     let daemon = shared.daemon().await.map_err(DockerError::Daemon)?;
     let filter = labels::filter(&shared.settings, &command.run, &command.attempt, command.phase);

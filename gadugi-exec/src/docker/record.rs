@@ -1,4 +1,4 @@
-//! The records that are left of a command, and the token that names it.
+//! The records of a command in the folder of its attempt, and the token that names it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,52 +7,52 @@ use std::time::Duration;
 use gadugi_core::{ExecEnd, ExecUsage, ExitStatus, OutputSummary};
 use serde::{Deserialize, Serialize};
 
-/// What `container.json` says: the container that is started next, or was.
+/// The content of `container.json`: the container that is about to be started, or was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ContainerRecord {
-    /// As the daemon names it.
+    /// The container's id.
     pub(super) id: String,
     /// Sixteen hexadecimal digits, also its label `gadugi.nonce`.
     pub(super) nonce: String,
-    /// The daemon.
+    /// The daemon's id.
     pub(super) daemon: String,
-    /// What the daemon was called from its beginning to its end, where that is known.
+    /// The id of this life of the daemon, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) instance: Option<String>,
-    /// Whether the daemon's containers went on when it ended.
+    /// Whether the daemon's containers outlive it (`live-restore`).
     #[serde(default)]
     pub(super) live_restore: bool,
-    /// By what its command is known not to have begun, once it is removed for that.
+    /// The reason why its command has certainly not begun, once the container is removed for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) unbegun: Option<Unstarted>,
-    /// Whether it is asked to stop by SIGINT first.
+    /// Whether a stop begins with SIGINT.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) interrupt: bool,
 }
 
 impl ContainerRecord {
-    /// A container of which no more is known.
+    /// A record with nothing but the names.
     pub(super) fn named(id: String, nonce: String, daemon: String) -> Self {
         Self { id, nonce, daemon, instance: None, live_restore: false, unbegun: None, interrupt: false }
     }
 }
 
-/// By what a command is known not to have begun. `container.json` says it before the container is removed.
+/// The reason why a command has certainly not begun. It is in `container.json` before the container is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Unstarted {
-    /// Its container waits for secrets that nobody has given it.
+    /// Its container waits for secrets that were never handed over.
     Waits,
     /// The daemon has refused to start its container.
     Refused,
-    /// The daemon says that its container was made and not started, which a daemon that died meanwhile may have forgotten.
+    /// The daemon reports its container as created and not started. A daemon that died meanwhile may have forgotten a start.
     Created,
 }
 
-/// What `process.json` says: the first process of a container, which was seen on this machine.
+/// The content of `process.json`: the first process of a container, seen on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ProcessRecord {
-    /// That of the container.
+    /// The container's nonce.
     pub(super) nonce: String,
     pub(super) pid: i32,
     /// In ticks since the boot.
@@ -62,7 +62,7 @@ pub(super) struct ProcessRecord {
     pub(super) pid_namespace: u64,
 }
 
-/// Names a command for other processes: `container 4f5e6a7b8c9d nonce 0123456789abcdef daemon PUO5:…`.
+/// The token that names a command for other processes: `container 4f5e6a7b8c9d nonce 0123456789abcdef daemon PUO5:…`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Token {
     /// The first twelve digits of the container's id, as people know it.
@@ -98,7 +98,7 @@ impl FromStr for Token {
     }
 }
 
-/// What `exit.json` says.
+/// The content of `exit.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct EndRecord {
     pub(super) nonce: String,
@@ -109,16 +109,16 @@ pub(super) struct EndRecord {
     pub(super) dropped_bytes: u64,
     pub(super) cpu_seconds: Option<f64>,
     pub(super) peak_memory_bytes: Option<u64>,
-    /// Whether it was asked to stop before.
+    /// Whether a stop was requested before the end.
     #[serde(default)]
     pub(super) stopped: bool,
 }
 
-/// How a command ended.
+/// The status of a command's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(super) enum Status {
-    /// As the daemon tells it. A signal is 128 and its number.
+    /// The daemon's exit code. A signal is 128 plus its number.
     Code {
         code: i32,
     },

@@ -1,4 +1,4 @@
-//! What the executor is told by whoever builds it.
+//! The settings of the executor.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,16 +12,16 @@ use crate::os::passed_variables::passes;
 use crate::output::capped_log::OutputCap;
 
 /// The variables that a command in a container sees without asking for them: the terminal and the language. A `*` at
-/// the end stands for any rest. Where programs and folders are is the image's to say.
+/// the end stands for any rest. The paths of programs and folders are the image's.
 pub const PASSED_VARIABLES: &[&str] = &["LANG", "LANGUAGE", "LC_*", "TERM", "TZ"];
 
-/// Where the home folder of a command is: in memory, unless it is [shown one](gadugi_core::ExecRequest::home).
+/// The home folder of a command: in memory, unless it is [shown one](gadugi_core::ExecRequest::home).
 pub const HOME: &str = "/home/gadugi";
 
 /// The settings of a [`DockerExecutor`](super::DockerExecutor).
 #[derive(Clone)]
 pub struct DockerSettings {
-    /// Where the daemon is.
+    /// The address of the daemon.
     pub endpoint: Endpoint,
     /// Names the repository among all whose containers the daemon has, also those of other machines. Containers of
     /// another name are never touched.
@@ -32,14 +32,14 @@ pub struct DockerSettings {
     /// Further names that are let through; a `*` at the end stands for any rest. Their values are treated as those of
     /// secrets.
     pub passed: Vec<String>,
-    /// How much output of each command is kept.
+    /// The part of each command's output that is kept.
     pub output_cap: OutputCap,
-    /// How commands are kept from the machine and from each other.
+    /// The isolation of commands from the machine and from each other.
     pub confinement: Confinement,
-    /// How many containers are created and started at once; `None` for as many as the daemon has processors, at most
+    /// Containers that are created and started at once; `None` for as many as the daemon has processors, at most
     /// eight. More gain nothing, and make each start slower.
     pub starts_at_once: Option<NonZeroUsize>,
-    /// How long a daemon that has gone away is waited for, before its commands are given up as lost.
+    /// Time for a daemon that has gone away to come back, before its commands are given up as lost.
     pub patience: Duration,
 }
 
@@ -63,7 +63,7 @@ impl DockerSettings {
         }
     }
 
-    /// The caller's variables that these rules let through.
+    /// Returns the caller's variables that these rules let through.
     pub(super) fn let_through<'a, S: AsRef<str>>(
         &'a self,
         rules: &'a [S],
@@ -88,11 +88,11 @@ impl fmt::Debug for DockerSettings {
     }
 }
 
-/// How a command in a container is kept from the machine. All capabilities but [`cap_add`](Self::cap_add) are dropped; what
-/// is not shown by a mount is not there; the daemon's own socket never is.
+/// The isolation of a command from the machine. All capabilities but [`cap_add`](Self::cap_add) are dropped; only
+/// mounts show it anything of the machine; the daemon's own socket is never shown.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Confinement {
-    /// What network it has.
+    /// The network of the container.
     pub network: Network,
     /// Memory in bytes, without swap, of tasks that do not say it; `None` for no limit.
     pub memory: Option<u64>,
@@ -100,7 +100,7 @@ pub struct Confinement {
     pub cpus: Option<f64>,
     /// Processes and threads at once; `None` for no limit.
     pub pids: Option<u32>,
-    /// As whom it runs.
+    /// The user that the command runs as.
     pub user: User,
     /// Whether the root file system is read-only.
     pub read_only: bool,
@@ -110,9 +110,9 @@ pub struct Confinement {
     pub cap_add: Vec<String>,
     /// Whether programs may not give it privileges, as `setuid` ones do.
     pub no_new_privileges: bool,
-    /// Which system calls it may use.
+    /// The system calls that it may use.
     pub seccomp: Seccomp,
-    /// Whether a small init runs before it, that hands on signals and reaps what is left by others.
+    /// Whether a small init runs as the first process, which passes signals on and reaps orphans.
     pub init: bool,
 }
 
@@ -146,14 +146,14 @@ pub enum Network {
     None,
 }
 
-/// As whom a command runs.
+/// The user that a command runs as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum User {
-    /// As the owner of its folder, so that what it makes belongs to them.
+    /// The owner of its folder, who then owns the files that it makes.
     Owner,
-    /// As the image says.
+    /// The image's own user.
     Image,
-    /// As this user and group.
+    /// This user and group.
     Ids {
         /// The user.
         uid: u32,
@@ -162,13 +162,13 @@ pub enum User {
     },
 }
 
-/// Which system calls a command may use.
+/// The system calls that a command may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seccomp {
-    /// Those of the daemon's own profile.
+    /// The daemon's own profile.
     Default,
-    /// All.
+    /// All system calls.
     Unconfined,
-    /// Those of the profile in this file.
+    /// The profile in this file.
     Profile(PathBuf),
 }

@@ -21,7 +21,7 @@ use super::container::{self, Condition, Container, home, labels};
 use super::files::CommandFiles;
 use super::record::{ContainerRecord, Unstarted};
 use super::settings::Network;
-use super::supervise::{AwaitedEnd, Heard};
+use super::supervise::{AwaitedEnd, Connections};
 use super::task::DockerTask;
 use super::unstarted::{self, Removed};
 use super::{Shared, name_of};
@@ -128,8 +128,8 @@ impl<'a> Prepared<'a> {
         };
         drop(turn);
         started.map(|(started, began)| match started {
-            Started::Heard(heard) => DockerTask::follow(container, Some(heard), began),
-            Started::Unheard => DockerTask::follow(container, None, began),
+            Started::Connected(connections) => DockerTask::supervise(container, Some(connections), began),
+            Started::Reconnect => DockerTask::supervise(container, None, began),
             Started::Lost => DockerTask::may_have_begun(container, began),
         })
     }
@@ -151,9 +151,9 @@ impl<'a> Prepared<'a> {
 
 /// The state of a command after its start.
 enum Started {
-    Heard(Heard),
+    Connected(Connections),
     /// The daemon went away meanwhile, so that its output has to be asked for.
-    Unheard,
+    Reconnect,
     /// The command may have begun, and nothing of it is left.
     Lost,
 }
@@ -219,7 +219,7 @@ impl Prepared<'_> {
         crash_point("container-started");
         let Listening { mut attached, end } = listening;
         if let Some(secrets) = &self.entry.secrets {
-            // Until then it has begun nothing, and a later driver may start it anew.
+            // Before this record it has begun nothing, and a later driver may start it anew.
             if let Err(error) = container.files.note_handover() {
                 unstarted::remove(container, Unstarted::Waits).await.ok();
                 return Err(self.failed(error));
@@ -233,17 +233,17 @@ impl Prepared<'_> {
             drop(timeout(HANDOVER_TIMEOUT, hand_over).await);
         }
         let end = end.unwrap_or_else(|| AwaitedEnd::of(container, Condition::NotRunning));
-        Ok((Started::Heard(Heard { output: attached.output, end }), asked))
+        Ok((Started::Connected(Connections { output: attached.output, end }), asked))
     }
 
     /// Decides about a start that the daemon has refused, or not answered. It is an error only where the command has certainly
-    /// not begun: else the command is followed, or its end is unknown.
+    /// not begun: else the command is supervised, or its end is unknown.
     async fn not_started(&self, container: &Arc<Container>, refused: DockerError) -> Result<Started, ExecError> {
-        // Without its secrets, which nobody can give it now, it begins nothing.
+        // Without its secrets, whose connection is lost, it begins nothing.
         let unbegun = match refused.certainty() {
             _ if self.entry.secrets.is_some() => Some(Unstarted::Waits),
             Certainty::Refused => Some(Unstarted::Refused),
-            Certainty::Unanswered if has_started_all_the_same(container).await => return Ok(Started::Unheard),
+            Certainty::Unanswered if has_started_all_the_same(container).await => return Ok(Started::Reconnect),
             Certainty::Unanswered => Some(Unstarted::Created),
             Certainty::Unknown => None,
         };
@@ -255,7 +255,7 @@ impl Prepared<'_> {
             Some(_) => container.remove(true).await.is_ok(),
             None => container.remove_for_sure().await,
         };
-        // While it cannot be removed, or if the command may have begun, it stays noted.
+        // While it cannot be removed, or if the command may have begun, it stays recorded.
         match unbegun {
             Some(unbegun) if is_removed => match unstarted::finish(container, unbegun).await {
                 Ok(Removed::MayHaveBegun(_)) => {
@@ -316,13 +316,13 @@ fn refuse_socket(shared: &Shared, request: &ExecRequest) -> Result<(), DockerErr
     }
 }
 
-pub(super) fn cannot_start(request: &ExecRequest, fault: DockerError) -> ExecError {
-    ExecError::Start { program: name_of(request), source: Box::new(fault) }
+pub(super) fn cannot_start(request: &ExecRequest, error: DockerError) -> ExecError {
+    ExecError::Start { program: name_of(request), source: Box::new(error) }
 }
 
-/// Returns the error of a refused start: a program that is not there is told from other reasons.
-fn start_error(request: &ExecRequest, fault: DockerError) -> ExecError {
-    let said = match &fault {
+/// Returns the error of a refused start: a missing program has one of its own.
+fn start_error(request: &ExecRequest, error: DockerError) -> ExecError {
+    let said = match &error {
         DockerError::Request { source, .. } => source.to_string(),
         _ => String::new(),
     };
@@ -330,6 +330,6 @@ fn start_error(request: &ExecRequest, fault: DockerError) -> ExecError {
     // The daemon names the program that it has looked for: `exec: "cargo": …`.
     match said.split_once("exec: \"").and_then(|(_, rest)| rest.split_once('"')) {
         Some((program, _)) if is_missing => ExecError::NotFound { program: program.to_owned() },
-        _ => cannot_start(request, fault),
+        _ => cannot_start(request, error),
     }
 }

@@ -1,4 +1,4 @@
-//! Looks after a container until its end is kept, and removes it then.
+//! Supervises a container until its end is recorded, and removes it then.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,27 +19,27 @@ use super::container::output::Output;
 use super::container::{Condition, Container, Exit, Life, life, waits};
 use super::record::{EndRecord, Status};
 
-/// How long, after the end of a container, its last output may take to come.
-const DRAIN: Duration = Duration::from_secs(5);
+/// Time for the last output after the end of a container.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What was handed over to a daemon that dies so soon after may have got lost with it.
-const DOUBTFUL: Duration = Duration::from_secs(1);
+/// Time after a start in which the death of the daemon may lose the secrets that were handed over to it.
+const DOUBTFUL_START: Duration = Duration::from_secs(1);
 
-/// A container that has ended sooner has used too little to be worth the question.
-const FIRST_SAMPLE: Duration = Duration::from_secs(1);
+/// Time before the first sample of usage: a shorter command is not worth the request.
+const FIRST_SAMPLE_DELAY: Duration = Duration::from_secs(1);
 
 /// Output as it comes from the daemon.
 pub(super) type OutputStream = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
 
-/// What is heard of a container by whoever has started it.
-pub(super) struct Heard {
+/// The connections to a container of the process that has started it.
+pub(super) struct Connections {
     /// Its output from the first byte on.
     pub(super) output: OutputStream,
     /// Its end.
     pub(super) end: AwaitedEnd,
 }
 
-/// The end of a container, which is waited for whether or not somebody looks, until this is dropped.
+/// A wait for the end of a container, in the background until this is dropped.
 pub(super) struct AwaitedEnd(JoinSet<Result<i64, DockerError>>);
 
 impl AwaitedEnd {
@@ -50,7 +50,7 @@ impl AwaitedEnd {
         Self(waiting)
     }
 
-    async fn come(&mut self) -> Result<i64, DockerError> {
+    async fn wait(&mut self) -> Result<i64, DockerError> {
         match self.0.join_next().await {
             Some(Ok(ended)) => ended,
             Some(Err(_)) | None => Err(DockerError::ShutDown),
@@ -58,16 +58,15 @@ impl AwaitedEnd {
     }
 }
 
-/// What those who hold a task are told.
+/// The channels to the handles on a task.
 pub(super) struct Reports {
     pub(super) ending: watch::Sender<Option<Result<ExecEnd, Arc<DockerError>>>>,
     pub(super) printed: watch::Sender<u64>,
     pub(super) usage: watch::Sender<ExecUsage>,
 }
 
-/// Follows a container that runs. `heard` is what was listened to from its beginning; without it, the daemon's own log is
-/// read from its beginning.
-pub(super) async fn supervise(container: Arc<Container>, heard: Option<Heard>, began: Instant, reports: Reports) {
+/// Supervises a container that runs. Without connections from before its start, the daemon's log is read from its beginning.
+pub(super) async fn supervise(container: Arc<Container>, heard: Option<Connections>, began: Instant, reports: Reports) {
     let Reports { ending, printed, usage } = reports;
     let (log, cap) = (container.files.output(), container.shared.settings.output_cap);
     let begin = if heard.is_some() { Output::to } else { Output::again_to };
@@ -90,7 +89,7 @@ pub(super) async fn supervise(container: Arc<Container>, heard: Option<Heard>, b
             is_left = conclude(&container, &record).await;
             Ok(record.end())
         }
-        // It was asked to stop before, so that how it ended is known well enough.
+        // It was asked to stop before, so its end needs no explanation.
         Err(DockerError::Vanished) if container.files.is_stopped() => {
             let record = EndRecord::new(&container.record, Status::Unknown, began.elapsed(), output);
             let record = record.used(*usage.borrow()).stopped(true);
@@ -98,10 +97,10 @@ pub(super) async fn supervise(container: Arc<Container>, heard: Option<Heard>, b
             Ok(record.end())
         }
         Err(fault) => {
-            // Another driver may have been faster: it has kept the end, and removed the container.
+            // Another driver may have been faster, recorded the end and removed the container.
             let kept = if matches!(fault, DockerError::Removed) { kept_end(&container).await } else { None };
             if matches!(fault, DockerError::Vanished) {
-                // Also what the daemon does not know of it.
+                // Also processes that the daemon does not know of.
                 container.kill_orphans().await;
                 container.files.hide();
                 is_left = true;
@@ -116,7 +115,7 @@ pub(super) async fn supervise(container: Arc<Container>, heard: Option<Heard>, b
     }
 }
 
-/// The end of the command, where it was kept.
+/// Returns the recorded end of the command, if there is one.
 async fn kept_end(container: &Container) -> Option<EndRecord> {
     let files = container.files.clone();
     let kept = tokio::task::spawn_blocking(move || files.end()).await.ok()?.ok()?;
@@ -125,24 +124,24 @@ async fn kept_end(container: &Container) -> Option<EndRecord> {
 
 /// The end of a container.
 struct Ended {
-    /// `None` where the code alone is known, and enough.
+    /// `None` when only the code is known, which is then enough.
     exit: Option<Exit>,
     code: i32,
-    /// Whether somebody was looking all the time.
+    /// Whether the wait began before the start and was never interrupted.
     watched: bool,
 }
 
-/// Takes the output and waits for the end, also beyond the life of the daemon.
-async fn watch(container: &Container, output: &mut Output, heard: Option<Heard>) -> Result<Ended, DockerError> {
+/// Writes the output to the log and waits for the end, also across restarts of the daemon.
+async fn watch(container: &Container, output: &mut Output, heard: Option<Connections>) -> Result<Ended, DockerError> {
     let (mut stream, mut end) = match heard {
-        Some(heard) => (heard.output, Some(heard.end)),
+        Some(Connections { output, end }) => (output, Some(end)),
         None => (logs(container, true), None),
     };
     let begun = Instant::now();
     loop {
         let watched = end.is_some();
-        let code = taking(output, &mut stream, ended(container, end.take())).await;
-        // Whoever waited at one daemon from before the start to the end, which lives on, has its word for how that was.
+        let code = write_until(output, &mut stream, ended(container, end.take())).await;
+        // A wait from before the start to the end, at a daemon that lives on, is certain.
         if let Ok(code) = code
             && watched
             && container.is_daemon_well().await
@@ -151,9 +150,9 @@ async fn watch(container: &Container, output: &mut Output, heard: Option<Heard>)
             if code == 0 {
                 return Ok(Ended { exit: None, code: 0, watched });
             }
-            match container.look().await.map(|found| found.as_ref().and_then(life)) {
+            match container.inspect().await.map(|found| found.as_ref().and_then(life)) {
                 Ok(Some(Life::Exited(exit))) => return Ok(Ended { exit: Some(exit), code: 0, watched }),
-                // It is removed by somebody, who has ended it first.
+                // Another program has ended it and is removing it.
                 Ok(_) => return Err(DockerError::Removed),
                 Err(_) => {}
             }
@@ -161,8 +160,8 @@ async fn watch(container: &Container, output: &mut Output, heard: Option<Heard>)
         if let Err(fault @ (DockerError::Removed | DockerError::WentAway { .. } | DockerError::Vanished)) = code {
             return Err(fault);
         }
-        let may_wait_in_vain = watched && begun.elapsed() < DOUBTFUL && output.is_empty();
-        // The daemon went away, or whoever started the container did: what was missed is asked for again.
+        let may_wait_in_vain = watched && begun.elapsed() < DOUBTFUL_START && output.is_empty();
+        // The daemon went away, or the starter of the container did: missed output is read from the daemon's log.
         let found = container.found_again().await?;
         match life(&found) {
             Some(Life::Exited(exit)) => {
@@ -171,7 +170,7 @@ async fn watch(container: &Container, output: &mut Output, heard: Option<Heard>)
                 return Ok(Ended { exit: Some(exit), code: 0, watched: false });
             }
             Some(Life::Created) => return Err(DockerError::Removed),
-            // It would never end. Nothing is lost of a command that has just begun.
+            // It would wait for its secrets for ever. A command that has just begun loses nothing by its removal.
             Some(Life::Running) if may_wait_in_vain && waits(&found) && kept(container).await == 0 => {
                 container.remove_for_sure().await;
                 return Err(DockerError::NotHandedOver);
@@ -184,22 +183,22 @@ async fn watch(container: &Container, output: &mut Output, heard: Option<Heard>)
     }
 }
 
-/// Waits for the end of a container; an error when it cannot be waited for any more.
+/// Waits for the end of a container; an error when it cannot be supervised any more.
 async fn ended(container: &Container, awaited: Option<AwaitedEnd>) -> Result<i64, DockerError> {
     let exited = async {
         match awaited {
-            Some(mut awaited) => awaited.come().await,
+            Some(mut awaited) => awaited.wait().await,
             None => container.exited(Condition::NotRunning).await,
         }
     };
     tokio::select! {
         ended = exited => ended,
-        fault = container.in_trouble() => Err(fault),
+        fault = container.lost() => Err(fault),
     }
 }
 
-/// Takes output until something else is done, or for ever.
-async fn taking<T>(output: &mut Output, stream: &mut OutputStream, done: impl Future<Output = T>) -> T {
+/// Writes output to the log until `done` is done.
+async fn write_until<T>(output: &mut Output, stream: &mut OutputStream, done: impl Future<Output = T>) -> T {
     let mut done = std::pin::pin!(done);
     let mut is_open = true;
     loop {
@@ -213,32 +212,32 @@ async fn taking<T>(output: &mut Output, stream: &mut OutputStream, done: impl Fu
     }
 }
 
-/// Takes what is left of the output.
+/// Writes the rest of the output to the log.
 async fn drain(output: &mut Output, stream: &mut OutputStream) {
-    while let Ok(Some(Ok(chunk))) = timeout(DRAIN, stream.next()).await {
+    while let Ok(Some(Ok(chunk))) = timeout(DRAIN_TIMEOUT, stream.next()).await {
         output.take(chunk);
     }
 }
 
-/// The output as the daemon has kept it.
+/// Reads the daemon's log of the output.
 fn logs(container: &Container, follow: bool) -> OutputStream {
     let client = container.client.clone();
     let options = LogsOptionsBuilder::new().stdout(true).stderr(true).follow(follow).build();
     Box::pin(client.logs(container.id(), Some(options)))
 }
 
-/// How much of the output the daemon has kept.
+/// Counts the bytes of the daemon's log.
 async fn kept(container: &Container) -> u64 {
     let mut kept = 0;
     let mut stream = logs(container, false);
-    while let Ok(Some(Ok(chunk))) = timeout(DRAIN, stream.next()).await {
+    while let Ok(Some(Ok(chunk))) = timeout(DRAIN_TIMEOUT, stream.next()).await {
         kept += chunk.into_bytes().len() as u64;
     }
     kept
 }
 
-/// Keeps the end, and only then removes the container. Where it cannot be kept, the container stays, and with it
-/// the end. Gives whether it is still to be removed.
+/// Records the end, and only then removes the container. When it cannot be recorded, the container stays, and with it the
+/// end. Returns whether the container is still to be removed.
 async fn conclude(container: &Container, record: &EndRecord) -> bool {
     let (files, record) = (container.files.clone(), record.clone());
     let kept = tokio::task::spawn_blocking(move || {
@@ -255,9 +254,9 @@ async fn conclude(container: &Container, record: &EndRecord) -> bool {
     is_left
 }
 
-/// Asks what the container uses, as often as the daemon tells: once a second.
+/// Reads the container's usage, which the daemon sends once a second.
 async fn sample(container: Arc<Container>, usage: watch::Sender<ExecUsage>) {
-    sleep(FIRST_SAMPLE).await;
+    sleep(FIRST_SAMPLE_DELAY).await;
     let options = StatsOptionsBuilder::new().stream(true).build();
     let mut samples = std::pin::pin!(container.client.stats(container.id(), Some(options)));
     while let Some(Ok(sample)) = samples.next().await {
@@ -265,7 +264,7 @@ async fn sample(container: Arc<Container>, usage: watch::Sender<ExecUsage>) {
     }
 }
 
-/// What a sample adds to what was known.
+/// Adds a sample to the usage so far.
 fn later(before: ExecUsage, sample: &ContainerStatsResponse) -> ExecUsage {
     let used = sample.cpu_stats.as_ref().and_then(|cpu| cpu.cpu_usage.as_ref()?.total_usage);
     // A container that has just ended uses nothing, and says so.

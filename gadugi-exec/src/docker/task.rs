@@ -13,19 +13,19 @@ use super::NAME;
 use super::api::error::DockerError;
 use super::container::Container;
 use super::record::{ContainerRecord, Token};
-use super::supervise::{Heard, Reports, supervise};
+use super::supervise::{Connections, Reports, supervise};
 
-/// How long a stop without grace waits for its effect.
-const LONGEST_KILL: Duration = Duration::from_secs(5);
+/// Time for a kill to take effect.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a stop waits for a daemon that refuses at once.
-const REFUSAL: Duration = Duration::from_millis(100);
+/// Time in which a daemon refuses a stop.
+const REFUSAL_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// A handle on a container. Dropping it stops nothing.
 pub(super) struct DockerTask {
     identity: ExecIdentity,
     hold: Hold,
-    /// Whether it was asked to stop.
+    /// Whether a stop was requested.
     asked: AtomicBool,
 }
 
@@ -41,19 +41,19 @@ enum Hold {
 }
 
 impl DockerTask {
-    /// Follows a container that runs, or has run. `began` is when it did, on this process's clock.
-    pub(super) fn follow(container: Arc<Container>, heard: Option<Heard>, began: Instant) -> Self {
+    /// Supervises a container that runs, or has run, in the background. `began` is its start on this process's clock.
+    pub(super) fn supervise(container: Arc<Container>, connections: Option<Connections>, began: Instant) -> Self {
         let (ending_sender, ending) = watch::channel(None);
         let (printed_sender, printed) = watch::channel(0);
         let (usage_sender, usage) = watch::channel(ExecUsage::default());
         let reports = Reports { ending: ending_sender, printed: printed_sender, usage: usage_sender };
-        tokio::spawn(supervise(Arc::clone(&container), heard, began, reports));
+        tokio::spawn(supervise(Arc::clone(&container), connections, began, reports));
         let identity = identity(&container.record);
         let hold = Hold::Running { container, began, ending, printed, usage };
         Self { identity, hold, asked: AtomicBool::new(false) }
     }
 
-    /// Stands for one that may have begun and is not there any more.
+    /// Returns the handle on a command that may have begun and whose container is gone.
     pub(super) fn may_have_begun(container: Arc<Container>, began: Instant) -> Self {
         let (_, ending) = watch::channel(Some(Err(Arc::new(DockerError::MayHaveBegun))));
         let (_, printed) = watch::channel(0);
@@ -63,7 +63,7 @@ impl DockerTask {
         Self { identity, hold, asked: AtomicBool::new(false) }
     }
 
-    /// Stands for one whose end was kept.
+    /// Returns the handle on a command whose end was recorded.
     pub(super) fn ended(record: &ContainerRecord, end: ExecEnd) -> Self {
         Self { identity: identity(record), hold: Hold::Ended(end), asked: AtomicBool::new(false) }
     }
@@ -75,7 +75,7 @@ impl DockerTask {
         }
     }
 
-    /// The container, while nothing is known of its end.
+    /// Returns the container, until its end is known.
     fn running(&self) -> Option<&Arc<Container>> {
         match &self.hold {
             Hold::Running { container, ending, .. } if ending.borrow().is_none() => Some(container),
@@ -87,7 +87,7 @@ impl DockerTask {
         ExecError::Watch { identity: self.identity.token.clone(), source: source.into() }
     }
 
-    /// Ends it at once and removes it: nobody has wanted it. While it cannot be removed it stays noted.
+    /// Kills and removes the container of a start that was given up. While it cannot be removed it stays recorded.
     pub(super) async fn undo(self) {
         if let Hold::Running { container, .. } = &self.hold
             && container.remove(true).await.is_ok()
@@ -121,15 +121,15 @@ impl RunningTask for DockerTask {
         }
     }
 
-    /// The daemon does it, also when this process has ended meanwhile; it counts the grace in whole seconds, and this
-    /// process, while it lives, exactly.
+    /// Lets the daemon stop the container, which it does also when this process ends meanwhile. The daemon counts the grace in
+    /// whole seconds; this process, while it lives, counts it exactly.
     async fn stop(&self, grace: Duration) -> Result<(), ExecError> {
         let Some(container) = self.running().cloned() else { return Ok(()) };
-        // What has ended by itself is not stopped, whatever the daemon says: that comes to know its end, or does not.
+        // A command that has ended by itself is not stopped, even if the daemon does not know of its end yet.
         if container.has_lost_its_processes() {
             return Ok(());
         }
-        // Whoever keeps its end, perhaps another process, knows by this where that comes from. It is stopped in any case.
+        // The driver that records the end, perhaps another process, sees by this that it was stopped. A failed note hinders no stop.
         let is_first = container.files.note_stop().unwrap_or(false);
         if grace.is_zero() {
             let heard = container.signal("SIGKILL").await;
@@ -137,8 +137,8 @@ impl RunningTask for DockerTask {
                 container.files.forget_stop();
             }
             heard.map_err(|fault| self.lost(fault))?;
-            // Who is told that it was killed finds nothing of it.
-            drop(timeout(LONGEST_KILL, self.wait()).await);
+            // After a successful kill nothing of it is left.
+            drop(timeout(KILL_TIMEOUT, self.wait()).await);
             return Ok(());
         }
         if !self.asked.swap(true, Ordering::Relaxed) {
@@ -151,7 +151,7 @@ impl RunningTask for DockerTask {
                 }
                 heard
             });
-            if let Ok(Ok(Err(fault))) = timeout(REFUSAL.min(grace), &mut stopping).await {
+            if let Ok(Ok(Err(fault))) = timeout(REFUSAL_TIMEOUT.min(grace), &mut stopping).await {
                 self.asked.store(false, Ordering::Relaxed);
                 return Err(self.lost(fault));
             }
@@ -192,7 +192,7 @@ impl RunningTask for DockerTask {
         }
     }
 
-    /// What the daemon has told last, which it does once a second.
+    /// Returns the last sample, which the daemon sends once a second.
     async fn usage(&self) -> ExecUsage {
         match &self.hold {
             Hold::Running { usage, .. } => *usage.borrow(),

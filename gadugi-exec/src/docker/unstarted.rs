@@ -1,5 +1,5 @@
 //! Containers whose command has not begun: they are removed, and the command may be started anew. A removal that is cut short
-//! anywhere is finished by the next driver, which then tells the same.
+//! anywhere is finished by the next driver, with the same result.
 
 use gadugi_core::crash_point;
 
@@ -7,30 +7,30 @@ use super::api::error::DockerError;
 use super::container::Container;
 use super::record::{ContainerRecord, Unstarted};
 
-/// Whether a command can be started anew.
+/// The result of a removal: it decides whether the command may be started anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Removed {
     NeverStarted,
-    /// It may have begun, for this reason. It stays noted.
+    /// It may have begun, for this reason. It stays recorded.
     MayHaveBegun(&'static str),
 }
 
-/// Notes that the command has not begun, for whoever comes after a kill of this process, and finds no container.
+/// Records that the command has not begun, for the driver that comes after a kill of this one and finds no container.
 pub(super) fn note(container: &Container, unbegun: Unstarted) {
     let record = ContainerRecord { unbegun: Some(unbegun), ..container.record.clone() };
-    // Where it cannot be noted, a kill before the end of the removal leaves the command lost.
+    // Without the record, a kill before the end of the removal leaves the command lost.
     container.files.note_again(&record).ok();
     crash_point("container-unbegun");
 }
 
-/// Removes the container. One that runs all the same stays, which is an error (409), unless it only waits.
+/// Removes the container. One that runs all the same stays, which is an error (409), unless it only waits for secrets.
 pub(super) async fn remove(container: &Container, unbegun: Unstarted) -> Result<Removed, DockerError> {
     note(container, unbegun);
     container.remove(unbegun == Unstarted::Waits).await?;
     finish(container, unbegun).await
 }
 
-/// What follows the removal. Takes the note back where nothing has begun.
+/// Decides after the removal whether the command may have begun, and removes its record if not.
 pub(super) async fn finish(container: &Container, unbegun: Unstarted) -> Result<Removed, DockerError> {
     crash_point("container-unbegun-removed");
     if unbegun == Unstarted::Created {

@@ -18,8 +18,8 @@ pub(crate) fn open(pid: Pid, start: u64) -> io::Result<Option<OwnedFd>> {
         Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    // The pidfd stands for one process for ever. If that is not the one meant, or has ended, its start
-    // time, or its end, tells; if it still runs after its start time was read, that was its own.
+    // A pidfd stands for one process for ever. Another process has another start time. If the process still runs after its
+    // start time was read, that was its own.
     let is_meant = start_time(pid) == Some(start) && !has_ended(&pidfd)?;
     Ok(is_meant.then_some(pidfd))
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use super::nonce;
 
-/// Writes the file in one step, in the place of whatever has its name: a command could have put a pipe there, or a
-/// link to somewhere else, and another start of the same command may be about to read it.
+/// Writes the file in one step, in place of anything of its name: a command could have put a pipe or a link there, and
+/// another start of the same command may be about to read it.
 pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{}", nonce::text()));

@@ -1,4 +1,4 @@
-//! Files that a command can replace: it can put a pipe or a device there, whose opening or reading never ends, or a link
+//! Access to files that a command may have replaced by a pipe or a device, whose opening or reading never ends, or by a link
 //! to somewhere else.
 
 use std::fs::{File, OpenOptions};

@@ -1,12 +1,12 @@
-//! What a process has got from its starter, and what it makes of that before it does anything else.
+//! Files and signals that a process inherits from its starter, to be dealt with first in `main`.
 #![expect(unsafe_code, reason = "to close a file by its number and to handle a signal have no safe form")]
 
 use std::fs;
 use std::io;
 use std::os::fd::RawFd;
 
-/// The files that a process has got from its starter, besides standard input, output and errors: locks and pipes that the
-/// starter's own caller may be waiting for.
+/// The files that a process has inherited, besides standard input, output and errors: locks and pipes that the caller of its
+/// starter may be waiting for.
 #[derive(Debug, Default)]
 pub struct InheritedFiles(Vec<RawFd>);
 
@@ -49,10 +49,10 @@ fn flags(number: RawFd) -> io::Result<libc::c_int> {
     }
 }
 
-/// Lets a file that grows over the limit (`ulimit -f`) be an error of the write, and not the end of the process. Programs that it
-/// executes are not concerned: the signal is handled, and not ignored, which they would inherit.
+/// Makes a write over the file size limit (`ulimit -f`) an error, and not the end of the process. Programs that it executes keep
+/// the default: the signal is handled, and not ignored, which they would inherit.
 pub fn survive_file_size_limit() {
-    extern "C" fn hear(_: libc::c_int) {}
+    extern "C" fn ignore(_: libc::c_int) {}
     // SAFETY: the handler does nothing.
-    unsafe { libc::signal(libc::SIGXFSZ, hear as *const () as libc::sighandler_t) };
+    unsafe { libc::signal(libc::SIGXFSZ, ignore as *const () as libc::sighandler_t) };
 }

@@ -1,4 +1,4 @@
-//! The calls that have no safe form: with those of the shim, the only unsafe code of this crate.
+//! System calls without a safe form: with those of the shim, the only unsafe code of this crate.
 #![expect(
     unsafe_code,
     reason = "wait4, getrusage, pre_exec, AsyncFd and a flag of pidfd_send_signal have no safe form"
@@ -23,7 +23,7 @@ use {
 /// A child that has been waited for.
 pub(crate) struct Reaped {
     pub(crate) status: ExitStatus,
-    /// User and system time of the child and of what it waited for.
+    /// User and system time of the child and of the children that it waited for.
     pub(crate) cpu: Duration,
     /// The largest resident memory of one of these processes, in bytes. On Linux it is never less than
     /// that of the process that started the child; see [`own_peak_memory`].
@@ -36,7 +36,7 @@ pub(crate) fn wait4(pid: Pid) -> io::Result<Reaped> {
     reaped.map(|(_, reaped)| reaped).ok_or_else(|| io::ErrorKind::WouldBlock.into())
 }
 
-/// Takes a child that has ended; `None` while all still run. Fails when there is none at all.
+/// Reaps a child that has ended; `None` while all still run. Fails when there is no child at all.
 #[cfg(target_os = "linux")]
 pub(crate) fn reap_any() -> io::Result<Option<(Pid, Reaped)>> {
     wait(-1, libc::WNOHANG)
@@ -70,7 +70,7 @@ fn wait(pid: libc::pid_t, options: libc::c_int) -> io::Result<Option<(Pid, Reape
     Ok(Some((child, Reaped { status, cpu, peak_memory: peak_memory(&usage) })))
 }
 
-/// The largest resident memory that this process has had, in bytes.
+/// Returns the largest resident memory that this process has had, in bytes.
 ///
 /// A child begins with this as its own peak: until it executes its program it shares the memory of
 /// its parent, and Linux counts that (`exec_mmap` in fs/exec.c). A child's peak that is not above this
@@ -129,13 +129,12 @@ pub(crate) fn watch_end(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     Ok(unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }?)
 }
 
-/// What a command is asked to end by.
+/// The signals that ask a command to end.
 const STOP_SIGNALS: [libc::c_int; 2] = [libc::SIGINT, libc::SIGTERM];
 
-/// Lets the child begin with no signal blocked and with none ignored that it is asked to end by, when this thread blocks some, as
-/// programs do that take their signals by `sigwait`, or this process was begun to ignore one, as shells do it with what they run
-/// in the background. Elsewhere it changes nothing: this costs the child the fast way of being made, which a closure before
-/// exec rules out.
+/// Unblocks all signals for the child and resets [`STOP_SIGNALS`] to their defaults, if this thread blocks some, as programs do
+/// that take their signals by `sigwait`, or this process ignores one, as background jobs of a shell do. Otherwise it changes
+/// nothing, since a closure before exec rules out the fast way of starting a child.
 pub(crate) fn reset_signals(command: &mut Command) {
     if !thread_blocks_signals() && !STOP_SIGNALS.into_iter().any(is_ignored) {
         return;
@@ -177,7 +176,7 @@ fn thread_blocks_signals() -> bool {
     }
 }
 
-/// When a process started, in microseconds since the epoch; `None` when it is gone or has ended.
+/// Returns the start time of a process, in microseconds since the epoch; `None` when it is gone or has ended.
 #[cfg(target_os = "macos")]
 pub(crate) fn start_time(pid: Pid) -> Option<u64> {
     let mut info = MaybeUninit::<libc::proc_bsdinfo>::zeroed();

@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 
 use crate::os::regular_file::open_regular;
 
-/// How much of a command's output is kept: the first bytes and the last ones, in bytes.
+/// The part of a command's output that is kept: its first bytes and its last ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutputCap {
-    /// Kept from the beginning.
+    /// Bytes kept from the beginning.
     pub head: u64,
-    /// Kept from the end. While the command runs, they lie in a second file beside the log, so that they
-    /// cost no memory.
+    /// Bytes kept from the end. While the command runs, they lie in a second file beside the log, and not in memory.
     pub tail: u64,
 }
 
@@ -24,20 +23,19 @@ impl Default for OutputCap {
     }
 }
 
-/// A log that never fails: what it cannot write, it leaves out and counts.
+/// A log that never fails: bytes that it cannot write are left out and counted.
 ///
-/// The head goes to the file as it comes. What follows goes round and round in a second file beside it,
-/// `<log>.tail`, which [`finish`](CappedLog::finish) appends to the log, after a line that says how many
-/// bytes lie between.
+/// The head goes to the file as it comes. The rest goes to a ring buffer in a second file beside it, `<log>.tail`, which
+/// [`finish`](CappedLog::finish) appends to the log, after a line with the number of bytes between them.
 pub(crate) struct CappedLog {
     path: PathBuf,
     cap: OutputCap,
-    /// `None` from the first failed write on, so that the log has no gap that it does not tell of.
+    /// `None` after the first failed write, so that the log has no gap without a note of it.
     file: Option<File>,
     /// Bytes of the output in `file`.
     kept: u64,
     tail: Option<Tail>,
-    /// Whether what is in the file goes with the next bytes.
+    /// Whether the file is emptied before the next bytes.
     begins_anew: bool,
 }
 
@@ -46,19 +44,19 @@ struct Tail {
     path: PathBuf,
     file: File,
     cap: u64,
-    /// Bytes that it was given, of which it holds the last `cap`.
+    /// Bytes that were written, of which it holds the last `cap`.
     taken: u64,
 }
 
 impl CappedLog {
-    /// Appends to the file at `path`.
+    /// Opens the file at `path` for appending.
     pub(crate) fn open(path: PathBuf, cap: OutputCap) -> Self {
         let file = open_regular(OpenOptions::new().append(true).create(true).mode(0o600), &path).ok();
         Self { path, cap, file, kept: 0, tail: None, begins_anew: false }
     }
 
-    /// Appends to the log of a process that has ended, and says how much it had taken: what is in the file. Where that
-    /// is more than the head, which it was and which not cannot be told, and the log begins anew with the first bytes.
+    /// Opens the log of a process that has ended. Returns the bytes of output in it, which are not to be written again. With
+    /// more than a head in it that number is unknown: the log is then written anew from the first byte on, and 0 is returned.
     #[cfg(feature = "docker")]
     pub(crate) fn resume(path: PathBuf, cap: OutputCap) -> (Self, u64) {
         let mut log = Self::open(path, cap);
@@ -73,7 +71,7 @@ impl CappedLog {
         (log, kept)
     }
 
-    /// Takes the next bytes of the output.
+    /// Writes the next bytes of the output.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         let Some(file) = &mut self.file else { return };
         if std::mem::take(&mut self.begins_anew) && file.set_len(0).is_err() {
@@ -97,16 +95,16 @@ impl CappedLog {
         tail.write(bytes)
     }
 
-    /// Puts the two ends together. Returns how many bytes of the output the file holds.
+    /// Appends the tail to the head. Returns how many bytes of the output the file holds.
     pub(crate) fn finish(mut self) -> u64 {
         self.give_up();
         self.kept
     }
 
-    /// Writes what the tail holds and closes the log.
+    /// Appends the tail and closes the log.
     fn give_up(&mut self) {
         if let (Some(mut file), Some(tail)) = (self.file.take(), self.tail.take()) {
-            // What could not be written is not counted as kept: that is all there is to say about it.
+            // Bytes that could not be written are not counted as kept.
             tail.append_to(&mut file, &mut self.kept).ok();
             fs::remove_file(&tail.path).ok();
         }
@@ -161,7 +159,7 @@ impl Tail {
     }
 }
 
-/// The file of a log's tail.
+/// Returns the path of a log's tail.
 fn tail_of(log: &Path) -> PathBuf {
     let mut path = log.as_os_str().to_owned();
     path.push(".tail");

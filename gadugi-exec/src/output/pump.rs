@@ -8,11 +8,11 @@ use tokio::task::spawn_blocking;
 
 use super::capped_log::CappedLog;
 
-/// How much is taken out of the pipe at once: as much as a pipe holds.
-const PIECE: usize = 64 << 10;
+/// Bytes per read: as many as a pipe holds.
+const READ_SIZE: usize = 64 << 10;
 
-/// Reads until every process has closed the pipe, or until `cut`, whatever becomes of the log: a command
-/// is never held up by a log that cannot be written. `printed` counts a piece when it is in the log.
+/// Reads until every process has closed the pipe, or until `cut`, also when the log cannot be written: a command never waits
+/// for its log. `printed` counts bytes when they are in the log.
 pub(crate) async fn drain(
     pipe: pipe::Receiver,
     mut log: CappedLog,
@@ -28,7 +28,7 @@ pub(crate) async fn drain(
             ready = pipe.readable() => if ready.is_err() { break false },
         }
         buffer.clear();
-        buffer.reserve(PIECE);
+        buffer.reserve(READ_SIZE);
         match pipe.try_read_buf(&mut buffer) {
             Ok(0) => break false,
             Ok(count) => bytes += count as u64,

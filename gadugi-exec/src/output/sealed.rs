@@ -1,7 +1,7 @@
-//! Records that are whole or say nothing: one line of JSON with a version and a checksum.
+//! Records whose damage is noticed: one line of JSON with a version and a checksum.
 //!
 //! Each is `{"v":1,"crc":"0c9fb6e1",…}`. The checksum is the CRC-32C of the line without its newline and without the
-//! member `"crc":"…",`, as in the journal. What fails it is damage and says nothing.
+//! member `"crc":"…",`, as in the journal. A line that fails it is damaged.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -14,12 +14,12 @@ use crate::os::regular_file::read_regular;
 
 const VERSION: u64 = 1;
 
-/// The most bytes of a record.
+/// Bytes of a record.
 const MAX_RECORD: u64 = 1 << 20;
 
 const BEFORE_CRC: &str = "{\"v\":1,";
 
-/// What a file holds.
+/// The content of a record's file.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Content<T> {
     Absent,
@@ -27,7 +27,7 @@ pub(crate) enum Content<T> {
     Unsound(Unsound),
 }
 
-/// Why a record says nothing.
+/// The reason why a record cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unsound {
     Damaged,
@@ -35,7 +35,7 @@ pub(crate) enum Unsound {
     TooNew,
 }
 
-/// The line of a record.
+/// Returns the line of a record.
 pub(crate) fn seal<T: Serialize>(record: &T) -> serde_json::Result<String> {
     let json = serde_json::to_string(record)?;
     let rest = json.strip_prefix('{').unwrap_or(&json);
@@ -70,7 +70,7 @@ fn crc(head: &[u8], rest: &[u8]) -> String {
     format!("\"crc\":\"{:08x}\",", crc32c::crc32c_append(crc32c::crc32c(head), rest))
 }
 
-/// Gives a file a further name, once: `false` when that is taken.
+/// Gives a file a second name; `false` when that name is taken.
 pub(crate) fn link(from: &Path, to: &Path) -> io::Result<bool> {
     match fs::hard_link(from, to) {
         Ok(()) => Ok(true),

@@ -1,5 +1,5 @@
-//! A cgroup for a command: nothing that it starts can leave it without the rights to do so, so all of it can
-//! be killed or suspended at once.
+//! A cgroup for a command: a process can leave it only with the rights to do so, so all processes of the command can be killed
+//! or suspended at once.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -12,22 +12,22 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::record::{CgroupRecord, Hierarchy};
 
-/// How long is waited for the kernel to do what it was told.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time for the kernel to carry out a request.
+const KERNEL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Between two looks at what does not tell of a change by itself, as most of a cgroup's files do not.
-const LOOK: Duration = Duration::from_millis(1);
+/// How often a file is polled that reports no changes, as most of a cgroup's files do not.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// A cgroup that is named after a nonce. Whoever has made it removes it by dropping this.
+/// A cgroup that is named after a nonce. Dropping it removes it, in the process that has made it.
 pub(crate) struct Cgroup {
     path: PathBuf,
     hierarchy: Hierarchy,
-    /// Open in the process that has made it.
+    /// Its folder, open in the process that has made it.
     folder: Option<File>,
 }
 
 impl Cgroup {
-    /// Makes one below that of this process; `None` where that cannot be done.
+    /// Makes a cgroup below that of this process; `None` where that is impossible.
     pub(super) fn make(nonce: &str) -> Option<Self> {
         [Hierarchy::Unified, Hierarchy::Freezer].into_iter().find_map(|hierarchy| Self::make_in(hierarchy, nonce))
     }
@@ -45,8 +45,7 @@ impl Cgroup {
         Some(Self { folder: Some(folder), path, hierarchy }).filter(Self::kills)
     }
 
-    /// That of a command which another process looks after; `None` when it is gone, or the record does not
-    /// name one of that nonce.
+    /// Returns the cgroup of another shim's command; `None` when it is gone, or when the record names one of another nonce.
     pub(crate) fn recorded(record: &CgroupRecord, nonce: &str) -> Option<Self> {
         let path = PathBuf::from(&record.path);
         let is_its_own = path.is_absolute() && path.file_name().is_some_and(|last| last == name(nonce).as_str());
@@ -57,7 +56,7 @@ impl Cgroup {
         })
     }
 
-    /// Those that a start may have left which has come to nothing.
+    /// Returns the cgroups that a failed start may have left.
     pub(crate) fn left_by(nonce: &str) -> impl Iterator<Item = Self> {
         let record = |hierarchy| {
             let path = own_folder(hierarchy)?.join(name(nonce)).to_str()?.to_owned();
@@ -70,17 +69,17 @@ impl Cgroup {
         CgroupRecord { path: self.path.display().to_string(), hierarchy: self.hierarchy }
     }
 
-    /// The folder that a child can be born into.
+    /// Returns the folder for `CLONE_INTO_CGROUP`, where the hierarchy supports it.
     pub(super) fn birthplace(&self) -> Option<BorrowedFd<'_>> {
         self.folder.as_ref().filter(|_| self.hierarchy == Hierarchy::Unified).map(AsFd::as_fd)
     }
 
-    /// Takes a process in.
+    /// Moves a process into the cgroup.
     pub(super) fn take(&self, pid: Pid) -> io::Result<()> {
         self.write("cgroup.procs", &pid.as_raw_nonzero().to_string())
     }
 
-    /// Kills all that is in it. That is gone a moment later; see [`await_empty`](Self::await_empty).
+    /// Kills all processes in it. They are gone a moment later; see [`await_empty`](Self::await_empty).
     pub(crate) fn kill(&self) -> io::Result<()> {
         if self.hierarchy == Hierarchy::Unified && self.path.join("cgroup.kill").exists() {
             return self.write("cgroup.kill", "1");
@@ -93,12 +92,12 @@ impl Cgroup {
         killed
     }
 
-    /// Waits until nothing is in it; says whether that came to be.
+    /// Waits until it is empty. Returns whether it is.
     pub(crate) fn await_empty(&self) -> bool {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + KERNEL_TIMEOUT;
         loop {
             match self.is_populated() {
-                Ok(true) if Instant::now() < deadline => sleep(LOOK),
+                Ok(true) if Instant::now() < deadline => sleep(POLL_INTERVAL),
                 Ok(populated) => return !populated,
                 // It is not there any more.
                 Err(_) => return true,
@@ -106,12 +105,12 @@ impl Cgroup {
         }
     }
 
-    /// How many processes are in it.
+    /// Counts the processes in it.
     pub(super) fn count(&self) -> usize {
         self.processes().map_or(0, |pids| pids.len())
     }
 
-    /// Suspends all that is in it, or lets it go on.
+    /// Suspends or resumes all processes in it.
     pub(crate) fn freeze(&self, frozen: bool) -> io::Result<()> {
         match (self.hierarchy, frozen) {
             (Hierarchy::Unified, _) => self.write("cgroup.freeze", if frozen { "1" } else { "0" }),
@@ -120,15 +119,15 @@ impl Cgroup {
         }
     }
 
-    /// Removes it with those that were made in it, when nothing runs there any more.
+    /// Removes it, with the cgroups that were made in it, once no process runs there any more.
     pub(crate) fn remove(&self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + KERNEL_TIMEOUT;
         // A process that has just been reaped may still be on its way out.
         while let Err(error) = remove_folders(&self.path)
             && error.kind() == ErrorKind::ResourceBusy
             && Instant::now() < deadline
         {
-            sleep(LOOK);
+            sleep(POLL_INTERVAL);
         }
     }
 
@@ -144,11 +143,11 @@ impl Cgroup {
             Hierarchy::Unified => ("cgroup.events", "frozen 1"),
             Hierarchy::Freezer => ("freezer.state", "FROZEN"),
         };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + KERNEL_TIMEOUT;
         let is_frozen =
             || fs::read_to_string(self.path.join(file)).is_ok_and(|text| text.lines().any(|line| line == word));
         while !is_frozen() && Instant::now() < deadline {
-            sleep(LOOK);
+            sleep(POLL_INTERVAL);
         }
     }
 
@@ -224,14 +223,14 @@ fn remove_folders(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The folder of this process's own cgroup.
+/// Returns the folder of this process's own cgroup.
 fn own_folder(hierarchy: Hierarchy) -> Option<PathBuf> {
     let own = fs::read_to_string("/proc/self/cgroup").ok()?;
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
     folder_of(hierarchy, &own, &mounts)
 }
 
-/// The same, from the texts of `/proc/self/cgroup` and `/proc/self/mountinfo`.
+/// Reads that folder from the texts of `/proc/self/cgroup` and `/proc/self/mountinfo`.
 fn folder_of(hierarchy: Hierarchy, own: &str, mounts: &str) -> Option<PathBuf> {
     let own = own.lines().find_map(|line| {
         let (number, rest) = line.split_once(':')?;
@@ -253,7 +252,7 @@ fn folder_of(hierarchy: Hierarchy, own: &str, mounts: &str) -> Option<PathBuf> {
                 kind == "cgroup" && rest.rsplit(' ').next()?.split(',').any(|option| option == "freezer")
             }
         };
-        // A path outside of what is mounted here, and a name with a space or the like, are left alone.
+        // A path that is not mounted here, or has an escaped letter in it, is left alone.
         let below = own.strip_prefix(root).ok().filter(|below| !below.starts_with(".."))?;
         (is_meant && !place.contains('\\')).then(|| Path::new(place).join(below))
     })

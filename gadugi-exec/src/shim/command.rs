@@ -1,4 +1,4 @@
-//! The child that becomes the command.
+//! The child process that becomes the command.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -15,7 +15,7 @@ use super::spec::{Spec, Text};
 use super::syscalls::{self, ExecArguments, Forked};
 use crate::os::syscalls::wait4;
 
-/// Why a command did not start.
+/// A failed step of a start.
 pub(super) struct Failure {
     pub(super) step: FailedStep,
     pub(super) errno: i32,
@@ -27,18 +27,18 @@ impl Failure {
     }
 }
 
-/// A child that waits for the word to execute its program, and is ended when this is dropped before.
+/// A child that waits for permission to execute its program. Dropping this kills it.
 pub(super) struct Waiting {
     child: NewChild,
     go: PipeWriter,
-    /// Closed without a word when the program is executed.
+    /// Closed empty when the program is executed.
     fault: PipeReader,
 }
 
-/// Killed and reaped when dropped.
+/// A child that is killed and reaped when this is dropped.
 struct NewChild(Option<Pid>);
 
-/// Everything that the child needs, made before there is one.
+/// Everything that the child needs, made before the fork.
 struct Plan {
     arguments: ExecArguments,
     folder: CString,
@@ -68,17 +68,17 @@ pub(super) fn fork(spec: &Spec, cgroup: &mut Option<Cgroup>, output: PipeWriter)
     let child = match fork_into(cgroup).map_err(Failure::at(FailedStep::Fork))? {
         Forked::Parent { child } => child,
         Forked::Child => {
-            // Else it would wait for its own word.
+            // Else the child itself would hold the pipe open that it waits on.
             drop(go);
             plan.carry_out()
         }
     };
-    // The child does the same. Whoever is first, the group is there before it is signalled.
+    // Parent and child both do this, so that the group is there before either goes on.
     process::setpgid(Some(child), Some(child)).ok();
     Ok(Waiting { child: NewChild(Some(child)), go, fault })
 }
 
-/// Goes without the cgroup where the system does not let a child be born into it.
+/// Forks into the cgroup if the system can do that, else moves the child there, or goes without a cgroup.
 fn fork_into(cgroup: &mut Option<Cgroup>) -> io::Result<Forked> {
     if let Some(own) = cgroup {
         if let Some(folder) = own.birthplace()
@@ -88,7 +88,7 @@ fn fork_into(cgroup: &mut Option<Cgroup>) -> io::Result<Forked> {
         }
         return match syscalls::fork(None)? {
             Forked::Parent { child } => {
-                // The child waits for its word, so it has not made others yet.
+                // The child waits for permission, so it has no children yet.
                 if own.take(child).is_err() {
                     *cgroup = None;
                 }
@@ -102,11 +102,11 @@ fn fork_into(cgroup: &mut Option<Cgroup>) -> io::Result<Forked> {
 
 impl Waiting {
     pub(super) fn pid(&self) -> Pid {
-        self.child.0.expect("cannot fail because only `go`, which ends this, takes it")
+        self.child.0.expect("cannot fail because only `execute`, which ends this, takes it")
     }
 
     /// Lets the child execute its program, and returns when it has.
-    pub(super) fn go(mut self) -> Result<Pid, Failure> {
+    pub(super) fn execute(mut self) -> Result<Pid, Failure> {
         let lost = Failure::at(FailedStep::Exec);
         let pid = self.pid();
         self.go.write_all(b"!").map_err(&lost)?;
@@ -135,10 +135,10 @@ const FOLDER: u8 = 1;
 const EXEC: u8 = 2;
 
 impl Plan {
-    /// What the child does.
+    /// Runs in the child.
     fn carry_out(mut self) -> ! {
         process::setpgid(None, None).ok();
-        // Whoever kills the shim ends the command. The first process of it at least, without anybody's help.
+        // A kill of the shim kills at least the first process of the command, without any other help.
         process::set_parent_process_death_signal(Some(Signal::KILL)).ok();
         if process::getppid() == Some(self.shim) && self.go.read_exact(&mut [0]).is_ok() {
             let (step, error) = self.become_command();

@@ -1,5 +1,5 @@
-//! All processes that come from this one, a subreaper: what loses its parent becomes a child of the shim, so
-//! nothing escapes for longer than its parent lives.
+//! The descendants of this process, which is a subreaper: a process that loses its parent becomes a child of the shim, so
+//! none escapes for longer than its parent lives.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -16,24 +16,23 @@ use super::syscalls::next_signal;
 use crate::os::process_table;
 use crate::os::syscalls::{Reaped, reap_any};
 
-/// How long the killing goes on while nothing changes by it. Longer lives only what has another user, or hangs in
-/// the kernel.
-const STANDSTILL: Duration = Duration::from_secs(5);
+/// Time for the killing without any effect. Only processes of another user, or hanging in the kernel, survive it.
+const STANDSTILL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long it goes on at most.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time for the killing in all.
+const KILL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long the ends of what was killed are awaited, each after the one before.
-const QUIET: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+/// Time for the next end of a killed process.
+const REAP_TIMEOUT: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 
-/// How many times SIGCONT goes through the tree: the second finds what was given to another parent meanwhile.
-const ROUNDS_TO_RESUME: usize = 2;
+/// Rounds of SIGCONT through the tree: the second finds processes that have got another parent meanwhile.
+const RESUME_ROUNDS: usize = 2;
 
-/// Who has which children, at one look.
+/// The children of every process, at one moment.
 enum Family {
-    /// Each is asked for when it is looked at.
+    /// Read for each process when it is visited, from the kernel's `children` files.
     Files,
-    /// For a kernel without these files.
+    /// Read at once, for a kernel without these files.
     Table(HashMap<Pid, Vec<Pid>>),
 }
 
@@ -70,10 +69,10 @@ fn parse(pid: &str) -> Option<Pid> {
     pid.parse().ok().and_then(Pid::from_raw)
 }
 
-/// A process, with the one that had it when it was found.
+/// A parent and its child, as they were found.
 type Descent = (Pid, Pid);
 
-/// Calls `found` for everything below this process, a parent before its children.
+/// Calls `found` for every descendant of this process, parents before their children.
 fn walk(mut found: impl FnMut(Descent)) {
     let family = Family::look();
     let mut parents = vec![getpid()];
@@ -88,21 +87,21 @@ fn walk(mut found: impl FnMut(Descent)) {
     }
 }
 
-/// When to give up.
-struct Patience {
+/// The time at which the killing is given up.
+struct KillDeadline {
     end: Instant,
     standstill: Instant,
 }
 
-impl Patience {
+impl KillDeadline {
     fn new() -> Self {
         let now = Instant::now();
-        Self { end: now + PATIENCE, standstill: now + STANDSTILL }
+        Self { end: now + KILL_TIMEOUT, standstill: now + STANDSTILL_TIMEOUT }
     }
 
-    /// Something has changed.
+    /// Records progress, which extends the deadline.
     fn renew(&mut self) {
-        self.standstill = Instant::now() + STANDSTILL;
+        self.standstill = Instant::now() + STANDSTILL_TIMEOUT;
     }
 
     fn is_over(&self) -> bool {
@@ -110,42 +109,42 @@ impl Patience {
     }
 }
 
-/// Takes the children that have ended, and gives each to `reaped`. Says whether there are others.
+/// Reaps the children that have ended, and passes each to `reaped`. Returns whether there are others.
 pub(super) fn reap_all(mut reaped: impl FnMut(Pid, Reaped)) -> bool {
     loop {
         match reap_any() {
             Ok(Some((pid, end))) => reaped(pid, end),
             Ok(None) => return true,
-            // There are none: that is the only error that it can have.
+            // There are no children: that is the only error of this call.
             Err(_) => return false,
         }
     }
 }
 
-/// Kills everything, and returns when it is gone, or cannot be killed; says how many processes are left.
+/// Kills all descendants. Returns when they are gone, or cannot be killed, with the number of those that are left.
 pub(super) fn kill_all(cgroup: Option<&Cgroup>, signals: &OwnedFd, mut reaped: impl FnMut(Pid, Reaped)) -> usize {
-    let mut patience = Patience::new();
-    // Where it fails, what comes from this process is killed one by one, which is what is done next anyway.
+    let mut deadline = KillDeadline::new();
+    // If it fails, the descendants are killed one by one, as they are next in any case.
     let kill_cgroup = || cgroup.is_none_or(|cgroup| cgroup.kill().is_ok());
     loop {
         kill_cgroup();
         // What is suspended makes nothing new, and takes no child's end. Children go before their parents, so
         // that each is still known by its parent when it is signalled.
-        for &(parent, child) in suspend_all(&mut patience).iter().rev() {
+        for &(parent, child) in suspend_all(&mut deadline).iter().rev() {
             signal_child(parent, child, Signal::KILL).ok();
         }
         let are_left = reap_killed(signals, |pid, end| {
-            patience.renew();
+            deadline.renew();
             reaped(pid, end);
         });
         if !are_left {
             break;
         }
-        if patience.is_over() {
+        if deadline.is_over() {
             return count();
         }
     }
-    // What is in the cgroup and is no child is there by somebody's will, and dies too.
+    // Processes in the cgroup that are no descendants were moved there on purpose, and are killed too.
     kill_cgroup();
     match cgroup {
         Some(cgroup) if !cgroup.await_empty() => cgroup.count(),
@@ -153,7 +152,7 @@ pub(super) fn kill_all(cgroup: Option<&Cgroup>, signals: &OwnedFd, mut reaped: i
     }
 }
 
-/// Takes those that end now. Says whether there are others when none has ended for a moment.
+/// Reaps the processes that end now. Returns whether there are others when none has ended for a moment.
 fn reap_killed(signals: &OwnedFd, mut reaped: impl FnMut(Pid, Reaped)) -> bool {
     loop {
         // All is being killed, so there is no order to be missed; and every end of before is seen next.
@@ -161,22 +160,22 @@ fn reap_killed(signals: &OwnedFd, mut reaped: impl FnMut(Pid, Reaped)) -> bool {
         if !reap_all(&mut reaped) {
             return false;
         }
-        if let Ok(0) = poll(&mut [PollFd::new(signals, PollFlags::IN)], Some(&QUIET)) {
+        if let Ok(0) = poll(&mut [PollFd::new(signals, PollFlags::IN)], Some(&REAP_TIMEOUT)) {
             return true;
         }
     }
 }
 
-/// How many processes there are below this one.
+/// Counts the descendants.
 fn count() -> usize {
     let mut count = 0;
     walk(|_| count += 1);
     count
 }
 
-/// Suspends everything below this process, however fast it makes others: what it did not find in one round it
-/// finds in the next, and those that it has found make none. Gives what it has found, parents first.
-fn suspend_all(patience: &mut Patience) -> Vec<Descent> {
+/// Suspends all descendants, however fast they fork: a process that is not found in one round is found in the next, and
+/// suspended ones fork no more. Returns them, parents first.
+fn suspend_all(deadline: &mut KillDeadline) -> Vec<Descent> {
     let mut found = Vec::new();
     let mut known = HashSet::new();
     loop {
@@ -191,26 +190,26 @@ fn suspend_all(patience: &mut Patience) -> Vec<Descent> {
         if found.len() == before {
             return found;
         }
-        patience.renew();
-        if patience.is_over() {
+        deadline.renew();
+        if deadline.is_over() {
             return found;
         }
     }
 }
 
-/// Suspends everything below this process, or lets it go on.
+/// Suspends or resumes all descendants.
 pub(super) fn suspend(suspended: bool) {
     if suspended {
-        suspend_all(&mut Patience::new());
+        suspend_all(&mut KillDeadline::new());
         return;
     }
-    for _ in 0..ROUNDS_TO_RESUME {
+    for _ in 0..RESUME_ROUNDS {
         walk(|(parent, child)| drop(signal_child(parent, child, Signal::CONT)));
     }
 }
 
-/// Asks everything below this process to end, but for the members of a group that were asked already. Also what is
-/// suspended is to hear it.
+/// Sends SIGTERM to all descendants, except the members of a group that has got it already. Suspended ones are resumed, so
+/// that it reaches them.
 pub(super) fn terminate_but(group: Pid) {
     let mut others = Vec::new();
     walk(|(parent, child)| {

@@ -15,14 +15,14 @@ use rustix::fs::FallocateFlags;
 use super::record::ProcRecord;
 use crate::output::sealed::{Content, link, read, seal};
 
-/// More than a record takes.
-const RESERVED: u64 = 4096;
+/// Bytes set aside for a record, more than it takes.
+const RESERVED_BYTES: u64 = 4096;
 
-/// Where the files of a command are.
+/// The paths of a command's files.
 #[derive(Debug, Clone)]
 pub(crate) struct CommandFiles {
     folder: PathBuf,
-    /// Before the names of the files of each command but the task's own.
+    /// The prefix of file names, for setup and check; empty for the task's own command.
     prefix: &'static str,
 }
 
@@ -43,12 +43,12 @@ impl CommandFiles {
         self.numbered("exit", generation)
     }
 
-    /// The pipe that tells how much was printed.
+    /// Returns the path of the pipe that reports how much was printed.
     pub(crate) fn progress(&self, nonce: &str) -> PathBuf {
         self.folder.join(format!("{}progress.{nonce}", self.prefix))
     }
 
-    /// What a record is written to before it has its name.
+    /// Returns the path of a record before it has its name.
     fn temporary(&self, kind: &str, nonce: &str) -> PathBuf {
         self.folder.join(format!(".{}{kind}.json.{nonce}.tmp", self.prefix))
     }
@@ -60,8 +60,7 @@ impl CommandFiles {
         })
     }
 
-    /// The newest start that has left a `proc.json`, and what that says; the first with nothing where there
-    /// is none.
+    /// Returns the newest start with a `proc.json`, and the content of that; the first start, with nothing, if there is none.
     pub(crate) fn newest(&self) -> io::Result<(u32, Content<ProcRecord>)> {
         let mut newest = (1, Content::Absent);
         loop {
@@ -76,7 +75,7 @@ impl CommandFiles {
         }
     }
 
-    /// Gives the record its name, once: `false` when that is taken.
+    /// Writes a record and gives it its name; `false` when that name is taken.
     pub(crate) fn link_proc(&self, generation: u32, nonce: &str, record: &ProcRecord) -> io::Result<bool> {
         let temporary = self.temporary("proc", nonce);
         let line = seal(record)?;
@@ -94,9 +93,9 @@ impl CommandFiles {
     pub(crate) fn reserve_exit(&self, nonce: &str) -> io::Result<ReservedExit> {
         let path = self.temporary("exit", nonce);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        let reserved = match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVED) {
+        let reserved = match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVED_BYTES) {
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
-                (&file).write_all(&[b' '; RESERVED as usize]).and_then(|()| io::Seek::rewind(&mut &file))
+                (&file).write_all(&[b' '; RESERVED_BYTES as usize]).and_then(|()| io::Seek::rewind(&mut &file))
             }
             reserved => reserved.map_err(io::Error::from),
         };
@@ -104,7 +103,7 @@ impl CommandFiles {
         reserved.map(|()| exit)
     }
 
-    /// The nonces of starts that have come as far as to leave files here.
+    /// Returns the nonces of starts that have left files here.
     pub(crate) fn leftover_nonces(&self) -> io::Result<BTreeSet<String>> {
         let exit = format!(".{}exit.json.", self.prefix);
         let progress = format!("{}progress.", self.prefix);
@@ -119,7 +118,7 @@ impl CommandFiles {
         Ok(nonces)
     }
 
-    /// Removes what a start that was made void has left beside its records.
+    /// Removes the files, other than records, that a start has left.
     pub(crate) fn remove_leftovers(&self, nonce: &str) {
         for path in [self.temporary("exit", nonce), self.temporary("proc", nonce), self.progress(nonce)] {
             // Most of them are not there.
@@ -128,7 +127,7 @@ impl CommandFiles {
     }
 }
 
-/// The file that becomes `exit.json`; removed when dropped, under the name that it has before.
+/// The file that becomes `exit.json`. Dropping this removes its temporary name.
 pub(crate) struct ReservedExit {
     file: File,
     path: PathBuf,
@@ -142,8 +141,8 @@ impl ReservedExit {
         self.file.sync_data()
     }
 
-    /// Gives it its name. What has that already is not from a shim, as there is one for each start: the command
-    /// has written it, and it does not stay.
+    /// Gives it its name. A file that has that name already was written by the command, since each start has one shim; it is
+    /// replaced.
     pub(crate) fn link(self, to: &Path) -> io::Result<()> {
         if !link(&self.path, to)? {
             fs::rename(&self.path, to)?;
@@ -154,7 +153,7 @@ impl ReservedExit {
 
 impl Drop for ReservedExit {
     fn drop(&mut self) {
-        // One that stays is in nobody's way.
+        // One that stays does no harm.
         fs::remove_file(&self.path).ok();
     }
 }

@@ -1,9 +1,9 @@
-//! The shim: a small process that looks after one command, and outlives whoever has started it.
+//! The shim: a small process that supervises one command and outlives its starter.
 //!
 //! A [`SubprocessExecutor`](crate::SubprocessExecutor) whose settings name a
-//! [`ShimProgram`](crate::ShimProgram) starts the shim, and the shim starts the command. It takes the output,
-//! hears requests to stop, kills what the command leaves, and writes down how it ended. `docs/shim.md` has the
-//! protocol. It is there on Linux only.
+//! [`ShimProgram`](crate::ShimProgram) starts the shim, and the shim starts the command. It writes the output
+//! to the log, receives requests to stop, kills the processes that the command leaves, and records its end. `docs/shim.md`
+//! has the protocol. There are shims on Linux only.
 //!
 //! A program that wants to be its own shim begins with [`main_if_requested`].
 
@@ -40,8 +40,7 @@ pub(crate) const CRASH_AT: &str = "GADUGI_CRASH_AT";
 
 /// Makes this process a shim if it was started to be one; then it does not return. Otherwise it does nothing.
 ///
-/// To be called first in `main`, before anything is opened or a thread is started: what the program does
-/// before this, every shim does.
+/// Must come first in `main`, before anything is opened or a thread is started: shims run everything above this line.
 ///
 /// ```
 /// gadugi_exec::shim::main_if_requested();
@@ -60,21 +59,21 @@ pub fn main_if_requested() {
     }
 }
 
-/// By what a shim finds everything that its command has started.
+/// The way in which a shim finds all processes of its command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Containment {
-    /// By a cgroup of version 2: also what is left when the shim itself is killed.
+    /// A cgroup of version 2, which also finds processes that are left when the shim itself is killed.
     CgroupV2,
-    /// By the freezer of cgroup version 1: the same, in several steps.
+    /// The freezer of cgroup version 1: the same, in several steps.
     CgroupV1Freezer,
-    /// By descent. When the shim itself is killed, what has left its group and cleared its environment stays.
+    /// Descent. When the shim itself is killed, processes stay that have left its group and cleared their environment.
     Descent,
-    /// There are no shims on this system: by the process group.
+    /// The process group, on systems without shims.
     Group,
 }
 
-/// What there is here for commands that this process starts. It makes a cgroup to try it out, and removes it.
+/// Returns the containment of commands that this process starts. Makes a cgroup to try it out, and removes it.
 #[must_use]
 pub fn containment() -> Containment {
     #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! The orders to a shim. They come as signals through its pidfd, so that they reach this process or none.
+//! The orders to a shim: signals through its pidfd, so that they reach this process or none.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -11,7 +11,7 @@ use super::syscalls;
 /// a program was built with.
 pub(super) const STOP: libc::c_int = 40;
 
-/// Stands for a grace without end.
+/// The value for a grace without end.
 const FOR_EVER: u32 = u32::MAX;
 
 /// Asks the shim to stop its command. Zero kills at once.
@@ -21,12 +21,12 @@ pub(crate) fn stop(shim: BorrowedFd<'_>, grace: Duration) -> io::Result<()> {
     match syscalls::queue_signal(shim, STOP, millis) {
         // No more signals can be queued for its user. One of the other kind is never dropped; it brings no grace.
         Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {
-            // Whoever follows the shim clears away what it leaves.
+            // The driver that follows the shim cleans up after it.
             send(shim, if grace.is_zero() { libc::SIGKILL } else { libc::SIGTERM })?;
         }
         queued => queued?,
     }
-    // A shim that somebody has suspended must hear it too.
+    // A suspended shim must receive it too.
     send(shim, libc::SIGCONT)
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn suspend(shim: BorrowedFd<'_>) -> io::Result<()> {
     send(shim, libc::SIGTSTP)
 }
 
-/// Asks the shim to let its command go on.
+/// Asks the shim to resume all of its command.
 pub(crate) fn resume(shim: BorrowedFd<'_>) -> io::Result<()> {
     send(shim, libc::SIGCONT)
 }
@@ -44,7 +44,7 @@ fn send(shim: BorrowedFd<'_>, signal: libc::c_int) -> io::Result<()> {
     syscalls::queue_signal(shim, signal, 0)
 }
 
-/// The grace that the value of a [`STOP`] means; `None` is without end.
+/// Returns the grace for the value of a [`STOP`]; `None` is without end.
 pub(super) fn grace(value: u32) -> Option<Duration> {
     (value != FOR_EVER).then(|| Duration::from_millis(value.into()))
 }

@@ -7,25 +7,25 @@ use gadugi_core::{ExecEnd, ExecUsage, ExitStatus, OutputSummary};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// A process, and no later one with the same pid.
+/// The identity of a process, which no later process with the same pid has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProcessId {
     pub(crate) pid: i32,
-    /// In ticks since the boot.
+    /// The start time, in ticks since the boot.
     pub(crate) start: u64,
 }
 
-/// What `proc.json` says.
+/// The content of `proc.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum ProcRecord {
-    /// A shim has a command, which begins when this has its name.
+    /// A shim has a command, which begins when this record has its name.
     Started(Started),
     /// The start was made void: nothing of it runs, ever.
     Aborted,
 }
 
-/// A command that was started, and by whom.
+/// A command that was started, and its shim.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Started {
     pub(crate) run: String,
@@ -33,7 +33,7 @@ pub(crate) struct Started {
     pub(crate) attempt: u32,
     /// Sixteen hexadecimal digits, also in the command's environment as `GADUGI_NONCE`.
     pub(crate) nonce: String,
-    /// The boot of the machine.
+    /// The id of the boot of the machine.
     pub(crate) boot: String,
     /// The inode of the namespace that the pids belong to.
     pub(crate) pid_namespace: u64,
@@ -41,18 +41,18 @@ pub(crate) struct Started {
     pub(crate) leader: ProcessId,
     /// The cgroup of the command, if it has one of its own.
     pub(crate) cgroup: Option<CgroupRecord>,
-    /// When it began, since the boot, without the time that the machine slept.
+    /// The start time, since the boot, without the time that the machine slept.
     pub(crate) uptime_seconds: f64,
 }
 
-/// Where a cgroup is, and what it can do.
+/// The path and the kind of a cgroup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CgroupRecord {
     pub(crate) path: String,
     pub(crate) hierarchy: Hierarchy,
 }
 
-/// What a cgroup belongs to.
+/// The hierarchy of a cgroup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Hierarchy {
@@ -62,7 +62,7 @@ pub(crate) enum Hierarchy {
     Freezer,
 }
 
-/// What `exit.json` says.
+/// The content of `exit.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ExitRecord {
     pub(crate) nonce: String,
@@ -74,12 +74,12 @@ pub(crate) struct ExitRecord {
     pub(crate) stopped: bool,
     pub(crate) cpu_seconds: Option<f64>,
     pub(crate) peak_memory_bytes: Option<u64>,
-    /// How many processes could not be killed, where there were any.
+    /// Processes that could not be killed, if there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) left_processes: Option<u64>,
 }
 
-/// How a command ended.
+/// The status of a command's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Status {
@@ -97,21 +97,21 @@ pub(crate) enum Status {
     },
 }
 
-/// What failed when a command was to be started.
+/// The step of a start that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FailedStep {
-    /// To prepare the record of its end.
+    /// Reserving space for the record of its end.
     Reserve,
-    /// To open what it reads, or to make the pipe that it prints to.
+    /// Opening its input, or making the pipe for its output.
     Streams,
-    /// To make the process.
+    /// Forking.
     Fork,
-    /// To write `proc.json`.
+    /// Writing `proc.json`.
     Record,
-    /// To go to its folder.
+    /// Changing to its folder.
     Folder,
-    /// To execute the program.
+    /// Executing the program.
     Exec,
 }
 
@@ -128,10 +128,10 @@ impl fmt::Display for FailedStep {
     }
 }
 
-/// A step that failed, and why.
+/// The error of a start that failed in this step.
 #[derive(Debug, Error)]
 #[error("{step}")]
-pub(crate) struct StepFault {
+pub(crate) struct StepError {
     pub(crate) step: FailedStep,
     #[source]
     pub(crate) source: io::Error,
@@ -153,7 +153,7 @@ impl ExitRecord {
     }
 }
 
-/// In seconds, to the microsecond.
+/// Returns the seconds, to the microsecond.
 pub(crate) fn seconds(duration: Duration) -> f64 {
     Duration::from_micros(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)).as_secs_f64()
 }

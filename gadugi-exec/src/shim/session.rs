@@ -24,8 +24,7 @@ use crate::output::capped_log::CappedLog;
 use crate::output::capped_log::OutputCap;
 use crate::output::sealed::seal;
 
-/// Does everything that a shim does, and gives the exit code of the process: 0 when it could do its part,
-/// whatever became of the command.
+/// Runs a shim. Returns the exit code of the process: 0 when the shim has done its part, whatever the command's end.
 pub(super) fn run() -> i32 {
     match live() {
         Ok(()) => 0,
@@ -37,7 +36,7 @@ pub(super) fn run() -> i32 {
 fn live() -> io::Result<()> {
     // Its starter has blocked them for it already, so that no terminal's signal comes in between.
     syscalls::block_signals();
-    // Whoever ignores SIGCHLD hands that down, and children whose end nobody hears of would be reaped unseen.
+    // A starter that ignores SIGCHLD passes that on, and children would then be reaped without a status.
     syscalls::reset_dispositions();
     syscalls::close_inherited();
     syscalls::set_process_name(c"gadugi-shim");
@@ -47,24 +46,24 @@ fn live() -> io::Result<()> {
     while syscalls::next_signal(signals.as_fd()).is_some() {}
     process::set_child_subreaper(Some(process::getpid()))?;
     crash_point("shim-begun");
-    let mut starter = File::from(take_over(io::stdin())?);
+    let mut starter = File::from(duplicate(io::stdin())?);
     // Unbuffered as far as it matters: nothing follows the spec.
     let spec = Spec::receive(BufReader::new(&mut starter))?;
-    let status = File::from(take_over(io::stdout())?);
+    let status = File::from(duplicate(io::stdout())?);
     let starter = spec.die_with_parent.then(|| OwnedFd::from(starter));
-    // By its own working folder it finds its files also when somebody gives the repository another name.
+    // By its own working folder it finds its files also when the repository is renamed.
     process::chdir(spec.files.path())?;
     Shim { signals, starter, status, files: CommandFiles::of(PathBuf::from("."), spec.phase), spec }.start()
 }
 
-/// The file itself, closed on exec, so that the place can be given to the command.
-fn take_over(place: impl AsFd) -> io::Result<OwnedFd> {
+/// Returns a duplicate of the file, closed on exec, so that its number is free for the command.
+fn duplicate(place: impl AsFd) -> io::Result<OwnedFd> {
     Ok(rustix::io::fcntl_dupfd_cloexec(place, 3)?)
 }
 
 struct Shim {
     signals: OwnedFd,
-    /// Comes to its end with the starter, where that is to be heard.
+    /// Ends with the starter, if the command is to be stopped then.
     starter: Option<OwnedFd>,
     status: File,
     files: CommandFiles,
@@ -80,15 +79,15 @@ struct Command {
     started: Instant,
 }
 
-/// Why a command has not begun. Nothing of it runs.
-enum Unbegun {
-    /// Before anybody could learn of it, unless there is the record of its end.
+/// A command that has not begun. Nothing of it runs.
+enum NotStarted {
+    /// A step failed: with the record of its end, after the start was recorded, else before.
     Failed(Failure, Option<ReservedExit>),
-    /// This start is not to be.
+    /// Another start has won, or this one was made void.
     Refused,
 }
 
-impl From<Failure> for Unbegun {
+impl From<Failure> for NotStarted {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure, None)
     }
@@ -102,28 +101,28 @@ impl Shim {
             syscalls::put_in_place(nowhere.as_fd(), place)?;
         }
         let progress = Progress::open(self.files.progress(&self.spec.nonce));
-        match self.begin() {
+        match self.fork_command() {
             Ok((command, begun)) => {
                 crash_point("shim-command-started");
-                // Whether somebody hears it or not, the command runs.
+                // The command runs also when the starter has died.
                 self.answer(&begun).ok();
-                self.look_after(command, progress)
+                self.supervise(command, progress)
             }
-            Err(Unbegun::Failed(Failure { step, errno }, exit)) => {
+            Err(NotStarted::Failed(Failure { step, errno }, exit)) => {
                 if let Some(exit) = exit {
                     self.record(exit, &seal(&self.not_started(Status::NotStarted { step, errno }))?)?;
                 }
                 progress.finish(0);
                 self.answer(&Begun::Failed { step, errno })
             }
-            Err(Unbegun::Refused) => {
+            Err(NotStarted::Refused) => {
                 progress.finish(0);
                 self.answer(&Begun::Refused)
             }
         }
     }
 
-    fn begin(&self) -> Result<(Command, Begun), Unbegun> {
+    fn fork_command(&self) -> Result<(Command, Begun), NotStarted> {
         let exit = self.files.reserve_exit(&self.spec.nonce).map_err(Failure::at(FailedStep::Reserve))?;
         let (output, output_end) = io::pipe().map_err(Failure::at(FailedStep::Streams))?;
         let mut cgroup = if self.spec.cgroups { Cgroup::make(&self.spec.nonce) } else { None };
@@ -145,16 +144,16 @@ impl Shim {
         });
         let linked = self.files.link_proc(self.spec.generation, &self.spec.nonce, &record);
         if !linked.map_err(Failure::at(FailedStep::Record))? {
-            return Err(Unbegun::Refused);
+            return Err(NotStarted::Refused);
         }
         crash_point("shim-proc-linked");
-        match waiting.go() {
+        match waiting.execute() {
             Ok(pid) => Ok((Command { leader: pid, output, cgroup, exit, started }, Begun::Started { shim, leader })),
-            Err(failure) => Err(Unbegun::Failed(failure, Some(exit))),
+            Err(failure) => Err(NotStarted::Failed(failure, Some(exit))),
         }
     }
 
-    fn look_after(self, command: Command, progress: Progress) -> io::Result<()> {
+    fn supervise(self, command: Command, progress: Progress) -> io::Result<()> {
         let Command { leader, output, cgroup, exit, started } = command;
         let cap = OutputCap { head: self.spec.head_bytes, tail: self.spec.tail_bytes };
         let log = self.spec.log.path().file_name().map(PathBuf::from).unwrap_or_default();
@@ -164,7 +163,7 @@ impl Shim {
             interrupt: self.spec.interrupt,
             drain: Duration::from_millis(self.spec.drain_ms),
         };
-        syscalls::let_go_of_program();
+        syscalls::release_program_pages();
         let supervision = Supervision::new(leader, &self.signals, self.starter.as_ref(), cgroup.as_ref(), limits);
         let end = supervision.watch(output, log, progress)?;
         crash_point("shim-command-ended");
@@ -189,7 +188,7 @@ impl Shim {
         recorded
     }
 
-    /// Writes the end down.
+    /// Records the end.
     fn record(&self, mut exit: ReservedExit, line: &str) -> io::Result<()> {
         exit.write(line)?;
         crash_point("shim-exit-written");

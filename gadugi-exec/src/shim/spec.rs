@@ -1,4 +1,4 @@
-//! What the shim is told by its starter, and what it answers.
+//! The protocol between the starter and the shim.
 //!
 //! The starter writes `<length>\n` and so many bytes of JSON to the shim's standard input: variables may be
 //! secrets, and the arguments of a process and the files on a disk are seen by others. The shim answers on
@@ -19,8 +19,8 @@ use super::record::{FailedStep, ProcessId};
 /// The version of this protocol. A shim of another version refuses to begin.
 pub(crate) const VERSION: u32 = 2;
 
-/// Longer than any command can be.
-const LONGEST: u64 = 64 << 20;
+/// Bytes of a spec, more than any command can have.
+const MAX_SPEC: u64 = 64 << 20;
 
 /// Everything that a shim needs.
 #[derive(Debug, Serialize, Deserialize)]
@@ -29,11 +29,11 @@ pub(crate) struct Spec {
     pub(crate) run: String,
     pub(crate) task: String,
     pub(crate) attempt: u32,
-    /// Of the whole attempt, and which of its commands is meant.
+    /// The folder of the attempt.
     pub(crate) files: Text,
     #[serde(with = "phase_word")]
     pub(crate) phase: Phase,
-    /// Which start of this command it is, from 1 on.
+    /// The number of this start of the command, from 1 on.
     pub(crate) generation: u32,
     pub(crate) nonce: String,
     /// The program, absolute, and its arguments with its own name first.
@@ -41,12 +41,12 @@ pub(crate) struct Spec {
     pub(crate) argv: Vec<Text>,
     pub(crate) env: Vec<(Text, Text)>,
     pub(crate) folder: Text,
-    /// A file that the command reads; none is the end of file at once.
+    /// The file that is the command's standard input; `None` for an empty one.
     pub(crate) stdin: Option<Text>,
     pub(crate) log: Text,
     pub(crate) head_bytes: u64,
     pub(crate) tail_bytes: u64,
-    /// The grace of a request to stop that names none.
+    /// The default grace of a request to stop.
     pub(crate) grace_ms: u64,
     /// Whether a request to stop begins with SIGINT.
     #[serde(default)]
@@ -58,7 +58,7 @@ pub(crate) struct Spec {
     pub(crate) cgroups: bool,
 }
 
-/// What became of the start.
+/// The result of the start.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Begun {
@@ -66,7 +66,7 @@ pub(crate) enum Begun {
     Started { shim: ProcessId, leader: ProcessId },
     /// It could not be started. Nothing runs.
     Failed { step: FailedStep, errno: i32 },
-    /// Somebody else has begun this start, or made it void. Nothing runs.
+    /// Another shim has begun this start, or it was made void. Nothing runs.
     Refused,
 }
 
@@ -75,7 +75,7 @@ pub(crate) enum Begun {
 pub(crate) struct Text(pub(crate) Vec<u8>);
 
 impl Spec {
-    /// Writes it as the shim reads it.
+    /// Writes the spec as [`receive`](Self::receive) reads it.
     pub(crate) fn send(&self, mut to: impl Write) -> io::Result<()> {
         let json = serde_json::to_vec(self)?;
         let length = format!("{}\n", json.len());
@@ -87,7 +87,7 @@ impl Spec {
         let mut length = String::new();
         from.by_ref().take(20).read_line(&mut length)?;
         let length: u64 = length.trim_end().parse().map_err(|_| io::ErrorKind::InvalidData)?;
-        if length > LONGEST {
+        if length > MAX_SPEC {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let mut json = Vec::new();

@@ -1,4 +1,4 @@
-//! Looks after a command from its start to the end of the last process of it: one thread, one poll.
+//! Supervises a command from its start to the end of its last process: one thread, one poll.
 
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,20 +18,20 @@ use super::syscalls::{self, Signalled};
 use crate::os::syscalls::{Reaped, wait4};
 use crate::output::capped_log::CappedLog;
 
-/// How much is taken out of the pipe at once: as much as a pipe holds.
-const PIECE: usize = 64 << 10;
+/// Bytes per read: as many as a pipe holds.
+const READ_SIZE: usize = 64 << 10;
 
-/// What the command is granted.
+/// The times that the command is granted.
 pub(super) struct Limits {
-    /// Between a request to stop that names no other time and the kill.
+    /// Time between a request to stop, if it names no other, and the kill.
     pub(super) grace: Duration,
     /// Whether a request to stop begins with SIGINT, on which SIGTERM follows in the middle of the grace.
     pub(super) interrupt: bool,
-    /// For output that is held open after the end.
+    /// Time for output that is held open after the end.
     pub(super) drain: Duration,
 }
 
-/// How it was.
+/// The end of a command.
 pub(super) struct End {
     pub(super) status: Status,
     pub(super) ended: Instant,
@@ -41,9 +41,9 @@ pub(super) struct End {
     pub(super) stopped: bool,
     /// Processes that could not be killed.
     pub(super) left: usize,
-    /// Of all processes together.
+    /// Processor time of all processes together.
     pub(super) cpu: Duration,
-    /// Of the leader and of what it has waited for.
+    /// Peak memory of the leader and of the children that it has waited for.
     pub(super) peak_memory: u64,
     pub(super) progress: Progress,
 }
@@ -51,13 +51,13 @@ pub(super) struct End {
 pub(super) struct Supervision<'a> {
     leader: Pid,
     signals: &'a OwnedFd,
-    /// Its end is a request to stop.
+    /// A pipe whose end is a request to stop.
     starter: Option<&'a OwnedFd>,
     cgroup: Option<&'a Cgroup>,
     limits: Limits,
-    /// What the leader's end has shown, from when on.
+    /// The end of the leader, once it was seen.
     leader_end: Option<LeaderEnd>,
-    /// Whether there are processes besides those that were reaped.
+    /// Whether no process is left besides those that were reaped.
     alone: bool,
     /// Processes that could not be killed when this was tried last.
     left: usize,
@@ -73,9 +73,9 @@ struct LeaderEnd {
 
 enum Stop {
     NotAsked,
-    /// Asked to end by itself until then; for ever when the grace is longer than time can tell.
+    /// Asked to end by itself before `kill_at`; `None` when the grace is too long for the clock.
     Asked {
-        /// When SIGTERM follows, where SIGINT was first.
+        /// The time of SIGTERM, after a SIGINT.
         terminate_at: Option<Instant>,
         kill_at: Option<Instant>,
     },
@@ -95,11 +95,11 @@ impl<'a> Supervision<'a> {
         Self { leader, signals, starter, cgroup, limits, leader_end, alone, left: 0, cpu, stop }
     }
 
-    /// Until nothing of the command is left.
+    /// Supervises the command until nothing of it is left.
     pub(super) fn watch(mut self, output: PipeReader, mut log: CappedLog, mut progress: Progress) -> io::Result<End> {
         let mut output = Some(output);
-        let (mut bytes, mut buffer) = (0, vec![0; PIECE]);
-        let (mut tell_at, mut drained_at): (Option<Instant>, Option<Instant>) = (None, None);
+        let (mut bytes, mut buffer) = (0, vec![0; READ_SIZE]);
+        let (mut report_at, mut drained_at): (Option<Instant>, Option<Instant>) = (None, None);
         // A child that ended before the first signal was awaited is seen too.
         let mut look_for_ends = true;
         let leaked = loop {
@@ -122,10 +122,10 @@ impl<'a> Supervision<'a> {
                     break true;
                 }
             }
-            if tell_at.is_none_or(|tell_at| tell_at <= now) {
-                tell_at = progress.tell(bytes, now);
+            if report_at.is_none_or(|report_at| report_at <= now) {
+                report_at = progress.report(bytes, now);
             }
-            let wake = [self.terminate_at(), self.kill_at(), drained_at, tell_at].into_iter().flatten().min();
+            let wake = [self.terminate_at(), self.kill_at(), drained_at, report_at].into_iter().flatten().min();
             let ready = self.poll(output.as_ref(), wake)?;
             look_for_ends = ready.signals;
             if ready.signals {
@@ -199,8 +199,8 @@ impl<'a> Supervision<'a> {
         Ok(Ready { signals, output: output.is_some() && output_ready, starter: self.starter.is_some() && starter })
     }
 
-    /// Takes the children that have ended. The leader's group is signalled while the leader is still there as a
-    /// zombie: until then its number cannot be another group's.
+    /// Reaps the children that have ended. The leader's group is signalled while the leader is still a zombie: until it is
+    /// reaped, its number cannot be another group's.
     fn reap(&mut self) {
         while self.leader_end.is_none() {
             match syscalls::first_ended() {
@@ -212,7 +212,7 @@ impl<'a> Supervision<'a> {
                         kill_process_group(pid, Signal::KILL).ok();
                     }
                     if matches!(self.stop, Stop::Asked { .. }) {
-                        // Its group was asked, perhaps only to be interrupted, which what runs in the background ignores.
+                        // Its group may have got SIGINT only, which background jobs of a shell ignore.
                         if self.terminate_at().is_some() {
                             self.terminate_group();
                         }
@@ -248,7 +248,7 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// `None` is a grace without end.
+    /// Requests the end of the command; `None` is a grace without end.
     fn ask_to_stop(&mut self, grace: Option<Duration>) {
         let kill_at = grace.and_then(|grace| Instant::now().checked_add(grace));
         match &mut self.stop {
@@ -266,13 +266,13 @@ impl<'a> Supervision<'a> {
                     return;
                 }
                 self.signal(if self.limits.interrupt { Signal::INT } else { Signal::TERM });
-                // Also what the command itself has suspended is to hear it.
+                // Processes that the command itself has suspended must receive it too.
                 self.signal(Signal::CONT);
             }
         }
     }
 
-    /// The second step for a command that was interrupted.
+    /// Sends SIGTERM, the second step after SIGINT.
     fn terminate_group(&mut self) {
         if let Stop::Asked { terminate_at, .. } = &mut self.stop {
             *terminate_at = None;
@@ -290,7 +290,7 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// To the command's group.
+    /// Signals the command's group.
     fn signal(&self, signal: Signal) {
         // What is not there or has another user cannot be signalled.
         kill_process_group(self.leader, signal).ok();
@@ -313,7 +313,7 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Whether the leader has obeyed, and what it has left has the rest of the grace.
+    /// Whether processes that the leader has left have the rest of the grace.
     fn leaves_time(&self) -> bool {
         matches!(self.stop, Stop::Asked { .. }) && !self.alone
     }
@@ -323,7 +323,7 @@ impl<'a> Supervision<'a> {
         self.kill_rest();
     }
 
-    /// Kills all that is left, the leader too.
+    /// Kills all processes that are left, the leader too.
     fn kill_rest(&mut self) {
         if self.alone {
             return;
@@ -354,7 +354,7 @@ impl LeaderEnd {
     }
 }
 
-/// What there is to be read.
+/// The files that are ready.
 struct Ready {
     signals: bool,
     output: bool,

@@ -1,4 +1,4 @@
-//! The calls of the shim, and of those who give it orders, that have no safe form.
+//! System calls without a safe form, of the shim and for orders to it.
 #![expect(
     unsafe_code,
     reason = "fork into a cgroup, execve, signal masks, signalfd and signals with a value have no safe form"
@@ -12,7 +12,7 @@ use std::ptr;
 
 use rustix::process::Pid;
 
-/// Which side of a fork this is.
+/// The side of a fork.
 pub(crate) enum Forked {
     Parent { child: Pid },
     Child,
@@ -46,7 +46,7 @@ pub(crate) fn fork(cgroup: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
     }
 }
 
-/// As in `linux/sched.h`; that of libc is too narrow for its value.
+/// The flag of `linux/sched.h`; the constant of libc is too narrow for its value.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// The first version of the argument of clone3(2) that knows cgroups.
@@ -66,7 +66,7 @@ struct CloneArgs {
     cgroup: u64,
 }
 
-/// What execve(2) takes, made before the fork.
+/// The arguments of execve(2), made before the fork.
 pub(crate) struct ExecArguments {
     program: CString,
     argv: Vec<CString>,
@@ -125,19 +125,18 @@ pub(crate) fn close_inherited() {
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
 }
 
-/// Lets go of the pages of the program and its libraries that were needed so far and are as they are in their
-/// files. What is needed again comes back from there; a shim that waits needs little of it. A program that is its
-/// own shim would else hold megabytes for each command.
-pub(crate) fn let_go_of_program() {
+/// Releases the unchanged pages of the program and its libraries. Pages that are needed again come back from their files; a
+/// waiting shim needs few. A program that is its own shim would else hold megabytes for each command.
+pub(crate) fn release_program_pages() {
     // SAFETY: the function is valid, and the data is not used by it.
-    unsafe { libc::dl_iterate_phdr(Some(let_go_of_object), ptr::null_mut()) };
+    unsafe { libc::dl_iterate_phdr(Some(release_object_pages), ptr::null_mut()) };
 }
 
-/// Of one program or library.
+/// Releases the pages of one program or library.
 ///
 /// # Safety
 /// To be called by dl_iterate_phdr(3).
-unsafe extern "C" fn let_go_of_object(
+unsafe extern "C" fn release_object_pages(
     object: *mut libc::dl_phdr_info,
     _: libc::size_t,
     _: *mut libc::c_void,
@@ -164,7 +163,7 @@ unsafe extern "C" fn let_go_of_object(
     0
 }
 
-/// Blocks all signals that can be blocked, for this thread; gives back what was blocked before.
+/// Blocks all signals that can be blocked, for this thread. Returns the signals that were blocked before.
 pub(crate) fn block_signals() -> Blocked {
     let mut before = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigfillset fills the new set, and pthread_sigmask, which cannot fail with these arguments, the
@@ -196,7 +195,7 @@ fn all_signals() -> libc::sigset_t {
     }
 }
 
-/// Ignores no signal any more, and handles none.
+/// Resets all signals to their defaults.
 pub(crate) fn reset_dispositions() {
     const HIGHEST: libc::c_int = 64;
     for signal in 1..=HIGHEST {
@@ -206,7 +205,7 @@ pub(crate) fn reset_dispositions() {
     }
 }
 
-/// Lets this process take every signal as a new one does: nothing ignored, nothing blocked.
+/// Resets all signals to their defaults, and unblocks them, as in a new process.
 pub(crate) fn reset_signals() {
     reset_dispositions();
     let mut none = MaybeUninit::<libc::sigset_t>::uninit();
@@ -217,7 +216,7 @@ pub(crate) fn reset_signals() {
     }
 }
 
-/// A file from which signals are read that are blocked otherwise.
+/// Returns a file from which blocked signals are read.
 pub(crate) fn signalfd(signals: &[libc::c_int]) -> io::Result<OwnedFd> {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigemptyset fills the set; a new descriptor is nobody else's.
@@ -233,7 +232,7 @@ pub(crate) fn signalfd(signals: &[libc::c_int]) -> io::Result<OwnedFd> {
     }
 }
 
-/// A signal that came, and the value that came with it, if one did.
+/// A received signal, and its value, if it has one.
 pub(crate) struct Signalled {
     pub(crate) signal: libc::c_int,
     pub(crate) value: Option<u32>,
@@ -255,7 +254,7 @@ pub(crate) fn next_signal(signalfd: BorrowedFd<'_>) -> Option<Signalled> {
     Some(Signalled { signal: i32::try_from(info.ssi_signo).ok()?, value })
 }
 
-/// A child that has ended, which stays as it is.
+/// Returns a child that has ended, without reaping it.
 pub(crate) fn first_ended() -> Option<Pid> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;

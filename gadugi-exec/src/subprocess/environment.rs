@@ -8,8 +8,8 @@ use gadugi_core::ExecRequest;
 use super::settings::SubprocessSettings;
 use super::start_error::StartError;
 
-/// What is let through of the caller's environment, then the secrets that the task names, then its own
-/// variables, then the names of the run, the task and the attempt; later wins.
+/// Returns the variables that are let through of the caller's environment, the secrets and the variables of the task, and the
+/// names of the run, the task and the attempt; later ones win.
 pub(super) fn variables(
     settings: &SubprocessSettings,
     request: &ExecRequest,

@@ -23,7 +23,7 @@ use super::token::Token;
 use crate::os::syscalls::reset_signals;
 use crate::output::capped_log::CappedLog;
 
-/// A command that runs and that nobody looks after yet.
+/// A command that runs and is not supervised yet.
 pub(super) struct Launched {
     pub(super) leader: Unclaimed,
     pub(super) token: Token,
@@ -98,6 +98,7 @@ fn spawn(mut command: Command) -> io::Result<Leader> {
     Leader::child(pid.expect("cannot fail because the system's own pids are positive and fit"))
 }
 
+/// Refuses a folder that a command cannot work in.
 pub(super) fn check_folder(folder: &Path) -> Result<(), StartError> {
     let usable = match std::fs::metadata(folder) {
         Ok(metadata) if metadata.is_dir() => rustix::fs::access(folder, Access::EXEC_OK).map_err(io::Error::from),
@@ -107,8 +108,8 @@ pub(super) fn check_folder(folder: &Path) -> Result<(), StartError> {
     usable.map_err(|source| StartError::Folder { path: folder.to_owned(), source })
 }
 
-/// The system's error for a failed spawn does not say whether the folder, the program or its interpreter
-/// is meant.
+/// Explains the system's error for a failed spawn, which does not say whether the folder, the program or its interpreter is
+/// meant.
 pub(super) fn explain(error: io::Error, name: &str, file: &Path, folder: &Path) -> ExecError {
     if let Err(fault) = check_folder(folder) {
         return cannot_start(name, fault);

@@ -26,19 +26,19 @@ use self::launch::launch;
 pub use self::settings::{PASSED_VARIABLES, ShimProgram, SubprocessSettings};
 #[cfg(target_os = "linux")]
 use self::shimmed::{ShimToken, ShimmedTask};
-use self::supervisor::look_after;
+use self::supervisor::supervise;
 use self::task::SubprocessTask;
 use self::token::Token;
 #[cfg(target_os = "linux")]
 use crate::os::process_table;
 
-/// Its name in the registry.
+/// The name of this executor in records.
 const NAME: &str = "subprocess";
 
 /// Runs each command as a process of this machine, the leader of a process group of its own.
 ///
 /// What is promised beyond [`Executor`]:
-/// - **Shim.** With [`SubprocessSettings::shim`], on Linux, a process of its own looks after each command and
+/// - **Shim.** With [`SubprocessSettings::shim`], on Linux, a process of its own supervises each command and
 ///   outlives this one; see [`shim`](crate::shim). A command is then started once for each attempt and phase;
 ///   a second start is refused. What is said below of a stop and an end is meant without a shim; with one,
 ///   nothing of a command outlives it, and its output is drained before that.
@@ -51,16 +51,16 @@ const NAME: &str = "subprocess";
 ///   [`ExecRequest::files`].
 /// - **Output.** Both outputs go to the log in the order in which they were written, at most
 ///   [`SubprocessSettings::output_cap`] of them; a line in the log says how many bytes are missing where.
-/// - **End.** When the command ends by itself, what is left of its process group is killed. What has left
-///   the group, such as a daemon, lives on; if it holds the output open, its output is taken for
+/// - **End.** When the command ends by itself, the rest of its process group is killed. Processes that have left
+///   the group, such as daemons, live on; if one holds the output open, its output is taken for
 ///   [`SubprocessSettings::drain`] and the end is marked as
 ///   [`leaked`](gadugi_core::OutputSummary::leaked).
-/// - **Stop.** [`ExecRequest::stop_signal`](gadugi_core::ExecRequest::stop_signal), mostly `SIGTERM`, to the group, and after the grace `SIGKILL`; a suspended command is woken to hear
-///   it. When the leader ends within the grace, its children have the rest of it, until they have closed
+/// - **Stop.** [`ExecRequest::stop_signal`](gadugi_core::ExecRequest::stop_signal), mostly `SIGTERM`, to the group, and after the grace `SIGKILL`; a suspended command is resumed, so
+///   that the signal reaches it. When the leader ends within the grace, its children have the rest of it, until they have closed
 ///   the output.
 ///
 /// It isolates nothing and holds no limits. Everything has to be called within a tokio runtime with I/O
-/// and time enabled; without a shim, a command is looked after as long as the runtime lives that it was started
+/// and time enabled; without a shim, a command is supervised as long as the runtime lives that it was started
 /// in.
 #[derive(Debug, Clone)]
 pub struct SubprocessExecutor {
@@ -110,7 +110,7 @@ impl Executor for SubprocessExecutor {
                 .await
                 .map_err(|source| ExecError::Start { program: name.clone(), source: Box::new(source) })??;
             return match launched {
-                shimmed::Start::Launched(launched) => Ok(Box::new(ShimmedTask::follow(launched.claim()))),
+                shimmed::Start::Launched(launched) => Ok(Box::new(ShimmedTask::supervise(launched.claim()))),
                 shimmed::Start::Won(recovered) => recovered.into_started(&name),
             };
         }
@@ -118,27 +118,25 @@ impl Executor for SubprocessExecutor {
         let launched = spawn_blocking(move || launch(&settings, request));
         let launched =
             launched.await.map_err(|source| ExecError::Start { program: name, source: Box::new(source) })??;
-        // Nothing is awaited from here on, so whoever drops the start cannot lose the command.
+        // Nothing is awaited from here on, so a dropped start cannot lose the command.
         let token = launched.token.clone();
         let identity = ExecIdentity { executor: NAME.to_owned(), token: token.to_string() };
-        let reins = look_after(launched, self.settings.drain, stop_signal);
-        Ok(Box::new(SubprocessTask::new(identity, &token, reins)))
+        let handle = supervise(launched, self.settings.drain, stop_signal);
+        Ok(Box::new(SubprocessTask::new(identity, &token, handle)))
     }
 
     async fn running(&self, command: &CommandRef) -> Result<Option<ExecIdentity>, ExecError> {
         running(command)
     }
 
-    /// Finds a command that another process has started. With a shim everything is known of it that is known of
-    /// an own one: its output is counted, its end is that which the shim has recorded, also while nobody
-    /// was there to see it.
+    /// Finds a command that another process has started. With a shim it is like one of this process: its output is counted, and
+    /// its end is the one that the shim has recorded, also when no driver was running.
     ///
     /// A command that was started without a shim, as its identity shows, is found while it runs. It is no child
-    /// of this process, so its end comes as [`ExitStatus::Unknown`](gadugi_core::ExitStatus::Unknown), its output
-    /// is not seen here, and the time that it took is reckoned from its start by a clock that also runs while
-    /// the machine sleeps.
+    /// of this process, so its end is [`ExitStatus::Unknown`](gadugi_core::ExitStatus::Unknown), its output is not
+    /// seen here, and its duration is computed from its start by a clock that also runs while the machine sleeps.
     ///
-    /// Works on Linux only; elsewhere it fails with [`ExecError::Watch`] for a command that still runs.
+    /// Works on Linux only; on macOS it fails with [`ExecError::Watch`] for a command that still runs.
     async fn reattach(&self, command: &CommandRef) -> Result<Reattached, ExecError> {
         let token = command.identity.as_ref().map(token_of).transpose()?;
         let unseen = || Reattached::Gone { why: "nobody has seen how it ended".to_owned() };
@@ -150,15 +148,15 @@ impl Executor for SubprocessExecutor {
             _ if self.settings.shim.is_some() => return find_shim(command, None).await,
             _ => return Ok(unseen()),
         };
-        let adopted = reattach::adopt(&token).map_err(|source| lost(identity, source))?;
+        let adopted = reattach::reattach(&token).map_err(|source| lost(identity, source))?;
         Ok(match adopted {
-            Some(reins) => Reattached::Found(Box::new(SubprocessTask::new(identity.clone(), &token, reins))),
+            Some(handle) => Reattached::Found(Box::new(SubprocessTask::new(identity.clone(), &token, handle))),
             None => unseen(),
         })
     }
 }
 
-/// Finds a command again by what its shim has left.
+/// Finds a command again by the records of its shim.
 #[cfg(target_os = "linux")]
 async fn find_shim(command: &CommandRef, token: Option<ShimToken>) -> Result<Reattached, ExecError> {
     let name = command.identity.as_ref().map_or_else(|| command.attempt.to_string(), |identity| identity.token.clone());
@@ -172,12 +170,12 @@ async fn find_shim(command: &CommandRef, token: Option<ShimToken>) -> Result<Rea
     }
 }
 
-/// Whether the command that a [`SubprocessExecutor`] named so still runs, by whatever process it was
-/// started. It needs no runtime, and does not touch the command.
+/// Whether the command of this identity still runs, whichever process has started it. It needs no runtime, and does not touch
+/// the command.
 ///
 /// # Errors
-/// [`ExecError::Identity`] when no such executor made the identity, [`ExecError::Watch`] when the system
-/// does not tell.
+/// [`ExecError::Identity`] when the identity is not of a [`SubprocessExecutor`], [`ExecError::Watch`] when the system does not
+/// answer.
 pub fn is_alive(identity: &ExecIdentity) -> Result<bool, ExecError> {
     let running = match token_of(identity)? {
         AnyToken::Plain(token) => reattach::is_running(&token),
@@ -187,12 +185,12 @@ pub fn is_alive(identity: &ExecIdentity) -> Result<bool, ExecError> {
     running.map_err(|source| lost(identity, source))
 }
 
-/// The command of a [`SubprocessExecutor`], by whatever process it was started, if it runs now: its identity, also
-/// where nobody has recorded one. It needs no runtime, and changes nothing.
+/// Returns the identity of a command that runs now, whichever process has started it, also when its identity was not recorded.
+/// It needs no runtime, and changes nothing.
 ///
 /// # Errors
-/// [`ExecError::Identity`] when no such executor made the identity, [`ExecError::Watch`] when it cannot be told
-/// whether it runs.
+/// [`ExecError::Identity`] when the identity is not of a [`SubprocessExecutor`], [`ExecError::Watch`] when it is unknown whether
+/// the command runs.
 pub fn running(command: &CommandRef) -> Result<Option<ExecIdentity>, ExecError> {
     let token = match &command.identity {
         Some(identity) => match token_of(identity)? {
@@ -211,8 +209,8 @@ pub fn running(command: &CommandRef) -> Result<Option<ExecIdentity>, ExecError> 
     return Ok(None);
 }
 
-/// This moment on the machine's own clock, which stands still while the machine sleeps; `None` where the system
-/// does not name its boots.
+/// Returns this moment on the machine's own clock, which stands still while the machine sleeps; `None` where the system has no
+/// ids for its boots.
 #[must_use]
 pub fn moment() -> Option<Moment> {
     #[cfg(target_os = "linux")]
@@ -221,7 +219,7 @@ pub fn moment() -> Option<Moment> {
     return None;
 }
 
-/// What the token of an identity says about who looks after the command.
+/// The token of an identity, which shows whether the command has a shim.
 enum AnyToken {
     Plain(Token),
     #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! The first process of a command: seen until its end, signalled together with its group, reaped.
+//! The first process of a command: it is watched until its end, signalled together with its group, and reaped.
 
 use std::io;
 
@@ -16,16 +16,16 @@ use crate::os::syscalls;
 
 /// The leader of a command's process group.
 ///
-/// Its pid is used only while it cannot belong to anybody else: a child keeps it until
+/// Its pid is used only while it cannot belong to another process: a child keeps it until
 /// [`end`](Leader::end) reaps it, and for an adopted process a pidfd is asked first.
 pub(super) struct Leader {
     pid: Pid,
-    sight: Sight,
+    end_watch: EndWatch,
     kinship: Kinship,
 }
 
-/// How its end is noticed.
-enum Sight {
+/// The way in which its end is noticed.
+enum EndWatch {
     #[cfg(target_os = "linux")]
     Pidfd(AsyncFd<OwnedFd>),
     /// A thread waits for it, where there are no pidfds, and sets this to true.
@@ -33,26 +33,25 @@ enum Sight {
 }
 
 enum Kinship {
-    /// Ours to reap. A peak of memory up to this many bytes is not its own.
+    /// A child of this process. A memory peak up to this many bytes is not its own.
     Child { inherited_memory: u64 },
-    /// Somebody else's child.
+    /// A child of another process.
     #[cfg(target_os = "linux")]
     Adopted,
 }
 
-/// How a leader ended.
+/// The end of a leader.
 pub(super) struct LeaderEnd {
     pub(super) status: ExitStatus,
     pub(super) usage: ExecUsage,
 }
 
 impl Leader {
-    /// Takes a child that was just started as the leader of a group of its own, and kills it if it cannot
-    /// be watched.
+    /// Takes a child that was just started as the leader of a group of its own. Kills it if it cannot be watched.
     pub(super) fn child(pid: Pid) -> io::Result<Self> {
         let kinship = Kinship::Child { inherited_memory: syscalls::own_peak_memory() };
-        match Sight::of_child(pid) {
-            Ok(sight) => Ok(Self { pid, sight, kinship }),
+        match EndWatch::of_child(pid) {
+            Ok(end_watch) => Ok(Self { pid, end_watch, kinship }),
             Err(error) => {
                 process::kill_process_group(pid, Signal::KILL).ok();
                 syscalls::wait4(pid).ok();
@@ -64,7 +63,7 @@ impl Leader {
     /// Takes a process that another one has started.
     #[cfg(target_os = "linux")]
     pub(super) fn adopted(pid: Pid, pidfd: OwnedFd) -> io::Result<Self> {
-        Ok(Self { pid, sight: Sight::pidfd(pidfd)?, kinship: Kinship::Adopted })
+        Ok(Self { pid, end_watch: EndWatch::pidfd(pidfd)?, kinship: Kinship::Adopted })
     }
 
     pub(super) fn pid(&self) -> Pid {
@@ -73,16 +72,16 @@ impl Leader {
 
     /// Waits until it has ended, without reaping it. Cancel-safe.
     pub(super) async fn exited(&self) -> io::Result<()> {
-        match &self.sight {
+        match &self.end_watch {
             #[cfg(target_os = "linux")]
-            Sight::Pidfd(pidfd) => pidfd.readable().await.map(|mut ready| ready.retain_ready()),
-            Sight::Thread(ended) => {
+            EndWatch::Pidfd(pidfd) => pidfd.readable().await.map(|mut ready| ready.retain_ready()),
+            EndWatch::Thread(ended) => {
                 ended.clone().wait_for(|&ended| ended).await.map(drop).map_err(|_| io::ErrorKind::BrokenPipe.into())
             }
         }
     }
 
-    /// Asks it and its group to stop, and wakes those that are suspended so that they hear it.
+    /// Asks it and its group to stop, and resumes suspended processes so that the signal reaches them.
     pub(super) fn ask(&self, signal: StopSignal) -> io::Result<()> {
         self.signal(match signal {
             StopSignal::Interrupt => Signal::INT,
@@ -96,10 +95,10 @@ impl Leader {
         self.signal(Signal::KILL)
     }
 
-    /// To be called after its end: kills what is left of its group, while the pid is still taken and the
-    /// group can be nobody else's, and then reaps it.
+    /// To be called after its end: kills the rest of its group, while the pid is still taken and the group can be no other one,
+    /// and then reaps it.
     pub(super) fn end(self) -> io::Result<LeaderEnd> {
-        // What cannot be killed, since it has another user, shows when it holds the output open.
+        // Processes of another user cannot be killed; they show when they hold the output open.
         self.signal_group(Signal::KILL).ok();
         match self.kinship {
             Kinship::Child { inherited_memory } => match syscalls::wait4(self.pid) {
@@ -127,16 +126,16 @@ impl Leader {
     }
 
     fn signal_alone(&self, signal: Signal) -> rustix::io::Result<()> {
-        match &self.sight {
+        match &self.end_watch {
             #[cfg(target_os = "linux")]
-            Sight::Pidfd(pidfd) => process::pidfd_send_signal(pidfd.get_ref(), signal),
-            Sight::Thread(_) => process::kill_process(self.pid, signal),
+            EndWatch::Pidfd(pidfd) => process::pidfd_send_signal(pidfd.get_ref(), signal),
+            EndWatch::Thread(_) => process::kill_process(self.pid, signal),
         }
     }
 
     fn signal_group(&self, signal: Signal) -> io::Result<()> {
         #[cfg(target_os = "linux")]
-        if let Sight::Pidfd(pidfd) = &self.sight {
+        if let EndWatch::Pidfd(pidfd) = &self.end_watch {
             match syscalls::pidfd_signal_group(pidfd.get_ref().as_fd(), signal) {
                 // Not known to this kernel, or kept from us by a filter of system calls.
                 Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => {}
@@ -149,21 +148,21 @@ impl Leader {
     /// Whether the pid certainly is still that of this process.
     fn holds_its_pid(&self) -> bool {
         match self.kinship {
-            // A child that nobody has reaped.
+            // A child that is not reaped yet.
             Kinship::Child { .. } => {
                 let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
                 process::waitid(WaitId::Pid(self.pid), look).is_ok()
             }
             #[cfg(target_os = "linux")]
-            Kinship::Adopted => match &self.sight {
-                Sight::Pidfd(pidfd) => has_ended(pidfd.get_ref()).is_ok_and(|ended| !ended),
-                Sight::Thread(_) => false,
+            Kinship::Adopted => match &self.end_watch {
+                EndWatch::Pidfd(pidfd) => has_ended(pidfd.get_ref()).is_ok_and(|ended| !ended),
+                EndWatch::Thread(_) => false,
             },
         }
     }
 }
 
-impl Sight {
+impl EndWatch {
     fn of_child(pid: Pid) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         if let Ok(pidfd) = process::pidfd_open(pid, PidfdFlags::empty()) {
@@ -178,14 +177,14 @@ impl Sight {
     }
 
     fn thread(pid: Pid) -> io::Result<Self> {
-        let (ended, sight) = watch::channel(false);
+        let (ended, end) = watch::channel(false);
         let wait = move || {
             let until_end = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
             while process::waitid(WaitId::Pid(pid), until_end).is_err_and(|error| error == Errno::INTR) {}
             ended.send_replace(true);
         };
         std::thread::Builder::new().name("gadugi-wait".to_owned()).stack_size(64 << 10).spawn(wait)?;
-        Ok(Self::Thread(sight))
+        Ok(Self::Thread(end))
     }
 }
 
@@ -195,8 +194,8 @@ impl LeaderEnd {
     }
 }
 
-/// A child whose start nobody has been told of yet. Dropped before [`claim`](Self::claim), it is killed
-/// with its group, so that a start which is given up leaves nothing running.
+/// A child that is not claimed yet. Dropped before [`claim`](Self::claim), it is killed with its group, so that a start which
+/// is given up leaves nothing running.
 pub(super) struct Unclaimed(Option<Leader>);
 
 impl Unclaimed {
@@ -210,7 +209,7 @@ impl Unclaimed {
 }
 
 impl Drop for Unclaimed {
-    /// Blocks until the killed child is gone, which is as long as the kernel takes to clear it away.
+    /// Blocks until the killed child is gone.
     fn drop(&mut self) {
         if let Some(leader) = self.0.take() {
             leader.kill().ok();
@@ -250,7 +249,7 @@ mod tests {
     async fn where_there_are_no_pidfds_a_thread_sees_the_end() {
         let (pid, mut child) = group("sleep 1000 & echo ready; exec sleep 1000");
         let kinship = Kinship::Child { inherited_memory: 0 };
-        let leader = Leader { pid, sight: Sight::thread(pid).expect("a thread starts"), kinship };
+        let leader = Leader { pid, end_watch: EndWatch::thread(pid).expect("a thread starts"), kinship };
         let mut output = output(&mut child);
         output.read_line(&mut String::new()).expect("it speaks");
         leader.ask(StopSignal::Terminate).expect("it can be asked");

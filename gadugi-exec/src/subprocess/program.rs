@@ -1,4 +1,4 @@
-//! Which file is executed, and with which arguments.
+//! The file and the arguments that a command executes.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -11,24 +11,24 @@ use rustix::fs::Access;
 use super::start_error::StartError;
 use crate::os::private_file;
 
-/// Where programs are looked for when the command has no `PATH`, as in `execvp(3)`.
+/// The search path of a command without a `PATH`, as in `execvp(3)`.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// A command, ready to be executed in its folder.
 pub(super) struct Invocation {
-    /// What the program finds as its own name.
+    /// The program's name, as it sees it.
     pub(super) name: String,
-    /// The file, absolute.
+    /// The file, as an absolute path.
     pub(super) file: PathBuf,
-    /// What follows the name.
+    /// The arguments after the name.
     pub(super) arguments: Vec<OsString>,
-    /// The script that has to be written first, and where.
+    /// The script that has to be written first, with its path.
     pub(super) script: Option<(PathBuf, String)>,
 }
 
 impl Invocation {
-    /// Finds the program on the command's own `path`, not on that of the caller; relative places are
-    /// meant from `folder`. Writes nothing.
+    /// Finds the program on the command's own `path`, not on that of the caller; relative paths start from `folder`. Writes
+    /// nothing.
     pub(super) fn resolve(
         request: &ExecRequest,
         folder: &Path,
@@ -55,7 +55,7 @@ impl Invocation {
         }
     }
 
-    /// Writes the script, if there is one. It is only the owner's to read.
+    /// Writes the script, if there is one, readable by its owner only.
     pub(super) fn write_script(&self) -> Result<(), StartError> {
         let Some((path, text)) = &self.script else { return Ok(()) };
         let written = private_file::write(path, text);
@@ -65,7 +65,7 @@ impl Invocation {
         })
     }
 
-    /// Takes the script away again after a failed start. One that cannot be removed harms nobody.
+    /// Removes the script after a failed start. One that cannot be removed does no harm.
     pub(super) fn remove_script(&self) {
         if let Some((path, _)) = &self.script {
             fs::remove_file(path).ok();
@@ -82,7 +82,7 @@ pub(super) fn cannot_start(program: &str, fault: StartError) -> ExecError {
     ExecError::Start { program: program.to_owned(), source: Box::new(fault) }
 }
 
-/// How messages name a command: by its program, or by the file that a script is written to.
+/// Returns the name of a command in messages: its program, or the file of its script.
 pub(super) fn name_of(request: &ExecRequest) -> String {
     match &request.program {
         Program::Argv(argv) => argv.first().cloned().unwrap_or_default(),
@@ -116,8 +116,8 @@ fn named_file(name: &str, folder: &Path) -> Result<PathBuf, ExecError> {
     }
 }
 
-/// As `execvp(3)` does it: a file that may not be executed is passed over, and only mentioned when no
-/// other is found.
+/// Finds a program as `execvp(3)` does: a file that may not be executed is passed over, and is an error only when no other one
+/// is found.
 fn on_path(name: &str, path: &OsStr, folder: &Path) -> Result<PathBuf, ExecError> {
     let mut denied = None;
     for place in std::env::split_paths(path) {

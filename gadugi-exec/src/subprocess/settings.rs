@@ -1,4 +1,4 @@
-//! What the executor is told by whoever builds it.
+//! The settings of the executor.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::os::passed_variables::passes;
 use crate::output::capped_log::OutputCap;
 
-/// The variables that a command sees without asking for them: what programs need to find each other,
+/// The variables that a command sees without asking for them: those by which programs find each other,
 /// the user's folders, the terminal and the language. A `*` at the end stands for any rest. Everything
 /// else, tokens and keys above all, has to be named by the task.
 pub const PASSED_VARIABLES: &[&str] = &[
@@ -43,23 +43,20 @@ pub struct SubprocessSettings {
     pub environment: BTreeMap<OsString, OsString>,
     /// Names that are let through; a `*` at the end stands for any rest.
     pub passed: Vec<String>,
-    /// How much output of each command is kept.
+    /// The part of each command's output that is kept.
     pub output_cap: OutputCap,
-    /// How long, after the end of a command, output is awaited that a process which has left the
-    /// command's process group still holds open.
+    /// Time, after the end of a command, for output that is held open by a process outside of the command's process group.
     pub drain: Duration,
-    /// The program that looks after each command and outlives this process. `None`: this process does it
-    /// itself, and a command whose starter is gone ends in a way that nobody knows. There are shims on Linux
-    /// only; elsewhere this process does it in any case.
+    /// The program that supervises each command and outlives this process. `None`: this process does it itself, and the end of a
+    /// command whose starter has died is unknown. There are shims on Linux only; on macOS this process does it in any case.
     pub shim: Option<ShimProgram>,
     /// With a shim: whether a command is stopped, with [`grace`](Self::grace), when this process has ended, or
-    /// the runtime that the command was started in. Without one this is not known to happen.
+    /// the runtime that the command was started in. Without a shim this has no effect.
     pub die_with_parent: bool,
-    /// With a shim: the time between SIGTERM and SIGKILL for a stop that nobody has given a grace, such as a
-    /// SIGTERM to the shim.
+    /// With a shim: the time between SIGTERM and SIGKILL for a stop without a grace of its own, such as a SIGTERM to the shim.
     pub grace: Duration,
-    /// With a shim: whether each command gets a cgroup of its own where one can be made. Without it, what
-    /// leaves the command's process group is found by its descent.
+    /// With a shim: whether each command gets a cgroup of its own where one can be made. Without it, processes that leave the
+    /// command's process group are found by their descent.
     pub cgroups: bool,
 }
 
@@ -75,7 +72,7 @@ impl ShimProgram {
         Self("/proc/self/exe".into())
     }
 
-    /// Another one, such as `gadugi-shim` of this crate.
+    /// Another program, such as `gadugi-shim` of this crate.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self(path.into())

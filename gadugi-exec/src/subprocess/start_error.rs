@@ -1,4 +1,4 @@
-//! Why a command that exists could not be started.
+//! Errors of starting a command whose program exists.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! The background task that looks after one command from its start to its end.
+//! The background task that supervises one command from its start to its end.
 
 use std::future::pending;
 use std::io;
@@ -14,48 +14,47 @@ use super::launch::Launched;
 use super::process_group::Leader;
 use crate::output::pump;
 
-/// The end of a command, or why it was lost sight of.
+/// The end of a command, or the error that ended its supervision.
 pub(super) type Ending = Result<ExecEnd, Arc<io::Error>>;
 
-/// Asks the supervisor to stop its command.
+/// A request to stop the command.
 pub(super) struct StopOrder {
     pub(super) grace: Duration,
-    /// Is told when the command was signalled; dropped when there was nothing left to signal.
+    /// Receives the result of the signal; dropped when the command had ended.
     pub(super) asked: oneshot::Sender<io::Result<()>>,
 }
 
-/// What the holder of a running command has in hand of its supervisor.
-pub(super) struct Reins {
+/// The handle on a supervised command: requests to stop go in, output and end come out.
+pub(super) struct StopHandle {
     pub(super) orders: mpsc::UnboundedSender<StopOrder>,
-    /// `None` where the output is not seen here.
+    /// Bytes of output so far; `None` when the output is not seen here.
     pub(super) printed: Option<watch::Receiver<u64>>,
     pub(super) ending: watch::Receiver<Option<Ending>>,
 }
 
-/// Takes a command into the care of a background task, which ends with the command and not before,
-/// whoever drops the reins.
-pub(super) fn look_after(launched: Launched, drain: Duration, stop_signal: StopSignal) -> Reins {
+/// Supervises a command in a background task, which ends with the command and not before, also when the handle is dropped.
+pub(super) fn supervise(launched: Launched, drain: Duration, stop_signal: StopSignal) -> StopHandle {
     let (printed, printed_so_far) = watch::channel(0);
     let (cut, cut_off) = oneshot::channel();
     let pump = tokio::spawn(pump::drain(launched.output, launched.log, printed, cut_off));
     let feed = launched.input.map(|(pipe, text)| tokio::spawn(pump::feed(pipe, text)));
     let streams = Streams::Ours { pump: Pump::Open(pump), cut, feed, drain };
-    begin(launched.leader.claim(), launched.started, streams, Some(printed_so_far), stop_signal)
+    spawn(launched.leader.claim(), launched.started, streams, Some(printed_so_far), stop_signal)
 }
 
-/// As [`look_after`], for a command that another process has started and whose output goes elsewhere.
+/// As [`supervise`], for a command of another process, whose output goes there.
 #[cfg(target_os = "linux")]
-pub(super) fn watch_over(leader: Leader, started: Instant) -> Reins {
-    begin(leader, started, Streams::Elsewhere, None, StopSignal::default())
+pub(super) fn supervise_foreign(leader: Leader, started: Instant) -> StopHandle {
+    spawn(leader, started, Streams::Elsewhere, None, StopSignal::default())
 }
 
-fn begin(
+fn spawn(
     leader: Leader,
     started: Instant,
     streams: Streams,
     printed: Option<watch::Receiver<u64>>,
     stop_signal: StopSignal,
-) -> Reins {
+) -> StopHandle {
     let (orders, incoming) = mpsc::unbounded_channel();
     let (end, ending) = watch::channel(None);
     let supervisor = Supervisor { leader, started, streams, orders: incoming, stop_signal, stop: Stop::NotAsked };
@@ -63,7 +62,7 @@ fn begin(
         let ending = supervisor.run().await;
         end.send_replace(Some(ending.map_err(Arc::new)));
     });
-    Reins { orders, printed, ending }
+    StopHandle { orders, printed, ending }
 }
 
 struct Supervisor {
@@ -77,9 +76,9 @@ struct Supervisor {
 
 enum Stop {
     NotAsked,
-    /// Asked to end by itself until then; for ever when the grace is longer than time can tell.
+    /// Asked to end by itself before `kill_at`; `None` when the grace is too long for the clock.
     Asked {
-        /// When SIGTERM follows, where another signal was first.
+        /// The time of SIGTERM, after another signal.
         terminate_at: Option<Instant>,
         kill_at: Option<Instant>,
     },
@@ -93,7 +92,7 @@ enum Streams {
         feed: Option<JoinHandle<()>>,
         drain: Duration,
     },
-    /// Another process sees the output.
+    /// The output goes to another process.
     #[cfg(target_os = "linux")]
     Elsewhere,
 }
@@ -108,8 +107,8 @@ impl Supervisor {
         let mut ended = None;
         let ended = loop {
             match ended {
-                // The leader has obeyed. What it left behind has the rest of the grace for its own end,
-                // and is taken to have come to it when the output is closed.
+                // The leader has obeyed. The processes that it left have the rest of the grace, until they have
+                // closed the output.
                 Some(_) if matches!(self.stop, Stop::Asked { .. }) && self.streams.are_open() => {}
                 Some(ended) => break ended,
                 None => {}
@@ -128,7 +127,7 @@ impl Supervisor {
                 closed = self.streams.closed() => closed?,
             }
         };
-        // From here on there is nothing to signal, and whoever asks for it learns that by this.
+        // From here on there is nothing to signal; later requests to stop see that by this.
         drop(self.orders);
         let end = self.leader.end()?;
         let output = self.streams.finish().await?;
@@ -152,11 +151,11 @@ impl Supervisor {
                 self.leader.ask(self.stop_signal)
             }
         };
-        // Whoever has asked need not wait for the answer.
+        // The caller need not wait for the answer.
         order.asked.send(asked).ok();
     }
 
-    /// The second step for a command that was asked by another signal first.
+    /// Sends SIGTERM, the second step after another signal.
     fn terminate(&mut self) {
         if let Stop::Asked { terminate_at, .. } = &mut self.stop {
             *terminate_at = None;
@@ -172,7 +171,7 @@ impl Supervisor {
 }
 
 impl Stop {
-    /// Waits for the moment of the second step; for ever where there is none.
+    /// Waits for the second step; for ever when there is none.
     async fn first_part_over(&self) {
         match self {
             Self::Asked { terminate_at: Some(terminate_at), .. } => sleep_until(*terminate_at).await,
@@ -180,7 +179,7 @@ impl Stop {
         }
     }
 
-    /// Waits for the end of the grace; for ever where none runs.
+    /// Waits for the end of the grace; for ever when none runs.
     async fn grace_over(&self) {
         match self {
             Self::Asked { kill_at: Some(kill_at), .. } => sleep_until(*kill_at).await,
@@ -194,7 +193,7 @@ impl Streams {
         matches!(self, Self::Ours { pump: Pump::Open(_), .. })
     }
 
-    /// Waits until every process has closed the output; for ever when that has been told before.
+    /// Waits until every process has closed the output; for ever when that was reported before.
     async fn closed(&mut self) -> io::Result<()> {
         match self {
             Self::Ours { pump: pump @ Pump::Open(_), .. } => pump.closed().await.map(drop),
@@ -202,7 +201,7 @@ impl Streams {
         }
     }
 
-    /// Takes what output still comes, for as long as is due to a process that outlives the command.
+    /// Reads the rest of the output, within the time for processes that outlive the command.
     async fn finish(self) -> io::Result<OutputSummary> {
         match self {
             Self::Ours { mut pump, cut, feed, drain } => {

@@ -9,7 +9,7 @@ use gadugi_core::{ExecEnd, ExecError, ExecIdentity, ExecUsage, RunningTask};
 use rustix::process::Pid;
 use tokio::sync::{oneshot, watch};
 
-use super::supervisor::{Reins, StopOrder};
+use super::supervisor::{StopHandle, StopOrder};
 use super::token::Token;
 use crate::os::process_table;
 
@@ -18,12 +18,12 @@ pub(super) struct SubprocessTask {
     identity: ExecIdentity,
     pid: Pid,
     start: Option<u64>,
-    reins: Reins,
+    handle: StopHandle,
 }
 
 impl SubprocessTask {
-    pub(super) fn new(identity: ExecIdentity, token: &Token, reins: Reins) -> Self {
-        Self { identity, pid: token.pid, start: token.start, reins }
+    pub(super) fn new(identity: ExecIdentity, token: &Token, handle: StopHandle) -> Self {
+        Self { identity, pid: token.pid, start: token.start, handle }
     }
 
     fn lost(&self, source: Arc<io::Error>) -> ExecError {
@@ -43,7 +43,7 @@ impl RunningTask for SubprocessTask {
     }
 
     async fn wait(&self) -> Result<ExecEnd, ExecError> {
-        let mut ending = self.reins.ending.clone();
+        let mut ending = self.handle.ending.clone();
         let ending = ending.wait_for(Option::is_some).await.map(|ending| ending.clone());
         match ending {
             Ok(Some(Ok(end))) => Ok(end),
@@ -55,11 +55,11 @@ impl RunningTask for SubprocessTask {
     async fn stop(&self, grace: Duration) -> Result<(), ExecError> {
         let (asked, answer) = oneshot::channel();
         // An order that cannot be delivered or is dropped has come after the end.
-        let answer = match self.reins.orders.send(StopOrder { grace, asked }) {
+        let answer = match self.handle.orders.send(StopOrder { grace, asked }) {
             Ok(()) => answer.await.unwrap_or(Ok(())),
             Err(_) => Ok(()),
         };
-        let ending = &self.reins.ending;
+        let ending = &self.handle.ending;
         if ending.has_changed().is_err() && ending.borrow().is_none() {
             return Err(self.lost_with_runtime());
         }
@@ -67,7 +67,7 @@ impl RunningTask for SubprocessTask {
     }
 
     async fn usage(&self) -> ExecUsage {
-        match (&*self.reins.ending.borrow(), self.start) {
+        match (&*self.handle.ending.borrow(), self.start) {
             (Some(Ok(end)), _) => end.usage,
             (None, Some(start)) => process_table::usage(self.pid, start),
             _ => ExecUsage::default(),
@@ -75,6 +75,6 @@ impl RunningTask for SubprocessTask {
     }
 
     fn output(&self) -> Option<watch::Receiver<u64>> {
-        self.reins.printed.clone()
+        self.handle.printed.clone()
     }
 }

@@ -1,4 +1,4 @@
-//! What names a running command for other processes.
+//! The token that names a running command for other processes.
 
 use std::fmt;
 
@@ -7,22 +7,22 @@ use rustix::process::Pid;
 use crate::os::{nonce, process_table};
 
 /// The text of an [`ExecIdentity::token`](gadugi_core::ExecIdentity::token):
-/// `pid 4711 v1 boot=<id> start=<ticks> nonce=<16 digits>`, with `-` for what the system does not tell.
+/// `pid 4711 v1 boot=<id> start=<ticks> nonce=<16 digits>`, with `-` for unknown values.
 ///
 /// The pid with the boot and the start time names one process and no later one that gets the same pid;
-/// the nonce tells apart two commands of a system that tells neither.
+/// the nonce distinguishes two commands on a system that knows neither.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) pid: Pid,
-    /// The boot of the machine that the process belongs to.
+    /// The id of the boot of the machine that the process belongs to.
     pub(super) boot: Option<String>,
-    /// When it started, in the unit of [`process_table::start_time`].
+    /// The start time, in the unit of [`process_table::start_time`].
     pub(super) start: Option<u64>,
     nonce: u64,
 }
 
 impl Token {
-    /// Names a process that cannot have ended and been replaced yet.
+    /// Returns the token of a process that still has its pid.
     pub(super) fn of(pid: Pid) -> Self {
         let nonce = nonce::number();
         let boot = process_table::boot_id().map(str::to_owned);

@@ -1,4 +1,4 @@
-//! What is read out of real output of agents, whole, cut short, damaged, and in pieces.
+//! Real output of agents is read whole, cut short, damaged, and in pieces.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ const UNAVAILABLE: [(&str, &[u8]); 4] = [
     ("codex-json", include_bytes!("streams/codex-no-network.jsonl")),
 ];
 
-/// What was printed, at the latest, when it was 10:20 on the last of November.
+/// The time of the output: 10:20 on the last of November.
 fn read_at_1020(format: &str, stream: &[u8]) -> AgentReport {
     let (mut reader, mut lines) = (reader(format), Lines::default());
     reader.printed_by("2026-11-30T10:20:00Z".parse().expect("a time"));
@@ -50,7 +50,7 @@ fn reader(format: &str) -> Box<dyn OutputReader> {
     formats(&TimeZones::default())[format].reader()
 }
 
-/// What output tells that comes in these pieces.
+/// The report of output that comes in these pieces.
 fn read<'a>(format: &str, pieces: impl IntoIterator<Item = &'a [u8]>) -> AgentReport {
     let (mut reader, mut lines) = (reader(format), Lines::default());
     for piece in pieces {

@@ -1,4 +1,4 @@
-//! What nobody was there to remove.
+//! Containers of runs that are over.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What a command in a container can do, and what it cannot.
+//! The rights of a command in a container.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

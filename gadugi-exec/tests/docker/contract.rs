@@ -1,4 +1,4 @@
-//! What every executor promises, and this one with the image that a test names.
+//! The promises of every executor, kept by this one with the image of the test.
 
 use std::fs;
 

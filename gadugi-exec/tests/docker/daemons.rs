@@ -10,7 +10,7 @@ use gadugi_test_support::docker::PrivateDaemon;
 use crate::relay::Relay;
 use crate::scene::{Scene, command, log, printed, settings};
 
-/// How many moments of a start a daemon dies in.
+/// Moments of a start in which a daemon is killed.
 const MOMENTS: u32 = 12;
 
 fn endpoint(daemon: &PrivateDaemon) -> Endpoint {
@@ -133,7 +133,7 @@ async fn a_command_that_its_daemon_has_forgotten_is_ended_and_not_begun_again() 
     assert!(scene.executor.start(&request).await.is_err(), "it may have begun");
 }
 
-/// What follows a command of an executor that knows nothing of it.
+/// Finds a command by an executor that has not started it.
 async fn found_later(daemon: &PrivateDaemon, scene: &Scene, request: &ExecRequest) -> ExitStatus {
     match executor(daemon, scene).reattach(&command(request, None)).await {
         Ok(Reattached::Gone { .. } | Reattached::NeverStarted) => ExitStatus::Unknown,

@@ -1,4 +1,4 @@
-//! What stands before a daemon and keeps to itself how a start was answered.
+//! A relay before a daemon that swallows the answer to a start.
 
 use std::path::PathBuf;
 use std::sync::Arc;

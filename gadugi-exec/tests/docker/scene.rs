@@ -95,7 +95,7 @@ impl Scene {
         self.start(request).await.wait().await.expect("its end is seen")
     }
 
-    /// What a script prints that ends well.
+    /// Runs a script that succeeds, and returns its output.
     pub(crate) async fn said(&self, script: &str) -> String {
         let request = self.script(script);
         let end = self.end_of(&request).await;

@@ -37,7 +37,7 @@ fn certify(client_of: &Authority, server_of: &Authority, folder: &Path) {
     }
 }
 
-/// What stands before a daemon and speaks TLS with those whom `authority` has certified: gives its port.
+/// Starts a TLS relay before a daemon for clients that `authority` has certified. Returns its port.
 async fn serve(authority: &Authority) -> u16 {
     let key = KeyPair::generate().expect("a key");
     let params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("names");

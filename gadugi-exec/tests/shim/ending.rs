@@ -1,4 +1,4 @@
-//! How commands end, and what is left of them: nothing.
+//! The ends of commands, which leave nothing behind.
 
 use std::fs;
 use std::time::Duration;

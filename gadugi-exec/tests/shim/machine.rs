@@ -1,4 +1,4 @@
-//! What the machine does to a shim: a full disk, and many commands.
+//! Shims on a full disk, and many at once.
 
 use std::fs;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How commands are started, once.
+//! Starting commands, each once.
 
 use std::fs;
 use std::io::{Read, Write};

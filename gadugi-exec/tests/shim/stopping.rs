@@ -1,4 +1,4 @@
-//! How commands are stopped and suspended.
+//! Stopping and suspending commands.
 
 use std::fs;
 use std::time::Duration;
@@ -248,7 +248,7 @@ async fn one_that_ignores_the_interrupt_is_terminated_and_then_killed() {
     }
 }
 
-/// What a shell runs in the background ignores `SIGINT`.
+/// Background jobs of a shell ignore `SIGINT`.
 #[tokio::test]
 async fn what_an_interrupted_command_has_in_the_background_is_terminated() {
     for cgroups in [true, false] {

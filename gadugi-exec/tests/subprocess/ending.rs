@@ -1,4 +1,4 @@
-//! How commands end.
+//! The ends of commands.
 
 use std::time::Duration;
 

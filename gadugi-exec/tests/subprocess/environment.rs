@@ -1,4 +1,4 @@
-//! What commands see and inherit.
+//! The variables and files that commands inherit.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What becomes of what commands print.
+//! The output of commands.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -1,4 +1,4 @@
-//! How programs are found, and what is said about those that cannot be started.
+//! Finding programs, and the errors of those that cannot be started.
 
 use std::fs::OpenOptions;
 use std::process::Command;

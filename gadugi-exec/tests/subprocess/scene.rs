@@ -73,13 +73,13 @@ impl Scene {
         self.start(request).await.wait().await.expect("its end is seen")
     }
 
-    /// What a command prints, as text.
+    /// Runs a command and returns its output.
     pub(crate) async fn print(&self, request: &ExecRequest) -> String {
         self.run(request).await;
         String::from_utf8(self.log()).expect("it prints text")
     }
 
-    /// Why a command cannot be started: the error, then its sources.
+    /// The error of a command that cannot be started, then its sources.
     pub(crate) async fn failure(&self, request: &ExecRequest) -> Vec<String> {
         let error: ExecError = match self.executor.start(request).await {
             Ok(_) => panic!("{:?} must not start", request.program),

@@ -1,4 +1,4 @@
-//! How commands are stopped.
+//! Stopping commands.
 
 use std::process::Command;
 use std::time::Duration;

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long a storm lasts at most: a test that fails is not to leave it for ever.
-const LONGEST_STORM: Duration = Duration::from_secs(20);
+/// Time after which a storm ends: a failing test must not leave it for ever.
+const MAX_STORM: Duration = Duration::from_secs(20);
 
-/// How many processes a storm begins at most, for each that it consists of.
-const BROUGHT_BACK: u64 = 5;
+/// Processes that a storm starts in all, for each that it consists of.
+const MAX_RESPAWNS: u64 = 5;
 
-/// How what is left behind begins.
+/// The options of a process that is left behind.
 #[derive(Default)]
 pub(crate) struct Offspring {
     /// Without an environment.
@@ -90,9 +90,9 @@ pub(crate) fn hop(time: Duration) -> io::Result<()> {
     Ok(())
 }
 
-/// What all processes of a storm share.
+/// The memory that all processes of a storm share.
 struct Storm {
-    /// How many processes it may still begin. A storm that nobody ends must not take the machine down: what is
+    /// Processes that it may still start. A storm that nobody ends must not take the machine down: what is
     /// killed one by one is brought back with all its children, and those that it had are still there.
     left: AtomicI64,
     end: Instant,
@@ -100,8 +100,8 @@ struct Storm {
 
 /// Is one of so many processes, which bring each other back.
 pub(crate) fn storm(processes: u64) -> io::Result<()> {
-    let most = i64::try_from(processes.saturating_mul(BROUGHT_BACK)).map_err(io::Error::other)?;
-    let storm = Storm { left: AtomicI64::new(most), end: Instant::now() + LONGEST_STORM };
+    let most = i64::try_from(processes.saturating_mul(MAX_RESPAWNS)).map_err(io::Error::other)?;
+    let storm = Storm { left: AtomicI64::new(most), end: Instant::now() + MAX_STORM };
     // SAFETY: the new memory is shared with all children, is as large as is asked for, is aligned to a page, and
     // stays as long as there is a process that has it.
     let storm: &Storm = unsafe {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// What a test says that needs a daemon where none is promised.
+/// The line of a test that is skipped since there is no daemon.
 const SKIPPED: &str = "skipped: no Docker daemon answers here (GADUGI_TEST_DOCKER=required makes that a failure)";
 
 /// Programs that tests run in containers. Those that a machine does not have are left out.
@@ -66,7 +66,7 @@ impl Docker {
         self.command().args(args).output()
     }
 
-    /// What the command prints, without the last line break.
+    /// Runs the command and returns its output, without the last line break.
     ///
     /// # Panics
     /// When it fails.
@@ -171,7 +171,7 @@ fn tree_of_tools() -> TempDir {
     tree
 }
 
-/// What `ldd` says that a program is linked to.
+/// The files that a program is linked to, by `ldd`.
 fn libraries_of(program: &Path) -> Vec<PathBuf> {
     let output = Command::new("ldd").arg(program).output().expect("ldd can be started");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

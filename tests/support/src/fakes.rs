@@ -19,7 +19,7 @@ use gadugi_core::{
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// What the command of a task does in the [`FakeExecutor`].
+/// The behaviour of a task's command in the [`FakeExecutor`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Play {
     /// Runs so long and ends like this.
@@ -55,7 +55,7 @@ pub struct FakeExecutor {
     can: Arc<Mutex<Capabilities>>,
 }
 
-/// What a command writes to its log, and when after its start.
+/// The output of a command, with the time of each piece after its start.
 type Words = (Duration, String);
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -82,7 +82,7 @@ impl FakeExecutor {
         *locked(&self.can) = capabilities;
     }
 
-    /// What was started, in order.
+    /// The started commands, in order.
     #[must_use]
     pub fn started(&self) -> Vec<ExecRequest> {
         locked(&self.started).clone()
@@ -93,7 +93,7 @@ impl FakeExecutor {
         locked(&self.lost).insert(task.clone());
     }
 
-    /// How many commands are suspended now.
+    /// The number of commands that are suspended now.
     #[must_use]
     pub fn suspended(&self) -> usize {
         locked(&self.running).values().filter(|task| *task.suspended.borrow()).count()
@@ -290,18 +290,18 @@ pub enum WorktreeCall {
     Release(AttemptRef, ReleaseRequest),
 }
 
-/// What does not work for a task in [`FakeWorktrees`].
+/// A failure of [`FakeWorktrees`] for a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BrokenWorktree {
     /// Its worktree cannot be made.
     Create,
-    /// What it needs does not merge.
+    /// The work of the tasks that it needs does not merge.
     Conflict,
     /// Its work cannot be committed.
     Snapshot,
     /// No earlier worktree of it can be taken over.
     TakeOver,
-    /// What its agent leaves in its home is too much.
+    /// The home of its agent is too large.
     LargeHome,
     /// Its worktree is given back after ten seconds.
     LateRelease,
@@ -333,7 +333,7 @@ impl FakeWorktrees {
         locked(&self.made).push(lease(run.clone(), attempt.clone()));
     }
 
-    /// What it was asked for, in order.
+    /// The requests, in order.
     #[must_use]
     pub fn calls(&self) -> Vec<WorktreeCall> {
         locked(&self.calls).clone()
@@ -495,7 +495,7 @@ impl FakeLog {
         Self { events: Arc::new(Mutex::new(self.events())), folder: self.folder.clone(), fails_from: None, hangs_from }
     }
 
-    /// What it has kept.
+    /// The events that it has kept.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
         locked(&self.events).clone()

@@ -1,4 +1,4 @@
-//! What the tests of several crates share: hermetic repositories, fakes for the other side of a trait,
+//! Support for the tests of several crates: hermetic repositories, fakes for the other side of a trait,
 //! and the contracts that plug-ins are held to.
 
 pub mod contract;

@@ -16,7 +16,7 @@ pub struct PowerCutDisk {
     cuts: u32,
 }
 
-/// What a disk held at a moment at which its power was cut.
+/// The content of a disk at the moment of a power cut.
 #[derive(Debug)]
 pub struct Cut(PathBuf);
 

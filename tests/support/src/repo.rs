@@ -169,7 +169,7 @@ impl TestRepo {
     }
 }
 
-/// What [`TestRepo::fingerprint`] found, to be compared with a later one. Its debug output is a line for each
+/// The result of [`TestRepo::fingerprint`], to be compared with a later one. Its debug output is a line for each
 /// entry, so that a failed comparison shows which differs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Fingerprint(BTreeMap<String, Vec<u8>>);

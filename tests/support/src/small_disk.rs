@@ -9,7 +9,7 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub struct SmallDisk {
     path: PathBuf,
-    /// What it is mounted at, where that is a folder of its own.
+    /// The mount point, if it is a folder of its own.
     folder: Option<TempDir>,
 }
 

@@ -1,4 +1,4 @@
-//! Where the daemon is: `DOCKER_HOST`, a context of the Docker command line, or the usual socket.
+//! The address of the daemon: `DOCKER_HOST`, a context of the Docker command line, or the usual socket.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -14,14 +14,14 @@ use thiserror::Error;
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
-/// How long the daemon may take for the head of an answer, in seconds.
-const LONGEST_ANSWER: u64 = 120;
+/// Time for the head of an answer of the daemon.
+const ANSWER_TIMEOUT_SECONDS: u64 = 120;
 
-/// Where a daemon is, and how to get there.
+/// The address of a daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     address: Address,
-    /// Why it is this one, where the user has said so.
+    /// The variable or context that names it, if one does.
     named_by: Option<String>,
 }
 
@@ -34,11 +34,11 @@ enum Address {
         certificates: Certificates,
     },
     Ssh(String),
-    /// It is not known where it is, for this reason.
+    /// The address is unknown, for this reason.
     Nowhere(String),
 }
 
-/// The files by which client and daemon know each other.
+/// The files for TLS with client authentication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Certificates {
     ca: PathBuf,
@@ -47,22 +47,22 @@ struct Certificates {
 }
 
 impl Certificates {
-    /// In a folder, under the names that the Docker command line gives them.
+    /// The files of a folder, under the names that the Docker command line gives them.
     fn within(folder: &Path) -> Self {
         Self { ca: folder.join("ca.pem"), cert: folder.join("cert.pem"), key: folder.join("key.pem") }
     }
 }
 
-/// Why it is not known where the daemon is.
+/// An unusable address of a daemon.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum EndpointError {
-    /// The address is of no kind that there is.
+    /// The address has no known scheme.
     #[error("`{address}`{} is no address of a Docker daemon: it begins with none of unix://, tcp://, ssh://", by(.named_by))]
     Address {
-        /// As it was given.
+        /// The address.
         address: String,
-        /// Who gave it.
+        /// The variable or context that names it.
         named_by: Option<String>,
     },
     /// The Docker command line's own configuration cannot be read.
@@ -77,7 +77,7 @@ pub enum EndpointError {
     /// There is no context of that name.
     #[error("there is no Docker context `{name}`; `docker context ls` lists them")]
     NoContext {
-        /// As it was asked for.
+        /// The name of the context.
         name: String,
     },
     /// The context has some of the files of TLS, and not all.
@@ -85,10 +85,10 @@ pub enum EndpointError {
     Certificates {
         /// The context.
         name: String,
-        /// Where they are looked for.
+        /// The folder that should hold them.
         folder: PathBuf,
     },
-    /// The context wants the daemon's certificate unchecked, which is not done here.
+    /// The context leaves the daemon's certificate unchecked, which is not supported.
     #[error("the Docker context `{name}` does not check the daemon's certificate, and that is not done here")]
     Unchecked {
         /// The context.
@@ -121,12 +121,12 @@ struct ContextEndpoint {
 }
 
 impl Endpoint {
-    /// Where the Docker command line would look, with these variables and this home folder: `DOCKER_HOST` (with
+    /// Returns the address that the Docker command line would use, with these variables and this home folder: `DOCKER_HOST` (with
     /// `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`), else the context that `DOCKER_CONTEXT` or its configuration names, else
     /// `/var/run/docker.sock`.
     ///
     /// # Errors
-    /// [`EndpointError`] when what is named there does not exist or makes no sense.
+    /// [`EndpointError`] when the configured address or context does not exist or cannot be read.
     pub fn of_environment(
         environment: &BTreeMap<OsString, OsString>,
         home: Option<&Path>,
@@ -150,7 +150,7 @@ impl Endpoint {
         if context.is_empty() || context == "default" { Ok(Self::default()) } else { of_context(&folder, context) }
     }
 
-    /// At an address that the user names, with the certificates that the environment names for a `tcp://` one.
+    /// Returns the endpoint for an address that the user names, with the certificates that the environment names for a `tcp://` one.
     ///
     /// # Errors
     /// [`EndpointError::Address`].
@@ -165,7 +165,7 @@ impl Endpoint {
         Ok(Self { named_by: None, ..endpoint })
     }
 
-    /// At an address: `unix:///path`, `tcp://host:port` (without TLS), `ssh://user@host`.
+    /// Parses an address: `unix:///path`, `tcp://host:port` (without TLS), `ssh://user@host`.
     ///
     /// # Errors
     /// [`EndpointError::Address`].
@@ -195,13 +195,13 @@ impl Endpoint {
         Ok(Self { address, named_by })
     }
 
-    /// No daemon, since it is not known where it is: whatever needs it is told why.
+    /// An endpoint without a daemon: every use of it fails with this error.
     #[must_use]
     pub fn nowhere(error: &EndpointError) -> Self {
         Self { address: Address::Nowhere(gadugi_core::error_chain(error)), named_by: None }
     }
 
-    /// Why it is not known where the daemon is, where it is not.
+    /// Returns the reason why the address is unknown, if it is.
     pub(in crate::docker) fn unknown(&self) -> Option<&str> {
         match &self.address {
             Address::Nowhere(why) => Some(why),
@@ -209,7 +209,7 @@ impl Endpoint {
         }
     }
 
-    /// The path of its socket, if it is one of this machine.
+    /// Returns the path of its socket, if it has one on this machine.
     #[must_use]
     pub fn socket(&self) -> Option<&Path> {
         match &self.address {
@@ -218,19 +218,26 @@ impl Endpoint {
         }
     }
 
-    /// Prepares a connection. Except for a socket, nothing is looked at yet.
+    /// Prepares a connection. Only a socket is checked to exist; nothing is sent yet.
     pub(in crate::docker) fn connect(&self) -> Result<Docker, bollard::errors::Error> {
         match &self.address {
             Address::Unix(path) => {
-                Docker::connect_with_unix(&path.to_string_lossy(), LONGEST_ANSWER, API_DEFAULT_VERSION)
+                Docker::connect_with_unix(&path.to_string_lossy(), ANSWER_TIMEOUT_SECONDS, API_DEFAULT_VERSION)
             }
             Address::Http(host) => {
-                Docker::connect_with_http(&format!("http://{host}"), LONGEST_ANSWER, API_DEFAULT_VERSION)
+                Docker::connect_with_http(&format!("http://{host}"), ANSWER_TIMEOUT_SECONDS, API_DEFAULT_VERSION)
             }
-            Address::Tls { host, certificates: Certificates { ca, cert, key } } => {
-                Docker::connect_with_ssl(&format!("https://{host}"), key, cert, ca, LONGEST_ANSWER, API_DEFAULT_VERSION)
+            Address::Tls { host, certificates: Certificates { ca, cert, key } } => Docker::connect_with_ssl(
+                &format!("https://{host}"),
+                key,
+                cert,
+                ca,
+                ANSWER_TIMEOUT_SECONDS,
+                API_DEFAULT_VERSION,
+            ),
+            Address::Ssh(address) => {
+                Docker::connect_with_ssh(address, ANSWER_TIMEOUT_SECONDS, API_DEFAULT_VERSION, None)
             }
-            Address::Ssh(address) => Docker::connect_with_ssh(address, LONGEST_ANSWER, API_DEFAULT_VERSION, None),
             Address::Nowhere(_) => Err(bollard::errors::Error::UnsupportedURISchemeError { uri: self.to_string() }),
         }
     }
@@ -267,7 +274,7 @@ fn current_context(config: &Path) -> Result<String, EndpointError> {
     }
 }
 
-/// A context lies in folders that are named by the SHA-256 of its name (`docker context inspect` shows them).
+/// Reads the endpoint of a context: its folders are named by the SHA-256 of its name (`docker context inspect` shows them).
 fn of_context(folder: &Path, name: String) -> Result<Endpoint, EndpointError> {
     let id: String = Sha256::digest(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     let path = folder.join("contexts/meta").join(&id).join("meta.json");

@@ -1,4 +1,4 @@
-//! What goes wrong between a command and its container.
+//! Errors between a command and its container.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use thiserror::Error as ThisError;
 use super::endpoint::Endpoint;
 use super::{Unreachable, status};
 
-/// Why a container could not be made, started, found, followed or removed.
+/// A container could not be created, started, found, supervised or removed.
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum DockerError {
@@ -20,9 +20,9 @@ pub enum DockerError {
     /// The daemon has refused something, or went away meanwhile.
     #[error("cannot {action}")]
     Request {
-        /// What it was asked for.
+        /// The request, as in "cannot …".
         action: &'static str,
-        /// What it said.
+        /// Its answer.
         #[source]
         source: bollard::errors::Error,
     },
@@ -31,7 +31,7 @@ pub enum DockerError {
     File {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -40,7 +40,7 @@ pub enum DockerError {
     Record {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Its state, as in "is damaged".
         state: &'static str,
     },
     /// A path cannot be shown to a container.
@@ -52,13 +52,13 @@ pub enum DockerError {
     /// A mount would show the daemon's socket, and with it the machine.
     #[error("{} cannot be shown to a container: the Docker daemon's socket is in it", .path.display())]
     Socket {
-        /// What was to be shown.
+        /// The source of the mount.
         path: PathBuf,
     },
     /// An image could not be built.
     #[error("the build failed: {said}")]
     Build {
-        /// What the builder said last.
+        /// The builder's last message.
         said: String,
     },
     /// The task has no image.
@@ -67,7 +67,7 @@ pub enum DockerError {
     /// A secret is not set.
     #[error("the variable `{name}`, which it needs, is not set")]
     MissingSecret {
-        /// Its name.
+        /// The name of the variable.
         name: String,
     },
     /// A variable has no name that a shell takes.
@@ -76,49 +76,49 @@ pub enum DockerError {
         /// The name.
         name: String,
     },
-    /// There is nothing to execute, or nothing that is known.
+    /// The command is empty, or of an unknown kind.
     #[error("there is no command")]
     NoCommand,
     /// Another start of the same command has a container already.
     #[error("it was started before, as container {id}")]
     StartedBefore {
-        /// Its container.
+        /// The id of that container.
         id: String,
     },
     /// The container belongs to another daemon than the one that is asked.
     #[error("it runs at another Docker daemon ({daemon}) than {endpoint}; name that one by DOCKER_HOST")]
     OtherDaemon {
-        /// The other's id.
+        /// The id of the other daemon.
         daemon: String,
-        /// The one that is asked.
+        /// The address of the daemon that is asked.
         endpoint: String,
     },
     /// The daemon went away and did not come back.
     #[error("the Docker daemon at {endpoint} went away, and has not come back within {} s", .seconds)]
     WentAway {
-        /// Where it was.
+        /// Its address.
         endpoint: String,
-        /// How long it was waited for.
+        /// Seconds that it was waited for.
         seconds: u64,
     },
-    /// The container was removed by somebody else while it was looked after.
+    /// The container was removed by another program while it was supervised.
     #[error("its container was removed by somebody else")]
     Removed,
-    /// The connection that was to tell of its end is dead.
+    /// The connection that reports its end is dead.
     #[error("nobody has told of the end of its container")]
     Untold,
-    /// The daemon says that the container runs, and nothing of it does.
+    /// The daemon reports the container as running, and none of its processes is alive.
     #[error("its processes have ended, and the Docker daemon has not noticed: containerd may have died meanwhile")]
     Vanished,
-    /// The daemon may have started it before it died, and does not know.
+    /// The daemon died during the start, and may have started the command.
     #[error("the Docker daemon died while it started its container, and nobody knows whether it had begun")]
     MayHaveBegun,
-    /// The daemon went away while it handed over the secrets, so that the command may wait for them for ever. It was ended.
+    /// The daemon went away during the handover of secrets. The command, which might wait for them for ever, was ended.
     #[error(
         "the Docker daemon went away when it was to hand over the secrets, and nobody knows whether they have arrived"
     )]
     NotHandedOver,
-    /// Nobody waits for it any more.
+    /// The caller has dropped the start.
     #[error("its start was given up")]
     GivenUp,
     /// A secret cannot be given to a shell.
@@ -132,42 +132,42 @@ pub enum DockerError {
     LargeContext {
         /// The folder.
         path: PathBuf,
-        /// How much is sent at the most.
+        /// The largest size, in MiB.
         limit: u64,
     },
-    /// The runtime that looked after it was shut down.
+    /// The runtime that supervised the command was shut down.
     #[error("the runtime that followed it was shut down")]
     ShutDown,
 }
 
-/// What is certain of a start that has failed.
+/// The certainty that a failed start has started nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::docker) enum Certainty {
-    /// It was refused, so that nothing has begun.
+    /// It was refused, so nothing was started.
     Refused,
-    /// The daemon has not answered, and may know more when it does.
+    /// The daemon has not answered; it knows more when it does.
     Unanswered,
-    /// The daemon knows no more than this.
+    /// The daemon itself does not know.
     Unknown,
 }
 
-/// Words of a daemon, in lower case, to which containerd, or the shim of the container, has not answered.
+/// Words, in lower case, of a daemon whose containerd, or whose shim of the container, has not answered.
 const BROKEN_CHAIN: [&str; 6] =
     ["transport", "ttrpc", "unavailable", "deadline exceeded", "context canceled", "shim disconnected"];
 
 impl DockerError {
-    /// A refused request.
+    /// Returns the error of a refused request.
     pub(in crate::docker) fn request(action: &'static str) -> impl Fn(bollard::errors::Error) -> Self {
         move |source| Self::Request { action, source }
     }
 
-    /// A file that is in the way.
+    /// Returns the error of a file.
     pub(in crate::docker) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
     }
 
-    /// What is certain of a start that has failed so.
+    /// Returns the certainty of a start that failed with this error.
     pub(in crate::docker) fn certainty(&self) -> Certainty {
         match self {
             Self::Request { source: Error::DockerResponseServerError { message, .. }, .. } => {
@@ -182,7 +182,7 @@ impl DockerError {
         }
     }
 
-    /// The status of the daemon's answer.
+    /// Returns the HTTP status of the daemon's answer, if it has answered.
     pub(in crate::docker) fn status(&self) -> Option<u16> {
         match self {
             Self::Request { source, .. } => status(source),

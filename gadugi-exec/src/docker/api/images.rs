@@ -9,16 +9,16 @@ use tokio::task::spawn_blocking;
 use super::error::DockerError;
 use super::{Daemon, status};
 
-/// How far a fetch has come.
+/// The progress of a fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PullProgress {
-    /// Bytes that have come, over all layers that are known so far.
+    /// Bytes received, over all layers that are known so far.
     pub received: u64,
     /// Bytes of these layers.
     pub total: u64,
 }
 
-/// What an image is built from.
+/// The inputs of a build.
 #[derive(Debug, Clone)]
 pub struct BuildOptions {
     /// The folder whose files the build sees, all of them.
@@ -27,7 +27,7 @@ pub struct BuildOptions {
     pub dockerfile: PathBuf,
     /// The name that the image gets.
     pub tag: String,
-    /// Whether the images that it builds on are looked for anew.
+    /// Whether the base images are fetched again.
     pub pull: bool,
 }
 
@@ -84,7 +84,7 @@ impl Daemon {
         let mut steps = std::pin::pin!(self.client.build_image(request.build(), None, Some(body)));
         while let Some(step) = steps.next().await {
             let step = step.map_err(|error| match error {
-                // What the build itself has said, and not how that came here.
+                // The build's own message, and not how it was transmitted.
                 bollard::errors::Error::DockerStreamError { error: said } => DockerError::Build { said },
                 error => DockerError::request("build the image")(error),
             })?;
@@ -100,7 +100,7 @@ impl Daemon {
     }
 }
 
-/// An image's name without its tag, and its tag. A digest stays with the name.
+/// Splits an image into its name and its tag. A digest stays with the name.
 fn name_and_tag(image: &str) -> (&str, &str) {
     if image.contains('@') {
         return (image, "");
@@ -112,10 +112,10 @@ fn name_and_tag(image: &str) -> (&str, &str) {
     }
 }
 
-/// So many bytes of a folder are sent to the daemon, which are held in memory until then.
-const LARGEST_CONTEXT: u64 = 256 << 20;
+/// Bytes of a folder that is sent to the daemon; they are held in memory.
+const MAX_CONTEXT: u64 = 256 << 20;
 
-/// A folder as the archive that a build begins with; without what git keeps in it.
+/// Packs a folder into the archive for a build, without `.git`.
 fn pack(folder: &Path) -> Result<Vec<u8>, DockerError> {
     let mut archive = tar::Builder::new(Vec::new());
     archive.follow_symlinks(false);
@@ -135,8 +135,8 @@ fn pack(folder: &Path) -> Result<Vec<u8>, DockerError> {
                 continue;
             }
             bytes += metadata.len();
-            if bytes > LARGEST_CONTEXT {
-                return Err(DockerError::LargeContext { path: folder.to_owned(), limit: LARGEST_CONTEXT >> 20 });
+            if bytes > MAX_CONTEXT {
+                return Err(DockerError::LargeContext { path: folder.to_owned(), limit: MAX_CONTEXT >> 20 });
             }
             if metadata.is_file() || metadata.is_symlink() {
                 archive.append_path_with_name(&path, &name).map_err(DockerError::file(&path))?;

@@ -21,70 +21,70 @@ use tokio::time::timeout;
 
 use self::endpoint::Endpoint;
 
-/// The oldest version of the API that has all that is needed here: Docker 20.10.
-const OLDEST_API: (usize, usize) = (1, 41);
+/// The oldest version of the API with everything that is needed here: Docker 20.10.
+const MIN_API: (usize, usize) = (1, 41);
 
-/// From this major version on it says 255 of every end that it has not seen. Earlier ones may say 0 (moby#45788, mended in the
-/// course of 24.0).
-const HONEST: u64 = 25;
+/// First major version that reports 255 for every end that it has not seen. Earlier ones may report 0 (moby#45788, mended in
+/// the course of 24.0).
+const FIRST_HONEST_VERSION: u64 = 25;
 
-/// More containers are not started at once, however large the daemon's machine is: what they wait for then is the disk.
-const MOST_STARTS: usize = 8;
+/// Containers that are started at once, however large the daemon's machine is: more of them only wait for the disk.
+const MAX_STARTS: usize = 8;
 
-/// How long a daemon may take to say that it is there.
-const LONGEST_GREETING: Duration = Duration::from_secs(5);
+/// Time for the first answer of a daemon.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A daemon that has answered.
 pub(in crate::docker) struct Daemon {
     pub(in crate::docker) client: Docker,
-    /// Names it among daemons.
+    /// The daemon's id.
     pub(in crate::docker) id: String,
-    /// How many processors it has for containers; 0 where it does not say.
+    /// Processors for containers; 0 when unknown.
     pub(in crate::docker) processors: f64,
-    /// Who may create and start a container now.
+    /// Permits to create and start a container.
     pub(in crate::docker) starts: Semaphore,
-    /// Whether its containers go on when it ends, so that it does not end them when it begins again.
+    /// Whether its containers outlive it (`live-restore`), so that a restart ends none of them.
     pub(in crate::docker) live_restore: bool,
-    /// Whether it may tell of a good end where it has seen none.
+    /// Whether it may report success for an end that it has not seen.
     pub(in crate::docker) invents_success: bool,
-    /// Whether it can hold a limit of processors.
+    /// Whether it can limit processors.
     pub(in crate::docker) holds_cpus: bool,
-    /// What it was called from its beginning to its end, as far as that is known; see [`instance`](Self::instance).
+    /// The last known id of this life of the daemon; see [`instance`](Self::instance).
     instance: Mutex<Option<String>>,
-    /// How the users in containers are others outside.
+    /// The mapping of users in containers to users of this machine.
     pub(in crate::docker) users: Users,
-    /// Whether it is Podman, whose folders in memory have no owners.
+    /// Whether it is Podman, whose tmpfs folders have no owners.
     pub(in crate::docker) is_podman: bool,
-    /// Whether it can keep output byte for byte that nobody reads at once.
+    /// Whether it has a log driver that keeps output byte for byte.
     pub(in crate::docker) exact_logs: bool,
 }
 
-/// What a user in a container is outside.
+/// The mapping of users in containers to users of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::docker) enum Users {
-    /// The same.
+    /// Every user is the same outside.
     Same,
     /// The root of a container is the user who runs the daemon.
     Rootless,
-    /// Another one, unless the container opts out.
+    /// Every user is another one outside, unless the container opts out.
     Remapped,
-    /// Podman run by a user, who is the same inside when asked for.
+    /// Podman, run by a user: that user is the same inside when the container asks for it.
     RootlessPodman,
 }
 
-/// Why the daemon cannot be used.
+/// The reason why the daemon cannot be used.
 #[derive(Debug)]
 pub(in crate::docker) enum Unreachable {
     Failed(Error),
     Silent,
     TooOld(String),
     NotLinux(String),
-    /// It is not known where it is.
+    /// The address is unknown.
     Nowhere(String),
 }
 
 impl Daemon {
-    /// Gets into contact, and agrees on a version of the API.
+    /// Connects, and agrees on a version of the API.
     pub(in crate::docker) async fn greet(
         endpoint: &Endpoint,
         starts_at_once: Option<NonZeroUsize>,
@@ -95,7 +95,7 @@ impl Daemon {
         let client = endpoint.connect().map_err(Unreachable::Failed)?;
         let client = in_time(client.negotiate_version()).await?;
         let version = client.client_version();
-        if (version.major_version, version.minor_version) < OLDEST_API {
+        if (version.major_version, version.minor_version) < MIN_API {
             return Err(Unreachable::TooOld(version.to_string()));
         }
         let version = in_time(client.version()).await?;
@@ -115,35 +115,35 @@ impl Daemon {
             starts: Semaphore::new(starts_at_once.map_or_else(|| useful_starts(info.ncpu), NonZeroUsize::get)),
             processors: info.ncpu.unwrap_or_default() as f64,
             live_restore: info.live_restore_enabled == Some(true),
-            invents_success: major(&version).is_none_or(|major| major < HONEST),
+            invents_success: major(&version).is_none_or(|major| major < FIRST_HONEST_VERSION),
             holds_cpus: info.cpu_cfs_quota != Some(false),
             instance: Mutex::new(instance(&client).await),
             client,
         })
     }
 
-    /// What tells this daemon from the same one before or after it was begun again: the network `bridge`, which each makes for
-    /// itself at its beginning, and keeps then. `None` where there is none.
+    /// Returns the id of this life of the daemon, which changes with a restart: that of the network `bridge`, which the daemon
+    /// makes anew when it starts. `None` where there is no such network.
     pub(in crate::docker) fn instance(&self) -> Option<String> {
         self.instance.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asks again, since it may have been begun again.
+    /// Asks for the id again, since the daemon may have been restarted.
     pub(in crate::docker) async fn ask_instance(&self) -> Option<String> {
         let now = instance(&self.client).await;
         self.instance.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&now);
         now
     }
 
-    /// Asks whether it is still there.
+    /// Asks for a sign of life.
     pub(in crate::docker) async fn ping(&self) -> Result<(), Unreachable> {
         in_time(self.client.ping()).await.map(drop)
     }
 }
 
-/// Starts keep the processors of the daemon busy, and nothing else.
+/// Returns the number of starts at once: each keeps one processor of the daemon busy.
 fn useful_starts(processors: Option<i64>) -> usize {
-    usize::try_from(processors.unwrap_or_default()).unwrap_or_default().clamp(2, MOST_STARTS)
+    usize::try_from(processors.unwrap_or_default()).unwrap_or_default().clamp(2, MAX_STARTS)
 }
 
 async fn instance(client: &Docker) -> Option<String> {
@@ -152,7 +152,7 @@ async fn instance(client: &Docker) -> Option<String> {
 }
 
 async fn in_time<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, Unreachable> {
-    match timeout(LONGEST_GREETING, answer).await {
+    match timeout(GREETING_TIMEOUT, answer).await {
         Ok(answer) => answer.map_err(Unreachable::Failed),
         Err(_) => Err(Unreachable::Silent),
     }
@@ -178,12 +178,12 @@ fn users(info: &SystemInfo, is_podman: bool) -> Users {
 }
 
 impl Unreachable {
-    /// For people, with what they can do.
+    /// Words the reason for people, with a remedy.
     pub(in crate::docker) fn into_unusable(self, endpoint: &Endpoint) -> Unusable {
         let start = "start Docker (`systemctl start docker`, or Docker Desktop), or name another daemon by DOCKER_HOST";
         let (reason, remedy) = match self {
             Self::Silent => {
-                let seconds = LONGEST_GREETING.as_secs();
+                let seconds = GREETING_TIMEOUT.as_secs();
                 (
                     format!("the Docker daemon at {endpoint} has not answered within {seconds} s"),
                     "restart it".to_owned(),
@@ -219,7 +219,7 @@ impl Unreachable {
     }
 }
 
-/// What the system has said, where an error comes from that.
+/// Returns the kind of the system's error at the bottom of an error, if there is one.
 fn kind(error: &(dyn StdError + 'static)) -> Option<ErrorKind> {
     let mut source = Some(error);
     let mut found = None;
@@ -230,7 +230,7 @@ fn kind(error: &(dyn StdError + 'static)) -> Option<ErrorKind> {
     found
 }
 
-/// The status of the answer, where the daemon has refused something.
+/// Returns the HTTP status of a refusal.
 pub(in crate::docker) fn status(error: &Error) -> Option<u16> {
     match error {
         Error::DockerResponseServerError { status_code, .. } => Some(*status_code),

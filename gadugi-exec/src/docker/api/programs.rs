@@ -1,4 +1,4 @@
-//! Whether the image of a task has the program that the task runs.
+//! The check that the image of a task has the program that the task runs.
 //!
 //! The container's init finds that out too, but only when the container runs; then it is an exit code like others.
 
@@ -13,16 +13,18 @@ use super::{Daemon, status};
 /// As in `execvp(3)`.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
-/// An image, the `PATH` that counts, and a program.
+/// An image, the `PATH` of the command, and a program.
 type Key = (String, Option<String>, String);
 
-/// What is known of images. An image that gets other content under its name while a run lasts is not looked at again.
+/// Programs that images have or lack. An image that gets other content under its name during a run is not asked about again.
 #[derive(Default)]
 pub(in crate::docker) struct Programs {
     known: Mutex<HashMap<Key, bool>>,
 }
 
 impl Programs {
+    /// Refuses a command whose program is missing in its image.
+    ///
     /// # Errors
     /// [`ExecError::NotFound`] when it is certain that there is no such program.
     pub(in crate::docker) async fn require(
@@ -36,7 +38,7 @@ impl Programs {
                 Some(program) => (program.clone(), image.clone()),
                 None => return Ok(()),
             },
-            // Of a script there is no telling, and that there is a shell is found out by the first one.
+            // The programs of a script are not known, but it needs a shell.
             _ => ("sh".to_owned(), request.resources.image.clone().unwrap_or_default()),
         };
         let there = if program.contains('/') && request.folder.join(&program).starts_with(&request.folder) {
@@ -57,7 +59,7 @@ impl Programs {
     }
 }
 
-/// Whether a container that was created has a program; also where that cannot be told.
+/// Whether a created container has a program; `true` when the daemon does not answer.
 async fn is_there(daemon: &Daemon, container: &str, (image, path, program): &Key, request: &ExecRequest) -> bool {
     if program.contains('/') {
         return has(daemon, container, &request.folder.join(program).to_string_lossy()).await;
@@ -83,7 +85,7 @@ async fn is_there(daemon: &Daemon, container: &str, (image, path, program): &Key
     false
 }
 
-/// Whether there is such a file in a container; also where that cannot be told.
+/// Whether a container has a file; `true` when the daemon does not answer.
 async fn has(daemon: &Daemon, container: &str, path: &str) -> bool {
     let options = ContainerArchiveInfoOptionsBuilder::new().path(path).build();
     match daemon.client.get_container_archive_info(container, Some(options)).await {

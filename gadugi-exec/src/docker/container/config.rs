@@ -16,17 +16,17 @@ use crate::docker::api::{Daemon, Users};
 use crate::docker::files::INSIDE;
 use crate::docker::settings::{Confinement, DockerSettings, HOME, Network, PASSED_VARIABLES, Seccomp, User};
 
-/// Hands signals on to the whole process group of the command (tini(1), which Docker's init is).
+/// Makes Docker's init, tini(1), pass signals on to the whole process group of the command.
 const INIT_SIGNALS_GROUP: &str = "TINI_KILL_PROCESS_GROUP=1";
 
-/// Who owns a folder.
+/// A user and a group, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::docker) struct Owner {
     pub(in crate::docker) uid: u32,
     pub(in crate::docker) gid: u32,
 }
 
-/// What a container is made of.
+/// Everything that the description of a container is made from.
 pub(in crate::docker) struct Parts<'a> {
     pub(in crate::docker) settings: &'a DockerSettings,
     pub(in crate::docker) daemon: &'a Daemon,
@@ -34,14 +34,15 @@ pub(in crate::docker) struct Parts<'a> {
     pub(in crate::docker) entry: &'a Entry,
     pub(in crate::docker) image: &'a str,
     pub(in crate::docker) owner: Owner,
-    /// The folder that the container is to see as [`INSIDE`].
+    /// The folder that is mounted as [`INSIDE`].
     pub(in crate::docker) shown: Option<&'a Path>,
-    /// The names of hosts, for a container without a network.
+    /// The file for `/etc/hosts`, for a container without a network.
     pub(in crate::docker) hosts: Option<PathBuf>,
     pub(in crate::docker) nonce: &'a str,
 }
 
 impl Parts<'_> {
+    /// Returns the description of the container.
     pub(in crate::docker) fn body(&self) -> Result<ContainerCreateBody, DockerError> {
         let has_input = self.entry.secrets.is_some();
         Ok(ContainerCreateBody {
@@ -116,7 +117,7 @@ impl Parts<'_> {
         })
     }
 
-    /// The default, and never more than there are, which the daemon refuses.
+    /// Returns the default limit, capped at the daemon's processors: it refuses more.
     fn default_cpus(&self) -> Option<f64> {
         let there = Some(self.daemon.processors).filter(|there| *there > 0.0);
         self.settings
@@ -126,7 +127,7 @@ impl Parts<'_> {
             .map(|cpus| there.map_or(cpus, |there| cpus.min(there)))
     }
 
-    /// As whom it runs, in the numbers of this machine; `None` where that is not known.
+    /// Returns the user of the command, in the numbers of this machine; `None` when unknown.
     pub(in crate::docker) fn user_here(&self) -> Option<Owner> {
         match (self.settings.confinement.user, self.daemon.users) {
             (User::Owner, _) => Some(self.owner),
@@ -135,7 +136,7 @@ impl Parts<'_> {
         }
     }
 
-    /// As whom it runs, in its own numbers; `None` as the image says.
+    /// Returns the user of the command, in the container's numbers; `None` for the image's own.
     fn ids(&self) -> Option<Owner> {
         match (self.settings.confinement.user, self.daemon.users) {
             (User::Image, _) => None,
@@ -199,7 +200,7 @@ impl Parts<'_> {
         passed.chain([format!("HOME={HOME}")]).chain(own).chain(names).collect()
     }
 
-    /// In a file of the daemon's that is bounded and keeps bytes as they are. It is read only when nobody has listened.
+    /// Returns a log driver that is bounded and keeps bytes as they are. Its log is read only for output that was missed.
     fn log_config(&self) -> Option<HostConfigLogConfig> {
         let cap = self.settings.output_cap;
         let bytes = (cap.head.saturating_add(cap.tail)).max(1 << 20);
@@ -228,7 +229,7 @@ fn security(confinement: &Confinement) -> Result<Vec<String>, DockerError> {
     Ok(options)
 }
 
-/// By the newer kind of mount, which refuses a source that does not exist, where the older one makes a folder.
+/// Describes a bind mount, in the newer form, which refuses a source that does not exist; the older form makes a folder.
 fn mount(source: &Path, target: String, writable: bool) -> Result<Mount, DockerError> {
     Ok(Mount {
         typ: Some(MountType::BIND),
@@ -243,7 +244,7 @@ fn utf8(path: &Path) -> Result<String, DockerError> {
     path.to_str().map(str::to_owned).ok_or_else(|| DockerError::Path { path: path.to_owned() })
 }
 
-/// What the container calls itself: the task, as far as it is a host's name (RFC 1123).
+/// Returns the host name of the container: the task's id in the letters of RFC 1123.
 fn hostname(task: &str) -> String {
     let name: String = task.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(63).collect();
     name.trim_matches('-').to_owned()

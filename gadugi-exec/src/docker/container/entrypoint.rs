@@ -1,5 +1,5 @@
-//! What a container executes: the command itself or, where there is a script, an input or a secret, a few lines of shell
-//! that lead to it.
+//! The entrypoint of a container: the command itself or, with a script, an input or a secret, a few lines of shell that
+//! lead to it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,18 +10,18 @@ use crate::docker::api::error::DockerError;
 use crate::docker::files::{INPUT, INSIDE, SCRIPT};
 use crate::docker::settings::DockerSettings;
 
-/// How a container begins.
+/// The entrypoint of a container.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::docker) struct Entry {
     /// The program and its arguments.
     pub(in crate::docker) argv: Vec<String>,
-    /// What has to be written to its standard input, which is closed then: the values of secrets, as shell text. They
-    /// stand nowhere else, in no file and in no description of the container.
+    /// The values of secrets, as shell text, for its standard input, which is closed after them. They stand in no file and in
+    /// no description of the container.
     pub(in crate::docker) secrets: Option<String>,
 }
 
 impl Entry {
-    /// `nonce` marks the end of the secrets.
+    /// Builds the entrypoint; `nonce` marks the end of the secrets.
     pub(in crate::docker) fn of(
         settings: &DockerSettings,
         request: &ExecRequest,
@@ -40,7 +40,7 @@ impl Entry {
         // Both outputs by one pipe, so that they stay in the order in which they are written.
         let mut shell = String::new();
         if !secrets.is_empty() {
-            shell += &take_secrets(nonce);
+            shell += &read_secrets(nonce);
         }
         let input = if request.stdin.is_some() { format!("{INSIDE}/{INPUT}") } else { "/dev/null".to_owned() };
         writeln!(shell, "exec <{input} 2>&1").unwrap_or_else(|_| unreachable!("cannot fail because it is memory"));
@@ -49,19 +49,19 @@ impl Entry {
             _ => "exec \"$@\"\n".to_owned(),
         };
         let begin = ["sh", "-c", &shell, "gadugi"].map(str::to_owned);
-        let secrets = (!secrets.is_empty()).then(|| give_secrets(&secrets, nonce));
+        let secrets = (!secrets.is_empty()).then(|| write_secrets(&secrets, nonce));
         Ok(Self { argv: begin.into_iter().chain(argv.iter().cloned()).collect(), secrets })
     }
 }
 
-/// Whether there is a bash.
+/// Shell text that succeeds when there is a bash.
 const BASH: &str = "command -v bash >/dev/null 2>&1";
 
-/// The values of what the task calls secrets, and of what the configuration lets through: what is nobody's business.
+/// Collects the secrets of the task, and the variables that the configuration lets through, which are treated as secrets.
 fn secrets(settings: &DockerSettings, request: &ExecRequest) -> Result<BTreeMap<String, String>, DockerError> {
     let mut secrets = BTreeMap::new();
     for (name, value) in settings.let_through(&settings.passed) {
-        // Others cannot be set by a shell, and nobody has asked for just this one.
+        // A shell can set no others, and the rules do not ask for a certain one.
         if let (Some(name), Some(value)) = (name.to_str(), value.to_str())
             && is_name(name)
             && !request.env.contains_key(name)
@@ -81,15 +81,15 @@ fn secrets(settings: &DockerSettings, request: &ExecRequest) -> Result<BTreeMap<
     Ok(secrets)
 }
 
-/// As in POSIX, 3.216 Name.
+/// Whether a shell can set a variable of this name (POSIX, 3.216 Name).
 fn is_name(name: &str) -> bool {
     let is_letter = |byte: u8| byte == b'_' || byte.is_ascii_alphabetic();
     name.bytes().next().is_some_and(is_letter) && name.bytes().all(|byte| is_letter(byte) || byte.is_ascii_digit())
 }
 
-/// Reads assignments up to the line that ends them. Without that line the input has ended early, since whoever was to
-/// write it is gone: nothing is begun then.
-fn take_secrets(nonce: &str) -> String {
+/// Returns the shell text that reads assignments up to the line that ends them. Without that line the input has ended early,
+/// since its writer has died: the command is not executed then.
+fn read_secrets(nonce: &str) -> String {
     format!(
         "gadugi_v= gadugi_e=\n\
          while IFS= read -r gadugi_l; do\n\
@@ -99,7 +99,8 @@ fn take_secrets(nonce: &str) -> String {
     )
 }
 
-fn give_secrets(secrets: &BTreeMap<String, String>, nonce: &str) -> String {
+/// Returns the assignments, with the line that ends them.
+fn write_secrets(secrets: &BTreeMap<String, String>, nonce: &str) -> String {
     let mut text = String::new();
     for (name, value) in secrets {
         let value = value.replace('\'', r"'\''");

@@ -1,4 +1,4 @@
-//! The first process of a container, where this machine can see it: the daemon's word is not all there is.
+//! The first process of a container, where this machine can see it: its end is noticed without the daemon.
 
 use crate::docker::record::ProcessRecord;
 #[cfg(target_os = "linux")]
@@ -12,18 +12,18 @@ use {
     tokio::io::unix::AsyncFd,
 };
 
-/// The first process of a container, which was seen here.
+/// The first process of a container, seen on this machine.
 #[derive(Debug)]
 pub(in crate::docker) struct FirstProcess {
-    /// Readable from its end on; `None` where it had ended before this process could look.
+    /// Readable after its end; `None` when it had ended before it was looked for.
     #[cfg(target_os = "linux")]
     pidfd: Option<AsyncFd<OwnedFd>>,
 }
 
 #[cfg(target_os = "linux")]
 impl FirstProcess {
-    /// The process that the daemon names, if it runs on this machine: by its control group it is that of the container. To be
-    /// called within a runtime.
+    /// Finds the process that the daemon names, if it runs on this machine, which its control group shows. To be called within
+    /// a runtime.
     pub(in crate::docker) fn find(pid: i64, id: &str, nonce: &str) -> Option<(Self, ProcessRecord)> {
         let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
         let start = process_table::start_time(pid)?;
@@ -43,8 +43,8 @@ impl FirstProcess {
         Some((Self { pidfd: Some(watch_end(pidfd).ok()?) }, record))
     }
 
-    /// The process that an earlier driver has seen, whether or not it still runs; `None` where that cannot be told from here.
-    /// To be called within a runtime.
+    /// Finds the process that an earlier driver has recorded, whether or not it still runs; `None` when it cannot be seen from
+    /// here. To be called within a runtime.
     pub(in crate::docker) fn recorded(record: &ProcessRecord, nonce: &str) -> Option<Self> {
         let is_visible = record.nonce == nonce && process_table::pid_namespace() == Some(record.pid_namespace);
         if !is_visible || process_table::boot_id() != Some(&*record.boot) {
@@ -54,23 +54,23 @@ impl FirstProcess {
         Some(Self { pidfd: pidfd.map(watch_end).transpose().ok()? })
     }
 
-    /// Whether it runs no more.
+    /// Whether the process has ended.
     pub(in crate::docker) fn has_ended(&self) -> bool {
         self.pidfd.as_ref().is_none_or(|pidfd| pidfd::has_ended(pidfd.get_ref()).unwrap_or(false))
     }
 
-    /// Returns when it has ended.
+    /// Waits for its end.
     pub(in crate::docker) async fn ended(&self) {
         if let Some(pidfd) = &self.pidfd
             && pidfd.readable().await.is_err()
         {
-            // The runtime is being shut down, and with it whoever waits.
+            // The runtime is being shut down, and with it this wait.
             std::future::pending::<()>().await;
         }
     }
 }
 
-/// Elsewhere containers run in a machine of their own.
+/// On macOS containers run in a machine of their own.
 #[cfg(not(target_os = "linux"))]
 impl FirstProcess {
     pub(in crate::docker) fn find(_: i64, _: &str, _: &str) -> Option<(Self, ProcessRecord)> {

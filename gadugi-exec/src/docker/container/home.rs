@@ -1,4 +1,4 @@
-//! The home folder that a command shares with those before it, on the disk of this machine.
+//! The home folder of a command, on the disk of this machine, which the commands of one conversation share.
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
@@ -22,44 +22,44 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOF
 const NEW_FILE: OFlags =
     OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Makes a home ready for a command that runs as `user`, in the numbers of this machine; `None` where nobody knows who that
-/// is. Everything that is shown in it, and whatever is in memory there, gets a place that belongs to that user: the daemon would
-/// make it for root. What an earlier command has left is not followed.
+/// Prepares a home for a command that runs as `user`, in the numbers of this machine; `None` for an unknown user. Every mount
+/// and tmpfs folder in it gets a mount point that belongs to that user: the daemon would make it for root. Links that an earlier
+/// command has left are not followed.
 pub(in crate::docker) fn prepare(
     home: &Path,
     user: Option<Owner>,
     request: &ExecRequest,
     in_memory: &[String],
 ) -> Result<(), DockerError> {
-    let given = Given::to(user);
+    let recipient = Recipient::to(user);
     let failed = |error: Errno| DockerError::File { path: home.to_owned(), source: error.into() };
     // Its name is ours, and no command can put a link there.
     fs::set_permissions(home, Permissions::from_mode(0o700)).map_err(DockerError::file(home))?;
     let root = open(home, FOLDER, Mode::empty()).map_err(failed)?;
-    given.give(&root, given.folder_mode()).map_err(failed)?;
+    recipient.give(&root, recipient.folder_mode()).map_err(failed)?;
     let shown = request.mounts.iter().map(|mount| (mount.target.as_path(), mount.source.is_dir()));
     let folders = [(request.folder.as_path(), true)].into_iter();
     let folders = folders.chain(in_memory.iter().map(|folder| (Path::new(folder), true)));
     for (target, is_folder) in shown.chain(folders) {
         if let Some(inside) = target.strip_prefix(HOME).ok().filter(|inside| !inside.as_os_str().is_empty()) {
-            make_place(&root, inside, is_folder, given).map_err(failed)?;
+            make_mount_point(&root, inside, is_folder, recipient).map_err(failed)?;
         }
     }
     Ok(())
 }
 
-/// For whom something is made.
+/// The user who gets a file or folder.
 #[derive(Debug, Clone, Copy)]
-enum Given {
-    /// For this process's own user.
+enum Recipient {
+    /// This process's own user.
     Kept,
     To(Owner),
-    /// For whoever the command runs as, since nobody knows who that is, or nothing can be given to them. Only the command and
-    /// this process come as far.
+    /// Every user: that of the command is unknown, or files cannot be given to it. Only the command and this process can reach
+    /// them.
     ToAll,
 }
 
-impl Given {
+impl Recipient {
     fn to(user: Option<Owner>) -> Self {
         match user {
             Some(owner) if owner.uid == geteuid().as_raw() => Self::Kept,
@@ -81,8 +81,8 @@ impl Given {
     }
 }
 
-/// Makes a file or folder, and the folders that it is in, unless they are there.
-fn make_place(root: &OwnedFd, inside: &Path, is_folder: bool, given: Given) -> Result<(), Errno> {
+/// Makes a mount point, and the folders above it, unless they are there.
+fn make_mount_point(root: &OwnedFd, inside: &Path, is_folder: bool, recipient: Recipient) -> Result<(), Errno> {
     let mut names = Vec::new();
     for component in inside.components() {
         // Others are no places in there.
@@ -92,12 +92,12 @@ fn make_place(root: &OwnedFd, inside: &Path, is_folder: bool, given: Given) -> R
     let file = if is_folder { None } else { names.pop() };
     let mut folder = rustix::io::fcntl_dupfd_cloexec(root, 0)?;
     for name in names {
-        folder = open_or_make(&folder, name, given)?;
+        folder = open_or_make(&folder, name, recipient)?;
     }
-    file.map_or(Ok(()), |name| make_file(&folder, name, given))
+    file.map_or(Ok(()), |name| make_file(&folder, name, recipient))
 }
 
-fn open_or_make(holder: &OwnedFd, name: &OsStr, given: Given) -> Result<OwnedFd, Errno> {
+fn open_or_make(holder: &OwnedFd, name: &OsStr, recipient: Recipient) -> Result<OwnedFd, Errno> {
     match openat(holder, name, FOLDER, Mode::empty()) {
         Err(Errno::NOENT) => {}
         // A link, or something else that is no folder.
@@ -118,11 +118,11 @@ fn open_or_make(holder: &OwnedFd, name: &OsStr, given: Given) -> Result<OwnedFd,
     }
     mkdirat(holder, name, Mode::RWXU)?;
     let made = openat(holder, name, FOLDER, Mode::empty())?;
-    given.give(&made, given.folder_mode())?;
+    recipient.give(&made, recipient.folder_mode())?;
     Ok(made)
 }
 
-fn make_file(holder: &OwnedFd, name: &OsStr, given: Given) -> Result<(), Errno> {
+fn make_file(holder: &OwnedFd, name: &OsStr, recipient: Recipient) -> Result<(), Errno> {
     match statat(holder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile => return Ok(()),
         Ok(_) => unlinkat(holder, name, AtFlags::empty())?,
@@ -130,5 +130,5 @@ fn make_file(holder: &OwnedFd, name: &OsStr, given: Given) -> Result<(), Errno> 
         Err(error) => return Err(error),
     }
     let made = openat(holder, name, NEW_FILE, Mode::RUSR | Mode::WUSR)?;
-    given.give(&made, Mode::RUSR | Mode::WUSR)
+    recipient.give(&made, Mode::RUSR | Mode::WUSR)
 }

@@ -1,4 +1,4 @@
-//! The labels by which containers are known, also to a process that has not started them.
+//! The labels by which every process finds the containers of a repository, a run or a command.
 
 use std::collections::HashMap;
 
@@ -12,10 +12,10 @@ pub(in crate::docker) const RUN: &str = "gadugi.run";
 pub(in crate::docker) const TASK: &str = "gadugi.task";
 pub(in crate::docker) const ATTEMPT: &str = "gadugi.attempt";
 pub(in crate::docker) const PHASE: &str = "gadugi.phase";
-/// One start, and no other.
+/// The nonce of one start.
 pub(in crate::docker) const NONCE: &str = "gadugi.nonce";
 
-/// The labels of a container.
+/// Returns the labels of a container.
 pub(in crate::docker) fn of(settings: &DockerSettings, request: &ExecRequest, nonce: &str) -> HashMap<String, String> {
     let ExecRequest { run, attempt, phase, .. } = request;
     let mut labels = of_command(run, attempt, *phase);
@@ -23,7 +23,7 @@ pub(in crate::docker) fn of(settings: &DockerSettings, request: &ExecRequest, no
     labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// The labels that tell which command it is.
+/// Returns the labels of a command, in whichever start.
 fn of_command(run: &RunId, attempt: &AttemptRef, phase: Phase) -> Vec<(&'static str, String)> {
     vec![
         (RUN, run.to_string()),
@@ -33,7 +33,7 @@ fn of_command(run: &RunId, attempt: &AttemptRef, phase: Phase) -> Vec<(&'static 
     ]
 }
 
-/// What the daemon is asked for to get the containers of one command, whichever start they come from.
+/// Returns the filter for the containers of one command, in whichever start.
 pub(in crate::docker) fn filter(
     settings: &DockerSettings,
     run: &RunId,
@@ -44,12 +44,12 @@ pub(in crate::docker) fn filter(
     by_labels(labels.map(|(name, value)| format!("{name}={value}")))
 }
 
-/// A filter for the daemon's lists.
+/// Returns a filter for the daemon's lists.
 pub(in crate::docker) fn by_labels(labels: impl Iterator<Item = String>) -> HashMap<String, Vec<String>> {
     HashMap::from([("label".to_owned(), labels.collect())])
 }
 
-/// The name of the container of a command: there can be one of it at a time, so that nothing is started twice.
+/// Returns the name of the container of a command. A name exists once at a time, so that nothing is started twice.
 pub(in crate::docker) fn name(settings: &DockerSettings, request: &ExecRequest) -> String {
     let ExecRequest { run, attempt, phase, .. } = request;
     let repository = crc32c::crc32c(settings.repository.as_bytes());

@@ -30,51 +30,52 @@ use crate::docker::api::{Daemon, status};
 use crate::docker::files::CommandFiles;
 use crate::docker::record::{ContainerRecord, Status};
 
-/// Longer than any command runs, and short enough for every clock.
+/// A timeout that no command reaches, short enough for every clock.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// The pauses between two questions to a daemon that has gone away.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// First pause between two retries to a daemon that has gone away; it doubles up to [`MAX_PAUSE`].
+const MIN_PAUSE: Duration = Duration::from_millis(50);
+/// Longest pause between two retries to such a daemon.
+const MAX_PAUSE: Duration = Duration::from_secs(2);
 
-/// The code that a daemon with live-restore gives to an end that it has not seen and of which nobody can tell it.
-const UNSEEN: i64 = 255;
+/// Exit code that a daemon with live-restore reports for an end that it has not seen.
+const UNSEEN_EXIT_CODE: i64 = 255;
 
-/// How often a container is looked at of which nothing is heard.
-const LOOKED_AFTER: Duration = Duration::from_secs(15);
+/// How often a running container is inspected.
+const INSPECT_INTERVAL: Duration = Duration::from_secs(15);
 
-/// How long a daemon may take to tell of an end that this machine has seen. One whose containerd was killed takes some 15 s, or
-/// never does.
-const LONGEST_REPORT: Duration = Duration::from_secs(30);
+/// Time for the daemon to report an end that this machine has seen. One whose containerd was killed takes some 15 s, or never
+/// reports it.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The pause between two questions for such an end.
+/// How often the daemon is asked for such an end.
 const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long the daemon may take to tell of past events.
-const LONGEST_RECALL: Duration = Duration::from_secs(5);
+/// Time for an answer of the daemon.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A container of a command.
+/// The container of a command.
 pub(in crate::docker) struct Container {
     pub(in crate::docker) shared: Arc<Shared>,
     pub(in crate::docker) daemon: Arc<Daemon>,
     pub(in crate::docker) client: Docker,
     pub(in crate::docker) record: ContainerRecord,
     pub(in crate::docker) files: CommandFiles,
-    /// Its first process, once that was seen on this machine.
+    /// Its first process, once it was seen on this machine.
     first: OnceLock<FirstProcess>,
 }
 
-/// What the daemon says of a container that was started.
+/// The state of a container, as the daemon reports it.
 #[derive(Debug)]
 pub(in crate::docker) enum Life {
-    /// It was made and not started.
+    /// Created and not started.
     Created,
     Running,
     /// It has ended.
     Exited(Exit),
 }
 
-/// How a container has ended, in the daemon's words.
+/// The end of a container, as the daemon reports it.
 #[derive(Debug)]
 pub(in crate::docker) struct Exit {
     code: i64,
@@ -83,13 +84,13 @@ pub(in crate::docker) struct Exit {
     finished: Option<Timestamp>,
 }
 
-/// What is waited for.
+/// The condition of a wait.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::docker) enum Condition {
-    /// That it ends. Only a daemon that sees it end says so, and not one that finds it ended when it begins again. Has to be
-    /// asked for before.
+    /// The next end. Only a daemon that sees it answers, and not one that finds the container ended after a restart. To be asked
+    /// for before the start.
     NextExit,
-    /// That it has ended, whenever that was.
+    /// The end, whenever it was.
     NotRunning,
 }
 
@@ -117,8 +118,8 @@ impl Container {
         &self.record.id
     }
 
-    /// What it does; `None` when there is no such container any more.
-    pub(in crate::docker) async fn look(&self) -> Result<Option<ContainerInspectResponse>, DockerError> {
+    /// Inspects the container; `None` when it is gone.
+    pub(in crate::docker) async fn inspect(&self) -> Result<Option<ContainerInspectResponse>, DockerError> {
         match self.client.inspect_container(self.id(), None).await {
             Ok(found) => Ok(Some(found).filter(|found| self.is_ours(found))),
             Err(error) if status(&error) == Some(404) => Ok(None),
@@ -131,8 +132,7 @@ impl Container {
         labels.and_then(|labels| labels.get(labels::NONCE)) == Some(&self.record.nonce)
     }
 
-    /// Waits for its end; the daemon's word for that is an error for every code but 0. `Err` when the daemon has gone
-    /// away, or the container.
+    /// Waits for its end, and returns the exit code. `Err` when the daemon has gone away, or the container.
     pub(in crate::docker) async fn exited(&self, condition: Condition) -> Result<i64, DockerError> {
         let client = self.client.clone().with_timeout(FOREVER);
         let options = WaitContainerOptionsBuilder::new().condition(condition.name()).build();
@@ -145,23 +145,23 @@ impl Container {
         }
     }
 
-    /// Asks a daemon that has gone away until it is back, what the container does now.
+    /// Inspects the container, and waits for a daemon that has gone away to come back.
     pub(in crate::docker) async fn found_again(&self) -> Result<ContainerInspectResponse, DockerError> {
-        let mut questions = self.questions();
+        let mut retries = self.retries();
         loop {
-            match timeout(LONGEST_RECALL, self.look()).await {
+            match timeout(ANSWER_TIMEOUT, self.inspect()).await {
                 Ok(Ok(Some(found))) if life(&found).is_some() => return Ok(found),
                 Ok(Ok(None)) => return Err(DockerError::Removed),
                 // Also a daemon that is just beginning again, or has other sorrows.
                 Ok(Ok(Some(_)) | Err(_)) | Err(_) => {}
             }
-            if !questions.again().await {
+            if !retries.again().await {
                 return Err(self.went_away());
             }
         }
     }
 
-    /// Sends a signal to its first process. One that has ended hears nothing; `false` says so.
+    /// Sends a signal to its first process. Returns whether it was still running.
     pub(in crate::docker) async fn signal(&self, name: &str) -> Result<bool, DockerError> {
         let options = KillContainerOptionsBuilder::new().signal(name).build();
         match self.client.kill_container(self.id(), Some(options)).await {
@@ -170,8 +170,8 @@ impl Container {
         }
     }
 
-    /// Lets the daemon stop it: SIGTERM, so many seconds, SIGKILL. It goes on with that when this process has ended.
-    /// `false` says that it had ended before.
+    /// Lets the daemon stop it: SIGTERM, a grace in seconds, SIGKILL, also when this process ends meanwhile. Returns whether it
+    /// was still running.
     pub(in crate::docker) async fn stop(&self, seconds: i32) -> Result<bool, DockerError> {
         let client = self.client.clone().with_timeout(FOREVER);
         let options = StopContainerOptionsBuilder::new().t(seconds).build();
@@ -181,7 +181,7 @@ impl Container {
         }
     }
 
-    /// Suspends all its processes, or lets them go on; says whether it does so now.
+    /// Suspends or resumes all its processes. Returns whether that changed anything.
     pub(in crate::docker) async fn pause(&self, paused: bool) -> Result<bool, DockerError> {
         let done = match paused {
             true => self.client.pause_container(self.id()).await,
@@ -195,29 +195,28 @@ impl Container {
         }
     }
 
-    /// Removes it, with its anonymous volumes. `by_force` kills it first; without, one that runs is an error (409).
+    /// Removes it, with its anonymous volumes. `by_force` kills it first; without it, a running container is an error (409).
     pub(in crate::docker) async fn remove(&self, by_force: bool) -> Result<(), DockerError> {
         remove(&self.client, self.id(), by_force).await
     }
 
-    /// Whether the daemon remembers that it started the container: then it is still the same one.
+    /// Whether the daemon remembers the start of the container: then it was not restarted since.
     pub(in crate::docker) async fn start_is_remembered(&self, since: Option<Timestamp>) -> bool {
         self.is_remembered("start", since).await
     }
 
-    /// Whether the daemon is the one that made the container, so that it knows whether it has started it.
+    /// Whether the daemon was not restarted since the container was created, so that it knows whether it has started it.
     pub(in crate::docker) async fn is_daemon_from_before(&self) -> bool {
         // Podman has none that could die, and containers that were just made are remembered.
         if self.daemon.is_podman || self.is_remembered("create", None).await {
             return true;
         }
-        // With live-restore, the network goes on with the containers, and so says nothing.
+        // With live-restore the network outlives the daemon like the containers, and shows no restart.
         let is_telling = self.record.instance.is_some() && !self.record.live_restore && !self.daemon.live_restore;
         is_telling && self.daemon.ask_instance().await == self.record.instance
     }
 
-    /// Whether the daemon remembers an event of the container, which it does until it ends itself or there were some hundred
-    /// others.
+    /// Whether the daemon remembers an event of the container. It forgets them when it ends, or after some hundred others.
     async fn is_remembered(&self, event: &str, since: Option<Timestamp>) -> bool {
         let since = since.map_or(0, |since| since.as_second() - 1);
         let now = Timestamp::now();
@@ -230,11 +229,11 @@ impl Container {
             let mut events = std::pin::pin!(self.client.events(Some(options)));
             matches!(events.next().await, Some(Ok(_)))
         };
-        timeout(LONGEST_RECALL, recall).await.unwrap_or(false)
+        timeout(ANSWER_TIMEOUT, recall).await.unwrap_or(false)
     }
 
-    /// How it ended. What a daemon has ended that was itself ended, or begun again, looks like an end of the command's own,
-    /// also a good one, and says nothing about it.
+    /// Returns the status of the command. An end that the daemon itself has caused, when it was stopped or restarted, looks like
+    /// the command's own, even like a success: it is unknown.
     pub(in crate::docker) async fn true_status(&self, exit: &Exit, watched: bool) -> Status {
         let code = i32::try_from(exit.code).unwrap_or(i32::MAX);
         if !watched && !self.is_true(exit).await {
@@ -243,53 +242,53 @@ impl Container {
         if code != 0 && exit.out_of_memory { Status::OutOfMemory } else { Status::Code { code } }
     }
 
-    /// Whether the daemon that started it is the one that tells of its end, or one that ends nothing when it begins.
+    /// Whether a reported end is the command's own: the daemon was not restarted meanwhile, or its restart ends nothing.
     async fn is_true(&self, exit: &Exit) -> bool {
         if self.record.live_restore && self.daemon.live_restore {
-            // Its network goes on with its containers, and so do they, so that it has caused no end. Whether it has seen one
-            // is asked where its code may be made up.
-            let may_be_made_up = exit.code == UNSEEN || exit.code == 0 && self.daemon.invents_success;
+            // Containers outlive this daemon, so it has caused no end. If the code may be made up, the question is whether it
+            // has seen the end.
+            let may_be_made_up = exit.code == UNSEEN_EXIT_CODE || exit.code == 0 && self.daemon.invents_success;
             return !may_be_made_up || self.is_remembered("die", exit.finished).await;
         }
         let is_same = self.record.instance.is_some() && self.daemon.ask_instance().await == self.record.instance;
         is_same || self.start_is_remembered(exit.started).await
     }
 
-    /// Whether the daemon is there and does not just end, by which it would end its containers too.
+    /// Whether the daemon answers. One that is shutting down, and ends its containers with it, does not.
     pub(in crate::docker) async fn is_daemon_well(&self) -> bool {
         self.daemon.ping().await.is_ok()
     }
 
-    /// Returns when it cannot be followed any more, though nothing says so: when the daemon has been silent for too long, tells
-    /// of an end of which nobody was told, or says that it runs though its processes are gone.
-    pub(in crate::docker) async fn in_trouble(&self) -> DockerError {
+    /// Waits until the container cannot be supervised any more, and returns why: the daemon has been silent for too long, it
+    /// reports an end that the wait has missed, or it reports a running container whose processes are gone.
+    pub(in crate::docker) async fn lost(&self) -> DockerError {
         let mut answered = Instant::now();
         let (mut has_ended, mut missed) = (false, None);
-        let mut pause = FIRST_PAUSE;
+        let mut pause = MIN_PAUSE;
         loop {
             tokio::select! {
                 () = sleep(pause) => {}
                 () = self.first_process_ended(), if !has_ended => {
-                    // Whoever waits for its end hears of it now.
+                    // The wait for its end is about to return, if the daemon is well.
                     has_ended = true;
                     sleep(REPORT_INTERVAL).await;
                 }
             }
-            pause = if has_ended { REPORT_INTERVAL } else { LOOKED_AFTER };
-            match timeout(LONGEST_RECALL, self.look()).await {
+            pause = if has_ended { REPORT_INTERVAL } else { INSPECT_INTERVAL };
+            match timeout(ANSWER_TIMEOUT, self.inspect()).await {
                 Ok(Ok(Some(found))) if matches!(life(&found), Some(Life::Running)) => {
                     answered = Instant::now();
-                    self.see(&found);
+                    self.find_first_process(&found);
                     if self.has_lost_its_processes() {
                         let since = *missed.get_or_insert(answered);
-                        if since.elapsed() >= LONGEST_REPORT.min(self.shared.settings.patience) {
+                        if since.elapsed() >= REPORT_TIMEOUT.min(self.shared.settings.patience) {
                             return DockerError::Vanished;
                         }
                     }
                 }
                 Ok(Ok(None)) => return DockerError::Removed,
                 Ok(Ok(Some(found))) if life(&found).is_some() => {
-                    sleep(LOOKED_AFTER).await;
+                    sleep(INSPECT_INTERVAL).await;
                     return DockerError::Untold;
                 }
                 _ if answered.elapsed() > self.shared.settings.patience => return self.went_away(),
@@ -298,26 +297,26 @@ impl Container {
         }
     }
 
-    /// Looks for its first process on this machine, once, and notes it for a later driver.
-    fn see(&self, found: &ContainerInspectResponse) {
+    /// Finds its first process on this machine, once, and records it for a later driver.
+    fn find_first_process(&self, found: &ContainerInspectResponse) {
         if self.first.get().is_some() {
             return;
         }
         let (nonce, noted) = (&self.record.nonce, self.files.process());
         if let Some(first) = noted.and_then(|record| FirstProcess::recorded(&record, nonce)) {
-            // Nobody else sets it.
+            // Only this function sets it.
             self.first.set(first).ok();
             return;
         }
         let pid = found.state.as_ref().and_then(|state| state.pid).unwrap_or_default();
         if let Some((first, record)) = FirstProcess::find(pid, self.id(), nonce) {
-            // Without the note, only a later driver has but the daemon's word.
+            // Without the record, a later driver depends on the daemon.
             self.files.note_process(&record).ok();
             self.first.set(first).ok();
         }
     }
 
-    /// Whether its first process, with which all others go, was seen here and runs no more.
+    /// Whether its first process, with which all others end, was seen here and has ended.
     pub(in crate::docker) fn has_lost_its_processes(&self) -> bool {
         self.first.get().is_some_and(FirstProcess::has_ended)
     }
@@ -334,63 +333,63 @@ impl Container {
         DockerError::WentAway { endpoint, seconds: self.shared.settings.patience.as_secs() }
     }
 
-    /// Kills it, however often that has to be asked for, until it has ended, is gone, or nobody answers any more.
+    /// Kills it, and repeats the request until it is answered or the patience is over.
     pub(in crate::docker) async fn kill_for_sure(&self) {
-        let mut questions = self.questions();
-        while !matches!(timeout(LONGEST_RECALL, self.signal("SIGKILL")).await, Ok(Ok(_))) && questions.again().await {}
+        let mut retries = self.retries();
+        while !matches!(timeout(ANSWER_TIMEOUT, self.signal("SIGKILL")).await, Ok(Ok(_))) && retries.again().await {}
     }
 
-    /// Removes it, however often that has to be asked for; `false` when nobody answers any more.
+    /// Removes it, and repeats the request until it is answered or the patience is over. Returns whether it is gone.
     pub(in crate::docker) async fn remove_for_sure(&self) -> bool {
-        let mut questions = self.questions();
+        let mut retries = self.retries();
         loop {
-            if matches!(timeout(LONGEST_RECALL, self.remove(true)).await, Ok(Ok(()))) {
+            if matches!(timeout(ANSWER_TIMEOUT, self.remove(true)).await, Ok(Ok(()))) {
                 return true;
             }
-            if !questions.again().await {
+            if !retries.again().await {
                 return false;
             }
         }
     }
 
-    /// Ends what a daemon that died while it started the container has forgotten, after its removal. `true` where there was
-    /// something, and the command may have begun.
+    /// Kills processes of the removed container that a daemon has forgotten which died during the start. Returns whether there
+    /// were any: then the command may have begun.
     pub(in crate::docker) async fn kill_orphans(&self) -> bool {
         #[cfg(target_os = "linux")]
         {
             let id = self.id().to_owned();
             tokio::task::spawn_blocking(move || orphans::kill(&id)).await.unwrap_or(true)
         }
-        // There, Docker runs in a machine of its own.
+        // On macOS Docker runs in a machine of its own.
         #[cfg(not(target_os = "linux"))]
         false
     }
 
-    fn questions(&self) -> Questions {
-        Questions { begun: Instant::now(), patience: self.shared.settings.patience, pause: FIRST_PAUSE }
+    fn retries(&self) -> Retries {
+        Retries { begun: Instant::now(), patience: self.shared.settings.patience, pause: MIN_PAUSE }
     }
 }
 
-/// Asks something again and again, with pauses that get longer, until the patience is over.
-struct Questions {
+/// Pauses between repeated retries, which get longer until the patience is over.
+struct Retries {
     begun: Instant,
     patience: Duration,
     pause: Duration,
 }
 
-impl Questions {
-    /// Waits for the next time; `false` when there is none.
+impl Retries {
+    /// Waits before the next question; `false` when the patience is over.
     async fn again(&mut self) -> bool {
         if self.begun.elapsed() > self.patience {
             return false;
         }
         sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
         true
     }
 }
 
-/// Removes a container; one that is gone, or going, is removed.
+/// Removes a container. One that is gone, or being removed, is no error.
 pub(in crate::docker) async fn remove(client: &Docker, id: &str, by_force: bool) -> Result<(), DockerError> {
     let options = RemoveContainerOptionsBuilder::new().v(true).force(by_force).build();
     match client.remove_container(id, Some(options)).await {
@@ -405,17 +404,17 @@ pub(in crate::docker) async fn remove(client: &Docker, id: &str, by_force: bool)
     }
 }
 
-/// Whether the daemon says that there is nothing left to stop.
+/// Whether the daemon answers that there is nothing left to stop.
 fn is_over(error: &Error) -> bool {
     matches!(status(error), Some(304 | 404 | 409))
 }
 
-/// Whether it waits for its secrets before it begins.
+/// Whether the container reads secrets before it executes its command.
 pub(in crate::docker) fn waits(found: &ContainerInspectResponse) -> bool {
     found.config.as_ref().and_then(|config| config.open_stdin) == Some(true)
 }
 
-/// `None` while the daemon is busy with it.
+/// Returns the state of a container; `None` while the daemon is changing it.
 pub(in crate::docker) fn life(found: &ContainerInspectResponse) -> Option<Life> {
     let state = found.state.as_ref()?;
     match state.status? {
@@ -439,13 +438,13 @@ impl Exit {
         }
     }
 
-    /// From its start to its end, by the daemon's clock; `None` where that has not told.
+    /// Returns the time from its start to its end, by the daemon's clock; `None` when unknown.
     pub(in crate::docker) fn took(&self) -> Option<Duration> {
         Duration::try_from(self.finished?.duration_since(self.started?)).ok()
     }
 }
 
-/// Since when it runs, by the daemon's clock.
+/// Returns the time of its start, by the daemon's clock.
 pub(in crate::docker) fn started(found: &ContainerInspectResponse) -> Option<Timestamp> {
     Exit::of(found.state.as_ref()?).started
 }

@@ -1,4 +1,4 @@
-//! Processes of a container that its daemon does not know to have started, since it died just then.
+//! Processes of a container that its daemon does not know of, since it died while it started them.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -7,18 +7,18 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::os::process_table;
 
-/// How long the killing goes on. Longer lives only what belongs to another user, or hangs in the kernel.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time for the killing. Only processes of another user, or hanging in the kernel, survive it.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// So many digits an id has.
-const WHOLE: usize = 64;
+/// Length of a full container id.
+const ID_LENGTH: usize = 64;
 
-/// Kills what runs in the control group of a container, which Docker and Podman name after its id, and says whether anything
-/// did. Of a daemon on another machine it finds nothing.
+/// Kills all processes in the control group of a container, which Docker and Podman name after its id. Returns whether there
+/// were any. For a daemon on another machine it finds none.
 pub(in crate::docker) fn kill(id: &str) -> bool {
     let begun = Instant::now();
     let mut found = false;
-    while begun.elapsed() < PATIENCE {
+    while begun.elapsed() < KILL_TIMEOUT {
         let killed = process_table::all().filter(|pid| kill_in(*pid, id)).count();
         if killed == 0 {
             break;
@@ -29,7 +29,7 @@ pub(in crate::docker) fn kill(id: &str) -> bool {
     found
 }
 
-/// Kills a process if it is in that container.
+/// Kills a process if it is in the container. Returns whether it did.
 fn kill_in(pid: Pid, id: &str) -> bool {
     // Held before it is looked at, so that no other one is meant that gets its pid meanwhile.
     let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
@@ -37,10 +37,10 @@ fn kill_in(pid: Pid, id: &str) -> bool {
     is_in(&groups, id) && pidfd_send_signal(&pidfd, Signal::KILL).is_ok()
 }
 
-/// Whether these are control groups of that container. A part of an id, as a damaged record may have, stands in those of others
-/// too.
+/// Whether these are control groups of the container. Only a full id counts: a part of one, as a damaged record may have it,
+/// matches other containers too.
 pub(in crate::docker) fn is_in(groups: &str, id: &str) -> bool {
-    id.len() == WHOLE && groups.contains(id)
+    id.len() == ID_LENGTH && groups.contains(id)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The output of a container, on its way to the log.
+//! The output of a container, from the daemon to the log.
 
 use std::path::PathBuf;
 
@@ -9,32 +9,31 @@ use tokio::sync::watch;
 use crate::output::capped_log::CappedLog;
 use crate::output::capped_log::OutputCap;
 
-/// Takes output and counts it. What was taken before a connection broke is passed over when it comes again.
+/// Writes output to the log and counts it. Bytes that came before a connection broke are skipped when they come again.
 pub(in crate::docker) struct Output {
     log: CappedLog,
     printed: watch::Sender<u64>,
-    /// Bytes that were taken, over all connections.
+    /// Bytes that were written, over all connections.
     taken: u64,
-    /// Bytes that come again.
+    /// Bytes to skip, since they come again.
     to_skip: u64,
 }
 
 impl Output {
-    /// Into a file that is new.
+    /// Writes to a new file.
     pub(in crate::docker) fn to(path: PathBuf, cap: OutputCap, printed: watch::Sender<u64>) -> Self {
         Self { log: CappedLog::open(path, cap), printed, taken: 0, to_skip: 0 }
     }
 
-    /// Into the file of an earlier process, which has taken as much as is in it. Everything comes again, from the first
-    /// byte on.
+    /// Continues the file of an earlier process. The output comes again from its first byte on.
     pub(in crate::docker) fn again_to(path: PathBuf, cap: OutputCap, printed: watch::Sender<u64>) -> Self {
         let (log, taken) = CappedLog::resume(path, cap);
         printed.send_replace(taken);
         Self { log, printed, taken, to_skip: taken }
     }
 
-    /// Everything comes again that the daemon has kept, which is so much: where that is less than was taken, its beginning was
-    /// given up, and what is left was taken too.
+    /// Prepares for the output from the daemon's log, which holds `kept` bytes. If that is less than was written, its beginning
+    /// was dropped, and all of the rest was written before.
     pub(in crate::docker) fn rewind(&mut self, kept: u64) {
         self.to_skip = self.taken.min(kept);
     }
@@ -51,12 +50,12 @@ impl Output {
         }
     }
 
-    /// Whether nothing has come so far.
+    /// Whether no output has come so far.
     pub(in crate::docker) fn is_empty(&self) -> bool {
         self.taken == 0
     }
 
-    /// No more comes.
+    /// Closes the log.
     pub(in crate::docker) fn finish(self) -> OutputSummary {
         let kept = self.log.finish();
         OutputSummary { bytes: self.taken, dropped: self.taken.saturating_sub(kept), leaked: false }

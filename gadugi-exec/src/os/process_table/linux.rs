@@ -9,58 +9,58 @@ use gadugi_core::ExecUsage;
 use rustix::process::{Pid, getpid};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Names this boot of the machine.
+/// Returns the id of this boot of the machine.
 pub(crate) fn boot_id() -> Option<&'static str> {
     static BOOT_ID: OnceLock<Option<String>> = OnceLock::new();
     let read = || Some(fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned());
     BOOT_ID.get_or_init(read).as_deref()
 }
 
-/// When a process started, in ticks since the boot; `None` when it is gone.
+/// Returns the start time of a process, in ticks since the boot; `None` when it is gone.
 pub(crate) fn start_time(pid: Pid) -> Option<u64> {
     stat(pid).map(|stat| stat.start)
 }
 
-/// The process that has made it, or that has it now.
+/// Returns the parent of a process.
 pub(crate) fn parent(pid: Pid) -> Option<Pid> {
     Pid::from_raw(stat(pid)?.parent)
 }
 
-/// All processes that this one may see.
+/// Lists all processes that this one may see.
 pub(crate) fn all() -> impl Iterator<Item = Pid> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw))
 }
 
-/// The variables that it was started with, each ended by a zero byte; `None` when this may not be seen.
+/// Returns the variables that a process was started with, each ended by a zero byte; `None` when they may not be read.
 pub(crate) fn environment(pid: Pid) -> Option<Vec<u8>> {
     fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()
 }
 
-/// The inode of the namespace that the pids belong to which this process sees.
+/// Returns the inode of this process's PID namespace.
 pub(crate) fn pid_namespace() -> Option<u64> {
     fs::metadata("/proc/self/ns/pid").ok().map(|namespace| namespace.ino())
 }
 
-/// The inode of the first namespace for pids, which all others are within (`PROC_PID_INIT_INO` of the kernel).
+/// The inode of the first PID namespace, which contains all others (`PROC_PID_INIT_INO` of the kernel).
 const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
-/// Whether a namespace for pids is certainly not there any more in which a process started at that time, in ticks since the
-/// boot: a process that was in it has ended. Never certain unless this process is in the first namespace and may see all
-/// processes; of those of other users in further namespaces only root may see in which they are.
+/// Whether a PID namespace, in which a process started at that time (in ticks since the boot), is certainly gone, and with it
+/// that process. Never certain unless this process is in the first namespace and may see all processes; the namespaces of other
+/// users' processes are visible to root only.
 pub(crate) fn is_pid_namespace_gone(namespace: u64, started: u64) -> bool {
     let own = Status::of("self").filter(|own| own.pids == [getpid().as_raw_nonzero().get()]);
-    // Who may not see the first process may not see others (`hidepid`).
+    // A process that may not see the first one may not see others (`hidepid`).
     if own.is_none() || pid_namespace() != Some(FIRST_PID_NAMESPACE) || Status::of("1").is_none() {
         return false;
     }
     let mut is_used = false;
     let mut is_later = false;
     for pid in all() {
-        match found_in(pid, namespace) {
-            Found::Outside => {}
-            Found::Unknown => return false,
-            Found::Within(status) => {
+        match membership(pid, namespace) {
+            Membership::Outside => {}
+            Membership::Unknown => return false,
+            Membership::Within(status) => {
                 is_used = true;
                 // Inodes are used again. The first process of a namespace is older than all others in it.
                 is_later |= status.pids.last() == Some(&1) && start_time(pid).is_some_and(|start| start > started);
@@ -70,24 +70,24 @@ pub(crate) fn is_pid_namespace_gone(namespace: u64, started: u64) -> bool {
     is_later || !is_used
 }
 
-/// Whether a process is in a namespace.
-enum Found {
+/// The relation of a process to a namespace.
+enum Membership {
     Outside,
     Within(Status),
     Unknown,
 }
 
-fn found_in(pid: Pid, namespace: u64) -> Found {
+fn membership(pid: Pid, namespace: u64) -> Membership {
     let number = pid.as_raw_nonzero();
-    let is_seen = || if start_time(pid).is_none() { Found::Outside } else { Found::Unknown };
+    let is_seen = || if start_time(pid).is_none() { Membership::Outside } else { Membership::Unknown };
     // Of a process that ends meanwhile nothing can be read. The first one of a namespace, by which that is found, ends last.
     let Some(status) = Status::of(&number.to_string()) else { return is_seen() };
     if status.is_zombie || status.pids.len() == 1 {
-        return Found::Outside;
+        return Membership::Outside;
     }
     match fs::metadata(format!("/proc/{number}/ns/pid")) {
-        Ok(found) if found.ino() == namespace => Found::Within(status),
-        Ok(_) => Found::Outside,
+        Ok(found) if found.ino() == namespace => Membership::Within(status),
+        Ok(_) => Membership::Outside,
         Err(_) => is_seen(),
     }
 }
@@ -95,7 +95,7 @@ fn found_in(pid: Pid, namespace: u64) -> Found {
 /// A part of `/proc/PID/status`.
 struct Status {
     is_zombie: bool,
-    /// Its pids, from the namespace of this `/proc` inwards.
+    /// The pids of the process, from the namespace of this `/proc` inwards.
     pids: Vec<i32>,
     /// The process that traces it.
     tracer: Option<Pid>,
@@ -111,12 +111,12 @@ impl Status {
     }
 }
 
-/// The process that traces another one, as a debugger does.
+/// Returns the process that traces another one, as a debugger does.
 pub(crate) fn tracer(pid: Pid) -> Option<Pid> {
     Status::of(&pid.as_raw_nonzero().to_string())?.tracer
 }
 
-/// Since the boot, without the time that the machine slept.
+/// Returns the time since the boot, without the time that the machine slept.
 pub(crate) fn uptime() -> Duration {
     since_boot(ClockId::Monotonic)
 }
@@ -128,13 +128,13 @@ fn since_boot(clock: ClockId) -> Duration {
     Duration::from_secs(seconds) + Duration::from_nanos(nanos)
 }
 
-/// How long ago that was, by a clock that also runs while the machine sleeps.
+/// Returns the time since `start` (ticks), by a clock that also runs while the machine sleeps.
 pub(crate) fn age(start: u64) -> Duration {
     since_boot(ClockId::Boottime).saturating_sub(ticks(start))
 }
 
-/// What a running process has used: processor time with that of the children it waited for, and its own
-/// peak of memory.
+/// Returns the usage of a running process: processor time, with that of the children it waited for, and its own peak of
+/// memory.
 pub(crate) fn usage(pid: Pid, start: u64) -> ExecUsage {
     let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()));
     // Read last, so that both files are known to be about the same process.

@@ -1,4 +1,4 @@
-//! Clears away what a shim could not, since it was killed.
+//! Cleans up after a shim that was killed.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -17,20 +17,20 @@ use crate::shim::cgroup::Cgroup;
 use crate::shim::files::CommandFiles;
 use crate::shim::record::{CgroupRecord, ProcRecord};
 
-/// How long the killing goes on at most.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time for killing the processes that are found by their environment.
+const SWEEP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Kills all of the command that is left, and removes what was in the way. It finds a process by the command's
-/// cgroup, by the leader's group, or by the nonce in its environment.
+/// Kills all processes of the command that are left, and removes its cgroup and its temporary files. A process is found by the
+/// command's cgroup, by the leader's group, or by the nonce in its environment.
 ///
-/// Blocks until it is gone.
+/// Blocks until they are gone.
 pub(super) fn clear_away(files: &CommandFiles, generation: u32, token: &ShimToken) {
     let recorded = match read(&files.proc(generation)) {
         Ok(Content::Sound(ProcRecord::Started(started))) if started.nonce == token.nonce => started.cgroup,
         _ => None,
     };
     for cgroup in cgroups(recorded.as_ref(), &token.nonce) {
-        // What it misses is found by one of the other ways, or not at all.
+        // Processes that it misses may be found in one of the other ways.
         cgroup.kill().ok();
     }
     // A group that cannot be signalled has another user.
@@ -43,13 +43,13 @@ pub(super) fn clear_away(files: &CommandFiles, generation: u32, token: &ShimToke
     files.remove_leftovers(&token.nonce);
 }
 
-/// Removes what a start has left that came to nothing, or whose end is recorded. No process of it is left.
+/// Removes the cgroup and the temporary files of a start that failed, or whose end is recorded. No process of it is left.
 pub(super) fn tidy(files: &CommandFiles, nonce: &str) {
     Cgroup::left_by(nonce).for_each(|cgroup| cgroup.remove());
     files.remove_leftovers(nonce);
 }
 
-/// That which is recorded, and others of that name.
+/// Returns the recorded cgroup, and others of that name.
 fn cgroups(recorded: Option<&CgroupRecord>, nonce: &str) -> impl Iterator<Item = Cgroup> {
     recorded.and_then(|record| Cgroup::recorded(record, nonce)).into_iter().chain(Cgroup::left_by(nonce))
 }
@@ -66,9 +66,9 @@ fn kill_group(token: &ShimToken) -> io::Result<()> {
     Ok(())
 }
 
-/// Kills every process whose environment has all of these variables, until there is none at two looks.
+/// Kills every process whose environment has all of these variables, until two searches in a row find none.
 pub(super) fn sweep(variables: &[String]) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + SWEEP_TIMEOUT;
     let mut empty = 0;
     while empty < 2 && Instant::now() < deadline {
         let found: Vec<_> = process_table::all().filter_map(|pid| kill_if(pid, variables)).collect();
@@ -85,8 +85,8 @@ fn kill_if(pid: Pid, variables: &[String]) -> Option<std::os::fd::OwnedFd> {
     if pid == getpid() {
         return None;
     }
-    // Opened first, so that what is read is about the process that is signalled, or about one that came after it:
-    // then the signal reaches nobody.
+    // Opened first, so that the environment is that of the signalled process, or of one that came after it: then the signal
+    // reaches none.
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
     let environment = process_table::environment(pid)?;
     let has = |variable: &String| environment.split(|&byte| byte == 0).any(|entry| entry == variable.as_bytes());

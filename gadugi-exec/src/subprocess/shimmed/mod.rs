@@ -1,4 +1,4 @@
-//! Commands that a shim looks after: how they are started, followed, and found again.
+//! Commands under a shim: their start, their supervision, and finding them again.
 
 mod cleanup;
 mod prepare;

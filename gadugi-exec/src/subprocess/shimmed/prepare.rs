@@ -1,4 +1,4 @@
-//! What a start needs before there is a shim: the program, its variables, its files.
+//! The preparation of a start before there is a shim: the program, its variables, its files.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

@@ -1,4 +1,4 @@
-//! Finds a command again by what its shim has left, whoever had started it.
+//! Finds a command of another process again, by the records of its shim.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -17,20 +17,20 @@ use crate::os::syscalls::watch_end;
 use crate::os::{nonce, pidfd, process_table};
 use crate::output::sealed::{Content, Unsound, read};
 use crate::shim::files::CommandFiles;
-use crate::shim::record::{ExitRecord, ProcRecord, ProcessId, Started, Status, StepFault, duration};
+use crate::shim::record::{ExitRecord, ProcRecord, ProcessId, Started, Status, StepError, duration};
 use crate::subprocess::program::cannot_start;
 use crate::subprocess::start_error::StartError;
 
-/// What has become of a command.
+/// The state in which a command is found.
 pub(crate) enum Recovered {
     Runs(Box<Watched>),
     Ended(ShimToken, ExecEnd),
-    NotStarted { command: String, fault: StepFault },
+    NotStarted { command: String, fault: StepError },
     NeverStarted,
     Gone(&'static str),
 }
 
-/// Why that cannot be told. Nothing was changed.
+/// The state of a command cannot be determined. Nothing was changed.
 #[derive(Debug, Error)]
 pub(crate) enum ReattachError {
     #[error("cannot use {}", .path.display())]
@@ -51,10 +51,10 @@ pub(crate) enum ReattachError {
 }
 
 impl Recovered {
-    /// To be called within a runtime.
+    /// Returns the handle on the command. To be called within a runtime.
     pub(crate) fn into_reattached(self) -> Result<Reattached, ExecError> {
         Ok(match self {
-            Self::Runs(watched) => Reattached::Found(Box::new(ShimmedTask::follow(*watched))),
+            Self::Runs(watched) => Reattached::Found(Box::new(ShimmedTask::supervise(*watched))),
             Self::Ended(token, end) => Reattached::Found(Box::new(ShimmedTask::ended(token, end))),
             Self::NotStarted { command, fault } => {
                 return Err(ExecError::Start { program: command, source: Box::new(fault) });
@@ -66,7 +66,7 @@ impl Recovered {
 }
 
 impl Recovered {
-    /// For a start that another has won: the task of that. To be called within a runtime.
+    /// Returns the task of the start that has won over another one. To be called within a runtime.
     pub(crate) fn into_started(self, name: &str) -> Result<Box<dyn RunningTask>, ExecError> {
         match self.into_reattached()? {
             Reattached::Found(task) => Ok(task),
@@ -83,14 +83,14 @@ pub(crate) fn is_running(token: &ShimToken) -> io::Result<bool> {
     Ok(open(token.shim)?.is_some() || open(token.leader)?.is_some())
 }
 
-/// Where the processes of a command are, or were.
+/// The place of a command's processes, relative to this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whereabouts {
-    /// Where this process sees them.
+    /// Visible to this process.
     Here,
-    /// In another boot, or in a PID namespace that is not there any more: nothing of it runs.
+    /// In an earlier boot, or in a PID namespace that is gone: nothing of it runs.
     Nowhere,
-    /// In a PID namespace that may be there.
+    /// In a PID namespace that may still exist.
     Elsewhere,
 }
 
@@ -116,7 +116,7 @@ fn open(process: ProcessId) -> io::Result<Option<OwnedFd>> {
     }
 }
 
-/// Whether a command runs, or its shim is still busy with it; changes nothing.
+/// Returns the token of a command that runs, or whose shim is still busy with it. Changes nothing.
 pub(crate) fn inspect(command: &CommandRef, token: Option<ShimToken>) -> Result<Option<ShimToken>, ReattachError> {
     let files = CommandFiles::of(command.files.clone(), command.phase);
     let token = match (token, files.newest()) {
@@ -140,7 +140,7 @@ pub(crate) fn inspect(command: &CommandRef, token: Option<ShimToken>) -> Result<
     Ok(is_running(&token).map_err(ReattachError::Processes)?.then_some(token))
 }
 
-/// The command of a record, where its processes can be seen from here; `None` where it certainly has none.
+/// Returns the token of a recorded command, if its processes are visible from here; `None` when it certainly has none.
 fn visible(started: &Started) -> Result<Option<ShimToken>, ReattachError> {
     match Whereabouts::of(started) {
         Whereabouts::Here => Ok(Some(ShimToken::of(started))),
@@ -149,7 +149,7 @@ fn visible(started: &Started) -> Result<Option<ShimToken>, ReattachError> {
     }
 }
 
-/// Finds out what became of a command. Blocks; to be called within a runtime.
+/// Determines the state of a command. Blocks; to be called within a runtime.
 pub(crate) fn recover(command: &CommandRef, token: Option<ShimToken>) -> Result<Recovered, ReattachError> {
     let folder = absolute(&command.files);
     let folder = folder.map_err(|source| ReattachError::File { path: command.files.clone(), source })?;
@@ -181,7 +181,7 @@ pub(crate) fn recover(command: &CommandRef, token: Option<ShimToken>) -> Result<
                 // Also after a start that was made void, another may be under way.
                 let open = if content == Content::Absent { generation } else { generation + 1 };
                 if files.link_proc(open, &nonce::text(), &ProcRecord::Aborted).map_err(unusable)? {
-                    // A start that is still under way finds the name taken. What it has left is in nobody's way.
+                    // A start that is still under way finds the name taken, and fails. The files of failed starts go.
                     for nonce in files.leftover_nonces().unwrap_or_default() {
                         cleanup::tidy(&files, &nonce);
                     }
@@ -192,7 +192,7 @@ pub(crate) fn recover(command: &CommandRef, token: Option<ShimToken>) -> Result<
     }
 }
 
-/// What the command has in its environment whatever its nonce is.
+/// Returns the variables that every start of the command has in its environment.
 fn variables(command: &CommandRef) -> [String; 3] {
     [
         format!("GADUGI_RUN={}", command.run),
@@ -201,11 +201,11 @@ fn variables(command: &CommandRef) -> [String; 3] {
     ]
 }
 
-/// A command that was started.
+/// A command that was started, and is looked for.
 struct Sought<'a> {
     command: &'a CommandRef,
     traces: Traces,
-    /// Where it is, where that is recorded.
+    /// The place of its processes, if recorded.
     whereabouts: Option<Whereabouts>,
     began: Option<Duration>,
 }
@@ -268,7 +268,7 @@ impl<'a> Sought<'a> {
     fn ended(self, exit: &ExitRecord) -> Recovered {
         match exit.status {
             Status::NotStarted { step, errno } => {
-                let fault = StepFault { step, source: io::Error::from_raw_os_error(errno) };
+                let fault = StepError { step, source: io::Error::from_raw_os_error(errno) };
                 Recovered::NotStarted { command: self.command.attempt.to_string(), fault }
             }
             _ => Recovered::Ended(self.traces.token, exit.end()),

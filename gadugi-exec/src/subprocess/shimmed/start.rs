@@ -18,7 +18,7 @@ use super::watch::{StarterEnds, Traces, Watched};
 use crate::os::process_table;
 use crate::os::syscalls::watch_end;
 use crate::output::sealed::{Content, read};
-use crate::shim::record::{FailedStep, ProcRecord, StepFault};
+use crate::shim::record::{FailedStep, ProcRecord, StepError};
 use crate::shim::spec::{Begun, Spec};
 use crate::shim::{self, orders, syscalls};
 use crate::subprocess::launch::explain;
@@ -117,7 +117,7 @@ fn failed(prepared: &Prepared<'_>, step: FailedStep, source: io::Error) -> ExecE
     let Prepared { name, invocation, folder, .. } = prepared;
     match step {
         FailedStep::Exec | FailedStep::Folder => explain(source, name, &invocation.file, folder),
-        step => ExecError::Start { program: name.clone(), source: Box::new(StepFault { step, source }) },
+        step => ExecError::Start { program: name.clone(), source: Box::new(StepError { step, source }) },
     }
 }
 

@@ -1,4 +1,4 @@
-//! The handle on a command that a shim looks after.
+//! The handle on a command under a shim.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -16,11 +16,11 @@ use crate::os::process_table;
 use crate::shim::orders;
 use crate::subprocess::NAME;
 
-/// How long a stop without grace waits for its effect. A process that hangs in the kernel holds up nobody.
-const LONGEST_KILL: Duration = Duration::from_secs(2);
+/// Time for a kill to take effect. A process that hangs in the kernel delays no stop for longer.
+const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long after the grace a shim that somebody traces may take to obey, before it is ended itself.
-const LONGEST_OBEDIENCE: Duration = Duration::from_secs(3);
+/// Time after the grace for a traced shim to obey, before it is killed itself.
+const OBEY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A handle on a shim. Dropping it stops nothing.
 pub(crate) struct ShimmedTask {
@@ -35,13 +35,13 @@ enum Hold {
 }
 
 impl ShimmedTask {
-    /// Follows a command that runs. To be called within a runtime.
-    pub(crate) fn follow(watched: Watched) -> Self {
+    /// Supervises a command that runs. To be called within a runtime.
+    pub(crate) fn supervise(watched: Watched) -> Self {
         let (token, began) = (watched.traces.token.clone(), watched.began);
-        Self::new(token, Hold::Running { began, handle: watched.follow() })
+        Self::new(token, Hold::Running { began, handle: watched.supervise() })
     }
 
-    /// Stands for one that has ended.
+    /// Returns the handle on a command that has ended.
     pub(crate) fn ended(token: ShimToken, end: ExecEnd) -> Self {
         Self::new(token, Hold::Ended(end))
     }
@@ -57,7 +57,7 @@ impl ShimmedTask {
         }
     }
 
-    /// Gives an order to the shim, unless it has ended.
+    /// Sends an order to the shim, unless it has ended.
     fn order(&self, order: impl Fn(rustix::fd::BorrowedFd<'_>) -> io::Result<()>) -> Result<(), ExecError> {
         match &self.hold {
             Hold::Running { handle, .. } => match order(handle.shim.get_ref().as_fd()) {
@@ -73,39 +73,39 @@ impl ShimmedTask {
     }
 }
 
-/// The process that traces the shim or the leader of its command.
+/// Returns the process that traces the shim or the leader of its command.
 fn tracer(token: &ShimToken) -> Option<Pid> {
     [token.shim, token.leader].iter().find_map(|process| process_table::tracer(Pid::from_raw(process.pid)?))
 }
 
-/// Ends a shim that does not obey since somebody traces it, as a debugger does, or does not hear of the end of its command, which
-/// is traced; and then the command. An error where the shim itself cannot be ended.
+/// Kills a shim that does not obey because a debugger traces it, or traces its command, whose end the shim then does not see; and
+/// then kills the command. An error when the shim itself cannot be killed.
 async fn force(mut handle: ShimHandle, token: ShimToken, grace: Duration) -> io::Result<()> {
-    let mut patience = grace.saturating_add(LONGEST_OBEDIENCE);
+    let mut time = grace.saturating_add(OBEY_TIMEOUT);
     let tracer = loop {
-        if ended(&mut handle, patience).await {
+        if ended(&mut handle, time).await {
             return Ok(());
         }
-        patience = LONGEST_OBEDIENCE;
-        // One that is not traced obeys, however busy it is.
+        time = OBEY_TIMEOUT;
+        // A shim that is not traced obeys, however busy it is.
         if let Some(tracer) = tracer(&token) {
             break tracer;
         }
     };
     pidfd_send_signal(handle.shim.get_ref(), Signal::KILL)?;
-    if ended(&mut handle, LONGEST_KILL).await {
+    if ended(&mut handle, KILL_TIMEOUT).await {
         return Ok(());
     }
-    // It hangs in its end. Its command is ended without it.
+    // It hangs in its end. Its command is killed without it.
     handle.given_up.notify_one();
     let (shim, tracer) = (token.shim.pid, tracer.as_raw_nonzero());
     let said = format!("its supervisor, process {shim}, is held by process {tracer}, which traces it: end that one");
     Err(io::Error::other(said))
 }
 
-/// Whether it ends within that time.
-async fn ended(handle: &mut ShimHandle, patience: Duration) -> bool {
-    timeout(patience, handle.ending.wait_for(Option::is_some)).await.is_ok()
+/// Whether the command ends within that time.
+async fn ended(handle: &mut ShimHandle, time: Duration) -> bool {
+    timeout(time, handle.ending.wait_for(Option::is_some)).await.is_ok()
 }
 
 #[async_trait]
@@ -120,7 +120,7 @@ impl RunningTask for ShimmedTask {
             Hold::Running { handle, .. } => {
                 let mut ending = handle.ending.clone();
                 let end = ending.wait_for(Option::is_some).await.ok().and_then(|end| *end);
-                // It is followed by the runtime that it was started in, or found in.
+                // It is supervised by the runtime that it was started in, or found in.
                 end.ok_or_else(|| self.lost(io::Error::other("the runtime that followed it was shut down")))
             }
         }
@@ -130,9 +130,9 @@ impl RunningTask for ShimmedTask {
         self.order(|shim| orders::stop(shim, grace))?;
         let Hold::Running { handle, .. } = &self.hold else { return Ok(()) };
         let forced = tokio::spawn(force(handle.clone(), self.token.clone(), grace));
-        // Who is told that it was killed finds nothing of it.
+        // After a successful kill nothing of it is left.
         if grace.is_zero()
-            && timeout(LONGEST_KILL, self.wait()).await.is_err()
+            && timeout(KILL_TIMEOUT, self.wait()).await.is_err()
             && tracer(&self.token).is_some()
             && let Ok(Err(error)) = forced.await
         {

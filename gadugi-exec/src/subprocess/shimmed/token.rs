@@ -1,4 +1,4 @@
-//! What names a command that a shim looks after.
+//! The token that names a command under a shim.
 
 use std::fmt;
 use std::str::FromStr;
@@ -49,7 +49,7 @@ fn nothing(text: &str) -> Result<(), ()> {
     if text.is_empty() { Ok(()) } else { Err(()) }
 }
 
-/// Neither that of the first process, nor a group.
+/// Parses a pid: neither that of the first process, nor a group.
 fn pid(text: &str) -> Result<i32, ()> {
     text.parse().ok().filter(|&pid| pid > 1).ok_or(())
 }

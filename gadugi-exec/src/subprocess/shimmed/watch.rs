@@ -1,4 +1,4 @@
-//! Follows a command by its shim: how much it prints, and how it ended.
+//! Supervises a command through its shim: the amount of its output, and its end.
 
 use std::io::{BufReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,7 +23,7 @@ use crate::output::sealed::{Content, read, unseal};
 use crate::shim::files::CommandFiles;
 use crate::shim::record::ExitRecord;
 
-/// Where a command has left its traces.
+/// The names and records of a command.
 #[derive(Debug, Clone)]
 pub(crate) struct Traces {
     pub(super) token: ShimToken,
@@ -31,32 +31,32 @@ pub(crate) struct Traces {
     pub(super) generation: u32,
 }
 
-/// What only the starter of a shim has of it.
+/// The pipes between a shim and its starter, at the starter's side.
 pub(crate) struct StarterEnds {
-    /// What the shim says.
+    /// The shim's answers.
     pub(super) status: BufReader<ChildStdout>,
-    /// Closed by the end of this process; held where the command is to end with it.
+    /// Closed by the end of this process; held open if the command is to end with it.
     pub(super) starter: Option<ChildStdin>,
 }
 
-/// A shim that runs, ready to be followed.
+/// A running shim whose supervision can begin.
 pub(crate) struct Watched {
     pub(super) shim: Arc<AsyncFd<OwnedFd>>,
     pub(super) traces: Traces,
-    /// When the command began, since the boot.
+    /// The start time of the command, since the boot.
     pub(super) began: Duration,
     progress: Option<pipe::Receiver>,
     ends: Option<StarterEnds>,
 }
 
-/// What the holder of a running command has in hand.
+/// The handle on a supervised shim.
 #[derive(Clone)]
 pub(super) struct ShimHandle {
     pub(super) shim: Arc<AsyncFd<OwnedFd>>,
-    /// `None` where nobody tells it.
+    /// Bytes of output so far; `None` when the shim does not report them.
     pub(super) printed: Option<watch::Receiver<u64>>,
     pub(super) ending: watch::Receiver<Option<ExecEnd>>,
-    /// Told when the shim is to be waited for no longer.
+    /// Notified when the wait for the shim is given up.
     pub(super) given_up: Arc<Notify>,
 }
 
@@ -71,8 +71,8 @@ impl Watched {
         Self { shim: Arc::new(shim), traces, began, progress, ends }
     }
 
-    /// Follows it in a background task, which ends with the shim and not before, whoever drops the handle.
-    pub(super) fn follow(mut self) -> ShimHandle {
+    /// Supervises it in a background task, which ends with the shim and not before, also when the handle is dropped.
+    pub(super) fn supervise(mut self) -> ShimHandle {
         let (tell, printed) = watch::channel(0);
         let (end, ending) = watch::channel(None);
         let printed = self.progress.is_some().then_some(printed);
@@ -86,7 +86,7 @@ impl Watched {
             };
             let seen = *tell.borrow();
             let conclude = move || if has_ended { self.conclude(seen) } else { self.give_up(seen) };
-            // It fails when the runtime is shut down. Whoever waits learns that by the dropped sender.
+            // It fails when the runtime is shut down. Waiting callers see that by the dropped sender.
             if let Ok(ended) = spawn_blocking(conclude).await {
                 tell.send_replace(ended.output.bytes);
                 drop(tell);
@@ -125,13 +125,13 @@ impl Watched {
         }
     }
 
-    /// Finds out how it ended, after `printed` bytes or more. Blocks until the shim has ended.
+    /// Returns the end of the command, which had printed at least `printed` bytes. Blocks until the shim has ended.
     pub(super) fn conclude(self, printed: u64) -> ExecEnd {
         let Self { shim, traces, began, ends, .. } = self;
         let (status, starter) = ends.map(|ends| (ends.status, ends.starter)).unzip();
         let orderly = reap(shim.get_ref());
         drop(starter);
-        // What the shim says itself comes before a file that the command could have written.
+        // The shim's own answer goes before a file that the command could have written.
         let recorded = status.and_then(told).or_else(|| match read(&traces.files.exit(traces.generation)) {
             Ok(Content::Sound(record)) => Some(record),
             _ => None,
@@ -147,13 +147,13 @@ impl Watched {
         }
     }
 
-    /// Ends the command of a shim that cannot be ended itself. Blocks until what is left of it was killed.
+    /// Kills the command of a shim that cannot be killed itself. Blocks until its processes are gone.
     fn give_up(self, printed: u64) -> ExecEnd {
         unknown(&self.traces, self.began, printed)
     }
 }
 
-/// Clears away what a shim could not; how the command would have ended is not known.
+/// Cleans up after a shim; the end of the command is unknown.
 fn unknown(traces: &Traces, began: Duration, printed: u64) -> ExecEnd {
     cleanup::clear_away(&traces.files, traces.generation, &traces.token);
     let mut end = ExecEnd::new(ExitStatus::Unknown, process_table::uptime().saturating_sub(began));
@@ -161,16 +161,16 @@ fn unknown(traces: &Traces, began: Duration, printed: u64) -> ExecEnd {
     end
 }
 
-/// Listens to how much a command prints; `None` where nobody tells it. To be called within a runtime.
+/// Opens the reports of how much a command prints; `None` when there are none. To be called within a runtime.
 pub(super) fn listen(progress: &Path) -> Option<pipe::Receiver> {
     // Open for both directions it has no end before the shim has opened it, and none when another listener goes.
     pipe::OpenOptions::new().read_write(true).open_receiver(progress).ok()
 }
 
-/// Waits for the end of a shim, and reaps it where it is a child of this process. Says whether it has certainly
-/// done its part to the end.
+/// Waits for the end of a shim, and reaps it if it is a child of this process. Returns whether it has certainly done its part
+/// to the end.
 fn reap(shim: &OwnedFd) -> bool {
-    // Whoever traces it, as a debugger does, has its end first: it cannot be waited for while that does not take it.
+    // A debugger that traces it sees its end first; until then it cannot be reaped.
     while let Err(rustix::io::Errno::INTR) = poll(&mut [PollFd::new(shim, PollFlags::IN)], None) {}
     loop {
         match waitid(WaitId::PidFd(shim.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
@@ -181,7 +181,7 @@ fn reap(shim: &OwnedFd) -> bool {
     }
 }
 
-/// The end as the shim has told it to its starter. It has ended, so this does not wait.
+/// Returns the end that the shim has sent to its starter. It has ended, so this does not wait.
 fn told(mut status: BufReader<ChildStdout>) -> Option<ExitRecord> {
     let mut said = Vec::new();
     status.read_to_end(&mut said).ok()?;

@@ -1,4 +1,4 @@
-//! What every [`Executor`] promises, checked on real commands. They use nothing but `sh`, `cat`, `sleep`
+//! The promises of every [`Executor`], checked on real commands. They use nothing but `sh`, `cat`, `sleep`
 //! and `printf`, so that they run in about any container too.
 
 use std::cell::Cell;
@@ -120,7 +120,7 @@ impl<'a> Promise<'a> {
     }
 }
 
-/// What the command of a request has printed.
+/// The output of the command of a request.
 fn log(request: &ExecRequest) -> Vec<u8> {
     fs::read(request.files.join(request.phase.output_file())).unwrap_or_default()
 }

@@ -1,3 +1,3 @@
-//! What every executor and every registry must do, as functions that their tests call.
+//! The promises of every executor and every registry, as functions that their tests call.
 
 pub mod executor;
