@@ -22,7 +22,7 @@ use crate::registry::{RegistryError, Ticket};
 use crate::scheduler::collected::judged_by_work;
 use crate::scheduler::limits::Heard;
 use crate::scheduler::listening::{LONGEST_WAIT_FOR_LOG, last_error_of};
-use crate::scheduler::places::{NoPlace, Place};
+use crate::scheduler::places::{NoWorktree, WorktreeResult};
 use crate::scheduler::settings::KeepPolicy;
 use crate::scheduler::talking::{Talk, may_be_gone_on_in, refused};
 use crate::scheduler::waiting::{asked_to_stop, at, give_up, stopped_after};
@@ -84,7 +84,7 @@ pub(super) struct Attempt {
     pub(super) files: PathBuf,
     pub(super) executor: Arc<dyn Executor>,
     pub(super) worktrees: Arc<dyn Worktrees>,
-    pub(super) place: oneshot::Receiver<Place>,
+    pub(super) place: oneshot::Receiver<WorktreeResult>,
     /// `None` for an attempt that this driver has begun.
     pub(super) begun: Option<Begun>,
     /// The earlier attempts at the task.
@@ -160,14 +160,14 @@ impl Attempt {
                 let verdict = if recorded { self.run_commands(&lease).await } else { Verdict::Abandoned };
                 (Some(lease), verdict)
             }
-            Some(Ok(Err(NoPlace::Worktree(WorktreeError::Conflict { tasks, files })))) => {
+            Some(Ok(Err(NoWorktree::Worktree(WorktreeError::Conflict { tasks, files })))) => {
                 (None, Verdict::Outcome(Outcome::Conflict { tasks, files }))
             }
-            Some(Ok(Err(NoPlace::Worktree(error @ WorktreeError::NoRoom { .. })))) => (None, self.no_room(error)),
-            Some(Ok(Err(NoPlace::Worktree(error)))) => {
+            Some(Ok(Err(NoWorktree::Worktree(error @ WorktreeError::NoRoom { .. })))) => (None, self.no_room(error)),
+            Some(Ok(Err(NoWorktree::Worktree(error)))) => {
                 (None, Verdict::Outcome(Outcome::Failed(Failure::Worktree { message: error_chain(&error) })))
             }
-            Some(Ok(Err(NoPlace::Unrecorded(error)))) => {
+            Some(Ok(Err(NoWorktree::Unrecorded(error)))) => {
                 self.registry_failed(error);
                 (None, Verdict::Abandoned)
             }

@@ -14,7 +14,7 @@ use crate::record::AttemptRecord;
 use crate::scheduler::RunError;
 use crate::scheduler::attempt::{Begun, StopLevel};
 use crate::scheduler::dispatcher::Dispatcher;
-use crate::scheduler::places::make_places;
+use crate::scheduler::places::make_worktrees;
 use crate::state::{Outcome, TaskState};
 use crate::task::TaskSpec;
 use crate::worktrees::Lease;
@@ -141,7 +141,7 @@ impl Dispatcher {
             }
         }
         if !batch.is_empty() {
-            tokio::spawn(make_places(Arc::clone(&self.worktrees), batch));
+            tokio::spawn(make_worktrees(Arc::clone(&self.worktrees), batch));
         }
         self.settle()
     }

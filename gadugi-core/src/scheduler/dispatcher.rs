@@ -25,7 +25,7 @@ use crate::scheduler::beginning::Beginning;
 use crate::scheduler::control::{ControlReceiver, Order};
 use crate::scheduler::limits::AgentLimits;
 use crate::scheduler::order::StartOrder;
-use crate::scheduler::places::{Place, make_places};
+use crate::scheduler::places::{WorktreeResult, make_worktrees};
 use crate::scheduler::talking::Talk;
 use crate::state::{IllegalTransition, Outcome, TaskState};
 use crate::task::{RetryFrom, TaskSpec};
@@ -334,7 +334,7 @@ impl Dispatcher {
             let place = self.spawn(position, attempt.clone(), executor, None);
             batch.push((self.worktree_request(position, attempt), intent, place));
         }
-        tokio::spawn(make_places(Arc::clone(&self.worktrees), batch));
+        tokio::spawn(make_worktrees(Arc::clone(&self.worktrees), batch));
         Ok(())
     }
 
@@ -345,7 +345,7 @@ impl Dispatcher {
         attempt: AttemptRef,
         executor: Arc<dyn Executor>,
         begun: Option<Begun>,
-    ) -> oneshot::Sender<Place> {
+    ) -> oneshot::Sender<WorktreeResult> {
         let (sender, place) = oneshot::channel();
         let (stop, stop_receiver) = watch::channel(self.stop_level);
         let unit = self.unit(position, attempt.clone(), executor, place, stop_receiver, begun);
@@ -386,7 +386,7 @@ impl Dispatcher {
         position: usize,
         attempt: AttemptRef,
         executor: Arc<dyn Executor>,
-        place: oneshot::Receiver<Place>,
+        place: oneshot::Receiver<WorktreeResult>,
         stop: watch::Receiver<StopLevel>,
         begun: Option<Begun>,
     ) -> Attempt {

@@ -12,20 +12,20 @@ use crate::worktrees::{BranchFate, Made, ReleaseRequest, WorktreeError, Worktree
 
 /// Why an attempt has no worktree.
 #[derive(Debug)]
-pub(super) enum NoPlace {
+pub(super) enum NoWorktree {
     Worktree(WorktreeError),
     /// Its intent is not on disk, so nothing may be done for it.
     Unrecorded(RegistryError),
 }
 
 /// What an attempt waits for: its worktree, with the time that it took to make it.
-pub(super) type Place = Result<(Made, Duration), NoPlace>;
+pub(super) type WorktreeResult = Result<(Made, Duration), NoWorktree>;
 
 /// Asks for the worktrees of a batch, once the intents are on disk, and hands them out. Those of attempts that do not wait any
 /// more are given up or given back.
-pub(super) async fn make_places(
+pub(super) async fn make_worktrees(
     worktrees: Arc<dyn Worktrees>,
-    batch: Vec<(WorktreeRequest, Ticket, oneshot::Sender<Place>)>,
+    batch: Vec<(WorktreeRequest, Ticket, oneshot::Sender<WorktreeResult>)>,
 ) {
     let (mut requests, mut senders) = (Vec::new(), Vec::new());
     for (request, intent, sender) in batch {
@@ -35,7 +35,7 @@ pub(super) async fn make_places(
                 requests.push(request);
             }
             // An attempt that is gone needs no answer, here and below.
-            Err(error) => drop(sender.send(Err(NoPlace::Unrecorded(error)))),
+            Err(error) => drop(sender.send(Err(NoWorktree::Unrecorded(error)))),
         }
     }
     crash_point("intent-kept");
@@ -56,7 +56,7 @@ pub(super) async fn make_places(
     let took = asked.elapsed();
     let mut untaken = Vec::new();
     for (place, (sender, is_new)) in places.into_iter().zip(senders) {
-        if let Err(Ok((made, _))) = sender.send(place.map(|made| (made, took)).map_err(NoPlace::Worktree))
+        if let Err(Ok((made, _))) = sender.send(place.map(|made| (made, took)).map_err(NoWorktree::Worktree))
             && is_new
         {
             untaken.push(made.lease);
