@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use crate::agent::AgentReport;
 use crate::executor::{ExecEnd, ExecIdentity};
 use crate::id::{AttemptRef, TaskId};
-use crate::state::{Clock, Outcome};
+use crate::plan::Phase;
+use crate::state::Outcome;
+use crate::time::{Clock, Moment};
 use crate::worktrees::{KeepReason, Lease, Seeded, Work};
 
 /// One step of a run.
@@ -20,62 +22,6 @@ pub struct Event {
     pub at: Timestamp,
     /// What happened.
     pub kind: EventKind,
-}
-
-/// A moment on the machine's own clock, which can be compared with another one of the same boot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moment {
-    /// Names the boot of the machine.
-    pub boot: String,
-    /// Since that boot, without the time that the machine slept.
-    pub uptime: Duration,
-}
-
-/// Which command of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Phase {
-    /// The one that prepares the worktree.
-    Setup,
-    /// The task's own.
-    Main,
-    /// The one that decides whether it has succeeded.
-    Check,
-}
-
-impl Phase {
-    /// All of them, in the order in which they run.
-    pub const ALL: [Self; 3] = [Self::Setup, Self::Main, Self::Check];
-
-    /// One word for scripts and labels.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Setup => "setup",
-            Self::Main => "main",
-            Self::Check => "check",
-        }
-    }
-
-    /// What executors put before the names of their own files of this command, in the attempt's folder.
-    #[must_use]
-    pub fn file_prefix(self) -> &'static str {
-        match self {
-            Self::Setup => "setup-",
-            Self::Main => "",
-            Self::Check => "check-",
-        }
-    }
-
-    /// The file that its output goes to, in the attempt's folder of the registry.
-    #[must_use]
-    pub fn output_file(self) -> &'static str {
-        match self {
-            Self::Setup => "setup.log",
-            Self::Main => "output.log",
-            Self::Check => "check.log",
-        }
-    }
 }
 
 /// Why a command was asked to stop.

@@ -10,9 +10,8 @@ use async_trait::async_trait;
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::event::Phase;
 use crate::id::{AttemptRef, RunId};
-use crate::task::{Program, Resources, TaskSpec};
+use crate::plan::{Phase, Program, Resources, TaskSpec};
 
 /// Everything that an executor needs to run one command of an attempt.
 #[derive(Debug, Clone, PartialEq)]

@@ -28,8 +28,7 @@ mod registry;
 mod report;
 mod scheduler;
 mod state;
-mod task;
-mod touches;
+mod time;
 mod worktrees;
 
 pub use agent::{
@@ -41,14 +40,17 @@ pub use crash_point::arm_crash_point;
 pub use crash_point::crash_point;
 pub use elsewhere::Elsewhere;
 pub use error_chain::{error_chain, is_no_room};
-pub use event::{Event, EventKind, Moment, Phase, StopReason, WarningKind};
+pub use event::{Event, EventKind, StopReason, WarningKind};
 pub use executor::{
     Capabilities, CommandRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, ExecUsage, Executor, Executors,
     ExitStatus, Mount, OutputSummary, Reattached, RunningTask, StopSignal, Unusable,
 };
 pub use id::{AttemptNo, AttemptRef, BranchName, CommitId, IdError, RunId, TaskId};
 pub use lines::Lines;
-pub use plan::{Plan, PlanError, PlanIssue, PlannedTask, RawPlan, RawTask};
+pub use plan::{
+    Action, Changes, LONGEST_RETRY_DELAY, Limits, Phase, Plan, PlanError, PlanIssue, PlannedTask, Program, RawPlan,
+    RawTask, Resources, RetryFrom, Setup, SourceLocation, TaskSpec, TouchPattern,
+};
 pub use prompt::{DEFAULT_FRAME, Earlier, MAX_ARGUMENT_BYTES, NeedDone, PromptParts, compose_argument, compose_prompt};
 pub use record::{AttemptRecord, CommandRecord, Interruption, Place, RunRecord, TaskRecord, Warning};
 pub use registry::{EventSink, Registry, RegistryError, RunHeader, RunHistory, RunListing, RunLog, Ticket};
@@ -56,11 +58,8 @@ pub use report::{AgentTotals, Performance, Report, Totals};
 pub use scheduler::{
     Control, ControlReceiver, KeepPolicy, Run, RunError, RunSettings, control, first_started, start_order,
 };
-pub use state::{Clock, Failure, IllegalTransition, Outcome, SkipReason, TaskState};
-pub use task::{
-    Action, Changes, LONGEST_RETRY_DELAY, Limits, Program, Resources, RetryFrom, Setup, SourceLocation, TaskSpec,
-};
-pub use touches::TouchPattern;
+pub use state::{Failure, IllegalTransition, Outcome, SkipReason, TaskState};
+pub use time::{Clock, Moment};
 pub use worktrees::{
     AgentHome, BranchFate, BranchRelease, Counts, IgnoredFiles, InPlace, KeepReason, Lease, Made, MergedBy, NeededTip,
     Paths, Pruned, Release, ReleaseDetails, ReleaseRequest, Seeded, SnapshotRequest, Unsaved, Work, WorktreeError,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::id::{BranchName, TaskId};
-use crate::state::Clock;
+use crate::time::Clock;
 
 /// The frame of those who set none.
 pub const DEFAULT_FRAME: &str = "\

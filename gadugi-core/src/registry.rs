@@ -8,11 +8,12 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use thiserror::Error;
 
-use crate::event::{Event, Moment};
+use crate::event::Event;
 use crate::id::{AttemptRef, CommitId, RunId};
 use crate::plan::Plan;
 use crate::record::RunRecord;
 use crate::scheduler::RunSettings;
+use crate::time::Moment;
 
 /// What is known of a run before it starts; written once.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::agent::{AgentReport, Tokens, Used};
-use crate::event::{Phase, WarningKind};
+use crate::event::WarningKind;
 use crate::id::TaskId;
+use crate::plan::Phase;
 use crate::record::{AttemptRecord, RunRecord, TaskRecord, Warning};
 use crate::state::{Failure, Outcome};
 

@@ -9,18 +9,7 @@ use crate::elsewhere::Elsewhere;
 use crate::event::EventKind;
 use crate::executor::{ExecIdentity, ExitStatus};
 use crate::id::{AttemptNo, TaskId};
-
-/// A clock that can run out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Clock {
-    /// Since the start of the command.
-    Wall,
-    /// Since its last output.
-    Idle,
-    /// Since the start of the command that prepares the worktree.
-    Setup,
-}
+use crate::time::Clock;
 
 /// What failed in a failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]

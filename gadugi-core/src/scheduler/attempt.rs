@@ -11,12 +11,13 @@ use tokio::time::{Instant, timeout};
 use crate::agent::AgentReport;
 use crate::crash_point::crash_point;
 use crate::error_chain::{error_chain, is_no_room};
-use crate::event::{EventKind, Phase, StopReason, WarningKind};
+use crate::event::{EventKind, StopReason, WarningKind};
 use crate::executor::{
     CommandRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, Executor, ExitStatus, Mount, Reattached, RunningTask,
     StopSignal,
 };
 use crate::id::{AttemptRef, CommitId, RunId};
+use crate::plan::{Phase, Program, RetryFrom, TaskSpec};
 use crate::record::{AttemptRecord, CommandRecord, base_of_work};
 use crate::registry::{RegistryError, Ticket};
 use crate::scheduler::collected::judged_by_work;
@@ -26,8 +27,8 @@ use crate::scheduler::places::{NoWorktree, WorktreeResult};
 use crate::scheduler::settings::KeepPolicy;
 use crate::scheduler::talking::{Talk, may_be_gone_on_in, refused};
 use crate::scheduler::waiting::{asked_to_stop, at, give_up, stopped_after};
-use crate::state::{Clock, Failure, Outcome};
-use crate::task::{Program, RetryFrom, TaskSpec};
+use crate::state::{Failure, Outcome};
+use crate::time::Clock;
 use crate::worktrees::{
     BranchFate, Lease, Made, ReleaseRequest, SnapshotRequest, Work, WorktreeError, WorktreeFate, Worktrees,
 };

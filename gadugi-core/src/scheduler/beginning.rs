@@ -7,16 +7,17 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::crash_point::crash_point;
-use crate::event::{EventKind, Moment, Phase, StopReason, WarningKind};
+use crate::event::{EventKind, StopReason, WarningKind};
 use crate::executor::{CommandRef, ExecError, Executor, Reattached};
 use crate::id::AttemptRef;
+use crate::plan::{Phase, TaskSpec};
 use crate::record::AttemptRecord;
 use crate::scheduler::RunError;
 use crate::scheduler::attempt::{Begun, StopLevel};
 use crate::scheduler::dispatcher::Dispatcher;
 use crate::scheduler::places::make_worktrees;
 use crate::state::{Outcome, TaskState};
-use crate::task::TaskSpec;
+use crate::time::Moment;
 use crate::worktrees::Lease;
 
 /// What is told, and done, before anything is started.

@@ -17,6 +17,7 @@ use crate::error_chain::error_chain;
 use crate::event::{Event, EventKind, WarningKind};
 use crate::executor::{Executor, Executors};
 use crate::id::{AttemptNo, AttemptRef, CommitId, TaskId};
+use crate::plan::{RetryFrom, TaskSpec};
 use crate::record::{AttemptRecord, RunRecord};
 use crate::registry::{EventSink, RegistryError, RunLog, Ticket};
 use crate::scheduler::RunError;
@@ -28,7 +29,6 @@ use crate::scheduler::order::StartOrder;
 use crate::scheduler::places::{WorktreeResult, make_worktrees};
 use crate::scheduler::talking::Talk;
 use crate::state::{IllegalTransition, Outcome, TaskState};
-use crate::task::{RetryFrom, TaskSpec};
 use crate::worktrees::{Lease, NeededTip, WorktreeRequest, Worktrees};
 
 /// An attempt that is under way.

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use crate::error_chain::error_chain;
 use crate::event::{EventKind, WarningKind};
 use crate::executor::Executor;
+use crate::plan::TaskSpec;
 use crate::scheduler::attempt::{Attempt, Verdict};
 use crate::scheduler::dispatcher::Dispatcher;
 use crate::state::Outcome;
-use crate::task::TaskSpec;
 use crate::worktrees::WorktreeError;
 
 impl Attempt {

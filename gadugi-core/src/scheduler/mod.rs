@@ -34,12 +34,13 @@ use self::dispatcher::{Dispatcher, Plugins};
 pub use self::order::{first_started, start_order};
 pub use self::settings::{KeepPolicy, RunSettings};
 use crate::agent::OutputFormats;
-use crate::event::{Moment, WarningKind};
+use crate::event::WarningKind;
 use crate::executor::{ExecError, Executors};
 use crate::id::{AttemptRef, TaskId};
 use crate::record::RunRecord;
 use crate::registry::{EventSink, RegistryError, RunHeader, RunHistory, RunLog};
 use crate::state::IllegalTransition;
+use crate::time::Moment;
 use crate::worktrees::{WorktreeError, Worktrees};
 
 /// Why a run could not be driven to its end.
@@ -54,7 +55,7 @@ pub enum RunError {
         /// What it asks for.
         executor: String,
         /// Where it says so.
-        at: crate::task::SourceLocation,
+        at: crate::plan::SourceLocation,
     },
     /// A task has an agent whose output is read by a format that the run does not have. Nothing was started.
     #[error("{}: the output of the agent of `{task}` is to be read as `{format}`, which is not there", .at)]
@@ -64,7 +65,7 @@ pub enum RunError {
         /// The format.
         format: String,
         /// Where the task was written down.
-        at: crate::task::SourceLocation,
+        at: crate::plan::SourceLocation,
     },
     /// The registry could not keep a step. What ran at that moment went on to its end, and nothing was
     /// started after it. The run is not over: it can be resumed when the registry works again.

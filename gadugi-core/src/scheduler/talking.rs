@@ -10,17 +10,18 @@ use tokio::time::timeout;
 use crate::agent::{
     AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, OutputFormat, OwnPart, Piece, RateLimit, Used,
 };
-use crate::event::{EventKind, Phase, StopReason};
+use crate::event::{EventKind, StopReason};
 use crate::executor::ExitStatus;
 use crate::id::AttemptRef;
+use crate::plan::{Phase, Program, TaskSpec};
 use crate::prompt::{Earlier, NeedDone, PromptParts, compose_argument, compose_prompt, why_stopped};
 use crate::record::{AttemptRecord, Place};
 use crate::scheduler::attempt::{Attempt, Begun, CommandEnd};
 use crate::scheduler::dispatcher::Dispatcher;
 use crate::scheduler::limits::is_nothing;
 use crate::scheduler::listening::{LONGEST_WAIT_FOR_LOG, Listener, end_of};
-use crate::state::{Clock, Failure, Outcome};
-use crate::task::{Program, TaskSpec};
+use crate::state::{Failure, Outcome};
+use crate::time::Clock;
 use crate::worktrees::Lease;
 
 /// An agent is told so much of what a check has printed.

@@ -7,12 +7,13 @@ use tokio::time::{Instant, timeout};
 use crate::agent::AgentErrorClass;
 use crate::crash_point::crash_point;
 use crate::error_chain::error_chain;
-use crate::event::{EventKind, Phase, StopReason, WarningKind};
+use crate::event::{EventKind, StopReason, WarningKind};
 use crate::executor::{ExecEnd, RunningTask};
+use crate::plan::Phase;
 use crate::scheduler::attempt::{Attempt, Message, StopLevel, wall_clock};
 use crate::scheduler::limits::Heard;
 use crate::scheduler::waiting::{at, printed, reached};
-use crate::state::Clock;
+use crate::time::Clock;
 
 /// How long a stop is held up by a record that does not come to disk.
 const LONGEST_WAIT_FOR_RECORD: Duration = Duration::from_secs(1);

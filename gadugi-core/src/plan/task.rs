@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::agent::AgentCall;
-use crate::event::Phase;
 use crate::id::TaskId;
-use crate::touches::TouchPattern;
+use crate::plan::phase::Phase;
+use crate::plan::touches::TouchPattern;
 
 /// A place in the user's input, for messages: `tasks/login.md:3`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,13 +1,20 @@
 //! From what the user wrote to a plan that is known to be sound.
 
+mod phase;
+mod task;
+mod touches;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use thiserror::Error;
 
+pub use self::phase::Phase;
+pub use self::task::{
+    Action, Changes, LONGEST_RETRY_DELAY, Limits, Program, Resources, RetryFrom, Setup, SourceLocation, TaskSpec,
+};
+pub use self::touches::TouchPattern;
 use crate::id::TaskId;
-use crate::task::{Action, SourceLocation, TaskSpec};
-use crate::touches::TouchPattern;
 
 /// A task as it was read, with needs that may name anything.
 #[derive(Debug, Clone, PartialEq)]
