@@ -11,7 +11,9 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::id::{AttemptRef, RunId};
+use crate::mount::Mount;
 use crate::plan::{Phase, Program, Resources, TaskSpec};
+use crate::signal::StopSignal;
 
 /// Everything that an executor needs to run one command of an attempt.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,28 +48,6 @@ pub struct ExecRequest {
     pub home: Option<PathBuf>,
     /// The signal by which it is asked to stop first.
     pub stop_signal: StopSignal,
-}
-
-/// The signal by which a command is asked to stop first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum StopSignal {
-    /// `SIGTERM`.
-    #[default]
-    Terminate,
-    /// `SIGINT`, and `SIGTERM` in the middle of the grace.
-    Interrupt,
-}
-
-/// A file or folder of this machine that a command sees.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mount {
-    /// Where it is here.
-    pub source: PathBuf,
-    /// Where the command sees it. It covers what is there.
-    pub target: PathBuf,
-    /// Whether the command may change it.
-    pub writable: bool,
 }
 
 /// Says to a later process which running command is meant: the executor's name and a token that only

@@ -20,20 +20,21 @@ mod error_chain;
 mod event;
 mod executor;
 mod id;
-mod lines;
+mod mount;
 mod plan;
-mod prompt;
 mod record;
 mod registry;
 mod report;
 mod scheduler;
+mod signal;
 mod state;
 mod time;
 mod worktrees;
 
 pub use agent::{
-    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Budget, Denials, Dollars, Figure, OutputFormat,
-    OutputFormats, OutputReader, OwnPart, Piece, RateLimit, Tokens, Used,
+    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Budget, DEFAULT_FRAME, Denials, Dollars, Earlier,
+    Figure, Lines, MAX_ARGUMENT_BYTES, NeedDone, OutputFormat, OutputFormats, OutputReader, OwnPart, Piece,
+    PromptParts, RateLimit, Tokens, Used, compose_argument, compose_prompt,
 };
 #[cfg(any(debug_assertions, feature = "crash-points"))]
 pub use crash_point::arm_crash_point;
@@ -43,21 +44,21 @@ pub use error_chain::{error_chain, is_no_room};
 pub use event::{Event, EventKind, StopReason, WarningKind};
 pub use executor::{
     Capabilities, CommandRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, ExecUsage, Executor, Executors,
-    ExitStatus, Mount, OutputSummary, Reattached, RunningTask, StopSignal, Unusable,
+    ExitStatus, OutputSummary, Reattached, RunningTask, Unusable,
 };
 pub use id::{AttemptNo, AttemptRef, BranchName, CommitId, IdError, RunId, TaskId};
-pub use lines::Lines;
+pub use mount::Mount;
 pub use plan::{
     Action, Changes, LONGEST_RETRY_DELAY, Limits, Phase, Plan, PlanError, PlanIssue, PlannedTask, Program, RawPlan,
     RawTask, Resources, RetryFrom, Setup, SourceLocation, TaskSpec, TouchPattern,
 };
-pub use prompt::{DEFAULT_FRAME, Earlier, MAX_ARGUMENT_BYTES, NeedDone, PromptParts, compose_argument, compose_prompt};
 pub use record::{AttemptRecord, CommandRecord, Interruption, Place, RunRecord, TaskRecord, Warning};
 pub use registry::{EventSink, Registry, RegistryError, RunHeader, RunHistory, RunListing, RunLog, Ticket};
 pub use report::{AgentTotals, Performance, Report, Totals};
 pub use scheduler::{
     Control, ControlReceiver, KeepPolicy, Run, RunError, RunSettings, control, first_started, start_order,
 };
+pub use signal::StopSignal;
 pub use state::{Failure, IllegalTransition, Outcome, SkipReason, TaskState};
 pub use time::{Clock, Moment};
 pub use worktrees::{

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::elsewhere::Elsewhere;
-use crate::executor::Mount;
 use crate::id::{AttemptRef, BranchName, CommitId, RunId, TaskId};
+use crate::mount::Mount;
 
 /// The tip of a needed task's branch, which is merged into the base of the one that needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]

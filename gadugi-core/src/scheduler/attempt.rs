@@ -13,10 +13,10 @@ use crate::crash_point::crash_point;
 use crate::error_chain::{error_chain, is_no_room};
 use crate::event::{EventKind, StopReason, WarningKind};
 use crate::executor::{
-    CommandRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, Executor, ExitStatus, Mount, Reattached, RunningTask,
-    StopSignal,
+    CommandRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, Executor, ExitStatus, Reattached, RunningTask,
 };
 use crate::id::{AttemptRef, CommitId, RunId};
+use crate::mount::Mount;
 use crate::plan::{Phase, Program, RetryFrom, TaskSpec};
 use crate::record::{AttemptRecord, CommandRecord, base_of_work};
 use crate::registry::{RegistryError, Ticket};
@@ -27,6 +27,7 @@ use crate::scheduler::places::{NoWorktree, WorktreeResult};
 use crate::scheduler::settings::KeepPolicy;
 use crate::scheduler::talking::{Talk, may_be_gone_on_in, refused};
 use crate::scheduler::waiting::{asked_to_stop, at, give_up, stopped_after};
+use crate::signal::StopSignal;
 use crate::state::{Failure, Outcome};
 use crate::time::Clock;
 use crate::worktrees::{

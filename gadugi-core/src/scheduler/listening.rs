@@ -8,8 +8,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::agent::{AgentReport, OutputReader};
-use crate::lines::Lines;
+use crate::agent::{AgentReport, Lines, OutputReader};
 
 /// So much is read at once.
 const PORTION: u64 = 1 << 20;

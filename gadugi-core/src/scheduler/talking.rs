@@ -8,13 +8,13 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::agent::{
-    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, OutputFormat, OwnPart, Piece, RateLimit, Used,
+    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Earlier, NeedDone, OutputFormat, OwnPart, Piece,
+    PromptParts, RateLimit, Used, compose_argument, compose_prompt, why_stopped,
 };
 use crate::event::{EventKind, StopReason};
 use crate::executor::ExitStatus;
 use crate::id::AttemptRef;
 use crate::plan::{Phase, Program, TaskSpec};
-use crate::prompt::{Earlier, NeedDone, PromptParts, compose_argument, compose_prompt, why_stopped};
 use crate::record::{AttemptRecord, Place};
 use crate::scheduler::attempt::{Attempt, Begun, CommandEnd};
 use crate::scheduler::dispatcher::Dispatcher;

@@ -1,0 +1,12 @@
+//! The signal by which a command is asked to stop.
+
+/// The signal by which a command is asked to stop first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum StopSignal {
+    /// `SIGTERM`.
+    #[default]
+    Terminate,
+    /// `SIGINT`, and `SIGTERM` in the middle of the grace.
+    Interrupt,
+}
