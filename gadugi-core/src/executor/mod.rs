@@ -1,206 +1,23 @@
-//! The trait that runs a command somewhere, and what comes back from it.
+//! The trait that runs commands, and the trait of a command that runs.
+
+mod end;
+mod error;
+mod request;
+mod set;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::id::{AttemptRef, RunId};
-use crate::mount::Mount;
-use crate::plan::{Phase, Program, Resources, TaskSpec};
-use crate::signal::StopSignal;
-
-/// Everything that an executor needs to run one command of an attempt.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ExecRequest {
-    /// The run.
-    pub run: RunId,
-    /// The attempt.
-    pub attempt: AttemptRef,
-    /// Which of the attempt's commands this is.
-    pub phase: Phase,
-    /// What is executed.
-    pub program: Program,
-    /// What the command reads; `None` is the end of file at once.
-    pub stdin: Option<String>,
-    /// The folder that it works in.
-    pub folder: PathBuf,
-    /// Variables that the task names, beside those that the executor lets through.
-    pub env: BTreeMap<String, String>,
-    /// Names of variables that the executor passes on from its caller and keeps out of everything it
-    /// writes itself.
-    pub secrets: Vec<String>,
-    /// A folder that exists, for the executor's own files of this attempt; the output goes to
-    /// [`Phase::output_file`] in it, appended as it comes.
-    pub files: PathBuf,
-    /// What a container gets.
-    pub resources: Resources,
-    /// What an executor with [`Capabilities::mounts`] shows the command of this machine, besides [`folder`](Self::folder),
-    /// which it may always write, at the same path. Others need not look at it.
-    pub mounts: Vec<Mount>,
-    /// A folder of this machine that an executor with [`Capabilities::homes`] gives the command as its home folder, to write
-    /// in; `None` for an empty one that goes with the command. Others need not look at it.
-    pub home: Option<PathBuf>,
-    /// The signal by which it is asked to stop first.
-    pub stop_signal: StopSignal,
-}
-
-/// Says to a later process which running command is meant: the executor's name and a token that only
-/// it understands. The token must not match another command, also after a reboot.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ExecIdentity {
-    /// [`Executor::name`].
-    pub executor: String,
-    /// The executor's own words, without secrets. For people it may begin with what they look for, such
-    /// as `pid 4711`.
-    pub token: String,
-}
-
-/// A command that some process has started, or was about to start: what [`Executor::reattach`] looks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommandRef {
-    /// The run.
-    pub run: RunId,
-    /// The attempt.
-    pub attempt: AttemptRef,
-    /// Which of the attempt's commands.
-    pub phase: Phase,
-    /// [`ExecRequest::files`] of its start.
-    pub files: PathBuf,
-    /// Its identity; `None` when nobody has recorded one, so that it may never have been started.
-    pub identity: Option<ExecIdentity>,
-}
-
-/// How a command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ExitStatus {
-    /// It exited with this code.
-    Code(i32),
-    /// This signal ended it.
-    Signal(i32),
-    /// It did not end well, and it, or something that it had started, was killed for needing more memory than it
-    /// may have.
-    OutOfMemory,
-    /// It has ended, and nobody can say how.
-    Unknown,
-}
-
-impl ExitStatus {
-    /// Whether it exited with 0.
-    #[must_use]
-    pub fn success(self) -> bool {
-        self == Self::Code(0)
-    }
-}
-
-impl fmt::Display for ExitStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Code(code) => write!(f, "exit code {code}"),
-            Self::Signal(signal) => write!(f, "signal {signal}"),
-            Self::OutOfMemory => f.write_str("out of memory"),
-            Self::Unknown => f.write_str("unknown exit"),
-        }
-    }
-}
-
-/// What became of a command's output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct OutputSummary {
-    /// Bytes that it printed.
-    pub bytes: u64,
-    /// Bytes of these that are not in the file, since it was over its cap or could not be written.
-    pub dropped: u64,
-    /// Whether the output was still held open by a process that outlived the command.
-    pub leaked: bool,
-}
-
-/// What a command used, as far as the executor measures it.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct ExecUsage {
-    /// Processor time, user and system, of the command and what it waited for.
-    pub cpu: Option<Duration>,
-    /// The largest resident memory of one of its processes, in bytes.
-    pub peak_memory: Option<u64>,
-}
-
-/// The end of a command.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ExecEnd {
-    /// How it ended.
-    pub status: ExitStatus,
-    /// From its start to its end, measured by a clock that stands still while the machine sleeps.
-    pub took: Duration,
-    /// Its output.
-    pub output: OutputSummary,
-    /// What it used.
-    pub usage: ExecUsage,
-    /// Whether it was asked to stop before it ended. An executor that cannot tell says no: what the run
-    /// itself has asked for is recorded anyway.
-    pub stopped: bool,
-}
-
-impl ExecEnd {
-    /// An end of which nothing else is known.
-    #[must_use]
-    pub fn new(status: ExitStatus, took: Duration) -> Self {
-        Self { status, took, output: OutputSummary::default(), usage: ExecUsage::default(), stopped: false }
-    }
-}
-
-/// Why a command could not be started, watched or stopped.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ExecError {
-    /// The program does not exist, or not on the task's `PATH`.
-    #[error("the command `{program}` was not found")]
-    NotFound {
-        /// As it was asked for.
-        program: String,
-    },
-    /// It exists and cannot be started.
-    #[error("cannot start `{program}`")]
-    Start {
-        /// As it was asked for.
-        program: String,
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The executor lost sight of a command that it had started.
-    #[error("cannot follow {identity}")]
-    Watch {
-        /// Which command.
-        identity: String,
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The identity was not made by this executor, or by a newer version of it.
-    #[error("`{token}` does not name a command of the executor `{executor}`")]
-    Identity {
-        /// The executor that was asked.
-        executor: String,
-        /// The token that it was given.
-        token: String,
-    },
-}
-
-/// Why an executor cannot be used now, and what mends it.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{reason}")]
-pub struct Unusable {
-    /// What is wrong.
-    pub reason: String,
-    /// What the user can do.
-    pub remedy: String,
-}
+pub use self::end::{ExecEnd, ExecIdentity, ExecUsage, ExitStatus, OutputSummary};
+pub use self::error::{ExecError, Unusable};
+pub use self::request::{CommandRef, ExecRequest};
+pub use self::set::Executors;
+use crate::id::RunId;
+use crate::plan::TaskSpec;
 
 /// What an executor can do, so that a plan that asks for more is told before it starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -395,47 +212,5 @@ pub trait RunningTask: Send + Sync {
     /// idle clock listens to it. `None` where the output is not seen: then there is no idle clock.
     fn output(&self) -> Option<watch::Receiver<u64>> {
         None
-    }
-}
-
-/// The executors of a run, by name, and the one that is taken by a task that names none.
-#[derive(Clone)]
-pub struct Executors {
-    default: Arc<dyn Executor>,
-    others: Vec<Arc<dyn Executor>>,
-}
-
-impl Executors {
-    /// Tasks that name no executor get this one.
-    #[must_use]
-    pub fn new(default: Arc<dyn Executor>) -> Self {
-        Self { default, others: Vec::new() }
-    }
-
-    /// Adds one that tasks can name.
-    #[must_use]
-    pub fn with(mut self, executor: Arc<dyn Executor>) -> Self {
-        self.others.push(executor);
-        self
-    }
-
-    /// The executor of that name, or the default one for `None`.
-    #[must_use]
-    pub fn get(&self, name: Option<&str>) -> Option<&Arc<dyn Executor>> {
-        match name {
-            None => Some(&self.default),
-            Some(name) => self.iter().find(|executor| executor.name() == name),
-        }
-    }
-
-    /// All of them, the default first.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Executor>> {
-        std::iter::once(&self.default).chain(&self.others)
-    }
-}
-
-impl fmt::Debug for Executors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter().map(|executor| executor.name())).finish()
     }
 }
