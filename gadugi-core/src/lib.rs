@@ -15,7 +15,6 @@
 
 mod agent;
 mod crash_point;
-mod elsewhere;
 mod error_chain;
 mod event;
 mod executor;
@@ -39,7 +38,6 @@ pub use agent::{
 #[cfg(any(debug_assertions, feature = "crash-points"))]
 pub use crash_point::arm_crash_point;
 pub use crash_point::crash_point;
-pub use elsewhere::Elsewhere;
 pub use error_chain::{error_chain, is_no_room};
 pub use event::{Event, EventKind, StopReason, WarningKind};
 pub use executor::{
@@ -62,7 +60,7 @@ pub use signal::StopSignal;
 pub use state::{Failure, IllegalTransition, Outcome, SkipReason, TaskState};
 pub use time::{Clock, Moment};
 pub use worktrees::{
-    AgentHome, BranchFate, BranchRelease, Counts, IgnoredFiles, InPlace, KeepReason, Lease, Made, MergedBy, NeededTip,
-    Paths, Pruned, Release, ReleaseDetails, ReleaseRequest, Seeded, SnapshotRequest, Unsaved, Work, WorktreeError,
-    WorktreeFate, WorktreeRequest, Worktrees,
+    AgentHome, BranchFate, BranchRelease, Counts, Elsewhere, IgnoredFiles, InPlace, KeepReason, Lease, Made, MergedBy,
+    NeededTip, Paths, Pruned, Release, ReleaseDetails, ReleaseRequest, Seeded, SnapshotRequest, Unsaved, Work,
+    WorktreeError, WorktreeFate, WorktreeRequest, Worktrees,
 };

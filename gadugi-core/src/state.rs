@@ -5,11 +5,11 @@ use std::fmt;
 use thiserror::Error;
 
 use crate::agent::{AgentError, AgentErrorClass};
-use crate::elsewhere::Elsewhere;
 use crate::event::EventKind;
 use crate::executor::{ExecIdentity, ExitStatus};
 use crate::id::{AttemptNo, TaskId};
 use crate::time::Clock;
+use crate::worktrees::Elsewhere;
 
 /// What failed in a failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
