@@ -16,17 +16,14 @@
 mod agent;
 mod crash_point;
 mod error_chain;
-mod event;
 mod executor;
 mod id;
 mod mount;
 mod plan;
-mod record;
 mod registry;
-mod report;
+mod run;
 mod scheduler;
 mod signal;
-mod state;
 mod time;
 mod worktrees;
 
@@ -39,7 +36,6 @@ pub use agent::{
 pub use crash_point::arm_crash_point;
 pub use crash_point::crash_point;
 pub use error_chain::{error_chain, is_no_room};
-pub use event::{Event, EventKind, StopReason, WarningKind};
 pub use executor::{
     Capabilities, CommandRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, ExecUsage, Executor, Executors,
     ExitStatus, OutputSummary, Reattached, RunningTask, Unusable,
@@ -50,14 +46,14 @@ pub use plan::{
     Action, Changes, LONGEST_RETRY_DELAY, Limits, Phase, Plan, PlanError, PlanIssue, PlannedTask, Program, RawPlan,
     RawTask, Resources, RetryFrom, Setup, SourceLocation, TaskSpec, TouchPattern,
 };
-pub use record::{AttemptRecord, CommandRecord, Interruption, Place, RunRecord, TaskRecord, Warning};
-pub use registry::{EventSink, Registry, RegistryError, RunHeader, RunHistory, RunListing, RunLog, Ticket};
-pub use report::{AgentTotals, Performance, Report, Totals};
-pub use scheduler::{
-    Control, ControlReceiver, KeepPolicy, Run, RunError, RunSettings, control, first_started, start_order,
+pub use registry::{EventSink, Registry, RegistryError, RunHistory, RunListing, RunLog, Ticket};
+pub use run::{
+    AgentTotals, AttemptRecord, CommandRecord, Event, EventKind, Failure, IllegalTransition, Interruption, KeepPolicy,
+    Outcome, Performance, Place, Report, RunHeader, RunRecord, RunSettings, SkipReason, StopReason, TaskRecord,
+    TaskState, Totals, Warning, WarningKind,
 };
+pub use scheduler::{Control, ControlReceiver, Run, RunError, control, first_started, start_order};
 pub use signal::StopSignal;
-pub use state::{Failure, IllegalTransition, Outcome, SkipReason, TaskState};
 pub use time::{Clock, Moment};
 pub use worktrees::{
     AgentHome, BranchFate, BranchRelease, Counts, Elsewhere, IgnoredFiles, InPlace, KeepReason, Lease, Made, MergedBy,

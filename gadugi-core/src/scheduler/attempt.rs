@@ -11,24 +11,23 @@ use tokio::time::{Instant, timeout};
 use crate::agent::AgentReport;
 use crate::crash_point::crash_point;
 use crate::error_chain::{error_chain, is_no_room};
-use crate::event::{EventKind, StopReason, WarningKind};
 use crate::executor::{
     CommandRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, Executor, ExitStatus, Reattached, RunningTask,
 };
 use crate::id::{AttemptRef, CommitId, RunId};
 use crate::mount::Mount;
 use crate::plan::{Phase, Program, RetryFrom, TaskSpec};
-use crate::record::{AttemptRecord, CommandRecord, base_of_work};
 use crate::registry::{RegistryError, Ticket};
+use crate::run::{
+    AttemptRecord, CommandRecord, EventKind, Failure, KeepPolicy, Outcome, StopReason, WarningKind, base_of_work,
+};
 use crate::scheduler::collected::judged_by_work;
 use crate::scheduler::limits::Heard;
 use crate::scheduler::listening::{LONGEST_WAIT_FOR_LOG, last_error_of};
 use crate::scheduler::places::{NoWorktree, WorktreeResult};
-use crate::scheduler::settings::KeepPolicy;
 use crate::scheduler::talking::{Talk, may_be_gone_on_in, refused};
 use crate::scheduler::waiting::{asked_to_stop, at, give_up, stopped_after};
 use crate::signal::StopSignal;
-use crate::state::{Failure, Outcome};
 use crate::time::Clock;
 use crate::worktrees::{
     BranchFate, Lease, Made, ReleaseRequest, SnapshotRequest, Work, WorktreeError, WorktreeFate, Worktrees,

@@ -7,16 +7,14 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::crash_point::crash_point;
-use crate::event::{EventKind, StopReason, WarningKind};
 use crate::executor::{CommandRef, ExecError, Executor, Reattached};
 use crate::id::AttemptRef;
 use crate::plan::{Phase, TaskSpec};
-use crate::record::AttemptRecord;
+use crate::run::{AttemptRecord, EventKind, Outcome, StopReason, TaskState, WarningKind};
 use crate::scheduler::RunError;
 use crate::scheduler::attempt::{Begun, StopLevel};
 use crate::scheduler::dispatcher::Dispatcher;
 use crate::scheduler::places::make_worktrees;
-use crate::state::{Outcome, TaskState};
 use crate::time::Moment;
 use crate::worktrees::Lease;
 

@@ -1,7 +1,7 @@
 //! What the work that an attempt has left decides about its outcome.
 
 use crate::plan::Changes;
-use crate::state::{Failure, Outcome};
+use crate::run::{Failure, Outcome};
 use crate::worktrees::Work;
 
 /// The outcome of an attempt whose commands ended like this and that has left this work, or goes on from `has_earlier` work. A

@@ -14,12 +14,11 @@ use tokio::time::{Instant, sleep_until};
 use crate::agent::OutputFormats;
 use crate::crash_point::crash_point;
 use crate::error_chain::error_chain;
-use crate::event::{Event, EventKind, WarningKind};
 use crate::executor::{Executor, Executors};
 use crate::id::{AttemptNo, AttemptRef, CommitId, TaskId};
 use crate::plan::{RetryFrom, TaskSpec};
-use crate::record::{AttemptRecord, RunRecord};
 use crate::registry::{EventSink, RegistryError, RunLog, Ticket};
+use crate::run::{AttemptRecord, Event, EventKind, IllegalTransition, Outcome, RunRecord, TaskState, WarningKind};
 use crate::scheduler::RunError;
 use crate::scheduler::attempt::{Attempt, Begun, Message, StopLevel};
 use crate::scheduler::beginning::Beginning;
@@ -28,7 +27,6 @@ use crate::scheduler::limits::AgentLimits;
 use crate::scheduler::order::StartOrder;
 use crate::scheduler::places::{WorktreeResult, make_worktrees};
 use crate::scheduler::talking::Talk;
-use crate::state::{IllegalTransition, Outcome, TaskState};
 use crate::worktrees::{Lease, NeededTip, WorktreeRequest, Worktrees};
 
 /// An attempt that is under way.

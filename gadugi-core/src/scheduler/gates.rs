@@ -11,11 +11,10 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use crate::agent::{AgentError, AgentErrorClass, RateLimit};
-use crate::event::{EventKind, WarningKind};
 use crate::id::AttemptRef;
+use crate::run::{EventKind, Failure, Outcome, TaskState, WarningKind};
 use crate::scheduler::RunError;
 use crate::scheduler::dispatcher::Dispatcher;
-use crate::state::{Failure, Outcome, TaskState};
 
 /// How long after the time that a vendor names the next request is sent.
 const RESET_MARGIN: Duration = Duration::from_secs(5);

@@ -4,12 +4,11 @@
 use std::path::PathBuf;
 
 use crate::error_chain::error_chain;
-use crate::event::{EventKind, WarningKind};
 use crate::executor::Executor;
 use crate::plan::TaskSpec;
+use crate::run::{EventKind, Outcome, WarningKind};
 use crate::scheduler::attempt::{Attempt, Verdict};
 use crate::scheduler::dispatcher::Dispatcher;
-use crate::state::Outcome;
 use crate::worktrees::WorktreeError;
 
 impl Attempt {

@@ -6,13 +6,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::agent::{AgentCall, RateLimit, Used};
-use crate::event::{EventKind, WarningKind};
 use crate::id::{AttemptNo, AttemptRef, TaskId};
-use crate::record::{AttemptRecord, TaskRecord};
+use crate::run::{AttemptRecord, EventKind, Failure, Outcome, SkipReason, TaskRecord, TaskState, WarningKind};
 use crate::scheduler::RunError;
 use crate::scheduler::dispatcher::Dispatcher;
 use crate::scheduler::gates::{Closing, Gate, wait_until};
-use crate::state::{Failure, Outcome, SkipReason, TaskState};
 
 /// The longest wait after a refusal that names no time.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);

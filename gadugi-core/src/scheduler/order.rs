@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::id::TaskId;
 use crate::plan::Plan;
-use crate::scheduler::settings::RunSettings;
+use crate::run::RunSettings;
 
 /// The order in which the tasks of a plan are started with one job, given how long tasks took before.
 /// With more jobs they are started in the same order, as far as what they need allows it.

@@ -6,15 +6,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::crash_point::crash_point;
-use crate::event::EventKind;
 use crate::id::{AttemptNo, AttemptRef};
 use crate::plan::LONGEST_RETRY_DELAY;
-use crate::record::{AttemptRecord, Place};
+use crate::run::{AttemptRecord, EventKind, Outcome, Place, TaskState};
 use crate::scheduler::RunError;
 use crate::scheduler::attempt::is_released;
 use crate::scheduler::dispatcher::Dispatcher;
 use crate::scheduler::talking::may_be_gone_on_in;
-use crate::state::{Outcome, TaskState};
 use crate::worktrees::Lease;
 
 impl Dispatcher {

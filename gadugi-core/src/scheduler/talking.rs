@@ -11,16 +11,14 @@ use crate::agent::{
     AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Earlier, NeedDone, OutputFormat, OwnPart, Piece,
     PromptParts, RateLimit, Used, compose_argument, compose_prompt, why_stopped,
 };
-use crate::event::{EventKind, StopReason};
 use crate::executor::ExitStatus;
 use crate::id::AttemptRef;
 use crate::plan::{Phase, Program, TaskSpec};
-use crate::record::{AttemptRecord, Place};
+use crate::run::{AttemptRecord, EventKind, Failure, Outcome, Place, StopReason};
 use crate::scheduler::attempt::{Attempt, Begun, CommandEnd};
 use crate::scheduler::dispatcher::Dispatcher;
 use crate::scheduler::limits::is_nothing;
 use crate::scheduler::listening::{LONGEST_WAIT_FOR_LOG, Listener, end_of};
-use crate::state::{Failure, Outcome};
 use crate::time::Clock;
 use crate::worktrees::Lease;
 

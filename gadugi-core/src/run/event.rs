@@ -9,7 +9,7 @@ use crate::agent::AgentReport;
 use crate::executor::{ExecEnd, ExecIdentity};
 use crate::id::{AttemptRef, TaskId};
 use crate::plan::Phase;
-use crate::state::Outcome;
+use crate::run::outcome::Outcome;
 use crate::time::{Clock, Moment};
 use crate::worktrees::{KeepReason, Lease, Seeded, Work};
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::agent::{AgentReport, Tokens, Used};
-use crate::event::WarningKind;
 use crate::id::TaskId;
 use crate::plan::Phase;
-use crate::record::{AttemptRecord, RunRecord, TaskRecord, Warning};
-use crate::state::{Failure, Outcome};
+use crate::run::event::WarningKind;
+use crate::run::outcome::{Failure, Outcome};
+use crate::run::record::{AttemptRecord, RunRecord, TaskRecord, Warning};
 
 /// How many tasks ended how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -8,12 +8,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::agent::{AgentReport, Used};
-use crate::event::{Event, EventKind, StopReason, WarningKind};
 use crate::executor::{ExecEnd, ExecIdentity};
 use crate::id::{AttemptNo, CommitId, TaskId};
 use crate::plan::{Phase, PlannedTask};
-use crate::registry::RunHeader;
-use crate::state::{IllegalTransition, Outcome, TaskState};
+use crate::run::event::{Event, EventKind, StopReason, WarningKind};
+use crate::run::header::RunHeader;
+use crate::run::outcome::Outcome;
+use crate::run::state::{IllegalTransition, TaskState};
 use crate::time::Moment;
 use crate::worktrees::{Counts, KeepReason, Lease, Seeded, Work};
 

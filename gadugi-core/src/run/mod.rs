@@ -1,0 +1,18 @@
+//! A run: its header, its events, and the record and the report that are made from them.
+
+mod event;
+mod header;
+mod outcome;
+mod record;
+mod report;
+mod settings;
+mod state;
+
+pub use self::event::{Event, EventKind, StopReason, WarningKind};
+pub use self::header::RunHeader;
+pub use self::outcome::{Failure, Outcome, SkipReason};
+pub(crate) use self::record::base_of_work;
+pub use self::record::{AttemptRecord, CommandRecord, Interruption, Place, RunRecord, TaskRecord, Warning};
+pub use self::report::{AgentTotals, Performance, Report, Totals};
+pub use self::settings::{KeepPolicy, RunSettings};
+pub use self::state::{IllegalTransition, TaskState};

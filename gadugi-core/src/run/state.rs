@@ -1,0 +1,171 @@
+//! The states of a task, and the one function that leads from one to the next.
+
+use thiserror::Error;
+
+use crate::executor::ExecIdentity;
+use crate::id::{AttemptNo, TaskId};
+use crate::run::event::EventKind;
+use crate::run::outcome::Outcome;
+
+/// Where a task stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskState {
+    /// It can start as soon as there is room.
+    Queued,
+    /// It waits for others.
+    Blocked {
+        /// Those of its needs that have not succeeded yet, in the order of the plan.
+        by: Vec<TaskId>,
+    },
+    /// Its worktree is made and its command started.
+    Preparing {
+        /// Which attempt.
+        attempt: AttemptNo,
+    },
+    /// A command of it runs.
+    Running {
+        /// Which attempt.
+        attempt: AttemptNo,
+        /// Names the command.
+        identity: ExecIdentity,
+    },
+    /// Its command has ended; what it made is being collected, or a check is about to run.
+    Collecting {
+        /// Which attempt.
+        attempt: AttemptNo,
+    },
+    /// An attempt has ended. It is followed by another one or by the end of the task.
+    AttemptOver {
+        /// Which attempt.
+        attempt: AttemptNo,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// It is over.
+    Finished(Outcome),
+}
+
+/// An event that cannot happen to a task in its state.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("a task that is {state} cannot see the event {event}")]
+pub struct IllegalTransition {
+    /// [`TaskState::word`] of the state.
+    pub state: &'static str,
+    /// The event, as far as it matters.
+    pub event: String,
+}
+
+impl TaskState {
+    /// One word for tables.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Blocked { .. } => "blocked",
+            Self::Preparing { .. } => "preparing",
+            Self::Running { .. } => "running",
+            Self::Collecting { .. } => "collecting",
+            Self::AttemptOver { .. } => "ending",
+            Self::Finished(outcome) => outcome.word(),
+        }
+    }
+
+    /// Whether the task is over.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        matches!(self, Self::Finished(_))
+    }
+
+    /// The state after an event, which is about this task or about another one that it waits for. The
+    /// only place where a state changes: the scheduler, `ps`, the live view and the report all use it.
+    ///
+    /// # Errors
+    /// [`IllegalTransition`] when the event is about this task and cannot happen in this state, for
+    /// example a second end of an attempt.
+    pub fn next(&self, task: &TaskId, event: &EventKind) -> Result<Self, IllegalTransition> {
+        if event.task() != Some(task) {
+            return Ok(self.after_other(event));
+        }
+        let illegal = || {
+            let mut event = format!("{event:?}");
+            event.truncate(event.find([' ', '{', '(']).unwrap_or(event.len()));
+            Err(IllegalTransition { state: self.word(), event })
+        };
+        let number = event.attempt().map(|attempt| attempt.number);
+        match (self, event) {
+            (Self::Queued, EventKind::AttemptIntended { attempt, .. }) if attempt.number == AttemptNo::FIRST => {
+                Ok(Self::Preparing { attempt: attempt.number })
+            }
+            (Self::AttemptOver { attempt: last, .. }, EventKind::AttemptIntended { attempt, .. })
+                if attempt.number == last.next() =>
+            {
+                Ok(Self::Preparing { attempt: attempt.number })
+            }
+            (Self::Preparing { attempt }, EventKind::WorktreeReady { .. }) if number == Some(*attempt) => {
+                Ok(self.clone())
+            }
+            (
+                Self::Preparing { attempt: now } | Self::Collecting { attempt: now },
+                EventKind::CommandStarted { attempt, identity, .. },
+            ) if attempt.number == *now => Ok(Self::Running { attempt: *now, identity: identity.clone() }),
+            (Self::Running { attempt, .. }, EventKind::StopSent { .. }) if number == Some(*attempt) => Ok(self.clone()),
+            (Self::Running { attempt, .. }, EventKind::CommandEnded { .. }) if number == Some(*attempt) => {
+                Ok(Self::Collecting { attempt: *attempt })
+            }
+            (
+                Self::Preparing { attempt } | Self::Running { attempt, .. } | Self::Collecting { attempt },
+                EventKind::AgentReported { .. } | EventKind::WorkCollected { .. },
+            ) if number == Some(*attempt) => Ok(self.clone()),
+            (
+                Self::Preparing { attempt: now }
+                | Self::Running { attempt: now, .. }
+                | Self::Collecting { attempt: now },
+                EventKind::AttemptEnded { attempt, outcome, .. },
+            ) if attempt.number == *now => Ok(Self::AttemptOver { attempt: *now, outcome: outcome.clone() }),
+            // A worktree is put away beside whatever comes next.
+            (_, EventKind::WorktreeReleased { .. } | EventKind::WorktreeKept { .. })
+                if number.is_some_and(|number| self.has_ended(number)) =>
+            {
+                Ok(self.clone())
+            }
+            (Self::AttemptOver { outcome: last, .. }, EventKind::TaskFinished { outcome, .. }) if last == outcome => {
+                Ok(Self::Finished(outcome.clone()))
+            }
+            (
+                Self::Queued | Self::Blocked { .. },
+                EventKind::TaskFinished { outcome: outcome @ (Outcome::Skipped { .. } | Outcome::Cancelled), .. },
+            ) => Ok(Self::Finished(outcome.clone())),
+            // Its agent is known not to be let in.
+            (Self::Queued | Self::Blocked { .. }, EventKind::TaskFinished { outcome, .. })
+                if outcome.is_of_authentication() =>
+            {
+                Ok(Self::Finished(outcome.clone()))
+            }
+            (_, EventKind::Warning { .. }) => Ok(self.clone()),
+            _ => illegal(),
+        }
+    }
+
+    /// Whether the attempt of that number has ended.
+    fn has_ended(&self, number: AttemptNo) -> bool {
+        match self {
+            Self::Queued | Self::Blocked { .. } => false,
+            Self::Preparing { attempt } | Self::Running { attempt, .. } | Self::Collecting { attempt } => {
+                number < *attempt
+            }
+            Self::AttemptOver { attempt, .. } => number <= *attempt,
+            Self::Finished(_) => true,
+        }
+    }
+
+    fn after_other(&self, event: &EventKind) -> Self {
+        match (self, event) {
+            (Self::Blocked { by }, EventKind::TaskFinished { task, outcome }) if outcome.success() => {
+                let by: Vec<_> = by.iter().filter(|need| *need != task).cloned().collect();
+                if by.is_empty() { Self::Queued } else { Self::Blocked { by } }
+            }
+            _ => self.clone(),
+        }
+    }
+}
