@@ -1,5 +1,12 @@
 //! The one task that owns the state of a run.
 
+mod agent_limits;
+mod conversation;
+mod gates;
+mod home;
+pub(super) mod recover;
+mod retry;
+
 use std::collections::{HashMap, HashSet};
 use std::future::pending;
 use std::path::PathBuf;
@@ -18,15 +25,16 @@ use crate::executor::{Executor, Executors};
 use crate::id::{AttemptNo, AttemptRef, CommitId, TaskId};
 use crate::plan::{RetryFrom, TaskSpec};
 use crate::registry::{EventSink, RegistryError, RunLog, Ticket};
-use crate::run::{AttemptRecord, Event, EventKind, IllegalTransition, Outcome, RunRecord, TaskState, WarningKind};
-use crate::scheduler::RunError;
-use crate::scheduler::attempt::{Attempt, Begun, Message, StopLevel};
-use crate::scheduler::beginning::Beginning;
+use crate::run::{AttemptRecord, Event, EventKind, Outcome, RunRecord, TaskState, WarningKind};
+use crate::scheduler::attempt::Attempt;
+use crate::scheduler::attempt::conversation::Talk;
+use crate::scheduler::attempt::worktree::{WorktreeResult, make_worktrees};
 use crate::scheduler::control::{ControlReceiver, Order};
-use crate::scheduler::limits::AgentLimits;
+use crate::scheduler::dispatcher::agent_limits::AgentLimits;
+use crate::scheduler::dispatcher::recover::Beginning;
+use crate::scheduler::error::RunError;
+use crate::scheduler::message::{Begun, Message, StopLevel};
 use crate::scheduler::order::StartOrder;
-use crate::scheduler::places::{WorktreeResult, make_worktrees};
-use crate::scheduler::talking::Talk;
 use crate::worktrees::{Lease, NeededTip, WorktreeRequest, Worktrees};
 
 /// An attempt that is under way.
@@ -617,11 +625,5 @@ async fn due(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
         None => pending().await,
-    }
-}
-
-impl From<IllegalTransition> for RunError {
-    fn from(source: IllegalTransition) -> Self {
-        Self::Internal { source }
     }
 }

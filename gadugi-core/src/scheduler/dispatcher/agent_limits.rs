@@ -1,16 +1,18 @@
-//! What holds agents up: refusals of their vendors, and what a run may use up.
+//! Limits of agents: refusals of their vendors, and the budget of the run.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::agent::{AgentCall, RateLimit, Used};
+use crate::agent::{AgentCall, Used};
 use crate::id::{AttemptNo, AttemptRef, TaskId};
 use crate::run::{AttemptRecord, EventKind, Failure, Outcome, SkipReason, TaskRecord, TaskState, WarningKind};
-use crate::scheduler::RunError;
+use crate::scheduler::attempt::agent::is_nothing;
 use crate::scheduler::dispatcher::Dispatcher;
-use crate::scheduler::gates::{Closing, Gate, wait_until};
+use crate::scheduler::dispatcher::gates::{Closing, Gate, wait_until};
+use crate::scheduler::error::RunError;
+use crate::scheduler::message::Heard;
 
 /// The longest wait after a refusal that names no time.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);
@@ -18,32 +20,22 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);
 /// A task whose agent was refused so often is given up.
 const MOST_REFUSALS: usize = 100;
 
-/// What was heard of an agent at once.
-pub(super) struct Heard {
-    /// All that it has used so far.
-    pub(super) used: Used,
-    /// Whether its vendor has answered it since it was heard last, and the last thing that it was told is no refusal.
-    pub(super) answered: bool,
-    /// A refusal that was not heard before.
-    pub(super) refused: Option<RateLimit>,
-}
-
 /// What is known of all agents of a run.
-pub(super) struct AgentLimits {
+pub(crate) struct AgentLimits {
     /// The gates of the agents whose requests are refused, by their names.
-    pub(super) gates: HashMap<String, Gate>,
+    pub(crate) gates: HashMap<String, Gate>,
     /// The agents that are not let in.
-    pub(super) shut_out: HashSet<String>,
+    pub(crate) shut_out: HashSet<String>,
     /// What the attempts have used that are under way.
     live: HashMap<AttemptRef, Used>,
     /// What the attempts that are under way may cost, of those whose agents are told that.
-    pub(super) promised: HashMap<AttemptRef, f64>,
+    pub(crate) promised: HashMap<AttemptRef, f64>,
     /// Set to what was reached once the run has used up what it may.
-    pub(super) budget: watch::Sender<Option<String>>,
+    pub(crate) budget: watch::Sender<Option<String>>,
 }
 
 impl AgentLimits {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             gates: HashMap::new(),
             shut_out: HashSet::new(),
@@ -56,7 +48,7 @@ impl AgentLimits {
 
 impl Dispatcher {
     /// Hears what an agent has told so far.
-    pub(super) fn hear_agent(&mut self, attempt: AttemptRef, heard: Heard) -> Result<(), RunError> {
+    pub(crate) fn hear_agent(&mut self, attempt: AttemptRef, heard: Heard) -> Result<(), RunError> {
         let Some(position) = self.record.position(&attempt.task) else { return Ok(()) };
         let Heard { used, answered, refused } = heard;
         if let Some(call) = self.call(position).filter(|_| answered || refused.is_some()) {
@@ -77,14 +69,14 @@ impl Dispatcher {
     }
 
     /// What an agent has used is in the record now.
-    pub(super) fn agent_reported(&mut self, attempt: &AttemptRef) -> Result<(), RunError> {
+    pub(crate) fn agent_reported(&mut self, attempt: &AttemptRef) -> Result<(), RunError> {
         self.agents.live.remove(attempt);
         self.agents.promised.remove(attempt);
         self.hold_to_budget(&attempt.task)
     }
 
     /// What an earlier driver has seen reached stays so, also if what its live attempts had told is not known any more.
-    pub(super) fn remember_budget(&mut self) -> Result<(), RunError> {
+    pub(crate) fn remember_budget(&mut self) -> Result<(), RunError> {
         let mut warnings = self.record.warnings.iter().filter(|warning| warning.kind == WarningKind::Budget);
         if let Some(task) = warnings.find_map(|warning| warning.task.clone()) {
             return self.use_up(&task, "it was reached");
@@ -104,7 +96,7 @@ impl Dispatcher {
 
     /// What an attempt that begins now may cost: what is left of its task's budget, and its share of what the run has left that is
     /// not promised to others. The rest is kept for those that can begin beside it.
-    pub(super) fn max_cost(&self, position: usize, used: Used) -> Option<f64> {
+    pub(crate) fn max_cost(&self, position: usize, used: Used) -> Option<f64> {
         let call = self.call(position).filter(|call| call.takes_max_cost())?;
         let of_task = call.budget.cost_usd.map(|most| (most - used.cost_usd).max(0.0));
         let takes = |at: usize| at != position && self.call(at).is_some_and(AgentCall::takes_max_cost);
@@ -132,7 +124,7 @@ impl Dispatcher {
     }
 
     /// Whether a task has to wait since all that the run has left is promised to attempts under way.
-    pub(super) fn waits_for_budget(&self, position: usize) -> bool {
+    pub(crate) fn waits_for_budget(&self, position: usize) -> bool {
         let takes = self.call(position).is_some_and(AgentCall::takes_max_cost);
         takes && !self.agents.promised.is_empty() && self.unpromised().is_some_and(is_nothing)
     }
@@ -151,7 +143,7 @@ impl Dispatcher {
 
     /// After an attempt with an agent, and so much time: what follows for the tasks of that agent. Gives how long the task itself
     /// has to wait, however soon the vendor answers others.
-    pub(super) fn agent_ended(
+    pub(crate) fn agent_ended(
         &mut self,
         position: usize,
         number: AttemptNo,
@@ -206,19 +198,14 @@ impl Dispatcher {
     }
 
     /// Whether a task was refused, or out of its share, so often that it is given up.
-    pub(super) fn is_given_up(&self, position: usize) -> bool {
+    pub(crate) fn is_given_up(&self, position: usize) -> bool {
         let ends = self.record.tasks[position].attempts.iter().filter_map(|attempt| attempt.ended.as_ref());
         ends.filter(|(outcome, _)| outcome.refused() || outcome.is_out_of_share()).count() >= MOST_REFUSALS
     }
 
-    pub(super) fn call(&self, position: usize) -> Option<&AgentCall> {
+    pub(crate) fn call(&self, position: usize) -> Option<&AgentCall> {
         self.record.tasks[position].task.spec.action.agent.as_ref()
     }
-}
-
-/// Whether so many US dollars are too few for anything.
-pub(super) fn is_nothing(cost: f64) -> bool {
-    cost < 0.000_001
 }
 
 /// Whether a vendor has answered an attempt, before it refused it.

@@ -6,14 +6,13 @@ use std::path::PathBuf;
 use crate::error_chain::error_chain;
 use crate::executor::Executor;
 use crate::plan::TaskSpec;
-use crate::run::{EventKind, Outcome, WarningKind};
+use crate::run::{Outcome, WarningKind};
 use crate::scheduler::attempt::{Attempt, Verdict};
-use crate::scheduler::dispatcher::Dispatcher;
 use crate::worktrees::WorktreeError;
 
 impl Attempt {
     /// Finds or makes the home of the agent. In one in which there is nothing it knows of no conversation, so none goes on.
-    pub(super) async fn find_home(&mut self) -> Result<Option<PathBuf>, Verdict> {
+    pub(crate) async fn find_home(&mut self) -> Result<Option<PathBuf>, Verdict> {
         if !has_home(&*self.executor, &self.spec) {
             return Ok(None);
         }
@@ -33,7 +32,7 @@ impl Attempt {
     }
 
     /// Looks at the home of the agent when nothing runs there and another attempt may follow.
-    pub(super) async fn check_home(&mut self, outcome: &Outcome) {
+    pub(crate) async fn check_home(&mut self, outcome: &Outcome) {
         if !outcome.retriable() || !has_home(&*self.executor, &self.spec) {
             return;
         }
@@ -45,30 +44,7 @@ impl Attempt {
     }
 }
 
-impl Dispatcher {
-    /// Removes the home of a task that is over.
-    pub(super) fn forget_home(&mut self, position: usize) {
-        let task = &self.record.tasks[position];
-        let spec = &task.task.spec;
-        let executor = self.executors.get(spec.executor.as_deref());
-        if task.attempts.is_empty() || !executor.is_some_and(|executor| has_home(&**executor, spec)) {
-            return;
-        }
-        let (worktrees, run, task) = (self.worktrees.clone(), self.record.header.run.clone(), spec.id.clone());
-        self.spawn_telling(async move {
-            let error = worktrees.forget_home(&run, &task).await.err()?;
-            Some(EventKind::Warning { kind: WarningKind::Release, task: Some(task), message: error_chain(&error) })
-        });
-    }
-
-    /// Whether the agent of a task finds its conversations again where its executor starts it.
-    pub(super) fn keeps_conversations(&self, position: usize) -> bool {
-        let executor = self.executors.get(self.specs[position].executor.as_deref());
-        executor.map(|executor| executor.capabilities()).is_some_and(|can| can.homes || !can.isolates)
-    }
-}
-
 /// Whether the agent of a task has a home folder that is kept for it: nobody else needs one.
-fn has_home(executor: &dyn Executor, spec: &TaskSpec) -> bool {
+pub(crate) fn has_home(executor: &dyn Executor, spec: &TaskSpec) -> bool {
     spec.action.agent.as_ref().is_some_and(|call| call.resume.is_some()) && executor.capabilities().homes
 }

@@ -1,4 +1,4 @@
-//! Looking after a command while it runs.
+//! The watch over a command that runs.
 
 use std::time::Duration;
 
@@ -10,9 +10,10 @@ use crate::error_chain::error_chain;
 use crate::executor::{ExecEnd, RunningTask};
 use crate::plan::Phase;
 use crate::run::{EventKind, StopReason, WarningKind};
-use crate::scheduler::attempt::{Attempt, Message, StopLevel, wall_clock};
-use crate::scheduler::limits::Heard;
-use crate::scheduler::waiting::{at, printed, reached};
+use crate::scheduler::attempt::Attempt;
+use crate::scheduler::attempt::clocks::wall_clock;
+use crate::scheduler::attempt::wait::{at, printed, reached};
+use crate::scheduler::message::{Heard, Message, StopLevel};
 use crate::time::Clock;
 
 /// How long a stop is held up by a record that does not come to disk.
@@ -29,7 +30,7 @@ const MAX_LOGIN_REFUSALS: u32 = 3;
 
 impl Attempt {
     /// Waits for the end of a command, and stops it when a clock runs out or somebody asks for it.
-    pub(super) async fn watch(
+    pub(crate) async fn watch(
         &mut self,
         phase: Phase,
         running: &dyn RunningTask,
@@ -141,7 +142,7 @@ impl Attempt {
     }
 
     /// Wakes a command whose earlier driver ended while the run was suspended.
-    pub(super) async fn let_go_on(&mut self, running: &dyn RunningTask) {
+    pub(crate) async fn let_go_on(&mut self, running: &dyn RunningTask) {
         let suspended = *self.suspended.borrow();
         if !suspended && let Err(error) = running.resume().await {
             self.warn(WarningKind::Stop, error_chain(&error)).await;

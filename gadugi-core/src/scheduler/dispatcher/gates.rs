@@ -1,6 +1,6 @@
 //! Gates, which keep the tasks of an agent from starting while its vendor does not answer.
 //!
-//! A gate closes with the first refusal that is heard, and opens when it is proven that the vendor answers again. In between
+//! A gate closes with the first refusal that is reported, and opens when it is proven that the vendor answers again. In between
 //! nothing starts before its time, and then a single task, the probe. An attempt under way that was refused and asks again by
 //! itself is as good as a probe.
 
@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use crate::agent::{AgentError, AgentErrorClass, RateLimit};
 use crate::id::AttemptRef;
 use crate::run::{EventKind, Failure, Outcome, TaskState, WarningKind};
-use crate::scheduler::RunError;
 use crate::scheduler::dispatcher::Dispatcher;
+use crate::scheduler::error::RunError;
 
 /// How long after the time that a vendor names the next request is sent.
 const RESET_MARGIN: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ const MIN_REFUSALS: u32 = 3;
 const LONG_WAIT: SignedDuration = SignedDuration::from_hours(24);
 
 /// The gate of one agent, from a refusal until its vendor has answered again.
-pub(super) struct Gate {
+pub(crate) struct Gate {
     class: AgentErrorClass,
     /// Nothing starts before.
     opens: Instant,
@@ -47,18 +47,18 @@ pub(super) struct Gate {
 }
 
 /// How long a refusal keeps tasks from starting.
-pub(super) struct Closing {
-    pub(super) class: AgentErrorClass,
+pub(crate) struct Closing {
+    pub(crate) class: AgentErrorClass,
     /// The time that the vendor has named.
-    pub(super) until: Option<Timestamp>,
-    pub(super) wait: Duration,
+    pub(crate) until: Option<Timestamp>,
+    pub(crate) wait: Duration,
     /// Whether it is told as soon as it is heard.
-    pub(super) is_news: bool,
+    pub(crate) is_news: bool,
 }
 
 impl Closing {
     /// By what an agent has told, or else by `backoff`.
-    pub(super) fn heard(limit: &RateLimit, backoff: Duration) -> Self {
+    pub(crate) fn heard(limit: &RateLimit, backoff: Duration) -> Self {
         let wait = limit.until.and_then(wait_until).or(limit.pause).unwrap_or(backoff);
         let is_news = limit.class == AgentErrorClass::RateLimit || limit.refusals >= MIN_REFUSALS;
         Self { class: limit.class, until: limit.until, wait, is_news }
@@ -66,7 +66,7 @@ impl Closing {
 }
 
 /// How long it is to the time that a vendor has named; `None` where it has passed.
-pub(super) fn wait_until(until: Timestamp) -> Option<Duration> {
+pub(crate) fn wait_until(until: Timestamp) -> Option<Duration> {
     let left = Duration::try_from(until.duration_since(Timestamp::now())).ok().filter(|left| !left.is_zero())?;
     Some(left.saturating_add(RESET_MARGIN))
 }
@@ -102,7 +102,7 @@ impl Gate {
 
 impl Dispatcher {
     /// Lets no task of an agent start for a while after a refusal of this attempt.
-    pub(super) fn close_gate(&mut self, name: &str, closing: &Closing, attempt: &AttemptRef) -> Result<(), RunError> {
+    pub(crate) fn close_gate(&mut self, name: &str, closing: &Closing, attempt: &AttemptRef) -> Result<(), RunError> {
         let now = Instant::now();
         let Some(opens) = now.checked_add(closing.wait).filter(|_| !closing.wait.is_zero()) else { return Ok(()) };
         let gate = self.agents.gates.entry(name.to_owned()).or_insert_with(|| Gate::new(closing, opens));
@@ -127,7 +127,7 @@ impl Dispatcher {
     }
 
     /// The vendor has answered an attempt.
-    pub(super) fn vendor_answered(&mut self, name: &str, attempt: &AttemptRef) {
+    pub(crate) fn vendor_answered(&mut self, name: &str, attempt: &AttemptRef) {
         let Some(gate) = self.agents.gates.get_mut(name) else { return };
         if gate.is_opened_by(attempt) {
             self.agents.gates.remove(name);
@@ -137,7 +137,7 @@ impl Dispatcher {
     }
 
     /// An attempt has ended, so that it asks no more.
-    pub(super) fn asks_no_more(&mut self, name: &str, attempt: &AttemptRef) {
+    pub(crate) fn asks_no_more(&mut self, name: &str, attempt: &AttemptRef) {
         if let Some(gate) = self.agents.gates.get_mut(name) {
             gate.refused.remove(attempt);
         }
@@ -154,12 +154,12 @@ impl Dispatcher {
     }
 
     /// Whether the agent of a task lets it wait.
-    pub(super) fn has_to_wait(&self, position: usize, now: Instant) -> bool {
+    pub(crate) fn has_to_wait(&self, position: usize, now: Instant) -> bool {
         self.gate(position).is_some_and(|gate| !gate.is_due(now) || self.is_probed(gate))
     }
 
     /// Of tasks that are to start, those that may: one of each agent whose vendor has not answered since.
-    pub(super) fn probes_only(&self, picked: Vec<usize>) -> Vec<usize> {
+    pub(crate) fn probes_only(&self, picked: Vec<usize>) -> Vec<usize> {
         let mut probed = HashSet::new();
         let may_start = |position: &usize| match (self.gate(*position), self.call(*position)) {
             (Some(_), Some(call)) => probed.insert(call.name.clone()),
@@ -169,7 +169,7 @@ impl Dispatcher {
     }
 
     /// An attempt is started; it is a probe where its agent's gate is not open.
-    pub(super) fn note_probe(&mut self, position: usize, attempt: &AttemptRef) {
+    pub(crate) fn note_probe(&mut self, position: usize, attempt: &AttemptRef) {
         let Some(call) = self.call(position) else { return };
         let name = call.name.clone();
         if let Some(gate) = self.agents.gates.get_mut(&name) {
@@ -178,7 +178,7 @@ impl Dispatcher {
     }
 
     /// When to look again for tasks that wait for their agents alone.
-    pub(super) fn next_gate(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn next_gate(&self, now: Instant) -> Option<Instant> {
         let could_start = |at: &usize| {
             let state = &self.record.tasks[*at].state;
             matches!(state, TaskState::Queued | TaskState::AttemptOver { .. }) && !self.retry_at.contains_key(at)
@@ -188,7 +188,7 @@ impl Dispatcher {
     }
 
     /// Ends the tasks of an agent that is not let in: none of them would be.
-    pub(super) fn shut_out(&mut self, position: usize, outcome: &Outcome) -> Result<(), RunError> {
+    pub(crate) fn shut_out(&mut self, position: usize, outcome: &Outcome) -> Result<(), RunError> {
         let Outcome::Failed(Failure::Agent(AgentError { class: AgentErrorClass::Authentication, message })) = outcome
         else {
             return Ok(());
@@ -223,7 +223,7 @@ impl Dispatcher {
     }
 
     /// Whether the agent of a task is not let in.
-    pub(super) fn is_shut_out(&self, position: usize) -> bool {
+    pub(crate) fn is_shut_out(&self, position: usize) -> bool {
         self.call(position).is_some_and(|call| self.agents.shut_out.contains(&call.name))
     }
 }

@@ -1,4 +1,4 @@
-//! Reading what an agent prints, from its log, while it runs and after it has ended.
+//! The log of an agent, read while it runs and after it has ended.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -14,7 +14,7 @@ use crate::agent::{AgentReport, Lines, OutputReader};
 const PORTION: u64 = 1 << 20;
 
 /// How long a log that cannot be read holds up an end.
-pub(super) const LONGEST_WAIT_FOR_LOG: Duration = Duration::from_secs(10);
+pub(crate) const LONGEST_WAIT_FOR_LOG: Duration = Duration::from_secs(10);
 
 /// So much of the end of a log is searched for an error.
 const MOST_OF_END: u64 = 64 << 10;
@@ -30,7 +30,7 @@ struct Portion {
 }
 
 /// Follows the log of one command. It can begin at any time, since it begins with the first line.
-pub(super) struct Listener {
+pub(crate) struct Listener {
     log: PathBuf,
     read: u64,
     /// What is being read. Kept by those who wait no longer, so that a log that hangs holds up one thread and no more.
@@ -40,12 +40,12 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    pub(super) fn new(reader: Box<dyn OutputReader>, log: PathBuf) -> Self {
+    pub(crate) fn new(reader: Box<dyn OutputReader>, log: PathBuf) -> Self {
         Self { log, read: 0, portion: None, lines: Lines::default(), reader }
     }
 
     /// Takes in what was printed since. A log that cannot be read says nothing. May be dropped and called again.
-    pub(super) async fn listen(&mut self) {
+    pub(crate) async fn listen(&mut self) {
         loop {
             let portion = self.portion.get_or_insert_with(|| {
                 let (log, from) = (self.log.clone(), self.read);
@@ -66,16 +66,16 @@ impl Listener {
     }
 
     /// Takes in the rest, also a last line without its end.
-    pub(super) async fn finish(&mut self) {
+    pub(crate) async fn finish(&mut self) {
         self.listen().await;
         self.lines.finish(|line| self.reader.read(line));
     }
 
-    pub(super) fn report(&self) -> &AgentReport {
+    pub(crate) fn report(&self) -> &AgentReport {
         self.reader.report()
     }
 
-    pub(super) fn answers(&self) -> u64 {
+    pub(crate) fn answers(&self) -> u64 {
         self.reader.answers()
     }
 }
@@ -105,7 +105,7 @@ fn read(log: PathBuf, from: u64) -> io::Result<Portion> {
 }
 
 /// The end of a text file, at most so many bytes of it, from the beginning of a line on where there is one; nothing where it cannot be read.
-pub(super) async fn end_of(file: PathBuf, most: u64) -> String {
+pub(crate) async fn end_of(file: PathBuf, most: u64) -> String {
     let read = move || -> io::Result<String> {
         let mut file = open(&file)?;
         let length = file.seek(SeekFrom::End(0))?;
@@ -122,7 +122,7 @@ pub(super) async fn end_of(file: PathBuf, most: u64) -> String {
 
 /// The last line of a log that names an error as git does, or a program that is none of this machine, after the `error:` that led to it where that is a `fatal:`, bounded;
 /// `None` where no line does, or where it cannot be read.
-pub(super) async fn last_error_of(log: PathBuf) -> Option<String> {
+pub(crate) async fn last_error_of(log: PathBuf) -> Option<String> {
     let end = end_of(log, MOST_OF_END).await;
     let is_error = |line: &&str| {
         line.starts_with("fatal:") || line.starts_with("error:") || line.to_lowercase().ends_with(": exec format error")

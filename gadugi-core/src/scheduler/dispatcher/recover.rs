@@ -1,4 +1,4 @@
-//! How a driver begins: with a run that is new, or with one that another driver has left.
+//! The start of a driver: of a new run, or of one that another driver has left.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,25 +11,25 @@ use crate::executor::{CommandRef, ExecError, Executor, Reattached};
 use crate::id::AttemptRef;
 use crate::plan::{Phase, TaskSpec};
 use crate::run::{AttemptRecord, EventKind, Outcome, StopReason, TaskState, WarningKind};
-use crate::scheduler::RunError;
-use crate::scheduler::attempt::{Begun, StopLevel};
+use crate::scheduler::attempt::worktree::make_worktrees;
 use crate::scheduler::dispatcher::Dispatcher;
-use crate::scheduler::places::make_worktrees;
+use crate::scheduler::error::RunError;
+use crate::scheduler::message::{Begun, StopLevel};
 use crate::time::Moment;
 use crate::worktrees::Lease;
 
 /// What is told, and done, before anything is started.
-pub(super) struct Beginning {
+pub(crate) struct Beginning {
     /// Why the default executor is what it is.
-    pub(super) reason: String,
-    pub(super) warnings: Vec<(WarningKind, String)>,
+    pub(crate) reason: String,
+    pub(crate) warnings: Vec<(WarningKind, String)>,
     /// `None` for a new run.
-    pub(super) resumption: Option<Resumption>,
+    pub(crate) resumption: Option<Resumption>,
 }
 
 /// How a run is taken over.
-pub(super) struct Resumption {
-    pub(super) moment: Option<Moment>,
+pub(crate) struct Resumption {
+    pub(crate) moment: Option<Moment>,
 }
 
 /// An attempt that an earlier driver has left open.
@@ -41,7 +41,7 @@ struct Open {
 }
 
 impl Dispatcher {
-    pub(super) async fn begin(&mut self, beginning: Beginning) -> Result<(), RunError> {
+    pub(crate) async fn begin(&mut self, beginning: Beginning) -> Result<(), RunError> {
         match beginning.resumption {
             None => {
                 self.note(EventKind::RunStarted)?;

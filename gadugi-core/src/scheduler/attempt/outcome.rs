@@ -1,4 +1,4 @@
-//! What the work that an attempt has left decides about its outcome.
+//! The outcome of an attempt by the work that it has left.
 
 use crate::plan::Changes;
 use crate::run::{Failure, Outcome};
@@ -6,7 +6,7 @@ use crate::worktrees::Work;
 
 /// The outcome of an attempt whose commands ended like this and that has left this work, or goes on from `has_earlier` work. A
 /// success whose work is not on its branch is none: tasks that need it would start without the work.
-pub(super) fn judged_by_work(outcome: Outcome, work: &Work, has_earlier: bool, changes: Changes) -> Outcome {
+pub(crate) fn judged_by_work(outcome: Outcome, work: &Work, has_earlier: bool, changes: Changes) -> Outcome {
     if !outcome.success() {
         return outcome;
     }

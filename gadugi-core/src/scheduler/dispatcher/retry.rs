@@ -1,4 +1,4 @@
-//! What follows on an attempt that has ended: another one, or the end of its task.
+//! The step after an attempt: another attempt, or the end of its task.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use crate::crash_point::crash_point;
 use crate::id::{AttemptNo, AttemptRef};
 use crate::plan::LONGEST_RETRY_DELAY;
 use crate::run::{AttemptRecord, EventKind, Outcome, Place, TaskState};
-use crate::scheduler::RunError;
-use crate::scheduler::attempt::is_released;
+use crate::scheduler::attempt::conversation::may_be_gone_on_in;
+use crate::scheduler::attempt::worktree::is_released;
 use crate::scheduler::dispatcher::Dispatcher;
-use crate::scheduler::talking::may_be_gone_on_in;
+use crate::scheduler::error::RunError;
 use crate::worktrees::Lease;
 
 impl Dispatcher {
     /// What follows on an attempt that has ended, and after which so much time has passed.
-    pub(super) fn retry_or_finish(
+    pub(crate) fn retry_or_finish(
         &mut self,
         position: usize,
         number: AttemptNo,
@@ -48,7 +48,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    pub(super) fn task_finished(&mut self, position: usize, outcome: Outcome) -> Result<(), RunError> {
+    pub(crate) fn task_finished(&mut self, position: usize, outcome: Outcome) -> Result<(), RunError> {
         let task = self.specs[position].id.clone();
         let success = outcome.success();
         self.note(EventKind::TaskFinished { task, outcome })?;
@@ -58,7 +58,7 @@ impl Dispatcher {
     }
 
     /// What follows on a task that has ended without success.
-    pub(super) fn did_not_succeed(&mut self, position: usize) -> Result<(), RunError> {
+    pub(crate) fn did_not_succeed(&mut self, position: usize) -> Result<(), RunError> {
         let task = self.specs[position].id.clone();
         if self.record.header.settings.fail_fast && !self.closed {
             return self.close(|_| Outcome::Skipped { because: task.clone().into() });
@@ -67,7 +67,7 @@ impl Dispatcher {
     }
 
     /// Skips what needs a task, directly or by others.
-    pub(super) fn skip_dependants(&mut self, position: usize) -> Result<(), RunError> {
+    pub(crate) fn skip_dependants(&mut self, position: usize) -> Result<(), RunError> {
         let because = self.specs[position].id.clone();
         let mut open = self.record.header.plan.dependants(position).to_vec();
         while let Some(at) = open.pop() {
@@ -82,7 +82,7 @@ impl Dispatcher {
     }
 
     /// Gives back the worktrees that stayed for a further attempt at a task that is over, and removes the home of its agent.
-    pub(super) fn release_held_back(&mut self, position: usize) {
+    pub(crate) fn release_held_back(&mut self, position: usize) {
         self.forget_home(position);
         for (attempt, lease) in self.unreleased_of(position) {
             let task = &self.record.tasks[position];
@@ -96,7 +96,7 @@ impl Dispatcher {
     }
 
     /// The worktrees of a task that are due to be given back and were not.
-    pub(super) fn unreleased_of(&self, position: usize) -> Vec<(AttemptRef, Lease)> {
+    pub(crate) fn unreleased_of(&self, position: usize) -> Vec<(AttemptRef, Lease)> {
         let task = &self.record.tasks[position];
         let spec = &task.task.spec;
         let is_due = |record: &&Arc<AttemptRecord>| {

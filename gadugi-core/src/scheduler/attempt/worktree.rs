@@ -1,0 +1,148 @@
+//! The worktree of an attempt: made, its work collected, released.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::crash_point::crash_point;
+use crate::error_chain::error_chain;
+use crate::id::CommitId;
+use crate::plan::RetryFrom;
+use crate::registry::{RegistryError, Ticket};
+use crate::run::{EventKind, Failure, KeepPolicy, Outcome, WarningKind, base_of_work};
+use crate::scheduler::attempt::outcome::judged_by_work;
+use crate::scheduler::attempt::{Attempt, Verdict};
+use crate::scheduler::message::StopLevel;
+use crate::worktrees::{
+    BranchFate, Lease, Made, ReleaseRequest, SnapshotRequest, WorktreeError, WorktreeFate, WorktreeRequest, Worktrees,
+};
+
+/// Why an attempt has no worktree.
+#[derive(Debug)]
+pub(crate) enum NoWorktree {
+    Worktree(WorktreeError),
+    /// Its intent is not on disk, so nothing may be done for it.
+    Unrecorded(RegistryError),
+}
+
+/// What an attempt waits for: its worktree, with the time that it took to make it.
+pub(crate) type WorktreeResult = Result<(Made, Duration), NoWorktree>;
+
+/// Asks for the worktrees of a batch, once the intents are on disk, and hands them out. Those of attempts that do not wait any
+/// more are given up or given back.
+pub(crate) async fn make_worktrees(
+    worktrees: Arc<dyn Worktrees>,
+    batch: Vec<(WorktreeRequest, Ticket, oneshot::Sender<WorktreeResult>)>,
+) {
+    let (mut requests, mut senders) = (Vec::new(), Vec::new());
+    for (request, intent, sender) in batch {
+        match intent.await {
+            Ok(()) => {
+                senders.push((sender, request.take_over.is_none()));
+                requests.push(request);
+            }
+            // An attempt that is gone needs no answer, here and below.
+            Err(error) => drop(sender.send(Err(NoWorktree::Unrecorded(error)))),
+        }
+    }
+    crash_point("intent-kept");
+    let asked = Instant::now();
+    if requests.is_empty() {
+        return;
+    }
+    let nobody_waits = async {
+        for (sender, _) in &mut senders {
+            sender.closed().await;
+        }
+    };
+    let places = tokio::select! {
+        biased;
+        places = worktrees.create(requests) => places,
+        () = nobody_waits => return,
+    };
+    let took = asked.elapsed();
+    let mut untaken = Vec::new();
+    for (place, (sender, is_new)) in places.into_iter().zip(senders) {
+        if let Err(Ok((made, _))) = sender.send(place.map(|made| (made, took)).map_err(NoWorktree::Worktree))
+            && is_new
+        {
+            untaken.push(made.lease);
+        }
+    }
+    for lease in untaken {
+        let request = ReleaseRequest { branch: BranchFate::DeleteIfMerged, discard: false, dry_run: false };
+        // What stays is found by its mark.
+        drop(worktrees.release(&lease, request).await);
+    }
+}
+
+impl Attempt {
+    /// Where the task's work began, if that was in an earlier attempt and this one goes on from there.
+    fn began_before(&self, lease: &Lease) -> Option<CommitId> {
+        let base = lease.base.as_ref()?;
+        let began = base_of_work(self.earlier.iter().map(Arc::as_ref), base);
+        (began != base).then(|| began.clone())
+    }
+
+    /// Keeps what the attempt made. A success whose work cannot be kept is none.
+    pub(super) async fn collect(&mut self, lease: &Lease, outcome: Outcome) -> Verdict {
+        let since = self.began_before(lease);
+        let has_earlier = since.is_some();
+        if let Some(work) = self.begun.as_ref().and_then(|begun| begun.work.as_ref()) {
+            let outcome = judged_by_work(outcome, work, has_earlier, self.spec.changes);
+            return Verdict::Outcome(outcome);
+        }
+        let is_start_of_next = self.spec.retry_from == RetryFrom::Previous && outcome.retriable();
+        let commit = outcome.success() || self.keep == KeepPolicy::Never || is_start_of_next;
+        let imported = self.worktrees.import(lease).await;
+        crash_point("work-imported");
+        let collected = match imported {
+            Ok(()) => self.worktrees.snapshot(lease, SnapshotRequest { commit, since }).await,
+            Err(error) => Err(error),
+        };
+        match collected {
+            Ok(work) => {
+                crash_point("snapshot-made");
+                let outcome = judged_by_work(outcome, &work, has_earlier, self.spec.changes);
+                self.note(EventKind::WorkCollected { attempt: self.attempt.clone(), work }).await;
+                Verdict::Outcome(outcome)
+            }
+            // A run that is to be stopped has to end without room, too.
+            Err(error @ WorktreeError::NoRoom { .. }) if *self.stop.borrow() == StopLevel::Not => self.no_room(error),
+            Err(error) if outcome.success() => {
+                Verdict::Outcome(Outcome::Failed(Failure::Snapshot { message: error_chain(&error) }))
+            }
+            Err(error) => {
+                self.warn(WarningKind::Snapshot, error_chain(&error)).await;
+                Verdict::Outcome(outcome)
+            }
+        }
+    }
+
+    /// Gives back the worktree of an attempt that has ended.
+    pub(crate) async fn release(&mut self, lease: &Lease) {
+        let request = ReleaseRequest { branch: BranchFate::Keep, discard: false, dry_run: false };
+        let attempt = self.attempt.clone();
+        let released = self.worktrees.release(lease, request).await;
+        crash_point("worktree-released");
+        match released.map(|release| release.worktree) {
+            Ok(WorktreeFate::Kept(reasons)) => self.note(EventKind::WorktreeKept { attempt, reasons }).await,
+            Ok(WorktreeFate::Removed | WorktreeFate::Absent) => {
+                self.note(EventKind::WorktreeReleased { attempt }).await;
+            }
+            Err(error) => self.warn(WarningKind::Release, error_chain(&error)).await,
+        }
+    }
+}
+
+/// Whether the worktree of an attempt that ended so is given back.
+pub(crate) fn is_released(keep: KeepPolicy, outcome: &Outcome) -> bool {
+    match keep {
+        KeepPolicy::Failed => outcome.success(),
+        KeepPolicy::Always => false,
+        // Of one that is lost something may still run there.
+        KeepPolicy::Never => !matches!(outcome, Outcome::Lost { .. }),
+    }
+}

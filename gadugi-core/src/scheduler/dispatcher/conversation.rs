@@ -1,0 +1,132 @@
+//! The conversations of agents, from one attempt to the next.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::agent::{AgentReport, NeedDone, Used, why_stopped};
+use crate::id::AttemptRef;
+use crate::plan::Phase;
+use crate::run::{AttemptRecord, Failure, Outcome, Place};
+use crate::scheduler::attempt::conversation::{Before, Talk, talks_on};
+use crate::scheduler::dispatcher::Dispatcher;
+use crate::scheduler::message::Begun;
+use crate::time::Clock;
+use crate::worktrees::Lease;
+
+impl Dispatcher {
+    /// What an attempt knows of its agent, besides its task.
+    pub(crate) fn talk(&self, position: usize, attempt: &AttemptRef, begun: Option<&Begun>) -> Option<Talk> {
+        let call = self.call(position)?;
+        let format = self.formats.get(&call.output).map(Arc::clone);
+        let format = format.expect("cannot fail because Run::drive has looked up all formats");
+        let needs = self.record.header.plan.needs(position).iter().map(|need| {
+            let need = &self.record.tasks[*need];
+            let said = need.last().and_then(|attempt| attempt.agent.as_ref()?.last_message.clone());
+            let spec = &need.task.spec;
+            NeedDone { task: spec.id.clone(), title: spec.title.clone(), last_message: said }
+        });
+        let needs = needs.collect();
+        let conversation = self.conversation(position, attempt);
+        let before = self.before(position, attempt).map(|(before, outcome)| Before {
+            check: self.failed_check(position, attempt),
+            was_refused: outcome.refused(),
+            was_out_of_share: outcome.is_out_of_share(),
+            timed_out: self.clock(position, outcome).filter(|_| !has_begun_check(before)),
+            conversation: conversation.map(|(session, lease)| (session, lease.path)),
+        });
+        let task = &self.record.tasks[position];
+        let used = task.told_before(attempt.number).map(AgentReport::used).fold(Used::default(), Used::plus);
+        let earlier = self.earlier(position, attempt);
+        Some(Talk {
+            format,
+            needs,
+            before,
+            earlier,
+            used,
+            max_cost: self.max_cost(position, used),
+            run_budget: self.agents.budget.subscribe(),
+            recorded: begun.and_then(|begun| begun.agent.clone()),
+            listener: None,
+            refused: None,
+            answers: 0,
+            is_isolated: false,
+        })
+    }
+
+    /// The conversation of the attempt before this one, and the place where it can go on: after a check that failed, after
+    /// requests that were refused, and after a clock that ran out.
+    pub(crate) fn conversation(&self, position: usize, attempt: &AttemptRef) -> Option<(String, Lease)> {
+        let (before, _) = self.before(position, attempt)?;
+        self.call(position).filter(|_| self.keeps_conversations(position))?.resume.as_ref()?;
+        let lease = place_of(before)?;
+        // One that was refused at once may not have told it; those before it in the same worktree were in the same conversation.
+        let earlier =
+            self.record.tasks[position].attempts.iter().rev().skip_while(|earlier| earlier.number > before.number);
+        let is_same = |earlier: &&Arc<AttemptRecord>| {
+            let is_there = earlier.lease.as_ref().is_some_and(|earlier| earlier.path == lease.path);
+            earlier.number == before.number || (earlier.place == Place::HandedOver && is_there)
+        };
+        let mut sessions = earlier.take_while(is_same).filter_map(|earlier| earlier.agent.as_ref()?.session.clone());
+        Some((sessions.next()?, lease))
+    }
+
+    /// The worktree of the attempt before this one, if it goes on there: in its conversation, or because that was refused before
+    /// it had done anything, so that nobody needs another one.
+    pub(crate) fn place_to_take_over(&self, position: usize, attempt: &AttemptRef) -> Option<Lease> {
+        if let Some((_, lease)) = self.conversation(position, attempt) {
+            return Some(lease);
+        }
+        let (before, outcome) = self.before(position, attempt)?;
+        let work = before.work.as_ref()?;
+        let is_as_made = work.commits == 0 && work.uncommitted == 0 && work.kept_refs.is_empty();
+        if outcome.refused() && is_as_made { place_of(before) } else { None }
+    }
+
+    /// How the check of the last attempt ended that was not refused, and where its output is; `None` if it was not that which
+    /// failed.
+    fn failed_check(&self, position: usize, attempt: &AttemptRef) -> Option<(String, PathBuf)> {
+        let attempts = self.record.tasks[position].attempts.iter().rev();
+        let ended = attempts.filter(|before| before.number < attempt.number);
+        let mut ended = ended.filter_map(|before| Some((before, &before.ended.as_ref()?.0)));
+        let (before, outcome) = ended.find(|(_, outcome)| !outcome.refused())?;
+        let how = match outcome {
+            Outcome::Failed(Failure::Check(status)) => status.to_string(),
+            _ => {
+                let (clock, after) = self.clock(position, outcome).filter(|_| has_begun_check(before))?;
+                why_stopped(clock, after)
+            }
+        };
+        let before = AttemptRef { number: before.number, ..attempt.clone() };
+        Some((how, self.files_of(&before).join(Phase::Check.output_file())))
+    }
+
+    /// The clock by which an attempt at a task was stopped, once its worktree was prepared, and for how long that runs.
+    fn clock(&self, position: usize, outcome: &Outcome) -> Option<(Clock, Duration)> {
+        let Outcome::TimedOut(clock) = outcome else { return None };
+        let limits = self.specs[position].limits;
+        let after = match clock {
+            Clock::Wall => limits.timeout,
+            Clock::Idle => limits.idle_timeout,
+            Clock::Setup => None,
+        };
+        Some((*clock, after?))
+    }
+
+    /// The attempt before this one, if it ended by its check, by a refusal or by a clock.
+    fn before(&self, position: usize, attempt: &AttemptRef) -> Option<(&AttemptRecord, &Outcome)> {
+        let attempts = &self.record.tasks[position].attempts;
+        let before = attempts.iter().rfind(|before| before.number < attempt.number)?;
+        let (outcome, _) = before.ended.as_ref()?;
+        (outcome.refused() || talks_on(outcome)).then_some((before, outcome))
+    }
+}
+
+fn has_begun_check(attempt: &AttemptRecord) -> bool {
+    attempt.commands.iter().any(|command| command.phase == Phase::Check)
+}
+
+/// The worktree of an attempt, as long as it is there.
+fn place_of(attempt: &AttemptRecord) -> Option<Lease> {
+    attempt.lease.clone().filter(|lease| lease.branch.is_some() && attempt.place != Place::Released)
+}
