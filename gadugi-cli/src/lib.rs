@@ -14,6 +14,7 @@ mod args;
 mod commands;
 mod compose;
 pub mod config;
+mod context;
 #[cfg(any(debug_assertions, feature = "crash-points"))]
 mod crash;
 mod failure;
@@ -38,7 +39,7 @@ use gadugi_core::Executor;
 use gadugi_exec::{InheritedFiles, survive_file_size_limit};
 
 use crate::args::Cli;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::surroundings::Surroundings;
 use crate::terminal::Terminal;

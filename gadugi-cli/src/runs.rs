@@ -5,8 +5,8 @@ use std::path::Path;
 use gadugi_core::{Event, ExecIdentity, Registry, RegistryError, RunHistory, RunId, RunRecord, TaskId};
 use rustix::process::Pid;
 
-use crate::commands::Context;
 use crate::compose::{Follower, Site};
+use crate::context::Context;
 use crate::failure::Failure;
 
 /// A run as it was when the registry was read.

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::Context;
 use super::doctor::{Finding, Health, finding};
 use crate::config::{AgentProfile, Config, PromptMode, built_in};
+use crate::context::Context;
 use crate::parse::document::{Entry, Node, Value, parse_toml};
 use crate::terminal::harmless;
 

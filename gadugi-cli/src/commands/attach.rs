@@ -7,11 +7,11 @@ use gadugi_core::{Event, EventSink, Executor, Report, RunRecord};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, interval};
 
-use super::Context;
 use super::driving::code_of;
 use crate::activity::{ASK_AGAIN, Activity};
 use crate::args::AttachArgs;
 use crate::compose::Site;
+use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::prepare;
 use crate::runs::{LoadedRun, process_name};

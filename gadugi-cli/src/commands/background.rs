@@ -15,7 +15,7 @@ use gadugi_registry::open_regular;
 use rustix::process::setsid;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
-use super::Context;
+use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::surroundings::Surroundings;
 use crate::terminal::Terminal;

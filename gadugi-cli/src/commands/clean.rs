@@ -13,11 +13,11 @@ use gadugi_core::{
 };
 
 use self::owners::Owners;
-use super::Context;
 use crate::activity::Activity;
 use crate::args::CleanArgs;
 use crate::compose::{self, Site};
 use crate::config::Config;
+use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::prepare;
 use crate::runs::{LoadedRun, process_name};

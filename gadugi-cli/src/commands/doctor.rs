@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use gadugi_core::{Executor, Program, TaskSpec};
 
-use super::{Context, agents, room};
+use super::{agents, room};
 use crate::compose::{self, Site};
 use crate::config::{Config, seed_line};
+use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::prepare;
 use crate::table::columns;

@@ -8,12 +8,12 @@ use gadugi_core::{
     Control, ControlReceiver, Report, Run, RunError, RunId, RunRecord, TaskId, TaskState, control, error_chain,
 };
 
-use super::Context;
 use super::background::Background;
 use super::notices::Notices;
 use crate::args::DrivingArgs;
 use crate::compose::{self, Site, WrittenReports};
 use crate::config::Config;
+use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::signals::Signals;
 use crate::terminal::Terminal;

@@ -3,11 +3,11 @@
 use gadugi_core::Plan;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::Context;
 use crate::args::{ImageBuildArgs, ImagePullArgs};
 use crate::compose::Site;
 use crate::compose::docker::{self, Docker};
 use crate::config::{Config, DOCKERFILE};
+use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::prepare;
 use crate::terminal::harmless;

@@ -4,10 +4,10 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::Context;
 use crate::args::InitArgs;
 use crate::compose::Site;
 use crate::config::{Config, DOCKERFILE, DOCKERFILE_TEMPLATE, image_name, seed_line, template};
+use crate::context::Context;
 use crate::failure::{Code, Failure};
 
 pub(super) fn init(context: &Context, args: &InitArgs) -> Result<Code, Failure> {

@@ -9,11 +9,11 @@ use std::time::Duration;
 use gadugi_core::{AttemptRecord, AttemptRef, Executor, Phase, TaskId};
 use tokio::time::{Instant, interval};
 
-use super::Context;
 use super::log_parts::{last_lines, next_part};
 use crate::activity::ASK_AGAIN;
 use crate::args::LogsArgs;
 use crate::compose::{self, Site};
+use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::prepare;
 use crate::runs::LoadedRun;

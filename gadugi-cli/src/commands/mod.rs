@@ -28,34 +28,9 @@ mod run;
 mod spent;
 mod stop;
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-
-use gadugi_core::Executor;
-use gadugi_exec::InheritedFiles;
-
-use crate::args::{Command, Global, ImageCommand};
+use crate::args::{Command, ImageCommand};
+use crate::context::Context;
 use crate::failure::{Code, Failure};
-use crate::surroundings::Surroundings;
-use crate::terminal::Terminal;
-
-/// What every command has at hand.
-pub(crate) struct Context {
-    pub(crate) terminal: Terminal,
-    pub(crate) surroundings: Surroundings,
-    pub(crate) global: Global,
-    /// Executors beside our own.
-    pub(crate) executors: Vec<Arc<dyn Executor>>,
-    /// The files that the process has got from its caller, until a process in the background closes them.
-    pub(crate) inherited: Mutex<InheritedFiles>,
-}
-
-impl Context {
-    /// The configuration file that the user names, as seen from the folder of `-C`.
-    pub(crate) fn named_config(&self) -> Option<PathBuf> {
-        self.global.config.as_ref().map(|file| self.surroundings.folder.join(file))
-    }
-}
 
 pub(crate) async fn execute(context: &Context, command: Command) -> Result<Code, Failure> {
     match command {

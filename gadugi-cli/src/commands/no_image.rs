@@ -2,10 +2,10 @@
 
 use gadugi_core::Plan;
 
-use super::Context;
 use crate::args::{ImageBuildArgs, ImagePullArgs};
 use crate::compose::Site;
 use crate::config::Config;
+use crate::context::Context;
 use crate::failure::{Code, Failure};
 
 pub(super) async fn build(_: &Context, _: &ImageBuildArgs) -> Result<Code, Failure> {

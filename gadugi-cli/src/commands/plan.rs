@@ -3,10 +3,11 @@
 use gadugi_core::{Action, Plan, Program, Setup, start_order};
 
 use super::room::{self, Crowd};
-use super::{Context, budgets, programs, prompts};
+use super::{budgets, programs, prompts};
 use crate::args::PlanArgs;
 use crate::compose::{self, Site};
 use crate::config::{Config, seed_line};
+use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::prepare;
 use crate::table::columns;

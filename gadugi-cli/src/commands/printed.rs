@@ -2,8 +2,8 @@
 
 use clap::CommandFactory;
 
-use super::Context;
 use crate::args::Cli;
+use crate::context::Context;
 use crate::failure::{Code, Failure};
 
 pub(super) fn completions(context: &Context, shell: clap_complete::Shell) -> Result<Code, Failure> {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use gadugi_core::{Action, Program, TaskSpec};
 
-use super::Context;
 use crate::compose::{Chosen, SUBPROCESS};
 use crate::config::Config;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::prepare;
 use crate::surroundings::{Found, find_program};

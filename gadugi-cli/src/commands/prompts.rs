@@ -2,8 +2,8 @@
 
 use gadugi_core::{NeedDone, Plan, PromptParts, TaskId, compose_prompt};
 
-use super::Context;
 use crate::config::Config;
+use crate::context::Context;
 use crate::failure::{Code, Failure};
 
 /// Prints the prompt of a task as far as it is known before the run: on the branch that it gets where that is free, and

@@ -10,11 +10,11 @@ use gadugi_core::{
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Context;
 use super::spent::{Heard, cell, spent};
 use crate::activity::Activity;
 use crate::args::PsArgs;
 use crate::compose::Site;
+use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::prepare;
 use crate::runs::{LoadedRun, process_name};

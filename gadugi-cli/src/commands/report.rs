@@ -2,9 +2,9 @@
 
 use gadugi_core::Report;
 
-use super::Context;
 use crate::args::{ReportArgs, ReportFormat};
 use crate::compose::Site;
+use crate::context::Context;
 use crate::failure::{Code, Failure};
 
 pub(super) async fn report(context: &Context, args: &ReportArgs) -> Result<Code, Failure> {

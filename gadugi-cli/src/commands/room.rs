@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use gadugi_core::{CommitId, KeepPolicy, Plan, RunRecord, TaskId, TaskState, first_started};
 
-use super::Context;
 use crate::compose::{Room, Site};
 use crate::config::Config;
+use crate::context::Context;
 use crate::failure::Failure;
 
 /// What makes room, whatever else does.

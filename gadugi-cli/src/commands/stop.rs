@@ -7,13 +7,13 @@ use gadugi_core::{CommandRef, ExecError, Executor, Reattached, RunId, TaskId, Ta
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::interval;
 
-use super::Context;
 use super::driving::{Driving, Show};
 use super::resume::{Purpose, Taken, take_over};
 use crate::activity::{Activity, Question};
 use crate::args::StopArgs;
 use crate::compose::{self, Site};
 use crate::config::Config;
+use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::prepare;
 use crate::runs::{FollowedRun, LoadedRun, is_suspended};

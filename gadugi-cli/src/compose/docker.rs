@@ -10,8 +10,8 @@ use gadugi_exec::docker::{
 };
 
 use super::{Site, executors};
-use crate::commands::Context;
 use crate::config::{Config, DockerConfig, DockerNetwork, DockerSeccomp, DockerUser};
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::surroundings::Surroundings;
 

@@ -14,8 +14,8 @@ use gadugi_exec::{
 
 use super::Site;
 use super::forgetting::forgetting;
-use crate::commands::Context;
 use crate::config::{AgentProfile, Config};
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::surroundings::Surroundings;
 

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use gadugi_core::{Changes, Executor, KeepPolicy, Plan, RawPlan, TaskId, TaskSpec};
 
 use crate::args::{Keep, TaskArgs};
-use crate::commands::Context;
 use crate::compose::{self, Chosen, Site};
 use crate::config::{AgentPlace, AgentProfile, Config, ConfigFile, ConfigLayer, ConfigSources, PromptMode};
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::input::{self, TaskInput, read_tasks};
 use crate::parse::{QuantityError, TimeLimit};
