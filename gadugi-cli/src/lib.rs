@@ -23,12 +23,9 @@ mod parse;
 mod prepare;
 mod runs;
 mod signals;
-mod size_text;
 mod surroundings;
-mod table;
 mod terminal;
 mod threads;
-mod time_text;
 mod view;
 
 use std::process::ExitCode;

@@ -12,8 +12,7 @@ use crate::config::{Config, seed_line};
 use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::prepare;
-use crate::table::columns;
-use crate::terminal::Tone;
+use crate::terminal::{Tone, columns};
 
 /// How a check turned out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -184,7 +184,7 @@ impl Driving {
             let folder = self.site.attempt_folders(&id);
             let scene = Scene { record, estimates, folder, drives: true };
             let (view, sink) = View::for_people(self.terminal.clone(), scene)?;
-            self.site.herald.speaks_by(&view);
+            view.announce_for(&self.site.announcer);
             views.push(view);
             run = run.sink(sink);
         }

@@ -10,10 +10,7 @@ use crate::config::{Config, seed_line};
 use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::prepare;
-use crate::table::columns;
-use crate::terminal::{Tone, harmless};
-use crate::time_text::short;
-use crate::view::seed_text;
+use crate::terminal::{Tone, columns, duration_text, harmless, seed_text};
 
 /// How many pairs of tasks that touch the same files are named; there may be half a million of them.
 const MOST_PAIRS: usize = 20;
@@ -134,7 +131,7 @@ fn summary(plan: &Plan, config: &Config, base: &compose::Base, executor: &str, r
         more => lines.push(format!("… and {more} more pairs")),
     }
     if let Some(timeout) = config.timeout {
-        lines.push(format!("timeout: {}", short(timeout)));
+        lines.push(format!("timeout: {}", duration_text(timeout)));
     }
     lines.extend(setups(plan));
     lines.join("\n") + "\n"
@@ -153,7 +150,7 @@ fn setups(plan: &Plan) -> Vec<String> {
     let text = |(setup, ids): (&Setup, Vec<&str>)| {
         let whose = if ids.len() == plan.tasks().len() { String::new() } else { format!(" of {}", ids.join(", ")) };
         let (first, more) = setup.script.split_once('\n').map_or((&*setup.script, ""), |(first, _)| (first, " …"));
-        let limit = setup.timeout.map(|timeout| format!(" (at most {})", short(timeout))).unwrap_or_default();
+        let limit = setup.timeout.map(|timeout| format!(" (at most {})", duration_text(timeout))).unwrap_or_default();
         format!("setup{whose}: {}{more}{limit}", harmless(first))
     };
     groups.into_iter().map(text).collect()

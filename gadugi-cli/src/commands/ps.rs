@@ -18,9 +18,7 @@ use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::prepare;
 use crate::runs::{LoadedRun, process_name};
-use crate::table::columns;
-use crate::terminal::Tone;
-use crate::time_text::short;
+use crate::terminal::{Tone, columns, duration_text};
 use crate::view::{is_set_up, tone_of};
 
 pub(super) async fn ps(context: &Context, args: &PsArgs) -> Result<Code, Failure> {
@@ -172,7 +170,12 @@ impl Seen {
             _ => Tone::Notice,
         };
         let word = context.terminal.toned(tone, &word);
-        let head = format!("run {}  {word}  {over}/{} tasks  {}\n", record.header.run, record.tasks.len(), short(time));
+        let head = format!(
+            "run {}  {word}  {over}/{} tasks  {}\n",
+            record.header.run,
+            record.tasks.len(),
+            duration_text(time)
+        );
         let titles = ["TASK", "STATE", "ATTEMPT", "EXECUTOR", "PROCESS", "TIME", "COST", "BRANCH"].map(str::to_owned);
         let rows = record.tasks.iter().map(|task| self.row(task));
         let mut rows: Vec<_> = std::iter::once(titles.to_vec()).chain(rows).collect();
@@ -214,7 +217,7 @@ impl Seen {
             or_dash(last.map(|attempt| attempt.number.to_string())),
             or_dash(last.map(|attempt| attempt.executor.clone())),
             or_dash(self.process(task)),
-            or_dash(self.time(task).map(short)),
+            or_dash(self.time(task).map(duration_text)),
             or_dash(cell(self.used(task))),
             or_dash(task.with_branch().and_then(branch)),
         ]

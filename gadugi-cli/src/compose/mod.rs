@@ -29,10 +29,8 @@ use jiff::tz::TimeZone;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::surroundings::Surroundings;
-use crate::terminal::Terminal;
-use crate::view::{AttemptFolder, Herald, seed_text};
-
-pub(crate) use gadugi_registry::sanitize::{escape_in_json, escaped, harmless};
+use crate::terminal::{Announcer, Terminal, seed_text};
+use crate::view::AttemptFolder;
 
 pub(crate) use self::executors::{
     Chosen, SUBPROCESS, choose_executor, collect, executors, recorded_executor, shown_login,
@@ -63,8 +61,8 @@ pub(crate) type Follower = JournalFollower;
 pub(crate) struct Site {
     repository: Repository,
     pub(crate) registry: Arc<Journals>,
-    /// Says what adapters do that takes long.
-    pub(crate) herald: Arc<Herald>,
+    /// Announces what adapters do that takes long.
+    pub(crate) announcer: Arc<Announcer>,
     /// The worktrees, once they were asked for.
     places: OnceLock<Places>,
 }
@@ -83,7 +81,7 @@ impl Site {
     pub(crate) fn open(surroundings: &Surroundings) -> Result<Self, Failure> {
         let repository = Repository::discover(&surroundings.folder).map_err(no_repository)?;
         let registry = Arc::new(FsRegistry::new(state_folder(&repository)));
-        Ok(Self { repository, registry, herald: Arc::default(), places: OnceLock::new() })
+        Ok(Self { repository, registry, announcer: Arc::default(), places: OnceLock::new() })
     }
 
     /// The work tree that the user stands in.
@@ -172,7 +170,7 @@ impl Site {
         }
     }
 
-    /// The worktrees of runs that start from `base`. What is copied into them, and takes long, is said by the herald; what is
+    /// The worktrees of runs that start from `base`. What is copied into them, and takes long, is announced; what is
     /// given back is deleted in the background.
     pub(crate) fn worktrees(
         &self,
@@ -205,12 +203,12 @@ impl Site {
         }
         let folder = self.worktrees_folder(surroundings, config)?;
         let branch_prefix = config.branch_prefix.as_str().to_owned();
-        let herald = Arc::clone(&self.herald);
+        let announcer = Arc::clone(&self.announcer);
         let seed = Seeds::new(config.seed.clone()).observed_by(move |seeding| {
             if is_large(seeding) {
                 let plural = if seeding.worktrees == 1 { "" } else { "s" };
                 let text = seed_text(seeding.each);
-                herald.say(format!("copying {text} into each of {} new worktree{plural}", seeding.worktrees));
+                announcer.announce(format!("copying {text} into each of {} new worktree{plural}", seeding.worktrees));
             }
         });
         let defaults = WorktreeSettings::new(self.repository.clone(), base.clone(), folder);

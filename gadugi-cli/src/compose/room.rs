@@ -8,8 +8,8 @@ use gadugi_worktree::{Footprint, FreeSpace, Sharing, sharing};
 use super::Site;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::size_text::size;
 use crate::surroundings::Surroundings;
+use crate::terminal::size_text;
 
 /// What is known before worktrees are made.
 pub(crate) struct Room {
@@ -59,7 +59,7 @@ impl Room {
         }
         let worktrees = if worktrees == 1 { "1 worktree takes".into() } else { format!("{worktrees} worktrees take") };
         Some(if needed.bytes > self.free.bytes {
-            format!("{worktrees} {}, and {} are free", size(needed.bytes), size(self.free.bytes))
+            format!("{worktrees} {}, and {} are free", size_text(needed.bytes), size_text(self.free.bytes))
         } else {
             let free = self.free.inodes.unwrap_or(u64::MAX);
             format!("{worktrees} {} files and folders, and the disk has room for {free}", needed.inodes)
@@ -73,16 +73,16 @@ impl Room {
 
     /// What one takes.
     pub(crate) fn each(&self) -> String {
-        size(self.each.bytes)
+        size_text(self.each.bytes)
     }
 
     /// What so many of them take together.
     pub(crate) fn all(&self, worktrees: u64) -> String {
-        size(self.each.times(worktrees).bytes)
+        size_text(self.each.times(worktrees).bytes)
     }
 
     /// What is free.
     pub(crate) fn free(&self) -> String {
-        size(self.free.bytes)
+        size_text(self.free.bytes)
     }
 }

@@ -13,8 +13,7 @@ use super::log_tail::LogTail;
 use super::plain::{is_set_up, line};
 use super::{AttemptFolder, Message, Scene};
 use crate::compose::output_formats;
-use crate::terminal::Terminal;
-use crate::time_text::short;
+use crate::terminal::{Terminal, duration_text};
 
 /// How often the view is drawn anew. The tail of each running task's log is read as often.
 const TICK: Duration = Duration::from_millis(100);
@@ -192,15 +191,15 @@ impl Screen {
         for row in &mut self.rows {
             let task = self.record.task(&row.attempt.task);
             let state = task.map_or("", |task| if is_set_up(task) { "setup" } else { task.state.word() });
-            let (task, elapsed) = (&row.attempt.task, short(row.since.elapsed()));
+            let (task, elapsed) = (&row.attempt.task, duration_text(row.since.elapsed()));
             let line = format!("{task:<width$}  {state:<10} {elapsed:>6}  {}", row.tail.line());
             row.bar.set_message(self.terminal.drawn(&line));
             row.bar.tick();
         }
         let over = self.record.tasks.iter().filter(|task| task.state.is_finished()).count();
         self.total.set_position(over as u64);
-        let rest = self.rest().map(|rest| format!(", about {} left", short(rest))).unwrap_or_default();
-        self.total.set_message(format!("{}{rest}", short(self.begun.elapsed())));
+        let rest = self.rest().map(|rest| format!(", about {} left", duration_text(rest))).unwrap_or_default();
+        self.total.set_message(format!("{}{rest}", duration_text(self.begun.elapsed())));
     }
 
     /// An estimate of the rest, from how long tasks took before in this run or in earlier ones; none

@@ -13,15 +13,14 @@ mod plain;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gadugi_core::{AttemptRef, Event, EventSink, RunRecord, TaskId};
 
-pub(crate) use self::plain::{is_set_up, seed_text, tone_of};
+pub(crate) use self::plain::{is_set_up, tone_of};
 use crate::failure::Failure;
-use crate::terminal::Terminal;
+use crate::terminal::{Announcer, Terminal};
 
 /// Where the files of an attempt are.
 pub(crate) type AttemptFolder = Box<dyn Fn(&AttemptRef) -> PathBuf + Send>;
@@ -55,24 +54,6 @@ pub(crate) struct Scene {
 pub(crate) struct View {
     thread: JoinHandle<()>,
     messages: Sender<Message>,
-}
-
-/// Says sentences to people that are about no event, by the view of the run, so as not to disturb it. Without a view nobody is
-/// there to hear them.
-#[derive(Default)]
-pub(crate) struct Herald(Mutex<Option<Sender<Message>>>);
-
-impl Herald {
-    pub(crate) fn speaks_by(&self, view: &View) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(view.messages.clone());
-    }
-
-    pub(crate) fn say(&self, text: String) {
-        if let Some(view) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            // A view that has failed shows nothing more.
-            drop(view.send(Message::Say(text)));
-        }
-    }
 }
 
 /// Clears the terminal of a view.
@@ -112,6 +93,13 @@ impl View {
     pub(crate) fn say(&self, text: String) {
         // A view that has failed shows nothing more.
         drop(self.messages.send(Message::Say(text)));
+    }
+
+    /// Prints what is announced from now on.
+    pub(crate) fn announce_for(&self, announcer: &Announcer) {
+        let view = self.messages.clone();
+        // A view that has failed shows nothing more.
+        announcer.announce_by(move |text| drop(view.send(Message::Say(text))));
     }
 
     /// What clears its terminal, for whoever suspends this process.

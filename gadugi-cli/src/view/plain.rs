@@ -2,11 +2,10 @@
 
 use std::sync::mpsc::Receiver;
 
-use gadugi_core::{EventKind, Outcome, Phase, RunRecord, Seeded, StopReason, TaskRecord, TaskState};
+use gadugi_core::{EventKind, Outcome, Phase, RunRecord, StopReason, TaskRecord, TaskState};
 
 use super::{Message, Scene};
-use crate::terminal::{Terminal, Tone, harmless};
-use crate::time_text::short;
+use crate::terminal::{Terminal, Tone, duration_text, harmless, seed_text};
 
 pub(super) fn show(terminal: &Terminal, scene: Scene, messages: &Receiver<Message>) {
     let Scene { mut record, drives, .. } = scene;
@@ -19,21 +18,6 @@ pub(super) fn show(terminal: &Terminal, scene: Scene, messages: &Receiver<Messag
             let time = event.at.strftime("%H:%M:%SZ");
             terminal.say(&format!("{time}  {subject:<width$}  {}", terminal.toned_err(tone, &text)));
         }
-    }
-}
-
-/// How much was copied, as in `12 files (3.4 MiB)`.
-pub(crate) fn seed_text(seeded: Seeded) -> String {
-    let plural = if seeded.files == 1 { "" } else { "s" };
-    format!("{} file{plural} ({})", seeded.files, bytes(seeded.bytes))
-}
-
-fn bytes(bytes: u64) -> String {
-    let units = ["KiB", "MiB", "GiB", "TiB"];
-    let power = (bytes.max(1).ilog2() / 10).min(4);
-    match power {
-        0 => format!("{bytes} byte{}", if bytes == 1 { "" } else { "s" }),
-        power => format!("{:.1} {}", bytes as f64 / f64::from(1024).powi(power as i32), units[power as usize - 1]),
     }
 }
 
@@ -62,7 +46,7 @@ pub(super) fn line(
     let task = || kind.task().map(ToString::to_string).unwrap_or_default();
     let (text, tone) = match kind {
         EventKind::WorktreeReady { lease, seeded, took } if verbose => {
-            let took = took.map(|took| format!(" in {}", short(took))).unwrap_or_default();
+            let took = took.map(|took| format!(" in {}", duration_text(took))).unwrap_or_default();
             let seeded = seeded.map(|seeded| format!(", seeded with {}", seed_text(seeded))).unwrap_or_default();
             (format!("worktree {}{took}{seeded}", lease.path.display()), Tone::Faint)
         }
@@ -87,11 +71,17 @@ pub(super) fn line(
                 attempts().flat_map(|attempt| &attempt.commands).any(|command| phases(command.phase))
             };
             let time = attempts().map(|attempt| attempt.command_time()).sum();
-            let time =
-                if ran(|phase| phase != Phase::Setup) { format!(" after {}", short(time)) } else { String::new() };
+            let time = if ran(|phase| phase != Phase::Setup) {
+                format!(" after {}", duration_text(time))
+            } else {
+                String::new()
+            };
             let setup = attempts().map(|attempt| attempt.setup_time()).sum();
-            let setup =
-                if ran(|phase| phase == Phase::Setup) { format!(", setup {}", short(setup)) } else { String::new() };
+            let setup = if ran(|phase| phase == Phase::Setup) {
+                format!(", setup {}", duration_text(setup))
+            } else {
+                String::new()
+            };
             (format!("{outcome}{time}{setup}"), tone_of(outcome))
         }
         EventKind::WorktreeKept { reasons, .. } => {

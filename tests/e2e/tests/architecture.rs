@@ -160,7 +160,7 @@ fn only_one_file_of_the_command_line_prints() {
             .any(|word| text.contains(word))
     };
     let files: Vec<_> = rust_files(source.as_std_path()).into_iter().filter(prints).collect();
-    assert_eq!(files, [source.join("terminal.rs")]);
+    assert_eq!(files, [source.join("terminal/mod.rs")]);
 }
 
 #[test]

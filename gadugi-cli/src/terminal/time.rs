@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// `0.4s`, `12s`, `3m05s`, `2h07m`.
-pub(crate) fn short(duration: Duration) -> String {
+pub(crate) fn duration_text(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0..10 => format!("{:.1}s", duration.as_secs_f64()),
@@ -19,7 +19,7 @@ mod tests {
 
     #[test]
     fn durations_are_short() {
-        let text = |millis| short(Duration::from_millis(millis));
+        let text = |millis| duration_text(Duration::from_millis(millis));
         assert_eq!(
             [text(40), text(9_960), text(12_900), text(185_000), text(7_620_000)],
             ["0.0s", "10.0s", "12s", "3m05s", "2h07m"]

@@ -1,6 +1,6 @@
 //! Text in columns.
 
-use crate::compose::escaped;
+use gadugi_registry::sanitize::escaped;
 
 /// Lays rows out in columns that are as wide as their widest cell; the last column is not padded. Widths
 /// are counted in characters, and colours go on afterwards by `paint(row, column, padded cell)`. A cell is one line, whatever it holds.

@@ -3,12 +3,22 @@
 //! All that is printed is printed here, and no text but raw bytes passes without the filter: what a terminal would obey is shown, and
 //! not sent.
 
+mod announcer;
+mod size;
+mod table;
+mod time;
+
 use std::io::{self, BufWriter, IsTerminal, Write};
 
-use crate::args::{ColorChoice, Global};
-use crate::compose::{escape_in_json, escaped};
+use gadugi_registry::sanitize::{escape_in_json, escaped};
 
-pub(crate) use crate::compose::harmless;
+use crate::args::{ColorChoice, Global};
+
+pub(crate) use self::announcer::Announcer;
+pub(crate) use self::size::{seed_text, size_text};
+pub(crate) use self::table::columns;
+pub(crate) use self::time::duration_text;
+pub(crate) use gadugi_registry::sanitize::harmless;
 
 /// What a piece of text is, for colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
