@@ -9,20 +9,20 @@
 //! }
 //! ```
 
-mod activity;
 mod args;
 mod commands;
-mod compose;
 pub mod config;
 mod context;
 #[cfg(any(debug_assertions, feature = "crash-points"))]
 mod crash;
+mod drive;
+mod executors;
 mod failure;
 pub mod input;
 mod parse;
 mod prepare;
-mod runs;
 mod signals;
+mod site;
 mod surroundings;
 mod terminal;
 mod threads;
@@ -74,12 +74,12 @@ impl Gadugi {
     /// end it at once, as is usual.
     pub fn main(self) -> ExitCode {
         // First of all: what this program does before it, everyone does who looks after a command of a task.
-        compose::become_shim_if_requested();
+        executors::become_shim_if_requested();
         // Before anything is opened.
         let inherited = InheritedFiles::find();
         survive_file_size_limit();
         Surroundings::name_process();
-        if let Some(code) = compose::sweep_if_requested() {
+        if let Some(code) = site::sweep_if_requested() {
             return code;
         }
         #[cfg(any(debug_assertions, feature = "crash-points"))]

@@ -1,6 +1,5 @@
-//! The signals that a run listens to.
+//! The signals that a run obeys.
 
-use std::io;
 use std::time::Duration;
 
 use gadugi_core::Control;
@@ -10,49 +9,54 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// How long it is waited for tasks to be suspended before this process is.
-const LONGEST_SUSPENSION: Duration = Duration::from_secs(2);
+use crate::failure::Failure;
 
-/// Listens until it is dropped.
+/// Time for tasks to be suspended before this process is.
+const SUSPENSION_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The effect of SIGHUP, the loss of the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hangup {
+    /// It stops the run, as SIGTERM does.
+    Stops,
+    /// It is received and has no effect.
+    Ignored,
+}
+
+/// Receives signals until it is dropped.
 pub(crate) struct Signals {
-    listeners: Vec<JoinHandle<()>>,
+    receivers: Vec<JoinHandle<()>>,
     interrupts: watch::Receiver<u32>,
 }
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        self.listeners.iter().for_each(JoinHandle::abort);
+        self.receivers.iter().for_each(JoinHandle::abort);
     }
 }
 
 impl Signals {
-    /// The first SIGINT or SIGTERM stops the run with grace, a second one kills. SIGHUP, the loss of the
-    /// terminal, counts as one of them with `stop_on_hangup`; else it is heard and stops nothing. SIGUSR1
-    /// says that somebody has left a request to stop: `requests` is called for it.
+    /// Obeys signals: the first SIGINT or SIGTERM stops the run with grace, a second one kills. SIGUSR1 means that another process
+    /// has left a request to stop: `requests` is called for it.
     ///
-    /// Nothing is said here, since a terminal that takes nothing must not keep a run from being stopped.
-    ///
-    /// # Errors
-    /// When a signal cannot be listened to.
-    pub(crate) fn listen(
+    /// Nothing is printed here, since a terminal that takes nothing must not keep a run from being stopped.
+    pub(crate) fn receive(
         control: Control,
-        stop_on_hangup: bool,
+        hangup: Hangup,
         requests: impl Fn(&Control) + Send + 'static,
-    ) -> io::Result<Self> {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        let mut request = signal(SignalKind::user_defined1())?;
-        let (count, interrupts) = watch::channel(0);
-        let listener = tokio::spawn(async move {
+    ) -> Result<Self, Failure> {
+        let mut interrupts = Interrupts::receive()?;
+        let mut hung_up = listen(SignalKind::hangup())?;
+        let mut request = listen(SignalKind::user_defined1())?;
+        let (count, received_interrupts) = watch::channel(0);
+        let receiver = tokio::spawn(async move {
             loop {
                 tokio::select! {
-                    () = heard(&mut interrupt) => {}
-                    () = heard(&mut terminate) => {}
-                    () = heard(&mut hangup) => if !stop_on_hangup {
+                    () = interrupts.received() => {}
+                    () = received(&mut hung_up) => if hangup == Hangup::Ignored {
                         continue;
                     },
-                    () = heard(&mut request) => {
+                    () = received(&mut request) => {
                         requests(&control);
                         continue;
                     }
@@ -61,29 +65,26 @@ impl Signals {
                 count.send_modify(|count| *count += 1);
             }
         });
-        Ok(Self { listeners: vec![listener], interrupts })
+        Ok(Self { receivers: vec![receiver], interrupts: received_interrupts })
     }
 
     /// From now on Ctrl-Z (SIGTSTP) suspends the tasks, calls `clear` for the terminal, and then suspends this
-    /// process; when it goes on (SIGCONT), so do the tasks. Until then Ctrl-Z does what it does to any program.
-    ///
-    /// # Errors
-    /// When the signal cannot be listened to.
-    pub(crate) fn suspend_with(&mut self, control: Control, clear: impl Fn() + Send + 'static) -> io::Result<()> {
-        let mut suspend = signal(SignalKind::from_raw(process::Signal::TSTP.as_raw()))?;
-        self.listeners.push(tokio::spawn(async move {
+    /// process; SIGCONT continues both. Until then Ctrl-Z has its usual effect.
+    pub(crate) fn suspend_with(&mut self, control: Control, clear: impl Fn() + Send + 'static) -> Result<(), Failure> {
+        let mut suspend = listen(SignalKind::from_raw(process::Signal::TSTP.as_raw()))?;
+        self.receivers.push(tokio::spawn(async move {
             loop {
-                heard(&mut suspend).await;
+                received(&mut suspend).await;
                 // Tasks that cannot be suspended in time must not keep the terminal from its user.
-                let suspended = timeout(LONGEST_SUSPENSION, control.suspend()).await;
+                let suspended = timeout(SUSPENSION_TIMEOUT, control.suspend()).await;
                 drop(suspended);
                 clear();
-                // Heard from before the stop on: the process runs on for a moment after it has sent the signal.
+                // Received from before the stop on: the process runs on for a moment after it has sent the signal.
                 let continued = signal(SignalKind::from_raw(process::Signal::CONT.as_raw()));
                 if let Ok(mut continued) = continued
                     && kill_process(getpid(), process::Signal::STOP).is_ok()
                 {
-                    heard(&mut continued).await;
+                    received(&mut continued).await;
                 }
                 control.resume();
             }
@@ -100,7 +101,7 @@ impl Signals {
         }
     }
 
-    /// Waits for the third SIGINT or SIGTERM: whoever sends that wants to be gone.
+    /// Waits for the third SIGINT or SIGTERM, after which the user wants to leave at once.
     pub(crate) async fn third_interrupt(&self) {
         let mut interrupts = self.interrupts.clone();
         if interrupts.wait_for(|count| *count >= 3).await.is_err() {
@@ -109,9 +110,35 @@ impl Signals {
     }
 }
 
-async fn heard(signal: &mut Signal) {
+/// SIGINT and SIGTERM.
+pub(crate) struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    /// Receives them from now on, in place of being ended by them.
+    pub(crate) fn receive() -> Result<Self, Failure> {
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// Waits for one of them.
+    pub(crate) async fn received(&mut self) {
+        tokio::select! {
+            () = received(&mut self.interrupt) => {}
+            () = received(&mut self.terminate) => {}
+        }
+    }
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::environment(format!("cannot listen to signals: {error}")))
+}
+
+/// Waits for a signal.
+async fn received(signal: &mut Signal) {
     if signal.recv().await.is_none() {
-        // The runtime is going down: nothing will be heard any more.
+        // The runtime is going down: no signal will come any more.
         std::future::pending::<()>().await;
     }
 }

@@ -1,108 +1,55 @@
-//! `gadugi attach`: the view of a run that another process drives, or nobody.
+//! `gadugi attach`: the view of a run that another process drives, or none.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use gadugi_core::{Event, EventSink, Executor, Report, RunRecord};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, interval};
+use tokio::time::interval;
 
-use super::driving::code_of;
-use crate::activity::{ASK_AGAIN, Activity};
 use crate::args::AttachArgs;
-use crate::compose::Site;
 use crate::context::Context;
+use crate::drive::{Witnesses, exit_code};
 use crate::failure::{Code, Failure};
-use crate::prepare;
-use crate::runs::{LoadedRun, process_name};
+use crate::signals::Interrupts;
+use crate::site::{Activity, FollowedRun, LoadedRun, Site, encode_event, output_formats, process_name};
+use crate::terminal::Terminal;
 use crate::view::{Scene, View};
 
-/// How often the journal is looked at. Polling works on every file system.
-const TICK: Duration = Duration::from_millis(50);
+/// How often the journal is polled, which works on every file system.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The views, and the sinks that feed them.
-struct Shown {
-    views: Vec<View>,
-    sinks: Vec<Box<dyn EventSink>>,
-}
-
-/// How following a run ended.
+/// The reason why the view of a run ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// With the run.
-    Over,
-    /// Nobody drives the run, and nothing of it runs.
-    Still,
+    /// The run is over.
+    RunEnded,
+    /// No process drives the run, and none of its commands runs.
+    Abandoned,
+    /// The user has interrupted the view.
     Interrupted,
 }
 
 pub(super) async fn attach(context: &Context, args: &AttachArgs) -> Result<Code, Failure> {
     let terminal = &context.terminal;
     let site = Site::open(&context.surroundings)?;
-    let id = site.find_or_unfinished(context, args.run.as_deref()).await?;
-    let unheard = |error| Failure::environment(format!("cannot listen to signals: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(unheard)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(unheard)?;
+    let id = site.find_or_unfinished(terminal, args.run.as_deref()).await?;
+    let mut interrupts = Interrupts::receive()?;
     let mut run = site.follow(&id).await?;
     for damage in &run.run().damage {
         terminal.say(&format!("warning: {damage}"));
     }
-    // Of a run that is over nothing goes on, so there is nothing to show but its report.
-    let show_people = run.run().record.ended.is_none();
-    let mut shown = Shown::begin(context, &site, &run.run().record, show_people, args.json)?;
-    run.tell_past(|events| shown.take(events))?;
-    let mut told = false;
-    let (mut witnesses, mut last_asked) = (None, None);
-    let mut ticks = interval(TICK);
-    let end = loop {
-        let seen = run.run();
-        if seen.record.ended.is_some() {
-            break End::Over;
-        }
-        let is_due = last_asked.is_none_or(|last: Instant| last.elapsed() >= ASK_AGAIN);
-        if seen.driven {
-            (told, last_asked) = (false, None);
-        } else if is_due {
-            let executors = witnesses.get_or_insert_with(|| prepare::witnesses(context, &site));
-            let running = tokio::select! {
-                running = running(&site, executors, seen) => running,
-                () = heard(&mut interrupt) => break End::Interrupted,
-                () = heard(&mut terminate) => break End::Interrupted,
-            };
-            let Some(running) = running else { break End::Still };
-            last_asked = Some(Instant::now());
-            if !told {
-                let tasks = running.join(", ");
-                shown.say(&format!(
-                    "nobody drives run {id}, and its tasks go on ({tasks}); `gadugi resume {id}` takes it over"
-                ));
-                told = true;
-            }
-        }
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = heard(&mut interrupt) => break End::Interrupted,
-            () = heard(&mut terminate) => break End::Interrupted,
-        }
-        shown.take(&run.read_on().await?);
-    };
+    let mut views = Views::start(context, &site, &run.run().record, args)?;
+    run.read_past(|events| views.show(events))?;
+    let end = watch(context, &site, &mut run, &mut views, &mut interrupts).await?;
     let record = &run.run().record;
-    let report = matches!(end, End::Over).then(|| site.markdown(&Report::from(record.clone())));
-    let printed = tokio::task::spawn_blocking({
-        let (terminal, report) = (terminal.clone(), report.filter(|_| !args.json));
-        move || {
-            shown.finish();
-            report.map_or(Ok(()), |report| terminal.result(&report))
-        }
-    });
-    tokio::select! {
-        printed = printed => printed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?,
-        // A reader that does not read must not keep the command from ending.
-        () = heard(&mut interrupt) => return Ok(Code::Interrupted),
-        () = heard(&mut terminate) => return Ok(Code::Interrupted),
+    // Programs have read every event, so the report is for people only.
+    let report = (end == End::RunEnded && !args.json).then(|| site.markdown(&Report::from(record.clone())));
+    if !print_rest(terminal.clone(), views, report, &mut interrupts).await? {
+        return Ok(Code::Interrupted);
     }
     match end {
-        End::Over => Ok(code_of(record)),
-        End::Still => {
+        End::RunEnded => Ok(exit_code(record)),
+        End::Abandoned => {
             terminal.insist(&format!(
                 "run {id} is not over, nobody drives it, and nothing of it runs\nhint: `gadugi resume {id}` goes on with it"
             ));
@@ -117,8 +64,56 @@ pub(super) async fn attach(context: &Context, args: &AttachArgs) -> Result<Code,
     }
 }
 
-/// The tasks whose commands still run, with their processes; what nobody can tell may run. `None` when none does.
-async fn running(site: &Site, executors: &[Arc<dyn Executor>], run: &LoadedRun) -> Option<Vec<String>> {
+/// Shows events of the run as they come, until one of the reasons to end.
+async fn watch(
+    context: &Context,
+    site: &Site,
+    run: &mut FollowedRun<'_>,
+    views: &mut Views,
+    interrupts: &mut Interrupts,
+) -> Result<End, Failure> {
+    let id = run.run().record.header.run.clone();
+    let mut witnesses = Witnesses::new(context, site);
+    let mut announced = false;
+    let mut ticks = interval(POLL_INTERVAL);
+    loop {
+        let seen = run.run();
+        if seen.record.ended.is_some() {
+            return Ok(End::RunEnded);
+        }
+        if seen.driven {
+            // Should this driver end too, that is found out and announced again.
+            announced = false;
+            witnesses.reset();
+        } else {
+            // Without a driver nothing is recorded any more: only the executors know whether something still runs.
+            let running = tokio::select! {
+                running = witnesses.ask(async |executors| running_tasks(site, executors, seen).await) => running,
+                () = interrupts.received() => return Ok(End::Interrupted),
+            };
+            match running {
+                Some(running) if running.is_empty() => return Ok(End::Abandoned),
+                Some(running) if !announced => {
+                    let tasks = running.join(", ");
+                    views.announce(&format!(
+                        "nobody drives run {id}, and its tasks go on ({tasks}); `gadugi resume {id}` takes it over"
+                    ));
+                    announced = true;
+                }
+                _ => {}
+            }
+        }
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = interrupts.received() => return Ok(End::Interrupted),
+        }
+        views.show(&run.read_on().await?);
+    }
+}
+
+/// The tasks whose commands still run, with their processes. A command whose executor cannot tell may run.
+async fn running_tasks(site: &Site, executors: &[Arc<dyn Executor>], run: &LoadedRun) -> Vec<String> {
+    // All questions first, so that the answers come at the same time.
     let asked: Vec<_> =
         run.record.tasks.iter().map(|task| (&task.task.spec.id, site.ask(executors, &run.record, task))).collect();
     let mut running = Vec::new();
@@ -129,36 +124,50 @@ async fn running(site: &Site, executors: &[Arc<dyn Executor>], run: &LoadedRun) 
             Activity::Still => {}
         }
     }
-    Some(running).filter(|running| !running.is_empty())
+    running
 }
 
-async fn heard(signal: &mut Signal) {
-    if signal.recv().await.is_none() {
-        // The runtime is going down: nothing will be heard any more.
-        std::future::pending::<()>().await;
+/// Waits until the views have shown everything, and prints the report. Returns `false` if it was interrupted: a reader that does not
+/// read must not keep the command from ending.
+async fn print_rest(
+    terminal: Terminal,
+    views: Views,
+    report: Option<String>,
+    interrupts: &mut Interrupts,
+) -> Result<bool, Failure> {
+    let printed = tokio::task::spawn_blocking(move || {
+        views.finish();
+        report.map_or(Ok(()), |report| terminal.result(&report))
+    });
+    tokio::select! {
+        printed = printed => printed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?,
+        () = interrupts.received() => return Ok(false),
     }
+    Ok(true)
 }
 
-impl Shown {
-    fn begin(
-        context: &Context,
-        site: &Site,
-        record: &RunRecord,
-        to_people: bool,
-        to_programs: bool,
-    ) -> Result<Self, Failure> {
-        let mut shown = Self { views: Vec::new(), sinks: Vec::new() };
-        if to_people {
+/// The views of a run, and the sinks that feed them.
+struct Views {
+    views: Vec<View>,
+    sinks: Vec<Box<dyn EventSink>>,
+}
+
+impl Views {
+    /// Starts the view for people, unless the run is over and only its report is left to show, and with `--json` the view for programs.
+    fn start(context: &Context, site: &Site, record: &RunRecord, args: &AttachArgs) -> Result<Self, Failure> {
+        let mut views = Self { views: Vec::new(), sinks: Vec::new() };
+        if record.ended.is_none() {
             let header = record.header.clone();
             let folder = site.attempt_folders(&header.run);
-            let estimates = site.registry.earlier_durations(Some(&header.run))?;
-            let scene = Scene { record: RunRecord::new(header), estimates, folder, drives: false };
-            shown.add(View::for_people(context.terminal.clone(), scene)?);
+            let estimates = site.earlier_durations(Some(&header.run))?;
+            let record = RunRecord::new(header);
+            let scene = Scene { record, estimates, folder, formats: output_formats(), drives: false };
+            views.add(View::for_people(context.terminal.clone(), scene)?);
         }
-        if to_programs {
-            shown.add(View::for_programs(context.terminal.clone())?);
+        if args.json {
+            views.add(View::for_programs(context.terminal.clone(), encode_event)?);
         }
-        Ok(shown)
+        Ok(views)
     }
 
     fn add(&mut self, (view, sink): (View, Box<dyn EventSink>)) {
@@ -166,12 +175,12 @@ impl Shown {
         self.sinks.push(sink);
     }
 
-    fn say(&self, text: &str) {
-        self.views.iter().for_each(|view| view.say(text.to_owned()));
+    fn announce(&self, text: &str) {
+        self.views.iter().for_each(|view| view.announce(text.to_owned()));
     }
 
-    /// A view that takes no more is left out from then on.
-    fn take(&mut self, events: &[Event]) {
+    /// Shows events. A view that takes no more gets no later ones.
+    fn show(&mut self, events: &[Event]) {
         for event in events {
             self.sinks.retain_mut(|sink| sink.on_event(event).is_ok());
         }

@@ -5,17 +5,17 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::args::InitArgs;
-use crate::compose::Site;
 use crate::config::{Config, DOCKERFILE, DOCKERFILE_TEMPLATE, image_name, seed_line, template};
 use crate::context::Context;
 use crate::failure::{Code, Failure};
+use crate::site::Site;
 
 pub(super) fn init(context: &Context, args: &InitArgs) -> Result<Code, Failure> {
     let site = Site::open(&context.surroundings)?;
     let config = site.config_file(context.named_config().as_deref());
     let image = args.docker.then(|| image_name(&site.name()));
     let mut files = Vec::new();
-    // Whoever has settings already wants the Dockerfile beside them.
+    // An existing configuration stays, and gets the Dockerfile beside it.
     let keeps_config = args.docker && !args.force && is_there(&config);
     let left_out = site.left_out_of_seeds(&Config::default());
     if !keeps_config {
@@ -51,12 +51,12 @@ pub(super) fn init(context: &Context, args: &InitArgs) -> Result<Code, Failure> 
     Ok(Code::Success)
 }
 
-/// Whether something has that name, also a link to nothing.
+/// Whether the path exists, also as a link to nothing.
 fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// Why nothing is written, if files are there that would be replaced.
+/// Refuses to replace files, if there are any.
 fn exist(there: &[PathBuf]) -> Option<Failure> {
     let names: Vec<String> = there.iter().map(|path| path.display().to_string()).collect();
     let (exist, it) = match names.len() {

@@ -1,44 +1,29 @@
-//! The commands, one file each.
+//! The commands: a file or a folder for each.
 
-mod agents;
 mod attach;
-mod background;
-mod budgets;
 mod clean;
+mod completions;
 mod doctor;
-mod driving;
-#[cfg(feature = "docker")]
-mod image;
-#[cfg(not(feature = "docker"))]
-#[path = "no_image.rs"]
 mod image;
 mod init;
-mod log_parts;
 mod logs;
-mod notices;
+mod man;
 mod plan;
-mod printed;
-mod programs;
-mod prompts;
 mod ps;
 mod report;
 mod resume;
-mod room;
 mod run;
-mod spent;
 mod stop;
 
-use crate::args::{Command, ImageCommand};
+use crate::args::Command;
 use crate::context::Context;
 use crate::failure::{Code, Failure};
 
+/// Executes a command.
 pub(crate) async fn execute(context: &Context, command: Command) -> Result<Code, Failure> {
     match command {
         Command::Init(args) => init::init(context, &args),
-        Command::Image(args) => match args.command {
-            ImageCommand::Build(args) => image::build(context, &args).await,
-            ImageCommand::Pull(args) => image::pull(context, &args).await,
-        },
+        Command::Image(args) => image::image(context, &args).await,
         Command::Doctor => doctor::doctor(context).await,
         Command::Plan(args) => plan::plan(context, &args).await,
         Command::Run(args) => run::run(context, &args).await,
@@ -49,7 +34,7 @@ pub(crate) async fn execute(context: &Context, command: Command) -> Result<Code,
         Command::Stop(args) => stop::stop(context, &args).await,
         Command::Report(args) => report::report(context, &args).await,
         Command::Clean(args) => clean::clean(context, &args).await,
-        Command::Completions { shell } => printed::completions(context, shell),
-        Command::Man => printed::manual(context),
+        Command::Completions { shell } => completions::completions(context, shell),
+        Command::Man => man::man(context),
     }
 }

@@ -4,33 +4,29 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gadugi_core::{
-    AgentTotals, AttemptNo, AttemptRecord, AttemptRef, Outcome, Phase, Registry, RunId, RunRecord, TaskId, TaskRecord,
-    TaskState, Tokens,
+    AgentTotals, AttemptNo, AttemptRecord, AttemptRef, Outcome, Phase, RunId, RunRecord, TaskId, TaskRecord, TaskState,
+    Tokens,
 };
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::spent::{Heard, cell, spent};
-use crate::activity::Activity;
 use crate::args::PsArgs;
-use crate::compose::Site;
 use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::prepare;
-use crate::runs::{LoadedRun, process_name};
+use crate::site::{Activity, LoadedRun, PendingReport, Site, process_name, usage, usage_text};
 use crate::terminal::{Tone, columns, duration_text};
 use crate::view::{is_set_up, tone_of};
 
 pub(super) async fn ps(context: &Context, args: &PsArgs) -> Result<Code, Failure> {
     let site = Site::open(&context.surroundings)?;
-    let listing = site.registry.list().await?;
     let ids: Vec<RunId> = match &args.run {
         Some(name) => vec![site.find(name)?],
-        None => listing.into_iter().map(|run| run.run).collect(),
+        None => site.run_ids().await?,
     };
     let mut runs = Vec::new();
     for id in ids.iter().rev() {
-        // One run that cannot be read must not hide the others.
+        // A run that cannot be read must not hide the others.
         match site.load(id).await {
             Ok(run) => runs.push(run),
             Err(failure) => context.terminal.say(&format!("warning: {}", failure.texts().0)),
@@ -38,10 +34,10 @@ pub(super) async fn ps(context: &Context, args: &PsArgs) -> Result<Code, Failure
     }
     let latest = runs.first().map(|run| run.record.header.run.clone());
     if !args.all && args.run.is_none() {
-        // One that has broken off waits for somebody to go on with it or to end it, however old it is.
+        // An interrupted run is to be resumed or ended by the user, however old it is.
         runs.retain(|run| run.record.ended.is_none());
     }
-    let runs = see(context, &site, runs).await?;
+    let runs = inspect(context, &site, runs).await?;
     if args.json {
         let runs: Vec<_> = runs.iter().map(RunRow::from).collect();
         let json = serde_json::to_string_pretty(&runs).map_err(|error| Failure::registry(error.to_string()))?;
@@ -62,9 +58,9 @@ pub(super) async fn ps(context: &Context, args: &PsArgs) -> Result<Code, Failure
     Ok(Code::Success)
 }
 
-/// Looks what the runs do. All executors are asked at the same time, so that one that does not answer is waited for only
+/// Inspects the runs. All executors are asked at the same time, so that an executor that does not answer is waited for only
 /// once.
-async fn see(context: &Context, site: &Site, runs: Vec<LoadedRun>) -> Result<Vec<Seen>, Failure> {
+async fn inspect(context: &Context, site: &Site, runs: Vec<LoadedRun>) -> Result<Vec<InspectedRun>, Failure> {
     let broken_off = |run: &LoadedRun| !run.driven && run.record.ended.is_none();
     let executors = if runs.iter().any(broken_off) { prepare::witnesses(context, site) } else { Vec::new() };
     let mut asked = Vec::new();
@@ -74,7 +70,7 @@ async fn see(context: &Context, site: &Site, runs: Vec<LoadedRun>) -> Result<Vec
         let questions: Vec<_> = tasks.map(question).collect();
         asked.push((run, questions));
     }
-    let mut seen = Vec::new();
+    let mut inspected = Vec::new();
     for (run, questions) in asked {
         let suspended = run.driven && site.is_suspended(&run.record.header.run)?;
         let mut activities = BTreeMap::new();
@@ -82,37 +78,37 @@ async fn see(context: &Context, site: &Site, runs: Vec<LoadedRun>) -> Result<Vec
             activities.insert(task, question.answer().await);
         }
         let folders = site.attempt_folders(&run.record.header.run);
-        let hear = |task: &TaskRecord| {
+        let read_log = |task: &TaskRecord| {
             let log = || {
                 let number = task.last().map_or(AttemptNo::FIRST, |last| last.number);
                 let attempt = AttemptRef { task: task.task.spec.id.clone(), number };
                 folders(&attempt).join(Phase::Main.output_file())
             };
-            Heard::begin(task, log)
+            PendingReport::start(task, log)
         };
         // All at the same time.
-        let heard: Vec<_> = run.record.tasks.iter().map(hear).collect();
+        let reports: Vec<_> = run.record.tasks.iter().map(read_log).collect();
         let mut used = BTreeMap::new();
-        for (task, heard) in run.record.tasks.iter().zip(heard) {
-            used.insert(task.task.spec.id.clone(), spent(task, heard).await);
+        for (task, report) in run.record.tasks.iter().zip(reports) {
+            used.insert(task.task.spec.id.clone(), usage(task, report).await);
         }
-        seen.push(Seen { run, suspended, activities, used });
+        inspected.push(InspectedRun { run, suspended, activities, used });
     }
-    Ok(seen)
+    Ok(inspected)
 }
 
-/// A run, beside which the executors are asked that it tells of.
-struct Seen {
+/// A run, with the answers of the executors about its commands.
+struct InspectedRun {
     run: LoadedRun,
     /// Whether the process that drives it is suspended, and with it the run.
     suspended: bool,
-    /// What the tasks do, of a run that is not over and that nobody drives.
+    /// Activities of the tasks, if the run is not over and has no driver.
     activities: BTreeMap<TaskId, Activity>,
-    /// What the agents of each task have used up.
+    /// Usage of the agents of each task.
     used: BTreeMap<TaskId, AgentTotals>,
 }
 
-impl Seen {
+impl InspectedRun {
     fn activity(&self, task: &TaskRecord) -> Option<&Activity> {
         self.activities.get(&task.task.spec.id)
     }
@@ -121,12 +117,12 @@ impl Seen {
         self.used.get(&task.task.spec.id).copied().unwrap_or_default()
     }
 
-    /// Whether somebody drives it, or something of it still runs.
+    /// Whether a process drives the run, or a command of it still runs.
     fn goes_on(&self) -> bool {
         self.run.driven || self.activities.values().any(|activity| matches!(activity, Activity::Runs { .. }))
     }
 
-    /// The state of a task. Where nobody drives the run, its executor was asked.
+    /// The state of a task. Without a driver it is the answer of its executor.
     fn state(&self, task: &TaskRecord) -> &'static str {
         match &task.state {
             TaskState::Finished(outcome) => outcome.word(),
@@ -179,7 +175,7 @@ impl Seen {
         let titles = ["TASK", "STATE", "ATTEMPT", "EXECUTOR", "PROCESS", "TIME", "COST", "BRANCH"].map(str::to_owned);
         let rows = record.tasks.iter().map(|task| self.row(task));
         let mut rows: Vec<_> = std::iter::once(titles.to_vec()).chain(rows).collect();
-        if self.used.values().all(|used| cell(*used).is_none()) {
+        if self.used.values().all(|used| usage_text(*used).is_none()) {
             rows.iter_mut().for_each(|row| drop(row.remove(COST)));
         }
         let paint = |row: usize, column: usize, cell: &str| {
@@ -218,17 +214,17 @@ impl Seen {
             or_dash(last.map(|attempt| attempt.executor.clone())),
             or_dash(self.process(task)),
             or_dash(self.time(task).map(duration_text)),
-            or_dash(cell(self.used(task))),
+            or_dash(usage_text(self.used(task))),
             or_dash(task.with_branch().and_then(branch)),
         ]
     }
 
-    /// How long the commands of its last attempt took, or have been running; `None` where nobody has seen the end.
+    /// Time that the commands of a task's last attempt took, or have been running; `None` if their end was not seen.
     fn time(&self, task: &TaskRecord) -> Option<Duration> {
         let attempt = task.last()?;
         let open = attempt.commands.last().filter(|command| command.end.is_none() && attempt.ended.is_none());
         let running = match open {
-            // It runs, and nobody has recorded since when.
+            // It runs, and its start was not recorded.
             None if matches!(self.activity(task), Some(Activity::Runs { .. })) => return None,
             None => Duration::ZERO,
             Some(_) if self.process(task).is_none() => return None,
@@ -237,7 +233,7 @@ impl Seen {
         Some(attempt.setup_time() + attempt.command_time() + running)
     }
 
-    /// Its process, while it runs.
+    /// The process of a task, while it runs.
     fn process(&self, task: &TaskRecord) -> Option<String> {
         match (self.activity(task), &task.state) {
             (Some(Activity::Runs { identity, .. }), _) | (None, TaskState::Running { identity, .. }) => {
@@ -248,7 +244,7 @@ impl Seen {
     }
 }
 
-/// The column that is left out where no agent has told anything.
+/// Index of the column that is left out if no agent has reported a usage.
 const COST: usize = 6;
 
 fn branch(attempt: &AttemptRecord) -> Option<String> {
@@ -288,8 +284,8 @@ struct TaskRow {
     branch: Option<String>,
 }
 
-impl From<&Seen> for RunRow {
-    fn from(seen: &Seen) -> Self {
+impl From<&InspectedRun> for RunRow {
+    fn from(seen: &InspectedRun) -> Self {
         let row = |task: &TaskRecord| {
             let last = task.last();
             let nothing_changed = task.outcome() == Some(&Outcome::Unchanged);

@@ -3,9 +3,9 @@
 use gadugi_core::Report;
 
 use crate::args::{ReportArgs, ReportFormat};
-use crate::compose::Site;
 use crate::context::Context;
 use crate::failure::{Code, Failure};
+use crate::site::Site;
 
 pub(super) async fn report(context: &Context, args: &ReportArgs) -> Result<Code, Failure> {
     let site = Site::open(&context.surroundings)?;

@@ -1,6 +1,8 @@
 //! From the arguments to a configuration and a plan; shared by `plan` and `run`.
 
+pub(crate) mod disk_space;
 mod passed_over;
+pub(crate) mod programs;
 
 use std::collections::HashSet;
 use std::num::NonZeroU64;
@@ -9,12 +11,13 @@ use std::sync::Arc;
 use gadugi_core::{Changes, Executor, KeepPolicy, Plan, RawPlan, TaskId, TaskSpec};
 
 use crate::args::{Keep, TaskArgs};
-use crate::compose::{self, Chosen, Site};
 use crate::config::{AgentPlace, AgentProfile, Config, ConfigFile, ConfigLayer, ConfigSources, PromptMode};
 use crate::context::Context;
+use crate::executors::{Chosen, TaskLifetime, executors, login_mounts};
 use crate::failure::Failure;
 use crate::input::{self, TaskInput, read_tasks};
 use crate::parse::{QuantityError, TimeLimit};
+use crate::site::Site;
 use crate::surroundings::Surroundings;
 
 /// The settings of this call.
@@ -37,9 +40,9 @@ pub(crate) fn config_or_default(context: &Context, site: &Site) -> Config {
     })
 }
 
-/// Those who can tell what runs.
+/// The executors to ask whether a recorded command still runs.
 pub(crate) fn witnesses(context: &Context, site: &Site) -> Vec<Arc<dyn Executor>> {
-    compose::executors(context, Some(site), &config_or_default(context, site), false)
+    executors(context, Some(site), &config_or_default(context, site), TaskLifetime::Own)
 }
 
 fn layer(args: &TaskArgs) -> Result<ConfigLayer, Failure> {
@@ -125,7 +128,7 @@ pub(crate) fn place_agents(
         _ if unsafe_host => AgentPlace::UnsafeHost,
         _ => AgentPlace::Host,
     };
-    let login = |profile: &AgentProfile| compose::shown_login(&context.surroundings, profile);
+    let login = |profile: &AgentProfile| login_mounts(&context.surroundings, profile);
     Ok(input::place_agents(plan, config, place, login)?)
 }
 

@@ -1,24 +1,19 @@
-//! What an agent did last, read from its log as it grows.
+//! The last action of an agent, read from its log as it grows.
 
-use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use gadugi_core::{AttemptRecord, Dollars, Lines, OutputReader};
 
-use crate::compose::open_log;
+use crate::site::GrowingLog;
 use crate::terminal::harmless;
 
-/// So much of a log is read at once; the rest is for the next time.
-const PORTION: u64 = 1 << 20;
-
-/// Follows the log of one agent.
+/// The last action of an agent, from its growing log.
 pub(crate) struct AgentTail {
-    path: PathBuf,
-    read: u64,
+    log: GrowingLog,
     lines: Lines,
     reader: Box<dyn OutputReader>,
-    /// The attempts before its own.
+    /// The attempts before this one.
     earlier: Vec<Arc<AttemptRecord>>,
     /// The last tool or message, whichever came later.
     doing: String,
@@ -26,14 +21,13 @@ pub(crate) struct AgentTail {
 
 impl AgentTail {
     pub(crate) fn new(path: PathBuf, reader: Box<dyn OutputReader>, earlier: Vec<Arc<AttemptRecord>>) -> Self {
-        Self { path, read: 0, lines: Lines::default(), reader, earlier, doing: String::new() }
+        Self { log: GrowingLog::new(path), lines: Lines::default(), reader, earlier, doing: String::new() }
     }
 
-    /// On a line, what it did or said last, and what that has cost so far. A log that cannot be read says nothing new: that is
-    /// the view's loss only.
+    /// Returns the last action or message on a line, after the cost so far. A log that cannot be read has nothing new: only the view
+    /// lacks it.
     pub(crate) fn line(&mut self) -> String {
-        let portion = self.portion().unwrap_or_default();
-        self.read += portion.len() as u64;
+        let portion = self.log.read_on().unwrap_or_default();
         let Self { lines, reader, doing, .. } = self;
         lines.feed(&portion, |line| {
             let before = reader.report();
@@ -51,16 +45,6 @@ impl AgentTail {
         let cost = cost.map(|cost| format!("${}  ", Dollars(cost.value))).unwrap_or_default();
         format!("{cost}{}", self.doing)
     }
-
-    fn portion(&self) -> std::io::Result<Vec<u8>> {
-        let mut file = open_log(&self.path)?;
-        let mut portion = Vec::new();
-        if file.metadata()?.len() > self.read {
-            file.seek(SeekFrom::Start(self.read))?;
-            file.take(PORTION).read_to_end(&mut portion)?;
-        }
-        Ok(portion)
-    }
 }
 
 #[cfg(test)]
@@ -74,7 +58,7 @@ mod tests {
     fn what_came_last_is_shown_however_the_log_grows() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("output.log");
-        let format = crate::compose::output_formats()["claude-stream-json"].reader();
+        let format = crate::site::output_formats()["claude-stream-json"].reader();
         let mut tail = AgentTail::new(path.clone(), format, Vec::new());
         assert_eq!(tail.line(), "");
         let grow = |text: &str| {

@@ -11,12 +11,12 @@ use jiff::Timestamp;
 use super::agent_tail::AgentTail;
 use super::log_tail::LogTail;
 use super::plain::{is_set_up, line};
-use super::{AttemptFolder, Message, Scene};
-use crate::compose::output_formats;
+use super::{Message, Scene};
+use crate::site::AttemptFolder;
 use crate::terminal::{Terminal, duration_text};
 
-/// How often the view is drawn anew. The tail of each running task's log is read as often.
-const TICK: Duration = Duration::from_millis(100);
+/// How often the view is drawn, and the tails of the running tasks' logs are read.
+const DRAW_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A running task on the screen.
 struct Row {
@@ -26,11 +26,11 @@ struct Row {
     tail: Tail,
 }
 
-/// What is shown of what a task prints.
+/// The end of a task's output, as it is shown.
 enum Tail {
-    /// Its last line.
+    /// The last line.
     Line(LogTail),
-    /// What its agent tells.
+    /// The agent's last action and its cost.
     Agent(Box<AgentTail>),
 }
 
@@ -59,33 +59,23 @@ struct Screen {
 
 pub(super) fn show(terminal: Terminal, scene: Scene, messages: &Receiver<Message>) {
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(20));
-    let Scene { record, estimates, folder, drives } = scene;
+    let Scene { record, estimates, folder, formats, drives } = scene;
     let total = bars.add(ProgressBar::new(record.tasks.len() as u64));
     total.set_style(style("{bar:30} {pos}/{len} tasks  {wide_msg}"));
     let begun = record.started.map_or_else(Instant::now, instant_of);
-    let mut screen = Screen {
-        terminal,
-        record,
-        estimates,
-        folder,
-        formats: output_formats(),
-        bars,
-        total,
-        rows: Vec::new(),
-        begun,
-        drives,
-    };
+    let mut screen =
+        Screen { terminal, record, estimates, folder, formats, bars, total, rows: Vec::new(), begun, drives };
     screen.show_attempts_under_way();
     let mut cleared = false;
     loop {
-        match messages.recv_timeout(TICK) {
+        match messages.recv_timeout(DRAW_INTERVAL) {
             Ok(Message::Event(event)) => {
                 cleared = false;
-                if !screen.take(&event) {
+                if !screen.show_event(&event) {
                     break;
                 }
             }
-            Ok(Message::Say(text)) => screen.say(&text),
+            Ok(Message::Say(text)) => screen.print(&text),
             Ok(Message::Clear(done)) => {
                 // A terminal that cannot be cleared, here and below, is no concern of the run.
                 drop(screen.bars.clear());
@@ -101,7 +91,7 @@ pub(super) fn show(terminal: Terminal, scene: Scene, messages: &Receiver<Message
     screen.total.finish_and_clear();
 }
 
-/// When something happened that stands in the journal, on this process's clock.
+/// Converts a time of the journal to this process's clock.
 fn instant_of(at: Timestamp) -> Instant {
     let ago = Duration::try_from(Timestamp::now().duration_since(at)).unwrap_or(Duration::ZERO);
     Instant::now().checked_sub(ago).unwrap_or_else(Instant::now)
@@ -138,7 +128,7 @@ impl Screen {
         let agent = task.and_then(|task| task.task.spec.action.agent.as_ref());
         let attempts = task.into_iter().flat_map(|task| &task.attempts);
         let earlier = attempts.filter(|earlier| earlier.number < attempt.number).cloned().collect();
-        // Plain text speaks for itself.
+        // Plain text is shown as it is.
         let format = agent.filter(|agent| phase == Phase::Main && agent.output != "text").map(|agent| &agent.output);
         match format.and_then(|format| self.formats.get(format)) {
             Some(format) => Tail::Agent(Box::new(AgentTail::new(path, format.reader(), earlier))),
@@ -146,8 +136,8 @@ impl Screen {
         }
     }
 
-    /// Takes an event in; says whether it made sense.
-    fn take(&mut self, event: &Event) -> bool {
+    /// Shows an event. Returns whether it was valid.
+    fn show_event(&mut self, event: &Event) -> bool {
         if self.record.apply(event).is_err() {
             return false;
         }
@@ -175,13 +165,13 @@ impl Screen {
         if let Some((subject, text, tone)) = line(&self.record, &event.kind, self.terminal.verbose, self.drives) {
             let text = self.terminal.toned_err(tone, &text);
             let text = if subject.is_empty() { text } else { format!("{subject}  {text}") };
-            self.say(&text);
+            self.print(&text);
         }
         self.draw();
         true
     }
 
-    fn say(&self, text: &str) {
+    fn print(&self, text: &str) {
         // A line that the terminal does not take is lost; the run goes on.
         drop(self.bars.println(self.terminal.drawn(text)));
     }
@@ -202,8 +192,8 @@ impl Screen {
         self.total.set_message(format!("{}{rest}", duration_text(self.begun.elapsed())));
     }
 
-    /// An estimate of the rest, from how long tasks took before in this run or in earlier ones; none
-    /// while nothing is known of any task. It is the larger of what the jobs have to share and of the
+    /// Estimates the time left, from the times that tasks took before in this run or in earlier ones; `None`
+    /// while no time is known of a task. It is the larger of the work divided by the jobs and of the
     /// longest task alone.
     fn rest(&self) -> Option<Duration> {
         let done = self.record.tasks.iter().filter(|task| task.state.is_finished());
@@ -221,7 +211,7 @@ impl Screen {
         }
         let jobs = u32::try_from(self.record.header.settings.jobs.get()).unwrap_or(u32::MAX);
         let shared = left.iter().sum::<Duration>() / jobs.min(u32::try_from(left.len()).unwrap_or(u32::MAX)).max(1);
-        // One that takes longer than it did before has no known end.
+        // A task that takes longer than it did before has no known end.
         Some(left.into_iter().max()?.max(shared)).filter(|rest| !rest.is_zero())
     }
 }

@@ -1,8 +1,7 @@
-//! What is shown while a run goes on: a live view on a terminal, plain lines elsewhere, JSON for
-//! programs. All of them see only the run's events and the logs of its tasks.
+//! Views of a run: live on a terminal, in plain lines elsewhere, in JSON for programs. All of them see only the run's events
+//! and the logs of its tasks.
 //!
-//! Each has a thread of its own and a queue before it, so that a reader that does not read holds up
-//! nothing but what it is shown.
+//! Each view has a thread of its own and a queue before it, so that a reader that does not read holds up only its own view.
 
 mod agent_tail;
 mod json;
@@ -11,70 +10,72 @@ mod log_tail;
 mod plain;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use gadugi_core::{AttemptRef, Event, EventSink, RunRecord, TaskId};
+use gadugi_core::{Event, EventSink, OutputFormats, RunRecord, TaskId};
 
 pub(crate) use self::plain::{is_set_up, tone_of};
 use crate::failure::Failure;
+use crate::site::AttemptFolder;
 use crate::terminal::{Announcer, Terminal};
 
-/// Where the files of an attempt are.
-pub(crate) type AttemptFolder = Box<dyn Fn(&AttemptRef) -> PathBuf + Send>;
+/// Time for a view to clear the terminal.
+const CLEAR_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long it is waited for a view to clear the terminal.
-const LONGEST_CLEARING: Duration = Duration::from_millis(500);
+/// Encodes an event as a line for programs.
+pub(crate) type Encode = fn(&Event) -> Result<String, Box<dyn std::error::Error + Send + Sync>>;
 
-/// What a view is told.
+/// A message to a view.
 enum Message {
     Event(Box<Event>),
-    /// A sentence for people that is about no event.
+    /// A sentence for people that belongs to no event.
     Say(String),
-    /// Clear the terminal, say so, and draw nothing before the next event.
+    /// Clear the terminal, confirm it, and draw nothing before the next event.
     Clear(Sender<()>),
     /// There is nothing more to show.
     End,
 }
 
-/// What a view for people starts from.
+/// The state that a view for people starts from.
 pub(crate) struct Scene {
-    /// What is known of the run, and not shown again.
+    /// The part of the run that was shown before.
     pub(crate) record: RunRecord,
-    /// How long tasks took in earlier runs.
+    /// Times that tasks took in earlier runs.
     pub(crate) estimates: HashMap<TaskId, Duration>,
     pub(crate) folder: AttemptFolder,
+    /// Output formats of agents, by name.
+    pub(crate) formats: OutputFormats,
     /// Whether this process drives the run, so that Ctrl-C stops it.
     pub(crate) drives: bool,
 }
 
-/// A view that is under way.
+/// A running view.
 pub(crate) struct View {
     thread: JoinHandle<()>,
     messages: Sender<Message>,
 }
 
-/// Clears the terminal of a view.
-pub(crate) struct Curtain(Sender<Message>);
+/// A handle that clears the terminal of a view.
+pub(crate) struct ViewHandle(Sender<Message>);
 
 impl View {
-    /// Begins the view for people and gives the sink that feeds it.
+    /// Starts the view for people, and returns it with the sink that feeds it.
     pub(crate) fn for_people(terminal: Terminal, scene: Scene) -> Result<(Self, Box<dyn EventSink>), Failure> {
         if terminal.live {
-            Self::begin("the live view", move |messages| live::show(terminal, scene, &messages))
+            Self::start("the live view", move |messages| live::show(terminal, scene, &messages))
         } else {
-            Self::begin("the view", move |messages| plain::show(&terminal, scene, &messages))
+            Self::start("the view", move |messages| plain::show(&terminal, scene, &messages))
         }
     }
 
-    /// Begins the view for programs, a line of JSON for each event.
-    pub(crate) fn for_programs(terminal: Terminal) -> Result<(Self, Box<dyn EventSink>), Failure> {
-        Self::begin("the standard output", move |messages| json::show(&terminal, &messages))
+    /// Starts the view for programs, a line for each event, encoded by `encode`.
+    pub(crate) fn for_programs(terminal: Terminal, encode: Encode) -> Result<(Self, Box<dyn EventSink>), Failure> {
+        Self::start("the standard output", move |messages| json::show(&terminal, encode, &messages))
     }
 
-    fn begin(
+    fn start(
         name: &'static str,
         show: impl FnOnce(Receiver<Message>) + Send + 'static,
     ) -> Result<(Self, Box<dyn EventSink>), Failure> {
@@ -89,8 +90,8 @@ impl View {
         Ok((Self { thread, messages }, Box::new(sink)))
     }
 
-    /// Says something to people, after all events that it was given so far.
-    pub(crate) fn say(&self, text: String) {
+    /// Prints a sentence for people, after all events that it was given so far.
+    pub(crate) fn announce(&self, text: String) {
         // A view that has failed shows nothing more.
         drop(self.messages.send(Message::Say(text)));
     }
@@ -102,12 +103,12 @@ impl View {
         announcer.announce_by(move |text| drop(view.send(Message::Say(text))));
     }
 
-    /// What clears its terminal, for whoever suspends this process.
-    pub(crate) fn curtain(&self) -> Curtain {
-        Curtain(self.messages.clone())
+    /// A handle that clears its terminal, before this process is suspended.
+    pub(crate) fn handle(&self) -> ViewHandle {
+        ViewHandle(self.messages.clone())
     }
 
-    /// Waits until everything is shown that it was given so far, and ends it.
+    /// Waits until everything that it was given is shown, and ends it.
     pub(crate) fn finish(self) {
         // A view that has failed or panicked shows nothing more; the run is not concerned.
         drop(self.messages.send(Message::End));
@@ -115,13 +116,13 @@ impl View {
     }
 }
 
-impl Curtain {
-    /// Clears the terminal, or gives up where it takes nothing.
-    pub(crate) fn draw(&self) {
+impl ViewHandle {
+    /// Clears the terminal, or gives up if it takes nothing.
+    pub(crate) fn clear(&self) {
         let (sender, cleared) = mpsc::channel();
         if self.0.send(Message::Clear(sender)).is_ok() {
             // What cannot be cleared stays on the screen.
-            cleared.recv_timeout(LONGEST_CLEARING).ok();
+            cleared.recv_timeout(CLEAR_TIMEOUT).ok();
         }
     }
 }
@@ -133,7 +134,7 @@ impl Message {
             match messages.recv() {
                 Ok(Self::Event(event)) => return Some(*event),
                 Ok(Self::Say(text)) => say(&text),
-                // Whoever asked may have given up.
+                // The process may have stopped waiting for it.
                 Ok(Self::Clear(cleared)) => cleared.send(()).unwrap_or(()),
                 Ok(Self::End) | Err(_) => return None,
             }

@@ -1,4 +1,4 @@
-//! One line for each step that matters, for logs and pipes.
+//! The plain view: a line for each step that matters, for logs and pipes.
 
 use std::sync::mpsc::Receiver;
 
@@ -21,7 +21,7 @@ pub(super) fn show(terminal: &Terminal, scene: Scene, messages: &Receiver<Messag
     }
 }
 
-/// Whether what runs of a task prepares its worktree.
+/// Whether the setup of a task's worktree is running.
 pub(crate) fn is_set_up(task: &TaskRecord) -> bool {
     let command = task.last().and_then(|last| last.commands.last());
     command.is_some_and(|command| command.phase == Phase::Setup) && matches!(task.state, TaskState::Running { .. })
@@ -36,7 +36,7 @@ pub(crate) fn tone_of(outcome: &Outcome) -> Tone {
     }
 }
 
-/// What there is to say of an event: whom it is about, and what. `drives` says whether Ctrl-C stops the run.
+/// Returns the line for an event: its task, the text and the colour. `drives` tells whether Ctrl-C stops the run.
 pub(super) fn line(
     record: &RunRecord,
     kind: &EventKind,

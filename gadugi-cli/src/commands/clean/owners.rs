@@ -1,4 +1,4 @@
-//! Whose a branch or a folder is: after a clean its name is free, and a later attempt may get it.
+//! Owners of branches and folders: after a clean a name is free, and a later attempt may get it.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -7,7 +7,7 @@ use gadugi_core::{AttemptRef, BranchName, Lease, RunId, RunRecord};
 
 type Owner<'a> = (&'a RunId, &'a AttemptRef);
 
-/// The attempt that each branch and each folder was given to last.
+/// The attempt that each branch and each folder was last given to.
 pub(super) struct Owners<'a> {
     branches: HashMap<&'a BranchName, Owner<'a>>,
     folders: HashMap<&'a Path, Owner<'a>>,
@@ -16,7 +16,7 @@ pub(super) struct Owners<'a> {
 }
 
 impl<'a> Owners<'a> {
-    /// By the journals of all runs and by the worktrees that are there.
+    /// Determines the owners from the journals of all runs and from the existing worktrees.
     pub(super) fn new(runs: impl Iterator<Item = &'a RunRecord>, there: &'a [Lease]) -> Self {
         let mut owners = Self { branches: HashMap::new(), folders: HashMap::new(), succeeded: HashSet::new() };
         let attempts = runs.flat_map(|run| run.tasks.iter().flat_map(|task| &task.attempts));
@@ -28,7 +28,7 @@ impl<'a> Owners<'a> {
             }
         }
         leases.sort_by_key(|(intended, lease)| (*intended, &lease.run, &lease.attempt));
-        // A worktree that is there knows best whose it is.
+        // The lease of an existing worktree wins over the journals.
         for lease in leases.into_iter().map(|(_, lease)| lease).chain(there) {
             let owner = (&lease.run, &lease.attempt);
             owners.folders.insert(&lease.path, owner);
@@ -45,7 +45,7 @@ impl<'a> Owners<'a> {
         unproven.map(|(branch, _)| *branch)
     }
 
-    /// Whether nobody has got the folder or the branch of a lease after it.
+    /// Whether no later attempt was given the folder or the branch of a lease.
     pub(super) fn still_has(&self, lease: &Lease) -> bool {
         let owner = Some((&lease.run, &lease.attempt));
         let branch = lease.branch.as_ref();
