@@ -1,5 +1,4 @@
-//! What can go wrong inside the adapter; the errors of the trait and of [`Repository`](crate::Repository)
-//! carry these as their source.
+//! Errors inside the adapter; those of the trait and of [`Repository`](crate::Repository) carry these as their source.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +9,7 @@ use std::time::Duration;
 use gadugi_core::{BranchName, CommitId, IdError, WorktreeError, is_no_room};
 use thiserror::Error;
 
-/// Why a step in the repository failed.
+/// The reason why a step in the repository failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum GitError {
@@ -20,7 +19,7 @@ pub enum GitError {
     /// A file or folder could not be used.
     #[error("cannot {action} {}", .path.display())]
     Io {
-        /// What was being done to it.
+        /// The operation, for the message.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -28,19 +27,19 @@ pub enum GitError {
         #[source]
         source: io::Error,
     },
-    /// A folder is to be deleted, and something is mounted in it, which belongs to somebody else.
+    /// Something is mounted in a folder that is to be deleted. It is not ours to unmount.
     #[error("something is mounted at {}; `umount {}` first", .path.display(), .path.display())]
     Mounted {
         /// Where.
         path: PathBuf,
     },
-    /// A file or folder is to be deleted that the file system does not let anybody change.
+    /// A file or folder that is to be deleted is immutable.
     #[error("cannot remove {}: it is immutable; `chattr -i {}` first", .path.display(), .path.display())]
     Immutable {
         /// The file or folder.
         path: PathBuf,
     },
-    /// A branch name made from the prefix and the task is none.
+    /// The prefix and the task make no valid branch name.
     #[error(transparent)]
     Name(#[from] IdError),
     /// Git keeps `a` and `a/b` at one path, so it cannot have both as branches.
@@ -60,23 +59,23 @@ pub enum GitError {
         /// Its name.
         branch: BranchName,
     },
-    /// Whoever asked for it does not wait for it any more.
+    /// The caller has given up waiting.
     #[error("nobody waits for it any more")]
     GivenUp,
-    /// A step in making a worktree, or in giving it back, has had all the time that it gets.
+    /// A step in making or releasing a worktree exceeded its time limit.
     #[error("it took longer than {limit:?} (`worktree_timeout`)")]
     TooSlow {
-        /// How long it may take.
+        /// The limit.
         limit: Duration,
     },
-    /// Git has had all the time that it gets to make a worktree.
+    /// Git exceeded the time limit for making a worktree.
     #[error("`git worktree add` took longer than {limit:?} (`worktree_timeout`), and was killed; {}", if *.has_hook {
         "there is a post-checkout hook, which may not have come to its end"
     } else {
         "it may wait for a filter, or for the network"
     })]
     GitTooSlow {
-        /// How long it may take.
+        /// The limit.
         limit: Duration,
         /// Whether it runs a post-checkout hook.
         has_hook: bool,
@@ -89,26 +88,26 @@ pub enum GitError {
     WorktreeMissing {
         /// The folder.
         path: PathBuf,
-        /// What is wrong with the branch.
+        /// The problem with the branch.
         #[source]
         source: Box<GitError>,
     },
-    /// There is a branch of the name that was given to an attempt, but it is another one by now.
+    /// The branch of the attempt's name is another one by now.
     #[error("the branch `{branch}` is not the one that was made for this attempt")]
     AnotherBranch {
         /// Its name.
         branch: BranchName,
     },
-    /// Git's list of worktrees has no entry that leads to this folder, or one of somebody else.
+    /// Git's list of worktrees has no entry for this folder, or one of another attempt or user.
     #[error("{} is not a worktree of this repository that was made for this attempt", .path.display())]
     NotAWorktree {
         /// The folder.
         path: PathBuf,
     },
-    /// The files that belong to git in a worktree's entry were changed to lead elsewhere.
+    /// Git's files in a worktree's entry were changed to lead elsewhere.
     #[error("git's entry of the worktree leads to {} instead", .path.display())]
     Redirected {
-        /// Where it leads.
+        /// The target.
         path: PathBuf,
     },
     /// The index of the worktree is locked: git runs there, or was killed there.
@@ -134,16 +133,16 @@ pub enum GitError {
         "`git gc` is under way ({who}), and may still delete what was committed meanwhile; try again once it has ended"
     )]
     GcRuns {
-        /// Which.
+        /// The process, or the lock file.
         who: String,
     },
-    /// Somebody else has made a branch of this name a moment ago.
+    /// The branch appeared between the check and its creation.
     #[error("the branch `{branch}` was made by somebody else in the meantime")]
     BranchTaken {
         /// Its name.
         branch: BranchName,
     },
-    /// Somebody else has moved the branch.
+    /// The branch was moved between the check and our change.
     #[error("the branch `{branch}` was moved by somebody else in the meantime")]
     BranchMoved {
         /// Its name.
@@ -161,13 +160,13 @@ pub enum GitError {
         #[source]
         source: gix::Error,
     },
-    /// A filter would have to run for a file, and git was not asked to do it: the configuration has changed a moment ago.
+    /// A file needs a filter, and git was not asked to run it: the configuration has changed a moment ago.
     #[error("{path} needs a filter")]
     Filtered {
         /// Its path in the repository.
         path: String,
     },
-    /// What several have failed for.
+    /// One error of several operations.
     #[error(transparent)]
     Shared(#[from] Arc<GitError>),
     /// A worktree could not be made, and neither could all of it be removed again.
@@ -185,7 +184,7 @@ pub enum GitError {
     /// A defect of this program has ended the work.
     #[error("a defect in Gadugi ended it: {message}")]
     Panicked {
-        /// What the panic said.
+        /// The message of the panic.
         message: String,
     },
     /// The command git could not be started.
@@ -203,7 +202,7 @@ pub enum GitError {
         /// The folder.
         path: PathBuf,
     },
-    /// Git and gix would wait for what says where a worktree is.
+    /// The file that says where a worktree is would block git and gix.
     #[error("{} is no ordinary file, and git waits for it: move {} away, after a look at what it holds", .link.display(), .link.parent().unwrap_or(.link).display())]
     ListUnreadable {
         /// The file that says where the worktree is.
@@ -212,36 +211,36 @@ pub enum GitError {
     /// Something in the private git folder of a task is not what git puts there.
     #[error("{} is {what}, and git does not make it so", .path.display())]
     NotGits {
-        /// Where.
+        /// The file or folder.
         path: PathBuf,
-        /// What it is, or is not.
+        /// The kind of file that is there, or that is missing.
         what: &'static str,
     },
     /// A branch of a task leads to something else than a commit.
     #[error("a branch leads to {id}, which is no commit")]
     NotACommit {
-        /// What it leads to.
+        /// The object that it leads to.
         id: String,
     },
-    /// There is more in the private git folder of a task than is taken over.
+    /// The private git folder of a task exceeds a limit of the import.
     #[error("{} is more than {most} {of}, which is too much to take over", .path.display())]
     TooMuch {
         /// Where the limit was passed.
         path: PathBuf,
         /// The limit.
         most: u64,
-        /// What is counted.
+        /// The unit that is counted.
         of: &'static str,
     },
-    /// A commit of a task is larger than what can be looked at.
+    /// A commit of a task is too large to be checked.
     #[error("the commit {id} has {what}, which is too much to take over; it stays where it is")]
     CommitTooLarge {
         /// The commit.
         id: String,
-        /// What it has too much of.
+        /// The part that is too large.
         what: String,
     },
-    /// A branch of a task has more commits than can be looked at.
+    /// A branch of a task has too many commits to be checked.
     #[error(
         "{tip} is more than {most} commits from where its branch began, which is too much to take over; it stays where it is"
     )]
@@ -259,10 +258,10 @@ pub enum GitError {
     SharedByWorktrees {
         /// The git folder.
         common_dir: PathBuf,
-        /// What is set.
+        /// The key.
         key: &'static str,
     },
-    /// What a task has named so can be kept under no name.
+    /// A name from a task under which nothing can be kept.
     #[error("nothing can be kept under the name `{name}`")]
     NoReference {
         /// The name.
@@ -273,7 +272,7 @@ pub enum GitError {
     Rewritten {
         /// The branch.
         branch: BranchName,
-        /// Where it began.
+        /// The commit that it began at.
         base: CommitId,
         /// The reference that keeps the commits.
         kept: String,
@@ -296,7 +295,7 @@ pub enum GitError {
         /// The reference that keeps the commits.
         kept: String,
     },
-    /// A command of git that was to take over commits could not be followed.
+    /// A git command of the import could not be followed.
     #[error("cannot follow `git {command}`")]
     Watch {
         /// The command.
@@ -305,46 +304,46 @@ pub enum GitError {
         #[source]
         source: io::Error,
     },
-    /// A command of git that was to take over commits did not come to an end.
+    /// A git command of the import exceeded its time limit.
     #[error("`git {command}` took too long")]
     TookTooLong {
         /// The command.
         command: String,
     },
-    /// A command of git that was to take over commits failed.
+    /// A git command of the import failed.
     #[error("`git {command}` failed ({status}): {}", one_line(.stderr))]
     Plumbing {
         /// The command.
         command: String,
-        /// How it ended.
+        /// The exit status.
         status: ExitStatus,
-        /// What it printed last, without control characters.
+        /// The end of its output, without control characters.
         stderr: String,
     },
     /// The command git failed.
     #[error("`git worktree add` failed ({status}): {}", one_line(.stderr))]
     Command {
-        /// How it ended.
+        /// The exit status.
         status: ExitStatus,
-        /// What it printed.
+        /// Its output.
         stderr: String,
     },
 }
 
-/// What a command has printed, as one line.
+/// The output of a command, as one line.
 fn one_line(printed: &str) -> String {
     let lines = printed.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty());
     lines.collect::<Vec<_>>().join("; ")
 }
 
-/// What git prints where a disk is full, for all or for this user, or cannot be written to.
+/// The messages of git where a disk, or a user's quota, is full, or the disk is read-only.
 const NO_ROOM: [&str; 3] = ["No space left on device", "Disk quota exceeded", "Read-only file system"];
 
 /// A source of an error of the trait.
-pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 
 impl GitError {
-    /// Whether it comes from a disk that is full or cannot be written to any more.
+    /// Whether a full or read-only disk is the cause.
     pub(crate) fn is_no_room(&self) -> bool {
         match self {
             // The errors of gix are more than a chain.
@@ -383,7 +382,7 @@ fn hides_no_room(error: &(dyn std::error::Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| (*error).source()).any(is_no_room)
 }
 
-/// Tells the trait's caller that an error is for want of room, if it is.
+/// Turns an error for want of room into [`WorktreeError::NoRoom`].
 pub(crate) fn or_no_room(error: WorktreeError) -> WorktreeError {
     if hides_no_room(&error) { WorktreeError::NoRoom { source: error.into() } } else { error }
 }

@@ -1,4 +1,4 @@
-//! What worktrees are made and given back with.
+//! Settings of worktrees.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,13 +12,17 @@ use crate::repo::Repository;
 use crate::repo::disk_usage::Footprint;
 use crate::repo::open::Identity;
 
-/// How long a worktree may take to be made, and to be given back, where nothing else is said.
+/// Default time limit for making, and for releasing, a worktree.
 const DEFAULT_LIMIT: Duration = Duration::from_secs(10 * 60);
 
-/// As much as it could have in the memory that a container has by default, and not more files than make sense there.
+/// Default time for a `git gc` that is under way.
+const DEFAULT_GC_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Default limit of an agent's home: as much as it could have in the memory of a container by default, and no more files than
+/// make sense there.
 const DEFAULT_HOME_LIMIT: Footprint = Footprint { bytes: 4 << 30, inodes: 500_000 };
 
-/// What [`GitWorktrees`](crate::GitWorktrees) works with.
+/// Settings of [`GitWorktrees`](crate::GitWorktrees).
 #[derive(Debug, Clone)]
 pub struct WorktreeSettings {
     /// The repository.
@@ -27,21 +31,24 @@ pub struct WorktreeSettings {
     pub base: CommitId,
     /// The folder that the worktrees are put in; it is made when it is needed.
     pub folder: PathBuf,
-    /// What the names of the branches begin with; the task's id follows.
+    /// The prefix of branch names; the task's id follows.
     pub branch_prefix: String,
     /// The folder of the lock, and of the git folders and home folders that isolated tasks get; it is made when it is needed.
     pub state: PathBuf,
-    /// What of the user's files worktrees get besides those of their commit.
+    /// The user's files that are copied into worktrees besides those of the commit.
     pub seed: Seeds,
-    /// Who commits, where the user's git configuration does not say it.
+    /// The committer where the user's git configuration has none.
     pub identity: Identity,
-    /// How long a worktree may take to be made, with the hooks that git runs in it, and how long each step may take by which
-    /// it is given back: to import, to snapshot and to release it. `None` is no limit.
+    /// Time limit for making a worktree, with the hooks that git runs in it, and for each step of giving it back: import,
+    /// snapshot and release. `None` is no limit.
     pub limit: Option<Duration>,
-    /// How much the home folder of an agent may hold from one attempt to the next.
+    /// Time that a `git gc` which is under way gets to end before work is committed all the same. A worktree is not removed
+    /// before it has ended.
+    pub gc_timeout: Duration,
+    /// Size limit of an agent's home from one attempt to the next.
     pub home_limit: Footprint,
-    /// Delete nothing that was given back before somebody waits for it ([`GitWorktrees::swept`](crate::GitWorktrees::swept)) or takes it over
-    /// ([`GitWorktrees::leave_to_sweep`](crate::GitWorktrees::leave_to_sweep)).
+    /// Whether deletion of released worktrees waits for [`GitWorktrees::swept`](crate::GitWorktrees::swept) or
+    /// [`GitWorktrees::leave_to_sweep`](crate::GitWorktrees::leave_to_sweep).
     pub defer_deletion: bool,
 }
 
@@ -59,29 +66,30 @@ impl WorktreeSettings {
             seed: Seeds::default(),
             identity: Identity::default(),
             limit: Some(DEFAULT_LIMIT),
+            gc_timeout: DEFAULT_GC_TIMEOUT,
             home_limit: DEFAULT_HOME_LIMIT,
             defer_deletion: false,
         }
     }
 }
 
-/// What is about to be copied into the worktrees of a batch.
+/// The copies that a batch of worktrees is about to get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seeding {
-    /// What each of them gets, if all of it fits there.
+    /// The copies in each of them, if all of it fits there.
     pub each: Seeded,
-    /// How many worktrees.
+    /// The number of worktrees.
     pub worktrees: usize,
 }
 
 type Observer = Arc<dyn Fn(Seeding) + Send + Sync>;
 
-/// What worktrees are seeded with, besides what [`INCLUDE_FILE`](crate::INCLUDE_FILE) names.
+/// The seeds of worktrees, besides those that [`INCLUDE_FILE`](crate::INCLUDE_FILE) names.
 #[derive(Clone, Default)]
 pub struct Seeds {
     pub(crate) patterns: Vec<String>,
     pub(crate) observer: Option<Observer>,
-    /// What was told of what is copied nowhere: once is enough.
+    /// Warnings that were given already; once is enough.
     told: Arc<Mutex<BTreeSet<String>>>,
 }
 

@@ -16,12 +16,12 @@ use gadugi_core::{
 use crate::create;
 use crate::delete::sweeper::{LeftToSweep, Sweeper};
 use crate::delete::trash_refs::Promised;
-use crate::error::{GitError, Source, or_no_room};
+use crate::error::{BoxedError, GitError, or_no_room};
 use crate::isolation;
 use crate::lease;
 use crate::lease::{homes, stale_locks};
-use crate::release::fates::{self, Asked};
-use crate::release::{self, Returned, Taken, prune};
+use crate::release::fates::{self, BranchRequest};
+use crate::release::{self, ImportOutcome, ReleasedWorktree, prune};
 use crate::repo::gc_guard::GcGuard;
 use crate::repo::lock::RepositoryLock;
 use crate::settings::WorktreeSettings;
@@ -29,21 +29,21 @@ use crate::snapshot;
 use crate::threads::cancel::Waiter;
 use crate::threads::parallel::side_by_side;
 
-/// Gives every attempt a git worktree on a branch of its own.
+/// The worktrees of a run: one for every attempt, on a branch of its own.
 ///
-/// Changes of the repository are confined to branches with the prefix, to `refs/gadugi/`, to git's own list of
-/// worktrees, and to the state folder. Worktrees are made and removed one batch at a time, also when several
-/// processes work in one repository: they wait for one another.
+/// Changes of the repository are confined to branches with the prefix, to `refs/gadugi/`, to git's own list of worktrees, and
+/// to the state folder. Worktrees are made and removed one batch at a time, also across processes that work in one repository:
+/// they wait for each other.
 ///
-/// The futures are to be polled by a Tokio runtime whose time is enabled.
+/// The futures need a Tokio runtime with time enabled.
 ///
-/// A dropped future does not stop what it began; that goes on to its end on a thread of its own. Only worktrees that are being
-/// made are undone there. [`leave_to_sweep`](Self::leave_to_sweep) waits for both.
+/// A dropped future does not stop the work: a thread finishes it. Only worktrees that are being made are undone there.
+/// [`leave_to_sweep`](Self::leave_to_sweep) waits for both.
 ///
-/// A worktree that is released has another name at once, and is deleted in the background by a few threads of this process
-/// that begin when they are needed and end by themselves. They go on when the last of these values is dropped, and end with
-/// the process. What is left then, as after a crash, is a folder `.gadugi-removed-…` beside the worktrees, which the next
-/// process that prunes or releases there deletes. [`swept`](Self::swept) waits until the room is given back.
+/// A released worktree is renamed at once, and deleted in the background by a few threads that start on demand and end by
+/// themselves. They continue after the last of these values is dropped, and end with the process. Remains, as after a crash,
+/// are folders `.gadugi-removed-…` beside the worktrees, which the next process that prunes or releases there deletes.
+/// [`swept`](Self::swept) waits until the disk space is freed.
 #[derive(Debug, Clone)]
 pub struct GitWorktrees {
     shared: Arc<Shared>,
@@ -52,9 +52,9 @@ pub struct GitWorktrees {
 #[derive(Debug)]
 struct Shared {
     settings: WorktreeSettings,
-    /// Lets one thread at a time wait for the lock file.
+    /// The turn to wait for the lock file, one thread at a time.
     turn: Arc<Mutex<()>>,
-    /// Held by the thread that changes the repository, once no other process is at it.
+    /// Held by the thread that changes the repository, once this process has the lock file.
     at_work: Arc<Mutex<()>>,
     sweeper: Arc<Sweeper>,
     gc: Arc<GcGuard>,
@@ -68,11 +68,11 @@ impl GitWorktrees {
         settings.repository.opener.identity = settings.identity.clone();
         settings.repository.opener.limit = settings.limit;
         let sweeper = Sweeper::new(&settings.state, &settings.folder, settings.defer_deletion);
-        let gc = GcGuard::new(settings.repository.common_dir());
+        let gc = GcGuard::new(settings.repository.common_dir(), settings.gc_timeout);
         Ok(Self { shared: Arc::new(Shared { settings, turn: Arc::default(), at_work: Arc::default(), sweeper, gc }) })
     }
 
-    /// The same, for worktrees that start from another commit.
+    /// The same worktrees, from another base commit.
     #[must_use]
     pub fn with_base(&self, base: CommitId) -> Self {
         let Shared { settings, turn, at_work, sweeper, gc } = &*self.shared;
@@ -82,8 +82,8 @@ impl GitWorktrees {
         Self { shared: Arc::new(Shared { settings, turn, at_work, sweeper, gc }) }
     }
 
-    /// Waits until everything that was given back in this repository is deleted, by whichever process, and deletes what
-    /// nobody is at. A future that is dropped stops nothing.
+    /// Waits until all released worktrees of this repository are deleted, by any process, and deletes those that none is
+    /// deleting. A dropped future stops nothing.
     ///
     /// # Errors
     /// [`WorktreeError::Repository`] when something could not be deleted. It stays beside the worktrees, as
@@ -93,18 +93,18 @@ impl GitWorktrees {
         finished.and_then(|done| done).map_err(|error| self.shared.failed(error))
     }
 
-    /// Waits for what dropped futures have begun, ends the threads that delete what was given back, and gives what they have
-    /// not come to, for another process that calls [`sweep_left`](crate::sweep_left). `None` when nothing is left, or another
-    /// process is at it. From then on deletion is deferred. Blocks until that is done, which it is soon.
+    /// Waits for the work of dropped futures, ends the threads that delete released worktrees, and returns the rest for another
+    /// process that calls [`sweep_left`](crate::sweep_left). `None` when nothing is left, or another process deletes it. From
+    /// then on deletion is deferred. Blocks for a short time.
     ///
     /// # Errors
-    /// [`WorktreeError::Repository`] when it cannot be told what is left.
+    /// [`WorktreeError::Repository`] when the rest cannot be determined.
     pub fn leave_to_sweep(&self) -> Result<Option<LeftToSweep>, WorktreeError> {
         drop(self.shared.at_work.lock());
         self.shared.sweeper.leave().map_err(|error| self.shared.failed(error))
     }
 
-    /// The homes of agents that are there, by their tasks, also of runs that are over.
+    /// The existing homes of agents, by their tasks, also those of runs that are over.
     ///
     /// # Errors
     /// [`WorktreeError::Repository`] when they cannot be listed.
@@ -113,7 +113,7 @@ impl GitWorktrees {
         homes.and_then(|homes| homes).map_err(|error| self.shared.failed(error))
     }
 
-    /// Does something with the home of a task.
+    /// Runs work on the home of a task.
     async fn with_home<T: Send + 'static>(
         &self,
         run: &RunId,
@@ -125,8 +125,7 @@ impl GitWorktrees {
         done.map_err(|source| or_no_room(WorktreeError::Home { task: task.clone(), source: source.into() }))
     }
 
-    /// Does something on a thread for what blocks. A panic there is an error of what was asked for, and not the end of the
-    /// attempt that has asked.
+    /// Runs blocking work on a thread for it. A panic there fails the request, and not the attempt.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Shared) -> T + Send + 'static) -> Result<T, GitError> {
         let shared = Arc::clone(&self.shared);
         match tokio::task::spawn_blocking(move || work(&shared)).await.map_err(tokio::task::JoinError::try_into_panic) {
@@ -141,8 +140,8 @@ impl GitWorktrees {
         }
     }
 
-    /// The same, waited for no longer than a step may take. What is under way then goes on to its end, as after a dropped future:
-    /// a system call cannot be cut short.
+    /// The same, with the time limit of a step. After the timeout the work continues to its end, as after a dropped future: a
+    /// system call cannot be cut short.
     async fn run_step<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Shared) -> Result<T, GitError> + Send + 'static,
@@ -157,7 +156,7 @@ impl GitWorktrees {
 }
 
 impl Shared {
-    /// Does something while nobody else changes the worktrees of the repository.
+    /// Runs work while no other thread or process changes the repository's worktrees.
     fn alone<T>(&self, work: impl FnOnce(&WorktreeSettings, &RepositoryLock) -> T) -> Result<T, GitError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let lock = RepositoryLock::acquire(&self.settings.state)?;
@@ -184,12 +183,12 @@ impl Shared {
 
     fn forget_home(&self, run: &RunId, task: &TaskId) -> Result<(), GitError> {
         if homes::put_aside(&self.settings.state, run, task)? {
-            self.sweeper.ask([]);
+            self.sweeper.request([]);
         }
         Ok(())
     }
 
-    /// Releases worktrees, and then their branches. Others who want to change the repository's worktrees get their turn in between.
+    /// Releases worktrees, and then their branches. Other processes get the repository's lock in between.
     fn release_all(
         &self,
         requests: Vec<(Lease, ReleaseRequest)>,
@@ -206,47 +205,49 @@ impl Shared {
             let (some, rest) = left.split_at(release::portion(left));
             let taken = side_by_side(some.to_vec(), |(lease, request)| {
                 let taken = match request.dry_run {
-                    true => Ok(Taken::default()),
-                    false => release::take_over(&self.settings, &lease, request),
+                    true => Ok(ImportOutcome::default()),
+                    false => release::import(&self.settings, &lease, request),
                 };
                 (lease, request, taken)
             });
             let is_first = returned.is_empty();
             let is_safe = if changes_something { self.gc.wait_for_others() } else { Ok(()) };
             let given_back = is_safe.and_then(|()| {
-                self.in_turn(changes_something, is_first, |settings| release::give_back(settings, taken, &mut promised))
+                self.in_turn(changes_something, is_first, |settings| {
+                    release::release_worktrees(settings, taken, &mut promised)
+                })
             });
-            returned.extend(shared(given_back, some.len(), Source::from));
+            returned.extend(shared(given_back, some.len(), BoxedError::from));
             left = rest;
         }
         let released = self.release_branches(&requests, returned, no_keepers, &mut promised);
         if changes_something {
-            self.sweeper.ask(requests.iter().map(|(lease, _)| lease.path.as_path()));
+            self.sweeper.request(requests.iter().map(|(lease, _)| lease.path.as_path()));
         }
         let failed = |lease: &Lease, source| WorktreeError::Release { path: lease.path.clone(), source };
         let released = released.into_iter().zip(&requests);
         released.map(|(one, (lease, _))| one.map_err(|source| failed(lease, source))).collect()
     }
 
-    /// Decides on the branches of worktrees that were given back, and deletes those that may go.
+    /// Decides on the branches of released worktrees, and deletes those that may go.
     fn release_branches(
         &self,
         requests: &[(Lease, ReleaseRequest)],
-        returned: Vec<Result<Returned, Source>>,
+        returned: Vec<Result<ReleasedWorktree, BoxedError>>,
         no_keepers: &BTreeSet<BranchName>,
         promised: &mut Promised,
-    ) -> Vec<Result<Release, Source>> {
+    ) -> Vec<Result<Release, BoxedError>> {
         let asked: Vec<_> = requests
             .iter()
             .zip(&returned)
             .filter_map(|((lease, request), returned)| {
-                let Returned { worktree, may_come_back, .. } = returned.as_ref().ok()?;
-                Some(Asked { lease, request: *request, worktree, may_come_back: *may_come_back })
+                let ReleasedWorktree { worktree, may_come_back, .. } = returned.as_ref().ok()?;
+                Some(BranchRequest { lease, request: *request, worktree, may_come_back: *may_come_back })
             })
             .collect();
         let repo = self.settings.repository.open(&[]);
         let decided = repo.and_then(|repo| fates::decide(&self.settings, &repo, &asked, no_keepers));
-        let mut decided = shared(decided, asked.len(), Source::from).into_iter();
+        let mut decided = shared(decided, asked.len(), BoxedError::from).into_iter();
         let mut pending = requests.iter().zip(returned).map(|((lease, request), returned)| {
             let one = returned.and_then(|returned| {
                 let decided =
@@ -265,8 +266,7 @@ impl Shared {
         released
     }
 
-    /// Does something, alone if it changes something. Unless it is the first of several steps, those who wait for the repository's
-    /// lock get it before.
+    /// Runs a step, under the lock if it changes something. Before each step but the first, waiting processes get the lock.
     fn in_turn<T>(
         &self,
         changes_something: bool,
@@ -278,21 +278,21 @@ impl Shared {
         }
         if !is_first {
             // The lock goes to whoever asks first, and one that waits needs a moment to wake up.
-            thread::sleep(A_MOMENT);
+            thread::sleep(HANDOVER_INTERVAL);
         }
         self.alone(|settings, _| work(settings))?
     }
 }
 
-/// How long the lock of the repository is left to those who wait for it.
-const A_MOMENT: Duration = Duration::from_millis(1);
+/// Pause that lets waiting processes take the repository's lock.
+const HANDOVER_INTERVAL: Duration = Duration::from_millis(1);
 
-/// The results of several, or the failure of all.
+/// The results of several requests, or the failure of all of them.
 fn shared<T, E>(
     results: Result<Vec<Result<T, E>>, GitError>,
     number: usize,
-    source: impl Fn(E) -> Source,
-) -> Vec<Result<T, Source>> {
+    source: impl Fn(E) -> BoxedError,
+) -> Vec<Result<T, BoxedError>> {
     match results {
         Ok(results) => results.into_iter().map(|one| one.map_err(&source)).collect(),
         Err(error) => {
@@ -394,7 +394,7 @@ impl Worktrees for GitWorktrees {
             let pruned = shared.alone(|settings, _| prune::prune(settings, dry_run)).and_then(|done| done)?;
             if !dry_run {
                 isolation::clear(&shared.settings)?;
-                shared.sweeper.ask([]);
+                shared.sweeper.request([]);
             }
             Ok(pruned)
         });

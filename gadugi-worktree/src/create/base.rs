@@ -1,4 +1,4 @@
-//! The commit that a new worktree starts from: the run's base, or what the needed tasks have made, merged.
+//! The commit that a new worktree starts from: the run's base, or the merged results of the needed tasks.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::error::GitError;
 use crate::history::is_ancestor;
 use crate::repo::ids::to_object;
 
-/// Why there is no commit to start from.
+/// The reason why there is no commit to start from.
 pub(crate) enum NoStart {
     Conflict { tasks: Vec<TaskId>, files: Vec<String> },
     Failed(GitError),
@@ -39,7 +39,7 @@ impl NoStart {
     }
 }
 
-/// Finds or makes the commit to start from. An earlier attempt has merged what it needed. A merge is made in memory, one
+/// Finds or makes the commit to start from. A retry takes the commit of the attempt before. A merge is made in memory, one
 /// needed branch after the other, and only its objects are written.
 pub(crate) fn start(repo: &gix::Repository, base: &CommitId, request: &WorktreeRequest) -> Result<ObjectId, NoStart> {
     if let Some(from) = &request.from {
@@ -58,7 +58,7 @@ pub(crate) fn start(repo: &gix::Repository, base: &CommitId, request: &WorktreeR
     Ok(tip)
 }
 
-/// Merges what a task has made into a commit that has all of `merged`.
+/// Merges the result of a needed task into a commit that has all of `merged`.
 fn merge(
     repo: &gix::Repository,
     ours: ObjectId,
@@ -78,8 +78,8 @@ fn merge(
     Ok(repo.new_commit(message, tree, [ours, theirs])?.id)
 }
 
-/// The tasks whose branches do not merge: the last one, and the first of the others with which it is in conflict. Where it
-/// is so only with several together, all of them.
+/// The tasks whose branches do not merge: the last one, and the first of the others that conflicts with it; or all of them,
+/// where only several together conflict.
 fn in_conflict(repo: &gix::Repository, merged: &[NeededTip], need: &NeededTip) -> Result<Vec<TaskId>, GitError> {
     for other in merged {
         let (ours, theirs) = (to_object(&other.tip), to_object(&need.tip));
@@ -106,7 +106,7 @@ fn merge_in_memory<'a>(
     Ok(repo.merge_commits(ours, theirs, labels, options)?)
 }
 
-/// None when the merge is clean.
+/// The files that both sides have changed; empty when the merge is clean.
 fn files_in_conflict(outcome: &gix::merge::commit::Outcome<'_>) -> Vec<String> {
     let unresolved = TreatAsUnresolved::git();
     let conflicts = outcome.tree_merge.conflicts.iter().filter(|conflict| conflict.is_unresolved(unresolved));
@@ -114,7 +114,7 @@ fn files_in_conflict(outcome: &gix::merge::commit::Outcome<'_>) -> Vec<String> {
     files.into_iter().collect()
 }
 
-/// The path where both sides meet.
+/// The path of a conflict on our side.
 fn file(conflict: &Conflict) -> String {
     let (ours, _) = conflict.changes_in_resolution();
     ours.location().to_string()

@@ -1,5 +1,4 @@
-//! How the files of a new worktree get there: all that start from one tree are written together, unless git has to make
-//! them itself.
+//! The choice of the writer for new worktrees: all that start from one tree are written in bulk, unless git has to make them.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,32 +8,32 @@ use gix::ObjectId;
 use gix::bstr::{BStr, BString, ByteSlice};
 use gix::index::entry::Mode;
 
-use crate::create::bulk::{self, Layout, Source};
+use crate::create::bulk::{self, Layout, TreeSource};
 use crate::error::GitError;
 use crate::files::ordinary;
 use crate::repo::{Repository, is_partial};
 
 /// The way of one tree.
 #[derive(Clone)]
-pub(crate) enum Way {
+pub(crate) enum CheckoutPlan {
     /// It is written with the others.
-    InBulk(Arc<Source>),
+    InBulk(Arc<TreeSource>),
     /// Git makes the worktree, for this reason.
     ByGit(Arc<str>),
 }
 
-/// Decides, for the worktrees of one batch, which of them git has to make. A tree is decoded once.
-pub(crate) struct Ways {
-    /// Why git has to make all of them.
+/// The choice for the worktrees of one batch. A tree is decoded once.
+pub(crate) struct CheckoutPlanner {
+    /// The reason why git has to make all of them.
     everywhere: Option<Arc<str>>,
     /// The names of filters that have a command.
     filters: Vec<BString>,
     /// Whether line ends may have to be converted whatever the tree says.
     converts: bool,
-    trees: HashMap<ObjectId, Way>,
+    trees: HashMap<ObjectId, CheckoutPlan>,
 }
 
-impl Ways {
+impl CheckoutPlanner {
     /// Looks at the configuration.
     pub(crate) fn of(repo: &gix::Repository, repository: &Repository) -> Result<Self, GitError> {
         let config = repo.config_snapshot();
@@ -58,24 +57,24 @@ impl Ways {
     }
 
     /// The way of the tree of this commit.
-    pub(crate) fn way(&mut self, repo: &gix::Repository, commit: ObjectId) -> Result<Way, GitError> {
+    pub(crate) fn plan(&mut self, repo: &gix::Repository, commit: ObjectId) -> Result<CheckoutPlan, GitError> {
         if let Some(why) = &self.everywhere {
-            return Ok(Way::ByGit(Arc::clone(why)));
+            return Ok(CheckoutPlan::ByGit(Arc::clone(why)));
         }
         let tree = repo.find_commit(commit)?.tree_id()?.detach();
         if let Some(known) = self.trees.get(&tree) {
             return Ok(known.clone());
         }
         let way = match self.source(repo, tree)? {
-            Ok(source) => Way::InBulk(Arc::new(source)),
-            Err(why) => Way::ByGit(why.into()),
+            Ok(source) => CheckoutPlan::InBulk(Arc::new(source)),
+            Err(why) => CheckoutPlan::ByGit(why.into()),
         };
         self.trees.insert(tree, way.clone());
         Ok(way)
     }
 
-    /// What is to be written, or why git has to do it.
-    fn source(&self, repo: &gix::Repository, tree: ObjectId) -> Result<Result<Source, String>, GitError> {
+    /// The source to write from, or the reason why git has to do it.
+    fn source(&self, repo: &gix::Repository, tree: ObjectId) -> Result<Result<TreeSource, String>, GitError> {
         let mut index = repo.index_from_tree(&tree)?;
         let mut converts = self.converts;
         for entry in index.entries() {
@@ -100,22 +99,22 @@ impl Ways {
             leave_out_sparse(repo, &mut index)?;
         }
         let layout = Layout::of(&index);
-        if layout.depth > bulk::DEEPEST {
-            return Ok(Err(format!("it has folders that lie deeper than {}", bulk::DEEPEST)));
+        if layout.depth > bulk::MAX_DEPTH {
+            return Ok(Err(format!("it has folders that lie deeper than {}", bulk::MAX_DEPTH)));
         }
         if converts {
             for entry in index.entries().iter().filter(|entry| matches!(entry.mode, Mode::FILE | Mode::FILE_EXECUTABLE))
             {
-                if repo.find_header(entry.id)?.size() > bulk::LARGEST_HELD {
+                if repo.find_header(entry.id)?.size() > bulk::MAX_HELD_FILE {
                     return Ok(Err("line ends may have to be converted in a large file".to_owned()));
                 }
             }
         }
-        Ok(Ok(Source::new(tree, layout, index.into(), converts)))
+        Ok(Ok(TreeSource::new(tree, layout, index.into(), converts)))
     }
 }
 
-/// Why git has to make all worktrees of a repository, whatever is in them.
+/// The reason why git has to make all worktrees of a repository, whatever is in them.
 fn everywhere(repo: &gix::Repository, repository: &Repository) -> Option<&'static str> {
     if repo.config_snapshot().boolean("worktree.useRelativePaths").unwrap_or(false) {
         Some("worktree.useRelativePaths is set")
@@ -152,8 +151,8 @@ fn is_shared(repo: &gix::Repository) -> bool {
     })
 }
 
-/// Whether git runs something in a new worktree. A relative folder of hooks is one in each worktree; the new one has
-/// most likely what one of the known ones has.
+/// Whether a new worktree has a post-checkout hook. A relative folder of hooks is one in each worktree; the new one most likely
+/// has the hooks of the known ones.
 pub(crate) fn has_post_checkout_hook(repo: &gix::Repository, repository: &Repository) -> bool {
     let folders = match repo.config_snapshot().trusted_path("core.hooksPath") {
         Ok(Some(folder)) => [repository.work_tree(), repository.root()].map(|known| known.join(&folder)).to_vec(),
@@ -167,7 +166,7 @@ fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-/// What a file of attributes sets that only git does as git does: `ident`, `working-tree-encoding`, and filters.
+/// The first setting in a file of attributes that only git handles: `ident`, `working-tree-encoding`, or a filter.
 fn beyond_us(attributes: &[u8], filters: &[BString]) -> Option<String> {
     words(attributes).find_map(|word| {
         if word == b"ident" {
@@ -182,8 +181,8 @@ fn beyond_us(attributes: &[u8], filters: &[BString]) -> Option<String> {
     })
 }
 
-/// Whether a file of attributes has files checked out with other line ends than they are kept with. Here, that is done for no
-/// other reason, apart from the configuration.
+/// Whether a file of attributes asks for CRLF line ends in the checkout. Apart from the configuration, nothing else asks for a
+/// conversion here.
 fn asks_for_crlf(attributes: &[u8]) -> bool {
     words(attributes).any(|word| word == b"eol=crlf")
 }

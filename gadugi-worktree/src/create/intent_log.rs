@@ -19,16 +19,16 @@ const NEW: &str = "making.new";
 
 /// A worktree that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Making {
+pub(crate) struct Intent {
     pub(crate) marker: Marker,
     pub(crate) folder: PathBuf,
-    /// The name that its entry in git's list gets, unless somebody else takes it at the same moment.
+    /// The name that its entry in git's list gets, unless another process takes it at the same moment.
     pub(crate) entry: BString,
 }
 
-/// Reads the record. What cannot be understood in it is passed over. The caller holds the repository's lock, so all
-/// that it tells of was cut short.
-pub(crate) fn read(state: &Path) -> Result<Vec<Making>, GitError> {
+/// Reads the record. Entries that cannot be understood are passed over. The caller holds the repository's lock, so all of them
+/// were cut short.
+pub(crate) fn read(state: &Path) -> Result<Vec<Intent>, GitError> {
     let path = state.join(FILE);
     match ordinary::read(&path) {
         Ok(text) => Ok(text.split_str(b"\n\n").filter_map(parse).collect()),
@@ -38,7 +38,7 @@ pub(crate) fn read(state: &Path) -> Result<Vec<Making>, GitError> {
 }
 
 /// Writes the record, so that it lasts. The caller holds the repository's lock.
-pub(crate) fn write(state: &Path, makings: &[Making]) -> Result<(), GitError> {
+pub(crate) fn write(state: &Path, makings: &[Intent]) -> Result<(), GitError> {
     let (path, new) = (state.join(FILE), state.join(NEW));
     if makings.is_empty() {
         // The second is there only after a crash.
@@ -53,7 +53,7 @@ pub(crate) fn write(state: &Path, makings: &[Making]) -> Result<(), GitError> {
         return Ok(());
     }
     let mut text = Vec::new();
-    for Making { marker, folder, entry } in makings {
+    for Intent { marker, folder, entry } in makings {
         text.extend_from_slice(marker.to_text().as_bytes());
         text.extend_from_slice(b"entry ");
         text.extend_from_slice(entry);
@@ -67,9 +67,9 @@ pub(crate) fn write(state: &Path, makings: &[Making]) -> Result<(), GitError> {
     fs::rename(&new, &path).map_err(GitError::io("write", &path))
 }
 
-fn parse(text: &[u8]) -> Option<Making> {
+fn parse(text: &[u8]) -> Option<Intent> {
     let field = |name: &[u8]| text.lines().find_map(|line| line.strip_prefix(name));
-    Some(Making {
+    Some(Intent {
         marker: Marker::from_text(&text.to_str_lossy())?,
         folder: gix::path::from_bstring(unescape(field(b"folder ")?)).ok()?,
         entry: field(b"entry ")?.into(),
@@ -99,7 +99,7 @@ mod tests {
         let text =
             format!("run 20261122-083355-k7q\ntask a\nattempt 2\nbranch gadugi/a\nstart {start}\nstate making\n");
         let marker = Marker::from_text(&text).expect("a marker");
-        let making = |folder: &str| Making { marker: marker.clone(), folder: folder.into(), entry: "a".into() };
+        let making = |folder: &str| Intent { marker: marker.clone(), folder: folder.into(), entry: "a".into() };
         let makings = [making("/tmp/ä b"), making("/tmp/100%0A\n\nx")];
         write(state, &makings).expect("it is written");
         assert_eq!(read(state).expect("it is read"), makings);

@@ -1,4 +1,4 @@
-//! Making worktrees, in bulk.
+//! Intent worktrees, in bulk.
 //!
 //! What is to be made is recorded first (see [`intent_log`]). Branches and git's entries are made one after the other; then the
 //! files of all that start from one tree are written together (see [`bulk`](crate::create::bulk)).
@@ -21,11 +21,13 @@ use gix::ObjectId;
 use gix::refs::Target;
 use gix::refs::transaction::{PreviousValue, RefEdit};
 use gix::worktree::add::{Head, PrepareCheckout};
+use tracing::debug;
 
 use crate::create::base::{NoStart, start};
-use crate::create::bulk::{Source, Target as Unwritten};
-use crate::create::checkout_plan::{Way, Ways};
-use crate::create::intent_log::Making;
+use crate::create::bulk::{TreeSource, Unwritten};
+use crate::create::checkout_plan::{CheckoutPlan, CheckoutPlanner};
+use crate::create::intent_log::Intent;
+use crate::create::names::Names;
 use crate::create::reuse::hand_over;
 use crate::durable;
 use crate::error::GitError;
@@ -34,7 +36,8 @@ use crate::files::rename_aside;
 use crate::inspect;
 use crate::lease::admin_folder::{Entry, check_links};
 use crate::lease::marker::Marker;
-use crate::repo::gc_guard::RETRIES;
+use crate::repo::gc_guard::MAX_RETRIES;
+use crate::repo::git_command::NewWorktree;
 use crate::repo::ids::{full_name, to_commit};
 use crate::repo::lock::RepositoryLock;
 use crate::repo::{branch, filters, git_command};
@@ -44,7 +47,7 @@ use crate::threads::cancel::Awaited;
 
 static NEVER: AtomicBool = AtomicBool::new(false);
 
-/// Makes the worktrees of these requests, or none of them any more if that is given up. The caller holds the repository's lock.
+/// Makes the worktrees of these requests, or none of them once the waiter gives up. The caller holds the repository's lock.
 pub(crate) fn create(
     settings: &WorktreeSettings,
     lock: &RepositoryLock,
@@ -64,7 +67,7 @@ pub(crate) fn create(
     places.into_iter().flatten().collect()
 }
 
-/// Makes new worktrees. Those that fail since objects have vanished, as a collection of garbage moves them, are tried again.
+/// Makes new worktrees. Failures from objects that have vanished, as `git gc` moves them, are retried.
 fn create_new(
     settings: &WorktreeSettings,
     lock: &RepositoryLock,
@@ -76,7 +79,7 @@ fn create_new(
         made.unwrap_or_else(|error| refuse(settings, requests, error))
     };
     let mut made = try_once(requests);
-    for _ in 0..RETRIES {
+    for _ in 0..MAX_RETRIES {
         let failed: Vec<usize> = (0..made.len()).filter(|at| made[*at].as_ref().is_err_and(may_be_of_gc)).collect();
         if failed.is_empty() {
             break;
@@ -94,14 +97,14 @@ fn may_be_of_gc(error: &WorktreeError) -> bool {
     source.downcast_ref::<GitError>().or(shared).is_some_and(GitError::may_be_of_gc)
 }
 
-/// The place of a request that goes on where an earlier attempt has worked; `None` when it needs a new one.
+/// The worktree of a request that reuses that of an earlier attempt; `None` when it needs a new one.
 fn handed_over(settings: &WorktreeSettings, request: &WorktreeRequest) -> Option<Result<Made, WorktreeError>> {
     let asked = request.take_over.as_ref()?;
     let place = hand_over(settings, request, asked).transpose()?;
     Some(place.map(Made::from).map_err(failure(request, &asked.path)))
 }
 
-/// All requests fail for one reason.
+/// Fails all requests for one reason.
 pub(crate) fn refuse(
     settings: &WorktreeSettings,
     requests: &[WorktreeRequest],
@@ -120,7 +123,7 @@ struct Planned {
     branch: BranchName,
     folder: PathBuf,
     start: ObjectId,
-    /// What was copied into it.
+    /// The summary of the files that were copied into it.
     seeded: Option<Seeded>,
     warnings: Vec<String>,
 }
@@ -128,7 +131,7 @@ struct Planned {
 /// A worktree that is registered.
 enum Registered {
     /// It has no files yet.
-    Unwritten(Arc<Source>, Box<PrepareCheckout>),
+    Unwritten(Arc<TreeSource>, Box<PrepareCheckout>),
     /// Git has made it in full, for this reason.
     ByGit(Arc<str>),
 }
@@ -178,9 +181,9 @@ struct Batch<'a> {
     lock: &'a RepositoryLock,
     awaited: &'a Awaited,
     repo: gix::Repository,
-    ways: Ways,
-    /// What earlier processes have begun and what could not be undone.
-    left: Vec<Making>,
+    planner: CheckoutPlanner,
+    /// Earlier makings that could not be undone.
+    left: Vec<Intent>,
 }
 
 impl<'a> Batch<'a> {
@@ -199,7 +202,7 @@ impl<'a> Batch<'a> {
         filters::withhold(&mut repo, requests.first().map(|request| &request.run))?;
         // What could not be undone is in nobody's way, and prune says why.
         let left = rollback::clear(settings, &repo, false)?.left;
-        Ok(Self { settings, lock, awaited, ways: Ways::of(&repo, &settings.repository)?, repo, left })
+        Ok(Self { settings, lock, awaited, planner: CheckoutPlanner::of(&repo, &settings.repository)?, repo, left })
     }
 
     fn create(mut self, requests: &[WorktreeRequest]) -> Result<Vec<Result<Made, WorktreeError>>, GitError> {
@@ -229,7 +232,10 @@ impl<'a> Batch<'a> {
                 crash_point("worktree-files-written");
                 let finish = || planned.finish(request, self.settings.repository.common_dir());
                 match self.awaited.check().and_then(|()| finish()) {
-                    Ok(entry) => entries.push((entry, full_name(&planned.branch), planned.start)),
+                    Ok(entry) => {
+                        debug!(path = %planned.folder.display(), branch = %planned.branch, start = %planned.start, "worktree created");
+                        entries.push((entry, full_name(&planned.branch), planned.start));
+                    }
                     Err(error) => {
                         let error = self.undo(planned, error);
                         *made = Err(failure(request, &planned.folder)(error));
@@ -255,15 +261,15 @@ impl<'a> Batch<'a> {
         Ok(made.into_iter().zip(requests).map(|(made, request)| Ok(made?.made(request))).collect())
     }
 
-    /// Copies into the worktrees that have their files what else belongs there, and notes what that was, and of what it was not.
+    /// Copies the seeds into the worktrees that have their files, and notes what was copied and what was left out.
     fn seed(&self, made: &mut [Result<Planned, WorktreeError>], requests: &[WorktreeRequest]) {
         let folders: Vec<PathBuf> = made.iter().flatten().map(|planned| planned.folder.clone()).collect();
         let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
         let awaited = self.within(folders.len());
-        let mut sown = seed::sow(self.settings, &self.repo, &folders, &awaited).into_iter();
+        let mut results = seed::seed_all(self.settings, &self.repo, &folders, &awaited).into_iter();
         for (made, request) in made.iter_mut().zip(requests) {
             let Ok(planned) = made else { continue };
-            match sown.next() {
+            match results.next() {
                 Some(Ok((seeded, warnings))) => {
                     planned.seeded = seeded;
                     planned.warnings.extend(warnings);
@@ -277,7 +283,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// The time for so many worktrees that are made together: as much as they would have one by one.
+    /// The time limit for so many worktrees that are made together: as much as they would have one by one.
     fn within(&self, worktrees: usize) -> Awaited {
         let worktrees = u32::try_from(worktrees).unwrap_or(u32::MAX);
         self.awaited.within(self.settings.limit.map(|limit| limit.saturating_mul(worktrees)))
@@ -287,6 +293,7 @@ impl<'a> Batch<'a> {
     fn plan(&self, requests: &[WorktreeRequest]) -> Result<Vec<Result<Planned, WorktreeError>>, GitError> {
         let WorktreeSettings { base, folder, branch_prefix, repository, state, .. } = self.settings;
         let entries = Entry::all(repository.common_dir())?;
+        let names = Names { repo: &self.repo, entries: &entries, folder, prefix: branch_prefix };
         let mut taken: Vec<PathBuf> = self.left.iter().map(|making| making.folder.clone()).collect();
         let mut makings = self.left.clone();
         let mut all = Vec::with_capacity(requests.len());
@@ -295,14 +302,14 @@ impl<'a> Batch<'a> {
             let plan = || {
                 let start = start(&self.repo, base, request)?;
                 durable::commit(self.settings, &self.repo, None, start)?;
-                let (branch, folder) = names::free(&self.repo, &entries, folder, branch_prefix, task, &taken)?;
+                let (branch, folder) = names::free(&names, task, &taken)?;
                 Ok::<_, NoStart>(Planned { branch, folder, start, seeded: None, warnings: Vec::new() })
             };
             let planned = plan().map_err(|none| none.into_error(failure(request, &folder.join(task.as_str()))));
             if let Ok(planned) = &planned {
                 taken.push(planned.folder.clone());
                 let entry = names::entry(repository.common_dir(), &planned.folder)?;
-                makings.push(Making { marker: planned.marker(request), folder: planned.folder.clone(), entry });
+                makings.push(Intent { marker: planned.marker(request), folder: planned.folder.clone(), entry });
             }
             all.push(planned);
         }
@@ -312,9 +319,9 @@ impl<'a> Batch<'a> {
 
     /// Gives a request its branch and its entry in git's list; where git makes the worktree, also its files.
     fn register(&mut self, planned: &Planned, request: &WorktreeRequest) -> Result<Registered, GitError> {
-        match self.ways.way(&self.repo, planned.start)? {
-            Way::ByGit(why) => self.add_by_git(planned, request).map(|()| Registered::ByGit(why)),
-            Way::InBulk(source) => match self.prepare(planned, request) {
+        match self.planner.plan(&self.repo, planned.start)? {
+            CheckoutPlan::ByGit(why) => self.add_by_git(planned, request).map(|()| Registered::ByGit(why)),
+            CheckoutPlan::InBulk(source) => match self.prepare(planned, request) {
                 Ok(checkout) => Ok(Registered::Unwritten(source, checkout.into())),
                 Err(error @ GitError::Gix(_)) => match odd_entry(&self.repo) {
                     Some(name) => {
@@ -331,7 +338,7 @@ impl<'a> Batch<'a> {
     /// Writes the files of worktrees. The answers are in no order; one that failed has no entry any more.
     fn write_files(
         &self,
-        mut worktrees: Vec<(usize, Arc<Source>, Box<PrepareCheckout>)>,
+        mut worktrees: Vec<(usize, Arc<TreeSource>, Box<PrepareCheckout>)>,
     ) -> Vec<(usize, Result<(), GitError>)> {
         let repository = &self.settings.repository;
         let git = || git_command::in_repository(repository.opener.sources, repository.common_dir());
@@ -354,8 +361,8 @@ impl<'a> Batch<'a> {
         results
     }
 
-    /// Removes what there is of a worktree whose files could not be written. Where its file system takes the names of two files
-    /// for one, git makes it, as it makes all worktrees there.
+    /// Removes the remains of a worktree whose files could not be written. Where its file system takes two names of files for
+    /// one, git makes the worktree, as it makes all of them there.
     fn try_otherwise(&self, planned: &mut Planned, request: &WorktreeRequest, error: GitError) -> Result<(), GitError> {
         let error = self.undo(planned, error);
         if !matches!(&error, GitError::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists) {
@@ -391,15 +398,14 @@ impl<'a> Batch<'a> {
             let mut git = git_command::in_repository(repository.opener.sources, repository.common_dir());
             filters::silence(&mut git, &self.repo);
             let awaited = self.awaited.within(self.settings.limit);
-            git_command::add_worktree(self.lock, git, folder, branch, *start, &awaited).map_err(
-                |error| match error {
+            git_command::add_worktree(self.lock, git, NewWorktree { folder, branch, start: *start }, &awaited)
+                .map_err(|error| match error {
                     GitError::TooSlow { limit } => GitError::GitTooSlow {
                         limit,
                         has_hook: checkout_plan::has_post_checkout_hook(&self.repo, repository),
                     },
                     other => other,
-                },
-            )?;
+                })?;
             let entry = Entry::of(repository.common_dir(), folder)?;
             let entry = entry.ok_or_else(|| GitError::NotAWorktree { path: folder.clone() })?;
             planned.marker(request).write(&entry.admin)
@@ -407,8 +413,8 @@ impl<'a> Batch<'a> {
         add().map_err(|error| self.undo(planned, error))
     }
 
-    /// Removes what there is of a worktree that could not be made in full. Nothing of it existed before, and
-    /// nobody has worked in it.
+    /// Removes the remains of a worktree that could not be made in full. Nothing of it existed before, and no task has worked
+    /// in it.
     fn undo(&self, planned: &Planned, error: GitError) -> GitError {
         let common_dir = self.settings.repository.common_dir();
         let folder = || match planned.folder.symlink_metadata() {

@@ -10,16 +10,21 @@ use crate::files::paths::real;
 use crate::lease::admin_folder::Entry;
 use crate::repo::branch::in_the_way;
 
-/// Finds a name that is free as a branch, and as a tag, which git would take for it, as a folder, and in git's list of worktrees: that of the task, else with
-/// `-2`, `-3` and so on at its end. The folders in `taken` are promised to others.
-pub(crate) fn free(
-    repo: &gix::Repository,
-    entries: &[Entry],
-    folder: &Path,
-    prefix: &str,
-    task: &TaskId,
-    taken: &[PathBuf],
-) -> Result<(BranchName, PathBuf), GitError> {
+/// The names that exist already, and the prefix and folder of new ones.
+pub(crate) struct Names<'a> {
+    pub(crate) repo: &'a gix::Repository,
+    /// Git's list of worktrees.
+    pub(crate) entries: &'a [Entry],
+    /// The folder of the worktrees.
+    pub(crate) folder: &'a Path,
+    /// The prefix of their branches.
+    pub(crate) prefix: &'a str,
+}
+
+/// Finds a name that is free as a branch, as a tag, which git would take for the branch, as a folder, and in git's list of
+/// worktrees: the task's id, else with `-2`, `-3` and so on at its end. The folders in `taken` are reserved.
+pub(crate) fn free(among: &Names<'_>, task: &TaskId, taken: &[PathBuf]) -> Result<(BranchName, PathBuf), GitError> {
+    let Names { repo, entries, folder, prefix } = *among;
     for number in 1_u32.. {
         let name = if number == 1 { task.to_string() } else { format!("{task}-{number}") };
         let branch: BranchName = format!("{prefix}{name}").parse()?;
@@ -38,7 +43,7 @@ pub(crate) fn free(
     unreachable!("cannot happen because a repository has fewer than four thousand million branches")
 }
 
-/// The name that the entry of a new worktree gets in git's list, as git and gix choose it.
+/// The name of a new worktree's entry in git's list, as git and gix choose it.
 pub(crate) fn entry(common_dir: &Path, folder: &Path) -> Result<BString, GitError> {
     let name = folder.file_name().unwrap_or_default();
     let name = gix::validate::reference::name_partial_or_sanitize(gix::path::os_str_into_bstr(name)?);

@@ -1,14 +1,15 @@
-//! A worktree that a further attempt goes on in, where an earlier one has worked.
+//! Reusing the worktree of an earlier attempt for the next one.
 
 use gadugi_core::{Lease, WorktreeRequest, crash_point};
+use tracing::debug;
 
 use crate::error::GitError;
 use crate::lease::admin_folder::Entry;
 use crate::lease::marker::Marker;
 use crate::settings::WorktreeSettings;
 
-/// Gives the place that a request asks for to its attempt; `None` when that is not there, or has been given to somebody else.
-/// The caller holds the repository's lock.
+/// Gives the worktree that a request asks for to its attempt; `None` when it is gone, or belongs to another attempt. The caller
+/// holds the repository's lock.
 pub(crate) fn hand_over(
     settings: &WorktreeSettings,
     request: &WorktreeRequest,
@@ -26,6 +27,7 @@ pub(crate) fn hand_over(
     }
     let (run, task) = (lease.run.clone(), lease.attempt.task.clone());
     Marker { run, task, attempt: Some(lease.attempt.number), ..marker }.write(&entry.admin)?;
+    debug!(path = %lease.path.display(), task = %lease.attempt.task, attempt = %lease.attempt.number, "worktree reused");
     crash_point("worktree-handed-over");
     Ok(Some(lease))
 }

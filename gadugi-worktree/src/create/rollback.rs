@@ -1,4 +1,4 @@
-//! Undoing the making of worktrees that a crash has cut short, so that no task has been there.
+//! Undoing the making of worktrees that a crash has cut short before a task was there.
 
 use std::fs;
 use std::io;
@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use gadugi_core::BranchName;
 use gix::ObjectId;
 use gix::bstr::ByteSlice;
+use tracing::debug;
 
-use crate::create::intent_log::{self, Making};
+use crate::create::intent_log::{self, Intent};
 use crate::error::GitError;
 use crate::files::paths::remove_if_empty;
 use crate::files::{ordinary, rename_aside};
@@ -20,24 +21,24 @@ use crate::repo::refs::{HeadAt, head_in};
 use crate::repo::{branch, lock_file, refs};
 use crate::settings::WorktreeSettings;
 
-/// What was found of a worktree that was never finished.
+/// A worktree that was never finished.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HalfMade {
     pub(crate) folder: PathBuf,
     pub(crate) branch: BranchName,
 }
 
-/// What became of the record.
+/// The result of clearing the record.
 #[derive(Default)]
 pub(crate) struct Cleared {
     pub(crate) half_made: Vec<HalfMade>,
-    /// Those that could not be undone, which stay in the record, and why the first could not.
-    pub(crate) left: Vec<Making>,
+    /// Makings that could not be undone and stay in the record, with the error of the first.
+    pub(crate) left: Vec<Intent>,
     pub(crate) error: Option<GitError>,
 }
 
-/// Removes what there is of the worktrees that the record tells of and that are not finished, and git's locks that
-/// killed processes of ours have left. The caller holds the repository's lock, so nobody is making any.
+/// Removes the remains of recorded worktrees that are not finished, and git's locks that killed processes of ours have left.
+/// The caller holds the repository's lock, so none is being made.
 pub(crate) fn clear(settings: &WorktreeSettings, repo: &gix::Repository, dry_run: bool) -> Result<Cleared, GitError> {
     if !dry_run {
         lock_file::sweep(settings.repository.common_dir())?;
@@ -49,7 +50,10 @@ pub(crate) fn clear(settings: &WorktreeSettings, repo: &gix::Repository, dry_run
         let HalfMade { folder, branch } =
             HalfMade { folder: making.folder.clone(), branch: making.marker.branch.clone() };
         match undo(settings, repo, &making, dry_run) {
-            Ok(true) => cleared.half_made.push(HalfMade { folder, branch }),
+            Ok(true) => {
+                debug!(path = %folder.display(), %branch, dry_run, "half-made worktree rolled back");
+                cleared.half_made.push(HalfMade { folder, branch });
+            }
             Ok(false) => {}
             Err(error) => {
                 cleared.left.push(making);
@@ -64,8 +68,8 @@ pub(crate) fn clear(settings: &WorktreeSettings, repo: &gix::Repository, dry_run
 }
 
 /// Undoes what there is of one. Answers whether there was anything.
-fn undo(settings: &WorktreeSettings, repo: &gix::Repository, making: &Making, dry_run: bool) -> Result<bool, GitError> {
-    let Making { marker, folder, .. } = making;
+fn undo(settings: &WorktreeSettings, repo: &gix::Repository, making: &Intent, dry_run: bool) -> Result<bool, GitError> {
+    let Intent { marker, folder, .. } = making;
     let common_dir = settings.repository.common_dir();
     let mut found = false;
     if let Some(entry) = Entry::of(common_dir, folder)? {
@@ -125,8 +129,7 @@ fn undo(settings: &WorktreeSettings, repo: &gix::Repository, making: &Making, dr
     Ok(found)
 }
 
-/// Removes a worktree that nobody has worked in, with its entry. Its folder first gets another name, so that none is
-/// ever half there.
+/// Removes a worktree that no task has worked in, with its entry. Its folder is renamed first, so that none is ever half there.
 pub(crate) fn remove(entry: &Entry) -> Result<(), GitError> {
     let aside = match entry.folder.symlink_metadata() {
         Ok(_) => Some(rename_aside::put_aside(&entry.folder)?),

@@ -1,4 +1,4 @@
-//! What was discarded: kept in a trash for a while, and deleted in the background.
+//! Discarded work: kept in a trash for a while, and deleted in the background.
 
 pub(crate) mod sweeper;
 pub(crate) mod trash;

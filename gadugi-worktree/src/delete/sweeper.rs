@@ -1,8 +1,8 @@
-//! Deleting in the background what was put aside.
+//! Deleting in the background folders that were put aside.
 //!
-//! Whoever puts a folder aside asks for a sweep. One process at a time sweeps a repository: it holds `sweep` in the
-//! state folder. It looks again after it has let go of the lock, so whoever finds the lock held, and has put a folder aside
-//! before, need not do more.
+//! A thread that puts a folder aside asks for a sweep. One process at a time sweeps a repository: it holds the lock `sweep` in
+//! the state folder. It checks again after it has released the lock, so a process that finds the lock held, after it has put a
+//! folder aside, need not do more.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
@@ -10,6 +10,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use tracing::debug;
 
 use crate::error::GitError;
 use crate::files::paths::{real, remove_if_empty};
@@ -20,8 +22,7 @@ use crate::threads::parallel::threads;
 /// The lock's name in the state folder.
 const LOCK: &str = "sweep";
 
-/// The threads of one process that delete what was put aside in a repository. They begin when there is something to
-/// delete, and end when there is nothing more.
+/// The threads of one process that sweep a repository. They start when there is a folder to delete, and end when there is none.
 #[derive(Debug)]
 pub(crate) struct Sweeper {
     state: PathBuf,
@@ -32,36 +33,36 @@ pub(crate) struct Sweeper {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// The folders in which something was put aside.
+    /// The folders that may contain folders put aside.
     folders: BTreeSet<PathBuf>,
-    /// Counts what was asked for.
+    /// The number of requests.
     asked: u64,
-    /// Whether a thread is at it.
+    /// Whether a thread is sweeping.
     runs: bool,
-    /// Whether nothing is to be deleted before somebody waits for it or takes it over.
+    /// Whether deletion waits for [`Sweeper::finish`] or [`Sweeper::leave`].
     deferred: bool,
 }
 
-/// What is left to be deleted, for another process. Nobody else deletes it while the lock is held, by this process or by one
-/// that was given it.
+/// Folders that are left to another process for deletion. No other process deletes them while the lock is held, by this process
+/// or by the one that inherited it.
 #[derive(Debug)]
 pub struct LeftToSweep {
     /// The lock. It is held as long as any process has this file open.
     pub lock: File,
-    /// The folders in which something was put aside.
+    /// The folders that contain folders put aside.
     pub folders: Vec<PathBuf>,
 }
 
 impl Sweeper {
-    /// With the state folder of the repository and its worktrees folder.
+    /// A sweeper for the state folder of a repository and its worktrees folder.
     pub(crate) fn new(state: &Path, worktrees: &Path, deferred: bool) -> Arc<Self> {
         let folders = BTreeSet::from([worktrees.to_owned(), homes::root(state)]);
         let shared = Mutex::new(Shared { folders, deferred, ..Shared::default() });
         Arc::new(Self { state: state.to_owned(), shared, ended: Condvar::new(), stop: AtomicBool::new(false) })
     }
 
-    /// Lets what was put aside be deleted, beside a folder that was there or in the worktrees folder.
-    pub(crate) fn ask<'a>(self: &Arc<Self>, beside: impl IntoIterator<Item = &'a Path>) {
+    /// Asks for a sweep of the worktrees folder, and of the folders that contain `beside`.
+    pub(crate) fn request<'a>(self: &Arc<Self>, beside: impl IntoIterator<Item = &'a Path>) {
         let mut shared = self.lock();
         shared.folders.extend(beside.into_iter().filter_map(Path::parent).map(Path::to_owned));
         shared.asked += 1;
@@ -76,8 +77,8 @@ impl Sweeper {
         shared.runs = thread.is_ok();
     }
 
-    /// Deletes what there is, on this thread and a few more, also what another process has begun with; waits for it to
-    /// let go first.
+    /// Sweeps on this thread and a few more, including folders that another process has begun with, after waiting for it to
+    /// release the lock.
     pub(crate) fn finish(&self) -> Result<(), GitError> {
         let folders = self.folders();
         if !any_left(&folders)? && !self.state.join(LOCK).exists() {
@@ -87,7 +88,7 @@ impl Sweeper {
         sweep(&self.state, &lock, &folders, &AtomicBool::new(false))
     }
 
-    /// Ends the threads, and gives what they have not come to, unless another process is at it.
+    /// Ends the threads, and returns the rest, unless another process is sweeping.
     pub(crate) fn leave(&self) -> Result<Option<LeftToSweep>, GitError> {
         self.stop.store(true, Ordering::Relaxed);
         let mut shared = self.lock();
@@ -139,19 +140,19 @@ impl Sweeper {
     }
 }
 
-/// Deletes what was put aside in these folders, in the process that a [`LeftToSweep`] was given to: `lock` is its lock.
-/// Returns when nothing is left, or what is left cannot be deleted.
+/// Sweeps these folders in the process that got a [`LeftToSweep`]: `lock` is its lock. Returns when nothing is left, or the
+/// rest cannot be deleted.
 ///
 /// # Errors
-/// The first thing that could not be deleted, after all that could be has been.
+/// The first error, after all other folders were deleted.
 pub fn sweep_left(state: &Path, lock: &File, folders: &[PathBuf]) -> Result<(), GitError> {
     sweep(state, lock, folders, &AtomicBool::new(false))
 }
 
-/// How many folders wait to be deleted, and whether somebody is at it.
+/// The number of folders that wait to be deleted, and whether a process is sweeping.
 ///
 /// # Errors
-/// [`GitError::Io`] when that cannot be seen.
+/// [`GitError::Io`] when they cannot be read.
 pub fn left_to_sweep(state: &Path, worktrees: &Path) -> Result<(usize, bool), GitError> {
     let left = rename_aside::leftovers(worktrees)?.len() + rename_aside::leftovers(&homes::root(state))?.len();
     Ok((left, is_swept(state)?))
@@ -162,12 +163,14 @@ fn sweep(state: &Path, lock: &File, folders: &[PathBuf], stop: &AtomicBool) -> R
     sweep_held(state, lock, folders, stop)
 }
 
-/// Deletes until nothing is left; the lock is held, and let go of at the end.
+/// Deletes until nothing is left. The lock is held, and released at the end.
 fn sweep_held(state: &Path, lock: &File, folders: &[PathBuf], stop: &AtomicBool) -> Result<(), GitError> {
     let path = state.join(LOCK);
     let mut left = leftovers(folders)?;
     loop {
+        debug!(folders = left.len(), state = %state.display(), "sweep started");
         let failed = remove_tree::erase(&left, threads(), stop);
+        debug!(failed = failed.len(), state = %state.display(), "sweep ended");
         remove_empty(state, folders)?;
         lock.unlock().map_err(GitError::io("unlock", &path))?;
         if let Some(error) = failed.into_iter().next() {
@@ -183,7 +186,7 @@ fn sweep_held(state: &Path, lock: &File, folders: &[PathBuf], stop: &AtomicBool)
     }
 }
 
-/// Removes folders for worktrees in which there are none any more, while nobody is making one there.
+/// Removes empty worktrees folders, under the lock that keeps worktrees from being made there.
 fn remove_empty(state: &Path, folders: &[PathBuf]) -> Result<(), GitError> {
     let is_empty = |folder: &&PathBuf| fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
     let empty: Vec<_> = folders.iter().filter(is_empty).collect();
@@ -223,7 +226,7 @@ fn open(state: &Path) -> Result<File, GitError> {
     file.map_err(GitError::io("open", &path))
 }
 
-/// Takes the lock unless somebody sweeps.
+/// Takes the lock unless a process is sweeping.
 fn take(lock: &File, state: &Path) -> Result<bool, GitError> {
     let failed = |error| GitError::io("lock", &state.join(LOCK))(error);
     loop {
@@ -241,7 +244,7 @@ fn take(lock: &File, state: &Path) -> Result<bool, GitError> {
     }
 }
 
-/// Whether somebody deletes what was put aside at this moment.
+/// Whether a process is sweeping at this moment.
 fn is_swept(state: &Path) -> Result<bool, GitError> {
     let path = state.join(LOCK);
     match ordinary::open(&path, File::options().read(true)) {

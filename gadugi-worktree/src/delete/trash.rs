@@ -1,5 +1,4 @@
-//! Folders of ours, and worktrees, that were discarded with work in them that could not be taken over. They are kept for a while, as all that
-//! is discarded.
+//! The trash for folders and discarded worktrees with work that could not be saved as commits. They are kept for a while.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
@@ -13,13 +12,13 @@ use crate::files::paths::remove_if_empty;
 use crate::files::rename_aside;
 use crate::settings::WorktreeSettings;
 
-/// What the names of those begin with that stay beside their places.
+/// The prefix of folders that stay beside their places.
 const BESIDE: &str = ".gadugi-discarded-";
-/// How long they are kept.
-pub(crate) const KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// Time for which they are kept.
+pub(crate) const RETENTION: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-/// Moves a folder into the trash, under a name like the given one, and gives its new path. One that lies on another file system
-/// stays beside its place, under a name that says what it is.
+/// Moves a folder into the trash, under a name like the given one, and returns its new path. One on another file system stays
+/// beside its place, under a name that marks it.
 pub(crate) fn put(settings: &WorktreeSettings, folder: &Path, name: &str) -> Result<PathBuf, GitError> {
     let trash = root(settings);
     fs::create_dir_all(&trash).map_err(GitError::io("create", &trash))?;
@@ -41,7 +40,7 @@ pub(crate) fn put(settings: &WorktreeSettings, folder: &Path, name: &str) -> Res
     .map_err(GitError::io("rename", folder))
 }
 
-/// Renames a folder to the first name like this one that is free.
+/// Renames a folder to the first free name like this one.
 fn rename(folder: &Path, into: &Path, name: &str) -> io::Result<PathBuf> {
     for number in 1_u32.. {
         let name = if number == 1 { name.to_owned() } else { format!("{name}@{number}") };
@@ -53,12 +52,12 @@ fn rename(folder: &Path, into: &Path, name: &str) -> io::Result<PathBuf> {
     unreachable!("cannot happen because a folder has fewer than four thousand million entries")
 }
 
-/// Whether a folder among the worktrees is one that was discarded.
+/// Whether a name among the worktrees is that of a discarded one.
 pub(crate) fn is_discarded(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(BESIDE.as_bytes())
 }
 
-/// Deletes what has been in the trash for long enough.
+/// Deletes old folders from the trash.
 pub(crate) fn clear(settings: &WorktreeSettings) -> Result<(), GitError> {
     let trash = root(settings);
     clear_folder(&settings.folder, is_discarded)?;
@@ -79,7 +78,7 @@ fn clear_folder(folder: &Path, is_trash: impl Fn(&OsStr) -> bool) -> Result<(), 
         let modified = path.symlink_metadata().and_then(|metadata| metadata.modified());
         let modified = modified.map_err(GitError::io("look at", &path))?;
         // One from the future is of a clock that was wrong, and stays until that time has come.
-        if modified.elapsed().is_ok_and(|age| age > KEPT) {
+        if modified.elapsed().is_ok_and(|age| age > RETENTION) {
             rename_aside::delete(&path)?;
         }
     }

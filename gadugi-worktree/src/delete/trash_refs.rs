@@ -1,7 +1,7 @@
-//! References that keep the commits of branches that are gone: `refs/gadugi/trash/<run>/<task>`.
+//! References that keep the commits of deleted branches: `refs/gadugi/trash/<run>/<task>`.
 //!
-//! They are kept for a while, counted from a note of ours for each of them. What git's own log of a reference says is of
-//! no use for that: it may not be written, and its times may be set by whoever commits.
+//! They are kept for a while, counted from a note of ours for each of them. Git's reflog is of no use for that: it may not be
+//! written, and its times may be set by the committer.
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,7 +14,7 @@ use gix::ObjectId;
 use gix::bstr::ByteSlice;
 use gix::refs::FullName;
 
-use crate::delete::trash::KEPT;
+use crate::delete::trash::RETENTION;
 use crate::durable;
 use crate::error::GitError;
 use crate::files::ordinary;
@@ -27,8 +27,8 @@ const PREFIX: &str = "refs/gadugi/trash/";
 /// The references that a dry run would have made, and the commits that they would keep, where these are known.
 pub(crate) type Promised = HashMap<String, Option<ObjectId>>;
 
-/// Keeps a commit under `refs/gadugi/trash/<run>/<task>`; further ones of the task get `@2`, `@3` and so on at the
-/// end, which no task's name has. Gives the name of the reference.
+/// Keeps a commit under `refs/gadugi/trash/<run>/<task>`; further ones of the task get `@2`, `@3` and so on at the end, which
+/// no task's name has. Returns the name of the reference.
 pub(crate) fn keep(
     settings: &WorktreeSettings,
     repo: &gix::Repository,
@@ -49,7 +49,7 @@ pub(crate) fn keep(
     }
 }
 
-/// The name of the reference by which a commit would be kept, which may have yet to be made.
+/// Reserves the name of the reference that would keep a commit, for a dry run.
 pub(crate) fn promise(
     repo: &gix::Repository,
     lease: &Lease,
@@ -87,7 +87,7 @@ fn free(
     unreachable!("cannot happen because a task has fewer than four thousand million attempts")
 }
 
-/// Removes references that have kept their commits for long enough. One without a note gets one: it counts from now.
+/// Removes references that have kept their commits for long enough. One without a note gets one, and counts from now.
 pub(crate) fn expire(
     settings: &WorktreeSettings,
     repo: &gix::Repository,
@@ -105,7 +105,7 @@ pub(crate) fn expire(
         let full_text = full.as_bstr().to_str_lossy().into_owned();
         let note = Note::of(settings, full_text.strip_prefix(PREFIX).unwrap_or(&full_text));
         match note.age(*commit)? {
-            Some(age) if age <= KEPT => {}
+            Some(age) if age <= RETENTION => {}
             Some(_) if dry_run => expired.push(Pruned::Expired { reference: full_text }),
             Some(_) => going.push((full.as_ref(), *commit, note)),
             None if dry_run => {}
@@ -122,7 +122,7 @@ pub(crate) fn expire(
     Ok(expired)
 }
 
-/// When a reference began to keep a commit.
+/// The time from which a reference has kept a commit.
 struct Note(PathBuf);
 
 impl Note {
@@ -138,8 +138,8 @@ impl Note {
         ordinary::write(&self.0, format!("{commit} {}\n", now.as_secs())).map_err(GitError::io("write", &self.0))
     }
 
-    /// How long it has kept this commit, by what it says and by the time of the file, whichever is less; `None` where it
-    /// does not say so, as one that was cut short does not. A time that is yet to come is none at all.
+    /// Time for which it has kept this commit, by its content or by the time of the file, whichever is less; `None` without a
+    /// valid note, as after a crash. A time in the future counts as zero.
     fn age(&self, commit: ObjectId) -> Result<Option<Duration>, GitError> {
         let text = match ordinary::read_to_string(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

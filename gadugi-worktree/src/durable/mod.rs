@@ -1,9 +1,9 @@
-//! What has to be on the disk before the only other copy of it is deleted.
+//! Syncing work to the disk before its only other copy is deleted.
 //!
-//! Neither git nor gix syncs the loose objects and the references that it writes, and neither deletes the files that
-//! they were made from. A release does. After a loss of power the deletion may be there and the objects not, so
-//! the commits of an attempt, all that they hold, and the reference that leads to them are synced when the attempt's work is
-//! collected, and again before its worktree is removed where something has come since.
+//! Neither git nor gix syncs the loose objects and references that it writes, and neither deletes the files that they were made
+//! from. A release does. After a loss of power the deletion may be on disk and the objects not, so the commits of an attempt,
+//! with all their objects, and the reference that leads to them are synced at the snapshot of the attempt, and again before its
+//! worktree is removed where more has come since.
 
 mod objects;
 mod sync;
@@ -23,11 +23,10 @@ use crate::repo::ids::to_object;
 use crate::repo::refs;
 use crate::settings::WorktreeSettings;
 
-/// The age at which the kernel has long written by itself what nobody has synced: it does so after half a minute.
-const SETTLED: Duration = Duration::from_secs(600);
+/// The age from which the kernel has written a file by itself: it does so after half a minute.
+const SETTLED_AGE: Duration = Duration::from_secs(600);
 
-/// Syncs what was committed since the start of an attempt, and since the run's base, up to this commit, with all that it
-/// holds.
+/// Syncs the commits since the start of an attempt, and since the run's base, up to this one, with all their objects.
 ///
 /// # Errors
 /// [`GitError::ObjectMissing`] when some of it is not there, or is empty, and [`GitError::Io`] when it cannot be synced.
@@ -42,7 +41,7 @@ pub(crate) fn commit(
     since(settings, repo, tip, &hidden)
 }
 
-/// As [`commit`], with the branch, or another reference, that leads there.
+/// As [`commit`], with the branch, or another reference, that leads to it.
 pub(crate) fn reference(
     settings: &WorktreeSettings,
     repo: &gix::Repository,
@@ -59,8 +58,8 @@ pub(crate) fn reference(
     Ok(())
 }
 
-/// Looks once more whether everything is there that was committed since the start of an attempt, up to this commit: somebody may
-/// have pruned it since it was synced.
+/// Checks that the commits since the start of an attempt, up to this one, are still complete: they may have been pruned since
+/// they were synced.
 ///
 /// # Errors
 /// As [`commit`].
@@ -80,7 +79,7 @@ pub(crate) fn check(
     if ids.is_empty() { Ok(()) } else { packed(settings, ids) }
 }
 
-/// Syncs references, or the file where they are packed, with their logs and folders.
+/// Syncs references, or the file of packed references, with their logs and folders.
 pub(crate) fn references<'a>(
     repo: &gix::Repository,
     names: impl IntoIterator<Item = &'a FullNameRef>,
@@ -88,7 +87,7 @@ pub(crate) fn references<'a>(
     sync::present(reference_paths(repo, names)?.into_iter().collect())
 }
 
-/// Syncs what git keeps of new worktrees: their entries, and the branches that were made for them at these commits.
+/// Syncs git's files of new worktrees: their entries, and the branches that were made for them at these commits.
 pub(crate) fn entries(
     settings: &WorktreeSettings,
     repo: &gix::Repository,
@@ -125,7 +124,7 @@ fn reference_paths<'a>(
     Ok(paths)
 }
 
-/// Syncs everything that was written in a repository, by whoever it was.
+/// Syncs all file systems of a repository.
 pub(crate) fn everything(settings: &WorktreeSettings) -> Result<(), GitError> {
     let repo = settings.repository.open(&[])?;
     let folders = objects::folders(&repo)?.into_iter().chain([real(repo.common_dir())]);
@@ -140,7 +139,7 @@ fn base_of_run(settings: &WorktreeSettings, repo: &gix::Repository) -> Result<()
         return Ok(());
     }
     let folders = objects::folders(repo)?;
-    let young = objects::since(repo, base, &[], move |commit| objects::is_younger(&folders, commit, SETTLED));
+    let young = objects::since(repo, base, &[], move |commit| objects::is_younger(&folders, commit, SETTLED_AGE));
     match young.and_then(|young| sync_objects(settings, repo, young)) {
         // What the user's own commits lack is for those to tell of who need it.
         Ok(()) | Err(GitError::ObjectMissing { .. }) => {
@@ -168,7 +167,7 @@ fn since(
     Ok(())
 }
 
-/// Syncs objects and makes sure that they are there.
+/// Syncs objects, and checks that they exist.
 fn sync_objects(settings: &WorktreeSettings, repo: &gix::Repository, ids: HashSet<ObjectId>) -> Result<(), GitError> {
     if ids.is_empty() {
         return Ok(());
@@ -186,7 +185,7 @@ fn sync_objects(settings: &WorktreeSettings, repo: &gix::Repository, ids: HashSe
     Ok(())
 }
 
-/// Makes sure that objects are in packs, or would be fetched.
+/// Checks that objects are in packs, or would be fetched.
 fn packed(settings: &WorktreeSettings, ids: impl IntoIterator<Item = ObjectId>) -> Result<(), GitError> {
     // Opened anew, since a pack that is known elsewhere may be gone.
     let repo = settings.repository.open(&[])?;

@@ -1,4 +1,4 @@
-//! Which objects a range of commits has brought, and where they lie.
+//! The objects that a range of commits has added, and their files.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -59,13 +59,13 @@ pub(super) fn is_younger(folders: &[PathBuf], id: &oid, age: Duration) -> bool {
     folders.iter().filter_map(written).any(|written| written.elapsed().is_ok_and(|elapsed| elapsed < age))
 }
 
-/// Whether the repository fetches objects when they are needed, so that some may be missing.
+/// Whether the repository fetches objects on demand, so that some may be missing.
 pub(super) fn may_be_missing(repo: &gix::Repository) -> bool {
     repo.config_snapshot().string("extensions.partialClone").is_some()
 }
 
-/// The commits that can be reached from `tip`, from none that is `hidden`, and by commits for which `counts` holds, with
-/// what their trees have that those of their first parents have not.
+/// The commits that can be reached from `tip`, not from `hidden`, and only through commits for which `counts` holds, with the
+/// objects that their trees have beyond those of their first parents.
 pub(super) fn since(
     repo: &gix::Repository,
     tip: ObjectId,
@@ -98,7 +98,7 @@ fn find_tree(repo: &gix::Repository, id: ObjectId) -> Result<Option<gix::Tree<'_
     }
 }
 
-/// Adds what a tree has, at any depth, that another one has not in the same place. What was found is not looked into again.
+/// Adds the objects that a tree has, at any depth, and another one has not at the same path. Known trees are not read again.
 fn new_in_tree(
     repo: &gix::Repository,
     before: Option<ObjectId>,

@@ -11,13 +11,13 @@ use crate::durable::objects;
 use crate::error::GitError;
 use crate::threads::parallel::on_threads;
 
-/// How many files are synced at once.
+/// Number of files that are synced at once.
 const MAX_AT_ONCE: usize = 8;
 
-/// With more objects than this, everything that their file system has to write takes less time than they one by one.
+/// Number of objects up to which syncing them one by one is faster than syncing their file system.
 const MAX_ONE_BY_ONE: usize = 256;
 
-/// Syncs files and folders; those that are not there are passed over.
+/// Syncs files and folders; missing ones are passed over.
 pub(super) fn present(paths: Vec<PathBuf>) -> Result<(), GitError> {
     let synced = on_threads(MAX_AT_ONCE, paths, |path| match open(&path).and_then(|file| sync(&file)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -26,7 +26,7 @@ pub(super) fn present(paths: Vec<PathBuf>) -> Result<(), GitError> {
     synced.into_iter().collect()
 }
 
-/// Syncs objects that lie in files of their own in one of these folders. Answers which do not.
+/// Syncs loose objects in these folders. Returns those that are not loose.
 pub(super) fn loose(folders: &[PathBuf], ids: Vec<ObjectId>) -> Result<Vec<ObjectId>, GitError> {
     let one_by_one = ids.len() <= MAX_ONE_BY_ONE;
     let found = on_threads(MAX_AT_ONCE, ids, |id| {
@@ -60,13 +60,13 @@ pub(super) fn loose(folders: &[PathBuf], ids: Vec<ObjectId>) -> Result<Vec<Objec
     Ok(absent)
 }
 
-/// An object whose file is empty, as a loss of power leaves it, counts as one that ends too soon.
+/// Syncs the file of an object. An empty one, as a loss of power leaves it, is an error.
 fn sync_object(mut file: File, one_by_one: bool) -> io::Result<()> {
     file.read_exact(&mut [0])?;
     if one_by_one { sync(&file) } else { Ok(()) }
 }
 
-/// Syncs everything that was written to the file system of a folder.
+/// Syncs the file system of a folder.
 #[cfg(target_os = "linux")]
 pub(super) fn file_system(folder: &Path) -> Result<(), GitError> {
     let failed = || GitError::io("sync", folder);
@@ -81,7 +81,7 @@ pub(super) fn file_system(folder: &Path) -> Result<(), GitError> {
     sync(&file).map_err(GitError::io("sync", folder))
 }
 
-/// Opens what may be a file or a folder. Nothing that lies there in its place is waited for.
+/// Opens a file or folder. A pipe in its place does not block.
 fn open(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     let flags = rustix::fs::OFlags::NONBLOCK.bits();

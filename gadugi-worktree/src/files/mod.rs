@@ -1,4 +1,4 @@
-//! Files and folders where tasks can write: read without being led astray, and deleted without leaving half of them.
+//! Files and folders that tasks can write to: read without following their traps, and deleted without leaving half of them.
 
 pub(crate) mod mounted;
 pub(crate) mod ordinary;

@@ -1,5 +1,5 @@
-//! What is mounted in a folder that is about to be deleted: a task that runs as root may have mounted other folders, or
-//! single files, into its worktree.
+//! Mounts in a folder that is about to be deleted: a task that runs as root may have mounted other folders, or single files,
+//! into its worktree.
 
 use std::ffi::{CStr, OsString};
 use std::os::fd::OwnedFd;
@@ -26,7 +26,7 @@ pub(crate) fn mount_in(folder: &Path) -> Option<PathBuf> {
     points.into_iter().next()
 }
 
-/// Where the mount of a line of the list is. The list writes spaces, tabs, line ends and backslashes as `\` and three octal digits.
+/// The mount point in a line of the list, which writes spaces, tabs, line ends and backslashes as `\` and three octal digits.
 fn point(line: &[u8]) -> Option<PathBuf> {
     let mut escaped = line.split(|byte| *byte == b' ').nth(4)?;
     let mut path = Vec::with_capacity(escaped.len());
@@ -61,8 +61,7 @@ pub(crate) fn open_unmounted(holder: &OwnedFd, name: &CStr) -> Result<OwnedFd, E
     if is_mount(holder, &folder)? { Err(Errno::XDEV) } else { Ok(folder) }
 }
 
-/// Whether a folder is a mount in the folder that holds it. A mount of a folder of the same file system is told by Linux 5.8
-/// and later only.
+/// Whether a folder is a mount in its parent. Only Linux 5.8 and later reveals a mount of a folder of the same file system.
 fn is_mount(holder: &OwnedFd, folder: &OwnedFd) -> Result<bool, Errno> {
     #[cfg(target_os = "linux")]
     {

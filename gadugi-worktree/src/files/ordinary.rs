@@ -1,5 +1,5 @@
-//! Reading and writing files in places that a task can write to: nothing but an ordinary file is opened. A pipe would be waited for, a
-//! device may never end, and a link may lead to either.
+//! Reading and writing files that a task can replace: only ordinary files are opened. A pipe would block, a device may never
+//! end, and a link may lead to either.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -10,17 +10,17 @@ use rustix::fs::OFlags;
 
 use crate::error::GitError;
 
-/// The most bytes that are read of one file, such as the list of all references.
+/// Size limit for a file that is read, such as the list of all references.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// Opens a file that is an ordinary one, or a link to one, without waiting for the other end of a pipe.
+/// Opens an ordinary file, or a link to one, without blocking on a pipe.
 pub(crate) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     options.custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed());
     let file = options.open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(not_ordinary()) }
 }
 
-/// Reads a file that is an ordinary one, or a link to one.
+/// Reads an ordinary file, or one behind a link.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     // A device is not even opened, which alone can do something to it.
     if !fs::metadata(path)?.is_file() {
@@ -31,17 +31,17 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     if text.len() as u64 > MAX_BYTES { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(text) }
 }
 
-/// Opens a file for writing at its end, or makes it. One that is a link is refused.
+/// Opens a file for appending, or makes it. A link is refused.
 pub(crate) fn append_to(path: &Path) -> io::Result<File> {
     writable(path, File::options().append(true).create(true))
 }
 
-/// Opens an empty file for writing: one that is made, or what is there is cut off. One that is a link is refused.
+/// Opens an empty file for writing, made or truncated. A link is refused.
 pub(crate) fn create(path: &Path) -> io::Result<File> {
     writable(path, File::options().write(true).create(true).truncate(true))
 }
 
-/// Writes a file in place of its content. One that is a link is refused.
+/// Replaces the content of a file. A link is refused.
 pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
     create(path)?.write_all(content.as_ref())
 }
@@ -62,7 +62,7 @@ pub(crate) fn read_to_string(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// Refuses a path where something is that is no ordinary file, before anything opens it.
+/// Refuses a path at which there is no ordinary file, before anything opens it.
 pub(crate) fn check(path: &Path) -> Result<(), GitError> {
     match fs::metadata(path) {
         Ok(metadata) if !metadata.is_file() => {
@@ -73,7 +73,7 @@ pub(crate) fn check(path: &Path) -> Result<(), GitError> {
     }
 }
 
-/// What gix opens, or may open, when it is given a git folder.
+/// The files that gix may open when it is given a git folder.
 const OF_GIT: [&str; 14] = [
     "HEAD",
     "commondir",
@@ -91,7 +91,7 @@ const OF_GIT: [&str; 14] = [
     "shallow",
 ];
 
-/// Refuses a git folder in which one of git's own files is something else.
+/// Refuses a git folder in which one of git's own files is of another kind.
 pub(crate) fn check_git_folder(git_dir: &Path) -> Result<(), GitError> {
     OF_GIT.iter().try_for_each(|name| check(&git_dir.join(name)))
 }

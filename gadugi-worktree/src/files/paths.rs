@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::GitError;
 
-/// Removes a folder that holds nothing; one that holds something, or is gone, stays as it is.
+/// Removes an empty folder; one that is not empty, or is gone, stays as it is.
 pub(crate) fn remove_if_empty(folder: &Path) -> Result<(), GitError> {
     match fs::remove_dir(folder) {
         Err(error) if !matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) => {
@@ -16,7 +16,7 @@ pub(crate) fn remove_if_empty(folder: &Path) -> Result<(), GitError> {
     }
 }
 
-/// The path without symbolic links on the way, also where its end, or more of it, does not exist.
+/// The path with symbolic links resolved, also where its end, or more of it, does not exist.
 pub(crate) fn real(path: &Path) -> PathBuf {
     if let Ok(real) = path.canonicalize() {
         return real;

@@ -17,14 +17,14 @@ use rustix::io::Errno;
 use crate::error::GitError;
 use crate::files::mounted::{mount_in, open_unmounted};
 
-/// How deep folders are deleted where they are. What lies deeper is moved up first, so that no depth uses up the
-/// handles of the process.
-const DEPTH: usize = 64;
-/// How often a folder is gone through again that was found not to be empty: somebody may have written to it.
-const TRIES: u32 = 3;
+/// Depth limit for folders that are deleted in place. Deeper ones are moved up first, so that no depth exhausts the handles of
+/// the process.
+const MAX_DEPTH: usize = 64;
+/// Number of times that a folder is read again which was found not to be empty: a process may have written to it.
+const MAX_TRIES: u32 = 3;
 
-/// Deletes folders with all that is in them, also where folders in them are not writable; one that is gone counts as
-/// deleted. Goes on until `stop` is set, and after an error with what it can delete. Gives the first error of each folder.
+/// Deletes folders with all their content, also where folders in them are not writable; one that is gone counts as deleted.
+/// Continues until `stop` is set, and past errors. Returns the first error of each folder.
 pub(crate) fn erase(folders: &[PathBuf], threads: usize, stop: &AtomicBool) -> Vec<GitError> {
     let mut failed = Vec::new();
     let mut roots = Vec::new();
@@ -35,7 +35,7 @@ pub(crate) fn erase(folders: &[PathBuf], threads: usize, stop: &AtomicBool) -> V
             Err(error) => failed.push(not_removed(folder, error)),
         }
     }
-    let work = Work::new(roots.iter().map(Root::task).collect());
+    let work = Queue::new(roots.iter().map(Root::task).collect());
     thread::scope(|scope| {
         for _ in 1..threads {
             // Where there can be no more threads, fewer do it all.
@@ -54,7 +54,7 @@ pub(crate) fn erase(folders: &[PathBuf], threads: usize, stop: &AtomicBool) -> V
     failed
 }
 
-/// Why a file or folder could not be removed, with what can be done about it.
+/// The error for a file or folder that could not be removed, with a remedy.
 pub(crate) fn not_removed(path: &Path, error: Errno) -> GitError {
     let known = match error {
         Errno::XDEV | Errno::BUSY => mount_in(path).map(|path| GitError::Mounted { path }),
@@ -64,7 +64,7 @@ pub(crate) fn not_removed(path: &Path, error: Errno) -> GitError {
     known.unwrap_or_else(|| GitError::io("remove", path)(error.into()))
 }
 
-/// The file or folder, or the one that it is in, if `chattr` keeps it from being changed.
+/// The file or folder, or its parent, if `chattr` protects it from changes.
 #[cfg(target_os = "linux")]
 fn immutable(path: &Path) -> Option<&Path> {
     use rustix::fs::{CWD, StatxAttributes, StatxFlags, statx};
@@ -81,14 +81,14 @@ fn immutable(_: &Path) -> Option<&Path> {
     None
 }
 
-/// One of the folders that are to go.
+/// A folder to delete.
 struct Root {
     path: PathBuf,
     parent: Arc<OwnedFd>,
     name: CString,
-    /// What in it could not be deleted first, and why.
+    /// The first error in it, with its path.
     error: Mutex<Option<(PathBuf, Errno)>>,
-    /// How many folders were moved up to it.
+    /// The number of folders that were moved up to it.
     moved: AtomicU32,
 }
 
@@ -114,13 +114,13 @@ impl Root {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// Notes that something of this name in a folder could not be deleted.
+    /// Notes the error of an entry in a folder.
     fn failed(&self, folder: Option<&Folder>, name: &CStr, error: Errno) {
         let mut noted = self.error.lock().unwrap_or_else(PoisonError::into_inner);
         noted.get_or_insert_with(|| (self.path_of(folder, name), error));
     }
 
-    /// Where something of this name in a folder is; `None` for the root itself.
+    /// The path of an entry in a folder; `None` for the root itself.
     fn path_of(&self, folder: Option<&Folder>, name: &CStr) -> PathBuf {
         let Some(mut holder) = folder else { return self.path.clone() };
         let mut names = vec![name];
@@ -132,19 +132,19 @@ impl Root {
     }
 }
 
-/// A folder whose content is about to go.
+/// A folder whose content is being deleted.
 struct Folder {
     handle: OwnedFd,
     name: CString,
     /// `None` for a root.
     parent: Option<Arc<Folder>>,
     depth: usize,
-    /// How many folders in it are not deleted yet, and one more while it is read itself.
+    /// The number of its subfolders that are not deleted yet, and one more while it is read itself.
     left: AtomicUsize,
     tries: u32,
 }
 
-/// A folder to be deleted, by the one that it is in.
+/// A folder to be deleted, with its parent.
 struct Task<'a> {
     root: &'a Root,
     parent: Option<Arc<Folder>>,
@@ -158,19 +158,19 @@ impl Task<'_> {
     }
 }
 
-/// What is still to be done. The last that was found is the first to be done, so that few folders are open at once.
-struct Work<'a> {
+/// The queue of folders. The last one found is the first to be deleted, so that few folders are open at once.
+struct Queue<'a> {
     tasks: Mutex<Tasks<'a>>,
     changed: Condvar,
 }
 
 struct Tasks<'a> {
     waiting: Vec<Task<'a>>,
-    /// How many threads are at one and may find more.
+    /// The number of threads that are at work and may find more.
     busy: usize,
 }
 
-impl<'a> Work<'a> {
+impl<'a> Queue<'a> {
     fn new(waiting: Vec<Task<'a>>) -> Self {
         Self { tasks: Mutex::new(Tasks { waiting, busy: 0 }), changed: Condvar::new() }
     }
@@ -204,7 +204,7 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Deletes everything in a folder but the folders, which are given back, and it itself where there are none.
+/// Deletes the files in a folder, and returns its subfolders; deletes it too where it has none.
 fn empty<'a>(task: Task<'a>, stop: &AtomicBool) -> Vec<Task<'a>> {
     let root = task.root;
     let mut more = Vec::new();
@@ -224,7 +224,7 @@ fn empty<'a>(task: Task<'a>, stop: &AtomicBool) -> Vec<Task<'a>> {
     more
 }
 
-/// Opens the folder of a task; what is none is removed, which gives `None`.
+/// Opens the folder of a task; `None` for a file, which is removed.
 fn open_folder(task: &Task<'_>) -> Result<Option<Folder>, Errno> {
     let holder = task.holder();
     let name = task.name.as_c_str();
@@ -252,7 +252,7 @@ fn open_folder(task: &Task<'_>) -> Result<Option<Folder>, Errno> {
     }))
 }
 
-/// Deletes what is no folder, and lists the folders.
+/// Deletes the files, and lists the folders.
 fn unlink_files<'a>(root: &'a Root, folder: &Arc<Folder>, stop: &AtomicBool, folders: &mut Vec<Task<'a>>) {
     let entries = match entries(&folder.handle) {
         Ok(entries) => entries,
@@ -270,7 +270,7 @@ fn unlink_files<'a>(root: &'a Root, folder: &Arc<Folder>, stop: &AtomicBool, fol
     }
 }
 
-/// What is in a folder.
+/// The entries of a folder.
 fn entries(folder: &OwnedFd) -> Result<Vec<(CString, FileType)>, Errno> {
     let mut entries = Vec::new();
     for entry in Dir::read_from(folder)? {
@@ -282,7 +282,7 @@ fn entries(folder: &OwnedFd) -> Result<Vec<(CString, FileType)>, Errno> {
     Ok(entries)
 }
 
-/// Deletes what is no folder; a folder is to be deleted later.
+/// Deletes a file; a folder is returned for later.
 fn unlink_file<'a>(
     root: &'a Root,
     folder: &Arc<Folder>,
@@ -301,14 +301,14 @@ fn unlink_file<'a>(
     if !is_folder {
         return unlink(&folder.handle, name).map(|()| None);
     }
-    if folder.depth < DEPTH {
+    if folder.depth < MAX_DEPTH {
         folder.left.fetch_add(1, Ordering::Relaxed);
         return Ok(Some(Task { root, parent: Some(Arc::clone(folder)), name: name.to_owned(), tries: 0 }));
     }
     move_up(root, folder, name).map(Some)
 }
 
-/// Moves a folder that lies very deep up to the root of its tree.
+/// Moves a very deep folder up to the root of its tree.
 fn move_up<'a>(root: &'a Root, folder: &Arc<Folder>, name: &CStr) -> Result<Task<'a>, Errno> {
     let mut top = folder;
     while let Some(parent) = &top.parent {
@@ -352,7 +352,7 @@ fn unlink(holder: impl AsFd, name: &CStr) -> Result<(), Errno> {
     }
 }
 
-/// One of the things that a folder waits for is done. Gives the folder again if it was found not to be empty.
+/// Ends one of the tasks that a folder waits for. Returns the folder again if it was found not to be empty.
 fn finish(root: &Root, mut folder: Arc<Folder>) -> Option<Task<'_>> {
     loop {
         if folder.left.fetch_sub(1, Ordering::AcqRel) > 1 {
@@ -368,7 +368,7 @@ fn finish(root: &Root, mut folder: Arc<Folder>) -> Option<Task<'_>> {
         };
         match removed {
             Ok(()) | Err(Errno::NOENT) => {}
-            Err(Errno::NOTEMPTY | Errno::EXIST) if folder.tries < TRIES && !root.has_failed() => {
+            Err(Errno::NOTEMPTY | Errno::EXIST) if folder.tries < MAX_TRIES && !root.has_failed() => {
                 return Some(Task { root, parent, name: folder.name.clone(), tries: folder.tries + 1 });
             }
             Err(error) => root.failed(parent.as_deref(), &folder.name, error),

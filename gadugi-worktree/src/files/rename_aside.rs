@@ -1,8 +1,8 @@
 //! Deleting worktrees so that none is ever half there.
 //!
-//! The folder is first renamed, beside its place, to a name that says what it is. A deletion that fails, or is cut
-//! short, leaves a folder of that name, never a worktree that seems to have lost files. That also lets the deletion be
-//! done by somebody else, later.
+//! The folder is first renamed, beside its place, to a name that marks it. A deletion that fails, or is cut short, leaves a
+//! folder of that name, never a worktree that seems to have lost files. That also lets another thread or process delete it
+//! later.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -14,10 +14,10 @@ use crate::error::GitError;
 use crate::files::mounted::mount_in;
 use crate::files::remove_tree;
 
-/// What the names of folders begin with that are to be deleted. No task's name begins with a dot.
+/// The prefix of folders that are to be deleted. No task's name begins with a dot.
 const PREFIX: &str = ".gadugi-removed-";
 
-/// Renames a folder that is to be deleted, and gives its new path. One in which something is mounted stays where it is.
+/// Renames a folder that is to be deleted, and returns its new path. One with a mount in it stays where it is.
 pub(crate) fn put_aside(folder: &Path) -> Result<PathBuf, GitError> {
     if let Some(path) = mount_in(folder) {
         return Err(GitError::Mounted { path });
@@ -34,7 +34,7 @@ pub(crate) fn put_aside(folder: &Path) -> Result<PathBuf, GitError> {
     unreachable!("cannot happen because a folder has fewer than four thousand million entries")
 }
 
-/// The folders in the worktrees folder that were put aside and are still there.
+/// The folders in the worktrees folder that were put aside and still exist.
 pub(crate) fn leftovers(worktrees: &Path) -> Result<Vec<PathBuf>, GitError> {
     let entries = match fs::read_dir(worktrees) {
         Ok(entries) => entries,
@@ -53,13 +53,13 @@ pub(crate) fn leftovers(worktrees: &Path) -> Result<Vec<PathBuf>, GitError> {
     Ok(found)
 }
 
-/// Whether a folder of this name is one that was put aside.
+/// Whether a name is that of a folder that was put aside.
 pub(crate) fn is_aside(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(PREFIX.as_bytes())
 }
 
-/// Deletes a folder with all that is in it, also where folders in it are not writable; one that is gone counts as
-/// deleted. Symbolic links are not followed.
+/// Deletes a folder with all its content, also where folders in it are not writable; one that is gone counts as deleted.
+/// Symbolic links are not followed.
 pub(crate) fn delete(folder: &Path) -> Result<(), GitError> {
     match remove_tree::erase(&[folder.to_owned()], 1, &AtomicBool::new(false)).into_iter().next() {
         Some(error) => Err(error),

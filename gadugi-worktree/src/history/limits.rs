@@ -1,8 +1,7 @@
-//! Limits on what a commit of a task may hold, which are asked before anything is built from it.
+//! Limits for the commits of a task, which are checked before anything is built from them.
 //!
-//! A few small objects can make a commit with any number of files, since a tree may have one and the same tree in it many
-//! times. So its files are counted without going to each of them: every pair of trees, of the commit and of the one that it
-//! began with, is looked at once.
+//! A few small objects can make a commit with any number of files, since a tree may contain the same tree many times. So its
+//! files are counted without going to each of them: every pair of trees, of the commit and of its base, is read once.
 
 use std::collections::HashMap;
 
@@ -13,14 +12,14 @@ use gix::objs::{Kind, TreeRefIter};
 
 use crate::error::GitError;
 
-/// How many files a commit may have that the commit which its branch began with has not, or has otherwise.
-const MOST_FILES: u64 = 500_000;
-/// No system has longer paths that can be written down.
-const LONGEST_PATH: usize = 4096;
-/// No folder that is larger has few enough files.
-const LARGEST_TREE: u64 = 64 * 1024 * 1024;
+/// Limit of files in a commit that differ from its base.
+const MAX_FILES: u64 = 500_000;
+/// Path length limit: no system has longer paths that can be written.
+const MAX_PATH_LENGTH: usize = 4096;
+/// Size limit of a tree: no larger folder has few enough files.
+const MAX_TREE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Makes sure that a commit differs from the one that its branch began with in no more files than can be looked at.
+/// Checks that a commit differs from the base of its branch in no more files than the limit.
 pub(crate) fn check(repo: &gix::Repository, base: ObjectId, commit: ObjectId) -> Result<(), GitError> {
     if base == commit {
         return Ok(());
@@ -29,10 +28,10 @@ pub(crate) fn check(repo: &gix::Repository, base: ObjectId, commit: ObjectId) ->
     let from = repo.find_commit(base).and_then(|base| Ok(base.tree_id()?.detach())).ok();
     let tree = repo.find_commit(commit)?.tree_id()?.detach();
     let too_large = |what| GitError::CommitTooLarge { id: commit.to_string(), what };
-    check_trees(repo, from, tree, MOST_FILES)?.map_err(too_large)
+    check_trees(repo, from, tree, MAX_FILES)?.map_err(too_large)
 }
 
-/// The same for two trees. The inner error says what there is too much of.
+/// The same for two trees. The inner error names the excess.
 pub(crate) fn check_trees(
     repo: &gix::Repository,
     from: Option<ObjectId>,
@@ -43,28 +42,28 @@ pub(crate) fn check_trees(
     count.run(Pair { from, to })
 }
 
-/// What is in a tree, by name.
+/// The entries of a tree, by name.
 type Entries = HashMap<BString, (EntryMode, ObjectId)>;
 
-/// A tree, and the one that stood in its place.
+/// A tree, and the one in its place in the base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Pair {
     from: Option<ObjectId>,
     to: ObjectId,
 }
 
-/// How much is in a tree that is not in the other one.
+/// The size of the difference between two trees.
 #[derive(Debug, Clone, Copy, Default)]
 struct Extent {
     files: u64,
     longest_path: usize,
 }
 
-/// A pair that is being looked at.
+/// A pair that is being read.
 struct Open {
     pair: Pair,
     extent: Extent,
-    /// The folders in it that were not looked at yet, with the lengths of their names.
+    /// Its subfolders that are still to be read, with the lengths of their names.
     folders: Vec<(usize, Pair)>,
 }
 
@@ -72,7 +71,7 @@ struct Count<'a> {
     repo: &'a gix::Repository,
     most: u64,
     known: HashMap<Pair, Extent>,
-    /// How many entries were read.
+    /// The number of entries that were read.
     read: u64,
     open: Vec<Open>,
 }
@@ -103,14 +102,14 @@ impl Count<'_> {
         if files > self.most {
             return Ok(Err(self.too_many()));
         }
-        Ok(if longest_path > LONGEST_PATH { Err(too_long()) } else { Ok(()) })
+        Ok(if longest_path > MAX_PATH_LENGTH { Err(too_long()) } else { Ok(()) })
     }
 
-    /// Reads what is in the trees of a pair.
+    /// Reads the trees of a pair.
     fn enter(&mut self, pair: Pair) -> Result<Result<(), String>, GitError> {
         let mut open = Open { pair, extent: Extent::default(), folders: Vec::new() };
         // Each has a name of one byte, and a slash.
-        if self.open.len() > LONGEST_PATH / 2 {
+        if self.open.len() > MAX_PATH_LENGTH / 2 {
             return Ok(Err(too_long()));
         }
         if pair.from != Some(pair.to) {
@@ -132,10 +131,10 @@ impl Count<'_> {
         Ok(if self.read > self.most.saturating_mul(4) { Err(self.too_many()) } else { Ok(()) })
     }
 
-    /// What is in one tree; the inner error stands for one that is too large to be read.
+    /// The entries of one tree; the inner error stands for one that is too large to be read.
     fn entries(&mut self, tree: ObjectId) -> Result<Result<Entries, ()>, GitError> {
         let header = self.repo.find_header(tree)?;
-        if header.kind() != Kind::Tree || header.size() > LARGEST_TREE {
+        if header.kind() != Kind::Tree || header.size() > MAX_TREE_BYTES {
             return Ok(Err(()));
         }
         let tree = self.repo.find_tree(tree)?;
@@ -154,5 +153,5 @@ impl Count<'_> {
 }
 
 fn too_long() -> String {
-    format!("paths that are longer than {LONGEST_PATH} bytes")
+    format!("paths that are longer than {MAX_PATH_LENGTH} bytes")
 }

@@ -1,4 +1,4 @@
-//! Questions to the graph of commits, and to trees.
+//! Queries of the commit graph, and of trees.
 
 pub(crate) mod limits;
 pub(crate) mod reachability;
@@ -8,10 +8,10 @@ use gix::objs::TreeRefIter;
 
 use crate::error::GitError;
 
-/// How many commits of a branch are counted. What is known of them takes memory.
-const MOST_COMMITS: u64 = 1_000_000;
+/// Limit of counted commits of a branch: each takes memory.
+const MAX_COMMITS: u64 = 1_000_000;
 
-/// How many commits can be reached from `tip` and from none of `others`.
+/// The number of commits that can be reached from `tip`, and not from `others`.
 pub(crate) fn commits_beyond(repo: &gix::Repository, tip: ObjectId, others: &[ObjectId]) -> Result<u64, GitError> {
     if others.contains(&tip) {
         return Ok(0);
@@ -20,8 +20,8 @@ pub(crate) fn commits_beyond(repo: &gix::Repository, tip: ObjectId, others: &[Ob
     for commit in repo.rev_walk([tip]).with_hidden(others.iter().copied()).all()? {
         commit?;
         count += 1;
-        if count > MOST_COMMITS {
-            return Err(GitError::TooManyCommits { tip: tip.to_string(), most: MOST_COMMITS });
+        if count > MAX_COMMITS {
+            return Err(GitError::TooManyCommits { tip: tip.to_string(), most: MAX_COMMITS });
         }
     }
     Ok(count)
@@ -35,7 +35,7 @@ pub(crate) fn is_ancestor(repo: &gix::Repository, commit: ObjectId, tip: ObjectI
     Ok(repo.rev_walk([commit]).with_hidden([tip]).all()?.next().transpose()?.is_none())
 }
 
-/// How many files differ between the trees of two commits. A renamed file counts twice.
+/// The number of files that differ between the trees of two commits. A renamed file counts twice.
 pub(crate) fn files_between(repo: &gix::Repository, from: ObjectId, to: ObjectId) -> Result<u64, GitError> {
     limits::check(repo, from, to)?;
     let (from, to) = (repo.find_commit(from)?.tree()?, repo.find_commit(to)?.tree()?);
@@ -54,7 +54,7 @@ pub(crate) fn files_between(repo: &gix::Repository, from: ObjectId, to: ObjectId
     Ok(files.0)
 }
 
-/// Counts what is not a folder.
+/// Counts files, and not folders.
 struct Files(u64);
 
 impl gix::diff::tree::Visit for Files {

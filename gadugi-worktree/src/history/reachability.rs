@@ -1,4 +1,4 @@
-//! What keeps commits from being lost: branches, tags, remote branches, and the `HEAD`s of worktrees.
+//! References that keep commits: branches, tags, remote branches, and the `HEAD`s of worktrees.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -15,10 +15,10 @@ use crate::repo::Repository;
 use crate::repo::ids::full_name;
 use crate::repo::refs::{HeadAt, head_in};
 
-/// Everything that keeps commits, apart from one worktree that is about to go.
+/// All that keeps commits, apart from one worktree that is to be removed.
 pub(crate) struct Keepers<'a> {
     repo: &'a gix::Repository,
-    /// The `HEAD`s of the other worktrees and the branches that were made for them, and where they lie.
+    /// The `HEAD`s of the other worktrees, and the branches that were made for them, with their folders.
     heads: Vec<(PathBuf, HeadAt)>,
 }
 
@@ -47,12 +47,12 @@ impl<'a> Keepers<'a> {
         self.heads.iter().find(|(_, head)| *head == name).map(|(folder, _)| folder.clone())
     }
 
-    /// How many commits can be reached from `tip` that nothing keeps but `branch`.
+    /// The number of commits that can be reached from `tip` and that only `branch` keeps.
     pub(crate) fn at_stake(&self, tip: ObjectId, branch: Option<&BranchName>) -> Result<u64, GitError> {
         commits_beyond(self.repo, tip, &self.commits(branch)?.into_iter().collect::<Vec<_>>())
     }
 
-    /// The commits that are kept.
+    /// The commits at the tips of all that keeps commits.
     fn commits(&self, branch: Option<&BranchName>) -> Result<BTreeSet<ObjectId>, GitError> {
         let branch = branch.map(full_name);
         let mut kept = BTreeSet::new();

@@ -1,6 +1,5 @@
-//! What differs between a work tree, its index and its `HEAD`, without running anything that is
-//! configured in the work tree: nested repositories and submodules are not opened, and hooks and file system
-//! monitors are not called.
+//! The differences between a work tree, its index and its `HEAD`, without running anything that is configured in the work tree:
+//! nested repositories and submodules are not opened, and hooks and file system monitors are not called.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,27 +12,27 @@ use crate::inspect::unchanged::is_untouched;
 use crate::inspect::{self, AttributesFile, Edit, Extent, Ignored, UserRules, conversion, index_tree};
 use crate::threads::scarce::patiently;
 
-/// All that is not committed in a work tree. What is ignored is counted, but does not count.
+/// All uncommitted changes in a work tree. Ignored files are counted apart.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// Paths that differ between `HEAD` and the index.
     pub(crate) staged: BTreeSet<BString>,
     /// Tracked paths that differ between the index and the work tree.
     pub(crate) edited: BTreeMap<BString, Edit>,
-    /// Files and symbolic links that git does not know.
+    /// Files and symbolic links that are untracked.
     pub(crate) untracked: BTreeSet<BString>,
     /// Folders that are repositories of their own: unknown to git, or submodules in a state that it cannot commit.
     pub(crate) nested: BTreeSet<BString>,
-    /// What is ignored, but not by rules of the user's.
+    /// Files that are ignored, but not by the user's rules.
     pub(crate) hidden: Hidden,
-    /// What is ignored by rules of the user's.
+    /// Files that are ignored by the user's rules.
     pub(crate) ignored: Ignored,
-    /// The files of attributes, where anything differs.
+    /// The files of attributes, where any path differs.
     pub(crate) attributes: Vec<(BString, AttributesFile)>,
 }
 
 impl Changes {
-    /// Looks at the work tree that `repo` was opened for.
+    /// Inspects the work tree that `repo` was opened for.
     pub(crate) fn of(
         repo: &gix::Repository,
         index: &gix::index::State,
@@ -96,7 +95,7 @@ fn staged(repo: &gix::Repository, index: &gix::index::State) -> Result<BTreeSet<
     Ok(found)
 }
 
-/// What differs between the index and the work tree, and what is there beside the files of the index.
+/// The differences between the index and the work tree, and the files beside those of the index.
 pub(crate) fn unstaged(
     repo: &gix::Repository,
     index: &gix::index::State,
@@ -112,7 +111,7 @@ fn try_unstaged(
     rules: &UserRules,
     extent: Extent,
 ) -> Result<Changes, GitError> {
-    let found = inspect::look(repo, index, rules, extent)?;
+    let found = inspect::walk(repo, index, rules, extent)?;
     let mut edited = found.edited;
     if !found.doubtful.is_empty() {
         // Nothing is written by a look.

@@ -1,4 +1,4 @@
-//! The worktree of a lease, looked at without trusting what the task may have left in it.
+//! The worktree of a lease, inspected without trusting the task's changes to its git files.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,20 +20,20 @@ use crate::repo::branch;
 use crate::repo::ids::{full_name, to_object};
 use crate::settings::WorktreeSettings;
 
-/// A worktree as it was found.
+/// The state of a worktree.
 pub(crate) struct Checkout {
     pub(crate) entry: Entry,
     pub(crate) repo: gix::Repository,
     pub(crate) index: gix::index::File,
     pub(crate) changes: Changes,
     pub(crate) hidden: Hidden,
-    /// The commit that its `HEAD` is on; `None` on a branch without commits.
+    /// The commit of its `HEAD`; `None` on a branch without commits.
     pub(crate) head: Option<ObjectId>,
     /// Whether its `HEAD` is on the attempt's branch.
     pub(crate) on_branch: bool,
     /// The tip of the attempt's branch; `None` when it does not exist.
     pub(crate) tip: Option<ObjectId>,
-    /// What the task has begun in isolation and not finished.
+    /// The operation of git that the task has left unfinished in isolation.
     begun_in_isolation: Option<&'static str>,
     /// Whether it has submodules whose repositories lie in its private git folder.
     has_private_modules: bool,
@@ -41,8 +41,8 @@ pub(crate) struct Checkout {
 }
 
 impl Checkout {
-    /// Looks at the worktree of a lease, whose branch this is.
-    pub(crate) fn look(settings: &WorktreeSettings, lease: &Lease, branch: &BranchName) -> Result<Self, GitError> {
+    /// Inspects the worktree of a lease on this branch.
+    pub(crate) fn inspect(settings: &WorktreeSettings, lease: &Lease, branch: &BranchName) -> Result<Self, GitError> {
         let common_dir = settings.repository.common_dir();
         let is_folder = lease.path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
         let entry = if is_folder { Entry::of_lease(common_dir, lease)? } else { None };
@@ -77,8 +77,8 @@ impl Checkout {
         })
     }
 
-    /// What would be lost, or disturbed, if the worktree were removed. Whoever removes the branch too has no more use for
-    /// the task, and would not come upon what it has put away in isolation.
+    /// The reasons why removing the worktree would lose or disturb something. Stashes from isolation count only if the branch
+    /// is removed too: then the task is no longer of use, and its stash would be forgotten.
     pub(crate) fn reasons_to_keep(&self, branch: BranchFate) -> Result<Vec<KeepReason>, GitError> {
         let mut reasons = Vec::new();
         if let Some(reason) = self.entry.lock_reason() {
@@ -104,7 +104,7 @@ impl Checkout {
         Ok(reasons)
     }
 
-    /// What was found of files that are not committed, for people.
+    /// The uncommitted files, for the report.
     pub(crate) fn details(&self) -> ReleaseDetails {
         let Changes { staged, edited, untracked, nested, .. } = &self.changes;
         let changed: BTreeSet<_> = staged.iter().chain(edited.keys()).collect();
@@ -122,7 +122,7 @@ impl Checkout {
         }
     }
 
-    /// What git was told to do in several steps there and has not finished.
+    /// The operation of git that is unfinished there.
     pub(crate) fn operation(&self) -> Option<&'static str> {
         use gix::state::InProgress;
         match self.repo.state() {
@@ -139,14 +139,14 @@ impl Checkout {
         }
     }
 
-    /// Whether that was begun in the private git folder of an isolated task.
+    /// Whether that operation runs in the private git folder of an isolated task.
     pub(crate) fn is_begun_in_isolation(&self) -> bool {
         self.begun_in_isolation.is_some()
     }
 
-    /// Submodules that have anything in their folders. What they hold cannot be known without reading their
-    /// configuration, and their repositories lie in the worktree's entry, so they count as changed. Git does not
-    /// look at files that are put into the folder of a submodule that was never initialised.
+    /// Submodules whose folders are not empty. Their changes cannot be known without reading their configuration, and their
+    /// repositories lie in the worktree's entry, so they count as changed. Git ignores files in the folder of a submodule that
+    /// was never initialised.
     pub(crate) fn submodules(&self) -> Result<Vec<String>, GitError> {
         let mut found = Vec::new();
         for entry in self.index.entries().iter().filter(|entry| entry.mode == Mode::COMMIT) {
@@ -163,7 +163,7 @@ impl Checkout {
     }
 }
 
-/// Opens a worktree so that settings which a task has made hide no change, with the rules by which files are ignored.
+/// Opens a worktree so that settings of the task hide no change, with the rules for ignored files.
 fn open(settings: &WorktreeSettings, lease: &Lease, entry: &Entry) -> Result<(gix::Repository, UserRules), GitError> {
     let (opener, common_dir) = (&settings.repository.opener, settings.repository.common_dir());
     let repo = entry.open(opener, common_dir)?;
@@ -176,8 +176,8 @@ fn open(settings: &WorktreeSettings, lease: &Lease, entry: &Entry) -> Result<(gi
     Ok((entry.open_with(opener, common_dir, &overrides)?, rules))
 }
 
-/// The index without the marks that hide changes (`git update-index --assume-unchanged`, and `--skip-worktree` of
-/// files that are there). In a worktree of ours only the task can have set them.
+/// The index without the marks that hide changes (`git update-index --assume-unchanged`, and `--skip-worktree` of files that
+/// are there). In our worktrees only the task can have set them.
 fn honest_index(repo: &gix::Repository) -> Result<gix::index::File, GitError> {
     let path = repo.index_path();
     if !path.exists() {
@@ -198,7 +198,7 @@ fn honest_index(repo: &gix::Repository) -> Result<gix::index::File, GitError> {
     Ok(index)
 }
 
-/// The index with all files of the folders for which a sparse one has one entry each.
+/// The index with the files of each folder that a sparse index has as one entry.
 fn full(repo: &gix::Repository, index: gix::index::File) -> Result<gix::index::File, GitError> {
     if !index.entries().iter().any(|entry| entry.mode == Mode::DIR) {
         return Ok(index);

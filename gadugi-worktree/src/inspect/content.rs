@@ -1,5 +1,5 @@
-//! Whether files have the content that the index has noted of them, by way of what is configured for them. The files of
-//! attributes are those that the walk has read: gix would open whatever lies there.
+//! Comparing files with the index, with the conversions that are configured for them. The files of attributes are those that
+//! the walk has read: gix would open files of any kind there.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
@@ -16,11 +16,11 @@ use gix::worktree::stack::state::attributes::Source;
 use crate::error::GitError;
 use crate::inspect::walk::AttributesFile;
 
-/// Files up to this size are read as a whole.
-pub(crate) const LARGEST_HELD: u64 = 4 * 1024 * 1024;
+/// Size limit for files that are read as a whole.
+pub(crate) const MAX_HELD: u64 = 4 * 1024 * 1024;
 
-/// The attributes that hold in a work tree, from the files that a walk has found. `repo` gets the objects that they need; it
-/// should keep them in memory where nothing is to be written.
+/// The attributes of a work tree, from the files that a walk has found. `repo` gets the objects that they need; it should keep
+/// them in memory where nothing is to be written.
 pub(crate) fn attributes(
     repo: &gix::Repository,
     files: &[(BString, AttributesFile)],
@@ -37,7 +37,7 @@ pub(crate) fn attributes(
     Ok(repo.attributes_only(&state, Source::IdMapping)?.detach())
 }
 
-/// Those of these entries of an index that are not as it has noted. What stats prove is not read.
+/// The entries of an index whose files differ. Files whose stat data match are not read.
 pub(crate) fn differing<'a>(
     repo: &gix::Repository,
     index: &State,
@@ -49,10 +49,10 @@ pub(crate) fn differing<'a>(
     for entry in entries {
         part.dangerously_push_entry(entry.stat, entry.id, entry.flags, entry.mode, entry.path(index));
     }
-    // What may have been written just after it was noted is read.
+    // FileKind may have been written just after it was noted is read.
     part.set_timestamp(index.timestamp());
     let (mut filter, stack) = gix::filter::Pipeline::new(repo, attributes)?.into_parts();
-    // What has a filter differs here. Whether it does then is told by a [`Conversion`](crate::inspect::conversion::Conversion).
+    // FileKind has a filter differs here. Whether it does then is told by a [`Conversion`](crate::inspect::conversion::Conversion).
     filter.options_mut().drivers.clear();
     let everything = repo.pathspec(false, None::<&str>, false, &State::new(index.object_hash()), Source::IdMapping)?;
     let should_interrupt = AtomicBool::new(false);
@@ -82,7 +82,7 @@ pub(crate) fn differing<'a>(
     Ok(entries.iter().filter(|entry| seen.paths.contains(entry.path(index))).copied().collect())
 }
 
-/// Says nothing about submodules, since that would mean to read their configuration.
+/// Reports nothing about submodules, since that would mean to read their configuration.
 #[derive(Clone)]
 struct Unopened;
 
@@ -117,8 +117,8 @@ impl<'index> VisitEntry<'index> for Differing {
     }
 }
 
-/// Compares files of a worktree with an index as [`FastEq`], but takes each for changed that would have to be held in memory,
-/// or to be compared with a blob that would have to be. Whoever is told of them asks [`Conversion::id`](crate::inspect::conversion::Conversion::id).
+/// Compares files of a worktree with an index as [`FastEq`], but reports a file as changed if it, or its blob, would have to be
+/// held in memory and is large. The caller then asks [`Conversion::id`](crate::inspect::conversion::Conversion::id).
 #[derive(Clone)]
 pub(crate) struct BoundedEq {
     repo: gix::Repository,
@@ -140,9 +140,8 @@ impl CompareBlobs for BoundedEq {
         data: impl ReadData<'a>,
         buffer: &mut Vec<u8>,
     ) -> gix::Result<Option<()>> {
-        let is_large =
-            |repo: &gix::Repository| repo.find_header(entry.id).is_ok_and(|found| found.size() > LARGEST_HELD);
-        if size > LARGEST_HELD || is_large(&self.repo) {
+        let is_large = |repo: &gix::Repository| repo.find_header(entry.id).is_ok_and(|found| found.size() > MAX_HELD);
+        if size > MAX_HELD || is_large(&self.repo) {
             return Ok(Some(()));
         }
         FastEq.compare_blobs(entry, size, data, buffer)

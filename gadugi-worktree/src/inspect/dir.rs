@@ -1,4 +1,4 @@
-//! Folders by their handles.
+//! Folders, by their handles.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -14,26 +14,26 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, open, openat, statat};
 use rustix::io::Errno;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-/// A pipe that nobody writes to is opened at once and not waited for.
+/// A pipe without a writer is opened at once.
 const FILE: OFlags =
     OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOFOLLOW).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 /// An open folder.
 pub(crate) struct Dir(OwnedFd);
 
-/// What is at a name.
+/// The kind of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum FileKind {
     File,
     Link,
     Folder,
-    /// A pipe, a socket or a device: nothing that has content.
+    /// A pipe, a socket or a device: without content.
     Other,
 }
 
-/// What a look at a name has shown.
-pub(crate) struct Seen {
-    pub(crate) what: What,
+/// The metadata of a file.
+pub(crate) struct EntryMetadata {
+    pub(crate) what: FileKind,
     pub(crate) stat: Stat,
     pub(crate) is_executable: bool,
     pub(crate) size: u64,
@@ -52,8 +52,8 @@ impl Dir {
         Ok(Self(openat(&self.0, OsStr::from_bytes(name), FOLDER | OFlags::NOFOLLOW, Mode::empty())?))
     }
 
-    /// All names, with what is there as far as the file system tells at once.
-    pub(crate) fn names(&self) -> io::Result<Vec<(BString, Option<What>)>> {
+    /// All names, with their kinds as far as the file system tells at once.
+    pub(crate) fn names(&self) -> io::Result<Vec<(BString, Option<FileKind>)>> {
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.0)? {
             let entry = entry?;
@@ -61,7 +61,7 @@ impl Dir {
             if name != b"." && name != b".." {
                 let what = match entry.file_type() {
                     FileType::Unknown => None,
-                    kind => Some(What::from(kind)),
+                    kind => Some(FileKind::from(kind)),
                 };
                 names.push((name.into(), what));
             }
@@ -69,10 +69,10 @@ impl Dir {
         Ok(names)
     }
 
-    /// Looks at a name, and not at what a link there leads to; `None` where there is nothing.
-    pub(crate) fn look(&self, name: &[u8]) -> io::Result<Option<Seen>> {
+    /// The metadata at a name, without following a link; `None` where there is nothing.
+    pub(crate) fn metadata(&self, name: &[u8]) -> io::Result<Option<EntryMetadata>> {
         match statat(&self.0, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(found) => Ok(Some(Seen {
+            Ok(found) => Ok(Some(EntryMetadata {
                 what: FileType::from_raw_mode(found.st_mode).into(),
                 stat: stat(&found),
                 is_executable: found.st_mode & 0o100 != 0,
@@ -87,7 +87,7 @@ impl Dir {
     /// Reads an ordinary file of up to `most` bytes; `None` for anything else.
     pub(crate) fn read(&self, name: &[u8], most: u64) -> io::Result<Option<Vec<u8>>> {
         // Others are not even opened: that alone can do something to a device.
-        if self.look(name)?.is_none_or(|seen| seen.what != What::File || seen.size > most) {
+        if self.metadata(name)?.is_none_or(|seen| seen.what != FileKind::File || seen.size > most) {
             return Ok(None);
         }
         let file = File::from(openat(&self.0, OsStr::from_bytes(name), FILE, Mode::empty())?);
@@ -100,7 +100,7 @@ impl Dir {
     }
 }
 
-impl From<FileType> for What {
+impl From<FileType> for FileKind {
     fn from(kind: FileType) -> Self {
         match kind {
             FileType::RegularFile => Self::File,
@@ -111,7 +111,7 @@ impl From<FileType> for What {
     }
 }
 
-/// As git notes it in an index, where every number has 32 bits.
+/// The stat data as git has them in an index, with 32 bits for every number.
 pub(crate) fn stat(found: &rustix::fs::Stat) -> Stat {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index keeps no more of them")]
     fn time(seconds: i64, nanoseconds: u64) -> Time {

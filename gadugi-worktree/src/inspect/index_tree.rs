@@ -1,5 +1,5 @@
-//! The folders of an index, and the tree that it would be committed as, from its entries alone: no object is read, so that it can
-//! be asked of a large repository at any time. What the index itself says of its trees is not trusted.
+//! The folders of an index, and the tree that it would be committed as, from its entries alone: no object is read, so that it
+//! is cheap for a large repository. The trees in the index itself are not trusted.
 
 use gix::ObjectId;
 use gix::bstr::{BStr, ByteSlice};
@@ -14,11 +14,11 @@ use crate::error::GitError;
 pub(crate) struct Folder<'a> {
     pub(crate) name: &'a BStr,
     entries: &'a [Entry],
-    /// So many bytes the paths of its entries share: none in the root, and else its own path with a slash.
+    /// Length of the path prefix that its entries share: none in the root, and else its own path with a slash.
     prefix: usize,
 }
 
-/// What is in a folder.
+/// A member of a folder.
 pub(crate) enum Member<'a> {
     /// A file, a link or a submodule, by its name.
     Entry(&'a BStr, &'a Entry),
@@ -39,12 +39,13 @@ impl<'a> Folder<'a> {
         self.entries
     }
 
-    /// How many entries it has, with those in the folders below it.
+    /// The number of its entries, with those in the folders below it.
     pub(crate) fn len(self) -> usize {
         self.entries.len()
     }
 
-    /// What is in it, in the order of the index. That is also a tree's: in both, a folder stands where its name with a slash does.
+    /// Its members, in the order of the index. That is also a tree's: in both, a folder stands where its name with a slash
+    /// does.
     pub(crate) fn members(self, index: &'a State) -> impl Iterator<Item = Member<'a>> {
         let Self { mut entries, prefix, .. } = self;
         std::iter::from_fn(move || {
@@ -62,15 +63,15 @@ impl<'a> Folder<'a> {
     }
 }
 
-/// Whether an entry stands for a file, a link or a submodule: not for a conflict, for a file that is only announced, or for a
-/// folder in the place of its files.
+/// Whether an entry stands for a file, a link or a submodule: not for a conflict, a file that was only announced (`git add
+/// -N`), or a folder in place of its files.
 pub(crate) fn is_plain(entry: &Entry) -> bool {
     entry.stage() == Stage::Unconflicted
         && !entry.flags.intersects(Flags::INTENT_TO_ADD | Flags::REMOVE)
         && matches!(entry.mode, Mode::FILE | Mode::FILE_EXECUTABLE | Mode::SYMLINK | Mode::COMMIT)
 }
 
-/// The id of that tree; `None` where there is none, or only git would know it, since not all entries are [plain](is_plain).
+/// The id of that tree; `None` where only git would know it, since not all entries are [plain](is_plain).
 pub(crate) fn id_of(index: &State) -> Result<Option<ObjectId>, GitError> {
     if index.link().is_some() || !index.entries().iter().all(is_plain) {
         return Ok(None);

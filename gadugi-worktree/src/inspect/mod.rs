@@ -1,4 +1,4 @@
-//! The look at a work tree that decides whether it may go: one walk that accounts for every entry by itself.
+//! The inspection of a work tree that decides whether it may go: one walk that accounts for every entry by itself.
 //!
 //! - `dir` lists folders and looks at files by handles of folders. Nothing but ordinary files is ever opened.
 //! - `walk` goes through the folder. A file is tracked and as the index has noted it (what stats do not prove is compared by
@@ -7,7 +7,7 @@
 //!   change them, and what only its rules hide counts.
 //! - `nested` tells of repositories within ignored folders whether they hold anything of their own.
 //!
-//! What is of no known kind, or cannot be looked at, keeps the worktree.
+//! FileKind is of no known kind, or cannot be looked at, keeps the worktree.
 
 pub(crate) mod changes;
 pub(crate) mod checkout;
@@ -28,7 +28,7 @@ pub(crate) use content::{attributes, differing};
 pub(crate) use dir::stat;
 pub use uncommitted::Uncommitted;
 pub(crate) use user::{UserRules, record};
-pub(crate) use walk::{AttributesFile, Edit, Extent, Ignored, look};
+pub(crate) use walk::{AttributesFile, Edit, Extent, Ignored, walk};
 
-/// Files of rules and attributes that are larger hold none.
-pub(crate) const LARGEST_RULES: u64 = 10 * 1024 * 1024;
+/// Size limit for files of rules and attributes; larger ones count as empty.
+pub(crate) const MAX_RULES_BYTES: u64 = 10 * 1024 * 1024;

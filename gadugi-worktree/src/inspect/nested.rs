@@ -1,4 +1,4 @@
-//! Repositories within a work tree. They are never opened as such: files of theirs are read as what they are.
+//! Repositories within a work tree. They are never opened as repositories: their files are read one by one.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,20 +8,20 @@ use gix::bstr::{BString, ByteSlice};
 use gix::index::entry::stat::Options as Trust;
 use gix::index::entry::{Flags, Stat};
 
-use crate::inspect::dir::{Dir, What};
+use crate::inspect::dir::{Dir, FileKind};
 use crate::inspect::index_tree::is_plain;
 
-/// A file with one reference, or with the place of a git folder.
-const LONGEST: u64 = 4096;
-/// Packed references, and logs.
-const MOST_BYTES: u64 = 8 * 1024 * 1024;
-const MOST_FILE: u64 = 64 * 1024 * 1024;
-const MOST_INDEX: u64 = 64 * 1024 * 1024;
-const MOST_REFERENCES: usize = 100_000;
-/// Names of references with more parts are in nobody's use.
-const DEEPEST: usize = 32;
+/// Size limit for a file with one reference, or with the path of a git folder.
+const MAX_REF_BYTES: u64 = 4096;
+/// Size limit for packed references, and for logs.
+const MAX_BYTES: u64 = 8 * 1024 * 1024;
+const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
+const MAX_INDEX_BYTES: u64 = 64 * 1024 * 1024;
+const MAX_REFERENCES: usize = 100_000;
+/// Depth limit for names of references.
+const MAX_DEPTH: usize = 32;
 
-/// What a `.git` is.
+/// The kind of a `.git`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Git {
     /// It holds nothing.
@@ -34,35 +34,35 @@ pub(super) enum Git {
     Odd,
 }
 
-/// Looks at what is called `.git` in a folder, which lies at a path.
-pub(super) fn git(folder: &Dir, what: Option<What>, path: &Path) -> Git {
+/// Inspects the `.git` in a folder at this path.
+pub(super) fn git(folder: &Dir, what: Option<FileKind>, path: &Path) -> Git {
     match what {
-        Some(What::Folder) => match folder.folder(b".git").and_then(|git| Ok((git.names()?, git))) {
+        Some(FileKind::Folder) => match folder.folder(b".git").and_then(|git| Ok((git.names()?, git))) {
             Ok((names, _)) if names.is_empty() => Git::Nothing,
             Ok((names, _)) if is_repository(&names) => Git::Folder,
             _ => Git::Odd,
         },
-        Some(What::File) => {
-            let text = folder.read(b".git", LONGEST).ok().flatten().unwrap_or_default();
+        Some(FileKind::File) => {
+            let text = folder.read(b".git", MAX_REF_BYTES).ok().flatten().unwrap_or_default();
             let target = text.strip_prefix(b"gitdir:").map(|target| target.trim());
             let target = target.and_then(|target| gix::path::from_bstr(target.as_bstr()).ok());
             let leads = target.is_some_and(|target| path.join(target).join("HEAD").symlink_metadata().is_ok());
             if leads { Git::Linked } else { Git::Odd }
         }
-        Some(What::Link) => Git::Linked,
-        Some(What::Other) | None => Git::Nothing,
+        Some(FileKind::Link) => Git::Linked,
+        Some(FileKind::Other) | None => Git::Nothing,
     }
 }
 
 /// Whether these are the names in a git folder.
-pub(super) fn is_repository(names: &[(BString, Option<What>)]) -> bool {
+pub(super) fn is_repository(names: &[(BString, Option<FileKind>)]) -> bool {
     let has = |name: &str| names.iter().any(|(found, _)| found == name);
     has("HEAD") && ((has("objects") && has("refs")) || has("commondir"))
 }
 
-/// Whether a repository holds nothing but what it was cloned from: every reference is where one of the remote is, no objects were
-/// made in it, its log tells of nothing else, and its tracked files are as they were checked out. `git` is its git folder, and
-/// `path` that of its work tree, if it has one.
+/// Whether a repository holds only what it was cloned from: every reference is where one of the remote is, no objects were made
+/// in it, its log has no other entries, and its tracked files are as they were checked out. `git` is its git folder, and `path`
+/// that of its work tree, if it has one.
 pub(super) fn is_as_cloned(git: &Dir, path: Option<&Path>) -> bool {
     let is_empty =
         |name: &[u8]| git.folder(name).and_then(|folder| folder.names()).map_or(true, |names| names.is_empty());
@@ -74,7 +74,7 @@ pub(super) fn is_as_cloned(git: &Dir, path: Option<&Path>) -> bool {
         && path.is_none_or(|path| is_checked_out(git, path).unwrap_or(false))
 }
 
-/// Objects that are made one by one have files of their own, and those of a clone have not.
+/// Whether all objects are in packs, as in a clone; objects that are made one by one have files of their own.
 fn has_only_packs(git: &Dir) -> Option<bool> {
     let objects = git.folder(b"objects").ok()?;
     for (name, _) in objects.names().ok()? {
@@ -93,8 +93,8 @@ fn are_of_remote(git: &Dir) -> Option<bool> {
         let is_theirs = name.starts_with(b"refs/remotes/") || (is_packed && name.starts_with(b"refs/tags/"));
         if is_theirs { &mut theirs } else { &mut own }.insert(BString::from(id));
     };
-    let packed = match git.look(b"packed-refs").ok()? {
-        Some(_) => git.read(b"packed-refs", MOST_BYTES).ok()??,
+    let packed = match git.metadata(b"packed-refs").ok()? {
+        Some(_) => git.read(b"packed-refs", MAX_BYTES).ok()??,
         None => Vec::new(),
     };
     let mut last: &[u8] = b"";
@@ -111,7 +111,7 @@ fn are_of_remote(git: &Dir) -> Option<bool> {
     if let Ok(refs) = git.folder(b"refs") {
         references(&refs, "refs/".into(), 0, &mut files)?;
     }
-    files.push(("HEAD".into(), git.read(b"HEAD", LONGEST).ok()??));
+    files.push(("HEAD".into(), git.read(b"HEAD", MAX_REF_BYTES).ok()??));
     for (name, text) in &files {
         let text = text.trim();
         // One that leads to another has nothing of its own.
@@ -126,24 +126,24 @@ fn references(folder: &Dir, prefix: BString, depth: usize, found: &mut Vec<(BStr
     for (name, what) in folder.names().ok()? {
         let mut full = prefix.clone();
         full.extend_from_slice(&name);
-        let what = what.or_else(|| folder.look(&name).ok().flatten().map(|seen| seen.what))?;
-        if what == What::Folder {
+        let what = what.or_else(|| folder.metadata(&name).ok().flatten().map(|seen| seen.what))?;
+        if what == FileKind::Folder {
             full.push(b'/');
-            (depth < DEEPEST).then_some(())?;
+            (depth < MAX_DEPTH).then_some(())?;
             references(&folder.folder(&name).ok()?, full, depth + 1, found)?;
         } else {
-            found.push((full, folder.read(&name, LONGEST).ok()??));
+            found.push((full, folder.read(&name, MAX_REF_BYTES).ok()??));
         }
-        (found.len() < MOST_REFERENCES).then_some(())?;
+        (found.len() < MAX_REFERENCES).then_some(())?;
     }
     Some(())
 }
 
-/// Whether `HEAD` was only moved, and never by something that was made there.
+/// Whether `HEAD` was only moved, and never by a commit that was made there.
 fn log_is_of_clone(git: &Dir) -> Option<bool> {
     let Ok(logs) = git.folder(b"logs") else { return Some(true) };
-    let log = match logs.look(b"HEAD").ok()? {
-        Some(_) => logs.read(b"HEAD", MOST_BYTES).ok()??,
+    let log = match logs.metadata(b"HEAD").ok()? {
+        Some(_) => logs.read(b"HEAD", MAX_BYTES).ok()??,
         None => return Some(true),
     };
     let is_move = |line: &[u8]| {
@@ -155,20 +155,20 @@ fn log_is_of_clone(git: &Dir) -> Option<bool> {
     Some(log.lines().all(is_move))
 }
 
-/// Whether a file, as it is, has the content of an object.
+/// Whether a file has the content of an object.
 fn has_content(file: &Path, metadata: &gix::index::fs::Metadata, id: ObjectId) -> Option<bool> {
     let content = if metadata.is_symlink() {
         gix::path::os_string_into_bstring(file.read_link().ok()?.into_os_string()).ok()?.into()
     } else {
-        Dir::open(file.parent()?).ok()?.read(file.file_name()?.as_encoded_bytes(), MOST_FILE).ok()??
+        Dir::open(file.parent()?).ok()?.read(file.file_name()?.as_encoded_bytes(), MAX_FILE_BYTES).ok()??
     };
     Some(gix::objs::compute_hash(id.kind(), gix::objs::Kind::Blob, &content).ok()? == id)
 }
 
 /// Whether all tracked files are as the index has noted them.
 fn is_checked_out(git: &Dir, path: &Path) -> Option<bool> {
-    let Some(seen) = git.look(b"index").ok()? else { return Some(true) };
-    if seen.what != What::File || seen.size > MOST_INDEX {
+    let Some(seen) = git.metadata(b"index").ok()? else { return Some(true) };
+    if seen.what != FileKind::File || seen.size > MAX_INDEX_BYTES {
         return None;
     }
     let file = path.join(".git/index");
@@ -185,7 +185,7 @@ fn is_checked_out(git: &Dir, path: &Path) -> Option<bool> {
         if !is_file || !entry.stat.matches(&stat, trust) {
             return Some(false);
         }
-        // What may have been written just after it was noted is read.
+        // FileKind may have been written just after it was noted is read.
         Some(!entry.stat.is_racy(index.timestamp(), trust) || has_content(&file, &metadata, entry.id).unwrap_or(false))
     };
     let is_told = index.link().is_none() && index.entries().iter().all(is_plain);

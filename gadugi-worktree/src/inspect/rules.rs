@@ -1,4 +1,4 @@
-//! The rules by which files are ignored, as git applies them, and by whom they were made.
+//! The rules for ignored files, as git applies them, and whether they are the user's.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::inspect::UserRules;
 
 pub(super) type List = pattern::List<Ignore>;
 
-/// What rules say of something.
+/// The verdict of rules on a file or folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It is not ignored.
@@ -23,7 +23,7 @@ pub(super) enum Verdict {
     Ignored,
 }
 
-/// Whether a folder, and with it all that is in it, is ignored.
+/// The rules that ignore a folder, and with it all that is in it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Fate {
     /// By all rules, as git sees it.
@@ -33,7 +33,7 @@ pub(super) struct Fate {
 }
 
 impl Fate {
-    /// That of something in a folder that the user's rules ignore.
+    /// The fate of a file in a folder that the user's rules ignore.
     pub(super) fn of_users() -> Self {
         Self { by_any: true, by_users: true }
     }
@@ -49,9 +49,9 @@ impl Fate {
 
 /// The rules that hold in the whole work tree.
 pub(super) struct Everywhere {
-    /// As they are now, those that count most first.
+    /// The current lists, by precedence.
     now: Vec<List>,
-    /// As the user had them; `None` where that is the same.
+    /// The user's lists before the run; `None` where they are the same.
     users: Option<Vec<List>>,
     case: Case,
 }
@@ -75,18 +75,18 @@ pub(super) struct Level<'a> {
     everywhere: &'a Everywhere,
     above: Option<&'a Level<'a>>,
     own: Option<List>,
-    /// Whether its own rules last: they are committed, or would be.
+    /// Whether its own rules are the user's: they are committed, or would be.
     is_users: bool,
 }
 
 impl<'a> Level<'a> {
-    /// What holds above the root.
+    /// The level above the root.
     pub(super) fn top(everywhere: &'a Everywhere) -> Self {
         Self { everywhere, above: None, own: None, is_users: true }
     }
 
-    /// A folder below, with the text of its `.gitignore`. One that git does not track and that hides itself would be lost
-    /// with the worktree, and so would be all that it hides.
+    /// A folder below, with the text of its `.gitignore`. One that git does not track and that ignores itself would be lost
+    /// with the worktree, and so would all files that it ignores.
     pub(super) fn below(&'a self, folder: &BStr, text: Option<&[u8]>, is_tracked: bool) -> Result<Self, GitError> {
         let mut level = Self { everywhere: self.everywhere, above: Some(self), own: None, is_users: true };
         if let Some(text) = text {
@@ -98,7 +98,7 @@ impl<'a> Level<'a> {
         Ok(level)
     }
 
-    /// What becomes of something in this folder, which has a fate of its own.
+    /// The fate of a file or folder in this folder, which has a fate of its own.
     pub(super) fn fate(&self, above: Fate, path: &BStr, is_folder: bool) -> Fate {
         let by_any = above.by_any || self.says(path, is_folder, false) == Some(true);
         let by_users = match self.are_all_users() {

@@ -1,7 +1,7 @@
-//! What was put away in a worktree with `git stash`.
+//! The entries of `git stash` that were made in a worktree.
 //!
-//! All worktrees share one stash, and whoever takes something out of it needs to know where it is from. So a worktree in
-//! which something was put away counts as one that holds work, although the stash itself outlives it.
+//! All worktrees share one stash, and a user who applies an entry needs to know its worktree. So a worktree with stash entries
+//! counts as one that holds work, although the stash itself outlives it.
 
 use std::io;
 
@@ -16,18 +16,18 @@ use crate::history::is_ancestor;
 use crate::isolation;
 use crate::repo::ids::to_object;
 
-/// Entries of a stash that were made in a worktree.
+/// The stash entries of a worktree.
 pub(crate) struct Stashed {
     /// In the stash that all worktrees share.
     pub(crate) shared: u64,
-    /// In that of an isolated task, which references of their own keep.
+    /// In the stash of an isolated task, kept by references of their own.
     pub(crate) apart: u64,
-    /// What `git stash apply` takes for each of them, the latest first.
+    /// The revision of each entry for `git stash apply`, the latest first.
     pub(crate) revisions: Vec<String>,
 }
 
-/// How many entries of the stash were made on these branches of a lease, or on no branch and on commits that it has made, and
-/// how many the task has made in isolation.
+/// The stash entries that were made on these branches of a lease, or with a detached `HEAD` on its commits, and those from
+/// isolation.
 pub(crate) fn entries(
     repo: &gix::Repository,
     lease: &Lease,

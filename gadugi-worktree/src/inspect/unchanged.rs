@@ -1,9 +1,9 @@
-//! Whether a work tree is as its index says, in one pass and with handles of its folders.
+//! A fast check whether a work tree is as its index says, in one pass over handles of its folders.
 //!
-//! That is what most worktrees are that are given back, and it takes a fraction of the time of a status. It is answered
-//! with yes only if there is nothing in the work tree but tracked files, and each has the very times, size, inode, owner and
-//! kind that the index has noted of it, and cannot have been written in the moment after that; for the few of which that
-//! cannot be told, their content is compared. Everything else is left to the status.
+//! Most released worktrees are unchanged, and the check takes a fraction of the time of a status. It says yes only if the work
+//! tree has nothing but tracked files, each with the times, size, inode, owner and kind that the index has noted, and none can
+//! have been written in the moment after that; the content of the few doubtful ones is compared. Everything else is left to the
+//! status.
 
 use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,26 +23,26 @@ use crate::inspect::{self, stat};
 use crate::threads::parallel::side_by_side;
 use crate::threads::scarce::patiently;
 
-/// With so many files it is worth the while to begin further threads.
+/// Number of files from which further threads pay off.
 const LARGE: usize = 2000;
 
-/// So many bytes of names are read at once: those of several hundred files.
+/// Size of the buffer for names: those of several hundred files.
 #[cfg(target_os = "linux")]
 const NAMES_AT_ONCE: usize = 32 * 1024;
 
-/// Whether nothing in the work tree differs from the index, and nothing is there beside it, be it ignored or not.
+/// Whether the work tree has no differences from the index, and no further files, ignored or not.
 pub(crate) fn is_untouched(repo: &gix::Repository, index: &gix::index::State) -> Result<bool, GitError> {
     let Some(root) = repo.workdir().filter(|_| can_tell(index)) else { return Ok(false) };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let Ok(root) = open(root, flags, Mode::empty()) else { return Ok(false) };
     let differs = AtomicBool::new(false);
     let whole = Whole { index, trust: repo.stat_options()?, differs: &differs };
-    // What cannot be looked at so may yet be in another way.
-    let Ok(Some(doubtful)) = whole.look(&root) else { return Ok(false) };
+    // FileKind cannot be checked at so may yet be in another way.
+    let Ok(Some(doubtful)) = whole.check(&root) else { return Ok(false) };
     Ok(doubtful.is_empty() || are_as_noted(repo, index, &doubtful)?)
 }
 
-/// Whether files have the content that the index has noted of them, by way of what is configured for them.
+/// Whether files have the content that the index has noted, with the conversions that are configured for them.
 fn are_as_noted(repo: &gix::Repository, index: &gix::index::State, entries: &[&Entry]) -> Result<bool, GitError> {
     let is_attributes = |entry: &&Entry| entry.path(index).ends_with(b".gitattributes");
     if entries.iter().any(is_attributes) {
@@ -55,48 +55,48 @@ fn are_as_noted(repo: &gix::Repository, index: &gix::index::State, entries: &[&E
     })
 }
 
-/// Whether the index says all that is needed.
+/// Whether the index has all that the check needs.
 fn can_tell(index: &gix::index::State) -> bool {
     let special = Flags::SKIP_WORKTREE | Flags::ASSUME_VALID;
     index.link().is_none()
         && index.entries().iter().all(|entry| index_tree::is_plain(entry) && !entry.flags.intersects(special))
 }
 
-/// All of a work tree.
+/// A whole work tree.
 #[derive(Clone, Copy)]
 struct Whole<'a> {
     index: &'a gix::index::State,
     trust: Trust,
-    /// Set once something was found to differ, so that nobody has to look any further.
+    /// Set at the first difference, which ends the check on all threads.
     differs: &'a AtomicBool,
 }
 
 impl<'a> Whole<'a> {
-    /// Looks at everything, large work trees with several threads. Gives the tracked files whose notes in the index do not tell
-    /// enough; `None` where something differs.
-    fn look(self, root: &OwnedFd) -> rustix::io::Result<Option<Vec<&'a Entry>>> {
+    /// Checks everything, large work trees with several threads. Returns the tracked files that are doubtful by their stat
+    /// data; `None` where a path differs.
+    fn check(self, root: &OwnedFd) -> rustix::io::Result<Option<Vec<&'a Entry>>> {
         let mut pass = Pass::of(self);
         let all = Folder::root(self.index);
         let Some(below) = pass.names_and_files(root, all)? else { return Ok(None) };
         if all.len() < LARGE {
             return Ok(pass.all(root, &below)?.then_some(pass.doubtful));
         }
-        let looked = side_by_side(below, |folder| {
+        let checked = side_by_side(below, |folder| {
             let mut pass = Pass::of(self);
             let is_same = pass.all(root, &[folder])?;
             self.differs.fetch_or(!is_same, Ordering::Relaxed);
             Ok(is_same.then_some(pass.doubtful))
         });
-        looked.into_iter().try_fold(Some(pass.doubtful), |doubtful, found: rustix::io::Result<_>| {
+        checked.into_iter().try_fold(Some(pass.doubtful), |doubtful, found: rustix::io::Result<_>| {
             Ok(doubtful.zip(found?).map(|(doubtful, found)| [doubtful, found].concat()))
         })
     }
 }
 
-/// Goes through folders, one after the other.
+/// A pass through folders, one after the other.
 struct Pass<'a> {
     whole: Whole<'a>,
-    /// Tracked files whose notes in the index do not tell enough.
+    /// Tracked files that are doubtful by their stat data.
     doubtful: Vec<&'a Entry>,
     /// For the names in folders.
     buffer: Vec<u8>,
@@ -107,7 +107,7 @@ impl<'a> Pass<'a> {
         Self { whole, doubtful: Vec::new(), buffer: Vec::new() }
     }
 
-    /// Looks at folders and all that is in them.
+    /// Checks folders and all that is in them.
     fn all(&mut self, holder: &OwnedFd, folders: &[Folder<'a>]) -> rustix::io::Result<bool> {
         for folder in folders {
             if self.whole.differs.load(Ordering::Relaxed) {
@@ -123,7 +123,7 @@ impl<'a> Pass<'a> {
         Ok(true)
     }
 
-    /// Looks at a folder, and gives those in it that have tracked files; `None` where something differs.
+    /// Checks a folder, and returns its subfolders with tracked files; `None` where a path differs.
     fn names_and_files(&mut self, handle: &OwnedFd, folder: Folder<'a>) -> rustix::io::Result<Option<Vec<Folder<'a>>>> {
         let (mut known, mut folders) = (HashSet::<&[u8]>::with_capacity(folder.len().min(32)), Vec::new());
         for member in folder.members(self.whole.index) {
@@ -153,7 +153,7 @@ impl<'a> Pass<'a> {
         let is_executable = found.st_mode & 0o100 != 0;
         let is_its_kind = match entry.mode {
             Kind::COMMIT => return Ok(kind == FileType::Directory),
-            // What is no file is not opened by anything.
+            // FileKind is no file is not opened by anything.
             _ if !matches!(kind, FileType::RegularFile | FileType::Symlink) => return Ok(false),
             Kind::SYMLINK => kind == FileType::Symlink,
             Kind::FILE_EXECUTABLE => kind == FileType::RegularFile && is_executable,

@@ -1,4 +1,4 @@
-//! What is not committed in the work tree of the user.
+//! Uncommitted files in the work tree of the user.
 
 use crate::error::GitError;
 use crate::inspect::changes::Changes;
@@ -15,7 +15,7 @@ pub struct Uncommitted {
 }
 
 impl Repository {
-    /// Counts what is not committed in the work tree.
+    /// Counts the uncommitted files of the work tree.
     ///
     /// # Errors
     /// [`GitError`] when it cannot be looked at.

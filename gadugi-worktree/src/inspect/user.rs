@@ -1,7 +1,7 @@
 //! The rules that hold for a whole repository, `info/exclude` and `core.excludesFile`, as the user had them before a run.
 //!
 //! All worktrees share them, and a task can change them. So each run records them before its first worktree is made, in
-//! `<state>/rules/<run>`. What only rules hide that have come since does not count as ignored.
+//! `<state>/rules/<run>`. Files that only newer rules ignore do not count as ignored.
 
 use std::fs;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use gix::bstr::ByteSlice;
 use crate::error::GitError;
 use crate::files::ordinary;
 use crate::files::paths::real;
-use crate::inspect::LARGEST_RULES;
+use crate::inspect::MAX_RULES_BYTES;
 use crate::inspect::dir::Dir;
 use crate::lease::admin_folder::Entry;
 use crate::repo::open::ConfigSources;
@@ -22,8 +22,8 @@ use crate::settings::WorktreeSettings;
 
 /// The first line of a record.
 const HEADING: &str = "gadugi rules 1";
-/// A record without worktrees is kept for so long: none may be there while a run is on.
-const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Age at which the record of a run without worktrees is deleted: a run may have none for a while.
+const RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The rules that hold in all of a repository, and settings that say how names and permissions are compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub(crate) struct UserRules {
 }
 
 impl UserRules {
-    /// As they are now.
+    /// The current rules.
     pub(crate) fn now(repo: &gix::Repository, sources: ConfigSources) -> Result<Self, GitError> {
         let config = repo.config_snapshot();
         let excludes_file = config.trusted_path("core.excludesFile")?.or_else(|| sources.default_excludes_file());
@@ -53,7 +53,7 @@ impl UserRules {
         })
     }
 
-    /// As they are now, and as a run has recorded them. A run of an older version has not.
+    /// The current rules, and those that a run has recorded. A run of an older version has no record.
     pub(crate) fn of_run(settings: &WorktreeSettings, run: &RunId, repo: &gix::Repository) -> Result<Self, GitError> {
         let now = Self::now(repo, settings.repository.opener.sources)?;
         let path = path(settings, run);
@@ -68,12 +68,12 @@ impl UserRules {
         }
     }
 
-    /// Without any rules that hold everywhere, where it cannot be told which of them are the user's.
+    /// No rules for the whole repository, where the user's cannot be told from the task's.
     pub(crate) fn without_shared(self) -> Self {
         Self { before: Vec::new(), ..self }
     }
 
-    /// Settings by which a worktree is to be opened: what a task has configured must not hide a change.
+    /// The settings to open a worktree with: the task's configuration must not hide a change.
     pub(crate) fn overrides(&self) -> Vec<String> {
         vec![
             "core.trustctime=true".to_owned(),
@@ -83,7 +83,7 @@ impl UserRules {
         ]
     }
 
-    /// Whether these settings are those that a repository was opened with.
+    /// Whether a repository was opened with these settings.
     pub(crate) fn are_settings_of(&self, repo: &gix::Repository) -> bool {
         let config = repo.config_snapshot();
         let is_all_compared = repo.stat_options().is_ok_and(|trust| trust.trust_ctime && trust.check_stat);
@@ -118,8 +118,8 @@ impl UserRules {
     }
 }
 
-/// Records the rules of the user for the runs of these requests, unless that was done. A run that goes on in a worktree of an
-/// earlier one takes over its record, since tasks have been there. The caller holds the repository's lock.
+/// Records the user's rules for the runs of these requests, unless that was done. A run that reuses a worktree of an earlier
+/// run takes over its record, since tasks have been there. The caller holds the repository's lock.
 pub(crate) fn record(settings: &WorktreeSettings, requests: &[WorktreeRequest]) -> Result<(), GitError> {
     for request in requests {
         let record = path(settings, &request.run);
@@ -142,12 +142,12 @@ pub(crate) fn record(settings: &WorktreeSettings, requests: &[WorktreeRequest]) 
     Ok(())
 }
 
-/// Removes records of runs that have no worktrees any more and began long ago.
+/// Removes old records of runs without worktrees.
 fn clear(settings: &WorktreeSettings, folder: &Path) -> Result<(), GitError> {
     let now = SystemTime::now();
     let is_old = |path: &Path| {
         let modified = path.symlink_metadata().and_then(|metadata| metadata.modified());
-        modified.is_ok_and(|at| now.duration_since(at).is_ok_and(|age| age > KEPT))
+        modified.is_ok_and(|at| now.duration_since(at).is_ok_and(|age| age > RETENTION))
     };
     let names = fs::read_dir(folder).map_err(GitError::io("list", folder))?;
     let old: Vec<_> = names.flatten().map(|entry| entry.path()).filter(|path| is_old(path)).collect();
@@ -173,7 +173,7 @@ fn read(path: &Path) -> Vec<u8> {
     let path = real(path);
     let read = || {
         let (folder, name) = (Dir::open(path.parent()?).ok()?, path.file_name()?);
-        folder.read(name.as_encoded_bytes(), LARGEST_RULES).ok().flatten()
+        folder.read(name.as_encoded_bytes(), MAX_RULES_BYTES).ok().flatten()
     };
     read().unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! The configuration of a private git folder: what makes git read and write files as it does in the repository, who
-//! commits, and nothing that runs a program or reads another file.
+//! The configuration of a private git folder: settings that make git read and write files as in the repository, the committer,
+//! and nothing that runs a program or reads another file.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use gix::bstr::{BStr, BString, ByteSlice, ByteVec};
 
 use crate::error::GitError;
 
-/// Settings of the repository that are true or false.
+/// Boolean settings that are copied from the repository.
 const SWITCHES: [&str; 6] =
     ["filemode", "symlinks", "ignorecase", "precomposeunicode", "sparseCheckout", "sparseCheckoutCone"];
-/// Those that are words.
+/// Settings with a word as their value.
 const WORDS: [&str; 3] = ["autocrlf", "eol", "safecrlf"];
 
 /// The text of the configuration, for a worktree that was opened by git's own files of it.

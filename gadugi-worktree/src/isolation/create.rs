@@ -1,4 +1,4 @@
-//! Making a private git folder: plain files, and no process.
+//! Intent a private git folder: plain files, and no process.
 
 use std::fs;
 use std::io;
@@ -10,19 +10,19 @@ use gadugi_core::{BranchName, Lease, crash_point};
 use crate::error::GitError;
 use crate::files::paths::real;
 use crate::isolation::config;
-use crate::isolation::layout::Place;
+use crate::isolation::layout::IsolationFolder;
 use crate::lease::admin_folder::Entry;
 use crate::lease::marker::Marker;
 use crate::repo::ids::to_commit;
 use crate::repo::{branch, is_partial};
 use crate::settings::WorktreeSettings;
 
-/// Makes the private git folder of a lease, whose branch this is.
+/// Makes the private git folder of a lease on this branch.
 pub(super) fn make(
     settings: &WorktreeSettings,
     lease: &Lease,
     branch: &BranchName,
-    place: &Place,
+    isolated: &IsolationFolder,
 ) -> Result<(), GitError> {
     let common_dir = settings.repository.common_dir();
     let entry = Entry::of_lease(common_dir, lease)?;
@@ -47,9 +47,9 @@ pub(super) fn make(
     }
     objects.push(b'\n');
     let mut link = b"gitdir: ".to_vec();
-    link.extend_from_slice(&gix::path::into_bstr(place.git())?);
+    link.extend_from_slice(&gix::path::into_bstr(isolated.git())?);
     link.push(b'\n');
-    place.make(|folder| {
+    isolated.make(|folder| {
         note.write(folder)?;
         write(&folder.join("gitfile"), &link)?;
         let git = folder.join("git");
@@ -83,7 +83,7 @@ pub(super) fn objects_of(common_dir: &Path) -> PathBuf {
     real(&common_dir.join("objects"))
 }
 
-/// What the index of a worktree consists of besides itself, where it is split.
+/// The shared index files of a worktree whose index is split.
 fn shared_indexes(admin: &Path) -> Result<Vec<PathBuf>, GitError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(admin).map_err(GitError::io("list", admin))? {

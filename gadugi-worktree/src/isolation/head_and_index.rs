@@ -1,4 +1,4 @@
-//! `HEAD` and index of a worktree, as they have to be once the commits that were made in isolation are here.
+//! Bringing `HEAD` and index of a worktree in line with the imported commits.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,23 +18,33 @@ use crate::repo::lock_file::{LockFile, lock_index};
 use crate::repo::refs::{HeadAt, head_in};
 use crate::settings::WorktreeSettings;
 
-/// A new index that is not in its place yet. Nobody else writes one meanwhile.
+/// The content of a new index.
+pub(super) struct IndexContent<'a> {
+    /// The commit with the files.
+    pub(super) commit: ObjectId,
+    /// The commit that the branch began with.
+    pub(super) base: ObjectId,
+    /// Staged files, on top of the commit's.
+    pub(super) staged: &'a BTreeMap<BString, File>,
+    /// Files that were staged by earlier imports.
+    pub(super) staged_before: &'a BTreeMap<BString, File>,
+}
+
+/// A new index that is written and not in its isolated yet. The index lock is held.
 pub(super) struct NewIndex {
     lock: LockFile,
 }
 
 impl NewIndex {
-    /// Writes the index of a worktree whose branch began with `base`, whose files were checked out from this commit, and where these were staged then. What
-    /// was known of files that the commit has unchanged stays known, so that they need not be read again. Of what was staged
-    /// before, that stays which is still as it was.
+    /// Writes the index of a worktree whose branch began with `base`: the files of `commit`, with `staged` on top. Stat data of
+    /// files that the commit has unchanged are kept, so that they need not be read again. Of the files in `staged_before`,
+    /// those stay that are unchanged.
     pub(super) fn write(
         settings: &WorktreeSettings,
         entry: &Entry,
-        commit: ObjectId,
-        base: ObjectId,
-        staged: &BTreeMap<BString, File>,
-        staged_before: &BTreeMap<BString, File>,
+        content: &IndexContent<'_>,
     ) -> Result<Self, GitError> {
+        let IndexContent { commit, base, staged, staged_before } = *content;
         let repo = entry.open(&settings.repository.opener, settings.repository.common_dir())?;
         limits::check(&repo, base, commit)?;
         let lock = lock_index(&repo)?;
@@ -79,13 +89,13 @@ impl NewIndex {
     }
 }
 
-/// Whether a file is in an index, as it was staged.
+/// Whether an index has a file as it was staged.
 pub(super) fn has(index: &State, path: &BString, file: &File) -> bool {
     let entry = index.entry_by_path_and_stage(path.as_bstr(), Stage::Unconflicted);
     entry.is_some_and(|entry| entry.id == file.id && entry.mode == file.mode)
 }
 
-/// Puts files into an index, in the place of what is in their way.
+/// Puts files into an index, in isolated of conflicting entries.
 fn stage(index: &mut State, files: &BTreeMap<BString, File>) {
     if files.is_empty() {
         return;
@@ -105,17 +115,17 @@ fn stage(index: &mut State, files: &BTreeMap<BString, File>) {
     index.remove_tree();
 }
 
-/// Whether the `HEAD` of a worktree is there.
+/// Whether the `HEAD` of a worktree is at `wanted`.
 pub(super) fn is_head_at(entry: &Entry, wanted: &HeadAt) -> bool {
     head_in(&entry.admin).as_ref() == Some(wanted)
 }
 
-/// The branch of an attempt as what `HEAD` is on.
+/// The `HEAD` position on the branch of an attempt.
 pub(super) fn on(branch: &BranchName) -> HeadAt {
     HeadAt::Branch(branch.full())
 }
 
-/// Whether the worktree itself is there.
+/// Whether the folder of the worktree exists.
 pub(super) fn has_folder(entry: &Entry) -> bool {
     fs::symlink_metadata(&entry.folder).is_ok_and(|metadata| metadata.is_dir())
 }

@@ -1,8 +1,8 @@
-//! Taking over what was committed in a private git folder.
+//! Importing commits from a private git folder.
 //!
-//! The order of steps lets a crash come at any moment: objects first, to which nothing refers; then references that keep
-//! what is not for the branch; then the branch; then the worktree's `HEAD` and index. A note beside the folder says from the
-//! first to the last that it has begun, so that the next import goes through all of them again.
+//! The order of steps lets a crash come at any moment: first objects, which no reference leads to; then references that keep
+//! all that is not for the branch; then the branch; then the worktree's `HEAD` and index. From the first step to the last a
+//! note beside the folder says that an import has begun, so that the next import repeats all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,17 +10,18 @@ use gadugi_core::{BranchName, CommitId, Lease, crash_point};
 use gix::ObjectId;
 use gix::bstr::{BString, ByteSlice};
 use gix::config::tree::Core;
+use tracing::debug;
 
 use crate::durable;
 use crate::error::GitError;
 use crate::files::ordinary;
 use crate::history::{is_ancestor, limits};
-use crate::isolation::head_and_index::{NewIndex, has, has_folder, is_head_at, on};
+use crate::isolation::head_and_index::{IndexContent, NewIndex, has, has_folder, is_head_at, on};
 use crate::isolation::kept_refs::Kept;
-use crate::isolation::layout::Place;
+use crate::isolation::layout::IsolationFolder;
 use crate::isolation::objects::fetch::Transfer;
-use crate::isolation::refs::{self, At, Found};
-use crate::isolation::staged::{File, Staged, Taken};
+use crate::isolation::refs::{self, At, TaskRefs};
+use crate::isolation::staged::{File, ImportedFiles, Staged};
 use crate::isolation::untrusted_folder::Folder;
 use crate::lease::admin_folder::Entry;
 use crate::lease::marker::Marker;
@@ -29,46 +30,46 @@ use crate::repo::ids::{full_name, to_object};
 use crate::repo::refs::{HeadAt, set_head};
 use crate::settings::WorktreeSettings;
 
-/// What became of an import that brought everything here.
+/// The result of an import that brought everything here.
 #[derive(Debug, Default)]
 pub(crate) struct Imported {
-    /// Why the commits of the task's branch are not on its branch here. They are kept by a reference that this names.
+    /// The reason why the commits of the task's branch are not on its branch here. It names the reference that keeps them.
     pub(crate) apart: Option<GitError>,
-    /// How many files were staged, not committed, and could not be taken over.
+    /// Number of staged, uncommitted files that could not be imported.
     pub(crate) left: u64,
 }
 
-/// Takes over what was committed. The caller holds the place.
-pub(super) fn take_over(
+/// Imports the commits of a private git folder. The caller holds its lock.
+pub(super) fn import(
     settings: &WorktreeSettings,
-    place: &Place,
+    isolated: &IsolationFolder,
     lease: &Lease,
     branch: &BranchName,
 ) -> Result<Imported, GitError> {
-    let git = Folder::open(&place.git())?;
+    let git = Folder::open(&isolated.git())?;
     let mut repo = settings.repository.open(&[])?;
     repo.object_cache_size_if_unset(4 * 1024 * 1024);
     let found = refs::read(&git, repo.object_hash())?;
     // The note lies out of the reach of the task.
-    let base = Marker::read(place.folder()).map(|note| note.start).or_else(|| lease.base.clone());
+    let base = Marker::read(isolated.folder()).map(|note| note.start).or_else(|| lease.base.clone());
     let base = base.ok_or_else(|| GitError::NotAWorktree { path: lease.path.clone() })?;
     let entry = Entry::of_lease(settings.repository.common_dir(), lease)?.filter(has_folder);
     let kept = Kept::of(&repo, lease)?;
     let here = branch::tip(&repo, branch)?;
     let index = entry.as_ref().map(|entry| ordinary::read(&entry.admin.join("index"))).transpose().unwrap_or_default();
     let staged = Staged::read(&git, repo.object_hash(), index.as_deref());
-    let taken = Taken::read(place)?;
-    let import = Import { settings, place, branch, git, repo, found, base, entry, kept, here, staged, taken };
+    let taken = ImportedFiles::read(isolated)?;
+    let import = Import { settings, isolated, branch, git, repo, found, base, entry, kept, here, staged, taken };
     import.run()
 }
 
 struct Import<'a> {
     settings: &'a WorktreeSettings,
-    place: &'a Place,
+    isolated: &'a IsolationFolder,
     branch: &'a BranchName,
     git: Folder,
     repo: gix::Repository,
-    found: Found,
+    found: TaskRefs,
     base: CommitId,
     /// The entry of the worktree, where that is there.
     entry: Option<Entry>,
@@ -76,12 +77,12 @@ struct Import<'a> {
     /// The tip of the branch in the repository.
     here: Option<ObjectId>,
     staged: Staged,
-    taken: Taken,
+    taken: ImportedFiles,
 }
 
-/// What is to become of the branch.
-enum Fate {
-    /// It has everything.
+/// The next step for the branch.
+enum BranchUpdate {
+    /// It has all commits.
     Stays,
     MovesTo(ObjectId),
     /// It cannot lead to this commit.
@@ -96,7 +97,7 @@ enum Apart {
 
 impl Import<'_> {
     fn run(mut self) -> Result<Imported, GitError> {
-        let was_cut_short = self.place.is_importing();
+        let was_cut_short = self.isolated.is_importing();
         let news = self.news()?;
         let is_head_elsewhere =
             self.wanted_head().zip(self.entry.as_ref()).is_some_and(|(head, entry)| !is_head_at(entry, &head));
@@ -107,7 +108,8 @@ impl Import<'_> {
         if is_done && self.only_staged(&candidates)?.is_empty() {
             return Ok(Imported { apart: None, left: self.staged.unread + u64::from(self.found.has_more) });
         }
-        self.place.begin_import()?;
+        debug!(branch = %self.branch, commits = news.len(), "import started");
+        self.isolated.begin_import()?;
         let brought = self.fetch_with(&news, &extras, &candidates)?;
         if brought.is_some() {
             crash_point("import-objects-taken");
@@ -125,21 +127,21 @@ impl Import<'_> {
         }
         crash_point("import-others-kept");
         let apart = match fate {
-            Fate::Apart(tip, why) => {
+            BranchUpdate::Apart(tip, why) => {
                 left += staged.len() as u64;
                 Some(self.keep_apart(tip, why)?)
             }
-            Fate::MovesTo(_) | Fate::Stays => {
-                let to = if let Fate::MovesTo(tip) = fate { Some(tip) } else { None };
+            BranchUpdate::MovesTo(_) | BranchUpdate::Stays => {
+                let to = if let BranchUpdate::MovesTo(tip) = fate { Some(tip) } else { None };
                 if self.bring_in_line(to, &staged)? {
-                    self.taken.add(self.place, &staged)?;
+                    self.taken.add(self.isolated, &staged)?;
                 } else {
                     left += staged.len() as u64;
                 }
                 None
             }
         };
-        self.place.end_import()?;
+        self.isolated.end_import()?;
         Ok(Imported { apart, left })
     }
 
@@ -147,7 +149,7 @@ impl Import<'_> {
         self.branch.full().into()
     }
 
-    /// All commits that references of the task lead to, each with a name: the task's branch first.
+    /// All commits that references of the task lead to, by name, the task's branch first.
     fn tips(&self) -> Vec<(BString, ObjectId)> {
         let own = self.full_name();
         let mut tips: Vec<(BString, ObjectId)> =
@@ -175,13 +177,13 @@ impl Import<'_> {
         known.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Commits that references of the task lead to and that cannot be reached from anything that is known. Of an import that
-    /// was cut short some objects may be here without those that they need: then all count as new.
+    /// Commits that references of the task lead to, and that no known commit reaches. After an interrupted import some objects
+    /// may be here without those that they need: then all count as new.
     fn news(&self) -> Result<Vec<ObjectId>, GitError> {
         let known = self.known();
         let tips: BTreeSet<ObjectId> =
             self.tips().into_iter().map(|(_, id)| id).filter(|id| !known.contains(id)).collect();
-        if self.place.is_importing() {
+        if self.isolated.is_importing() {
             return Ok(tips.into_iter().collect());
         }
         let (there, absent): (Vec<_>, Vec<_>) = tips.iter().partition(|id| self.repo.has_object(**id));
@@ -192,7 +194,7 @@ impl Import<'_> {
         Ok(absent.into_iter().chain(unreached).collect())
     }
 
-    /// Files of the task's index that were not taken from it before, and are not in that of the worktree.
+    /// Files of the task's index that were not imported from it before, and are not in the worktree's index.
     fn candidates(&self) -> Result<BTreeMap<BString, File>, GitError> {
         let index = match &self.entry {
             Some(entry) => {
@@ -209,7 +211,7 @@ impl Import<'_> {
         Ok(files.map(|(path, file)| (path.clone(), *file)).collect())
     }
 
-    /// Those of them that neither the commit that the task is on has nor the branch.
+    /// The candidates that are neither in the task's `HEAD` commit nor in the branch.
     fn only_staged(&self, candidates: &BTreeMap<BString, File>) -> Result<BTreeMap<BString, File>, GitError> {
         let mut staged = candidates.clone();
         if staged.is_empty() {
@@ -236,11 +238,11 @@ impl Import<'_> {
         self.repo.find_header(id).is_ok_and(|header| header.kind() == gix::objs::Kind::Blob)
     }
 
-    /// What else the task's references lead to, and may not be here, or may be here and kept by nothing.
+    /// Further ids that the task's references lead to, which may be missing here, or here without a reference.
     fn new_extras(&self) -> Vec<ObjectId> {
         let known: BTreeSet<ObjectId> = self.known().into_iter().collect();
         let is_new = |id: &ObjectId| match self.commit_of(*id) {
-            _ if self.place.is_importing() => true,
+            _ if self.isolated.is_importing() => true,
             Some(commit) if known.contains(&commit) => false,
             Some(commit) => beyond(&self.repo, &[commit], &self.known()).map_or(true, |beyond| !beyond.is_empty()),
             // A tag of something else than a commit is here already.
@@ -250,14 +252,14 @@ impl Import<'_> {
         ids.into_iter().filter(|id| !known.contains(id)).filter(is_new).collect()
     }
 
-    /// The commit that an object which is here is, or is a tag of.
+    /// The commit that an object here is, or is a tag of.
     fn commit_of(&self, id: ObjectId) -> Option<ObjectId> {
         let object = self.repo.try_find_object(id).ok()??;
         object.peel_to_kind(gix::object::Kind::Commit).ok().map(|commit| commit.id)
     }
 
-    /// Brings these commits, and what was staged, into the repository; `None` where there was nothing to bring. Answers which of
-    /// the others came, or why none could: that does not hinder the commits.
+    /// Brings these commits and staged files into the repository; `None` where there was nothing to bring. Returns the extras
+    /// that came, or the reason why none could: they do not hinder the commits.
     fn fetch_with(
         &self,
         news: &[ObjectId],
@@ -281,8 +283,8 @@ impl Import<'_> {
         }
     }
 
-    /// Brings these commits into the repository with all that they need, and those of the other objects that are whole. Answers
-    /// which.
+    /// Brings these commits into the repository with all that they need, and the optional objects that are complete. Returns
+    /// the latter.
     fn fetch(&self, news: &[ObjectId], optional: &[ObjectId]) -> Result<Vec<ObjectId>, GitError> {
         let shared = match self.repo.config_snapshot().string("core.sharedRepository") {
             Some(value) => Core::SHARED_REPOSITORY.try_into_shared_repository(Some(value.as_bstr()))?,
@@ -291,49 +293,49 @@ impl Import<'_> {
         let transfer = Transfer {
             shared,
             common_dir: self.settings.repository.common_dir(),
-            quarantine: self.place.new_quarantine(),
+            quarantine: self.isolated.new_quarantine(),
             kind: self.repo.object_hash(),
             tips: news,
             optional,
             known: &self.known(),
         };
-        self.place.clear_quarantine()?;
+        self.isolated.clear_quarantine()?;
         let fetched = transfer.run(&self.git);
-        let cleared = self.place.clear_quarantine();
+        let cleared = self.isolated.clear_quarantine();
         let brought = fetched?;
         cleared?;
         news.iter().try_for_each(|id| self.is_commit(*id))?;
         Ok(brought)
     }
 
-    /// That a reference leads to a commit, which is here.
+    /// Checks that a reference leads to a commit that is here.
     fn is_commit(&self, id: ObjectId) -> Result<(), GitError> {
         let is_commit = self.repo.find_header(id)?.kind() == gix::objs::Kind::Commit;
         if is_commit { Ok(()) } else { Err(GitError::NotACommit { id: id.to_string() }) }
     }
 
-    fn fate(&self) -> Result<Fate, GitError> {
-        let Some(tip) = self.found.branches.get(&self.full_name()).copied() else { return Ok(Fate::Stays) };
+    fn fate(&self) -> Result<BranchUpdate, GitError> {
+        let Some(tip) = self.found.branches.get(&self.full_name()).copied() else { return Ok(BranchUpdate::Stays) };
         let base = to_object(&self.base);
         if self.here == Some(tip) {
-            return Ok(Fate::Stays);
+            return Ok(BranchUpdate::Stays);
         }
         if !is_ancestor(&self.repo, base, tip)? {
-            return Ok(Fate::Apart(tip, Apart::Rewritten));
+            return Ok(BranchUpdate::Apart(tip, Apart::Rewritten));
         }
         match self.here {
-            None if tip == base => Ok(Fate::Stays),
-            None => Ok(Fate::Apart(tip, Apart::Gone)),
-            Some(here) if is_ancestor(&self.repo, tip, here)? => Ok(Fate::Stays),
-            Some(here) if is_ancestor(&self.repo, here, tip)? => Ok(Fate::MovesTo(tip)),
-            Some(_) => Ok(Fate::Apart(tip, Apart::Elsewhere)),
+            None if tip == base => Ok(BranchUpdate::Stays),
+            None => Ok(BranchUpdate::Apart(tip, Apart::Gone)),
+            Some(here) if is_ancestor(&self.repo, tip, here)? => Ok(BranchUpdate::Stays),
+            Some(here) if is_ancestor(&self.repo, here, tip)? => Ok(BranchUpdate::MovesTo(tip)),
+            Some(_) => Ok(BranchUpdate::Apart(tip, Apart::Elsewhere)),
         }
     }
 
-    /// Gives references to what is not, and will not be, on the branch.
-    fn keep_others(&mut self, fate: &Fate) -> Result<(), GitError> {
+    /// Creates references for commits that are not on the branch, and will not be.
+    fn keep_others(&mut self, fate: &BranchUpdate) -> Result<(), GitError> {
         let mut known = self.known();
-        if let Fate::MovesTo(tip) = fate {
+        if let BranchUpdate::MovesTo(tip) = fate {
             known.push(*tip);
         }
         let others = self.others();
@@ -347,15 +349,15 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Gives references to those of the others that came, as far as nothing else leads to them.
-    fn keep_extras(&mut self, fate: &Fate, extras: &[ObjectId], brought: &[ObjectId]) -> Result<(), GitError> {
+    /// Creates references for the extras that came, unless another reference leads to them.
+    fn keep_extras(&mut self, fate: &BranchUpdate, extras: &[ObjectId], brought: &[ObjectId]) -> Result<(), GitError> {
         let wanted: BTreeSet<ObjectId> = extras.iter().copied().filter(|id| brought.contains(id)).collect();
         for (name, id) in self.found.extras.clone() {
             let Some(commit) = self.commit_of(id).filter(|_| wanted.contains(&id)) else { continue };
             let mut known = self.known();
             known.extend(match fate {
-                Fate::MovesTo(tip) | Fate::Apart(tip, _) => Some(*tip),
-                Fate::Stays => None,
+                BranchUpdate::MovesTo(tip) | BranchUpdate::Apart(tip, _) => Some(*tip),
+                BranchUpdate::Stays => None,
             });
             if beyond(&self.repo, &[commit], &known)?.contains(&commit) {
                 self.kept.keep(&self.repo, name.as_bstr(), commit)?;
@@ -374,18 +376,19 @@ impl Import<'_> {
         })
     }
 
-    /// Where the `HEAD` of the worktree has to be; `None` where it may stay.
+    /// The position that the worktree's `HEAD` has to get; `None` where it may stay.
     fn wanted_head(&self) -> Option<HeadAt> {
         match &self.found.head {
             At::Reference(name) if *name == self.full_name() => Some(on(self.branch)),
-            _ => self.found.head_commit().map(|head| match self.place.is_taken_over(head) {
+            _ => self.found.head_commit().map(|head| match self.isolated.is_moved_to_branch(head) {
                 true => on(self.branch),
                 false => HeadAt::Commit(head),
             }),
         }
     }
 
-    /// Moves the branch, and lets the worktree follow, where these files are staged then. Answers whether it has an index.
+    /// Moves the branch, and brings the worktree's index and `HEAD` in line, with these files staged. Returns whether it has an
+    /// index.
     fn bring_in_line(&self, to: Option<ObjectId>, staged: &BTreeMap<BString, File>) -> Result<bool, GitError> {
         let head = self.wanted_head();
         let tip = to.or(self.here);
@@ -398,7 +401,9 @@ impl Import<'_> {
         // The index is written before the branch moves, so that a full disk leaves both as they were.
         let index = match (&self.entry, commit) {
             (Some(entry), Some(commit)) if head.is_some() => {
-                Some(NewIndex::write(self.settings, entry, commit, to_object(&self.base), staged, &before)?)
+                let base = to_object(&self.base);
+                let content = IndexContent { commit, base, staged, staged_before: &before };
+                Some(NewIndex::write(self.settings, entry, &content)?)
             }
             _ => None,
         };
@@ -416,7 +421,7 @@ impl Import<'_> {
     }
 }
 
-/// Those commits that can be reached from some of these, and from none that are known.
+/// The commits that can be reached from `ids`, and not from `known`.
 fn beyond(repo: &gix::Repository, ids: &[ObjectId], known: &[ObjectId]) -> Result<BTreeSet<ObjectId>, GitError> {
     let ids: Vec<ObjectId> = ids.iter().copied().filter(|id| !known.contains(id)).collect();
     if ids.is_empty() {

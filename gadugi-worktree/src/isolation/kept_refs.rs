@@ -1,4 +1,4 @@
-//! References that keep what an attempt has committed in isolation and not on its branch:
+//! References that keep commits of an attempt in isolation that are not on its branch:
 //! `refs/gadugi/kept/<run>/<task>/<attempt>/` and the name of its branch, `stash`, or `HEAD`.
 
 use std::collections::BTreeMap;
@@ -13,29 +13,29 @@ use crate::error::GitError;
 use crate::history::is_ancestor;
 use crate::repo::refs;
 
-/// No file system has names that are much longer.
-const LONGEST: usize = 200;
+/// Length limit for names: file systems have none that are much longer.
+const MAX_NAME_LENGTH: usize = 200;
 
-/// What is kept of one attempt.
+/// The kept references of an attempt.
 pub(super) struct Kept {
     prefix: String,
-    /// By what follows the prefix.
+    /// The commits, by the part of the name after the prefix.
     known: BTreeMap<BString, ObjectId>,
 }
 
-/// The full names of all references that keep something of an attempt.
+/// The full names of all kept references of an attempt.
 pub(crate) fn names(repo: &gix::Repository, lease: &Lease) -> Result<Vec<String>, GitError> {
     let kept = Kept::of(repo, lease)?;
     Ok(kept.known.keys().map(|name| format!("{}{name}", kept.prefix)).collect())
 }
 
-/// The same, each with the commit that it keeps.
+/// The same, each with its commit.
 pub(crate) fn names_and_commits(repo: &gix::Repository, lease: &Lease) -> Result<Vec<(String, ObjectId)>, GitError> {
     let Kept { prefix, known } = Kept::of(repo, lease)?;
     Ok(known.into_iter().map(|(name, commit)| (format!("{prefix}{name}"), commit)).collect())
 }
 
-/// Keeps commits of an attempt that nothing else leads to, with a name for each.
+/// Keeps commits of an attempt that no other reference leads to, with a name for each.
 pub(crate) fn keep(repo: &gix::Repository, lease: &Lease, commits: Vec<(BString, ObjectId)>) -> Result<(), GitError> {
     if commits.is_empty() {
         return Ok(());
@@ -69,8 +69,8 @@ impl Kept {
         self.known.values().copied()
     }
 
-    /// Keeps a commit under a name like the given one, which is anything that a task has named a branch, and gives the
-    /// reference in full.
+    /// Keeps a commit under a name like the given one, which may be anything that the task has called a branch. Returns the
+    /// full reference.
     pub(super) fn keep(&mut self, repo: &gix::Repository, name: &BStr, commit: ObjectId) -> Result<String, GitError> {
         if let Some((name, _)) = self.known.iter().find(|(_, kept)| **kept == commit) {
             return Ok(format!("{}{name}", self.prefix));
@@ -99,7 +99,7 @@ impl Kept {
     /// A name that git allows below the prefix, beside those that are there.
     fn usable(&self, name: &BStr) -> BString {
         let mut usable = gix::validate::reference::name_partial_or_sanitize(name);
-        if usable.len() > LONGEST || self.full(&usable).is_none() {
+        if usable.len() > MAX_NAME_LENGTH || self.full(&usable).is_none() {
             usable = "renamed".into();
         }
         // Git keeps `a` and `a/b` at one path, so it cannot have both.

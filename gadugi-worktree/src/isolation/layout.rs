@@ -1,4 +1,4 @@
-//! Where the private git folder of an attempt lies, and what of ours lies beside it, out of the reach of the task.
+//! The folder with an attempt's private git folder, and with files of gadugi's beside it, out of the reach of the task.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
@@ -16,26 +16,26 @@ use crate::files::{ordinary, rename_aside};
 use crate::repo::lock_file::is_at;
 use crate::settings::WorktreeSettings;
 
-/// What the names of folders begin with that are being made. No attempt's name begins so.
+/// The prefix of folders that are being made. No attempt's name begins so.
 const NEW: &str = ".new-";
 
 /// `<state>/git/<run>/<task>/<attempt>/`.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct IsolationFolder {
     folder: PathBuf,
 }
 
-/// The right to change what lies in a place. It ends when this is dropped, or with the process.
+/// The lock of the folder. It ends when this is dropped, or with the process.
 pub(super) struct Held(#[expect(dead_code, reason = "held, not used")] File);
 
-impl Place {
+impl IsolationFolder {
     pub(super) fn of(settings: &WorktreeSettings, lease: &Lease) -> Self {
         let AttemptRef { task, number } = &lease.attempt;
         let folder = root(settings).join(lease.run.as_str()).join(task.as_str()).join(number.to_string());
         Self { folder }
     }
 
-    /// All that are there, with the attempts that they were made for.
+    /// All existing folders, with the attempts that they were made for.
     pub(super) fn all(settings: &WorktreeSettings) -> Result<Vec<(Self, RunId, AttemptRef)>, GitError> {
         let mut found = Vec::new();
         for (run, runs) in names(&root(settings))? {
@@ -51,12 +51,12 @@ impl Place {
         Ok(found)
     }
 
-    /// Removes what making, or removing, places has left when it was cut short.
+    /// Removes the remains of folders whose making or removal was cut short.
     pub(super) fn clear_half_made(settings: &WorktreeSettings) -> Result<(), GitError> {
         for (_, run) in names(&root(settings))? {
             for (_, task) in names(&run)? {
                 for (_, new) in names(&task)?.into_iter().filter(|(name, _)| name.starts_with(NEW)) {
-                    // Whoever makes it holds its lock. Under another name, it does not become a place any more.
+                    // Whoever makes it holds its lock. Under another name, it does not become a isolated any more.
                     let lock = ordinary::open(&new.join(LOCK), File::options().read(true));
                     if lock.is_err() || lock.is_ok_and(|file| file.try_lock().is_ok()) {
                         rename_aside::put_aside(&new).map(drop).or_else(unless_gone)?;
@@ -77,24 +77,24 @@ impl Place {
         self.folder.join("git")
     }
 
-    /// What the task sees in place of `.git` in its worktree.
+    /// The file that the task sees in isolated of `.git` in its worktree.
     pub(super) fn git_file(&self) -> PathBuf {
         self.folder.join("gitfile")
     }
 
-    /// The folder of the note that says for what this was made, as in a worktree's entry of git's list.
+    /// The folder with the note of the attempt that it was made for, as in a worktree's entry of git's list.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Where objects of the task are looked at. Each call gives another folder: git goes on in its own for a while when the
-    /// process that has started it is killed.
+    /// A new folder for checking objects of the task. Each call returns another one: git continues in its own for a while after
+    /// its parent process was killed.
     pub(super) fn new_quarantine(&self) -> PathBuf {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.quarantine().join(format!("{}-{}", std::process::id(), now.as_nanos()))
     }
 
-    /// Removes all of them.
+    /// Removes all quarantines.
     pub(super) fn clear_quarantine(&self) -> Result<(), GitError> {
         let quarantine = self.quarantine();
         if quarantine.symlink_metadata().is_ok() {
@@ -108,7 +108,7 @@ impl Place {
         self.folder.join("quarantine")
     }
 
-    /// Whether the git folder was made.
+    /// Whether the folder exists.
     pub(super) fn is_there(&self) -> Result<bool, GitError> {
         match self.folder.symlink_metadata() {
             Ok(_) => Ok(true),
@@ -117,8 +117,8 @@ impl Place {
         }
     }
 
-    /// Makes the place at once: `fill` gets a folder of another name, which takes its place in the end. If somebody else was
-    /// faster, his counts.
+    /// Makes the folder at once: `fill` gets one of another name, which is renamed in the end. If another process was faster,
+    /// its folder counts.
     pub(super) fn make(&self, fill: impl Fn(&Path) -> Result<(), GitError>) -> Result<(), GitError> {
         let (parent, name) = (self.folder.parent(), self.folder.file_name());
         let (Some(parent), Some(name)) = (parent, name) else { return Ok(()) };
@@ -140,12 +140,12 @@ impl Place {
         }
     }
 
-    /// Waits for the right to change what is there; `None` when the place does not exist (any more).
+    /// Waits for the lock; `None` when the folder does not exist (any more).
     pub(super) fn lock(&self) -> Result<Option<Held>, GitError> {
         self.held(|file| file.lock().map(|()| true))
     }
 
-    /// As [`lock`](Self::lock), but `None` also when somebody else has it.
+    /// As [`lock`](Self::lock), but `None` also when another process holds it.
     pub(super) fn try_lock(&self) -> Result<Option<Held>, GitError> {
         self.held(|file| match file.try_lock() {
             Ok(()) => Ok(true),
@@ -164,7 +164,7 @@ impl Place {
             if !take(&file).map_err(GitError::io("lock", &path))? {
                 return Ok(None);
             }
-            // The place may have been removed, and made again, while this waited.
+            // The isolated may have been removed, and made again, while this waited.
             if is_at(&file, &path) {
                 return Ok(Some(Held(file)));
             }
@@ -177,7 +177,7 @@ impl Place {
         ordinary::write(&note, "").map_err(GitError::io("write", &note))
     }
 
-    /// Whether an import has begun that did not come to its end.
+    /// Whether an import has begun and not ended.
     pub(super) fn is_importing(&self) -> bool {
         self.importing().symlink_metadata().is_ok()
     }
@@ -194,42 +194,42 @@ impl Place {
         self.folder.join("importing")
     }
 
-    /// Notes that what is there could not be imported.
+    /// Notes that this state could not be imported.
     pub(super) fn note_failure(&self, state: &str) -> Result<(), GitError> {
         let note = self.folder.join("failed");
         ordinary::write(&note, state).map_err(GitError::io("write", &note))
     }
 
-    /// Whether just this could not be imported a short while ago.
+    /// Whether this very state could not be imported a short while ago.
     pub(super) fn has_failed(&self, state: &str) -> bool {
         let note = self.folder.join("failed");
         let age =
             note.metadata().and_then(|metadata| metadata.modified()).map(|time| time.elapsed().unwrap_or_default());
-        age.is_ok_and(|age| age < PAUSE) && ordinary::read_to_string(&note).is_ok_and(|noted| noted == state)
+        age.is_ok_and(|age| age < RETRY_INTERVAL) && ordinary::read_to_string(&note).is_ok_and(|noted| noted == state)
     }
 
-    /// Notes that this commit, which the task's `HEAD` is on, was brought to the attempt's branch, where its worktree is now.
-    pub(super) fn note_taken_over(&self, head: ObjectId) -> Result<(), GitError> {
-        let note = self.taken_over();
+    /// Notes that this commit, the task's `HEAD`, was brought to the attempt's branch, where its worktree is now.
+    pub(super) fn note_moved_to_branch(&self, head: ObjectId) -> Result<(), GitError> {
+        let note = self.moved_to_branch();
         ordinary::write(&note, head.to_string()).map_err(GitError::io("write", &note))
     }
 
-    /// Whether that is noted of this commit.
-    pub(super) fn is_taken_over(&self, head: ObjectId) -> bool {
-        let noted = ordinary::read(&self.taken_over()).ok();
+    /// Whether that is noted for this commit.
+    pub(super) fn is_moved_to_branch(&self, head: ObjectId) -> bool {
+        let noted = ordinary::read(&self.moved_to_branch()).ok();
         noted.and_then(|noted| ObjectId::from_hex(&noted).ok()) == Some(head)
     }
 
-    fn taken_over(&self) -> PathBuf {
+    fn moved_to_branch(&self) -> PathBuf {
         self.folder.join("taken-over")
     }
 
-    /// The note of what was taken from the task's index.
+    /// The note of the files that were imported from the task's index.
     pub(super) fn staged(&self) -> PathBuf {
         self.folder.join("staged")
     }
 
-    /// Removes everything, and the folders above that become empty by it.
+    /// Removes the folder, and parents that become empty.
     pub(super) fn remove(&self, held: Held) -> Result<(), GitError> {
         let aside = rename_aside::put_aside(&self.folder)?;
         drop(held);
@@ -237,7 +237,7 @@ impl Place {
         self.remove_empty_above()
     }
 
-    /// Moves everything into the trash, and gives its new path.
+    /// Moves the folder into the trash, and returns its new path.
     pub(super) fn discard(&self, settings: &WorktreeSettings, lease: &Lease, held: Held) -> Result<PathBuf, GitError> {
         self.clear_quarantine()?;
         let AttemptRef { task, number } = &lease.attempt;
@@ -252,7 +252,7 @@ impl Place {
     }
 }
 
-/// Lets an error pass for nothing that says only that something is gone already.
+/// Turns an error that says that a file is gone into success.
 fn unless_gone(error: GitError) -> Result<(), GitError> {
     match error {
         GitError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -260,14 +260,14 @@ fn unless_gone(error: GitError) -> Result<(), GitError> {
     }
 }
 
-/// Makes a folder that nobody else may look into, and those above it that are missing.
+/// Makes a folder that is closed to other users, with missing parents.
 pub(super) fn create_private(folder: &Path) -> Result<(), GitError> {
     let made = DirBuilder::new().mode(0o700).recursive(true).create(folder);
     made.map_err(GitError::io("create", folder))
 }
 
-/// How long an import that has failed is not tried again by those who only clear up. What hindered it may pass.
-const PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Time before a failed import is retried by a clean-up. Its cause may pass.
+const RETRY_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 const LOCK: &str = "lock";
 
@@ -291,7 +291,7 @@ fn new_folder(parent: &Path, name: &str) -> Result<(PathBuf, File), GitError> {
     unreachable!("cannot happen because a folder has fewer than four thousand million entries")
 }
 
-/// What is in a folder of ours that may not exist, by names that are text.
+/// The entries of a folder of ours that may not exist, by names that are text.
 fn names(folder: &Path) -> Result<Vec<(String, PathBuf)>, GitError> {
     let entries = match fs::read_dir(folder) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {

@@ -1,4 +1,4 @@
-//! What a task has to see so that git works in its worktree.
+//! The mounts that a task needs for git to work in its worktree.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -10,15 +10,19 @@ use crate::error::GitError;
 use crate::files::ordinary;
 use crate::files::paths::real;
 use crate::isolation::create::objects_of;
-use crate::isolation::layout::Place;
+use crate::isolation::layout::IsolationFolder;
 use crate::settings::WorktreeSettings;
 
-/// How far git follows from one repository's alternates to another's.
-const DEEPEST: usize = 5;
+/// Depth limit for alternates of alternates, as in git.
+const MAX_DEPTH: usize = 5;
 
 /// The private git folder, and read-only the objects that it borrows and the file that leads to it.
-pub(super) fn mounts(settings: &WorktreeSettings, lease: &Lease, place: &Place) -> Result<Vec<Mount>, GitError> {
-    let git = place.git();
+pub(super) fn mounts(
+    settings: &WorktreeSettings,
+    lease: &Lease,
+    isolated: &IsolationFolder,
+) -> Result<Vec<Mount>, GitError> {
+    let git = isolated.git();
     let kind = git.symlink_metadata().map_err(GitError::io("look at", &git))?;
     if !kind.is_dir() {
         return Err(GitError::NotGits { path: git, what: "no folder" });
@@ -28,14 +32,14 @@ pub(super) fn mounts(settings: &WorktreeSettings, lease: &Lease, place: &Place) 
     let mut mounts = vec![Mount { source: git.clone(), target: git, writable: true }];
     borrowed(objects, 0, &mut seen)?;
     mounts.extend(seen.into_iter().map(|target| Mount { source: real(&target), target, writable: false }));
-    mounts.push(Mount { source: place.git_file(), target: lease.path.join(".git"), writable: false });
+    mounts.push(Mount { source: isolated.git_file(), target: lease.path.join(".git"), writable: false });
     Ok(mounts)
 }
 
-/// A folder of objects and all that it borrows from, by the paths under which git looks for them.
+/// Adds a folder of objects and all that it borrows from, by the paths under which git looks for them.
 fn borrowed(objects: PathBuf, depth: usize, seen: &mut BTreeSet<PathBuf>) -> Result<(), GitError> {
     // Git warns of one that is gone, and goes on.
-    if depth > DEEPEST || !objects.is_dir() || !seen.insert(objects.clone()) {
+    if depth > MAX_DEPTH || !objects.is_dir() || !seen.insert(objects.clone()) {
         return Ok(());
     }
     let file = objects.join("info/alternates");

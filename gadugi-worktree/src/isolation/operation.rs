@@ -1,12 +1,12 @@
-//! What a task has begun in its private git folder and not finished, told by names alone.
+//! Operations of git that are unfinished in a private git folder, recognised by file names alone.
 
 use gadugi_core::Lease;
 
-use crate::isolation::layout::Place;
+use crate::isolation::layout::IsolationFolder;
 use crate::isolation::untrusted_folder::Folder;
 use crate::settings::WorktreeSettings;
 
-/// Names that git gives to what an operation of several steps needs, and what the operation is called.
+/// File names of git's operations, and the operations.
 const OPERATIONS: [(&str, &str); 7] = [
     ("rebase-merge", "a rebase"),
     ("rebase-apply", "a rebase"),
@@ -17,15 +17,15 @@ const OPERATIONS: [(&str, &str); 7] = [
     ("sequencer", "a cherry-pick or revert"),
 ];
 
-/// What git was told to do in several steps in the private git folder of a lease and has not finished. One that cannot be
-/// looked at cannot be imported either, which says more.
+/// The operation of git that is unfinished in the private git folder of a lease. A folder that cannot be read cannot be
+/// imported either, and that error says more.
 pub(crate) fn operation(settings: &WorktreeSettings, lease: &Lease) -> Option<&'static str> {
-    let git = Folder::open(&Place::of(settings, lease).git()).ok()?;
+    let git = Folder::open(&IsolationFolder::of(settings, lease).git()).ok()?;
     OPERATIONS.into_iter().find(|(name, _)| matches!(git.kind(name), Ok(Some(_)))).map(|(_, operation)| operation)
 }
 
-/// Whether the repositories of submodules lie there, which are not imported.
+/// Whether the private git folder has repositories of submodules, which are not imported.
 pub(crate) fn has_modules(settings: &WorktreeSettings, lease: &Lease) -> bool {
-    let git = Folder::open(&Place::of(settings, lease).git());
+    let git = Folder::open(&IsolationFolder::of(settings, lease).git());
     git.is_ok_and(|git| matches!(git.kind("modules"), Ok(Some(_))))
 }

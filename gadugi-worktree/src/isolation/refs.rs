@@ -1,4 +1,4 @@
-//! The references of a private git folder, by a parser that believes nothing.
+//! The references of a private git folder, by a parser that trusts nothing.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -11,40 +11,41 @@ use gix::hash::Kind;
 use crate::error::GitError;
 use crate::isolation::untrusted_folder::Folder;
 
-/// A file with one reference has two lines at most.
-pub(super) const LONGEST: u64 = 4096;
-/// `packed-refs`, and the log of the stash.
-pub(super) const MOST_BYTES: u64 = 8 * 1024 * 1024;
-const MOST_REFERENCES: u64 = 1000;
-const MOST_STASHED: usize = 100;
-/// Names with more parts are in nobody's use.
-const DEEPEST: usize = 32;
-/// As in git.
-const MOST_LINKS: usize = 5;
+/// Size limit for the file of a reference, which has two lines at most.
+pub(super) const MAX_REF_BYTES: u64 = 4096;
+/// Size limit for `packed-refs`, and the log of the stash.
+pub(super) const MAX_BYTES: u64 = 8 * 1024 * 1024;
+const MAX_REFERENCES: u64 = 1000;
+const MAX_STASHED: usize = 100;
+/// Depth limit for names of references.
+const MAX_DEPTH: usize = 32;
+/// Limit for chains of symbolic references, as in git.
+const MAX_LINKS: usize = 5;
 
-/// How many places in the log of `HEAD` are looked at, and how many worktrees in the worktree.
-const MOST_EXTRAS: usize = 100;
+/// Limit for positions from the log of `HEAD`, and for worktrees of the task's repository.
+const MAX_EXTRAS: usize = 100;
 
 const TAGS: &[u8] = b"refs/tags/";
 const BRANCHES: &[u8] = b"refs/heads/";
 const STASH: &[u8] = b"refs/stash";
 
-/// What a task has committed, as far as references tell.
+/// The commits of a task, as far as its references tell.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct TaskRefs {
     pub(super) head: At,
-    /// By their full names, also those that no branch can have.
+    /// By their full names, also names that no branch can have.
     pub(super) branches: BTreeMap<BString, ObjectId>,
-    /// The last one first.
+    /// The latest first.
     pub(super) stash: Vec<ObjectId>,
-    /// What nothing else need lead to, with a name for each, those that say most about it first: tags, `HEAD`s of worktrees
-    /// that the task has made, and where branches were before they were moved back. They may lead to anything, or nowhere.
+    /// Ids that perhaps no other reference leads to, with a name for each, the most telling ones first: tags, `HEAD`s of
+    /// worktrees that the task has made, and positions of branches before they were moved back. They may lead to anything, or
+    /// nowhere.
     pub(super) extras: Vec<(BString, ObjectId)>,
-    /// Whether there are more of these than are looked at.
+    /// Whether there are more of these than the limit.
     pub(super) has_more: bool,
 }
 
-/// Where `HEAD` is.
+/// The position of `HEAD`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum At {
     /// On this reference, which need not exist.
@@ -52,7 +53,7 @@ pub(super) enum At {
     Commit(ObjectId),
 }
 
-impl Found {
+impl TaskRefs {
     /// The commit that `HEAD` leads to; `None` on a branch without commits.
     pub(super) fn head_commit(&self) -> Option<ObjectId> {
         match &self.head {
@@ -63,11 +64,11 @@ impl Found {
 }
 
 /// Reads the references of a git folder.
-pub(super) fn read(git: &Folder, kind: Kind) -> Result<Found, GitError> {
+pub(super) fn read(git: &Folder, kind: Kind) -> Result<TaskRefs, GitError> {
     let no_reference = |path| GitError::NotGits { path, what: "no reference" };
     let (mut found, mut tags) = (BTreeMap::new(), BTreeMap::new());
     let mut others = BTreeMap::new();
-    if let Some(packed) = git.read("packed-refs", MOST_BYTES)? {
+    if let Some(packed) = git.read("packed-refs", MAX_BYTES)? {
         let all = parse_packed(&packed, kind).ok_or_else(|| no_reference(git.at("packed-refs")))?;
         for (name, at) in all {
             let kept = match &name {
@@ -78,13 +79,13 @@ pub(super) fn read(git: &Folder, kind: Kind) -> Result<Found, GitError> {
             kept.insert(name, at);
         }
     }
-    let head = git.read("HEAD", LONGEST)?.and_then(|text| parse(&text, kind));
+    let head = git.read("HEAD", MAX_REF_BYTES)?.and_then(|text| parse(&text, kind));
     let head = head.ok_or_else(|| no_reference(git.at("HEAD")))?;
     if let Some(refs) = git.folder("refs")? {
         if let Some(heads) = refs.folder("heads")? {
             loose(&heads, BRANCHES.as_bstr(), kind, 0, &mut found)?;
         }
-        if let Some(text) = refs.read("stash", LONGEST)? {
+        if let Some(text) = refs.read("stash", MAX_REF_BYTES)? {
             let stash = parse(&text, kind).ok_or_else(|| no_reference(refs.at("stash")))?;
             found.insert(STASH.into(), stash);
         }
@@ -95,8 +96,8 @@ pub(super) fn read(git: &Folder, kind: Kind) -> Result<Found, GitError> {
     {
         found.insert(name.clone(), at);
     }
-    if found.len() as u64 > MOST_REFERENCES {
-        return Err(GitError::TooMuch { path: git.path().to_owned(), most: MOST_REFERENCES, of: "references" });
+    if found.len() as u64 > MAX_REFERENCES {
+        return Err(GitError::TooMuch { path: git.path().to_owned(), most: MAX_REFERENCES, of: "references" });
     }
     let stash = found.remove(STASH.as_bstr()).and_then(|at| resolve(&at, &found));
     let stash = match stash {
@@ -110,30 +111,30 @@ pub(super) fn read(git: &Folder, kind: Kind) -> Result<Found, GitError> {
         commit => commit,
     };
     let (extras, has_more) = extras(git, kind, tags);
-    Ok(Found { head, branches, stash, extras, has_more })
+    Ok(TaskRefs { head, branches, stash, extras, has_more })
 }
 
-/// Whether a reference is of a kind.
+/// Whether a reference is below a prefix.
 fn is_below(name: &BString, prefix: &[u8]) -> bool {
     name.starts_with(prefix) && name.len() > prefix.len()
 }
 
-/// What stands in the file of a reference of any name; `None` where nothing can be read.
+/// The content of a reference's file; `None` where it cannot be read.
 fn read_at(git: &Folder, name: &BStr, kind: Kind) -> Option<At> {
     let mut names: Vec<_> = name.strip_prefix(b"refs/")?.split_str("/").map(OsStr::from_bytes).collect();
     let last = names.pop()?;
     let is_plain = |name: &&OsStr| !matches!(name.as_bytes(), b"" | b"." | b"..");
-    if names.len() > DEEPEST || !names.iter().all(is_plain) || !is_plain(&last) {
+    if names.len() > MAX_DEPTH || !names.iter().all(is_plain) || !is_plain(&last) {
         return None;
     }
     let mut folder = git.folder("refs").ok()??;
     for name in names {
         folder = folder.folder(name).ok()??;
     }
-    folder.read(last, LONGEST).ok()?.and_then(|text| parse(&text, kind))
+    folder.read(last, MAX_REF_BYTES).ok()?.and_then(|text| parse(&text, kind))
 }
 
-/// Finds what only tags, worktrees and logs lead to. What cannot be read of these is passed over: the branches count.
+/// Finds the ids that only tags, worktrees and logs lead to. Unreadable ones are passed over: the branches count.
 fn extras(git: &Folder, kind: Kind, mut tags: BTreeMap<BString, At>) -> (Vec<(BString, ObjectId)>, bool) {
     if let Ok(Some(refs)) = git.folder("refs")
         && let Ok(Some(folder)) = refs.folder("tags")
@@ -145,51 +146,52 @@ fn extras(git: &Folder, kind: Kind, mut tags: BTreeMap<BString, At>) -> (Vec<(BS
     for (name, id) in tags.into_iter().filter_map(|(name, at)| Some((name, commit(at)?))) {
         found.push((name.strip_prefix(b"refs/").unwrap_or(&name).into(), id));
     }
-    let mut has_more = found.len() as u64 > MOST_REFERENCES;
-    found.truncate(usize::try_from(MOST_REFERENCES).unwrap_or(usize::MAX));
+    let mut has_more = found.len() as u64 > MAX_REFERENCES;
+    found.truncate(usize::try_from(MAX_REFERENCES).unwrap_or(usize::MAX));
     if let Ok(Some(worktrees)) = git.folder("worktrees") {
-        let names = worktrees.names(MOST_REFERENCES).unwrap_or_default();
-        has_more |= names.len() > MOST_EXTRAS;
-        for name in names.iter().take(MOST_EXTRAS) {
-            let head = worktrees.folder(name).ok().flatten().and_then(|folder| folder.read("HEAD", LONGEST).ok()?);
+        let names = worktrees.names(MAX_REFERENCES).unwrap_or_default();
+        has_more |= names.len() > MAX_EXTRAS;
+        for name in names.iter().take(MAX_EXTRAS) {
+            let head =
+                worktrees.folder(name).ok().flatten().and_then(|folder| folder.read("HEAD", MAX_REF_BYTES).ok()?);
             if let Some(id) = head.and_then(|text| commit(parse(&text, kind)?)) {
                 found.push(([b"worktrees/", name.as_encoded_bytes()].concat().into(), id));
             }
         }
     }
-    if let Some(id) = git.read("ORIG_HEAD", LONGEST).ok().flatten().and_then(|text| commit(parse(&text, kind)?)) {
+    if let Some(id) = git.read("ORIG_HEAD", MAX_REF_BYTES).ok().flatten().and_then(|text| commit(parse(&text, kind)?)) {
         found.push(("ORIG_HEAD".into(), id));
     }
     let logs = git.folder("logs").ok().flatten();
-    if let Some(Ok(Some(log))) = logs.map(|logs| logs.read("HEAD", MOST_BYTES)) {
+    if let Some(Ok(Some(log))) = logs.map(|logs| logs.read("HEAD", MAX_BYTES)) {
         found.extend(left_behind(&log, kind));
     }
     (found, has_more)
 }
 
-/// Reads tags that have a file each.
+/// Reads tags that are files.
 fn tags_below(folder: &Folder, prefix: &BStr, kind: Kind, depth: usize, found: &mut BTreeMap<BString, At>) {
-    for name in folder.names(MOST_REFERENCES * 10).unwrap_or_default() {
+    for name in folder.names(MAX_REFERENCES * 10).unwrap_or_default() {
         let mut full = prefix.to_owned();
         full.extend_from_slice(name.as_encoded_bytes());
         if let Ok(Some(below)) = folder.folder(&name) {
             full.push(b'/');
-            if depth < DEEPEST {
+            if depth < MAX_DEPTH {
                 tags_below(&below, full.as_bstr(), kind, depth + 1, found);
             }
-        } else if let Ok(Some(text)) = folder.read(&name, LONGEST)
+        } else if let Ok(Some(text)) = folder.read(&name, MAX_REF_BYTES)
             && let Some(at) = parse(&text, kind)
         {
             found.insert(full, at);
         }
-        if found.len() as u64 > MOST_REFERENCES {
+        if found.len() as u64 > MAX_REFERENCES {
             return;
         }
     }
 }
 
-/// Where `HEAD` was before it was moved to what need not contain that: by `git reset`, and from a commit without a branch.
-/// The last one first. What was amended or rebased lives on in what took its place, and would be in every log.
+/// Positions of `HEAD` before it was moved to a commit that need not contain them: by `git reset`, and from a detached commit.
+/// The latest first. Amended and rebased commits live on in their replacements, and would be in every log.
 pub(super) fn left_behind(log: &[u8], kind: Kind) -> Vec<(BString, ObjectId)> {
     let mut found: Vec<(BString, ObjectId)> = Vec::new();
     for line in log.lines().rev() {
@@ -205,14 +207,14 @@ pub(super) fn left_behind(log: &[u8], kind: Kind) -> Vec<(BString, ObjectId)> {
         if !found.iter().any(|(_, id)| *id == old) {
             found.push((name.into(), old));
         }
-        if found.len() == MOST_EXTRAS {
+        if found.len() == MAX_EXTRAS {
             break;
         }
     }
     found
 }
 
-/// Reads those that have a file each.
+/// Reads references that are files.
 fn loose(
     folder: &Folder,
     prefix: &BStr,
@@ -220,16 +222,16 @@ fn loose(
     depth: usize,
     found: &mut BTreeMap<BString, At>,
 ) -> Result<(), GitError> {
-    for name in folder.names(MOST_REFERENCES)? {
+    for name in folder.names(MAX_REFERENCES)? {
         let mut full = prefix.to_owned();
         full.extend_from_slice(name.as_encoded_bytes());
         if folder.kind(&name)?.is_some_and(|kind| kind.is_dir()) {
             let below = folder.folder(&name)?;
             full.push(b'/');
             match below {
-                Some(below) if depth < DEEPEST => loose(&below, full.as_bstr(), kind, depth + 1, found)?,
+                Some(below) if depth < MAX_DEPTH => loose(&below, full.as_bstr(), kind, depth + 1, found)?,
                 Some(below) => {
-                    let most = DEEPEST as u64;
+                    let most = MAX_DEPTH as u64;
                     return Err(GitError::TooMuch {
                         path: below.path().to_owned(),
                         most,
@@ -240,20 +242,20 @@ fn loose(
             }
         // What git was writing when it was killed.
         } else if !full.ends_with(b".lock")
-            && let Some(text) = folder.read(&name, LONGEST)?
+            && let Some(text) = folder.read(&name, MAX_REF_BYTES)?
         {
             let no_reference = || GitError::NotGits { path: folder.at(&name), what: "no reference" };
             found.insert(full, parse(&text, kind).ok_or_else(no_reference)?);
         }
-        if found.len() as u64 > MOST_REFERENCES {
+        if found.len() as u64 > MAX_REFERENCES {
             let path = folder.path().to_owned();
-            return Err(GitError::TooMuch { path, most: MOST_REFERENCES, of: "references" });
+            return Err(GitError::TooMuch { path, most: MAX_REFERENCES, of: "references" });
         }
     }
     Ok(())
 }
 
-/// What stands in the file of a reference.
+/// Parses the content of a reference's file.
 pub(super) fn parse(text: &[u8], kind: Kind) -> Option<At> {
     let line = text.lines().next()?;
     match line.strip_prefix(b"ref:") {
@@ -279,9 +281,9 @@ fn parse_packed(text: &[u8], kind: Kind) -> Option<BTreeMap<BString, At>> {
     Some(found)
 }
 
-/// The name that a chain of references ends at, as far as it is followed.
+/// The name that a chain of references ends at, within the limit.
 fn last_name(mut name: BString, references: &BTreeMap<BString, At>) -> BString {
-    for _ in 0..MOST_LINKS {
+    for _ in 0..MAX_LINKS {
         match references.get(&name) {
             Some(At::Reference(next)) => name.clone_from(next),
             _ => break,
@@ -301,18 +303,18 @@ fn resolve(at: &At, references: &BTreeMap<BString, At>) -> Option<ObjectId> {
     }
 }
 
-/// All entries of the stash, whose last one is known. The others stand only in its log.
+/// All entries of the stash, whose last one is known. The others are only in its log.
 fn stashed(git: &Folder, last: ObjectId, kind: Kind) -> Result<Vec<ObjectId>, GitError> {
     let logs = git.folder("logs")?.map(|logs| logs.folder("refs")).transpose()?.flatten();
-    let log = logs.map(|logs| logs.read("stash", MOST_BYTES)).transpose()?.flatten().unwrap_or_default();
+    let log = logs.map(|logs| logs.read("stash", MAX_BYTES)).transpose()?.flatten().unwrap_or_default();
     let mut stash = vec![last];
     for line in log.lines().rev() {
         let Some(id) = line.fields().nth(1).and_then(|hex| id(hex, kind)) else { continue };
         if !stash.contains(&id) {
             stash.push(id);
         }
-        if stash.len() > MOST_STASHED {
-            let (path, most) = (git.at("logs/refs/stash"), MOST_STASHED as u64);
+        if stash.len() > MAX_STASHED {
+            let (path, most) = (git.at("logs/refs/stash"), MAX_STASHED as u64);
             return Err(GitError::TooMuch { path, most, of: "entries" });
         }
     }
@@ -328,7 +330,7 @@ mod tests {
     const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
-    fn read_files(files: &[(&str, &str)]) -> Result<Found, GitError> {
+    fn read_files(files: &[(&str, &str)]) -> Result<TaskRefs, GitError> {
         let root = tempfile::tempdir().expect("a folder");
         for (name, text) in files {
             let path = root.path().join(name);

@@ -1,8 +1,8 @@
-//! What a task has staged in its private git folder: the entries of its index, by nothing but their names and objects.
+//! Files that a task has staged in its private git folder: the entries of its index, by their paths and objects alone.
 //!
-//! What is not committed is collected from the worktree; only what is ignored, and was staged in spite of it, is known to
-//! the index alone. So the index of the worktree gets what this one has more than its `HEAD`, as if it had been staged there.
-//! What was taken once is noted beside the folder: what becomes of it then, is decided in the worktree.
+//! Uncommitted files are collected from the worktree; only those that are ignored, and were staged all the same, are known to
+//! the index alone. So the index of the worktree gets the entries that this one has beyond its `HEAD`, as if they had been
+//! staged there. Imported ones are noted beside the folder: after that, the worktree decides about them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,12 +18,12 @@ use gix::index::entry::{Flags, Mode, Stage};
 
 use crate::error::GitError;
 use crate::files::ordinary;
-use crate::isolation::layout::Place;
+use crate::isolation::layout::IsolationFolder;
 use crate::isolation::untrusted_folder::Folder;
 use crate::repo::valid_path::is_allowed;
 
-/// An index of half a million files; one may be larger that was made with more.
-const MOST_BYTES: u64 = 64 * 1024 * 1024;
+/// Size limit: an index of half a million files. One that was made with more may be larger.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A file as it was staged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,16 +36,16 @@ pub(super) struct File {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Staged {
     pub(super) files: BTreeMap<BString, File>,
-    /// How many are in it that cannot be taken over; one where nobody knows.
+    /// Number of entries that cannot be imported; one where the index cannot be read.
     pub(super) unread: u64,
 }
 
 impl Staged {
-    /// Reads the index of a task's git folder. `sealed` is the one that it was made with, as far as that is still there: an
-    /// index that shares most of itself with another file, which git never writes there, is understood only if it is that.
+    /// Reads the index of a task's git folder. `sealed` is the one that it was made with, if that still exists: a split index,
+    /// which git never writes there, is understood only if it is that one.
     pub(super) fn read(git: &Folder, kind: Kind, sealed: Option<&[u8]>) -> Self {
         let unknown = Self { unread: 1, ..Self::default() };
-        let most = sealed.map_or(0, |sealed| sealed.len() as u64 * 2).max(MOST_BYTES);
+        let most = sealed.map_or(0, |sealed| sealed.len() as u64 * 2).max(MAX_BYTES);
         let bytes = match git.read("index", most) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Self::default(),
@@ -93,7 +93,7 @@ impl Staged {
     }
 }
 
-/// The folders that a path lies in.
+/// The parent folders of a path.
 pub(super) fn folders(path: &BStr) -> impl Iterator<Item = &BStr> {
     path.find_iter(b"/").map(|end| path[..end].as_bstr())
 }
@@ -103,14 +103,14 @@ fn is_usable(path: &BStr, mode: Mode) -> bool {
     is_allowed(path, mode == Mode::SYMLINK)
 }
 
-/// What was taken from the index before.
+/// The files that were imported from the index before.
 #[derive(Debug, Default)]
-pub(super) struct Taken(BTreeSet<BString>);
+pub(super) struct ImportedFiles(BTreeSet<BString>);
 
-impl Taken {
-    /// Reads the note of it.
-    pub(super) fn read(place: &Place) -> Result<Self, GitError> {
-        let note = place.staged();
+impl ImportedFiles {
+    /// Reads the note.
+    pub(super) fn read(isolated: &IsolationFolder) -> Result<Self, GitError> {
+        let note = isolated.staged();
         match ordinary::read(&note) {
             Ok(text) => Ok(Self(text.split_str("\0").filter(|line| !line.is_empty()).map(BString::from).collect())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
@@ -122,14 +122,14 @@ impl Taken {
         self.0.contains(&line(path, file))
     }
 
-    /// Notes that these were taken too.
-    pub(super) fn add(&mut self, place: &Place, files: &BTreeMap<BString, File>) -> Result<(), GitError> {
+    /// Notes that these were imported too.
+    pub(super) fn add(&mut self, isolated: &IsolationFolder, files: &BTreeMap<BString, File>) -> Result<(), GitError> {
         let before = self.0.len();
         self.0.extend(files.iter().map(|(path, file)| line(path.as_bstr(), file)));
         if self.0.len() == before {
             return Ok(());
         }
-        let (note, new) = (place.staged(), place.staged().with_extension("new"));
+        let (note, new) = (isolated.staged(), isolated.staged().with_extension("new"));
         let text: Vec<&[u8]> = self.0.iter().flat_map(|line| [line.as_slice(), b"\0"]).collect();
         ordinary::write(&new, text.concat()).map_err(GitError::io("write", &new))?;
         fs::rename(&new, &note).map_err(GitError::io("write", &note))

@@ -1,5 +1,5 @@
-//! Reading a folder that a task has filled: one name at a time from an open folder, never through a symbolic link, and
-//! nothing but ordinary files, so that nothing leads elsewhere and nothing keeps the reader waiting.
+//! Reading a folder that a task has filled: one name at a time from an open folder, never through a symbolic link, and only
+//! ordinary files, so that nothing leads elsewhere and nothing blocks the reader.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use crate::error::GitError;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-/// A pipe that nobody writes to is opened at once and not waited for.
+/// A pipe without a writer is opened at once.
 const FILE: OFlags =
     OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOFOLLOW).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
@@ -25,7 +25,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Opens one whose parent is ours.
+    /// Opens a folder whose parent is ours.
     pub(super) fn open(path: &Path) -> Result<Self, GitError> {
         match rustix::fs::open(path, FOLDER, Mode::empty()) {
             Ok(fd) => Ok(Self { fd, path: path.to_owned() }),
@@ -33,12 +33,12 @@ impl Folder {
         }
     }
 
-    /// Where it is, for messages.
+    /// Its path, for messages.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where something in it is, for messages: what a terminal would obey is left out of the name.
+    /// The path of an entry, for messages: control characters are removed from the name.
     pub(super) fn at(&self, name: impl AsRef<OsStr>) -> PathBuf {
         self.path.join(name.as_ref().to_string_lossy().replace(char::is_control, "?"))
     }
@@ -53,7 +53,7 @@ impl Folder {
         }
     }
 
-    /// What is at a name; `None` when there is nothing.
+    /// The kind of the file at a name; `None` when there is nothing.
     pub(super) fn kind(&self, name: impl AsRef<OsStr>) -> Result<Option<FileType>, GitError> {
         match rustix::fs::statat(&self.fd, name.as_ref(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
@@ -81,7 +81,7 @@ impl Folder {
         if metadata.is_file() { Ok(Some((file, metadata.len()))) } else { Err(no_file()) }
     }
 
-    /// What is in the file of this name, up to `most` bytes; `None` when there is nothing.
+    /// The content of the file of this name, up to `most` bytes; `None` when there is nothing.
     pub(super) fn read(&self, name: impl AsRef<OsStr>, most: u64) -> Result<Option<Vec<u8>>, GitError> {
         let path = self.at(name.as_ref());
         let Some((file, size)) = self.file(name)? else { return Ok(None) };
@@ -95,7 +95,7 @@ impl Folder {
         Ok(Some(content))
     }
 
-    /// The names in it, up to so many, in order.
+    /// Its names in order; an error when there are more than `most`.
     pub(super) fn names(&self, most: u64) -> Result<Vec<OsString>, GitError> {
         let failed = |error: Errno| GitError::io("list", &self.path)(error.into());
         let mut names = Vec::new();

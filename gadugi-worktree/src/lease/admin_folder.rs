@@ -128,7 +128,7 @@ impl Entry {
         fs::remove_file(&lock).map_err(GitError::io("remove", &lock))
     }
 
-    /// What gadugi has noted about the worktree; `None` when it did not make it.
+    /// Gadugi's note about the worktree; `None` when gadugi did not make it.
     pub(crate) fn marker(&self) -> Option<Marker> {
         Marker::read(&self.admin)
     }
@@ -195,7 +195,7 @@ pub(crate) fn removed(common_dir: &Path) -> PathBuf {
     common_dir.join("gadugi").join("removed")
 }
 
-/// Refuses a list in which what says where a worktree is cannot be read: gix opens that of every entry.
+/// Refuses a list with a `gitdir` file that cannot be read: gix opens those of all entries.
 pub(crate) fn check_links(common_dir: &Path) -> Result<(), GitError> {
     let entries = fs::read_dir(common_dir.join("worktrees")).into_iter().flatten().flatten();
     entries.map(|admin| admin.path().join("gitdir")).try_for_each(|link| match ordinary::check(&link) {

@@ -1,8 +1,8 @@
 //! Home folders that agents keep from one attempt at their task to the next where they see nothing else of the machine.
 //!
-//! They lie in `<state>/homes`, one for each task, whose names say the run and the task. Nobody else comes into that folder, so
-//! that no program of theirs can be run by others, whatever its rights. What a task has put into its home is counted and deleted,
-//! and never opened: links are not followed, and no pipe is waited for.
+//! They lie in `<state>/homes`, one for each task, named by run and task. The folder is closed to other users, so that they
+//! cannot run a program from it, whatever its rights. Files that a task has put into its home are counted and deleted, and
+//! never opened: links are not followed, and no pipe is waited for.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -14,10 +14,10 @@ use crate::error::GitError;
 use crate::files::rename_aside;
 use crate::repo::disk_usage::Footprint;
 
-/// How many characters a run's id has.
-const RUN_ID: usize = 19;
+/// Length of a run's id.
+const RUN_ID_LENGTH: usize = 19;
 
-/// Where the homes of a repository are.
+/// The folder of a repository's homes.
 pub(crate) fn root(state: &Path) -> PathBuf {
     state.join("homes")
 }
@@ -49,14 +49,14 @@ pub(crate) fn find_or_make(state: &Path, run: &RunId, task: &TaskId) -> Result<A
     Ok(AgentHome { path, is_new })
 }
 
-/// Makes a folder that nobody else may look into.
+/// Makes a folder that is closed to other users.
 fn create(folder: &Path, with_those_above: bool) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(with_those_above).create(folder)
 }
 
-/// Whether there is more in the home of a task than this; the task must not run.
+/// Whether the home of a task is larger than `most`. The task must not run.
 pub(crate) fn is_larger(state: &Path, run: &RunId, task: &TaskId, most: Footprint) -> bool {
     let (mut size, mut open) = (Footprint::default(), vec![folder(state, run, task)]);
     while let Some(folder) = open.pop() {
@@ -77,12 +77,12 @@ pub(crate) fn is_larger(state: &Path, run: &RunId, task: &TaskId, most: Footprin
     false
 }
 
-/// What a file takes on the disk, however long it says that it is.
+/// The bytes that a file takes on the disk, whatever its size.
 fn bytes(metadata: &fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::blocks(metadata).saturating_mul(512)
 }
 
-/// Puts the home of a task aside, to be deleted. Whether there was one.
+/// Puts the home of a task aside, to be deleted. Returns whether there was one.
 pub(crate) fn put_aside(state: &Path, run: &RunId, task: &TaskId) -> Result<bool, GitError> {
     let path = folder(state, run, task);
     if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
@@ -99,7 +99,7 @@ pub(crate) fn put_aside(state: &Path, run: &RunId, task: &TaskId) -> Result<bool
     }
 }
 
-/// All that are there, and whose.
+/// All homes, by run and task.
 pub(crate) fn all(state: &Path) -> Result<Vec<(RunId, TaskId)>, GitError> {
     let root = root(state);
     let entries = match fs::read_dir(&root) {
@@ -115,8 +115,8 @@ pub(crate) fn all(state: &Path) -> Result<Vec<(RunId, TaskId)>, GitError> {
     Ok(found)
 }
 
-/// Whose home has this name; `None` for what is none.
+/// The run and the task of the home with this name; `None` for other names.
 fn owner(name: &str) -> Option<(RunId, TaskId)> {
-    let (run, task) = name.split_at_checked(RUN_ID)?;
+    let (run, task) = name.split_at_checked(RUN_ID_LENGTH)?;
     Some((run.parse().ok()?, task.strip_prefix('-')?.parse().ok()?))
 }

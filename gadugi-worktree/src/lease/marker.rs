@@ -1,4 +1,4 @@
-//! A note beside git's own files of a worktree that says that gadugi made it, and for what.
+//! The note beside git's files of a worktree that tells which attempt gadugi made it for.
 
 use std::fs;
 use std::path::Path;
@@ -10,10 +10,10 @@ use crate::files::ordinary;
 
 /// The name of its file in git's entry of the worktree.
 pub(crate) const FILE: &str = "gadugi";
-/// Where it is written first.
+/// The file that is written first and then renamed.
 const NEW: &str = "gadugi.new";
 
-/// What the note says. On disk it is a line of `name value` for each field.
+/// The content of the note. On disk it is a line of `name value` for each field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Marker {
     pub(crate) run: RunId,
@@ -21,7 +21,7 @@ pub(crate) struct Marker {
     /// `None` in notes of a version that did not write it; they are of any attempt.
     pub(crate) attempt: Option<AttemptNo>,
     pub(crate) branch: BranchName,
-    /// Where the branch began.
+    /// The commit that the branch began at.
     pub(crate) start: CommitId,
     /// Whether the worktree is not yet there in full.
     pub(crate) in_the_making: bool,

@@ -12,8 +12,7 @@ use gadugi_core::{AttemptNo, AttemptRef, Lease};
 use crate::error::GitError;
 use crate::lease::admin_folder::Entry;
 
-/// The leases of all worktrees of ours whose folder exists. Those that are in the making, or that a crash left half
-/// made, are not among them.
+/// The leases of all our worktrees whose folder exists, without those that are in the making, or that a crash left half made.
 pub(crate) fn leases(common_dir: &Path) -> Result<Vec<Lease>, GitError> {
     let is_there = |entry: &Entry| entry.folder.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
     let entries = Entry::all(common_dir)?.into_iter().filter(|entry| is_there(entry) && !entry.is_in_the_making());

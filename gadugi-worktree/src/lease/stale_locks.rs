@@ -1,5 +1,5 @@
-//! Lock files of git that its end has left in a worktree: when the commands of a task have ended, all that they have started is
-//! killed, and a `git commit` in the background leaves its lock.
+//! Lock files of git that the end of a task has left: when its commands have ended, all that they have started is killed, and a
+//! `git commit` in the background leaves its lock.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -17,14 +17,14 @@ use crate::repo::ids::full_name;
 use crate::repo::lock_file::HEADING;
 use crate::repo::refs;
 
-/// How long somebody who holds a lock and is not seen has to let go of it: git holds these for a moment only.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// Time that the unseen holder of a lock gets to release it: git holds these for a moment only.
+const HOLDER_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How often it is looked at meanwhile.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Interval for checking whether a lock is gone.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Removes locks of the index, `HEAD` and configuration of a worktree, and of its branch, that nobody holds. Nothing of the task
-/// runs any more. Another git that works there stands in the worktree, or has the file open; its lock stays.
+/// Removes locks of a worktree's index, `HEAD` and configuration, and of its branch, that no process holds. Nothing of the task
+/// runs any more. Another git that works there has the worktree as its folder, or the file open; its lock stays.
 pub(crate) fn clear(repo: &gix::Repository, entry: &Entry, branch: &BranchName) -> Result<(), GitError> {
     let mut locks: Vec<PathBuf> =
         ["index.lock", "HEAD.lock", "config.worktree.lock"].into_iter().map(|name| entry.admin.join(name)).collect();
@@ -32,9 +32,9 @@ pub(crate) fn clear(repo: &gix::Repository, entry: &Entry, branch: &BranchName) 
     of_branch.push(".lock");
     locks.push(of_branch.into());
     locks.retain(|lock| is_there(lock));
-    let give_up = Instant::now() + PATIENCE;
+    let give_up = Instant::now() + HOLDER_TIMEOUT;
     while !locks.is_empty() && Instant::now() < give_up {
-        thread::sleep(PAUSE);
+        thread::sleep(POLL_INTERVAL);
         locks.retain(|lock| is_there(lock));
     }
     if locks.is_empty() || is_worked_in(&entry.folder) {
@@ -54,8 +54,8 @@ pub(crate) fn clear(repo: &gix::Repository, entry: &Entry, branch: &BranchName) 
     Ok(())
 }
 
-/// The lock files of git in a repository that were made since this moment, and that nobody holds. They stay: somebody may have
-/// made them by hand.
+/// The lock files of git in a repository that were made since `since`, and that no process holds. They stay, since a user may
+/// have made them by hand.
 pub(crate) fn left(common_dir: &Path, since: SystemTime) -> Vec<PathBuf> {
     const NAMES: [&str; 7] =
         ["packed-refs", "HEAD", "config", "shallow", "index", "config.worktree", "objects/maintenance"];
@@ -64,16 +64,16 @@ pub(crate) fn left(common_dir: &Path, since: SystemTime) -> Vec<PathBuf> {
     locks_below(&common_dir.join("refs"), &mut locks);
     let is_recent = |lock: &PathBuf| lock.metadata().and_then(|lock| lock.modified()).is_ok_and(|made| made >= since);
     locks.retain(|lock| is_there(lock) && is_recent(lock) && matches!(is_ours(lock), Ok(false)));
-    let give_up = Instant::now() + PATIENCE;
+    let give_up = Instant::now() + HOLDER_TIMEOUT;
     while !locks.is_empty() && Instant::now() < give_up {
-        thread::sleep(PAUSE);
+        thread::sleep(POLL_INTERVAL);
         locks.retain(|lock| is_there(lock));
     }
     locks.retain(|lock| !is_open(lock));
     locks
 }
 
-/// Adds the locks in a folder of references. One that cannot be read has none that could be told of.
+/// Adds the lock files in a folder of references. A folder that cannot be read is passed over.
 fn locks_below(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         match entry.file_type() {
@@ -88,14 +88,14 @@ fn is_there(lock: &Path) -> bool {
     lock.symlink_metadata().is_ok_and(|metadata| metadata.is_file())
 }
 
-/// Whether a lock is one of gadugi's, which are told from those that were left by another way.
+/// Whether a lock file is one of gadugi's, which are recognised in another way.
 fn is_ours(lock: &Path) -> io::Result<bool> {
     let mut heading = Vec::new();
     ordinary::open(lock, File::options().read(true))?.take(HEADING.len() as u64).read_to_end(&mut heading)?;
     Ok(heading == HEADING.as_bytes())
 }
 
-/// Whether a git has its working folder in this one. Where that cannot be seen, one may.
+/// Whether a git process has its working folder in `folder`. True where processes cannot be seen.
 fn is_worked_in(folder: &Path) -> bool {
     let folder = real(folder);
     any_process(|process| {

@@ -1,8 +1,9 @@
-//! Which of several branches may go, decided on together: a dry run and a clean decide by the same code, and no two branches go
-//! for each other.
+//! The decision which of several branches may be deleted, taken for all of them together: a dry run and a clean decide by the
+//! same code, and no two branches are deleted because of each other.
 //!
-//! A branch goes if something that stays contains it: a branch of the user, a tag, a remote branch, a commit that is checked out, or
-//! the branch of a task that succeeded. The branch of a task that did not may be discarded later, and keeps no other one.
+//! A branch is deleted if its tip is in something that stays: a branch of the user, a tag, a remote branch, a commit that is
+//! checked out, or the branch of a successful task. The branch of an unsuccessful task may be discarded later, and keeps no
+//! other one.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -16,29 +17,29 @@ use gix::refs::{Category, FullName};
 
 use crate::error::GitError;
 use crate::release::heads::{Heads, Keeper, Witness};
-use crate::release::merged::{Integration, Target};
+use crate::release::merged::{Integration, IntegrationBranch};
 use crate::release::reach::{Reach, reached_from};
 use crate::repo::branch;
 use crate::repo::ids::full_name;
 use crate::settings::WorktreeSettings;
 
-/// A branch that is asked about.
-pub(crate) struct Asked<'a> {
+/// A branch to decide on.
+pub(crate) struct BranchRequest<'a> {
     pub(crate) lease: &'a Lease,
     pub(crate) request: ReleaseRequest,
-    /// What became of its worktree, or would in a dry run.
+    /// The fate of its worktree, in a dry run the expected one.
     pub(crate) worktree: &'a WorktreeFate,
-    /// Whether that is absent and still in git's list, with the branch checked out.
+    /// Whether its worktree is absent and still in git's list, with the branch checked out.
     pub(crate) may_come_back: bool,
 }
 
-/// What is to become of a branch.
+/// The decision about a branch.
 #[derive(Default)]
-pub(crate) struct Decided {
+pub(crate) struct Decision {
     pub(crate) fate: Fate,
-    /// Where it stays since its commits are nowhere else: the branches in which its changes were looked for.
+    /// If it stays since its commits are nowhere else: the branches that were searched for its changes.
     pub(crate) compared_with: Vec<String>,
-    /// Where it stays: a branch that contains it and keeps nothing.
+    /// If it stays: a branch that contains it and keeps no commits.
     pub(crate) only_in: Option<String>,
 }
 
@@ -51,12 +52,12 @@ pub(crate) enum Fate {
     MayGo {
         tip: ObjectId,
         by: MergedBy,
-        /// What keeps its commits.
+        /// The reference or `HEAD` that keeps its commits.
         keeper: Option<Witness>,
     },
 }
 
-impl From<Fate> for Decided {
+impl From<Fate> for Decision {
     fn from(fate: Fate) -> Self {
         Self { fate, ..Self::default() }
     }
@@ -65,9 +66,9 @@ impl From<Fate> for Decided {
 /// Full names of branches.
 type Names = std::collections::HashSet<String>;
 
-/// A branch that goes if its commits are kept.
+/// A branch that is deleted if its commits are kept.
 struct Candidate<'a> {
-    /// Its place among those that are asked about.
+    /// Its index in the list of asked branches.
     place: usize,
     branch: &'a BranchName,
     tip: ObjectId,
@@ -76,7 +77,7 @@ struct Candidate<'a> {
 }
 
 impl Candidate<'_> {
-    fn goes_for(&self, keeper: &Keeper) -> Decided {
+    fn goes_for(&self, keeper: &Keeper) -> Decision {
         let by = MergedBy::Reachable { from: keeper.name.clone() };
         Fate::MayGo { tip: self.tip, by, keeper: Some(keeper.witness.clone()) }.into()
     }
@@ -87,19 +88,19 @@ impl Candidate<'_> {
     }
 }
 
-/// Decides on branches. Those of `no_keepers` keep no others. One that cannot be judged does not hinder the others.
+/// Decides on branches. Those of `no_keepers` keep no others. One that cannot be judged does not affect the others.
 pub(crate) fn decide(
     settings: &WorktreeSettings,
     repo: &gix::Repository,
-    asked: &[Asked<'_>],
+    asked: &[BranchRequest<'_>],
     no_keepers: &BTreeSet<BranchName>,
-) -> Result<Vec<Result<Decided, GitError>>, GitError> {
+) -> Result<Vec<Result<Decision, GitError>>, GitError> {
     if asked.iter().all(|asked| asked.request.branch == BranchFate::Keep) {
-        return Ok(asked.iter().map(|asked| without_history(repo, None, asked).map(Decided::from)).collect());
+        return Ok(asked.iter().map(|asked| without_history(repo, None, asked).map(Decision::from)).collect());
     }
     let gone = asked.iter().filter(|asked| *asked.worktree == WorktreeFate::Removed).map(|asked| asked.lease);
     let heads = Heads::without(settings, &gone.collect::<Vec<_>>())?;
-    let mut decided: Vec<Result<Decided, GitError>> = Vec::with_capacity(asked.len());
+    let mut decided: Vec<Result<Decision, GitError>> = Vec::with_capacity(asked.len());
     let mut candidates = Vec::new();
     for (place, asked) in asked.iter().enumerate() {
         decided.push(without_history(repo, Some(&heads), asked).map(|fate| match fate {
@@ -111,7 +112,7 @@ pub(crate) fn decide(
                     tip,
                     keeps: !no_keepers.contains(branch),
                 }));
-                Decided::default()
+                Decision::default()
             }
             fate => fate.into(),
         }));
@@ -126,9 +127,9 @@ pub(crate) fn decide(
     Ok(decided)
 }
 
-/// What is known of a branch without looking at any other one. One that goes if its commits are kept counts as reachable from
+/// The decision about a branch from its own state alone. One that is deleted if its commits are kept counts as reachable from
 /// nothing yet.
-fn without_history(repo: &gix::Repository, heads: Option<&Heads>, asked: &Asked<'_>) -> Result<Fate, GitError> {
+fn without_history(repo: &gix::Repository, heads: Option<&Heads>, asked: &BranchRequest<'_>) -> Result<Fate, GitError> {
     let branch = asked.lease.branch.as_ref().ok_or(GitError::NoBranch)?;
     let Some(tip) = branch::tip(repo, branch)? else { return Ok(Fate::Absent) };
     if asked.request.branch == BranchFate::Keep {
@@ -144,13 +145,13 @@ fn without_history(repo: &gix::Repository, heads: Option<&Heads>, asked: &Asked<
     Ok(Fate::MayGo { tip, by, keeper: None })
 }
 
-/// What keeps commits, and those of the candidates that nothing keeps.
+/// The keepers of commits, and the candidates' commits that none of them keeps.
 struct History {
     keepers: Vec<Keeper>,
-    /// The wanted commits that the branch of the main work tree contains, which is the first of the keepers.
+    /// The wanted commits in the branch of the main work tree, which is the first of the keepers.
     on_main: HashSet<ObjectId>,
     reach: Reach,
-    /// Branches that keep nothing, and are not asked about.
+    /// Branches that keep no commits, and are not asked about.
     powerless: HashMap<ObjectId, String>,
     integration: Integration,
 }
@@ -202,21 +203,21 @@ impl History {
             let name = name.as_bstr().to_str_lossy();
             !going.contains(&*name) && !powerless_names.contains(&*name)
         };
-        let mut targets = Target::all(repo, is_target)?;
+        let mut targets = IntegrationBranch::all(repo, is_target)?;
         // What is at stake is in none of these: they are kept, and so is all that they contain.
         targets.retain(|target| commits.contains(&target.commit));
         let integration = Integration::new(repo, targets)?;
         Ok(Self { keepers, on_main, reach, powerless, integration })
     }
 
-    /// What keeps a commit, apart from candidates.
+    /// The keeper of a commit, apart from candidates.
     fn keeper(&self, tip: ObjectId) -> Option<&Keeper> {
         let place = if self.on_main.contains(&tip) { Some(0) } else { self.reach.keeper(tip) };
         place.and_then(|place| self.keepers.get(place))
     }
 
-    /// Decides on each candidate, and gives its place with that.
-    fn decide(&self, candidates: &[Candidate<'_>]) -> Vec<(usize, Result<Decided, GitError>)> {
+    /// Decides on each candidate, and returns its index with the decision.
+    fn decide(&self, candidates: &[Candidate<'_>]) -> Vec<(usize, Result<Decision, GitError>)> {
         let mut decided = Vec::with_capacity(candidates.len());
         let mut at: HashMap<ObjectId, Vec<&Candidate<'_>>> = HashMap::default();
         for candidate in candidates {
@@ -273,12 +274,12 @@ impl History {
             let compared_with = self.integration.targets.iter().map(|target| target.name.clone()).collect();
             let only_in = only_in.map(|name| name.to_string());
             let fate = Fate::Kept(KeepReason::Unmerged { commits });
-            (candidate.place, Ok(Decided { fate, compared_with, only_in }))
+            (candidate.place, Ok(Decision { fate, compared_with, only_in }))
         }));
         decided
     }
 
-    /// How many commits each of the branches that stay has that are on no other one that stays and keeps others.
+    /// The number of commits of each staying branch that are on no other branch which stays and keeps others.
     fn count(&self, order: &[ObjectId], staying: &[&Candidate<'_>]) -> Vec<u64> {
         // The branch that has a commit; `None` where several have it.
         let mut owner: HashMap<ObjectId, Option<usize>> = HashMap::default();

@@ -1,4 +1,4 @@
-//! What is checked out where, for all worktrees at once, and what keeps commits.
+//! The `HEAD`s of all worktrees, and the commits that they keep.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
@@ -16,43 +16,43 @@ use crate::lease::marker::Marker;
 use crate::repo::refs::{HeadAt, head_in};
 use crate::settings::WorktreeSettings;
 
-/// What keeps commits, and at which commit it was.
+/// A reference or `HEAD` that keeps commits, and its commit at that time.
 #[derive(Clone)]
 pub(crate) struct Witness {
-    place: WitnessPlace,
+    place: WitnessSource,
     commit: ObjectId,
 }
 
 #[derive(Clone)]
-enum WitnessPlace {
+enum WitnessSource {
     Reference(FullName),
-    /// The `HEAD` in this folder of git's own files.
+    /// The `HEAD` in this folder of git's files.
     Head(PathBuf),
 }
 
 impl Witness {
     pub(crate) fn reference(name: FullName, commit: ObjectId) -> Self {
-        Self { place: WitnessPlace::Reference(name), commit }
+        Self { place: WitnessSource::Reference(name), commit }
     }
 
-    /// The commit that it was at.
+    /// Its commit at that time.
     pub(crate) fn commit(&self) -> ObjectId {
         self.commit
     }
 
     /// Whether it is the reference of this full name.
     pub(crate) fn is_reference(&self, full: &str) -> bool {
-        matches!(&self.place, WitnessPlace::Reference(name) if name.as_bstr() == full)
+        matches!(&self.place, WitnessSource::Reference(name) if name.as_bstr() == full)
     }
 
-    /// Whether it still keeps a commit that it kept.
+    /// Whether it still keeps `tip`.
     pub(crate) fn keeps(&self, repo: &gix::Repository, tip: ObjectId) -> Result<bool, GitError> {
         let now = match &self.place {
-            WitnessPlace::Reference(name) => match repo.try_find_reference(name)? {
+            WitnessSource::Reference(name) => match repo.try_find_reference(name)? {
                 Some(mut reference) => Some(reference.peel_to_commit()?.id),
                 None => None,
             },
-            WitnessPlace::Head(git_dir) => match head_in(git_dir) {
+            WitnessSource::Head(git_dir) => match head_in(git_dir) {
                 Some(HeadAt::Commit(id)) => Some(id),
                 _ => None,
             },
@@ -65,17 +65,17 @@ impl Witness {
     }
 }
 
-/// What keeps commits, and what it is called.
+/// A keeper of commits, with its name for messages.
 pub(crate) struct Keeper {
     pub(crate) name: String,
     pub(crate) witness: Witness,
 }
 
-/// The `HEAD`s of all worktrees, apart from those that go.
+/// The `HEAD`s of all worktrees, apart from those that are removed.
 pub(crate) struct Heads {
     main: PathBuf,
     of: Vec<OneHead>,
-    /// Which of them are on a branch of a full name, or were made for it.
+    /// The indices of those on a branch, or made for it, by its full name.
     on: HashMap<String, Vec<usize>>,
 }
 
@@ -87,7 +87,7 @@ struct OneHead {
 }
 
 impl Heads {
-    /// Those of all worktrees but the ones of these leases, which are gone, or would be in a dry run.
+    /// The `HEAD`s of all worktrees but those of these leases, which are removed, or would be in a dry run.
     pub(crate) fn without(settings: &WorktreeSettings, gone: &[&Lease]) -> Result<Self, GitError> {
         let repository = &settings.repository;
         let main = repository.common_dir().to_owned();
@@ -111,19 +111,18 @@ impl Heads {
         Ok(Self { main, of: heads, on })
     }
 
-    /// The worktree that has a branch checked out, or that it was made for, other than that of the lease.
+    /// The worktree that has a branch checked out, or was made for it, other than that of the lease.
     pub(crate) fn worktree_on(&self, branch: &BranchName, lease: &Lease) -> Option<PathBuf> {
         let on = self.on.get(&branch.full())?.iter().filter_map(|place| self.of.get(*place));
         on.into_iter().find(|one| !one.is_of(lease)).map(|one| one.folder.clone())
     }
 
-    /// The commits that are checked out without a branch, but for those of worktrees of ours: a task that is not done, or has
-    /// failed, has its `HEAD` anywhere.
+    /// The detached `HEAD`s, without those of our worktrees: an unfinished or failed task has its `HEAD` anywhere.
     pub(crate) fn keepers(&self) -> impl Iterator<Item = Keeper> {
         self.of.iter().filter(|one| one.marker.is_none()).filter_map(|one| match one.head {
             Some(HeadAt::Commit(commit)) => Some(Keeper {
                 name: format!("the HEAD of {}", one.folder.display()),
-                witness: Witness { place: WitnessPlace::Head(one.admin.clone()), commit },
+                witness: Witness { place: WitnessSource::Head(one.admin.clone()), commit },
             }),
             _ => None,
         })

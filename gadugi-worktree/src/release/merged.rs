@@ -1,10 +1,10 @@
-//! Whether what a branch changes is in another one, although its commits are not: after a squash, a rebase or a
+//! Detection of branches whose changes are in another branch although their commits are not: after a squash, a rebase or a
 //! cherry-pick.
 //!
-//! The other branches are those that work is integrated into: the one that the main work tree is on, its upstream, and
-//! the ones that the remotes name as theirs. A branch counts as integrated only if it changes something, and only while its
-//! changes are there: when they were undone later, merging the branch would bring them back, which is how that is seen.
-//! Where a merge says nothing, since both sides have changed the same lines, a commit that undoes exactly those changes is.
+//! The other branches are the targets of integration: the branch of the main work tree, its upstream, and the default branches
+//! of the remotes. A branch counts as integrated only if it changes something, and only while its changes are there: if they
+//! were undone later, merging the branch would bring them back, which shows it. Where a merge conflicts, since both sides have
+//! changed the same lines, a commit that undoes exactly those changes shows it.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeSet, HashMap};
@@ -26,19 +26,19 @@ use crate::release::reach::Own;
 use crate::repo::ids::to_commit;
 use crate::repo::refs::{HeadAt, head_in};
 
-/// In how many files all commits of a branch together may differ from those before them, if they are looked at one by one.
-const MOST_FILES: usize = 200_000;
-/// How many commits of the other branch are looked at, from its tip on, and how many of the branch itself.
-const MOST: usize = 1000;
+/// Limit of files in which all commits of a branch together may differ from their parents, for comparing them one by one.
+const MAX_FILES: usize = 200_000;
+/// Limit of compared commits, on the other branch from its tip on, and on the branch itself.
+const MAX_COMMITS: usize = 1000;
 
 /// A branch that work is integrated into.
-pub(crate) struct Target {
+pub(crate) struct IntegrationBranch {
     pub(crate) name: String,
     pub(crate) commit: ObjectId,
 }
 
-impl Target {
-    /// All of them for which `counts` holds.
+impl IntegrationBranch {
+    /// All targets for which `counts` holds.
     pub(crate) fn all(repo: &gix::Repository, counts: impl Fn(&FullName) -> bool) -> Result<Vec<Self>, GitError> {
         let mut names: Vec<FullName> = Vec::new();
         if let Some(HeadAt::Branch(head)) = head_in(repo.common_dir())
@@ -72,25 +72,25 @@ impl Target {
     }
 }
 
-/// Looks whether branches were integrated into some others. What is read of these is read once for all branches.
+/// The search for integrated branches. Commits of the targets are read once for all branches.
 pub(crate) struct Integration {
     repo: gix::Repository,
-    pub(crate) targets: Vec<Target>,
+    pub(crate) targets: Vec<IntegrationBranch>,
     known: RefCell<Known>,
 }
 
-/// What is known of the targets.
+/// The cache of the targets' commits.
 #[derive(Default)]
 struct Known {
-    /// What each commit changes; `None` for a merge.
+    /// The change of each commit; `None` for a merge.
     changes: HashMap<ObjectId, Option<Rc<Change>>>,
-    /// How many files these changes have together.
+    /// The number of files in these changes.
     files: usize,
-    /// How a target, by its commit, parted from a commit that is kept.
+    /// The divergence of a target, by its commit, from a kept commit.
     parted: HashMap<(ObjectId, ObjectId), Option<Rc<Parted>>>,
 }
 
-/// How a target parted from a commit.
+/// The divergence of a target from a commit.
 struct Parted {
     /// The commit that both have.
     base: ObjectId,
@@ -101,7 +101,7 @@ struct Parted {
 }
 
 impl Integration {
-    pub(crate) fn new(repo: &gix::Repository, targets: Vec<Target>) -> Result<Self, GitError> {
+    pub(crate) fn new(repo: &gix::Repository, targets: Vec<IntegrationBranch>) -> Result<Self, GitError> {
         let mut repo = repo.clone();
         repo.object_cache_size_if_unset(16 * 1024 * 1024);
         // Larger files are not merged line by line, so that nobody has to hold them.
@@ -111,7 +111,7 @@ impl Integration {
         Ok(Self { repo, targets, known: RefCell::default() })
     }
 
-    /// How a branch that none of the targets can reach was integrated into one of them, if it was.
+    /// The way in which a branch that no target contains was integrated into one of them, if it was.
     pub(crate) fn find(&self, own: &Own) -> Result<Option<MergedBy>, GitError> {
         for target in &self.targets {
             if let Some(by) = self.compare(target, own)?.map(|found| found.verdict()).transpose()?.flatten() {
@@ -121,9 +121,9 @@ impl Integration {
         Ok(None)
     }
 
-    /// Compares a branch with a target; `None` where the two have nothing in common, or the branch changes files that
-    /// are in the target as they were before, so that merging it would change them.
-    fn compare<'a>(&'a self, target: &'a Target, own: &Own) -> Result<Option<Comparison<'a>>, GitError> {
+    /// Compares a branch with a target; `None` where the two are unrelated, or the branch changes files that are in the target
+    /// as they were before, so that merging it would change them.
+    fn compare<'a>(&'a self, target: &'a IntegrationBranch, own: &Own) -> Result<Option<Comparison<'a>>, GitError> {
         let repo = &self.repo;
         let leaves = own.leaves.first().copied().filter(|_| own.leaves.len() == 1);
         // What the target and the branch have in common is what the target has in common with that commit.
@@ -141,16 +141,16 @@ impl Integration {
             return Ok(None);
         }
         let ours = match leaves == Some(parted.base) {
-            true => own.commits.iter().copied().take(MOST).collect(),
+            true => own.commits.iter().copied().take(MAX_COMMITS).collect(),
             false => beyond(repo, own.tip, target.commit)?,
         };
-        let mut each = if ours.len() < MOST { Some(Vec::new()) } else { None };
+        let mut each = if ours.len() < MAX_COMMITS { Some(Vec::new()) } else { None };
         let mut files = 0;
         for commit in ours {
             // With one that is passed over, the others say nothing.
             let Some(mut known) = each.take() else { break };
             if let Some(change) = change(repo, commit)?
-                && files + change.difference.len() <= MOST_FILES
+                && files + change.difference.len() <= MAX_FILES
             {
                 files += change.difference.len();
                 known.push(change);
@@ -160,8 +160,8 @@ impl Integration {
         Ok(Some(Comparison { of: self, target, tip: own.tip, whole, each, parted }))
     }
 
-    /// How a target parted from a commit that is kept.
-    fn parted(&self, target: &Target, from: ObjectId) -> Result<Option<Rc<Parted>>, GitError> {
+    /// The divergence of a target from a kept commit.
+    fn parted(&self, target: &IntegrationBranch, from: ObjectId) -> Result<Option<Rc<Parted>>, GitError> {
         if let Some(known) = self.known.borrow().parted.get(&(target.commit, from)) {
             return Ok(known.clone());
         }
@@ -170,7 +170,7 @@ impl Integration {
         Ok(found)
     }
 
-    /// What a commit of a target changes; `None` for a merge.
+    /// The change of a target's commit; `None` for a merge.
     fn change(&self, commit: ObjectId) -> Result<Option<Rc<Change>>, GitError> {
         if let Some(known) = self.known.borrow().changes.get(&commit) {
             return Ok(known.clone());
@@ -178,7 +178,7 @@ impl Integration {
         let change = change(&self.repo, commit)?.map(Rc::new);
         let mut known = self.known.borrow_mut();
         let files = known.files + change.as_ref().map_or(0, |change| change.difference.len());
-        if files <= MOST_FILES {
+        if files <= MAX_FILES {
             known.files = files;
             known.changes.insert(commit, change.clone());
         }
@@ -186,8 +186,8 @@ impl Integration {
     }
 }
 
-/// How a target parted from a commit; `None` where the two have nothing in common.
-fn parted(repo: &gix::Repository, target: &Target, from: ObjectId) -> Result<Option<Parted>, GitError> {
+/// The divergence of a target from a commit; `None` where the two are unrelated.
+fn parted(repo: &gix::Repository, target: &IntegrationBranch, from: ObjectId) -> Result<Option<Parted>, GitError> {
     let Some(base) = repo.merge_base(from, target.commit)?.map(gix::Id::detach) else { return Ok(None) };
     let theirs = beyond(repo, target.commit, from)?;
     let since = Difference::between(repo, Some(tree(repo, base)?), tree(repo, target.commit)?)?;
@@ -199,12 +199,12 @@ fn tree(repo: &gix::Repository, commit: ObjectId) -> Result<ObjectId, GitError> 
     Ok(repo.find_commit(commit)?.tree_id()?.detach())
 }
 
-/// What a commit changes, by its first parent.
+/// The change of a commit against its first parent.
 struct Change {
     commit: ObjectId,
     tree: ObjectId,
     difference: Difference,
-    /// Worked out when it is first asked for.
+    /// Computed on first use.
     patch_id: OnceCell<PatchId>,
 }
 
@@ -218,7 +218,7 @@ impl Change {
     }
 }
 
-/// What merging a branch into another one would do.
+/// The effect of merging a branch into another one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Merge {
     Nothing,
@@ -229,11 +229,11 @@ enum Merge {
 
 struct Comparison<'a> {
     of: &'a Integration,
-    target: &'a Target,
+    target: &'a IntegrationBranch,
     tip: ObjectId,
-    /// All that the branch changes.
+    /// The whole change of the branch.
     whole: Difference,
-    /// What each of its commits changes; `None` where there is a merge among them, or there are too many.
+    /// The change of each of its commits; `None` where there is a merge among them, or there are too many.
     each: Option<Vec<Change>>,
     parted: Rc<Parted>,
 }
@@ -260,8 +260,8 @@ impl Comparison<'_> {
         }
     }
 
-    /// Merges the branch into the other one, in memory. Where the user has told git other ways to merge, a merge that
-    /// changes nothing would not say that all is there.
+    /// Merges the branch into the other one, in memory. Where the user has configured other merge drivers, a merge without
+    /// changes would prove nothing.
     fn merge(&self) -> Result<Merge, GitError> {
         let mut repo = self.of.repo.clone().with_object_memory();
         repo.object_cache_size_if_unset(16 * 1024 * 1024);
@@ -280,7 +280,7 @@ impl Comparison<'_> {
         Ok(if is_same { Merge::Nothing } else { Merge::Something })
     }
 
-    /// Looks for what the branch changes among the commits of the other one.
+    /// Looks for the changes of the branch among the commits of the other one.
     fn counterparts(&self) -> Result<Counterparts, GitError> {
         let repo = &self.of.repo;
         let into = &self.target.name;
@@ -340,14 +340,14 @@ struct Counterparts {
     is_undone: bool,
 }
 
-/// The commits that can be reached from one and not from the other, the newest first, as many as are looked at.
+/// The commits that can be reached from one and not from the other, the newest first, up to the limit.
 fn beyond(repo: &gix::Repository, from: ObjectId, without: ObjectId) -> Result<Vec<ObjectId>, GitError> {
     let newest_first = Sorting::ByCommitTime(CommitTimeOrder::NewestFirst);
     let walk = repo.rev_walk([from]).sorting(newest_first).with_hidden([without]).all()?;
-    walk.take(MOST).map(|commit| Ok(commit?.id)).collect()
+    walk.take(MAX_COMMITS).map(|commit| Ok(commit?.id)).collect()
 }
 
-/// What a commit changes; `None` for a merge, and where it is too much to be looked at.
+/// The change of a commit; `None` for a merge, and for one that is too large.
 fn change(repo: &gix::Repository, id: ObjectId) -> Result<Option<Change>, GitError> {
     let commit = repo.find_commit(id)?;
     let parents: Vec<_> = commit.parent_ids().collect();

@@ -1,4 +1,4 @@
-//! Giving worktrees back without losing anything.
+//! Releasing worktrees without losing work.
 
 pub(crate) mod fates;
 mod heads;
@@ -17,11 +17,12 @@ use gadugi_core::{
 };
 use gix::ObjectId;
 use gix::bstr::BString;
+use tracing::debug;
 
 use crate::delete::trash;
 use crate::delete::trash_refs::{self, Promised};
 use crate::durable;
-use crate::error::{GitError, Source};
+use crate::error::{BoxedError, GitError};
 use crate::files::mounted::mount_in;
 use crate::files::paths::{real, remove_if_empty};
 use crate::files::rename_aside;
@@ -30,7 +31,7 @@ use crate::inspect::checkout::Checkout;
 use crate::inspect::self_ignored::Hidden;
 use crate::isolation;
 use crate::lease::admin_folder::Entry;
-use crate::release::fates::{Decided, Fate};
+use crate::release::fates::{Decision, Fate};
 use crate::release::heads::Heads;
 use crate::repo::ids::{full_name, to_commit, to_object};
 use crate::repo::refs::{HeadAt, head_in};
@@ -41,14 +42,14 @@ use crate::snapshot::tree::{save, secrets};
 use crate::snapshot::{own_references, superseded};
 use crate::threads::parallel::side_by_side;
 
-/// How many worktrees are looked at before the first of them is removed. What is known of each takes memory, and others wait for the
-/// repository's lock meanwhile.
+/// Number of worktrees that are inspected before the first of them is removed. Each takes memory, and other processes wait for
+/// the repository's lock meanwhile.
 const WORKTREES_AT_ONCE: usize = 32;
 
-/// How many branches are deleted in one go, and how many worktrees are passed over that are gone.
+/// Number of branches that are deleted under one lock, and of missing worktrees that are passed over under it.
 pub(crate) const AT_ONCE: usize = 256;
 
-/// How many of these requests make a portion that does not keep others waiting for long.
+/// The number of requests for one turn under the lock, so that other processes do not wait for long.
 pub(crate) fn portion(requests: &[(Lease, ReleaseRequest)]) -> usize {
     let mut there = 0;
     let is_enough = |(lease, _): &(Lease, ReleaseRequest)| {
@@ -59,46 +60,46 @@ pub(crate) fn portion(requests: &[(Lease, ReleaseRequest)]) -> usize {
     most.iter().position(is_enough).map_or(most.len(), |last| last + 1)
 }
 
-/// What became of a worktree, before its branch is decided on.
-pub(crate) struct Returned {
+/// The fate of a worktree, before its branch is decided on.
+pub(crate) struct ReleasedWorktree {
     pub(crate) worktree: WorktreeFate,
     /// Whether it is absent and still in git's list.
     pub(crate) may_come_back: bool,
     dropped: Vec<String>,
-    /// The reference that keeps what was discarded.
+    /// The reference that keeps the discarded work.
     kept_as: Option<String>,
     details: ReleaseDetails,
 }
 
-/// Removes worktrees that hold nothing of their own. The caller has taken over what was committed in isolation, and holds the
-/// repository's lock.
-pub(crate) fn give_back(
+/// Removes worktrees without work of their own. The caller has imported the commits from isolation, and holds the repository's
+/// lock.
+pub(crate) fn release_worktrees(
     settings: &WorktreeSettings,
-    requests: Vec<(Lease, ReleaseRequest, Result<Taken, GitError>)>,
+    requests: Vec<(Lease, ReleaseRequest, Result<ImportOutcome, GitError>)>,
     promised: &mut Promised,
-) -> Result<Vec<Result<Returned, GitError>>, GitError> {
+) -> Result<Vec<Result<ReleasedWorktree, GitError>>, GitError> {
     let entries = Entry::all(settings.repository.common_dir())?;
-    let looked = side_by_side(requests, |(lease, request, taken)| {
-        let found = taken.and_then(|taken| Found::look(settings, &lease, request, taken));
+    let looked = side_by_side(requests, |(lease, request, imported)| {
+        let found = imported.and_then(|imported| Inspection::of(settings, &lease, request, imported));
         (lease, request, found)
     });
     let returned = looked.into_iter();
-    let give_back = |(lease, request, found): (_, _, Result<_, _>)| {
-        give_back_one(settings, &entries, &lease, request, found?, promised)
+    let release_worktrees = |(lease, request, found): (_, _, Result<_, _>)| {
+        Releasing { settings, lease: &lease, request }.release(&entries, found?, promised)
     };
-    Ok(returned.map(give_back).collect())
+    Ok(returned.map(release_worktrees).collect())
 }
 
-/// A worktree that was given back, and what is to become of its branch.
-pub(crate) type Pending<'a> = (&'a Lease, ReleaseRequest, Result<(Returned, Decided), Source>);
+/// A released worktree, with the decision about its branch.
+pub(crate) type Pending<'a> = (&'a Lease, ReleaseRequest, Result<(ReleasedWorktree, Decision), BoxedError>);
 
-/// Deletes the branches that may go, unless something has changed since that was decided. The caller holds the repository's lock
-/// where one is to be deleted.
+/// Deletes branches as decided, unless something has changed since. The caller holds the repository's lock where one is to be
+/// deleted.
 pub(crate) fn delete_branches(
     settings: &WorktreeSettings,
     pending: Vec<Pending<'_>>,
     promised: &mut Promised,
-) -> Result<Vec<Result<Release, Source>>, GitError> {
+) -> Result<Vec<Result<Release, BoxedError>>, GitError> {
     let repo = settings.repository.open(&[])?;
     let heads = if pending.iter().any(deletes) {
         // What keeps the commits of a branch that goes, such as a merge a moment ago, has to last longer than the branch.
@@ -108,22 +109,15 @@ pub(crate) fn delete_branches(
         None
     };
     let mut going = Vec::new();
-    let mut released: Vec<Result<Release, Source>> = Vec::with_capacity(pending.len());
+    let mut released: Vec<Result<Release, BoxedError>> = Vec::with_capacity(pending.len());
     for (place, (lease, request, one)) in pending.into_iter().enumerate() {
-        released.push(one.and_then(|(Returned { worktree, dropped, kept_as, mut details, .. }, decided)| {
+        released.push(one.and_then(|(ReleasedWorktree { worktree, dropped, kept_as, mut details, .. }, decided)| {
             (details.compared_with, details.only_in) = (decided.compared_with, decided.only_in);
             let mut kept_as = kept_as;
             let branch = match checked(&repo, heads.as_ref(), lease, request, decided.fate)? {
                 Ok((tip, by)) => {
                     if !by.keeps_commits() && kept_as.is_none() {
-                        kept_as = Some(keep_tip(
-                            settings,
-                            &repo,
-                            lease,
-                            tip,
-                            &by,
-                            request.dry_run.then_some(&mut *promised),
-                        )?);
+                        kept_as = Some(Releasing { settings, lease, request }.keep_tip(&repo, tip, &by, promised)?);
                     }
                     BranchRelease::Deleted { tip: to_commit(tip), by }
                 }
@@ -136,9 +130,12 @@ pub(crate) fn delete_branches(
         }));
     }
     let references: Vec<_> = going.iter().map(|(_, name, tip)| (name.as_ref(), *tip)).collect();
-    for ((place, ..), deleted) in going.iter().zip(refs::delete_all(&repo, &references)?) {
+    for ((place, name, _), deleted) in going.iter().zip(refs::delete_all(&repo, &references)?) {
         match (deleted, &mut released[*place]) {
-            (Ok(true), _) => crash_point("release-branch-deleted"),
+            (Ok(true), _) => {
+                debug!(reference = %name.as_bstr(), "branch deleted");
+                crash_point("release-branch-deleted");
+            }
             (Ok(false), Ok(release)) => release.branch = BranchRelease::Kept(KeepReason::Moved),
             (Ok(false), Err(_)) => {}
             (Err(error), release) => *release = Err(error.into()),
@@ -152,41 +149,46 @@ pub(crate) fn deletes((_, request, one): &Pending<'_>) -> bool {
     !request.dry_run && one.as_ref().is_ok_and(|(_, decided)| matches!(decided.fate, Fate::MayGo { .. }))
 }
 
-/// What was found in the place of a lease.
-struct Found {
-    taken: Taken,
-    place: Place,
+/// The inspection of a lease's worktree.
+struct Inspection {
+    imported: ImportOutcome,
+    location: Location,
 }
 
-enum Place {
+enum Location {
     Absent,
     OfAnother,
-    /// Something is mounted in it, which is not looked at either.
+    /// Something is mounted in it. It is not inspected.
     Mounted(PathBuf),
     Here(Box<Here>),
 }
 
-/// A worktree that was found.
+/// A worktree that exists.
 struct Here {
-    entry: Entry,
     reasons: Vec<KeepReason>,
     details: ReleaseDetails,
-    /// Commits that only git's own folder of it leads to.
+    removal: Removal,
+}
+
+/// The parts of a worktree that its removal needs.
+struct Removal {
+    entry: Entry,
+    /// Commits that only its own git folder leads to.
     own: Vec<(BString, ObjectId)>,
     content: Content,
 }
 
-/// What is in a worktree that may be removed.
+/// The content of a worktree that may be removed.
 enum Content {
-    /// Nothing that is not committed.
+    /// All of it is committed.
     Committed,
-    /// Whatever it is, it is discarded. Only then is the checkout needed, which takes memory, and some time to be let go.
+    /// It is discarded. Only then is the checkout needed, which takes memory, and time to be dropped.
     Discarded(Box<Checkout>),
-    /// It is discarded as well, but what it is cannot be told, for this reason.
+    /// It is discarded too, and cannot be read, for this reason.
     Unreadable(String),
 }
 
-impl Place {
+impl Location {
     fn here(
         settings: &WorktreeSettings,
         lease: &Lease,
@@ -212,108 +214,207 @@ impl Place {
             true => Content::Discarded(Box::new(checkout)),
             false => Content::Committed,
         };
-        Ok(Self::Here(Box::new(Here { entry, reasons, details, own, content })))
+        Ok(Self::Here(Box::new(Here { reasons, details, removal: Removal { entry, own, content } })))
     }
 
-    /// The place of a worktree that is to be discarded and that git's files of it, or its own, do not let us look into.
+    /// The location of a worktree that is discarded, and that cannot be inspected.
     fn unreadable(settings: &WorktreeSettings, lease: &Lease, error: GitError) -> Result<Self, GitError> {
         let common_dir = settings.repository.common_dir();
         let entry = Entry::of_lease(common_dir, lease)?.or_else(|| Entry::without_link(common_dir, lease));
         let Some(entry) = entry else { return Err(error) };
         let reasons = entry.lock_reason().map(|reason| KeepReason::Locked { reason }).into_iter().collect();
         let content = Content::Unreadable(error_chain(&error));
-        let details = ReleaseDetails::default();
-        Ok(Self::Here(Box::new(Here { entry, reasons, details, own: Vec::new(), content })))
+        let removal = Removal { entry, own: Vec::new(), content };
+        Ok(Self::Here(Box::new(Here { reasons, details: ReleaseDetails::default(), removal })))
     }
 }
 
-impl Found {
-    fn look(
+impl Inspection {
+    fn of(
         settings: &WorktreeSettings,
         lease: &Lease,
         request: ReleaseRequest,
-        mut taken: Taken,
+        mut imported: ImportOutcome,
     ) -> Result<Self, GitError> {
         let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
-        if !request.dry_run && taken == Taken::default() {
+        if !request.dry_run && imported == ImportOutcome::default() {
             // What has come since; nothing is to be done in most cases.
-            taken = take_over(settings, lease, request)?;
+            imported = import(settings, lease, request)?;
         }
-        let place = match lease.path.symlink_metadata() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Place::Absent,
+        let location = match lease.path.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Location::Absent,
             Err(error) => return Err(GitError::io("look at", &lease.path)(error)),
-            Ok(_) if is_of_another(settings, lease)? => Place::OfAnother,
+            Ok(_) if is_of_another(settings, lease)? => Location::OfAnother,
             Ok(_) => match mount_in(&lease.path) {
-                Some(path) => Place::Mounted(path),
+                Some(path) => Location::Mounted(path),
                 None => {
-                    let looked = Checkout::look(settings, lease, branch);
-                    match looked.and_then(|found| Place::here(settings, lease, branch, found, request)) {
-                        Err(error) if request.discard => Place::unreadable(settings, lease, error)?,
+                    let looked = Checkout::inspect(settings, lease, branch);
+                    match looked.and_then(|found| Location::here(settings, lease, branch, found, request)) {
+                        Err(error) if request.discard => Location::unreadable(settings, lease, error)?,
                         other => other?,
                     }
                 }
             },
         };
-        Ok(Self { taken, place })
+        Ok(Self { imported, location })
     }
 }
 
-fn give_back_one(
-    settings: &WorktreeSettings,
-    entries: &[Entry],
-    lease: &Lease,
+/// One worktree to release, with its request.
+#[derive(Clone, Copy)]
+struct Releasing<'a> {
+    settings: &'a WorktreeSettings,
+    lease: &'a Lease,
     request: ReleaseRequest,
-    found: Found,
-    promised: &mut Promised,
-) -> Result<Returned, GitError> {
-    let mut dropped = Vec::new();
-    let mut kept_as = None;
-    let Found { taken, place } = found;
-    let mut details = ReleaseDetails::default();
-    let mut may_come_back = false;
-    let worktree = match place {
-        Place::Absent => {
-            may_come_back = clear_absent(settings, entries, lease, request)?;
-            WorktreeFate::Absent
-        }
-        Place::OfAnother => WorktreeFate::Absent,
-        Place::Mounted(path) => WorktreeFate::Kept(vec![KeepReason::Mounted { path }]),
-        Place::Here(here) => {
-            let Here { entry, reasons, details: found, own, content } = *here;
-            details = found;
-            let reasons = all_reasons(reasons, request, &taken);
-            if reasons.is_empty() {
-                let promised = request.dry_run.then_some(&mut *promised);
-                kept_as = remove(settings, lease, &entry, own, content, promised, &mut dropped)?;
-                WorktreeFate::Removed
+}
+
+impl Releasing<'_> {
+    /// Removes the worktree, or tells the reasons why it stays. `entries` is git's list of worktrees.
+    fn release(
+        self,
+        entries: &[Entry],
+        found: Inspection,
+        promised: &mut Promised,
+    ) -> Result<ReleasedWorktree, GitError> {
+        let Self { settings, lease, request } = self;
+        let mut dropped = Vec::new();
+        let mut kept_as = None;
+        let Inspection { imported, location } = found;
+        let mut details = ReleaseDetails::default();
+        let mut may_come_back = false;
+        let worktree = match location {
+            Location::Absent => {
+                may_come_back = clear_absent(settings, entries, lease, request)?;
+                WorktreeFate::Absent
+            }
+            Location::OfAnother => WorktreeFate::Absent,
+            Location::Mounted(path) => WorktreeFate::Kept(vec![KeepReason::Mounted { path }]),
+            Location::Here(here) => {
+                let Here { reasons, details: found, removal } = *here;
+                details = found;
+                let reasons = all_reasons(reasons, request, &imported);
+                if reasons.is_empty() {
+                    let promised = request.dry_run.then_some(&mut *promised);
+                    kept_as = self.remove(removal, promised, &mut dropped)?;
+                    debug!(path = %lease.path.display(), dry_run = request.dry_run, "worktree released");
+                    WorktreeFate::Removed
+                } else {
+                    debug!(path = %lease.path.display(), ?reasons, "worktree kept");
+                    WorktreeFate::Kept(reasons)
+                }
+            }
+        };
+        if !request.dry_run && !matches!(worktree, WorktreeFate::Kept(_)) {
+            let what = match &imported.failure {
+                Some(why) => Some(format!("what was committed in isolation ({why})")),
+                None if imported.left > 0 => Some("what was staged in isolation".to_owned()),
+                // Their work is nowhere else.
+                None if isolation::has_modules(settings, lease) => Some("the repositories of submodules".to_owned()),
+                None => None,
+            };
+            if let Some(what) = what {
+                let folder = isolation::discard(settings, lease)?;
+                dropped
+                    .extend(folder.map(|folder| format!(".git: {what}; it stays at {} for 14 days", folder.display())));
             } else {
-                WorktreeFate::Kept(reasons)
+                isolation::remove(settings, lease)?;
             }
         }
-    };
-    if !request.dry_run && !matches!(worktree, WorktreeFate::Kept(_)) {
-        let what = match &taken.failure {
-            Some(why) => Some(format!("what was committed in isolation ({why})")),
-            None if taken.left > 0 => Some("what was staged in isolation".to_owned()),
-            // Their work is nowhere else.
-            None if isolation::has_modules(settings, lease) => Some("the repositories of submodules".to_owned()),
-            None => None,
+        if !request.dry_run {
+            // That it stays would do no harm.
+            remove_if_empty(&settings.folder).ok();
+        }
+        Ok(ReleasedWorktree { worktree, may_come_back, dropped, kept_as, details })
+    }
+
+    /// Removes a worktree that nothing keeps; a dry run only reserves references in `promised`. Discarded work is kept by a
+    /// reference, whose name is returned, except for the `dropped` files.
+    fn remove(
+        self,
+        removal: Removal,
+        promised: Option<&mut Promised>,
+        dropped: &mut Vec<String>,
+    ) -> Result<Option<String>, GitError> {
+        let Self { settings, lease, .. } = self;
+        let Removal { entry, own, content } = removal;
+        let dry_run = promised.is_some();
+        let mut kept_as = None;
+        let unsaved = match content {
+            Content::Committed => None,
+            Content::Discarded(mut checkout) => {
+                let Hidden { files, nested, .. } = std::mem::take(&mut checkout.hidden);
+                checkout.changes.untracked.extend(files);
+                checkout.changes.nested.extend(nested);
+                dropped.extend(secrets(&checkout)?.iter().map(ToString::to_string));
+                let repositories =
+                    checkout.changes.nested.iter().map(ToString::to_string).chain(checkout.submodules()?);
+                let mut unsaved: Vec<_> =
+                    repositories.map(|path| format!("{path} (a repository of its own)")).collect();
+                if let Some(promised) = promised {
+                    if !unsaved.is_empty() {
+                        dropped.push(would_stay(&unsaved.join(", ")));
+                    }
+                    // What is not committed makes another commit, which is not known yet.
+                    let last = checkout.head.filter(|_| checkout.changes.is_empty() && checkout.tip == checkout.head);
+                    return trash_refs::promise(&checkout.repo, lease, last, promised).map(Some);
+                }
+                match keep_last_state(settings, &checkout, lease) {
+                    Ok((name, files)) => {
+                        kept_as = Some(name);
+                        unsaved.extend(files);
+                    }
+                    Err(error) => unsaved.push(error_chain(&error)),
+                }
+                Some(unsaved.join(", ")).filter(|unsaved| !unsaved.is_empty())
+            }
+            Content::Unreadable(why) => Some(why),
         };
-        if let Some(what) = what {
-            let folder = isolation::discard(settings, lease)?;
-            dropped.extend(folder.map(|folder| format!(".git: {what}; it stays at {} for 14 days", folder.display())));
-        } else {
-            isolation::remove(settings, lease)?;
+        if !dry_run && !own.is_empty() {
+            let repo = settings.repository.open(&[])?;
+            for (_, commit) in &own {
+                durable::commit(settings, &repo, lease.base.as_ref(), *commit)?;
+            }
+            isolation::keep(&repo, lease, own)?;
+        }
+        match unsaved {
+            Some(why) if dry_run => {
+                dropped.push(would_stay(&why));
+                return Ok(None);
+            }
+            Some(why) => {
+                let folder = put_into_trash(settings, lease, &entry, &mut kept_as)?;
+                dropped.push(format!("{TRASHED}: {why}; it stays at {} for 14 days", folder.display()));
+            }
+            None if dry_run => return Ok(None),
+            None => {
+                // It is deleted by whoever sweeps.
+                entry.noting_removal(|| rename_aside::put_aside(&entry.folder))?;
+                crash_point("release-renamed-aside");
+                entry.remove()?;
+            }
+        }
+        crash_point("release-entry-removed");
+        Ok(kept_as)
+    }
+
+    /// Keeps the tip of a branch by a reference, whose name is returned. A dry run only reserves the name in `promised`.
+    fn keep_tip(
+        self,
+        repo: &gix::Repository,
+        tip: ObjectId,
+        by: &MergedBy,
+        promised: &mut Promised,
+    ) -> Result<String, GitError> {
+        let Self { settings, lease, request } = self;
+        let message = if *by == MergedBy::Discarded { DISCARDED } else { "gadugi: merged by other commits" };
+        match request.dry_run {
+            true => trash_refs::promise(repo, lease, Some(tip), promised),
+            false => trash_refs::keep(settings, repo, lease, tip, message),
         }
     }
-    if !request.dry_run {
-        // That it stays would do no harm.
-        remove_if_empty(&settings.folder).ok();
-    }
-    Ok(Returned { worktree, may_come_back, dropped, kept_as, details })
 }
 
-/// The tip of a branch that still may go, and why; or what else becomes of it.
+/// The tip of a branch that still may be deleted, with the reason; or else its fate.
 fn checked(
     repo: &gix::Repository,
     heads: Option<&Heads>,
@@ -338,59 +439,44 @@ fn checked(
     Ok(Ok((tip, by)))
 }
 
-/// Keeps the tip of a branch by a reference, or only notes in `promised` which one it would be, and gives its name.
-fn keep_tip(
-    settings: &WorktreeSettings,
-    repo: &gix::Repository,
-    lease: &Lease,
-    tip: ObjectId,
-    by: &MergedBy,
-    promised: Option<&mut Promised>,
-) -> Result<String, GitError> {
-    let message = if *by == MergedBy::Discarded { DISCARDED } else { "gadugi: merged by other commits" };
-    match promised {
-        Some(promised) => trash_refs::promise(repo, lease, Some(tip), promised),
-        None => trash_refs::keep(settings, repo, lease, tip, message),
-    }
-}
-
-/// What the log of a reference says of work that was discarded.
+/// The reflog message of discarded work.
 const DISCARDED: &str = "gadugi: discarded";
 
-/// What became of what was committed in isolation.
+/// The result of importing the commits from isolation.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Taken {
-    /// Whether the branch has not what was committed to it; then it is kept by another reference.
+pub(crate) struct ImportOutcome {
+    /// Whether its commits are not on the branch, but kept by another reference.
     is_apart: bool,
-    /// How many files were staged only, and could not be taken over.
+    /// Number of files that were only staged, and could not be imported.
     left: u64,
-    /// Why it could not be taken over, which only what is discarded may be.
+    /// The import error. Only a discarded worktree may have one.
     failure: Option<String>,
 }
 
-/// Takes over what was committed in isolation. It may take long, and nobody who makes worktrees has to wait for it: the
-/// repository's lock need not be held.
-pub(crate) fn take_over(
+/// Imports the commits from isolation. The repository's lock need not be held: the import may take long.
+pub(crate) fn import(
     settings: &WorktreeSettings,
     lease: &Lease,
     request: ReleaseRequest,
-) -> Result<Taken, GitError> {
+) -> Result<ImportOutcome, GitError> {
     let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
     match isolation::import(settings, lease, branch) {
-        Ok(imported) => Ok(Taken { is_apart: imported.apart.is_some(), left: imported.left, failure: None }),
-        Err(error) if request.discard => Ok(Taken { failure: Some(error_chain(&error)), ..Taken::default() }),
+        Ok(imported) => Ok(ImportOutcome { is_apart: imported.apart.is_some(), left: imported.left, failure: None }),
+        Err(error) if request.discard => {
+            Ok(ImportOutcome { failure: Some(error_chain(&error)), ..ImportOutcome::default() })
+        }
         Err(error) => Err(error),
     }
 }
 
-/// Whether git's list has a worktree in the folder of a lease that was made for another attempt, or not by us.
+/// Whether git's list has a worktree in the folder of a lease that was made for another attempt, or not by gadugi.
 fn is_of_another(settings: &WorktreeSettings, lease: &Lease) -> Result<bool, GitError> {
     let entry = Entry::of(settings.repository.common_dir(), &lease.path)?;
     Ok(entry.is_some_and(|entry| entry.marker().is_none_or(|marker| !marker.is_of(lease))))
 }
 
-/// The folder is gone; its entry in git's list goes too if it is discarded, or git would prune it. Answers whether it stays: the folder
-/// may come back.
+/// Removes the entry of a worktree whose folder is gone, if it is discarded, or git would prune it. Returns whether it stays:
+/// the folder may come back.
 fn clear_absent(
     settings: &WorktreeSettings,
     entries: &[Entry],
@@ -410,14 +496,14 @@ fn clear_absent(
     Ok(!may_go)
 }
 
-/// Why the worktree stays, with what became of that which was committed in isolation.
-fn all_reasons(mut reasons: Vec<KeepReason>, request: ReleaseRequest, taken: &Taken) -> Vec<KeepReason> {
-    if taken.is_apart && !reasons.contains(&KeepReason::HeadElsewhere) {
+/// The reasons to keep a worktree, with those from the import.
+fn all_reasons(mut reasons: Vec<KeepReason>, request: ReleaseRequest, imported: &ImportOutcome) -> Vec<KeepReason> {
+    if imported.is_apart && !reasons.contains(&KeepReason::HeadElsewhere) {
         // Where its files come from is the `HEAD` that the task knows.
         reasons.push(KeepReason::HeadElsewhere);
     }
-    if taken.left > 0 && !reasons.iter().any(|reason| matches!(reason, KeepReason::Uncommitted { .. })) {
-        reasons.push(KeepReason::Uncommitted { files: taken.left });
+    if imported.left > 0 && !reasons.iter().any(|reason| matches!(reason, KeepReason::Uncommitted { .. })) {
+        reasons.push(KeepReason::Uncommitted { files: imported.left });
     }
     if request.discard {
         // Whoever has locked it wants it to stay.
@@ -426,85 +512,16 @@ fn all_reasons(mut reasons: Vec<KeepReason>, request: ReleaseRequest, taken: &Ta
     reasons
 }
 
-/// Removes a worktree that nothing keeps, or only notes in `promised` what would be kept. What is in one that is discarded is kept by a
-/// reference, whose name is given, but for what is `dropped`.
-fn remove(
-    settings: &WorktreeSettings,
-    lease: &Lease,
-    entry: &Entry,
-    own: Vec<(BString, ObjectId)>,
-    content: Content,
-    promised: Option<&mut Promised>,
-    dropped: &mut Vec<String>,
-) -> Result<Option<String>, GitError> {
-    let dry_run = promised.is_some();
-    let mut kept_as = None;
-    let unsaved = match content {
-        Content::Committed => None,
-        Content::Discarded(mut checkout) => {
-            let Hidden { files, nested, .. } = std::mem::take(&mut checkout.hidden);
-            checkout.changes.untracked.extend(files);
-            checkout.changes.nested.extend(nested);
-            dropped.extend(secrets(&checkout)?.iter().map(ToString::to_string));
-            let repositories = checkout.changes.nested.iter().map(ToString::to_string).chain(checkout.submodules()?);
-            let mut unsaved: Vec<_> = repositories.map(|path| format!("{path} (a repository of its own)")).collect();
-            if let Some(promised) = promised {
-                if !unsaved.is_empty() {
-                    dropped.push(would_stay(&unsaved.join(", ")));
-                }
-                // What is not committed makes another commit, which is not known yet.
-                let last = checkout.head.filter(|_| checkout.changes.is_empty() && checkout.tip == checkout.head);
-                return trash_refs::promise(&checkout.repo, lease, last, promised).map(Some);
-            }
-            match keep_last_state(settings, &checkout, lease) {
-                Ok((name, files)) => {
-                    kept_as = Some(name);
-                    unsaved.extend(files);
-                }
-                Err(error) => unsaved.push(error_chain(&error)),
-            }
-            Some(unsaved.join(", ")).filter(|unsaved| !unsaved.is_empty())
-        }
-        Content::Unreadable(why) => Some(why),
-    };
-    if !dry_run && !own.is_empty() {
-        let repo = settings.repository.open(&[])?;
-        for (_, commit) in &own {
-            durable::commit(settings, &repo, lease.base.as_ref(), *commit)?;
-        }
-        isolation::keep(&repo, lease, own)?;
-    }
-    match unsaved {
-        Some(why) if dry_run => {
-            dropped.push(would_stay(&why));
-            return Ok(None);
-        }
-        Some(why) => {
-            let folder = put_into_trash(settings, lease, entry, &mut kept_as)?;
-            dropped.push(format!("{TRASHED}: {why}; it stays at {} for 14 days", folder.display()));
-        }
-        None if dry_run => return Ok(None),
-        None => {
-            // It is deleted by whoever sweeps.
-            entry.noting_removal(|| rename_aside::put_aside(&entry.folder))?;
-            crash_point("release-renamed-aside");
-            entry.remove()?;
-        }
-    }
-    crash_point("release-entry-removed");
-    Ok(kept_as)
-}
-
-/// What stands before the reason why all of a worktree is kept as it is.
+/// The message before the reason why a whole worktree is kept in the trash.
 const TRASHED: &str = "./: not all of it could be committed";
 
-/// What is said of it before it is done.
+/// The same for a dry run.
 fn would_stay(why: &str) -> String {
     format!("{TRASHED}: {why}; it would stay in the trash for 14 days")
 }
 
-/// Moves a discarded worktree, and git's own files of it, into the trash, since not all of it could be committed. What it has
-/// committed is kept by references, the first of which is noted. Gives its new path.
+/// Moves a discarded worktree, and its git files, into the trash, since not all of it could be committed. Its commits are kept
+/// by references, the first of which is noted. Returns the new path.
 fn put_into_trash(
     settings: &WorktreeSettings,
     lease: &Lease,
@@ -531,8 +548,8 @@ fn put_into_trash(
     Ok(folder)
 }
 
-/// Keeps a commit from which everything in the worktree can be reached, but ignored files and those that look like secrets:
-/// the tip of the branch, or a new commit. Gives the name of the reference, and what git cannot keep.
+/// Keeps a commit that reaches everything in the worktree, except for ignored files and those that look like secrets: the tip
+/// of the branch, or a new commit. Returns the name of the reference, and the files that git cannot store.
 fn keep_last_state(
     settings: &WorktreeSettings,
     checkout: &Checkout,

@@ -1,7 +1,7 @@
-//! Folders of worktrees of ours whose entry in git's list is gone, so that git does not know them any more.
+//! Folders of our worktrees whose entry in git's list is gone, so that git does not know them any more.
 //!
-//! Such a folder may hold work. It goes only if all that is in it, but ignored files, is on the branch that it was made
-//! for. What was staged there, and where its `HEAD` was, went with the entry.
+//! Such a folder may hold work. It is removed only if all of it, apart from ignored files, is on the branch that it was made
+//! for. Its index and the position of its `HEAD` were lost with the entry.
 
 use std::fs;
 use std::io;
@@ -23,8 +23,8 @@ use crate::repo::ids::{full_name, to_object};
 use crate::repo::{branch, filters};
 use crate::settings::WorktreeSettings;
 
-/// Looks for such folders in the worktrees folder, and puts those aside that hold nothing of their own. The caller holds
-/// the repository's lock.
+/// Looks for such folders in the worktrees folder, and puts those without work of their own aside. The caller holds the
+/// repository's lock.
 pub(crate) fn clear(
     settings: &WorktreeSettings,
     repo: &gix::Repository,
@@ -35,7 +35,7 @@ pub(crate) fn clear(
         if !has_lost_its_entry(settings, &path)? {
             continue;
         }
-        found.push(match look(settings, repo, &path)? {
+        found.push(match inspect(settings, repo, &path)? {
             Ok(branch) => {
                 if !dry_run {
                     rename_aside::put_aside(&path)?;
@@ -81,8 +81,8 @@ fn has_lost_its_entry(settings: &WorktreeSettings, folder: &Path) -> Result<bool
     Ok(is_ours && Entry::of(settings.repository.common_dir(), folder)?.is_none())
 }
 
-/// The branch that holds all of a folder, or why it cannot be told that one does.
-fn look(
+/// The branch that holds all of a folder, or the reason why none is known to.
+fn inspect(
     settings: &WorktreeSettings,
     repo: &gix::Repository,
     folder: &Path,

@@ -1,10 +1,9 @@
-//! What a commit changes, as an id that is the same for the same changes elsewhere in history.
+//! Patch ids: the same change has the same id anywhere in history.
 //!
 //! It is that of `git patch-id --verbatim` (git-patch-id(1)) over `git diff-tree -p`: each file's diff with three lines of
-//! context is hashed without the numbers of its lines, and the hashes are added up. Nothing of white space is left out, so
-//! that a change of nothing else is one. It differs from git's in this: a file that is binary (it has a NUL in its first
-//! 8,000 bytes), or very large, is known by the ids of its blobs, as in git's own comparison of commits; attributes, renames
-//! and `core.quotePath` do not count.
+//! context is hashed without line numbers, and the hashes are added up. White space counts, so that a change of white space is
+//! a change. It differs from git's in this: a file that is binary (it has a NUL in its first 8,000 bytes), or very large, is
+//! known by the ids of its blobs, as in git's own comparison of commits; attributes, renames and `core.quotePath` do not count.
 
 use std::collections::BTreeSet;
 
@@ -19,14 +18,14 @@ use gix::objs::tree::EntryMode;
 use crate::error::GitError;
 use crate::history::limits::check_trees;
 
-/// How many lines stand around a change.
+/// Lines of context around a change.
 const CONTEXT: usize = 3;
-/// Where git looks for a NUL.
+/// Number of bytes in which git looks for a NUL.
 const HEAD_OF_FILE: usize = 8000;
-/// A larger file is known by its id.
+/// Size from which a file is known by its id.
 const LARGE: u64 = 16 * 1024 * 1024;
-/// In how many files two trees may differ that are compared.
-const MOST_FILES: u64 = 100_000;
+/// Limit of files that differ between compared trees.
+const MAX_FILES: u64 = 100_000;
 
 /// The sum of the hashes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -35,14 +34,14 @@ pub(crate) struct PatchId(Vec<u8>);
 /// A file on one side of a change; `None` where there is none.
 type Side = Option<(EntryMode, ObjectId)>;
 
-/// What differs between two trees.
+/// The difference between two trees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Difference {
     files: Vec<(BString, Side, Side)>,
 }
 
 impl Difference {
-    /// Compares two trees; `None` is the empty one. Answers `None` where they differ in more files than are compared.
+    /// Compares two trees; `None` is the empty one. Returns `None` where they differ in more files than the limit.
     pub(crate) fn between(
         repo: &gix::Repository,
         from: Option<ObjectId>,
@@ -51,7 +50,7 @@ impl Difference {
         let empty = Some(repo.empty_tree().id);
         for (from, to) in [(from, Some(to)), (Some(to), from)] {
             if let Some(to) = to.or(empty)
-                && check_trees(repo, from, to, MOST_FILES)?.is_err()
+                && check_trees(repo, from, to, MAX_FILES)?.is_err()
             {
                 return Ok(None);
             }
@@ -80,7 +79,7 @@ impl Difference {
         Ok(Some(Self { files }))
     }
 
-    /// How many files differ.
+    /// The number of files that differ.
     pub(crate) fn len(&self) -> usize {
         self.files.len()
     }
@@ -94,7 +93,7 @@ impl Difference {
         self.files.iter().map(|(path, ..)| path.as_bstr()).collect()
     }
 
-    /// The same, undone.
+    /// The reverse difference.
     pub(crate) fn reversed(&self) -> Self {
         Self { files: self.files.iter().map(|(path, old, new)| (path.clone(), *new, *old)).collect() }
     }
@@ -115,13 +114,13 @@ impl Difference {
     }
 }
 
-/// Whether both are files, be they executable or not, or both are something else of one kind.
+/// Whether both are files, executable or not, or both are of one other kind.
 fn are_of_one_kind(a: EntryMode, b: EntryMode) -> bool {
     (a.is_blob(), a.is_link()) == (b.is_blob(), b.is_link())
 }
 
 impl PatchId {
-    /// Adds a hash as a number, whose first byte is the lowest.
+    /// Adds a hash as a number, lowest byte first.
     fn add(&mut self, hash: &ObjectId) {
         let mut carry = 0_u16;
         for (byte, other) in self.0.iter_mut().zip(hash.as_slice()) {
@@ -186,7 +185,7 @@ fn content(repo: &gix::Repository, side: Side) -> Result<Vec<u8>, GitError> {
     }
 }
 
-/// Gives the lines that a diff shows, each with what it begins with.
+/// Passes the lines of a diff to `line`, each with its sign.
 fn hunks(before: &[u8], after: &[u8], line: &mut impl FnMut(&[&[u8]])) {
     let input = InternedInput::new(before, after);
     let diff = diff_with_slider_heuristics(Algorithm::Myers, &input);

@@ -1,4 +1,4 @@
-//! Clearing away what crashes have left in git's list of worktrees.
+//! Removing the remains of crashes from git's list of worktrees.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -22,10 +22,10 @@ use crate::repo::{branch, filters};
 use crate::settings::WorktreeSettings;
 use crate::snapshot::own_references::is_lost_with;
 
-/// Removes entries of ours whose folder is gone for long, or was being removed by us, worktrees of ours that were never finished, git's locks that killed
-/// processes of ours left, folders of ours that git does not know any more, and what was in the trash for long enough.
-/// Worktrees that somebody has locked stay, and those whose `HEAD` alone keeps a commit. The caller holds the repository's lock, so nobody is making a worktree of
-/// ours now.
+/// Removes our entries whose folder is long gone or was being removed by us, our worktrees that were never finished, git's
+/// locks left by killed processes of ours, our folders that git does not know any more, and old trash. Worktrees that a user
+/// has locked stay, and those whose `HEAD` alone keeps a commit. The caller holds the repository's lock, so no worktree of ours
+/// is being made now.
 pub(crate) fn prune(settings: &WorktreeSettings, dry_run: bool) -> Result<Vec<Pruned>, GitError> {
     let repo = settings.repository.open(&[])?;
     let mut cleared = rollback::clear(settings, &repo, dry_run)?;
@@ -69,22 +69,22 @@ pub(crate) fn prune(settings: &WorktreeSettings, dry_run: bool) -> Result<Vec<Pr
     cleared.error.map_or(Ok(pruned), Err)
 }
 
-/// Whether an entry is of ours, and its folder is gone, and nothing would be lost with it.
+/// Whether an entry is ours, its folder is gone, and nothing would be lost with it.
 fn is_stale(settings: &WorktreeSettings, repo: &gix::Repository, entry: &Entry) -> Result<bool, GitError> {
     let is_gone = matches!(entry.folder.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound);
     let may_go = is_gone && entry.marker().is_some() && entry.lock_reason().is_none();
     Ok(may_go && !is_lost_with(entry, &settings.repository, repo)?)
 }
 
-/// Whether an entry whose folder is gone goes now: we were removing its worktree, or it is as old as git lets one become. Until then
-/// the folder may come back, as one that was moved, or lies on a disk that is not mounted.
+/// Whether an entry without a folder is removed now: we were removing its worktree, or it is as old as git lets one become.
+/// Until then the folder may come back: it may have been moved, or lie on a disk that is not mounted.
 pub(crate) fn is_expired(repo: &gix::Repository, entry: &Entry) -> bool {
     let modified = |name: &str| entry.admin.join(name).symlink_metadata().ok()?.modified().ok();
     let since = modified("index").or_else(|| modified("gitdir"));
     entry.was_being_removed() || since.zip(expiry(repo)).is_some_and(|(since, expiry)| since <= expiry)
 }
 
-/// The time before which git prunes an entry; `None` where it never does, or has been told a time that is none.
+/// The time before which git prunes an entry; `None` where it never does, or the configured time is invalid.
 fn expiry(repo: &gix::Repository) -> Option<SystemTime> {
     let set = repo.config_snapshot().string("gc.worktreePruneExpire").map(|set| set.to_str_lossy().into_owned());
     let now = SystemTime::now();
@@ -98,15 +98,14 @@ fn expiry(repo: &gix::Repository) -> Option<SystemTime> {
     }
 }
 
-/// What is known of a worktree of ours whose making was cut short without a record of it, as versions before this one
-/// did, so that no task has been there.
+/// A worktree of ours whose making was cut short without a record, as in earlier versions, so that no task has been there.
 struct Unrecorded {
     branch: BranchName,
-    /// Where the branch began; `None` when the note that says it was not written yet.
+    /// The commit that the branch began at; `None` when the note was not written yet.
     start: Option<CommitId>,
 }
 
-/// Whether a worktree is of ours and its making was cut short.
+/// Returns a worktree of ours whose making was cut short.
 ///
 /// A crash may have come before the note that says that it is ours. Then it lies in our folder, and either its `HEAD`
 /// is on the branch that a worktree of this name is given, or it has no `HEAD` on a branch and no files yet, and that
@@ -148,7 +147,7 @@ fn has_no_files(folder: &Path) -> Result<bool, GitError> {
     Ok(true)
 }
 
-/// Deletes the branch of a worktree that nobody has worked in, unless it is somebody else's by now.
+/// Deletes the branch of a worktree that no task has worked in, unless it is another one by now.
 fn delete_unused(settings: &WorktreeSettings, repo: &gix::Repository, half_made: &Unrecorded) -> Result<(), GitError> {
     let Unrecorded { branch, start } = half_made;
     let Some(tip) = branch::tip(repo, branch)? else { return Ok(()) };

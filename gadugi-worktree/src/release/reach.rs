@@ -1,4 +1,4 @@
-//! What keeps the commits of many branches: one walk of the history for all of them.
+//! The keepers of the commits of many branches, found in one walk of the history.
 
 use std::collections::{BTreeSet, BinaryHeap};
 
@@ -9,19 +9,19 @@ use gix::traverse::commit::simple::CommitTimeOrder;
 
 use crate::error::GitError;
 
-/// How many more commits are looked at once nothing is undecided. Times of commits may be wrong, so that what keeps one may come
-/// late; git looks at five more.
+/// Number of commits that are read once nothing is undecided. Times of commits may be wrong, so that a keeper may come late;
+/// git reads five more.
 const SLOP: usize = 1000;
 
-/// What a branch has that nothing keeps.
+/// The commits of a branch that nothing keeps.
 pub(crate) struct Own {
     pub(crate) tip: ObjectId,
     pub(crate) commits: Vec<ObjectId>,
-    /// The commits that are kept at which it leaves them.
+    /// The kept commits that end the walk from it.
     pub(crate) leaves: BTreeSet<ObjectId>,
 }
 
-/// What was found of some commits and their ancestors.
+/// The result of the walk.
 pub(crate) struct Reach {
     marks: HashMap<ObjectId, Mark>,
     /// The wanted commits, and their ancestors, that nothing keeps, with their parents.
@@ -31,7 +31,7 @@ pub(crate) struct Reach {
 #[derive(Default, Clone, Copy)]
 struct Mark {
     is_wanted: bool,
-    /// What keeps the commit, by its place in the list.
+    /// The keeper of the commit, by its index in the list.
     keeper: Option<usize>,
     is_queued: bool,
 }
@@ -43,8 +43,8 @@ impl Mark {
 }
 
 impl Reach {
-    /// Looks for what keeps each of the `wanted` commits among `keepers`. What is said to be kept is; where the times of commits
-    /// are wrong, one that is kept may be taken for one that is not.
+    /// Looks for a keeper of each `wanted` commit among `keepers`. A commit with a keeper is kept; where the times of commits
+    /// are wrong, a kept one may be reported as not kept.
     pub(crate) fn of(repo: &gix::Repository, wanted: &[ObjectId], keepers: &[ObjectId]) -> Result<Self, GitError> {
         let cache = repo.commit_graph_if_enabled()?;
         let mut graph = repo.revision_graph::<()>(cache.as_ref());
@@ -81,12 +81,12 @@ impl Reach {
         Ok(Self { marks, loose })
     }
 
-    /// What keeps a wanted commit, by its place in the list.
+    /// The keeper of a wanted commit, by its index in the list.
     pub(crate) fn keeper(&self, commit: ObjectId) -> Option<usize> {
         self.marks.get(&commit)?.keeper
     }
 
-    /// The parents of a commit that nothing keeps; none of one that something keeps.
+    /// The parents of a commit that nothing keeps; empty for a kept one.
     pub(crate) fn parents(&self, commit: ObjectId) -> &[ObjectId] {
         self.loose.get(&commit).map_or(&[], Vec::as_slice)
     }
@@ -96,7 +96,7 @@ impl Reach {
         self.loose.contains_key(&commit)
     }
 
-    /// What can be reached from a commit and nothing keeps, and the commits that are kept and are the first to be reached.
+    /// The commits that can be reached from a commit and that nothing keeps, with the kept commits that end the walk.
     pub(crate) fn own(&self, tip: ObjectId) -> Own {
         let mut own = Own { tip, commits: Vec::new(), leaves: BTreeSet::new() };
         let mut seen: HashSet<ObjectId> = HashSet::default();
@@ -112,7 +112,7 @@ impl Reach {
         own
     }
 
-    /// What can be reached from these commits and nothing keeps, each before its parents.
+    /// The commits that can be reached from these and that nothing keeps, each before its parents.
     pub(crate) fn in_order(&self, from: &[ObjectId]) -> Vec<ObjectId> {
         let mut children: HashMap<ObjectId, usize> = HashMap::default();
         for parent in self.loose.values().flatten() {
@@ -141,16 +141,16 @@ impl Reach {
     }
 }
 
-/// Commits that are marked, and those among them that are still to be looked at, the newest first.
+/// The marked commits, and the queue of those that are still to be read, the newest first.
 struct Walk {
     marks: HashMap<ObjectId, Mark>,
     queue: BinaryHeap<(i64, ObjectId)>,
-    /// How many of the queue are wanted, and kept by nothing so far.
+    /// The number of queued commits that are wanted, and kept by nothing so far.
     undecided: usize,
 }
 
 impl Walk {
-    /// Adds what is known of a commit, which is looked at if that is new.
+    /// Adds marks to a commit, which is queued if they are new.
     fn mark(&mut self, id: ObjectId, new: Mark, time: &mut impl FnMut(&ObjectId) -> Option<i64>) {
         let mark = self.marks.entry(id).or_default();
         let was = *mark;
@@ -177,7 +177,7 @@ impl Walk {
     }
 }
 
-/// Those of some commits that can be reached from `tip`. One whose time is wrong may be missed.
+/// The wanted commits that can be reached from `tip`. One whose time is wrong may be missed.
 pub(crate) fn reached_from(
     repo: &gix::Repository,
     tip: ObjectId,

@@ -18,7 +18,7 @@ pub(crate) fn tip(repo: &gix::Repository, branch: &BranchName) -> Result<Option<
     }
 }
 
-/// What the log of a branch that was made here says of that; its start follows.
+/// The message that opens the reflog of a branch made here; its start commit follows.
 const MADE: &str = "branch: created by gadugi from ";
 
 /// Makes the branch.
@@ -27,7 +27,7 @@ pub(crate) fn create(repo: &gix::Repository, branch: &BranchName, start: ObjectI
     if is_made { Ok(()) } else { Err(GitError::BranchTaken { branch: branch.clone() }) }
 }
 
-/// Lets the branch, which is at `from`, lead to a new commit.
+/// Moves the branch from `from` to a new commit.
 pub(crate) fn advance(
     repo: &gix::Repository,
     branch: &BranchName,
@@ -39,14 +39,13 @@ pub(crate) fn advance(
     if is_moved { Ok(()) } else { Err(GitError::BranchMoved { branch: branch.clone() }) }
 }
 
-/// Deletes the branch if it still points to `tip`. Answers whether it did; a branch that does not exist counts as
-/// deleted.
+/// Deletes the branch if it still points to `tip`. Returns whether it did; a branch that does not exist counts as deleted.
 pub(crate) fn delete(repo: &gix::Repository, branch: &BranchName, tip: ObjectId) -> Result<bool, GitError> {
     refs::delete(repo, full_name(branch).as_ref(), tip)
 }
 
-/// Whether the last thing that its log tells of the branch is that it was made for a worktree of ours, with this
-/// start: by us, or by git, to which we name it as a commit. Where no log is kept it counts as made so.
+/// Returns whether the newest reflog entry of the branch is its creation for one of our worktrees, at this start: by us, or by
+/// git, to which we pass the start as a commit. A branch without a reflog counts as one.
 pub(crate) fn is_as_made(repo: &gix::Repository, branch: &BranchName, start: ObjectId) -> Result<bool, GitError> {
     let last = refs::last_of_log(repo, full_name(branch).as_ref())?;
     let by_git = format!("branch: Created from {start}");
@@ -56,8 +55,8 @@ pub(crate) fn is_as_made(repo: &gix::Repository, branch: &BranchName, start: Obj
     }))
 }
 
-/// Whether its log tells that it was made for a worktree of ours: by us, or by git, to which we name the start as a commit.
-/// It does not where no log is kept.
+/// Returns whether the reflog tells that the branch was created for one of our worktrees: by us, or by git, to which we pass
+/// the start as a commit. A branch without a reflog counts as none.
 pub(crate) fn was_made_here(repo: &gix::Repository, branch: &BranchName) -> Result<bool, GitError> {
     refs::any_of_log(repo, full_name(branch).as_ref(), |message| {
         let by_git = message.strip_prefix(b"branch: Created from ");
@@ -65,7 +64,7 @@ pub(crate) fn was_made_here(repo: &gix::Repository, branch: &BranchName) -> Resu
     })
 }
 
-/// A branch whose name is the beginning of the wanted one, up to a `/`. No number at the end helps there.
+/// The branch whose name is the wanted name up to a `/`, if there is one. A number at the end of the name does not help there.
 pub(crate) fn in_the_way(repo: &gix::Repository, branch: &str) -> Result<Option<String>, GitError> {
     for (at, _) in branch.match_indices('/') {
         let above = &branch[..at];

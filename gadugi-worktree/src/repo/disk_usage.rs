@@ -1,4 +1,4 @@
-//! How much room a worktree takes on its disk, and how much there is.
+//! The disk space that a worktree takes, and the space that is free.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,11 +13,11 @@ use crate::error::GitError;
 use crate::repo::Repository;
 use crate::repo::ids::to_object;
 
-/// Network file systems tell of blocks of a megabyte, which are none that a file is rounded up to.
-const LARGEST_BLOCK: u64 = 4096;
+/// Upper bound for the block size: network file systems report blocks of a megabyte, to which no file is rounded up.
+const MAX_BLOCK: u64 = 4096;
 
-/// What git and gadugi note of a worktree, each in a file that takes a block: its branch with the log, and what lies in its
-/// entry in git's list, besides the index.
+/// Number of small files that git and gadugi write for a worktree besides its index: the branch with its reflog, and the files
+/// of its entry in git's list. Each takes a block.
 const NOTES: u64 = 7;
 /// The folders of that entry.
 const FOLDERS_OF_NOTES: u64 = 2;
@@ -25,7 +25,7 @@ const FOLDERS_OF_NOTES: u64 = 2;
 /// A symbolic link that is shorter lies in its inode.
 const SHORT_LINK: u64 = 60;
 
-/// What something takes on a disk.
+/// Disk space that files and folders take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Footprint {
     /// Bytes in whole blocks.
@@ -35,7 +35,7 @@ pub struct Footprint {
 }
 
 impl Footprint {
-    /// As many of them.
+    /// The footprint of `number` such things.
     #[must_use]
     pub fn times(self, number: u64) -> Self {
         Self { bytes: self.bytes.saturating_mul(number), inodes: self.inodes.saturating_mul(number) }
@@ -61,32 +61,31 @@ impl Add for Footprint {
     }
 }
 
-/// What a file system has for this user.
+/// Free space of a file system for this user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FreeSpace {
     /// Bytes.
     pub bytes: u64,
-    /// How many files and folders can be made; `None` where nothing limits them.
+    /// Number of files and folders that can still be created; `None` where nothing limits it.
     pub inodes: Option<u64>,
-    /// What the size of a file is rounded up to, in bytes.
+    /// Block size in bytes; the size of each file is rounded up to it.
     pub block: u64,
 }
 
 impl FreeSpace {
-    /// Asks the file system of a folder, which need not exist yet: then that of the nearest one above it. `None` where the
-    /// system does not tell.
+    /// Asks the file system of a folder, or of its nearest ancestor that exists. `None` where the system does not tell.
     #[must_use]
     pub fn of(folder: &Path) -> Option<Self> {
         existing(folder).and_then(free)
     }
 
-    /// Whether there is room for it.
+    /// Whether there is room for `needed`.
     #[must_use]
     pub fn holds(&self, needed: Footprint) -> bool {
         needed.bytes <= self.bytes && self.inodes.is_none_or(|inodes| needed.inodes <= inodes)
     }
 
-    /// For how many of them there is room.
+    /// The number of such things that there is room for.
     #[must_use]
     pub fn count(&self, each: Footprint) -> u64 {
         let by_bytes = self.bytes.checked_div(each.bytes).unwrap_or(u64::MAX);
@@ -112,23 +111,22 @@ fn free(folder: &Path) -> Option<FreeSpace> {
         bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
         // Where files are made of the same room as what is in them, no number is told.
         inodes: Some(stat.f_favail).filter(|_| stat.f_files > 0),
-        block: stat.f_frsize.clamp(1, LARGEST_BLOCK),
+        block: stat.f_frsize.clamp(1, MAX_BLOCK),
     })
 }
 
 impl Repository {
-    /// Estimates what a worktree of a commit takes on the disk of a folder when nobody has worked in it yet: its files and
-    /// folders and, if the repository lies on that disk too, its index and what git notes of it. The size of a file that the
-    /// user's work tree has just as the commit is that of the file; of others it is that of the object, so what a filter makes
-    /// of it is not counted.
+    /// Estimates the disk space of a fresh worktree of a commit in a folder: its files and folders and, if the repository is on
+    /// the same disk, its index and git's notes about it. A file that is unchanged in the user's work tree counts with its size
+    /// there; others count with the size of their objects, so the effect of filters is not counted.
     ///
-    /// What sparse checkout leaves out in the user's work tree is not counted, and neither is what a partial clone has not
-    /// fetched.
+    /// Files that sparse checkout leaves out of the user's work tree are not counted, nor are those that a partial clone has
+    /// not fetched.
     ///
     /// # Errors
     /// [`GitError`] when the commit or the index cannot be read.
     pub fn footprint(&self, commit: &CommitId, folder: &Path) -> Result<Footprint, GitError> {
-        let block = FreeSpace::of(folder).map_or(LARGEST_BLOCK, |free| free.block);
+        let block = FreeSpace::of(folder).map_or(MAX_BLOCK, |free| free.block);
         let repo = self.opener.open(self.work_tree())?;
         let index = repo.index_or_empty()?;
         let is_sparse = repo.config_snapshot().boolean("core.sparseCheckout").unwrap_or(false);
@@ -168,7 +166,7 @@ impl Repository {
     }
 }
 
-/// What an entry takes in an index.
+/// The bytes that an entry takes in an index.
 fn entry_bytes(path: &BStr, hash: gix::hash::Kind) -> u64 {
     let bytes = 42 + hash.len_in_bytes() + path.len() + 1;
     bytes.next_multiple_of(8) as u64

@@ -1,8 +1,8 @@
-//! The programs that git's configuration names for the conversion and the merging of files, and the hook of new worktrees, as
-//! they were when a run began.
+//! The programs that git's configuration names to convert and merge files, and the post-checkout hook, as they were when a run
+//! started.
 //!
-//! A task that is not isolated can write the configuration. What it names there is not run for its work: a filter, merge
-//! driver or hook that was not known when the first worktree of the run was made, or was another one then, counts for nothing.
+//! A task that is not isolated can change the configuration. Programs that it adds are not run for its work: a filter, merge
+//! driver or hook that was absent, or another one, when the first worktree of the run was made is ignored.
 
 use std::fs;
 use std::io;
@@ -17,18 +17,18 @@ use gix::bstr::{BStr, BString, ByteSlice, ByteVec};
 use crate::error::GitError;
 use crate::files::ordinary;
 
-/// What is in a section that runs a program, or says what becomes of its failure.
+/// The keys of a section that name a program, or say whether its failure counts.
 const KINDS: [(&str, &[&str]); 2] = [("filter", &["clean", "smudge", "process", "required"]), ("merge", &["driver"])];
-/// Where the names of filters are kept, in the configuration in memory, that are not to be run.
+/// The key in the configuration in memory under which filters are listed that must not run.
 const WITHHELD: &str = "gadugi.withheldFilter";
-/// Set there where the hook that git runs in a new worktree is another one than it was.
+/// The key that is set in memory when the post-checkout hook is not the recorded one.
 const HOOKS: &str = "gadugi.withheldHooks";
-/// How many seconds the filters of a worktree have together, in the configuration in memory.
+/// The key in memory for the time limit of all filters of a worktree, in seconds.
 const LIMIT: &str = "gadugi.filterLimit";
-/// A file that is larger is no record of ours.
-const MOST_BYTES: u64 = 1024 * 1024;
+/// Size limit of a record; a larger file is not one of ours.
+const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Writes down the programs that are configured, unless the run has its record.
+/// Records the programs that are configured, unless the run has its record.
 pub(crate) fn record(repo: &gix::Repository, run: &RunId) -> Result<(), GitError> {
     let path = path(repo.common_dir(), run);
     if path.symlink_metadata().is_ok() {
@@ -42,8 +42,8 @@ pub(crate) fn record(repo: &gix::Repository, run: &RunId) -> Result<(), GitError
     fs::rename(&new, &path).map_err(GitError::io("write", &path))
 }
 
-/// Removes what names programs that are not in the record of the run from the configuration in memory; without a run, or where
-/// it has no record, all of it.
+/// Removes sections that name programs from the configuration in memory, unless the run's record has them. Without a run or a
+/// record, all of them go.
 pub(crate) fn withhold(repo: &mut gix::Repository, run: Option<&RunId>) -> Result<(), GitError> {
     let known = match run {
         Some(run) => recorded(&path(repo.common_dir(), run))?,
@@ -76,19 +76,19 @@ pub(crate) fn withheld(repo: &gix::Repository) -> Vec<BString> {
     repo.config_snapshot().plumbing().strings(WITHHELD).unwrap_or_default()
 }
 
-/// What is put into the configuration in memory, so that [`limit`] finds it.
+/// The setting in the configuration in memory that [`limit`] reads.
 pub(crate) fn limit_setting(limit: Duration) -> String {
     format!("{LIMIT}={}", limit.as_secs_f64())
 }
 
-/// How much time the filters of a worktree have together; `None` is no limit.
+/// The time limit for all filters of a worktree together; `None` is no limit.
 pub(crate) fn limit(repo: &gix::Repository) -> Option<Duration> {
     let limit = repo.config_snapshot().string(LIMIT)?;
     Duration::try_from_secs_f64(limit.to_str().ok()?.parse().ok()?).ok()
 }
 
-/// The command of a filter, to be killed after so much time with what it has started, by timeout(1). Where that is not there, it
-/// has no limit.
+/// The command of a filter, run under timeout(1) so that it is killed with everything that it has started. It has no limit
+/// where timeout(1) is missing.
 pub(crate) fn within(limit: Option<Duration>, command: &[u8]) -> BString {
     let Some(limit) = limit else { return command.into() };
     // Zero would be no limit.
@@ -119,7 +119,7 @@ pub(crate) fn silence(git: &mut Command, repo: &gix::Repository) {
     }
 }
 
-/// Removes the records of runs of which there is nothing else any more.
+/// Removes the records of runs that nothing else refers to.
 pub(crate) fn clear(common_dir: &Path, is_needed: impl Fn(&RunId) -> bool) -> Result<(), GitError> {
     let folder = folder(common_dir);
     let entries = match fs::read_dir(&folder) {
@@ -177,7 +177,7 @@ fn hook(repo: &gix::Repository) -> BString {
 
 fn recorded(path: &Path) -> Result<Vec<BString>, GitError> {
     // A task may have put anything there; what it cannot do is to make this wait.
-    let is_record = path.symlink_metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() <= MOST_BYTES);
+    let is_record = path.symlink_metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() <= MAX_BYTES);
     if !is_record {
         return Ok(Vec::new());
     }

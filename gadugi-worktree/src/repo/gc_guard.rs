@@ -1,4 +1,4 @@
-//! Holding off `git gc` while work is collected: it deletes objects that nothing refers to yet.
+//! Holding off `git gc` while work is collected: it deletes objects that no reference leads to yet.
 //!
 //! Git's own file `gc.pid` says which process collects garbage, and on which machine. While that process lives, git begins no
 //! other collection, neither one that the user asks for (unless with `--force`) nor those that the commits of tasks set
@@ -11,39 +11,40 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
+use tracing::debug;
+
 use crate::error::GitError;
 use crate::files::ordinary;
 use crate::repo::lock_file::{LockFile, NotTaken};
 
-/// How often something is tried again that a collection of garbage beside it has spoilt, as git does.
-pub(crate) const RETRIES: usize = 2;
+/// Number of retries after a `git gc` beside us has spoilt an operation, as in git.
+pub(crate) const MAX_RETRIES: usize = 2;
 
-/// The age from which git takes the file for one that was left.
-const GIT_BELIEVES: Duration = Duration::from_secs(12 * 3600);
+/// The age from which git takes the file for a stale one.
+const STALE_AGE: Duration = Duration::from_secs(12 * 3600);
 
-/// The age at which ours is written anew.
-const RENEWED: Duration = Duration::from_secs(6 * 3600);
+/// The age at which our file is rewritten.
+const RENEWAL_AGE: Duration = Duration::from_secs(6 * 3600);
 
-/// How often the file is looked at: another collection may have ended, or another gadugi that held it.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Interval for checking the file: another collection may have ended, or another gadugi that held it.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What follows in our files where git reads no further.
+/// The word after pid and host in our files; git reads only the first two.
 const NAME: &str = "gadugi";
 
-/// How long a collection that was begun before is waited for before a worktree is removed.
-const GC_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How often it is looked at meanwhile.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Interval for checking whether such a collection has ended.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Holds `gc.pid` of a repository from its first use until it is dropped.
 #[derive(Debug)]
 pub(crate) struct GcGuard {
     common_dir: PathBuf,
+    /// Time that a collection which began earlier gets to end.
+    timeout: Duration,
     watch: Mutex<Option<Watch>>,
 }
 
-/// The thread that looks at the file, and what ends it.
+/// The thread that checks the file, and the channel that ends it.
 #[derive(Debug)]
 struct Watch {
     thread: JoinHandle<()>,
@@ -51,15 +52,15 @@ struct Watch {
     stop: Sender<()>,
 }
 
-/// Whose the file is.
+/// The process that the file belongs to.
 #[derive(Debug, PartialEq, Eq)]
 enum Holder {
     Nobody,
-    /// This process, with a file that need not or has to be renewed.
+    /// This process; an old file has to be renewed.
     Us {
         is_old: bool,
     },
-    /// Another gadugi, which holds it as we do.
+    /// Another gadugi, which holds off `git gc` as well.
     Gadugi,
     /// A process that collects garbage.
     Other(String),
@@ -79,11 +80,11 @@ impl Holder {
         let (pid, host) = (words.next().and_then(|pid| pid.parse().ok()), words.next());
         let (Some(pid), Some(host)) = (pid, host) else { return Self::Nobody };
         let is_here = host == host_name();
-        if age > GIT_BELIEVES || (is_here && !is_alive(pid)) {
+        if age > STALE_AGE || (is_here && !is_alive(pid)) {
             return Self::Nobody;
         }
         if is_here && pid == std::process::id() {
-            return Self::Us { is_old: age > RENEWED };
+            return Self::Us { is_old: age > RENEWAL_AGE };
         }
         if words.next() == Some(NAME) {
             return Self::Gadugi;
@@ -97,12 +98,12 @@ impl Holder {
 }
 
 impl GcGuard {
-    pub(crate) fn new(common_dir: &Path) -> Arc<Self> {
-        Arc::new(Self { common_dir: common_dir.to_owned(), watch: Mutex::default() })
+    pub(crate) fn new(common_dir: &Path, timeout: Duration) -> Arc<Self> {
+        Arc::new(Self { common_dir: common_dir.to_owned(), timeout, watch: Mutex::default() })
     }
 
-    /// Holds the file from now on, or as soon as the collection that is under way has ended. That it cannot be held is no
-    /// reason not to work: what is collected is looked for again before anything is removed.
+    /// Holds the file from now on, or as soon as the collection that is under way has ended. Work continues where it cannot be
+    /// held: whatever is collected is looked for again before a worktree is removed.
     pub(crate) fn hold(&self) {
         let mut watch = self.lock();
         if watch.is_some() {
@@ -112,7 +113,7 @@ impl GcGuard {
         let (stop, stopped) = mpsc::channel();
         let common_dir = self.common_dir.clone();
         let look = move || {
-            while stopped.recv_timeout(LOOK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+            while stopped.recv_timeout(WATCH_INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 take(&common_dir).ok();
             }
         };
@@ -121,24 +122,29 @@ impl GcGuard {
         *watch = thread.ok().map(|thread| Watch { thread, stop });
     }
 
-    /// Holds the file, and waits for a collection that was begun before: it may delete objects that are written from now on
-    /// before anything refers to them. One that takes long is no reason not to work.
+    /// Holds the file, and waits for a collection that began earlier: it may delete objects that are written from now on before
+    /// a reference leads to them. After the timeout the work starts all the same.
     pub(crate) fn hold_alone(&self) {
         self.hold();
         self.wait_for_others().ok();
     }
 
-    /// Waits for a collection that is under way, which may still delete what was written since it began.
+    /// Waits for a collection that is under way, which may still delete objects written since it began.
     ///
     /// # Errors
     /// [`GitError::GcRuns`] when it does not end soon.
     pub(crate) fn wait_for_others(&self) -> Result<(), GitError> {
         let begun = Instant::now();
+        let mut is_waiting = false;
         while let Holder::Other(who) = take(&self.common_dir)? {
-            if begun.elapsed() > GC_TIMEOUT {
+            if !is_waiting {
+                debug!(%who, "waiting for a collection of garbage");
+                is_waiting = true;
+            }
+            if begun.elapsed() > self.timeout {
                 return Err(GitError::GcRuns { who });
             }
-            thread::sleep(PAUSE);
+            thread::sleep(POLL_INTERVAL);
         }
         Ok(())
     }
@@ -166,7 +172,7 @@ fn path(common_dir: &Path) -> PathBuf {
     common_dir.join("gc.pid")
 }
 
-/// Takes the file unless another process that lives has it, and keeps ours from growing old. Answers whose it is then.
+/// Takes the file unless a live process has it, and renews ours before it grows old. Returns its holder.
 fn take(common_dir: &Path) -> Result<Holder, GitError> {
     let path = path(common_dir);
     let found = Holder::of(&path);
@@ -191,7 +197,7 @@ fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Whether a process of this machine runs, as git asks it.
+/// Whether a process of this machine runs, by the test that git uses.
 fn is_alive(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
     pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))

@@ -12,7 +12,7 @@ use crate::repo::open::ConfigSources;
 use crate::threads::cancel::Awaited;
 use crate::threads::guarded;
 
-/// What stands in `locked` while a worktree is being made, as git and gix do it.
+/// The content of `locked` while a worktree is being made, as written by git and gix.
 pub(crate) const IN_THE_MAKING: &str = "initializing";
 
 /// Variables that tell git another repository, index or object store than that of the folder it runs in; see
@@ -33,8 +33,8 @@ const OF_ANOTHER_REPOSITORY: [&str; 13] = [
     "GIT_WORK_TREE",
 ];
 
-/// Git, which hears of no other repository by its environment, and of no other configuration than these sources. It
-/// finds itself and its own parts where this process does.
+/// The command git with no other repository from its environment, and with the configuration of these sources only. It is
+/// found, and finds its own parts, through the `PATH` of this process.
 pub(crate) fn git(sources: ConfigSources) -> Command {
     let mut command = Command::new("git");
     for name in OF_ANOTHER_REPOSITORY {
@@ -48,7 +48,7 @@ pub(crate) fn git(sources: ConfigSources) -> Command {
     command
 }
 
-/// Git in a repository, whose folder of git's own files this is.
+/// The command git in the repository with this common git folder.
 pub(crate) fn in_repository(sources: ConfigSources, common_dir: &Path) -> Command {
     let mut command = git(sources);
     // The folder that this process is in may be gone. Named so, git does not ask again whose repository it is: a user who
@@ -57,17 +57,24 @@ pub(crate) fn in_repository(sources: ConfigSources, common_dir: &Path) -> Comman
     command
 }
 
-/// Runs `git worktree add` with a new branch, as long as that is awaited; `git` knows the repository. Blocks. When it fails, part
-/// of the worktree may be there. It stays locked as one that is in the making, also after its hooks have run. Git is killed with
-/// this process, and holds the lock until then.
+/// A worktree to be made by git.
+pub(crate) struct NewWorktree<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) branch: &'a BranchName,
+    /// The commit that the branch starts from.
+    pub(crate) start: ObjectId,
+}
+
+/// Runs `git worktree add` with a new branch until the waiter gives up; `git` knows the repository. Blocks. When it fails, part
+/// of the worktree may be there. The worktree stays locked as one in the making, also after its hooks have run. Git is killed
+/// with this process, and holds the lock until then.
 pub(crate) fn add_worktree(
     lock: &RepositoryLock,
     mut git: Command,
-    folder: &Path,
-    branch: &BranchName,
-    start: ObjectId,
+    new: NewWorktree<'_>,
     awaited: &Awaited,
 ) -> Result<(), GitError> {
+    let NewWorktree { folder, branch, start } = new;
     git.stdin(lock.share()?)
         .args(["worktree", "add", "-q", "--no-track", "--lock", "--reason", IN_THE_MAKING])
         .args(["-b", branch.as_str(), "--"])

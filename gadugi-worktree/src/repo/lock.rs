@@ -5,6 +5,8 @@
 use std::fs::{self, File};
 use std::path::Path;
 
+use tracing::debug;
+
 use crate::error::GitError;
 use crate::files::ordinary;
 
@@ -15,18 +17,21 @@ pub(crate) struct RepositoryLock {
 }
 
 impl RepositoryLock {
-    /// Waits until nobody else holds the lock of this state folder. Blocks.
+    /// Waits for the lock of this state folder. Blocks.
     pub(crate) fn acquire(state: &Path) -> Result<Self, GitError> {
         fs::create_dir_all(state).map_err(GitError::io("create", state))?;
         let path = state.join("lock");
         let file = ordinary::open(&path, File::options().create(true).truncate(false).read(true).write(true));
         let file = file.map_err(GitError::io("open", &path))?;
-        file.lock().map_err(GitError::io("lock", &path))?;
+        if file.try_lock().is_err() {
+            debug!(path = %path.display(), "waiting for the lock of the repository");
+            file.lock().map_err(GitError::io("lock", &path))?;
+        }
         Ok(Self { file })
     }
 
-    /// The lock for a process that is started: if this one is killed, the lock is held until that one has ended too. Whoever
-    /// reads from it reads nothing.
+    /// The lock for a child process: if this process is killed, the lock is held until the child has ended too. Reading from it
+    /// yields nothing.
     pub(crate) fn share(&self) -> Result<File, GitError> {
         self.file.try_clone().map_err(GitError::ShareLock)
     }

@@ -1,9 +1,9 @@
-//! Git's lock files, taken so that those which a killed process of ours left behind are known for what they are.
+//! Git's lock files, made so that one left by a killed process of ours is recognised.
 //!
-//! A lock file is `<resource>.lock`, and whoever creates it holds the resource. It stays when its holder is killed, and
-//! nothing in it tells git who that was. Ours never exist without saying so: the file is written in full in a folder of
-//! ours, locked with `flock`, and only then linked to its place. Whoever finds such a file and can take its `flock` knows
-//! that its holder is gone.
+//! A lock file is `<resource>.lock`, and the process that creates it holds the resource. It stays when its holder is killed,
+//! and nothing in it tells git who that was. Ours always say so: the file is written in full in a folder of ours, locked with
+//! `flock`, and only then linked to its place. A process that finds such a file and can take its `flock` knows that its holder
+//! is gone.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
@@ -14,11 +14,11 @@ use crate::error::GitError;
 use crate::files::ordinary;
 use crate::files::paths::real;
 
-/// What our lock files begin with; the path of the lock file follows.
+/// The first bytes of our lock files; the path of the lock file follows.
 pub(crate) const HEADING: &str = "held by gadugi: ";
 
-/// How long to pause before a lock of somebody else is tried again. Nothing tells of its end.
-const PAUSE: Duration = Duration::from_millis(10);
+/// Interval for retrying a lock that another process holds. Its release cannot be awaited.
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// One of git's resources, held until this is dropped.
 pub(crate) struct LockFile {
@@ -37,7 +37,7 @@ struct Own {
 
 /// Why a lock file was not taken.
 pub(crate) enum NotTaken {
-    /// Somebody else has it, or was killed with it.
+    /// Another process holds it, or was killed with it.
     Held {
         lock: PathBuf,
     },
@@ -50,7 +50,7 @@ impl From<GitError> for NotTaken {
     }
 }
 
-/// Takes the lock of the index of a worktree that was opened by git's own files of it. Nobody is waited for.
+/// Takes the lock of the index of a worktree that was opened by git's own files of it. Does not wait.
 pub(crate) fn lock_index(repo: &gix::Repository) -> Result<LockFile, GitError> {
     let lock = LockFile::acquire(&real(repo.common_dir()), &repo.index_path(), Duration::ZERO);
     lock.map_err(|error| match error {
@@ -60,8 +60,8 @@ pub(crate) fn lock_index(repo: &gix::Repository) -> Result<LockFile, GitError> {
 }
 
 impl LockFile {
-    /// Takes the lock of a file in a git folder, whose folder is made where it is missing. One that somebody else holds
-    /// is tried again for as long as `patience`.
+    /// Takes the lock of a file in a git folder, whose folder is made where it is missing. A lock that is held is retried for
+    /// as long as `patience`.
     pub(crate) fn acquire(common_dir: &Path, resource: &Path, patience: Duration) -> Result<Self, NotTaken> {
         let mut lock = resource.as_os_str().to_owned();
         lock.push(".lock");
@@ -80,12 +80,12 @@ impl LockFile {
                             own.remove();
                             return Err(NotTaken::Held { lock });
                         }
-                        std::thread::sleep(PAUSE);
+                        std::thread::sleep(RETRY_INTERVAL);
                     }
                 }
                 // The folder of the resource is not there, or has gone since; or our own file was swept away before it
                 // had its lock.
-                io::ErrorKind::NotFound if Instant::now() < give_up + PAUSE => {
+                io::ErrorKind::NotFound if Instant::now() < give_up + RETRY_INTERVAL => {
                     if let Some(folder) = lock.parent() {
                         fs::create_dir_all(folder).map_err(GitError::io("create", folder))?;
                     }

@@ -1,4 +1,4 @@
-//! The repository that a run works in: found like git finds it, and what is true of it at that moment.
+//! The repository that a run works in: found as git finds it, with its state at that moment.
 
 pub(crate) mod branch;
 pub(crate) mod disk_usage;
@@ -40,7 +40,7 @@ pub enum OpenError {
     /// The folder cannot be read.
     #[error("cannot read the folder {}", .dir.display())]
     Folder {
-        /// Which.
+        /// The folder.
         dir: PathBuf,
         /// Why.
         #[source]
@@ -88,31 +88,31 @@ pub enum OpenError {
     },
 }
 
-/// Why a base gives no commit.
+/// The reason why a base gives no commit.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BaseError {
     /// There is nothing of this name, or it is ambiguous.
     #[error("the base `{asked}` does not exist; name a branch, a tag or a commit that `git log {asked}` knows")]
     Missing {
-        /// What was asked for.
+        /// The base, as given.
         asked: String,
-        /// What was found wrong with it.
+        /// The error of the search.
         #[source]
         source: GitError,
     },
     /// It names a file or a folder.
     #[error("the base `{asked}` is no commit; name a branch, a tag or a commit")]
     NotACommit {
-        /// What was asked for.
+        /// The base, as given.
         asked: String,
-        /// What was found instead.
+        /// The object that was found instead.
         #[source]
         source: GitError,
     },
 }
 
-/// Where `HEAD` of the work tree was.
+/// The position of the work tree's `HEAD`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Head {
     /// On this branch.
@@ -121,7 +121,7 @@ pub enum Head {
     Detached,
 }
 
-/// How the repository names its objects.
+/// The hash of the repository's object ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ObjectFormat {
@@ -154,7 +154,7 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Finds the repository of a folder: it may be a subfolder, or lie in a linked worktree.
+    /// Finds the repository of a folder, which may be a subfolder, or lie in a linked worktree.
     ///
     /// # Errors
     /// A variant of [`OpenError`] for each reason why a run cannot work there.
@@ -247,7 +247,7 @@ impl Repository {
         name.strip_suffix(".git").filter(|name| !name.is_empty()).map_or(name.clone(), str::to_owned)
     }
 
-    /// Where `HEAD` of the work tree was when the repository was found.
+    /// The position of the work tree's `HEAD` when the repository was found.
     #[must_use]
     pub fn head(&self) -> &Head {
         &self.head
@@ -259,7 +259,7 @@ impl Repository {
         &self.head_commit
     }
 
-    /// How the repository names its objects.
+    /// The hash of the repository's object ids.
     #[must_use]
     pub fn object_format(&self) -> ObjectFormat {
         self.object_format

@@ -1,4 +1,4 @@
-//! How a repository is opened: which configuration counts, and what stands in for a missing identity.
+//! Opening a repository: the configuration that counts, and the identity where git has none.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::error::GitError;
 use crate::files::ordinary;
 use crate::repo::filters;
 
-/// Whose git configuration counts.
+/// The sources of git's configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ConfigSources {
     /// As for git: the system's, the user's and the repository's.
@@ -51,7 +51,7 @@ impl Default for Identity {
 pub(crate) struct Opener {
     pub(crate) sources: ConfigSources,
     pub(crate) identity: Identity,
-    /// How much time the filters of a worktree have together; `None` is no limit.
+    /// The time limit for all filters of a worktree together; `None` is no limit.
     pub(crate) limit: Option<Duration>,
 }
 
@@ -85,8 +85,8 @@ impl Opener {
         Ok(repo)
     }
 
-    /// The variables by which git itself is told another repository, index or object store are not
-    /// followed: whoever runs this from a hook means the folder that he names.
+    /// The options for gix. Variables that point git to another repository, index or object store are ignored: a user who runs
+    /// gadugi from a hook means the folder that is given.
     pub(crate) fn options(&self, overrides: &[&str]) -> gix::open::Options {
         let mut permissions = match self.sources {
             ConfigSources::All => Permissions::all(),

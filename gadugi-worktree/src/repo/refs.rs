@@ -1,7 +1,7 @@
 //! Changing references.
 //!
-//! gix does it too, but a process that is killed meanwhile leaves lock files of which nobody can tell whose they are; and
-//! where there are packed references it locks them for every change.
+//! gix does it too, but a killed process leaves lock files there that cannot be told from those of others; and where there are
+//! packed references it locks them for every change.
 
 use std::collections::HashSet;
 use std::fs;
@@ -20,16 +20,16 @@ use crate::files::paths::{real, remove_if_empty};
 use crate::repo::lock_file::{LockFile, NotTaken};
 
 /// As git's `core.filesRefLockTimeout`.
-const PATIENCE: Duration = Duration::from_millis(100);
-/// How many references are deleted at once: the lock of each takes a file handle.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(100);
+/// Number of references that are deleted together: the lock of each takes a file handle.
 const DELETED_AT_ONCE: usize = 64;
 
 /// As git's `core.packedRefsTimeout`.
-const PATIENCE_WITH_PACKED: Duration = Duration::from_secs(1);
-/// A larger log of a reference is not read as a whole.
+const PACKED_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+/// Size limit for a reflog that is read as a whole.
 const MAX_LOG_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Lets a reference that is at `from`, or does not exist for `None`, lead to a commit. Answers whether it was there.
+/// Compare-and-swap of a reference: moves `name` from `from` (`None`: absent) to `to`. Returns whether it matched.
 pub(crate) fn set(
     repo: &gix::Repository,
     name: &FullNameRef,
@@ -38,7 +38,7 @@ pub(crate) fn set(
     message: &str,
 ) -> Result<bool, GitError> {
     let path = path(repo, name)?;
-    let lock = acquire(repo, &path, PATIENCE)?;
+    let lock = acquire(repo, &path, LOCK_TIMEOUT)?;
     let found = target(repo, name)?;
     if found != from.map(Some) {
         return Ok(false);
@@ -49,7 +49,7 @@ pub(crate) fn set(
     Ok(true)
 }
 
-/// Deletes a reference that leads to a commit, with its log. Answers whether it is gone: it is not when it leads elsewhere.
+/// Deletes a reference that leads to `from`, with its log. Returns whether it is gone: it stays when it leads elsewhere.
 pub(crate) fn delete(repo: &gix::Repository, name: &FullNameRef, from: ObjectId) -> Result<bool, GitError> {
     let mut deleted = delete_some(repo, &[(name, from)])?;
     deleted.pop().unwrap_or(Ok(true))
@@ -87,7 +87,7 @@ fn delete_some(
     }
     let packed = real(repo.common_dir()).join("packed-refs");
     // Held to the end, so that nobody packs a reference while it goes.
-    let packed_lock = acquire(repo, &packed, PATIENCE_WITH_PACKED)?;
+    let packed_lock = acquire(repo, &packed, PACKED_LOCK_TIMEOUT)?;
     match ordinary::read(&packed) {
         Ok(text) => {
             let names: HashSet<&BStr> = going.iter().map(|(name, _)| name.as_bstr()).collect();
@@ -116,17 +116,17 @@ fn delete_some(
     Ok(answers)
 }
 
-/// A reference that is to be deleted, and that nobody else changes meanwhile.
+/// A reference that is to be deleted, locked against other changes.
 struct Held {
     path: PathBuf,
     log: PathBuf,
     lock: LockFile,
 }
 
-/// Takes the lock of a reference that leads to a commit; or else tells whether it is gone.
+/// Takes the lock of a reference that leads to `from`; otherwise returns whether it is gone.
 fn lock_to_delete(repo: &gix::Repository, name: &FullNameRef, from: ObjectId) -> Result<Result<Held, bool>, GitError> {
     let path = path(repo, name)?;
-    let lock = acquire(repo, &path, PATIENCE)?;
+    let lock = acquire(repo, &path, LOCK_TIMEOUT)?;
     Ok(match target(repo, name)? {
         None => Err(true),
         Some(found) if found != Some(from) => Err(false),
@@ -163,7 +163,7 @@ pub(crate) fn log_of(repo: &gix::Repository, name: &FullNameRef) -> Result<Optio
     read_log(&log(repo, name)?)
 }
 
-/// The same of a log whose path is known.
+/// The same, for a log whose path is known.
 pub(crate) fn read_log(log: &Path) -> Result<Option<Vec<u8>>, GitError> {
     let is_readable = |metadata: fs::Metadata| metadata.is_file() && metadata.len() <= MAX_LOG_BYTES;
     if !log.symlink_metadata().is_ok_and(is_readable) {
@@ -172,12 +172,12 @@ pub(crate) fn read_log(log: &Path) -> Result<Option<Vec<u8>>, GitError> {
     ordinary::read(log).map(Some).map_err(GitError::io("read", log))
 }
 
-/// Moves the `HEAD` of a worktree, of which this is the folder of git's own files.
+/// Moves the `HEAD` of a worktree, in the folder of its git files.
 pub(crate) fn set_head(common_dir: &Path, admin: &Path, wanted: &HeadAt) -> Result<(), GitError> {
     if head_in(admin).as_ref() == Some(wanted) {
         return Ok(());
     }
-    let lock = LockFile::acquire(&real(common_dir), &admin.join("HEAD"), PATIENCE).map_err(held)?;
+    let lock = LockFile::acquire(&real(common_dir), &admin.join("HEAD"), LOCK_TIMEOUT).map_err(held)?;
     let text = match wanted {
         HeadAt::Branch(name) => format!("ref: {name}\n"),
         HeadAt::Commit(id) => format!("{id}\n"),
@@ -185,10 +185,10 @@ pub(crate) fn set_head(common_dir: &Path, admin: &Path, wanted: &HeadAt) -> Resu
     lock.replace(text.as_bytes())
 }
 
-/// Removes what a change that was cut short has left of a reference that does not exist.
+/// Removes the remains of an interrupted change of a reference that does not exist.
 pub(crate) fn forget(repo: &gix::Repository, name: &FullNameRef) -> Result<(), GitError> {
     let path = path(repo, name)?;
-    let _lock = acquire(repo, &path, PATIENCE)?;
+    let _lock = acquire(repo, &path, LOCK_TIMEOUT)?;
     if target(repo, name)?.is_none() {
         remove(&log(repo, name)?)?;
     }
@@ -206,19 +206,19 @@ fn held(error: NotTaken) -> GitError {
     }
 }
 
-/// Where a reference leads: `None` when it does not exist, `Some(None)` when it leads to another reference.
+/// The commit that a reference leads to: `None` when it does not exist, `Some(None)` when it leads to another reference.
 fn target(repo: &gix::Repository, name: &FullNameRef) -> Result<Option<Option<ObjectId>>, GitError> {
     ordinary::check(&path(repo, name)?)?;
     let reference = repo.try_find_reference(name)?;
     Ok(reference.map(|reference| reference.target().try_id().map(ToOwned::to_owned)))
 }
 
-/// Where a reference is kept, unless it is packed.
+/// The file of a reference that is not packed.
 pub(crate) fn path(repo: &gix::Repository, name: &FullNameRef) -> Result<PathBuf, GitError> {
     Ok(real(repo.common_dir()).join(gix::path::from_bstr(name.as_bstr())?))
 }
 
-/// Where the log of a reference is kept.
+/// The log file of a reference.
 pub(crate) fn log(repo: &gix::Repository, name: &FullNameRef) -> Result<PathBuf, GitError> {
     Ok(real(repo.common_dir()).join("logs").join(gix::path::from_bstr(name.as_bstr())?))
 }
@@ -291,7 +291,7 @@ fn remove(file: &Path) -> Result<(), GitError> {
     }
 }
 
-/// Where a `HEAD` is.
+/// The position of a `HEAD`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum HeadAt {
     /// On the branch of this full name.

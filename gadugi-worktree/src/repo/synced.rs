@@ -1,4 +1,4 @@
-//! What is known to be on the disk of a repository, so that it is synced once.
+//! The part of a repository that is known to be on disk, so that it is synced once.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use gix::ObjectId;
 use gix::bstr::BString;
 
-/// What this process knows to be on the disk of a repository.
+/// The part of a repository that this process knows to be on disk.
 #[derive(Debug, Default)]
 pub(crate) struct Known(Mutex<Synced>);
 
@@ -15,7 +15,7 @@ pub(crate) struct Known(Mutex<Synced>);
 pub(crate) struct Synced {
     /// Commits with their trees and history.
     pub(crate) commits: HashSet<ObjectId>,
-    /// References, and where they led.
+    /// References, and the commits that they led to.
     pub(crate) references: HashMap<BString, ObjectId>,
     /// Files of packs, whose names tell their content.
     pub(crate) packs: HashSet<PathBuf>,

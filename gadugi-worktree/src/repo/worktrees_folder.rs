@@ -1,4 +1,4 @@
-//! Where the worktrees of a repository lie.
+//! The folder that the worktrees of a repository lie in.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::repo::Repository;
 
-/// Why worktrees cannot lie in a folder.
+/// The reason why worktrees cannot lie in a folder.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PlaceError {
@@ -40,8 +40,8 @@ impl Repository {
     }
 }
 
-/// Looks whether worktrees can be made in a folder, which need not exist yet: it, or the nearest folder above
-/// that exists, is writable, and it does not lie in the work tree of a repository. Nothing is created.
+/// Checks that worktrees can be made in a folder, which need not exist yet: it, or its nearest ancestor that exists, must be
+/// writable, and it must not lie in the work tree of a repository. Nothing is created.
 ///
 /// # Errors
 /// [`PlaceError`] says what is in the way.

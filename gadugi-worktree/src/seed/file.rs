@@ -1,7 +1,7 @@
-//! One file or folder that is copied into a worktree.
+//! Copying one file or folder into a worktree.
 //!
-//! A path there may lead through what the commit holds, such as a symbolic link that leads elsewhere. So every folder is
-//! opened from the one above it, and no link is followed.
+//! A path there may lead through files of the commit, such as a symbolic link that leads elsewhere. So every folder is opened
+//! from its parent, and no link is followed.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
@@ -20,36 +20,35 @@ use super::reflink::Sharer;
 use crate::error::GitError;
 use crate::threads::cancel::Awaited;
 
-/// Files of fewer bytes are copied also where they could be shared. On xfs it takes longer to share one of 4 KiB than to copy it
-/// (63 µs, not 39 µs), on btrfs about as long; from 16 KiB on sharing is no slower on either, and for a MiB on btrfs 40 times as
-/// fast.
-const SMALLEST_SHARED: u64 = 16 << 10;
+/// Size from which files are shared instead of copied. On xfs it takes longer to share a file of 4 KiB than to copy it (63 µs,
+/// not 39 µs), on btrfs about as long; from 16 KiB on sharing is no slower on either, and for a MiB on btrfs 40 times as fast.
+const MIN_SHARED: u64 = 16 << 10;
 
-/// More than most files have.
+/// Buffer size: most files are smaller.
 const BUFFER: usize = 64 << 10;
 
-/// After so many bytes it is asked whether to go on.
+/// Number of bytes after which a copy checks whether it is cancelled.
 const PORTION: u64 = 64 << 20;
 
-/// What became of a file.
+/// The result of copying a file.
 pub(super) enum Copied {
-    /// It is there, with so many bytes.
+    /// It is copied, with this many bytes.
     Bytes(u64),
     /// It could not be read.
     Unreadable,
-    /// It is a pipe, a socket or a device by now.
+    /// It has become a pipe, a socket or a device.
     Special,
-    /// It is gone, or something is in its place.
+    /// It is gone, or its path is taken.
     Not,
 }
 
 /// A worktree that is written to.
-pub(super) struct Place {
+pub(super) struct Target {
     root: OwnedFd,
     path: PathBuf,
 }
 
-/// A folder of it.
+/// A folder of the worktree.
 pub(super) struct OpenFolder {
     folder: OwnedFd,
     path: PathBuf,
@@ -57,14 +56,13 @@ pub(super) struct OpenFolder {
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-impl Place {
+impl Target {
     pub(super) fn open(path: &Path) -> Result<Self, GitError> {
         let root = rustix::fs::open(path, FOLDER, Mode::empty()).map_err(failed("open", path))?;
         Ok(Self { root, path: path.to_owned() })
     }
 
-    /// Makes a folder, with those above it, and notes those that were not there; `false` where something else is in its
-    /// place, or on the way to it.
+    /// Makes a folder with its parents, and notes the new ones; `false` where a file is in its place, or on the way to it.
     pub(super) fn make(&self, path: &BStr, made: &mut BTreeSet<BString>) -> Result<bool, GitError> {
         let mut folder = self.root.try_clone().map_err(GitError::io("open", &self.path))?;
         let mut end = 0;
@@ -86,7 +84,7 @@ impl Place {
         Ok(true)
     }
 
-    /// Opens a folder that is there.
+    /// Opens an existing folder.
     pub(super) fn folder(&self, path: &BStr) -> Result<OpenFolder, GitError> {
         let mut folder = self.root.try_clone().map_err(GitError::io("open", &self.path))?;
         let shown = self.path.join(gix::path::from_bstr(path)?);
@@ -97,7 +95,7 @@ impl Place {
         Ok(OpenFolder { folder, path: shown })
     }
 
-    /// Gives a folder the permissions and the time of another one.
+    /// Gives a folder the permissions and the time of its original.
     pub(super) fn finish(&self, path: &BStr, like: &Folder) -> Result<(), GitError> {
         let OpenFolder { folder, path } = self.folder(path)?;
         rustix::fs::futimens(&folder, &modified(like.modified)).map_err(failed("date", &path))?;
@@ -107,7 +105,7 @@ impl Place {
 }
 
 impl OpenFolder {
-    /// Copies a file or a symbolic link to here, with its permissions and its time of modification. What is here already stays.
+    /// Copies a file or a symbolic link into the folder, with its permissions and modification time. An existing file stays.
     pub(super) fn copy(
         &self,
         source: &Path,
@@ -145,7 +143,7 @@ impl OpenFolder {
         if !metadata.is_file() {
             return Ok(Copied::Special);
         }
-        let is_large = metadata.len() >= SMALLEST_SHARED;
+        let is_large = metadata.len() >= MIN_SHARED;
         if is_large && sharer.share_anew(&from, &self.folder, &item.name) {
             return Ok(Copied::Bytes(metadata.len()));
         }
@@ -181,7 +179,7 @@ fn copy_bytes(mut from: &File, mut to: &File, awaited: &Awaited) -> io::Result<u
     if read < BUFFER { Ok(read as u64) } else { Ok(read as u64 + copy_some(from, to, u64::MAX, awaited)?) }
 }
 
-/// Copies so many bytes, if there are, or fewer when that is given up.
+/// Copies up to `most` bytes, or fewer when it is cancelled.
 fn copy_some(from: &File, mut to: &File, most: u64, awaited: &Awaited) -> io::Result<u64> {
     let mut copied = 0;
     while awaited.check().is_ok() {
@@ -195,7 +193,7 @@ fn copy_some(from: &File, mut to: &File, most: u64, awaited: &Awaited) -> io::Re
     Ok(copied)
 }
 
-/// Copies only what is no hole.
+/// Copies a sparse file without its holes.
 fn copy_with_holes(from: &File, to: &File, length: u64, awaited: &Awaited) -> io::Result<u64> {
     let mut at = 0;
     while awaited.check().is_ok() {
@@ -220,7 +218,7 @@ fn components(path: &BStr) -> impl Iterator<Item = &BStr> {
     path.split_str("/").filter(|name| !name.is_empty()).map(ByteSlice::as_bstr)
 }
 
-/// A time of modification, and that of the last access as it is.
+/// Timestamps with this modification time; the access time stays as it is.
 fn modified(at: Option<SystemTime>) -> Timestamps {
     let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT as _ };
     let since = at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());

@@ -1,5 +1,5 @@
-//! What of the list belongs into one worktree: its commit may ignore other files than the main work tree does, and track
-//! some of those.
+//! The part of the list that fits into one worktree: its commit may ignore other files than the main work tree does, and track
+//! some of the listed ones.
 
 use std::path::Path;
 
@@ -8,25 +8,25 @@ use gix::index::entry::Mode;
 use gix::worktree::stack::state::ignore::Source;
 
 use super::list::{Item, List};
-use super::warnings::{Trouble, Troubles};
+use super::warnings::{Warning, Warnings};
 use crate::error::GitError;
 use crate::lease::admin_folder::Entry;
 use crate::settings::WorktreeSettings;
 
-/// What of a folder is to be copied.
-pub(super) struct Fitting<'a> {
+/// The files to copy into one folder.
+pub(super) struct Selection<'a> {
     pub(super) path: &'a BStr,
     pub(super) items: Vec<&'a Item>,
 }
 
-/// Decides it by what is in the worktree before anything is copied: a `.gitignore` among what is copied, which ignores
-/// itself, is no rule that stays.
-pub(super) fn fitting<'a>(
+/// Selects the files by the state of the worktree before anything is copied: a `.gitignore` among the copied files, which
+/// ignores itself, is no rule that stays.
+pub(super) fn select<'a>(
     settings: &WorktreeSettings,
     list: &'a List,
     worktree: &Path,
-    troubles: &mut Troubles,
-) -> Result<Vec<Fitting<'a>>, GitError> {
+    warnings: &mut Warnings,
+) -> Result<Vec<Selection<'a>>, GitError> {
     let common_dir = settings.repository.common_dir();
     let not_there = || GitError::NotAWorktree { path: worktree.to_owned() };
     let entry = Entry::of(common_dir, worktree)?.ok_or_else(not_there)?;
@@ -34,19 +34,19 @@ pub(super) fn fitting<'a>(
     let index = repo.index_or_empty()?;
     let mut rules = repo.excludes(&index, None, Source::WorktreeThenIdMappingIfNotSkipped)?;
     let own = repo.common_dir().join("info/exclude");
-    let mut judge = |path: &BStr, mode: Mode| -> Result<Option<Trouble>, GitError> {
+    let mut judge = |path: &BStr, mode: Mode| -> Result<Option<Warning>, GitError> {
         let platform = rules.at_entry(path, Some(mode))?;
         let rule = platform.matching_exclude_pattern().filter(|rule| !rule.pattern.is_negative());
         Ok(match rule {
-            None => Some(Trouble::NotIgnoredThere),
+            None => Some(Warning::NotIgnoredThere),
             Some(rule) => match rule.source {
-                Some(source) if !source.starts_with(worktree) && source != own => Some(Trouble::IgnoredByUserOnly),
+                Some(source) if !source.starts_with(worktree) && source != own => Some(Warning::IgnoredByUserOnly),
                 _ => None,
             },
         })
     };
     let mut ignored_folder: Option<BString> = None;
-    let mut fitting: Vec<Fitting<'a>> = Vec::new();
+    let mut selections: Vec<Selection<'a>> = Vec::new();
     for (path, folder) in &list.folders {
         let is_below = |above: &BString| path.strip_prefix(above.as_slice()).is_some_and(|rest| rest.starts_with(b"/"));
         let mut all_ignored = ignored_folder.as_ref().is_some_and(is_below);
@@ -66,13 +66,13 @@ pub(super) fn fitting<'a>(
             }
             match if all_ignored { None } else { judge(file.as_bstr(), Mode::FILE)? } {
                 None => items.push(item),
-                Some(trouble) => troubles.note(trouble, file.to_string()),
+                Some(warning) => warnings.note(warning, file.to_string()),
             }
         }
         // Git sees no folders, so an empty one does no harm where nothing ignores it; it is made with what is in it.
         if all_ignored || !items.is_empty() {
-            fitting.push(Fitting { path: path.as_bstr(), items });
+            selections.push(Selection { path: path.as_bstr(), items });
         }
     }
-    Ok(fitting)
+    Ok(selections)
 }

@@ -1,4 +1,4 @@
-//! What there is to copy, found by one walk through the main work tree.
+//! The list of files to copy, found by one walk through the main work tree.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
@@ -16,20 +16,20 @@ use gix::dir::walk::{Action, Delegate, EmissionMode};
 use gix::index::entry::Flags;
 
 use super::patterns::Patterns;
-use super::warnings::{Trouble, Troubles};
+use super::warnings::{Warning, Warnings};
 use crate::error::GitError;
 use crate::lease::admin_folder::Entry;
 use crate::repo::Repository;
 
-/// Files and folders to copy, as they were found.
+/// The files and folders to copy.
 pub(super) struct List {
     /// The work tree that they are in.
     pub(super) root: PathBuf,
-    /// By path; those above come before those below.
+    /// By path; parents come before their children.
     pub(super) folders: BTreeMap<BString, Folder>,
 }
 
-/// A folder in which something is to be copied, or that is to be made.
+/// A folder that gets files, or is to be made.
 pub(super) struct Folder {
     pub(super) mode: u32,
     pub(super) modified: Option<SystemTime>,
@@ -44,14 +44,14 @@ pub(super) struct Item {
 }
 
 impl List {
-    /// Looks for them; `None`, without a walk, where no pattern names any. `shared` is the repository by what its worktrees share. What lies in `kept_out`, or in another worktree,
-    /// does not count.
+    /// Finds the files; `None`, without a walk, where there are no patterns. `shared` is the repository that all worktrees
+    /// share. Files in `kept_out`, or in another worktree, are left out.
     pub(super) fn of(
         repository: &Repository,
         shared: &gix::Repository,
         settings: &[String],
         kept_out: &[&Path],
-        troubles: &mut Troubles,
+        warnings: &mut Warnings,
     ) -> Result<Option<Self>, GitError> {
         let of_user;
         let repo = match shared.workdir() {
@@ -64,12 +64,12 @@ impl List {
         };
         let Some(root) = repo.workdir() else { return Ok(None) };
         let ignore_case = repo.config_snapshot().boolean("core.ignoreCase").unwrap_or(false);
-        let Some(patterns) = Patterns::read(root, settings, ignore_case, troubles) else { return Ok(None) };
+        let Some(patterns) = Patterns::read(root, settings, ignore_case, warnings) else { return Ok(None) };
         let root = root.canonicalize().map_err(GitError::io("find", root))?;
         let mut index = (*repo.index_or_empty()?).clone();
         // Without it the walk would take what it has not compared for unknown.
         index.entries_mut().iter_mut().for_each(|entry| entry.flags.insert(Flags::UPTODATE));
-        let mut found = Found::default();
+        let mut found = WalkedPaths::default();
         let options = repo.dirwalk_options()?.emit_untracked(EmissionMode::Matching);
         let options = options.emit_ignored(Some(EmissionMode::CollapseDirectory));
         repo.dirwalk(&index, None::<&str>, &AtomicBool::new(false), options, &mut found)?;
@@ -79,15 +79,15 @@ impl List {
         let others = Entry::all(repository.common_dir())?.into_iter().map(|entry| entry.folder);
         let kept_out = others.chain(kept_out.iter().map(|path| path.to_path_buf()));
         let kept_out = kept_out.filter_map(|path| canonical(&path)).filter(|path| *path != root).collect();
-        let mut search = Search { patterns, kept_out, troubles, list: Self { root, folders: BTreeMap::new() } };
+        let mut search = Search { patterns, kept_out, warnings, list: Self { root, folders: BTreeMap::new() } };
         for path in found.untracked {
             if search.patterns.name_a_folder_above(path.as_bstr()) || search.patterns.names(path.as_bstr(), false) {
-                search.troubles.note(Trouble::NotIgnored, path.to_string());
+                search.warnings.note(Warning::NotIgnored, path.to_string());
             }
         }
         for path in found.ignored {
             let named = search.patterns.name_a_folder_above(path.as_bstr());
-            search.look(&path, named)?;
+            search.add_named(&path, named)?;
         }
         Ok(Some(search.list))
     }
@@ -102,14 +102,14 @@ impl List {
     }
 }
 
-/// What the walk has found: what git ignores, with whole folders as one, and what it does not know.
+/// The result of the walk: ignored paths, with whole folders as one, and untracked files.
 #[derive(Default)]
-struct Found {
+struct WalkedPaths {
     ignored: Vec<BString>,
     untracked: Vec<BString>,
 }
 
-impl Delegate for Found {
+impl Delegate for WalkedPaths {
     fn emit(&mut self, entry: EntryRef<'_>, _: Option<Status>) -> Action {
         match (entry.status, entry.disk_kind) {
             (Status::Ignored(_), _) => self.ignored.push(entry.rela_path.into_owned()),
@@ -124,15 +124,15 @@ impl Delegate for Found {
 
 struct Search<'a> {
     patterns: Patterns,
-    /// Folders that are nobody's to copy.
+    /// Folders that are never copied.
     kept_out: HashSet<PathBuf>,
-    troubles: &'a mut Troubles,
+    warnings: &'a mut Warnings,
     list: List,
 }
 
 impl Search<'_> {
-    /// Looks at a path that git ignores, of which it may be known that it is named.
-    fn look(&mut self, path: &BString, named: bool) -> Result<(), GitError> {
+    /// Adds an ignored path if it is named; `named` tells that it is already known to be.
+    fn add_named(&mut self, path: &BString, named: bool) -> Result<(), GitError> {
         let file = self.list.root.join(gix::path::from_bstr(path.as_bstr())?);
         let metadata = match file.symlink_metadata() {
             Ok(metadata) => metadata,
@@ -145,7 +145,7 @@ impl Search<'_> {
         };
         let named = named || self.patterns.names(path.as_bstr(), metadata.is_dir());
         if metadata.is_dir() {
-            return self.look_into(path, &file, &metadata, named);
+            return self.add_named_below(path, &file, &metadata, named);
         }
         if !named {
             return Ok(());
@@ -160,12 +160,18 @@ impl Search<'_> {
                 folder.items.push(Item { name, is_link, bytes });
             }
         } else {
-            self.troubles.note(Trouble::Special, path.to_string());
+            self.warnings.note(Warning::Special, path.to_string());
         }
         Ok(())
     }
 
-    fn look_into(&mut self, path: &BString, file: &Path, metadata: &Metadata, named: bool) -> Result<(), GitError> {
+    fn add_named_below(
+        &mut self,
+        path: &BString,
+        file: &Path,
+        metadata: &Metadata,
+        named: bool,
+    ) -> Result<(), GitError> {
         let is_kept_out = self.kept_out.contains(file);
         if is_kept_out || (!named && !self.patterns.may_name_below(path.as_bstr())) {
             return Ok(());
@@ -189,7 +195,7 @@ impl Search<'_> {
             let mut below = path.clone();
             below.push_byte(b'/');
             below.push_str(&*gix::path::try_os_str_into_bstr(name.as_os_str().into())?);
-            self.look(&below, named)?;
+            self.add_named(&below, named)?;
         }
         Ok(())
     }
@@ -197,11 +203,11 @@ impl Search<'_> {
     fn cannot_read(&mut self, path: &BStr, error: &io::Error) {
         // What is gone by now need not be copied.
         if error.kind() != io::ErrorKind::NotFound {
-            self.troubles.note(Trouble::Unreadable, path.to_string());
+            self.warnings.note(Warning::Unreadable, path.to_string());
         }
     }
 
-    /// Notes that a folder is to be there, with those above it.
+    /// Adds a folder, with its parents.
     fn add_folder(&mut self, path: &BStr) -> Result<(), GitError> {
         if self.list.folders.contains_key(path) {
             return Ok(());

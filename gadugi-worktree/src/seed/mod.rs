@@ -1,8 +1,7 @@
-//! What a new worktree gets besides the files of its commit: files of the user's that git ignores, such as settings,
-//! dependencies and build caches.
+//! Seeds: files of the user's that git ignores, such as settings, dependencies and build caches, copied into new worktrees.
 //!
-//! Which, `.worktreeinclude` and the settings say ([`patterns`]). They are looked up once for a batch ([`list`]); what of them
-//! fits into each worktree is decided there ([`filter`]), before anything is written ([`copy`]).
+//! They are named by `.worktreeinclude` and the settings ([`patterns`]), and looked up once for a batch ([`list`]); the part
+//! that fits into a worktree is selected there ([`filter`]), before anything is written ([`copy`]).
 
 mod copy;
 mod file;
@@ -27,37 +26,37 @@ use crate::threads::cancel::Awaited;
 
 use self::list::List;
 use self::patterns::Patterns;
-use self::warnings::{Trouble, Troubles};
+use self::warnings::{Warning, Warnings};
 
 pub use self::reflink_probe::{Sharing, sharing};
 
 /// The file in the root of the main work tree that names files to copy, in the syntax of `.gitignore`.
 pub const INCLUDE_FILE: &str = ".worktreeinclude";
 
-/// What worktrees would be seeded with now.
+/// The seeds that a new worktree would get now.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Survey {
-    /// What each of them would get.
+    /// The files for each worktree.
     pub each: Seeded,
-    /// What is named and would not be copied, and why, in a sentence each.
+    /// A sentence for each kind of named file that would not be copied, with the reason.
     pub warnings: Vec<String>,
 }
 
 impl Repository {
-    /// Looks what worktrees would be seeded with now. Nothing is copied.
+    /// Finds the seeds that a new worktree would get now. Nothing is copied.
     ///
     /// # Errors
     /// [`GitError`] when the work tree cannot be looked at.
     pub fn seeds(&self, seeds: &Seeds) -> Result<Survey, GitError> {
-        let mut troubles = Troubles::default();
-        let list = List::of(self, &self.open(&[])?, &seeds.patterns, &[], &mut troubles)?;
+        let mut warnings = Warnings::default();
+        let list = List::of(self, &self.open(&[])?, &seeds.patterns, &[], &mut warnings)?;
         let each = list.as_ref().map_or(Seeded::default(), List::sum);
-        Ok(Survey { each, warnings: troubles.into_messages() })
+        Ok(Survey { each, warnings: warnings.into_messages() })
     }
 }
 
 impl Repository {
-    /// Those of these files of the work tree that git ignores and that no worktree would be seeded with.
+    /// The ignored files among `files` that no worktree would be seeded with.
     ///
     /// # Errors
     /// [`GitError`] when the work tree cannot be looked at.
@@ -70,7 +69,7 @@ impl Repository {
             return Ok(there);
         }
         let ignore_case = repo.config_snapshot().boolean("core.ignoreCase").unwrap_or(false);
-        let patterns = Patterns::read(root, &seeds.patterns, ignore_case, &mut Troubles::default());
+        let patterns = Patterns::read(root, &seeds.patterns, ignore_case, &mut Warnings::default());
         let is_named = |file: &BStr| {
             patterns.as_ref().is_some_and(|patterns| patterns.names(file, false) || patterns.name_a_folder_above(file))
         };
@@ -88,29 +87,29 @@ impl Repository {
     }
 }
 
-/// What became of one worktree: what was copied, and what the user should know of it.
-pub(crate) type Sown = Result<(Option<Seeded>, Vec<String>), GitError>;
+/// The result of seeding one worktree: the copied files, and warnings for the user.
+pub(crate) type SeedResult = Result<(Option<Seeded>, Vec<String>), GitError>;
 
-/// Copies into each of these worktrees what belongs there, several at a time. A file that cannot be read is left out with a
-/// warning; a worktree that cannot be written, or is given up, is none. `repo` is the one that the worktrees belong to.
-pub(crate) fn sow(
+/// Copies the seeds into each of these worktrees, in parallel. A file that cannot be read is left out with a warning; a
+/// worktree that cannot be written, or whose making is cancelled, is an error. `repo` is the repository of the worktrees.
+pub(crate) fn seed_all(
     settings: &WorktreeSettings,
     repo: &gix::Repository,
     worktrees: &[&Path],
     awaited: &Awaited,
-) -> Vec<Sown> {
-    let nothing = || worktrees.iter().map(|_| Ok((None, Vec::new()))).collect::<Vec<Sown>>();
+) -> Vec<SeedResult> {
+    let nothing = || worktrees.iter().map(|_| Ok((None, Vec::new()))).collect::<Vec<SeedResult>>();
     if worktrees.is_empty() {
         return Vec::new();
     }
-    let mut troubles = Troubles::default();
+    let mut warnings = Warnings::default();
     let kept_out = [&*settings.folder, &*settings.state];
-    let list = List::of(&settings.repository, repo, &settings.seed.patterns, &kept_out, &mut troubles);
+    let list = List::of(&settings.repository, repo, &settings.seed.patterns, &kept_out, &mut warnings);
     let list = list.unwrap_or_else(|error| {
-        troubles.note(Trouble::NotFound, gadugi_core::error_chain(&error));
+        warnings.note(Warning::NotFound, gadugi_core::error_chain(&error));
         None
     });
-    let mut sown = match list {
+    let mut seeded = match list {
         Some(list) if !list.is_empty() => {
             if let Some(observer) = &settings.seed.observer {
                 observer(Seeding { each: list.sum(), worktrees: worktrees.len() });
@@ -119,9 +118,9 @@ pub(crate) fn sow(
         }
         _ => nothing(),
     };
-    let news = troubles.into_messages().into_iter().filter(|message| settings.seed.is_new(message));
-    if let Some((_, warnings)) = sown.iter_mut().find_map(|sown| sown.as_mut().ok()) {
+    let news = warnings.into_messages().into_iter().filter(|message| settings.seed.is_new(message));
+    if let Some((_, warnings)) = seeded.iter_mut().find_map(|seeded| seeded.as_mut().ok()) {
         warnings.splice(0..0, news);
     }
-    sown
+    seeded
 }

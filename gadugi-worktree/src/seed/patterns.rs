@@ -1,4 +1,4 @@
-//! Which files are named: the patterns of `.worktreeinclude`, and those of the settings after them.
+//! The patterns that name seeds: those of `.worktreeinclude`, and those of the settings after them.
 
 use std::io;
 use std::path::Path;
@@ -9,26 +9,26 @@ use gix::ignore::Search;
 use gix::ignore::search::Ignore;
 
 use super::INCLUDE_FILE;
-use super::warnings::{Trouble, Troubles};
+use super::warnings::{Warning, Warnings};
 use crate::files::ordinary;
 
-/// A file of patterns that is larger is none.
-const LARGEST: u64 = 1 << 20;
+/// Size limit of the file of patterns.
+const MAX_BYTES: u64 = 1 << 20;
 
-/// Patterns in the syntax of `.gitignore`, where a match names a file.
+/// Patterns in the syntax of `.gitignore`; a match names a file.
 pub(super) struct Patterns {
     search: Search,
     case: Case,
-    /// What paths begin with that patterns with a slash can match, up to their first wildcard; `None` where other patterns can match
+    /// The literal prefixes, up to the first wildcard, of patterns with a slash; `None` where other patterns can match
     /// anywhere.
     beginnings: Option<Vec<BString>>,
 }
 
 impl Patterns {
     /// Reads them; `None` where there are none.
-    pub(super) fn read(root: &Path, settings: &[String], ignore_case: bool, troubles: &mut Troubles) -> Option<Self> {
+    pub(super) fn read(root: &Path, settings: &[String], ignore_case: bool, warnings: &mut Warnings) -> Option<Self> {
         let included = read_file(&root.join(INCLUDE_FILE)).unwrap_or_else(|error| {
-            troubles.note(Trouble::Unreadable, format!("{INCLUDE_FILE} ({error})"));
+            warnings.note(Warning::Unreadable, format!("{INCLUDE_FILE} ({error})"));
             Vec::new()
         });
         let mut search = Search::default();
@@ -50,7 +50,7 @@ impl Patterns {
         Some(Self { search, case, beginnings })
     }
 
-    /// Whether a path is named, by itself: where a folder is, all in it is.
+    /// Whether a path is named by itself. All files in a named folder are named too.
     pub(super) fn names(&self, path: &BStr, is_folder: bool) -> bool {
         let found = self.search.pattern_matching_relative_path(path, Some(is_folder), self.case);
         found.is_some_and(|found| !found.pattern.is_negative())
@@ -74,7 +74,7 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
         Ok(metadata) if !metadata.is_file() => Err(io::Error::other("it is no file")),
-        Ok(metadata) if metadata.len() > LARGEST => Err(io::ErrorKind::FileTooLarge.into()),
+        Ok(metadata) if metadata.len() > MAX_BYTES => Err(io::ErrorKind::FileTooLarge.into()),
         Ok(_) => ordinary::read(path),
     }
 }

@@ -1,10 +1,10 @@
-//! Files that share their contents with others until one of them is changed, where the file system can do that.
+//! Files that share their content with others until one of them is changed, where the file system supports it.
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 
-/// Shares the contents of files, until the file system has said once that it does not.
+/// Shares the content of files, until the file system has once refused.
 #[derive(Default)]
 pub(super) struct Sharer {
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -13,7 +13,7 @@ pub(super) struct Sharer {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 impl Sharer {
-    /// Lets a new file share the contents of another one; says whether it does.
+    /// Lets a new file share the content of another one. Returns whether it does.
     pub(super) fn share(&self, from: &File, to: &File) -> bool {
         use rustix::io::Errno;
         use std::sync::atomic::Ordering;
@@ -31,7 +31,7 @@ impl Sharer {
         }
     }
 
-    /// Here a file is made first.
+    /// Returns `false`: on Linux a file is made first.
     pub(super) fn share_anew(&self, _: &File, _: &OwnedFd, _: &OsStr) -> bool {
         false
     }
@@ -39,18 +39,18 @@ impl Sharer {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 impl Sharer {
-    /// Here only a file that is not there yet can share anything.
+    /// Returns `false`: here only a file that does not exist yet can share content.
     pub(super) fn share(&self, _: &File, _: &File) -> bool {
         false
     }
 
-    /// Makes a new file that shares all of another one; says whether it did.
+    /// Makes a new file that shares the content of another one. Returns whether it did.
     #[cfg(target_vendor = "apple")]
     pub(super) fn share_anew(&self, from: &File, folder: &OwnedFd, name: &OsStr) -> bool {
         rustix::fs::fclonefileat(from, folder, name, rustix::fs::CloneFlags::empty()).is_ok()
     }
 
-    /// Nothing is shared here.
+    /// Returns `false`: nothing is shared here.
     #[cfg(not(target_vendor = "apple"))]
     pub(super) fn share_anew(&self, _: &File, _: &OwnedFd, _: &OsStr) -> bool {
         false

@@ -1,4 +1,4 @@
-//! Whether files of the repository can be shared with its worktrees.
+//! A probe whether worktrees can share files with the repository.
 
 use std::fs;
 use std::io;
@@ -7,24 +7,24 @@ use std::path::Path;
 
 use crate::repo::Repository;
 
-/// What copying files into worktrees costs.
+/// The cost of copying files into worktrees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Sharing {
-    /// They share their contents with those in the repository until one of them is changed.
+    /// Copies share their content with the originals until one of them is changed.
     Shared,
-    /// They are copied in full, since the file system shares nothing.
+    /// Copies are full, since the file system shares nothing.
     Copied,
-    /// They are copied in full, since the worktrees lie on another file system.
+    /// Copies are full, since the worktrees are on another file system.
     Apart,
-    /// This system does not tell before it is tried.
+    /// This system tells only when a file is copied.
     Unknown,
 }
 
-/// Looks whether files of a repository are shared with worktrees in a folder, which need not exist yet. Leaves nothing behind.
+/// Probes whether files of a repository are shared with worktrees in a folder, which need not exist yet. Leaves nothing behind.
 ///
 /// # Errors
-/// When a file without a name cannot be made in one of them.
+/// When a file without a name cannot be made in one of the folders.
 pub fn sharing(repository: &Repository, worktrees: &Path) -> io::Result<Sharing> {
     let worktrees = worktrees.ancestors().find(|folder| folder.is_dir()).unwrap_or(worktrees);
     let here = repository.common_dir();
@@ -38,7 +38,7 @@ pub fn sharing(repository: &Repository, worktrees: &Path) -> io::Result<Sharing>
     })
 }
 
-/// Tries it with files that have no names; `None` on systems that have no such files.
+/// Tries it with files without names; `None` on systems that have no such files.
 #[cfg(target_os = "linux")]
 fn is_shared(here: &Path, there: &Path) -> io::Result<Option<bool>> {
     use rustix::fs::{Mode, OFlags};

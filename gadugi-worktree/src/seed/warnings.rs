@@ -1,11 +1,11 @@
-//! What is named and was not copied, and why: a sentence for each reason, for however many files.
+//! Warnings about named files that were not copied: a sentence for each reason, for any number of files.
 
 use std::collections::BTreeMap;
 
 /// A reason why a file is not copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Trouble {
-    /// What to copy could not be found out.
+pub(super) enum Warning {
+    /// The files to copy could not be determined.
     NotFound,
     /// It is neither tracked nor ignored.
     NotIgnored,
@@ -13,16 +13,16 @@ pub(super) enum Trouble {
     Unreadable,
     /// It is a pipe, a socket or a device.
     Special,
-    /// What the worktree starts from does not ignore it.
+    /// The worktree's commit does not ignore it.
     NotIgnoredThere,
     /// Only the user's own configuration ignores it.
     IgnoredByUserOnly,
-    /// There is something else in its place, or on the way to it.
+    /// Another file is in its place, or on the way to it.
     InTheWay,
 }
 
-impl Trouble {
-    /// The sentence, around what it is about.
+impl Warning {
+    /// The sentence, before and after the files.
     fn around(self) -> (&'static str, &'static str) {
         match self {
             Self::NotFound => ("nothing is copied into worktrees, since it cannot be told what there is: ", ""),
@@ -49,33 +49,33 @@ impl Trouble {
     }
 }
 
-/// How many files are named for one reason.
-const MOST_NAMED: usize = 3;
+/// Number of files that are named for one reason.
+const MAX_NAMED: usize = 3;
 
-/// All troubles of one walk, or of one worktree.
+/// All warnings of one walk, or of one worktree.
 #[derive(Debug, Default)]
-pub(super) struct Troubles(BTreeMap<Trouble, (Vec<String>, u64)>);
+pub(super) struct Warnings(BTreeMap<Warning, (Vec<String>, u64)>);
 
-impl Troubles {
-    pub(super) fn note(&mut self, trouble: Trouble, what: impl Into<String>) {
-        let (named, all) = self.0.entry(trouble).or_default();
+impl Warnings {
+    pub(super) fn note(&mut self, warning: Warning, what: impl Into<String>) {
+        let (named, all) = self.0.entry(warning).or_default();
         *all += 1;
-        if named.len() < MOST_NAMED {
+        if named.len() < MAX_NAMED {
             named.push(what.into());
         }
     }
 
     pub(super) fn add(&mut self, other: Self) {
-        for (trouble, (named, all)) in other.0 {
-            let (known, sum) = self.0.entry(trouble).or_default();
+        for (warning, (named, all)) in other.0 {
+            let (known, sum) = self.0.entry(warning).or_default();
             *sum += all;
-            known.extend(named.into_iter().take(MOST_NAMED.saturating_sub(known.len())));
+            known.extend(named.into_iter().take(MAX_NAMED.saturating_sub(known.len())));
         }
     }
 
     pub(super) fn into_messages(self) -> Vec<String> {
-        let message = |(trouble, (named, all)): (Trouble, (Vec<String>, u64))| {
-            let (before, after) = trouble.around();
+        let message = |(warning, (named, all)): (Warning, (Vec<String>, u64))| {
+            let (before, after) = warning.around();
             let more = all - named.len() as u64;
             let more = if more == 0 { String::new() } else { format!(" and {more} more") };
             format!("{before}{}{more}{after}", named.join(", "))

@@ -1,7 +1,7 @@
-//! Work of an attempt that is not on its branch: what of it can be taken over, and where the rest is.
+//! Work of an attempt outside of its branch: bringing it to the branch, or telling its place.
 //!
-//! It is taken over where the branch only has to go forward and nothing foreign comes to it: `HEAD` contains the branch, and is
-//! on a branch that the attempt has made or renamed, or on no branch and on commits that nothing else has.
+//! It is brought to the branch where that only has to be fast-forwarded, without foreign commits: `HEAD` contains the branch,
+//! and is on a branch that the attempt has made or renamed, or detached on commits that no other reference has.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,9 +25,9 @@ use crate::repo::refs::HeadAt;
 use crate::repo::{branch, refs};
 use crate::settings::WorktreeSettings;
 
-/// Takes over what can be taken over, so that the worktree's `HEAD` is on the attempt's branch again, and says where it was.
-/// Nothing in the folder changes, and the branch that `HEAD` was on stays as it is.
-pub(super) fn take_over(
+/// Brings such work to the branch, so that the worktree's `HEAD` is on it again, and returns the old position. No file in the
+/// folder changes, and the branch that `HEAD` was on stays as it is.
+pub(super) fn bring_to_branch(
     settings: &WorktreeSettings,
     checkout: &mut Checkout,
     lease: &Lease,
@@ -47,7 +47,7 @@ pub(super) fn take_over(
         }
         None => None,
     };
-    isolation::note_taken_over(settings, lease, head)?;
+    isolation::note_moved_to_branch(settings, lease, head)?;
     let repo = &checkout.repo;
     let name = full_name(branch);
     if tip != Some(head)
@@ -63,7 +63,7 @@ pub(super) fn take_over(
     Ok((head != base || !checkout.changes.is_empty()).then_some(place))
 }
 
-/// Where work is that is not on the branch of an attempt, whose worktree has so many files that are not committed.
+/// The places of work outside of the attempt's branch. The worktree has `uncommitted` uncommitted files.
 pub(super) fn find(
     checkout: &Checkout,
     lease: &Lease,
@@ -93,7 +93,7 @@ pub(super) fn find(
     Ok(found)
 }
 
-/// A branch that the attempt has made and committed to before it went back to its own, on which there is nothing new.
+/// A branch that the attempt has made and committed to before it returned to its own, which has nothing new.
 fn left_branch(checkout: &Checkout, branch: &BranchName) -> Result<Option<Elsewhere>, GitError> {
     let (Some(start), repo) = (checkout.tip, &checkout.repo) else { return Ok(None) };
     let attempt = Attempt { checkout, branch, start };
@@ -112,7 +112,7 @@ fn left_branch(checkout: &Checkout, branch: &BranchName) -> Result<Option<Elsewh
     Ok(None)
 }
 
-/// Where a worktree is whose folder is not there any more.
+/// The place of a worktree whose folder is missing.
 pub(super) fn of_missing(common_dir: &Path, lease: &Lease) -> Result<Elsewhere, GitError> {
     let mut entries = Entry::all(common_dir)?.into_iter();
     let entry = entries.find(|entry| entry.marker().is_some_and(|marker| marker.is_of(lease)));
@@ -120,12 +120,12 @@ pub(super) fn of_missing(common_dir: &Path, lease: &Lease) -> Result<Elsewhere, 
     Ok(moved.map_or(Elsewhere::Removed, |entry| Elsewhere::Moved { path: entry.folder }))
 }
 
-/// Whether nothing is left in the folder of a worktree, not even what leads to git's files of it.
+/// Whether the folder of a worktree is empty, without even its `.git`.
 pub(super) fn is_emptied(entry: &Entry) -> bool {
     fs::read_dir(&entry.folder).is_ok_and(|mut files| files.next().is_none())
 }
 
-/// Where the `HEAD` is, which is not on the branch, and how many commits of the attempt are there and not on the branch.
+/// The place of a `HEAD` that is not on the branch, with the number of the attempt's commits there that the branch has not.
 fn head(checkout: &Checkout, lease: &Lease, branch: &BranchName) -> Result<Option<(Elsewhere, u64)>, GitError> {
     let repo = &checkout.repo;
     let Some(base) = lease.base.as_ref().map(to_object) else { return Ok(None) };
@@ -169,16 +169,16 @@ fn contains(repo: &gix::Repository, head: ObjectId, base: ObjectId, tip: Option<
     Ok(is_ancestor(repo, base, head)? && tip.map_or(Ok(true), |tip| is_ancestor(repo, tip, head))?)
 }
 
-/// What tells the attempt's own branches and commits from others.
+/// The attempt whose own branches and commits are told from others.
 struct Attempt<'a> {
     checkout: &'a Checkout,
     branch: &'a BranchName,
-    /// The tip of its branch; where that began, if it is gone.
+    /// The tip of its branch, or its start where the branch is gone.
     start: ObjectId,
 }
 
 impl Attempt<'_> {
-    /// The place that `HEAD` is in, if everything there that the branch has not is the attempt's own.
+    /// The place of `HEAD`, if all commits there that the branch has not are the attempt's own.
     fn own_place(&self, lease: &Lease, head: ObjectId) -> Result<Option<String>, GitError> {
         let repo = &self.checkout.repo;
         if let Some(name) = repo.head_name()? {
@@ -212,8 +212,9 @@ impl Attempt<'_> {
         Ok(found)
     }
 
-    /// Whether a branch was made by the attempt: its log begins, since the worktree was made, at a commit of the attempt's branch
-    /// or one that was made in the worktree, or tells that it is that branch under another name. Where no log is kept nobody knows.
+    /// Whether a branch was made by the attempt: its log begins, after the worktree was made, at a commit of the attempt's
+    /// branch or one that was made in the worktree, or tells of its renaming from that branch. Without a log it counts as
+    /// foreign.
     fn has_made(&self, name: &FullNameRef) -> Result<bool, GitError> {
         let repo = &self.checkout.repo;
         let (Some(log), Some(made)) = (refs::log_of(repo, name)?, made(&self.checkout.entry)) else {
@@ -237,8 +238,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// How many commits of the attempt `HEAD`, which is on no branch, has beyond these that are known, and whether others are among
-    /// them. Two attempts may make the very same commit.
+    /// The number of the attempt's commits that a detached `HEAD` has beyond the known ones, and whether others are among them.
+    /// Two attempts may make the very same commit.
     fn own_commits(&self, head: ObjectId, known: &[ObjectId]) -> Result<(u64, bool), GitError> {
         let repo = &self.checkout.repo;
         let all = ids_beyond(repo, head, known)?;
@@ -248,7 +249,7 @@ impl Attempt<'_> {
         Ok((own as u64, own < all.len()))
     }
 
-    /// The commits that were made in the worktree, as the log of its `HEAD` tells.
+    /// The commits that were made in the worktree, by the log of its `HEAD`.
     fn committed(&self) -> Result<BTreeSet<ObjectId>, GitError> {
         let log = refs::read_log(&self.checkout.entry.admin.join("logs").join("HEAD"))?.unwrap_or_default();
         let made = log.lines().filter(|line| line.contains_str("\tcommit"));
@@ -256,7 +257,7 @@ impl Attempt<'_> {
     }
 }
 
-/// The commits that can be reached from one and from none of others.
+/// The commits that can be reached from `from`, and not from `others`.
 fn ids_beyond(repo: &gix::Repository, from: ObjectId, others: &[ObjectId]) -> Result<BTreeSet<ObjectId>, GitError> {
     if others.contains(&from) {
         return Ok(BTreeSet::new());
@@ -265,13 +266,13 @@ fn ids_beyond(repo: &gix::Repository, from: ObjectId, others: &[ObjectId]) -> Re
     Ok(walk.map(|commit| commit.map(|commit| commit.id)).collect::<Result<_, _>>()?)
 }
 
-/// When a worktree was made, in seconds of Unix: git writes this file of its entry once.
+/// The time at which a worktree was made, in Unix seconds: git writes this file of its entry once.
 fn made(entry: &Entry) -> Option<u64> {
     let made = fs::metadata(entry.admin.join("commondir")).ok()?.modified().ok()?;
     made.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
-/// Where a reference led before a moment, as far as its log tells.
+/// The commit that a reference led to before a moment, as far as its log tells.
 fn value_before(repo: &gix::Repository, name: &FullNameRef, moment: u64) -> Result<Option<ObjectId>, GitError> {
     let Some(log) = refs::log_of(repo, name)? else { return Ok(None) };
     let lines = log.lines().filter_map(LogLine::parse);
@@ -279,7 +280,7 @@ fn value_before(repo: &gix::Repository, name: &FullNameRef, moment: u64) -> Resu
     Ok(before.filter(|id| repo.has_object(id)))
 }
 
-/// What a line of the log of a reference tells of a change.
+/// A line of a reflog.
 struct LogLine {
     from: ObjectId,
     to: ObjectId,

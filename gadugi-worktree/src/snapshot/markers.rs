@@ -1,4 +1,4 @@
-//! Conflict markers that an attempt has committed.
+//! Conflict markers in the commits of an attempt.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::ControlFlow;
@@ -11,21 +11,21 @@ use gix::worktree::stack::state::attributes::Source;
 
 use crate::error::GitError;
 
-/// So many signs of one kind git marks a conflict with, where the attribute `conflict-marker-size` says nothing else.
+/// Length of git's conflict markers, unless the attribute `conflict-marker-size` says otherwise.
 const MARKER_LENGTH: usize = 7;
-/// Where git looks for a NUL.
+/// Number of bytes in which git looks for a NUL.
 const HEAD_OF_FILE: usize = 8000;
-/// Of more changed files the first are looked at.
+/// Limit of changed files that are checked.
 const MAX_FILES: usize = 20_000;
-/// A larger file is not looked at.
+/// Size limit of a file that is checked.
 const MAX_FILE_BYTES: u64 = 8 * 1024 * 1024;
-/// Nothing more is read after so many bytes.
+/// Limit of bytes that are read in total.
 const MAX_BYTES: u64 = 128 * 1024 * 1024;
-/// So many files are named.
+/// Limit of files that are named.
 const MAX_NAMED: usize = 10;
 
 /// The files to which the commits between two have added markers of all three kinds. As for `git diff --check`, a marker begins
-/// a line and white space follows on it. Markers of a file that was removed may have come to another one by its renaming.
+/// a line, and white space follows. Markers may have moved from a removed file to another one by its renaming.
 pub(super) fn added(
     repo: &gix::Repository,
     index: &gix::index::State,
@@ -56,7 +56,7 @@ pub(super) fn added(
     Ok(found)
 }
 
-/// How many markers of each kind there are in a file. What is not looked at, such as a binary file, has none.
+/// The number of markers of each kind in a file. A file that is not checked, such as a binary one, has none.
 fn markers_in(repo: &gix::Repository, id: ObjectId, read: &mut u64) -> Result<[u64; 3], GitError> {
     let size = repo.find_header(id)?.size();
     if size > MAX_FILE_BYTES || *read > MAX_BYTES {
@@ -82,7 +82,7 @@ fn count_markers(text: &[u8]) -> [u64; 3] {
     counts
 }
 
-/// Whether the attributes of a file say that markers of conflicts in it have another length.
+/// Whether the attributes of a file set another length of conflict markers.
 fn has_other_size(repo: &gix::Repository, index: &gix::index::State, path: &BStr) -> Result<bool, GitError> {
     let mut stack = repo.attributes_only(index, Source::IdMapping)?;
     let mut outcome = stack.selected_attribute_matches(["conflict-marker-size"]);
@@ -94,9 +94,9 @@ fn has_other_size(repo: &gix::Repository, index: &gix::index::State, path: &BStr
 /// The files that differ between two trees.
 #[derive(Default)]
 struct Changed {
-    /// Each with its path, its blob before, if there was one, and its blob now.
+    /// The path, the old blob, if there was one, and the new blob.
     files: Vec<(BString, Option<ObjectId>, ObjectId)>,
-    /// Blobs of files that are gone.
+    /// Blobs of removed files.
     removed: BTreeSet<ObjectId>,
     seen: usize,
     path: BString,

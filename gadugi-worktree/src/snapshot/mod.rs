@@ -1,4 +1,4 @@
-//! Collecting what an attempt has made.
+//! Snapshots: committing and counting the work of an attempt.
 
 mod elsewhere;
 mod markers;
@@ -12,6 +12,7 @@ use std::io;
 
 use gadugi_core::{BranchName, Counts, Lease, SnapshotRequest, Work, crash_point};
 use gix::ObjectId;
+use tracing::debug;
 
 use crate::durable;
 use crate::error::GitError;
@@ -21,35 +22,36 @@ use crate::isolation;
 use crate::lease::admin_folder::Entry;
 use crate::lease::stale_locks;
 use crate::repo::branch;
-use crate::repo::gc_guard::RETRIES;
+use crate::repo::gc_guard::MAX_RETRIES;
 use crate::repo::ids::{full_name, to_commit, to_object};
 use crate::repo::lock_file::lock_index;
 use crate::settings::WorktreeSettings;
 use crate::snapshot::message::message;
 use crate::snapshot::tree::{Saved, save};
 
-/// So many folders of ignored files are named.
-const NAMED_FOLDERS: usize = 3;
+/// Number of ignored folders that are named.
+const MAX_NAMED_FOLDERS: usize = 3;
 
-/// As [`snapshot_once`], tried again where objects, or the folder for them, have vanished in between: they are written anew.
+/// As [`snapshot_once`], with retries where objects, or their folder, have vanished meanwhile: they are written again.
 pub(crate) fn snapshot(
     settings: &WorktreeSettings,
     lease: &Lease,
     request: &SnapshotRequest,
 ) -> Result<Work, GitError> {
-    for _ in 0..RETRIES {
+    for _ in 0..MAX_RETRIES {
         match snapshot_once(settings, lease, request) {
-            Err(error) if error.may_be_of_gc() => {}
+            Err(error) if error.may_be_of_gc() => {
+                debug!(path = %lease.path.display(), %error, "snapshot retried");
+            }
             other => return other,
         }
     }
     snapshot_once(settings, lease, request)
 }
 
-/// Counts what the attempt has made and, if asked, commits what it has not committed itself. That is not done
-/// where `HEAD` is elsewhere than on the attempt's branch and cannot be brought back, or in the middle of an
-/// operation of git, since it would get in its way, nor where all that is in the folder was removed. Of a worktree whose folder somebody has removed, what is on
-/// its branch counts.
+/// Counts the attempt's work and, if asked, commits its uncommitted files. They are not committed where `HEAD` is elsewhere
+/// than on the attempt's branch and cannot be brought back, during an unfinished operation of git, which they would disturb,
+/// and where the folder was emptied. For a worktree whose folder is missing, its branch counts.
 fn snapshot_once(settings: &WorktreeSettings, lease: &Lease, request: &SnapshotRequest) -> Result<Work, GitError> {
     let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
     let is_missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
@@ -59,11 +61,11 @@ fn snapshot_once(settings: &WorktreeSettings, lease: &Lease, request: &SnapshotR
         work.elsewhere.push(elsewhere::of_missing(settings.repository.common_dir(), lease)?);
         return Ok(work);
     }
-    let mut checkout = Checkout::look(settings, lease, branch)?;
+    let mut checkout = Checkout::inspect(settings, lease, branch)?;
     let taken_over = match request.commit {
         true => {
             stale_locks::clear(&checkout.repo, &checkout.entry, branch)?;
-            elsewhere::take_over(settings, &mut checkout, lease, branch)?
+            elsewhere::bring_to_branch(settings, &mut checkout, lease, branch)?
         }
         false => None,
     };
@@ -82,7 +84,7 @@ fn snapshot_once(settings: &WorktreeSettings, lease: &Lease, request: &SnapshotR
             // Before the index follows, which alone leads to it.
             own_references::keep(&settings.repository, &checkout, lease, Some(tip), staged)?;
         }
-        tip = commit(settings, &checkout, saved, tip, branch, lease)?;
+        tip = commit(settings, &checkout, saved, tip, lease)?;
     }
     if request.commit {
         own_references::keep(&settings.repository, &checkout, lease, Some(tip), None)?;
@@ -100,6 +102,7 @@ fn snapshot_once(settings: &WorktreeSettings, lease: &Lease, request: &SnapshotR
     uncommitted += checkout.hidden.count();
     unsaved.extend(checkout.hidden.unsaved());
     let commits = commits_beyond(repo, tip, &[base])?;
+    debug!(path = %lease.path.display(), %branch, %tip, commits, uncommitted, "worktree snapshotted");
     let since = began(repo, request)?;
     let conflict_markers = match commits {
         0 if since.is_none() => Vec::new(),
@@ -112,7 +115,7 @@ fn snapshot_once(settings: &WorktreeSettings, lease: &Lease, request: &SnapshotR
         of_task: since.map(|since| counts(repo, since, tip)).transpose()?,
         uncommitted,
         left_out,
-        ignored: checkout.changes.ignored.told(NAMED_FOLDERS),
+        ignored: checkout.changes.ignored.told(MAX_NAMED_FOLDERS),
         unsaved,
         kept_refs,
         elsewhere: elsewhere::find(&checkout, lease, branch, uncommitted)?,
@@ -121,8 +124,8 @@ fn snapshot_once(settings: &WorktreeSettings, lease: &Lease, request: &SnapshotR
     })
 }
 
-/// What the branch of a lease holds, if it is still the one that was made for it: it began where that did, and no
-/// worktree of another attempt was given its name since.
+/// The work on the branch of a lease, if it is still the one that was made for it: it began at the same commit, and no worktree
+/// of another attempt got its name since.
 fn on_branch(
     settings: &WorktreeSettings,
     lease: &Lease,
@@ -149,26 +152,26 @@ fn on_branch(
     })
 }
 
-/// Where the task's work began, if that was before the attempt. What is not there any more cannot be counted from.
+/// The commit that the task's work began at, if that was before the attempt. `None` if the commit is gone.
 fn began(repo: &gix::Repository, request: &SnapshotRequest) -> Result<Option<ObjectId>, GitError> {
     let Some(since) = request.since.as_ref().map(to_object) else { return Ok(None) };
     Ok(repo.try_find_object(since)?.map(|_| since))
 }
 
-/// What is on a branch since a commit.
+/// The commits and files on a branch since a commit.
 fn counts(repo: &gix::Repository, since: ObjectId, tip: ObjectId) -> Result<Counts, GitError> {
     Ok(Counts { commits: commits_beyond(repo, tip, &[since])?, files: files_between(repo, since, tip)? })
 }
 
-/// Puts the saved work on the branch, and the index beside it. Gives the new tip.
+/// Puts the saved work on the branch, with the index beside it. Returns the new tip.
 fn commit(
     settings: &WorktreeSettings,
     checkout: &Checkout,
     saved: Saved,
     tip: ObjectId,
-    branch: &BranchName,
     lease: &Lease,
 ) -> Result<ObjectId, GitError> {
+    let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
     let repo = &checkout.repo;
     let lock = lock_index(repo)?;
     // The index is written before the branch moves, so that a full disk leaves both as they were. After a crash

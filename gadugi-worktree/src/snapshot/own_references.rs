@@ -1,4 +1,4 @@
-//! Commits that only git's own folder of a worktree leads to. They get references of their own before it goes:
+//! Commits that only a worktree's own git folder leads to. They get references before it is removed:
 //! `refs/gadugi/kept/<run>/<task>/<attempt>/…`.
 
 use gadugi_core::Lease;
@@ -14,7 +14,7 @@ use crate::lease::admin_folder::Entry;
 use crate::repo::Repository;
 use crate::repo::refs::{HeadAt, head_in};
 
-/// Those of a worktree that nothing else keeps, with a name for each.
+/// Commits of a worktree that no other reference keeps, with a name for each.
 pub(crate) fn at_stake(
     entry: &Entry,
     repository: &Repository,
@@ -43,7 +43,7 @@ pub(crate) fn at_stake(
     Ok(lost)
 }
 
-/// Keeps those of a worktree, and a commit of what was staged, if there is one.
+/// Keeps those commits, and a commit of the staged files, if there is one.
 pub(crate) fn keep(
     repository: &Repository,
     checkout: &Checkout,

@@ -4,11 +4,11 @@ use gix::bstr::{BStr, ByteSlice};
 
 /// Whole names.
 const NAMES: [&str; 5] = [".netrc", "_netrc", ".git-credentials", ".pgpass", ".htpasswd"];
-/// What names begin with.
+/// Prefixes.
 const STARTS: [&str; 5] = [".env", "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519"];
-/// What names end with.
+/// Suffixes.
 const ENDS: [&str; 8] = [".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".kdbx", ".env"];
-/// Names that end so are shown to everybody on purpose.
+/// Suffixes of files that are public on purpose.
 const HARMLESS: [&str; 5] = [".pub", ".example", ".sample", ".template", ".dist"];
 
 /// Whether a file should not be committed unasked, by its name.

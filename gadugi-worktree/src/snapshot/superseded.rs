@@ -1,5 +1,5 @@
-//! What was staged in a worktree and is neither committed nor in its files: `git add` keeps the content of that moment, and
-//! the file may be gone or written anew since. With the index it would be lost.
+//! Files that were staged in a worktree and are neither committed nor in its files: `git add` keeps the content of that moment,
+//! and the file may be gone or rewritten since. They would be lost with the index.
 
 use gadugi_core::Lease;
 use gix::ObjectId;
@@ -11,8 +11,8 @@ use crate::inspect::Edit;
 use crate::inspect::checkout::Checkout;
 use crate::snapshot::secrets::looks_like_a_secret;
 
-/// A commit of what is staged, on top of `HEAD`, where something of it is not in the index `after` what is in the files was
-/// committed; `None` where all of it is.
+/// A commit of the staged files, on top of `HEAD`, where some of them are not in the index `after` the snapshot; `None` where
+/// all of them are.
 pub(crate) fn commit(
     checkout: &Checkout,
     lease: &Lease,

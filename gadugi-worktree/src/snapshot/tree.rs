@@ -1,4 +1,4 @@
-//! Uncommitted work as a tree, and the index that belongs to it.
+//! Uncommitted work as a tree, with its index.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,21 +16,21 @@ use crate::inspect::conversion::Conversion;
 use crate::repo::valid_path::is_allowed;
 use crate::snapshot::secrets::looks_like_a_secret;
 
-/// Uncommitted work that was written to the object store. Nothing refers to it yet.
+/// Uncommitted work in the object store. No reference leads to it yet.
 pub(crate) struct Saved {
     /// `HEAD`'s tree with the work.
     pub(crate) tree: ObjectId,
-    /// The index of a work tree where this is committed.
+    /// The index of a work tree with this commit.
     pub(crate) index: gix::index::File,
-    /// How many files of the work are in it.
+    /// The number of files in it.
     pub(crate) files: u64,
     /// Files that are not in it since they look like secrets.
     pub(crate) left_out: Vec<String>,
-    /// What is not in it since git cannot keep it, and why.
+    /// The files that are not in it since git cannot store them, with the reasons.
     pub(crate) unsaved: Vec<Unsaved>,
 }
 
-/// A file as git keeps it.
+/// A file in git's form.
 struct Blob {
     id: ObjectId,
     mode: Mode,
@@ -38,8 +38,8 @@ struct Blob {
     stat: Option<Stat>,
 }
 
-/// Writes everything in the work tree that is not committed to the object store: what `git add --all` would take, but no
-/// nested repositories, no new files that look like secrets, and none that git cannot keep.
+/// Writes all uncommitted files to the object store: those of `git add --all`, but no nested repositories, no new files that
+/// look like secrets, and none that git cannot store.
 pub(crate) fn save(checkout: &Checkout) -> Result<Saved, GitError> {
     let Checkout { repo, index, changes, .. } = checkout;
     let mut removed: BTreeSet<&BString> = BTreeSet::new();
@@ -81,8 +81,8 @@ pub(crate) fn save(checkout: &Checkout) -> Result<Saved, GitError> {
     })
 }
 
-/// The files that look like secrets and are not committed, be they staged, announced to git or unknown to it. One that the
-/// task has committed is its own decision, also where it was changed since.
+/// The uncommitted files that look like secrets, whether staged, announced (`git add -N`) or untracked. One that the task has
+/// committed is its own decision, also where it was changed since.
 pub(crate) fn secrets(checkout: &Checkout) -> Result<BTreeSet<BString>, GitError> {
     let Changes { staged, edited, untracked, .. } = &checkout.changes;
     let written = edited.iter().filter(|(_, edit)| **edit == Edit::Written).map(|(path, _)| path);
@@ -117,7 +117,7 @@ impl<'a> Files<'a> {
         Ok(Self { checkout, conversion, fs: repo.filesystem_options()?, unsaved: Vec::new() })
     }
 
-    /// `None` when git cannot keep what is at the path, which is noted.
+    /// `None` when git cannot store the file, which is noted.
     fn write(&mut self, path: &BStr) -> Result<Option<Blob>, GitError> {
         match self.try_to_write(path)? {
             Ok(blob) => Ok(Some(blob)),

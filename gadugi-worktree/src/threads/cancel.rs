@@ -1,4 +1,4 @@
-//! Work that goes on only as long as its result is awaited.
+//! Work that is cancelled when its result is no longer awaited.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use crate::error::GitError;
 
-/// Held by whoever waits. The work is given up when it is dropped.
+/// The waiting side. Dropping it cancels the work.
 #[derive(Default)]
 pub(crate) struct Waiter(Arc<AtomicBool>);
 
-/// What the work asks, where it may be given up.
+/// The working side, which checks whether it is cancelled.
 #[derive(Clone)]
 pub(crate) struct Awaited {
     given_up: Arc<AtomicBool>,
-    /// The end of the time that it has, and how much that was.
+    /// The end of the time limit, and the limit.
     deadline: Option<(Instant, Duration)>,
 }
 
@@ -31,7 +31,7 @@ impl Drop for Waiter {
 }
 
 impl Awaited {
-    /// The same for a part of the work, which has so much time from now on; `None` is no limit.
+    /// The same for a part of the work, with a time limit from now on; `None` is no limit.
     pub(crate) fn within(&self, limit: Option<Duration>) -> Self {
         let deadline = limit.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit)));
         Self { given_up: Arc::clone(&self.given_up), deadline }

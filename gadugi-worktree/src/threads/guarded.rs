@@ -1,5 +1,5 @@
-//! A command that may run programs of the user's, as git does with hooks. It gets so much time, and ends with this process,
-//! however that ends, and with it all that it has started.
+//! A command that may run programs of the user's, as git runs hooks. It has a time limit, and ends with this process, however
+//! that ends, together with all that it has started.
 
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
@@ -14,15 +14,15 @@ use crate::error::GitError;
 use crate::threads::cancel::Awaited;
 use crate::threads::scarce::patiently;
 
-/// How often it is looked whether the command has ended or is still awaited, while it prints nothing.
-const LOOK: Duration = Duration::from_millis(20);
-/// How much is kept of what the command has printed last.
+/// Interval for checking whether the command has ended or is cancelled, while it prints nothing.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Limit for the error output that is kept, in bytes.
 const MAX_STDERR: usize = 16 * 1024;
 
-/// Reads from a pipe that closes with the process which has started it, and kills its process group then.
+/// The script of the guard: it waits for the end of the process that has started it, and then kills its process group.
 const WATCH: &str = "read -r _; kill -s KILL 0";
 
-/// Leads the process group of a command, and kills it when this process ends.
+/// The leader of a command's process group. It kills the group when this process ends.
 struct Guard {
     shell: Child,
 }
@@ -40,7 +40,7 @@ impl Guard {
         Pid::from_child(&self.shell)
     }
 
-    /// Kills all that is in the group.
+    /// Kills all processes of the group.
     fn kill_group(&self) {
         // The guard itself is in it until it is waited for, so that the number means this group.
         kill_process_group(self.group(), Signal::KILL).ok();
@@ -54,15 +54,15 @@ impl Drop for Guard {
     }
 }
 
-/// Runs a command to its end, or as long as it is awaited: then it is killed with all that it has started. Gives how it has
-/// ended, and what it has printed last on its standard error. Blocks.
+/// Runs a command to its end, or until it is cancelled: then it is killed with all that it has started. Returns the exit
+/// status, and the end of its standard error. Blocks.
 pub(crate) fn run(mut command: Command, awaited: &Awaited) -> Result<(ExitStatus, String), GitError> {
     let guard = Guard::start()?;
     command.process_group(guard.group().as_raw_nonzero().get()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = patiently(|| command.spawn().map_err(GitError::Start))?;
-    let mut words = Words { pipe: child.stderr.take(), last: Vec::new() };
+    let mut stderr = Stderr { pipe: child.stderr.take(), last: Vec::new() };
     let status = loop {
-        words.listen(LOOK);
+        stderr.read(POLL_INTERVAL);
         match child.try_wait().map_err(GitError::Start)? {
             Some(status) => break status,
             None => {
@@ -75,20 +75,20 @@ pub(crate) fn run(mut command: Command, awaited: &Awaited) -> Result<(ExitStatus
         }
     };
     // Not until the pipe is closed: a process that was left in the background may hold it for ever.
-    words.listen(Duration::ZERO);
-    Ok((status, String::from_utf8_lossy(&words.last).into_owned()))
+    stderr.read(Duration::ZERO);
+    Ok((status, String::from_utf8_lossy(&stderr.last).into_owned()))
 }
 
-/// What a command prints.
-struct Words {
+/// The output of a command.
+struct Stderr {
     /// `None` once it is closed.
     pipe: Option<ChildStderr>,
     last: Vec<u8>,
 }
 
-impl Words {
-    /// Takes what there is, and waits for the first of it.
-    fn listen(&mut self, mut wait: Duration) {
+impl Stderr {
+    /// Reads all output that is there, after waiting for the first of it.
+    fn read(&mut self, mut wait: Duration) {
         while let Some(pipe) = &mut self.pipe {
             if !is_ready(pipe, wait) {
                 return;

@@ -1,5 +1,4 @@
-//! Work on several threads, and with other processes: side by side, for as long as its result is awaited, and with patience
-//! where the machine gives no more of them.
+//! Threads and child processes: parallel work, cancelled work, and retries where the machine has no more of them.
 
 pub(crate) mod cancel;
 pub(crate) mod guarded;

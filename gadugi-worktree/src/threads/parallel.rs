@@ -1,23 +1,23 @@
-//! Doing the same with several things at once.
+//! Parallel work on several items.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::thread;
 
-/// They share one disk, and the machine with the tasks that run already.
-const MOST_THREADS: usize = 4;
+/// Thread limit: the threads share one disk, and the machine with running tasks.
+const MAX_THREADS: usize = 4;
 
-/// How many threads work side by side: as many as the machine has processors, up to a few.
+/// The number of threads for parallel work: as many as the machine has processors, up to the limit.
 pub(crate) fn threads() -> usize {
-    thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS)
+    thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS)
 }
 
-/// Does `work` with each item, on a few [`threads`]. The results are in the order of the items.
+/// Runs `work` on each item, on a few [`threads`]. The results are in the order of the items.
 pub(crate) fn side_by_side<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     on_threads(threads(), items, work)
 }
 
-/// As [`side_by_side`], on this many threads: those that wait for a disk may be more than there are processors.
+/// As [`side_by_side`], on this many threads: threads that wait for a disk may outnumber the processors.
 pub(crate) fn on_threads<T: Send, R: Send>(threads: usize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let threads = threads.min(items.len());
     if threads <= 1 {

@@ -1,4 +1,4 @@
-//! What to do when the machine gives no more threads and processes: a task of the same user may have taken all there can be.
+//! Retries where the machine has no more threads or processes: a task of the same user may have taken all of them.
 
 use std::io;
 use std::thread;
@@ -6,30 +6,30 @@ use std::time::{Duration, Instant};
 
 use crate::error::GitError;
 
-/// How long work is tried again that needs a thread or a process.
-const PATIENCE: Duration = Duration::from_secs(60);
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// Time for which work is retried that needs a thread or a process.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(60);
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
+const MAX_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Repeats work that fails since it gets no thread or process. Blocks.
+/// Retries work that fails for want of a thread or process. Blocks.
 ///
 /// # Errors
-/// That of the work, when there is still none after a minute, or it has failed for another reason.
+/// That of the work, when it still fails after a minute, or for another reason.
 pub(crate) fn patiently<T>(mut work: impl FnMut() -> Result<T, GitError>) -> Result<T, GitError> {
-    let give_up = Instant::now() + PATIENCE;
-    let mut pause = FIRST_PAUSE;
+    let give_up = Instant::now() + RETRY_TIMEOUT;
+    let mut pause = MIN_INTERVAL;
     loop {
         match work() {
             Err(error) if is_scarcity(&error) && Instant::now() < give_up => {
                 thread::sleep(pause);
-                pause = LONGEST_PAUSE.min(pause * 2);
+                pause = MAX_INTERVAL.min(pause * 2);
             }
             result => return result,
         }
     }
 }
 
-/// Whether a thread or process was refused that there may be at another time.
+/// Whether a thread or process was refused for the moment.
 fn is_scarcity(error: &GitError) -> bool {
     let source = match error {
         GitError::Gix(error) => error.downcast_any_ref::<io::Error>(),

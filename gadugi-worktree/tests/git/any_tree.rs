@@ -14,10 +14,10 @@ use gadugi_test_support::repo::TestRepo;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
-use crate::ground::Ground;
+use crate::harness::Harness;
 use crate::like_git::listing;
 
-/// What a tree has at a name.
+/// An entry of a tree.
 #[derive(Debug, Clone)]
 enum Node {
     File(Vec<u8>, bool),
@@ -216,8 +216,8 @@ fn quoted(path: &[u8]) -> Vec<u8> {
 }
 
 /// Everything that an index notes, by path, without what differs from one file on disk to the next.
-fn noted(ground: &Ground, folder: &Path) -> BTreeMap<Vec<u8>, (String, BTreeMap<String, String>)> {
-    let output = ground.repo.try_git_in(folder, &["ls-files", "-s", "-t", "-z", "--debug"]);
+fn noted(harness: &Harness, folder: &Path) -> BTreeMap<Vec<u8>, (String, BTreeMap<String, String>)> {
+    let output = harness.repo.try_git_in(folder, &["ls-files", "-s", "-t", "-z", "--debug"]);
     assert!(output.status.success());
     let mut noted = BTreeMap::new();
     let mut rest = &output.stdout[..];
@@ -241,9 +241,9 @@ fn noted(ground: &Ground, folder: &Path) -> BTreeMap<Vec<u8>, (String, BTreeMap<
     noted
 }
 
-/// What an index notes is what is on disk.
-fn assert_noted_as_on_disk(ground: &Ground, folder: &Path) {
-    for (path, (head, fields)) in noted(ground, folder) {
+/// Checks that the stat data in an index are those on disk.
+fn assert_noted_as_on_disk(harness: &Harness, folder: &Path) {
+    for (path, (head, fields)) in noted(harness, folder) {
         if head.starts_with('S') {
             assert!(fields.iter().all(|(name, value)| name == "flags" || value == "0" || value == "0:0"), "{fields:?}");
             continue;
@@ -268,9 +268,9 @@ fn assert_noted_as_on_disk(ground: &Ground, folder: &Path) {
     }
 }
 
-/// What of an index does not depend on the file on disk.
-fn lasting(ground: &Ground, folder: &Path) -> BTreeMap<Vec<u8>, (String, Vec<String>)> {
-    let noted = noted(ground, folder).into_iter();
+/// The part of an index that does not depend on the files on disk.
+fn lasting(harness: &Harness, folder: &Path) -> BTreeMap<Vec<u8>, (String, Vec<String>)> {
+    let noted = noted(harness, folder).into_iter();
     let of_folder = |head: &str| head.contains(" 160000 ");
     let lasting = noted.map(|(path, (head, fields))| {
         let names: &[&str] = if of_folder(&head) { &["flags"] } else { &["uid", "gid", "size", "flags"] };
@@ -279,10 +279,10 @@ fn lasting(ground: &Ground, folder: &Path) -> BTreeMap<Vec<u8>, (String, Vec<Str
     lasting.collect()
 }
 
-/// How many files the first `git status` there reads.
-fn read_by_status(ground: &Ground, folder: &Path) -> u64 {
-    let trace = ground.repo.root().join("trace");
-    let mut status = ground.repo.git_command(folder);
+/// The number of files that the first `git status` there reads.
+fn read_by_status(harness: &Harness, folder: &Path) -> u64 {
+    let trace = harness.repo.root().join("trace");
+    let mut status = harness.repo.git_command(folder);
     status.args(["status", "--porcelain"]).env("GIT_TRACE2_EVENT", &trace);
     let output = status.output().expect("git can be started");
     assert_eq!((output.status.success(), output.stdout.len()), (true, 0));
@@ -299,7 +299,7 @@ fn read_by_status(ground: &Ground, folder: &Path) -> u64 {
 }
 
 /// The status when every file has to be read.
-fn status_of_all(ground: &Ground, folder: &Path) -> String {
+fn status_of_all(harness: &Harness, folder: &Path) -> String {
     let past = SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000);
     for (path, _) in listing(folder) {
         let path = folder.join(path);
@@ -307,24 +307,24 @@ fn status_of_all(ground: &Ground, folder: &Path) -> String {
             File::open(&path).and_then(|file| file.set_modified(past)).expect("another time");
         }
     }
-    ground.repo.git_in(folder, &["status", "--porcelain"])
+    harness.repo.git_in(folder, &["status", "--porcelain"])
 }
 
-async fn assert_like_git(repo: TestRepo) -> (Ground, Lease) {
-    let ground = Ground::on(repo);
-    let by_git = ground.repo.root().join("by-git");
-    ground.repo.git(&["worktree", "add", "-q", "--detach", &by_git.to_string_lossy(), "main"]);
-    let made = ground.make(crate::ground::request("a")).await.expect("a worktree");
+async fn assert_like_git(repo: TestRepo) -> (Harness, Lease) {
+    let harness = Harness::on(repo);
+    let by_git = harness.repo.root().join("by-git");
+    harness.repo.git(&["worktree", "add", "-q", "--detach", &by_git.to_string_lossy(), "main"]);
+    let made = harness.make(crate::harness::request("a")).await.expect("a worktree");
     let ours = made.lease.path.clone();
     assert_eq!(listing(&ours), listing(&by_git));
-    assert_eq!(lasting(&ground, &ours), lasting(&ground, &by_git));
-    assert_noted_as_on_disk(&ground, &ours);
+    assert_eq!(lasting(&harness, &ours), lasting(&harness, &by_git));
+    assert_noted_as_on_disk(&harness, &ours);
     if made.warnings.is_empty() {
-        assert_eq!(read_by_status(&ground, &ours), 0);
+        assert_eq!(read_by_status(&harness, &ours), 0);
     }
-    assert_eq!(ground.repo.git_in(&ours, &["write-tree"]), ground.repo.git(&["rev-parse", "main^{tree}"]));
-    assert_eq!(status_of_all(&ground, &ours), status_of_all(&ground, &by_git));
-    (ground, made.lease)
+    assert_eq!(harness.repo.git_in(&ours, &["write-tree"]), harness.repo.git(&["rev-parse", "main^{tree}"]));
+    assert_eq!(status_of_all(&harness, &ours), status_of_all(&harness, &by_git));
+    (harness, made.lease)
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -332,8 +332,8 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn like_git(case: &Case) -> Result<(), TestCaseError> {
-    let (ground, _) = runtime().block_on(assert_like_git(case.repo()));
-    let fsck = ground.repo.try_git_in(ground.repo.path(), &["fsck", "--no-dangling"]);
+    let (harness, _) = runtime().block_on(assert_like_git(case.repo()));
+    let fsck = harness.repo.try_git_in(harness.repo.path(), &["fsck", "--no-dangling"]);
     let complaints = String::from_utf8_lossy(&fsck.stderr).into_owned();
     // The submodules' commits are nowhere, and git does not look for them.
     prop_assert!(fsck.status.success(), "{}", complaints);
@@ -374,7 +374,7 @@ async fn this_project_is_checked_out_like_git() {
         repo.git(&["--work-tree", &project.join("gadugi-worktree").to_string_lossy(), "add", "."]);
         repo.git(&["commit", "-q", "-m", "The source"]);
     }
-    let (ground, lease) = assert_like_git(repo).await;
+    let (harness, lease) = assert_like_git(repo).await;
     assert!(lease.path.join("Cargo.toml").exists());
-    ground.assert_sound();
+    harness.assert_sound();
 }

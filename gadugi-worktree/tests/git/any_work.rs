@@ -12,7 +12,7 @@ use gadugi_test_support::repo::TestRepo;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
-use crate::ground::{DELETE, Ground, KEEP};
+use crate::harness::{DELETE, Harness, KEEP};
 
 /// A step of a task, in its worktree. What git refuses is passed over, as by a task.
 #[derive(Debug, Clone)]
@@ -135,14 +135,14 @@ fn number_of_tokens(text: &[u8], found: &mut BTreeSet<usize>) {
 }
 
 struct Task<'a> {
-    ground: &'a Ground,
+    harness: &'a Harness,
     lease: &'a Lease,
     written: usize,
 }
 
 impl Task<'_> {
     fn try_git(&self, folder: &Path, args: &[&str]) -> Option<String> {
-        let output = self.ground.repo.try_git_in(folder, args);
+        let output = self.harness.repo.try_git_in(folder, args);
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
@@ -175,11 +175,11 @@ impl Task<'_> {
             Step::Git(args) => drop(self.try_git(&root, args)),
             Step::Reference(name) => {
                 let text = self.next();
-                fs::write(self.ground.repo.root().join("text"), text).expect("a file");
-                let file = self.ground.repo.root().join("text");
+                fs::write(self.harness.repo.root().join("text"), text).expect("a file");
+                let file = self.harness.repo.root().join("text");
                 let commit = || {
                     let blob = self.try_git(&root, &["hash-object", "-w", &file.to_string_lossy()])?;
-                    let mut tree = self.ground.repo.git_command(&root);
+                    let mut tree = self.harness.repo.git_command(&root);
                     let mut tree = tree.arg("mktree").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
                     writeln!(tree.stdin.take()?, "100644 blob {blob}\tx").ok()?;
                     let tree = tree.wait_with_output().ok()?.stdout;
@@ -199,7 +199,7 @@ impl Task<'_> {
             }
             Step::Rule(file, rule) => {
                 let file = match *file {
-                    "INFO" => self.ground.repo.path().join(".git/info/exclude"),
+                    "INFO" => self.harness.repo.path().join(".git/info/exclude"),
                     file => root.join(file),
                 };
                 if fs::create_dir_all(file.parent().expect("a folder")).is_ok() {
@@ -212,8 +212,8 @@ impl Task<'_> {
 }
 
 /// All that git can reach from a folder: what references, pseudo references and the index there lead to.
-fn in_git(ground: &Ground, folder: &Path, found: &mut BTreeSet<usize>) {
-    let git = |args: &[&str]| ground.repo.try_git_in(folder, args);
+fn in_git(harness: &Harness, folder: &Path, found: &mut BTreeSet<usize>) {
+    let git = |args: &[&str]| harness.repo.try_git_in(folder, args);
     let mut ids = git(&["rev-list", "--objects", "--no-object-names", "--all"]).stdout;
     for name in ["HEAD", "ORIG_HEAD", "X_HEAD", "refs/worktree/x", "refs/worktree/mine", "refs/bisect/bad"] {
         ids.extend(git(&["rev-list", "--objects", "--no-object-names", name]).stdout);
@@ -221,7 +221,7 @@ fn in_git(ground: &Ground, folder: &Path, found: &mut BTreeSet<usize>) {
     for line in String::from_utf8_lossy(&git(&["ls-files", "-s"]).stdout).lines() {
         ids.extend(line.split(' ').nth(1).unwrap_or_default().bytes().chain([b'\n']));
     }
-    let mut batch = ground.repo.git_command(folder);
+    let mut batch = harness.repo.git_command(folder);
     let mut batch =
         batch.args(["cat-file", "--batch"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("git");
     let mut stdin = batch.stdin.take().expect("a pipe");
@@ -245,8 +245,8 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>, repositories: &mut Vec<PathBuf
     }
 }
 
-/// What there is in a worktree that must not be lost: all but what the user's rules ignore.
-fn worth_keeping(ground: &Ground, root: &Path) -> BTreeSet<usize> {
+/// The files in a worktree that must not be lost: all but those that the user's rules ignore.
+fn worth_keeping(harness: &Harness, root: &Path) -> BTreeSet<usize> {
     let (mut paths, mut repositories, mut found) = (Vec::new(), Vec::new(), BTreeSet::new());
     files(root, &mut paths, &mut repositories);
     for path in paths {
@@ -257,18 +257,18 @@ fn worth_keeping(ground: &Ground, root: &Path) -> BTreeSet<usize> {
         }
     }
     for repository in repositories {
-        in_git(ground, &repository, &mut found);
+        in_git(harness, &repository, &mut found);
     }
     found
 }
 
-/// What there is after it: in the repository, and in what is left of the worktree.
-fn left(ground: &Ground, root: &Path) -> BTreeSet<usize> {
+/// The files after it: in the repository, and in the rest of the worktree.
+fn left(harness: &Harness, root: &Path) -> BTreeSet<usize> {
     let (mut paths, mut repositories, mut found) = (Vec::new(), Vec::new(), BTreeSet::new());
-    in_git(ground, ground.repo.path(), &mut found);
+    in_git(harness, harness.repo.path(), &mut found);
     files(root, &mut paths, &mut repositories);
     paths.iter().for_each(|path| number_of_tokens(&fs::read(path).unwrap_or_default(), &mut found));
-    repositories.iter().for_each(|folder| in_git(ground, folder, &mut found));
+    repositories.iter().for_each(|folder| in_git(harness, folder, &mut found));
     found
 }
 
@@ -285,18 +285,19 @@ async fn nothing_is_lost(case: &Case) -> Result<(), TestCaseError> {
         Some(false) => drop(repo.git(&["sparse-checkout", "set", "--no-cone", "/*", "!/d0/"])),
         None => {}
     }
-    let ground = Ground::on(repo);
-    let lease = ground.create("a").await;
-    let mut task = Task { ground: &ground, lease: &lease, written: 0 };
+    let harness = Harness::on(repo);
+    let lease = harness.create("a").await;
+    let mut task = Task { harness: &harness, lease: &lease, written: 0 };
     case.steps.iter().for_each(|step| task.take(step));
-    let worth = worth_keeping(&ground, &lease.path);
+    let worth = worth_keeping(&harness, &lease.path);
     // What cannot be collected stays as it is.
-    let collected = ground.worktrees.snapshot(&lease, gadugi_core::SnapshotRequest { commit: true, since: None }).await;
-    let released = ground.worktrees.release(&lease, KEEP).await;
-    let cleaned = ground.worktrees.release(&lease, DELETE).await;
-    ground.worktrees.prune(false).await.expect("a list");
-    ground.worktrees.swept().await.expect("it is deleted");
-    let left = left(&ground, &lease.path);
+    let collected =
+        harness.worktrees.snapshot(&lease, gadugi_core::SnapshotRequest { commit: true, since: None }).await;
+    let released = harness.worktrees.release(&lease, KEEP).await;
+    let cleaned = harness.worktrees.release(&lease, DELETE).await;
+    harness.worktrees.prune(false).await.expect("a list");
+    harness.worktrees.swept().await.expect("it is deleted");
+    let left = left(&harness, &lease.path);
     let lost: Vec<_> = worth.difference(&left).collect();
     prop_assert!(lost.is_empty(), "lost {lost:?}: {collected:?}, {released:?}, {cleaned:?}");
     // It is not for want of an answer that all is kept.

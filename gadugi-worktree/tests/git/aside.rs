@@ -7,7 +7,7 @@ use std::process::Command;
 
 use gadugi_core::{WorktreeFate, Worktrees};
 
-use crate::ground::{DELETE, Ground, KEEP, write};
+use crate::harness::{DELETE, Harness, KEEP, write};
 
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("permissions");
@@ -38,52 +38,52 @@ async fn folders_that_are_not_writable_go_with_the_worktree_and_links_out_of_it_
         let test = "folders_that_are_not_writable_go_with_the_worktree_and_links_out_of_it_are_not_followed";
         return run_without_privileges(&format!("aside::{test}"));
     }
-    let ground = Ground::new();
-    let outside = ground.repo.root().join("outside");
+    let harness = Harness::new();
+    let outside = harness.repo.root().join("outside");
     fs::create_dir(&outside).expect("a folder");
     fs::write(outside.join("file.txt"), "precious").expect("a file");
     set_mode(&outside, 0o555);
-    let lease = ground.create("a").await;
+    let lease = harness.create("a").await;
     write(&lease, "d/inner/w.txt", "w");
     write(&lease, "m.txt", "m");
     symlink(&outside, lease.path.join("d/link")).expect("a link");
     for folder in ["d/inner", "d", ""] {
         set_mode(&lease.path.join(folder), 0o555);
     }
-    ground.commit(&lease).await;
-    let fate = ground.release(&lease, KEEP).await.worktree;
+    harness.commit(&lease).await;
+    let fate = harness.release(&lease, KEEP).await.worktree;
     assert_eq!(fate, WorktreeFate::Removed);
-    assert!(!ground.folder().exists(), "something of the worktree is left");
+    assert!(!harness.folder().exists(), "something of the worktree is left");
     assert_eq!(fs::metadata(&outside).expect("the folder").permissions().mode() & 0o777, 0o555);
     assert_eq!(fs::read_to_string(outside.join("file.txt")).expect("the file"), "precious");
-    ground.assert_sound();
+    harness.assert_sound();
     set_mode(&outside, 0o755);
 }
 
 #[tokio::test]
 async fn the_folder_of_worktrees_goes_with_the_last_of_them() {
-    let ground = Ground::new();
-    let (a, b) = (ground.create("a").await, ground.create("b").await);
-    ground.release(&a, DELETE).await;
-    assert!(ground.folder().exists());
-    ground.release(&b, DELETE).await;
-    assert!(!ground.folder().exists());
+    let harness = Harness::new();
+    let (a, b) = (harness.create("a").await, harness.create("b").await);
+    harness.release(&a, DELETE).await;
+    assert!(harness.folder().exists());
+    harness.release(&b, DELETE).await;
+    assert!(!harness.folder().exists());
 }
 
 #[tokio::test]
 async fn what_is_left_of_a_deletion_that_was_cut_short_is_deleted_later() {
-    let ground = Ground::new();
-    let lease = ground.create("a").await;
-    let folder = ground.folder();
+    let harness = Harness::new();
+    let lease = harness.create("a").await;
+    let folder = harness.folder();
     // As it is when the process is killed after the renaming.
-    fs::write(ground.repo.path().join(".git/worktrees/a/gadugi-removing"), "").expect("a note");
+    fs::write(harness.repo.path().join(".git/worktrees/a/gadugi-removing"), "").expect("a note");
     fs::rename(&lease.path, folder.join(".gadugi-removed-1-a")).expect("a new name");
     fs::create_dir(folder.join(".mine")).expect("a folder of somebody's");
-    assert_eq!(ground.worktrees.prune(true).await.expect("a list").len(), 1);
+    assert_eq!(harness.worktrees.prune(true).await.expect("a list").len(), 1);
     assert!(folder.join(".gadugi-removed-1-a").exists());
-    assert_eq!(ground.worktrees.prune(false).await.expect("a list").len(), 1);
-    ground.worktrees.swept().await.expect("it is deleted");
+    assert_eq!(harness.worktrees.prune(false).await.expect("a list").len(), 1);
+    harness.worktrees.swept().await.expect("it is deleted");
     assert!(!folder.join(".gadugi-removed-1-a").exists());
     assert!(folder.join(".mine").exists());
-    assert!(ground.listed().is_empty());
+    assert!(harness.listed().is_empty());
 }

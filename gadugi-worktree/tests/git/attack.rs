@@ -5,12 +5,12 @@ use std::process::Stdio;
 
 use gadugi_core::{WorktreeFate, Worktrees};
 
-use crate::ground::{DISCARD, Ground, KEEP, chain, write};
+use crate::harness::{DISCARD, Harness, KEEP, chain, write};
 use crate::isolated::{Isolated, Untouched, all_private, kept};
 use crate::untrusted::canary;
 
 pub(crate) struct Attack {
-    pub(crate) ground: Ground,
+    pub(crate) harness: Harness,
     pub(crate) task: Isolated,
     /// The good commit.
     pub(crate) tip: String,
@@ -22,16 +22,16 @@ pub(crate) struct Attack {
 impl Attack {
     /// With enough objects for a pack, or with few.
     pub(crate) async fn with(objects: usize) -> Self {
-        let ground = Ground::new();
-        let (program, trace) = canary(&ground);
-        let task = Isolated::new(&ground, "a").await;
-        let before = Untouched::of(&ground, &task.lease);
+        let harness = Harness::new();
+        let (program, trace) = canary(&harness);
+        let task = Isolated::new(&harness, "a").await;
+        let before = Untouched::of(&harness, &task.lease);
         for number in 0..objects {
             write(&task.lease, &format!("many/{number}.txt"), format!("{number}\n"));
         }
-        let tip = task.commit(&ground, "a.txt", "a\n");
-        task.git(&ground, &["add", "."]);
-        Self { ground, task, tip, before, program, trace }
+        let tip = task.commit(&harness, "a.txt", "a\n");
+        task.git(&harness, &["add", "."]);
+        Self { harness, task, tip, before, program, trace }
     }
 
     pub(crate) async fn new() -> Self {
@@ -39,12 +39,12 @@ impl Attack {
     }
 
     pub(crate) fn git(&self, args: &[&str]) -> String {
-        self.task.git(&self.ground, args)
+        self.task.git(&self.harness, args)
     }
 
     /// Writes an object as it is, whether git likes it or not, and gives its id.
     pub(crate) fn object(&self, kind: &str, content: &[u8]) -> String {
-        let mut command = self.ground.repo.git_command(&self.task.lease.path);
+        let mut command = self.harness.repo.git_command(&self.task.lease.path);
         command.arg("--git-dir").arg(&self.task.git).args(["hash-object", "-w", "--literally", "--stdin", "-t", kind]);
         let mut child = command
             .stdin(Stdio::piped())
@@ -65,47 +65,47 @@ impl Attack {
 
     /// Imports, goes through everything that follows, and looks at what must not have happened.
     pub(crate) async fn import(&self) -> Result<(), String> {
-        let Self { ground, task, .. } = self;
-        let imported = task.import(ground).await.map_err(|error| chain(&error));
+        let Self { harness, task, .. } = self;
+        let imported = task.import(harness).await.map_err(|error| chain(&error));
         task.assert_nothing_begun_but_a_failed_import(imported.is_err());
         assert!(!self.trace.exists(), "the canary was run");
-        assert_eq!(Untouched::of(ground, &task.lease), self.before);
-        ground.assert_sound();
+        assert_eq!(Untouched::of(harness, &task.lease), self.before);
+        harness.assert_sound();
         imported
     }
 
-    /// That the good commit is there, whatever else the task has done.
+    /// Checks that the good commit is there, whatever else the task has done.
     pub(crate) async fn assert_arrives(&self) {
         self.import().await.expect("an import");
-        assert_eq!(self.task.tip(&self.ground), self.tip);
-        self.ground.commit(&self.task.lease).await;
+        assert_eq!(self.task.tip(&self.harness), self.tip);
+        self.harness.commit(&self.task.lease).await;
         self.discard(true).await;
     }
 
-    /// That nothing is there; gives the reason.
+    /// Checks that nothing is there; returns the reason.
     pub(crate) async fn assert_refused(&self) -> String {
-        let Self { ground, task, .. } = self;
+        let Self { harness, task, .. } = self;
         let mut errors = Vec::new();
         for _ in 0..2 {
             errors.push(self.import().await.expect_err("it is refused"));
-            assert_eq!(task.tip(ground), task.base());
-            assert_eq!(kept(ground), Vec::<String>::new());
+            assert_eq!(task.tip(harness), task.base());
+            assert_eq!(kept(harness), Vec::<String>::new());
         }
-        ground.worktrees.release(&task.lease, KEEP).await.expect_err("it is not imported");
+        harness.worktrees.release(&task.lease, KEEP).await.expect_err("it is not imported");
         assert!(task.lease.path.exists());
         self.discard(false).await;
         errors.pop().expect("an error")
     }
 
     pub(crate) async fn discard(&self, is_whole: bool) {
-        let Self { ground, task, .. } = self;
-        let release = ground.release(&task.lease, DISCARD).await;
+        let Self { harness, task, .. } = self;
+        let release = harness.release(&task.lease, DISCARD).await;
         assert_eq!((release.worktree, release.dropped.is_empty()), (WorktreeFate::Removed, is_whole));
-        assert!(!all_private(ground.repo.path()).exists());
+        assert!(!all_private(harness.repo.path()).exists());
         assert!(!self.trace.exists(), "the canary was run");
         // The branch of the task goes with what is discarded.
-        assert_eq!(ground.branches(), ["main"]);
-        ground.assert_sound();
+        assert_eq!(harness.branches(), ["main"]);
+        harness.assert_sound();
     }
 }
 

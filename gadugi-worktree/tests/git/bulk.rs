@@ -5,17 +5,17 @@ use std::fs;
 use gadugi_core::{Made, WorktreeError, WorktreeRequest, Worktrees};
 use gadugi_test_support::repo::TestRepo;
 
-use crate::ground::{Ground, chain, commit_id, request};
+use crate::harness::{Harness, chain, commit_id, request};
 
-async fn make(ground: &Ground, requests: Vec<WorktreeRequest>) -> Vec<Made> {
-    let made: Result<Vec<Made>, WorktreeError> = ground.worktrees.create(requests).await.into_iter().collect();
+async fn make(harness: &Harness, requests: Vec<WorktreeRequest>) -> Vec<Made> {
+    let made: Result<Vec<Made>, WorktreeError> = harness.worktrees.create(requests).await.into_iter().collect();
     made.expect("all worktrees")
 }
 
 /// Why git made the worktree of a task, by the warning.
-async fn why_git(ground: &Ground) -> Option<String> {
-    let made = ground.make(request("a")).await.expect("a worktree");
-    assert_eq!(ground.git(&made.lease, &["status", "--porcelain"]), "");
+async fn why_git(harness: &Harness) -> Option<String> {
+    let made = harness.make(request("a")).await.expect("a worktree");
+    assert_eq!(harness.git(&made.lease, &["status", "--porcelain"]), "");
     let [warning] = &made.warnings[..] else { return None };
     let (what, why) = warning.split_once(", since ").expect("a reason");
     assert_eq!(what, format!("git itself made the worktree {}", made.lease.path.display()));
@@ -26,18 +26,18 @@ async fn why_git(ground: &Ground) -> Option<String> {
 async fn requests_with_different_starts_get_the_files_of_their_own() {
     let repo = TestRepo::new();
     let commits: Vec<String> = (0..3).map(|number| repo.commit_file("a.txt", format!("{number}\n"))).collect();
-    let ground = Ground::on(repo);
+    let harness = Harness::on(repo);
     let requests = (0..7).map(|number| {
         let from = Some(commit_id(&commits[number % 3]));
         WorktreeRequest { from, ..request(&format!("task-{number}")) }
     });
-    let made = make(&ground, requests.collect()).await;
+    let made = make(&harness, requests.collect()).await;
     for (number, Made { lease, warnings, .. }) in made.iter().enumerate() {
         assert_eq!(fs::read_to_string(lease.path.join("a.txt")).expect("a file"), format!("{}\n", number % 3));
-        assert_eq!(ground.git(lease, &["status", "--porcelain"]), "");
+        assert_eq!(harness.git(lease, &["status", "--porcelain"]), "");
         assert!(warnings.is_empty());
     }
-    ground.assert_sound();
+    harness.assert_sound();
 }
 
 #[tokio::test]
@@ -51,13 +51,13 @@ async fn large_files_come_through_whole_and_with_their_permissions() {
     repo.write("deep/small.txt", "small\n");
     repo.git(&["add", "."]);
     repo.git(&["commit", "-q", "-m", "Begin"]);
-    let ground = Ground::on(repo);
-    for Made { lease, .. } in make(&ground, ["a", "b", "c"].map(request).into()).await {
+    let harness = Harness::on(repo);
+    for Made { lease, .. } in make(&harness, ["a", "b", "c"].map(request).into()).await {
         let path = lease.path.join("deep/in/large.bin");
         assert!(fs::read(&path).expect("a file") == large);
         assert_eq!(path.metadata().expect("metadata").permissions().mode() & 0o111, 0o111);
-        assert_eq!(ground.git(&lease, &["status", "--porcelain"]), "");
-        assert_eq!(ground.git(&lease, &["diff", "--stat", "main"]), "");
+        assert_eq!(harness.git(&lease, &["status", "--porcelain"]), "");
+        assert_eq!(harness.git(&lease, &["diff", "--stat", "main"]), "");
     }
 }
 
@@ -68,15 +68,15 @@ async fn a_file_that_cannot_be_read_is_named_and_hinders_only_those_that_have_it
     repo.commit_file("folder/b.txt", "broken\n");
     let blob = repo.git(&["rev-parse", "HEAD:folder/b.txt"]);
     fs::remove_file(repo.path().join(".git/objects").join(&blob[..2]).join(&blob[2..])).expect("the blob goes");
-    let ground = Ground::on(repo);
+    let harness = Harness::on(repo);
     let whole = WorktreeRequest { from: Some(commit_id(&before)), ..request("whole") };
-    let made = ground.worktrees.create(vec![request("a"), whole, request("b")]).await;
+    let made = harness.worktrees.create(vec![request("a"), whole, request("b")]).await;
     let [Err(first), Ok(whole), Err(second)] = &made[..] else { panic!("{made:?}") };
     for error in [first, second] {
         assert!(chain(error).contains("cannot read what is in folder/b.txt"), "{}", chain(error));
     }
-    assert_eq!(ground.listed(), std::slice::from_ref(&whole.lease.path));
-    assert_eq!(ground.branches(), ["gadugi/whole", "main"]);
+    assert_eq!(harness.listed(), std::slice::from_ref(&whole.lease.path));
+    assert_eq!(harness.branches(), ["gadugi/whole", "main"]);
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn git_is_not_called_for_what_needs_no_filter() {
     repo.write("a.png", "version https://git-lfs.github.com/spec/v1\n");
     repo.git(&["add", "."]);
     repo.git(&["commit", "-q", "-m", "Begin"]);
-    assert_eq!(why_git(&Ground::on(repo)).await, None);
+    assert_eq!(why_git(&Harness::on(repo)).await, None);
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn the_reason_why_git_made_a_worktree_is_told() {
     for (prepare, why) in cases {
         let repo = TestRepo::new();
         prepare(&repo);
-        assert_eq!(why_git(&Ground::on(repo)).await.as_deref(), Some(why));
+        assert_eq!(why_git(&Harness::on(repo)).await.as_deref(), Some(why));
     }
 }
 
@@ -144,14 +144,14 @@ async fn files_that_meet_at_one_name_are_left_to_git() {
     repo.write("tree", tree);
     let tree = repo.git(&["hash-object", "-t", "tree", "-w", "--literally", "tree"]);
     let commit = repo.git(&["commit-tree", "-m", "Twice", &tree]);
-    let ground = Ground::on(repo);
+    let harness = Harness::on(repo);
     let twice = WorktreeRequest { from: Some(commit_id(&commit)), ..request("twice") };
-    let made = make(&ground, vec![request("a"), twice]).await;
+    let made = make(&harness, vec![request("a"), twice]).await;
     assert_eq!(made[0].warnings, [""; 0]);
     let [warning] = &made[1].warnings[..] else { panic!("{made:?}") };
     assert!(warning.ends_with(", since two of its files have one name on this file system"), "{warning}");
     assert_eq!(fs::read_to_string(made[1].lease.path.join("twice")).expect("a file"), "a\n");
-    assert_eq!(ground.listed().len(), 2);
+    assert_eq!(harness.listed().len(), 2);
 }
 
 mod heavy {
@@ -168,12 +168,12 @@ mod heavy {
         }
         repo.git(&["add", "."]);
         repo.git(&["commit", "-q", "-m", "Begin"]);
-        let ground = Ground::on(repo);
-        for Made { lease, warnings, .. } in make(&ground, ["a", "b", "c", "d"].map(request).into()).await {
+        let harness = Harness::on(repo);
+        for Made { lease, warnings, .. } in make(&harness, ["a", "b", "c", "d"].map(request).into()).await {
             assert!(warnings.is_empty());
-            assert_eq!(ground.git(&lease, &["status", "--porcelain"]), "");
-            for path in ground.git(&lease, &["ls-files"]).lines() {
-                let (ours, its) = (lease.path.join(path), ground.repo.path().join(path));
+            assert_eq!(harness.git(&lease, &["status", "--porcelain"]), "");
+            for path in harness.git(&lease, &["ls-files"]).lines() {
+                let (ours, its) = (lease.path.join(path), harness.repo.path().join(path));
                 assert!(fs::read(ours).expect("a file") == fs::read(its).expect("a file"), "{path}");
             }
         }

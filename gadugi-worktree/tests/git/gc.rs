@@ -2,30 +2,31 @@
 
 use std::fs;
 use std::process::{Child, Command, Output};
+use std::time::Duration;
 
 use gadugi_core::{SnapshotRequest, WorktreeFate, Worktrees};
 
-use crate::ground::{Ground, KEEP, chain, write};
+use crate::harness::{Harness, KEEP, chain, worktrees_with, write};
 
-fn gc(ground: &Ground, args: &[&str]) -> Output {
-    ground.repo.try_git_in(ground.repo.path(), &[&["gc", "-q"], args].concat())
+fn gc(harness: &Harness, args: &[&str]) -> Output {
+    harness.repo.try_git_in(harness.repo.path(), &[&["gc", "-q"], args].concat())
 }
 
 #[tokio::test]
 async fn git_collects_no_garbage_while_worktrees_are_in_use_and_does_again_after() {
-    let ground = Ground::new();
-    let pid = ground.repo.path().join(".git/gc.pid");
-    let lease = ground.create("a").await;
+    let harness = Harness::new();
+    let pid = harness.repo.path().join(".git/gc.pid");
+    let lease = harness.create("a").await;
     write(&lease, "a.txt", "a");
-    let refused = gc(&ground, &["--prune=now"]);
+    let refused = gc(&harness, &["--prune=now"]);
     assert_eq!(refused.status.code(), Some(128));
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("gc is already running") && said.contains(&std::process::id().to_string()), "{said}");
     // Those that commits set off say nothing.
-    assert!(gc(&ground, &["--auto"]).status.success());
-    assert_eq!(ground.commit(&lease).await.files, 1);
-    assert_eq!(ground.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
-    let Ground { repo, worktrees, .. } = ground;
+    assert!(gc(&harness, &["--auto"]).status.success());
+    assert_eq!(harness.commit(&lease).await.files, 1);
+    assert_eq!(harness.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
+    let Harness { repo, worktrees, .. } = harness;
     worktrees.swept().await.expect("nothing is left");
     drop(worktrees);
     assert!(!pid.exists(), "it is let go of");
@@ -35,37 +36,37 @@ async fn git_collects_no_garbage_while_worktrees_are_in_use_and_does_again_after
 
 #[tokio::test]
 async fn what_a_killed_process_has_left_of_gc_hinders_nobody() {
-    let ground = Ground::new();
+    let harness = Harness::new();
     let mut gone = Command::new("true").spawn().expect("it starts");
     gone.wait().expect("it ends");
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let pid = ground.repo.path().join(".git/gc.pid");
+    let pid = harness.repo.path().join(".git/gc.pid");
     fs::write(&pid, format!("{} {host}", gone.id())).expect("a file");
-    let lease = ground.create("a").await;
+    let lease = harness.create("a").await;
     let text = fs::read_to_string(&pid).expect("a file");
     assert!(text.starts_with(&format!("{} ", std::process::id())), "{text}");
-    assert_eq!(ground.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
+    assert_eq!(harness.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
 }
 
 /// A process that git takes for one that collects garbage.
-fn collect_elsewhere(ground: &Ground) -> Child {
-    let collecting = Command::new("sleep").arg("60").current_dir(ground.repo.root()).spawn().expect("it starts");
+fn collect_elsewhere(harness: &Harness) -> Child {
+    let collecting = Command::new("sleep").arg("60").current_dir(harness.repo.root()).spawn().expect("it starts");
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    fs::write(ground.repo.path().join(".git/gc.pid"), format!("{} {host}", collecting.id())).expect("a file");
+    fs::write(harness.repo.path().join(".git/gc.pid"), format!("{} {host}", collecting.id())).expect("a file");
     collecting
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn work_is_committed_when_a_collection_that_was_under_way_has_ended() {
-    let ground = Ground::new();
-    let mut collecting = collect_elsewhere(&ground);
-    let lease = ground.create("a").await;
+    let harness = Harness::new();
+    let mut collecting = collect_elsewhere(&harness);
+    let lease = harness.create("a").await;
     write(&lease, "a.txt", "a");
     let committing = tokio::spawn({
-        let worktrees = ground.worktrees.clone();
+        let worktrees = harness.worktrees.clone();
         async move { worktrees.snapshot(&lease, SnapshotRequest { commit: true, since: None }).await }
     });
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(!committing.is_finished());
     collecting.kill().expect("it runs");
     collecting.wait().expect("it ends");
@@ -74,16 +75,19 @@ async fn work_is_committed_when_a_collection_that_was_under_way_has_ended() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worktree_goes_only_when_a_collection_that_was_under_way_has_ended() {
-    let ground = Ground::new();
-    let mut collecting = collect_elsewhere(&ground);
-    let lease = ground.create("a").await;
+    let harness = Harness::new();
+    let mut collecting = collect_elsewhere(&harness);
+    let lease = harness.create("a").await;
     write(&lease, "a.txt", "a");
-    ground.commit(&lease).await;
+    // That the collection takes long hinders no commit, and here it takes as long as nothing.
+    let committing = worktrees_with(harness.repo.path(), |settings| settings.gc_timeout = Duration::ZERO);
+    let work = committing.snapshot(&lease, SnapshotRequest { commit: true, since: None }).await.expect("a snapshot");
+    assert_eq!(work.commits, 1);
     let releasing = tokio::spawn({
-        let (worktrees, lease) = (ground.worktrees.clone(), lease.clone());
+        let (worktrees, lease) = (harness.worktrees.clone(), lease.clone());
         async move { worktrees.release(&lease, KEEP).await }
     });
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(lease.path.exists() && !releasing.is_finished());
     collecting.kill().expect("it runs");
     collecting.wait().expect("it ends");
@@ -93,41 +97,41 @@ async fn a_worktree_goes_only_when_a_collection_that_was_under_way_has_ended() {
 
 #[tokio::test]
 async fn a_worktree_whose_commits_were_pruned_stays_and_the_object_is_named() {
-    let ground = Ground::new();
-    let lease = ground.create("a").await;
+    let harness = Harness::new();
+    let lease = harness.create("a").await;
     write(&lease, "a.txt", "only here");
-    ground.commit(&lease).await;
-    let blob = ground.git(&lease, &["rev-parse", "HEAD:a.txt"]);
-    let object = ground.repo.path().join(".git/objects").join(&blob[..2]).join(&blob[2..]);
+    harness.commit(&lease).await;
+    let blob = harness.git(&lease, &["rev-parse", "HEAD:a.txt"]);
+    let object = harness.repo.path().join(".git/objects").join(&blob[..2]).join(&blob[2..]);
     let kept = fs::read(&object).expect("a loose object");
     for content in [None, Some("")] {
         fs::remove_file(&object).expect("it goes");
         if let Some(content) = content {
             fs::write(&object, content).expect("a file");
         }
-        let error = ground.worktrees.release(&lease, KEEP).await.expect_err("it is not on the branch");
+        let error = harness.worktrees.release(&lease, KEEP).await.expect_err("it is not on the branch");
         assert!(chain(&error).contains(&blob), "{}", chain(&error));
         assert_eq!(fs::read_to_string(lease.path.join("a.txt")).expect("it stays"), "only here");
         fs::write(&object, &kept).expect("a file");
     }
-    assert_eq!(ground.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
+    assert_eq!(harness.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
 }
 
 #[tokio::test]
 async fn a_multi_pack_index_of_packs_that_are_gone_is_read_past_as_git_does() {
-    let ground = Ground::new();
+    let harness = Harness::new();
     for number in 0..2 {
-        ground.repo.commit_file(&format!("{number}.txt"), "text");
-        ground.repo.git(&["repack", "-q", "-d"]);
+        harness.repo.commit_file(&format!("{number}.txt"), "text");
+        harness.repo.git(&["repack", "-q", "-d"]);
     }
-    ground.repo.git(&["multi-pack-index", "write"]);
-    let index = ground.repo.path().join(".git/objects/pack/multi-pack-index");
+    harness.repo.git(&["multi-pack-index", "write"]);
+    let index = harness.repo.path().join(".git/objects/pack/multi-pack-index");
     let stale = fs::read(&index).expect("an index");
-    ground.repo.git(&["repack", "-q", "-a", "-d"]);
+    harness.repo.git(&["repack", "-q", "-a", "-d"]);
     fs::write(&index, stale).expect("an index");
-    ground.repo.git(&["log", "--oneline"]);
-    let lease = ground.create("a").await;
+    harness.repo.git(&["log", "--oneline"]);
+    let lease = harness.create("a").await;
     write(&lease, "a.txt", "a");
-    assert_eq!(ground.commit(&lease).await.files, 1);
-    assert_eq!(ground.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
+    assert_eq!(harness.commit(&lease).await.files, 1);
+    assert_eq!(harness.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
 }

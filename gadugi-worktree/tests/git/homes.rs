@@ -8,7 +8,7 @@ use gadugi_core::{RunId, TaskId, Worktrees};
 use gadugi_worktree::{Footprint, GitWorktrees, WorktreeSettings};
 
 use crate::aside::{is_above_permissions, run_without_privileges};
-use crate::ground::{Ground, RUN, discover, worktrees_of};
+use crate::harness::{Harness, RUN, discover, worktrees_of};
 use crate::killed::{assert_clean, kill_at};
 
 fn run() -> RunId {
@@ -19,8 +19,8 @@ fn id(task: &str) -> TaskId {
     task.parse().expect("a task id")
 }
 
-fn all(ground: &Ground) -> PathBuf {
-    ground.repo.path().join(".git/gadugi/homes")
+fn all(harness: &Harness) -> PathBuf {
+    harness.repo.path().join(".git/gadugi/homes")
 }
 
 async fn home(worktrees: &GitWorktrees, task: &str) -> (PathBuf, bool) {
@@ -29,8 +29,8 @@ async fn home(worktrees: &GitWorktrees, task: &str) -> (PathBuf, bool) {
 }
 
 /// Whether nothing is left of any home, also of none that was put aside.
-fn are_gone(ground: &Ground) -> bool {
-    fs::read_dir(all(ground)).map_or(true, |mut left| left.next().is_none())
+fn are_gone(harness: &Harness) -> bool {
+    fs::read_dir(all(harness)).map_or(true, |mut left| left.next().is_none())
 }
 
 fn mode(path: &Path) -> u32 {
@@ -39,25 +39,25 @@ fn mode(path: &Path) -> u32 {
 
 #[tokio::test]
 async fn a_task_finds_its_home_again_with_what_it_has_left_and_nobody_else_comes_in() {
-    let ground = Ground::new();
-    let before = ground.repo.fingerprint();
-    let (path, is_new) = home(&ground.worktrees, "a").await;
-    assert!(is_new && path.starts_with(all(&ground)));
-    assert_eq!((mode(&path), mode(&all(&ground))), (0o700, 0o700));
-    assert_eq!(home(&ground.worktrees, "a").await, (path.clone(), true), "nothing is in it yet");
+    let harness = Harness::new();
+    let before = harness.repo.fingerprint();
+    let (path, is_new) = home(&harness.worktrees, "a").await;
+    assert!(is_new && path.starts_with(all(&harness)));
+    assert_eq!((mode(&path), mode(&all(&harness))), (0o700, 0o700));
+    assert_eq!(home(&harness.worktrees, "a").await, (path.clone(), true), "nothing is in it yet");
     fs::write(path.join("session"), "s1").expect("a file");
-    assert_eq!(home(&worktrees_of(ground.repo.path()), "a").await, (path.clone(), false));
-    let (other, is_new) = home(&ground.worktrees, "b").await;
+    assert_eq!(home(&worktrees_of(harness.repo.path()), "a").await, (path.clone(), false));
+    let (other, is_new) = home(&harness.worktrees, "b").await;
     assert!(is_new && other != path);
-    let homes = ground.worktrees.homes().await.expect("a list");
+    let homes = harness.worktrees.homes().await.expect("a list");
     assert_eq!(homes, [(run(), id("a")), (run(), id("b"))]);
     for task in ["a", "b", "never-there"] {
-        ground.worktrees.forget_home(&run(), &id(task)).await.expect("it is gone");
+        harness.worktrees.forget_home(&run(), &id(task)).await.expect("it is gone");
     }
-    assert_eq!(ground.worktrees.homes().await.expect("a list"), []);
-    ground.worktrees.swept().await.expect("it is deleted");
-    assert!(are_gone(&ground));
-    assert_eq!(ground.repo.fingerprint(), before);
+    assert_eq!(harness.worktrees.homes().await.expect("a list"), []);
+    harness.worktrees.swept().await.expect("it is deleted");
+    assert!(are_gone(&harness));
+    assert_eq!(harness.repo.fingerprint(), before);
 }
 
 #[tokio::test]
@@ -66,11 +66,11 @@ async fn whatever_is_left_in_a_home_goes_with_it_and_nothing_else_does() {
         let test = "whatever_is_left_in_a_home_goes_with_it_and_nothing_else_does";
         return run_without_privileges(&format!("homes::{test}"));
     }
-    let ground = Ground::new();
-    let outside = ground.repo.root().join("outside");
+    let harness = Harness::new();
+    let outside = harness.repo.root().join("outside");
     fs::create_dir(&outside).expect("a folder");
     fs::write(outside.join("file.txt"), "precious").expect("a file");
-    let (path, _) = home(&ground.worktrees, "a").await;
+    let (path, _) = home(&harness.worktrees, "a").await;
     symlink(&outside, path.join("link")).expect("a link");
     symlink("/", path.join(".config")).expect("a link");
     rustix::fs::mkfifoat(rustix::fs::CWD, path.join("pipe"), rustix::fs::Mode::RWXU).expect("a pipe");
@@ -80,18 +80,18 @@ async fn whatever_is_left_in_a_home_goes_with_it_and_nothing_else_does() {
     close(path.join("closed/inner"));
     close(path.join("closed"));
     close(path.clone());
-    assert!(ground.worktrees.check_home(&run(), &id("a")).await.expect("an answer").is_none(), "what it has counts");
-    assert_eq!(home(&ground.worktrees, "a").await, (path.clone(), false), "nobody knows that it is empty");
-    ground.worktrees.forget_home(&run(), &id("a")).await.expect("it is gone");
-    ground.worktrees.swept().await.expect("it is deleted");
-    assert!(are_gone(&ground));
+    assert!(harness.worktrees.check_home(&run(), &id("a")).await.expect("an answer").is_none(), "what it has counts");
+    assert_eq!(home(&harness.worktrees, "a").await, (path.clone(), false), "nobody knows that it is empty");
+    harness.worktrees.forget_home(&run(), &id("a")).await.expect("it is gone");
+    harness.worktrees.swept().await.expect("it is deleted");
+    assert!(are_gone(&harness));
     assert_eq!(fs::read_to_string(outside.join("file.txt")).expect("the file"), "precious");
 }
 
 #[tokio::test]
 async fn a_home_with_too_much_in_it_is_removed_and_that_is_said() {
-    let ground = Ground::new();
-    let repository = discover(ground.repo.path());
+    let harness = Harness::new();
+    let repository = discover(harness.repo.path());
     let (base, folder) = (repository.head_commit().clone(), repository.default_worktrees_folder());
     let settings = WorktreeSettings::new(repository, base, folder);
     let home_limit = Footprint { bytes: 1 << 20, inodes: 100 };
@@ -114,24 +114,24 @@ async fn a_home_with_too_much_in_it_is_removed_and_that_is_said() {
     }
     assert!(check().await.is_some());
     worktrees.swept().await.expect("it is deleted");
-    assert!(are_gone(&ground));
+    assert!(are_gone(&harness));
 }
 
 #[tokio::test]
 async fn a_process_that_is_killed_at_a_home_leaves_one_that_is_found_or_one_that_is_deleted() {
-    let ground = Ground::new();
-    kill_at(&ground, "home a", "home-made");
-    assert_eq!(ground.worktrees.homes().await.expect("a list"), [(run(), id("a"))]);
-    let (path, _) = home(&ground.worktrees, "a").await;
+    let harness = Harness::new();
+    kill_at(&harness, "home a", "home-made");
+    assert_eq!(harness.worktrees.homes().await.expect("a list"), [(run(), id("a"))]);
+    let (path, _) = home(&harness.worktrees, "a").await;
     fs::write(path.join("session"), "s1").expect("a file");
-    kill_at(&ground, "forget-home a", "home-renamed-aside");
-    assert!(!path.exists() && all(&ground).exists());
-    assert_eq!(ground.worktrees.homes().await.expect("a list"), []);
+    kill_at(&harness, "forget-home a", "home-renamed-aside");
+    assert!(!path.exists() && all(&harness).exists());
+    assert_eq!(harness.worktrees.homes().await.expect("a list"), []);
     // As every command does that begins.
-    let next = worktrees_of(ground.repo.path());
+    let next = worktrees_of(harness.repo.path());
     next.prune(false).await.expect("cleared");
     next.swept().await.expect("it is deleted");
-    assert!(!all(&ground).exists());
-    assert_clean(&ground).await;
-    ground.assert_sound();
+    assert!(!all(&harness).exists());
+    assert_clean(&harness).await;
+    harness.assert_sound();
 }

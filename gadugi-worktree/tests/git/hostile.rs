@@ -1,4 +1,4 @@
-//! What a task puts into its private git folder runs nothing, leads nowhere, and moves nothing but the task's own branch.
+//! Files that a task puts into its private git folder run nothing, lead nowhere, and move nothing but the task's own branch.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -8,7 +8,7 @@ use gadugi_core::WorktreeFate;
 
 use crate::aside::{is_above_permissions, run_without_privileges};
 use crate::attack::{Attack, pipe};
-use crate::ground::{KEEP, branch, write};
+use crate::harness::{KEEP, branch, write};
 use crate::isolated::kept;
 use crate::untrusted::{make_executable, trap};
 
@@ -16,7 +16,7 @@ use crate::untrusted::{make_executable, trap};
 async fn programs_in_its_configuration_are_not_run() {
     let attack = Attack::new().await;
     let program = &attack.program;
-    let other = attack.ground.repo.root().join("other-config");
+    let other = attack.harness.repo.root().join("other-config");
     fs::write(&other, format!("[core]\n\tfsmonitor = {program}\n")).expect("a file");
     let hooks = Path::new(program).parent().expect("a folder").join("hooks");
     fs::create_dir(&hooks).expect("a folder");
@@ -77,8 +77,8 @@ fn section(key: &str) -> String {
 #[tokio::test]
 async fn another_repository_that_its_files_lead_to_is_not_used() {
     let attack = Attack::new().await;
-    let elsewhere = attack.ground.repo.root().join("elsewhere");
-    trap(&attack.ground, &elsewhere, &attack.program);
+    let elsewhere = attack.harness.repo.root().join("elsewhere");
+    trap(&attack.harness, &elsewhere, &attack.program);
     fs::remove_file(&attack.trace).ok();
     let there = elsewhere.join(".git");
     attack.task.write("commondir", format!("{}\n", there.display()));
@@ -117,7 +117,7 @@ async fn what_its_indexes_grafts_and_replacements_say_is_not_believed() {
         attack.task.write("index", "DIRC lies");
         attack.task.write("ORIG_HEAD", "lies");
         attack.import().await.expect("an import");
-        assert_eq!(attack.task.tip(&attack.ground), attack.tip);
+        assert_eq!(attack.task.tip(&attack.harness), attack.tip);
         // Nobody knows what was staged.
         attack.discard(false).await;
     }
@@ -141,7 +141,7 @@ async fn references_that_are_not_files_or_are_too_large_are_refused() {
             let path = attack.task.git.join(reference);
             fs::remove_file(&path).ok();
             match kind {
-                "link" => symlink(attack.ground.repo.path().join(".git/HEAD"), &path).expect("a link"),
+                "link" => symlink(attack.harness.repo.path().join(".git/HEAD"), &path).expect("a link"),
                 "pipe" => pipe(&path),
                 "large" => fs::File::create(&path).and_then(|file| file.set_len(100 << 20)).expect("a file"),
                 _ => fs::write(&path, "noise").expect("noise"),
@@ -157,7 +157,7 @@ async fn folders_that_are_links_are_not_followed() {
     for folder in ["refs", "refs/heads", "objects", ""] {
         let attack = Attack::new().await;
         let path = attack.task.git.join(folder);
-        let moved = attack.ground.repo.root().join("moved");
+        let moved = attack.harness.repo.root().join("moved");
         fs::rename(&path, &moved).expect("it moves");
         symlink(&moved, path.components().as_path()).expect("a link");
         let error = attack.assert_refused().await;
@@ -189,7 +189,7 @@ async fn names_that_lead_out_of_their_place_are_kept_within_it() {
     text += &format!("{tip} refs/heads\n{tip} refs/tags/x\n{tip} refs/heads/\n{tip} HEAD\n{tip} refs/gadugi/x\n");
     attack.task.write("packed-refs", text);
     attack.import().await.expect("an import");
-    let kept = kept(&attack.ground);
+    let kept = kept(&attack.harness);
     assert_eq!(kept.len(), names.len() + 1, "{kept:?}");
     assert!(kept.iter().all(|name| name.starts_with(&attack.task.kept(""))), "{kept:?}");
     for name in ["main", "gadugi/other", "a", "HEAD", "renamed"] {
@@ -209,21 +209,21 @@ async fn references_in_a_circle_are_followed_to_no_end() {
     attack.task.write("refs/heads/gadugi/a", "ref: refs/heads/x\n");
     attack.task.write("refs/heads/x", "ref: HEAD\n");
     attack.import().await.expect("there is nothing that it could import");
-    assert_eq!(attack.task.tip(&attack.ground), attack.task.base());
+    assert_eq!(attack.task.tip(&attack.harness), attack.task.base());
 }
 
 #[tokio::test]
 async fn a_nested_repository_that_is_committed_is_not_entered() {
     let attack = Attack::new().await;
-    trap(&attack.ground, &attack.task.lease.path.join("nested"), &attack.program);
+    trap(&attack.harness, &attack.task.lease.path.join("nested"), &attack.program);
     attack.git(&["-c", "advice.addEmbeddedRepo=false", "add", "nested"]);
     attack.git(&["commit", "-q", "-m", "Nested"]);
     fs::remove_file(&attack.trace).ok();
     let tip = attack.git(&["rev-parse", "HEAD"]);
     attack.import().await.expect("an import");
-    assert_eq!(attack.task.tip(&attack.ground), tip);
-    attack.ground.count(&attack.task.lease).await;
-    let fate = attack.ground.release(&attack.task.lease, KEEP).await.worktree;
+    assert_eq!(attack.task.tip(&attack.harness), tip);
+    attack.harness.count(&attack.task.lease).await;
+    let fate = attack.harness.release(&attack.task.lease, KEEP).await.worktree;
     assert!(matches!(fate, WorktreeFate::Kept(_)), "{fate:?}");
     assert!(!attack.trace.exists(), "the canary was run");
 }
@@ -232,22 +232,22 @@ async fn a_nested_repository_that_is_committed_is_not_entered() {
 async fn what_the_user_has_configured_does_not_run_either() {
     let attack = Attack::with(150).await;
     attack.git(&["commit", "-q", "-m", "Many"]);
-    let Attack { ground, task, program, trace, .. } = &attack;
+    let Attack { harness, task, program, trace, .. } = &attack;
     let tip = attack.git(&["rev-parse", "HEAD"]);
     for key in ["core.fsmonitor", "filter.trap.clean", "core.alternateRefsCommand", "uploadpack.packObjectsHook"] {
-        ground.repo.git(&["config", key, program]);
+        harness.repo.git(&["config", key, program]);
     }
-    let hooks = ground.repo.path().join(".git/hooks");
+    let hooks = harness.repo.path().join(".git/hooks");
     fs::create_dir_all(&hooks).expect("a folder");
     for hook in ["reference-transaction", "post-index-change", "pre-auto-gc", "post-rewrite", "update", "post-receive"]
     {
         fs::copy(program, hooks.join(hook)).expect("a hook");
         make_executable(&hooks.join(hook));
     }
-    task.import(ground).await.expect("an import");
+    task.import(harness).await.expect("an import");
     assert!(!trace.exists(), "the canary was run");
     fs::remove_dir_all(&hooks).expect("the hooks go");
-    assert_eq!(ground.repo.git(&["rev-parse", branch(&task.lease)]), tip);
+    assert_eq!(harness.repo.git(&["rev-parse", branch(&task.lease)]), tip);
 }
 
 #[tokio::test]

@@ -10,18 +10,18 @@ use crate::attack::{Attack, pipe};
 #[tokio::test]
 async fn an_object_of_another_repository_is_not_imported() {
     let attack = Attack::new().await;
-    let elsewhere = attack.ground.repo.root().join("elsewhere");
+    let elsewhere = attack.harness.repo.root().join("elsewhere");
     fs::create_dir(&elsewhere).expect("a folder");
-    attack.ground.repo.git_in(&elsewhere, &["init", "-q"]);
+    attack.harness.repo.git_in(&elsewhere, &["init", "-q"]);
     fs::write(elsewhere.join("secret"), "secret").expect("a file");
-    let secret = attack.ground.repo.git_in(&elsewhere, &["hash-object", "-w", "secret"]);
+    let secret = attack.harness.repo.git_in(&elsewhere, &["hash-object", "-w", "secret"]);
     let own = fs::read_to_string(attack.task.git.join("objects/info/alternates")).expect("a list");
     let theirs = elsewhere.join(".git/objects");
     attack.task.write("objects/info/alternates", format!("{own}{}\n", theirs.display()));
     attack.git(&["update-index", "--add", "--cacheinfo", &format!("100644,{secret},secret")]);
     attack.git(&["commit", "-q", "-m", "Borrow"]);
-    let repo = attack.ground.repo.path().to_owned();
-    let there = |attack: &Attack| attack.ground.repo.try_git_in(&repo, &["cat-file", "-e", &secret]).status.success();
+    let repo = attack.harness.repo.path().to_owned();
+    let there = |attack: &Attack| attack.harness.repo.try_git_in(&repo, &["cat-file", "-e", &secret]).status.success();
     assert!(attack.import().await.is_err() && !there(&attack));
     attack.assert_refused().await;
 }
@@ -44,7 +44,7 @@ async fn an_object_that_is_no_file_is_not_read() {
     for kind in ["link", "pipe", "folder", "nothing", "noise"] {
         let attack = Attack::new().await;
         let object = attack.loose(&attack.object("blob", b"a\n"));
-        let outside = attack.ground.repo.root().join("outside");
+        let outside = attack.harness.repo.root().join("outside");
         fs::rename(&object, &outside).expect("it moves");
         match kind {
             "link" => symlink(&outside, &object).expect("a link"),
@@ -172,7 +172,7 @@ async fn objects_that_cannot_be_read_are_refused() {
         close(&attack.task.git, 0o000).expect("permissions");
         attack.assert_refused().await;
         // It lies in the trash now, and the test has to get it out of there.
-        for place in fs::read_dir(attack.ground.repo.path().join(".git/gadugi/trash")).expect("a folder") {
+        for place in fs::read_dir(attack.harness.repo.path().join(".git/gadugi/trash")).expect("a folder") {
             close(&place.expect("an entry").path().join("git"), 0o700).expect("permissions");
         }
     }

@@ -7,7 +7,7 @@ use std::process::Output;
 use gadugi_core::{Lease, Mount, WorktreeError, Worktrees};
 use gadugi_test_support::repo::Fingerprint;
 
-use crate::ground::{Ground, RUN, branch, write};
+use crate::harness::{Harness, RUN, branch, write};
 
 /// An isolated lease.
 pub(crate) struct Isolated {
@@ -19,35 +19,35 @@ pub(crate) struct Isolated {
 
 impl Isolated {
     /// Makes a worktree for a task and isolates it.
-    pub(crate) async fn new(ground: &Ground, task: &str) -> Self {
-        let lease = ground.create(task).await;
-        Self::of(ground, lease).await
+    pub(crate) async fn new(harness: &Harness, task: &str) -> Self {
+        let lease = harness.create(task).await;
+        Self::of(harness, lease).await
     }
 
-    pub(crate) async fn of(ground: &Ground, lease: Lease) -> Self {
-        let mounts = ground.worktrees.isolate(&lease).await.expect("what it has to see");
+    pub(crate) async fn of(harness: &Harness, lease: Lease) -> Self {
+        let mounts = harness.worktrees.isolate(&lease).await.expect("what it has to see");
         Self { git: mounts[0].source.clone(), mounts, lease }
     }
 
     /// Runs git as the task does.
-    pub(crate) fn git(&self, ground: &Ground, args: &[&str]) -> String {
-        let output = self.try_git(ground, args);
+    pub(crate) fn git(&self, harness: &Harness, args: &[&str]) -> String {
+        let output = self.try_git(harness, args);
         assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
-    pub(crate) fn try_git(&self, ground: &Ground, args: &[&str]) -> Output {
-        let mut command = ground.repo.git_command(&self.lease.path);
+    pub(crate) fn try_git(&self, harness: &Harness, args: &[&str]) -> Output {
+        let mut command = harness.repo.git_command(&self.lease.path);
         command.arg("--git-dir").arg(&self.git).arg("--work-tree").arg(&self.lease.path);
         command.args(args).output().expect("git can be started")
     }
 
     /// Writes a file and commits it; gives the commit.
-    pub(crate) fn commit(&self, ground: &Ground, path: &str, text: &str) -> String {
+    pub(crate) fn commit(&self, harness: &Harness, path: &str, text: &str) -> String {
         write(&self.lease, path, text);
-        self.git(ground, &["add", "--", path]);
-        self.git(ground, &["commit", "-q", "-m", &format!("Write {path}")]);
-        self.git(ground, &["rev-parse", "HEAD"])
+        self.git(harness, &["add", "--", path]);
+        self.git(harness, &["commit", "-q", "-m", &format!("Write {path}")]);
+        self.git(harness, &["rev-parse", "HEAD"])
     }
 
     pub(crate) fn write(&self, path: &str, text: impl AsRef<[u8]>) {
@@ -56,13 +56,13 @@ impl Isolated {
         fs::write(path, text).expect("a file");
     }
 
-    pub(crate) async fn import(&self, ground: &Ground) -> Result<(), WorktreeError> {
-        ground.worktrees.import(&self.lease).await
+    pub(crate) async fn import(&self, harness: &Harness) -> Result<(), WorktreeError> {
+        harness.worktrees.import(&self.lease).await
     }
 
     /// The commit that the task's branch is at in the repository.
-    pub(crate) fn tip(&self, ground: &Ground) -> String {
-        ground.repo.git(&["rev-parse", branch(&self.lease)])
+    pub(crate) fn tip(&self, harness: &Harness) -> String {
+        harness.repo.git(&["rev-parse", branch(&self.lease)])
     }
 
     pub(crate) fn base(&self) -> &str {
@@ -74,7 +74,7 @@ impl Isolated {
         format!("refs/gadugi/kept/{RUN}/{}/1/{name}", self.lease.attempt.task)
     }
 
-    /// That nothing is left in its place but what was made by `isolate`.
+    /// Checks that its private folder has nothing but what `isolate` has made.
     pub(crate) fn assert_nothing_begun(&self) {
         self.assert_nothing_begun_but_a_failed_import(false);
     }
@@ -87,7 +87,7 @@ impl Isolated {
     }
 }
 
-/// What no task may change: all that is the user's, and every reference but those that it is given.
+/// The state that no task may change: all that is the user's, and every reference but those that it is given.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Untouched {
     users: Fingerprint,
@@ -95,17 +95,17 @@ pub(crate) struct Untouched {
 }
 
 impl Untouched {
-    pub(crate) fn of(ground: &Ground, lease: &Lease) -> Self {
+    pub(crate) fn of(harness: &Harness, lease: &Lease) -> Self {
         let own = [format!("refs/heads/{} ", branch(lease)), "refs/gadugi/kept/".to_owned()];
-        let references = ground.repo.git(&["for-each-ref", "--format=%(refname) %(objectname)"]);
+        let references = harness.repo.git(&["for-each-ref", "--format=%(refname) %(objectname)"]);
         let others = references.lines().filter(|line| !own.iter().any(|own| line.starts_with(own)));
-        Self { users: ground.repo.fingerprint(), references: others.map(str::to_owned).collect() }
+        Self { users: harness.repo.fingerprint(), references: others.map(str::to_owned).collect() }
     }
 }
 
 /// References that keep what tasks have committed in isolation.
-pub(crate) fn kept(ground: &Ground) -> Vec<String> {
-    let list = ground.repo.git(&["for-each-ref", "--format=%(refname)", "refs/gadugi/kept"]);
+pub(crate) fn kept(harness: &Harness) -> Vec<String> {
+    let list = harness.repo.git(&["for-each-ref", "--format=%(refname)", "refs/gadugi/kept"]);
     list.lines().map(str::to_owned).collect()
 }
 

@@ -1,110 +1,110 @@
-//! What a task has staged in isolation and not committed.
+//! Files that a task has staged in isolation and not committed.
 
 use std::fs;
 
 use gadugi_core::{KeepReason, WorktreeFate, Worktrees};
 
-use crate::ground::{DISCARD, Ground, KEEP, write};
+use crate::harness::{DISCARD, Harness, KEEP, write};
 use crate::isolated::{Isolated, Untouched, all_private};
 use crate::killed::kill_at;
 
 #[tokio::test]
 async fn ignored_files_that_are_staged_are_committed_as_without_isolation() {
     for commits in [false, true] {
-        let ground = Ground::new();
-        let task = Isolated::new(&ground, "a").await;
-        let before = Untouched::of(&ground, &task.lease);
+        let harness = Harness::new();
+        let task = Isolated::new(&harness, "a").await;
+        let before = Untouched::of(&harness, &task.lease);
         write(&task.lease, "target/app.js", "built");
         write(&task.lease, "target/deep/run.sh", "built too");
         write(&task.lease, "target/not.js", "not staged");
-        task.git(&ground, &["add", "-f", "target/app.js", "target/deep"]);
-        task.git(&ground, &["update-index", "--chmod=+x", "target/deep/run.sh"]);
+        task.git(&harness, &["add", "-f", "target/app.js", "target/deep"]);
+        task.git(&harness, &["update-index", "--chmod=+x", "target/deep/run.sh"]);
         if commits {
             write(&task.lease, "src/lib.rs", "changed");
-            task.git(&ground, &["commit", "-q", "-m", "Other", "--only", "src/lib.rs"]);
-            let staged = task.git(&ground, &["diff", "--cached", "--name-only"]);
+            task.git(&harness, &["commit", "-q", "-m", "Other", "--only", "src/lib.rs"]);
+            let staged = task.git(&harness, &["diff", "--cached", "--name-only"]);
             assert_eq!(staged, "target/app.js\ntarget/deep/run.sh");
         }
-        task.import(&ground).await.expect("an import");
+        task.import(&harness).await.expect("an import");
         assert_eq!(
-            ground.git(&task.lease, &["diff", "--cached", "--summary"]),
+            harness.git(&task.lease, &["diff", "--cached", "--summary"]),
             " create mode 100644 target/app.js\n create mode 100755 target/deep/run.sh"
         );
-        ground.commit(&task.lease).await;
-        let files = ground.repo.git(&["ls-tree", "-r", "--name-only", "gadugi/a", "target"]);
+        harness.commit(&task.lease).await;
+        let files = harness.repo.git(&["ls-tree", "-r", "--name-only", "gadugi/a", "target"]);
         assert_eq!(files, "target/app.js\ntarget/deep/run.sh");
-        assert_eq!(ground.repo.git(&["show", "gadugi/a:target/app.js"]), "built");
-        assert_eq!(Untouched::of(&ground, &task.lease), before);
-        assert_eq!(ground.release(&task.lease, KEEP).await.worktree, WorktreeFate::Removed);
-        ground.assert_sound();
+        assert_eq!(harness.repo.git(&["show", "gadugi/a:target/app.js"]), "built");
+        assert_eq!(Untouched::of(&harness, &task.lease), before);
+        assert_eq!(harness.release(&task.lease, KEEP).await.worktree, WorktreeFate::Removed);
+        harness.assert_sound();
     }
 }
 
 #[tokio::test]
 async fn what_was_staged_stays_so_through_further_imports_and_is_not_staged_again_once_it_was_committed() {
-    let ground = Ground::new();
-    let task = Isolated::new(&ground, "a").await;
+    let harness = Harness::new();
+    let task = Isolated::new(&harness, "a").await;
     write(&task.lease, "target/app.js", "one");
     write(&task.lease, "a.txt", "one");
-    task.git(&ground, &["add", "-f", "target/app.js", "a.txt"]);
-    task.import(&ground).await.expect("an import");
+    task.git(&harness, &["add", "-f", "target/app.js", "a.txt"]);
+    task.import(&harness).await.expect("an import");
     write(&task.lease, "b.txt", "b");
-    task.git(&ground, &["add", "b.txt"]);
-    task.git(&ground, &["commit", "-q", "-m", "B", "--only", "b.txt"]);
-    task.import(&ground).await.expect("an import");
-    assert_eq!(ground.git(&task.lease, &["diff", "--cached", "--name-only"]), "a.txt\ntarget/app.js");
+    task.git(&harness, &["add", "b.txt"]);
+    task.git(&harness, &["commit", "-q", "-m", "B", "--only", "b.txt"]);
+    task.import(&harness).await.expect("an import");
+    assert_eq!(harness.git(&task.lease, &["diff", "--cached", "--name-only"]), "a.txt\ntarget/app.js");
     write(&task.lease, "a.txt", "two");
     write(&task.lease, "target/app.js", "two");
-    ground.commit(&task.lease).await;
+    harness.commit(&task.lease).await;
     for path in ["a.txt", "target/app.js"] {
-        assert_eq!(ground.repo.git(&["show", &format!("gadugi/a:{path}")]), "two");
+        assert_eq!(harness.repo.git(&["show", &format!("gadugi/a:{path}")]), "two");
     }
-    task.import(&ground).await.expect("an import");
-    assert_eq!(ground.git(&task.lease, &["status", "--porcelain"]), "");
-    assert_eq!(ground.release(&task.lease, KEEP).await.worktree, WorktreeFate::Removed);
-    assert!(!all_private(ground.repo.path()).exists());
-    ground.assert_sound();
+    task.import(&harness).await.expect("an import");
+    assert_eq!(harness.git(&task.lease, &["status", "--porcelain"]), "");
+    assert_eq!(harness.release(&task.lease, KEEP).await.worktree, WorktreeFate::Removed);
+    assert!(!all_private(harness.repo.path()).exists());
+    harness.assert_sound();
 }
 
 #[tokio::test]
 async fn staged_files_that_are_gone_in_the_worktree_end_as_without_isolation() {
-    let ground = Ground::new();
-    let task = Isolated::new(&ground, "a").await;
-    let open = ground.create("open").await;
+    let harness = Harness::new();
+    let task = Isolated::new(&harness, "a").await;
+    let open = harness.create("open").await;
     write(&task.lease, "gone.txt", "gone");
-    task.git(&ground, &["add", "gone.txt"]);
+    task.git(&harness, &["add", "gone.txt"]);
     fs::remove_file(task.lease.path.join("gone.txt")).expect("a file goes");
     write(&open, "gone.txt", "gone");
-    ground.git(&open, &["add", "gone.txt"]);
+    harness.git(&open, &["add", "gone.txt"]);
     fs::remove_file(open.path.join("gone.txt")).expect("a file goes");
-    task.import(&ground).await.expect("an import");
+    task.import(&harness).await.expect("an import");
     let status = ["status", "--porcelain"];
-    assert_eq!(ground.git(&task.lease, &status), ground.git(&open, &status));
-    assert_eq!(ground.git(&task.lease, &["show", ":gone.txt"]), "gone");
-    let (work, openly) = (ground.commit(&task.lease).await, ground.commit(&open).await);
+    assert_eq!(harness.git(&task.lease, &status), harness.git(&open, &status));
+    assert_eq!(harness.git(&task.lease, &["show", ":gone.txt"]), "gone");
+    let (work, openly) = (harness.commit(&task.lease).await, harness.commit(&open).await);
     assert_eq!((work.commits, work.uncommitted), (openly.commits, openly.uncommitted));
     for lease in [&task.lease, &open] {
-        assert_eq!(ground.release(lease, KEEP).await.worktree, WorktreeFate::Removed);
+        assert_eq!(harness.release(lease, KEEP).await.worktree, WorktreeFate::Removed);
     }
 }
 
 #[tokio::test]
 async fn a_staged_file_takes_the_place_of_a_folder_and_a_folder_that_of_a_file() {
-    let ground = Ground::new();
-    ground.repo.commit_file("file", "file");
-    let ground = Ground::on(ground.repo);
-    let task = Isolated::new(&ground, "a").await;
+    let harness = Harness::new();
+    harness.repo.commit_file("file", "file");
+    let harness = Harness::on(harness.repo);
+    let task = Isolated::new(&harness, "a").await;
     fs::remove_dir_all(task.lease.path.join("src")).expect("a folder goes");
     fs::remove_file(task.lease.path.join("file")).expect("a file goes");
     write(&task.lease, "src", "now a file");
     write(&task.lease, "file/inside", "now a folder");
-    task.git(&ground, &["add", "-A"]);
-    task.import(&ground).await.expect("an import");
-    assert_eq!(ground.git(&task.lease, &["ls-files"]), ".gitignore\nfile/inside\nsrc");
-    ground.commit(&task.lease).await;
-    assert_eq!(ground.git(&task.lease, &["status", "--porcelain"]), "");
-    assert_eq!(ground.release(&task.lease, KEEP).await.worktree, WorktreeFate::Removed);
-    ground.assert_sound();
+    task.git(&harness, &["add", "-A"]);
+    task.import(&harness).await.expect("an import");
+    assert_eq!(harness.git(&task.lease, &["ls-files"]), ".gitignore\nfile/inside\nsrc");
+    harness.commit(&task.lease).await;
+    assert_eq!(harness.git(&task.lease, &["status", "--porcelain"]), "");
+    assert_eq!(harness.release(&task.lease, KEEP).await.worktree, WorktreeFate::Removed);
+    harness.assert_sound();
 }
 
 #[tokio::test]
@@ -132,17 +132,17 @@ async fn an_index_that_cannot_be_taken_over_hinders_no_commit_and_keeps_the_work
     ];
     for (name, spoil) in cases {
         for discard in [false, true] {
-            let ground = Ground::new();
-            let task = Isolated::new(&ground, "a").await;
-            let tip = task.commit(&ground, "a.txt", "a");
+            let harness = Harness::new();
+            let task = Isolated::new(&harness, "a").await;
+            let tip = task.commit(&harness, "a.txt", "a");
             write(&task.lease, "ygit/app.log", STAGED);
-            task.git(&ground, &["add", "-f", "ygit/app.log"]);
+            task.git(&harness, &["add", "-f", "ygit/app.log"]);
             spoil(&task);
-            task.import(&ground).await.unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert_eq!(task.tip(&ground), tip, "{name}");
-            assert_eq!(ground.git(&task.lease, &["status", "--porcelain"]), "", "{name}");
-            ground.assert_sound();
-            let release = ground.release(&task.lease, if discard { DISCARD } else { KEEP }).await;
+            task.import(&harness).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(task.tip(&harness), tip, "{name}");
+            assert_eq!(harness.git(&task.lease, &["status", "--porcelain"]), "", "{name}");
+            harness.assert_sound();
+            let release = harness.release(&task.lease, if discard { DISCARD } else { KEEP }).await;
             if discard {
                 assert_eq!((release.worktree, release.dropped.len()), (WorktreeFate::Removed, 1), "{name}");
             } else {
@@ -169,37 +169,37 @@ fn staged_id() -> String {
 #[tokio::test]
 async fn nothing_that_is_staged_is_lost_when_an_import_is_killed() {
     for point in ["import-quarantined", "import-objects-taken", "import-others-kept", "import-branch-moved"] {
-        let ground = Ground::new();
-        let task = Isolated::new(&ground, "a").await;
-        task.commit(&ground, "a.txt", "a");
+        let harness = Harness::new();
+        let task = Isolated::new(&harness, "a").await;
+        task.commit(&harness, "a.txt", "a");
         write(&task.lease, "target/app.js", "built");
-        task.git(&ground, &["add", "-f", "target/app.js"]);
-        kill_at(&ground, "import a", point);
-        ground.worktrees.prune(false).await.expect("a list");
-        task.import(&ground).await.expect("an import");
-        ground.commit(&task.lease).await;
-        assert_eq!(ground.repo.git(&["show", "gadugi/a:target/app.js"]), "built", "{point}");
-        assert_eq!(ground.release(&task.lease, KEEP).await.worktree, WorktreeFate::Removed);
-        ground.assert_sound();
+        task.git(&harness, &["add", "-f", "target/app.js"]);
+        kill_at(&harness, "import a", point);
+        harness.worktrees.prune(false).await.expect("a list");
+        task.import(&harness).await.expect("an import");
+        harness.commit(&task.lease).await;
+        assert_eq!(harness.repo.git(&["show", "gadugi/a:target/app.js"]), "built", "{point}");
+        assert_eq!(harness.release(&task.lease, KEEP).await.worktree, WorktreeFate::Removed);
+        harness.assert_sound();
     }
 }
 
 #[tokio::test]
 async fn what_was_staged_in_a_worktree_that_was_removed_by_hand_is_kept_for_a_while() {
     for prune in [false, true] {
-        let ground = Ground::new();
-        let task = Isolated::new(&ground, "a").await;
+        let harness = Harness::new();
+        let task = Isolated::new(&harness, "a").await;
         write(&task.lease, "target/app.js", "built");
-        task.git(&ground, &["add", "-f", "target/app.js"]);
-        ground.repo.git(&["worktree", "remove", "--force", &task.lease.path.to_string_lossy()]);
+        task.git(&harness, &["add", "-f", "target/app.js"]);
+        harness.repo.git(&["worktree", "remove", "--force", &task.lease.path.to_string_lossy()]);
         if prune {
-            ground.worktrees.prune(false).await.expect("a list");
+            harness.worktrees.prune(false).await.expect("a list");
         } else {
-            let release = ground.release(&task.lease, KEEP).await;
+            let release = harness.release(&task.lease, KEEP).await;
             assert!(release.dropped[0].starts_with(".git: what was staged in isolation"), "{:?}", release.dropped);
         }
-        assert!(!all_private(ground.repo.path()).exists());
-        let trash = ground.repo.path().join(".git/gadugi/trash");
+        assert!(!all_private(harness.repo.path()).exists());
+        let trash = harness.repo.path().join(".git/gadugi/trash");
         assert_eq!(fs::read_dir(trash).expect("a folder").count(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! What is left by a process that was killed, and what the next one makes of it.
+//! Processes that are killed, and the work of the next one.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -8,14 +8,14 @@ use gadugi_core::{
     BranchRelease, KeepReason, Lease, MergedBy, Pruned, SnapshotRequest, WorktreeFate, WorktreeRequest, Worktrees,
 };
 
-use crate::ground::{DELETE, Ground, KEEP, branch, chain, request, worktrees_of, write};
+use crate::harness::{DELETE, Harness, KEEP, branch, chain, request, worktrees_of, write};
 use crate::process;
 
 const COMMIT: SnapshotRequest = SnapshotRequest { commit: true, since: None };
 
 /// Lets another process do a step, and die at a point of it.
-pub(crate) fn kill_at(ground: &Ground, step: &str, point: &str) {
-    let status = process::run(ground.repo.path(), step, point);
+pub(crate) fn kill_at(harness: &Harness, step: &str, point: &str) {
+    let status = process::run(harness.repo.path(), step, point);
     assert_eq!(status.signal(), Some(9), "{step} did not come to {point}");
 }
 
@@ -29,11 +29,11 @@ fn files_below(folder: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// That nothing is left in the git folder that a crash has left there.
-pub(crate) async fn assert_clean(ground: &Ground) {
-    ground.worktrees.swept().await.expect("it is deleted");
+/// Checks that nothing is left in the git folder that a crash has left there.
+pub(crate) async fn assert_clean(harness: &Harness) {
+    harness.worktrees.swept().await.expect("it is deleted");
     let mut found = Vec::new();
-    let git = ground.repo.path().join(".git");
+    let git = harness.repo.path().join(".git");
     files_below(&git, &mut found);
     let is_left = |path: &&String| {
         let below = path.strip_prefix(&git.display().to_string()).unwrap_or(path);
@@ -44,45 +44,45 @@ pub(crate) async fn assert_clean(ground: &Ground) {
     };
     assert_eq!(found.iter().filter(is_left).collect::<Vec<_>>(), Vec::<&String>::new());
     let mut aside = Vec::new();
-    files_below(&ground.folder(), &mut aside);
+    files_below(&harness.folder(), &mut aside);
     aside.retain(|path| path.contains(".gadugi-removed-"));
     assert_eq!(aside, Vec::<String>::new());
 }
 
-async fn leases(ground: &Ground) -> Vec<Lease> {
-    ground.worktrees.leases().await.expect("a list")
+async fn leases(harness: &Harness) -> Vec<Lease> {
+    harness.worktrees.leases().await.expect("a list")
 }
 
-async fn assert_makes_nothing_that_stays(ground: &Ground, point: &str) {
-    let before = (ground.repo.fingerprint(), ground.branches());
-    kill_at(ground, "create a b", point);
-    assert_eq!(leases(ground).await, [], "{point}");
-    let foreseen = ground.worktrees.prune(true).await.expect("a list");
-    assert!(foreseen.contains(&Pruned::HalfMade { path: ground.folder().join("a") }), "{point}: {foreseen:?}");
-    assert_eq!(ground.worktrees.prune(false).await.expect("a list"), foreseen, "{point}");
-    assert_eq!(ground.worktrees.prune(false).await.expect("a list"), [], "{point}");
-    ground.worktrees.swept().await.expect("it is deleted");
-    assert_eq!(ground.listed(), [""; 0].map(Into::<std::path::PathBuf>::into), "{point}");
-    assert!(!ground.folder().exists(), "{point}");
-    assert_eq!((ground.repo.fingerprint(), ground.branches()), before, "{point}");
-    assert_clean(ground).await;
+async fn assert_makes_nothing_that_stays(harness: &Harness, point: &str) {
+    let before = (harness.repo.fingerprint(), harness.branches());
+    kill_at(harness, "create a b", point);
+    assert_eq!(leases(harness).await, [], "{point}");
+    let foreseen = harness.worktrees.prune(true).await.expect("a list");
+    assert!(foreseen.contains(&Pruned::HalfMade { path: harness.folder().join("a") }), "{point}: {foreseen:?}");
+    assert_eq!(harness.worktrees.prune(false).await.expect("a list"), foreseen, "{point}");
+    assert_eq!(harness.worktrees.prune(false).await.expect("a list"), [], "{point}");
+    harness.worktrees.swept().await.expect("it is deleted");
+    assert_eq!(harness.listed(), [""; 0].map(Into::<std::path::PathBuf>::into), "{point}");
+    assert!(!harness.folder().exists(), "{point}");
+    assert_eq!((harness.repo.fingerprint(), harness.branches()), before, "{point}");
+    assert_clean(harness).await;
     // Also without a prune between the two, the next gets what an undisturbed one gets.
-    kill_at(ground, "create a b", point);
-    let made = worktrees_of(ground.repo.path()).create(vec![request("a"), request("b")]).await;
+    kill_at(harness, "create a b", point);
+    let made = worktrees_of(harness.repo.path()).create(vec![request("a"), request("b")]).await;
     for (lease, task) in made.into_iter().zip(["a", "b"]) {
         let lease = lease.expect("a worktree").lease;
-        assert_eq!((lease.path.clone(), branch(&lease)), (ground.folder().join(task), &*format!("gadugi/{task}")));
-        assert_eq!(ground.git(&lease, &["status", "--porcelain", "--branch"]), format!("## gadugi/{task}"));
-        assert_eq!(ground.release(&lease, DELETE).await.worktree, WorktreeFate::Removed);
+        assert_eq!((lease.path.clone(), branch(&lease)), (harness.folder().join(task), &*format!("gadugi/{task}")));
+        assert_eq!(harness.git(&lease, &["status", "--porcelain", "--branch"]), format!("## gadugi/{task}"));
+        assert_eq!(harness.release(&lease, DELETE).await.worktree, WorktreeFate::Removed);
     }
-    assert_eq!(ground.branches(), before.1, "{point}");
-    assert_clean(ground).await;
-    ground.assert_sound();
+    assert_eq!(harness.branches(), before.1, "{point}");
+    assert_clean(harness).await;
+    harness.assert_sound();
 }
 
 #[tokio::test]
 async fn worktrees_whose_making_is_killed_leave_nothing_at_whatever_step() {
-    let ground = Ground::new();
+    let harness = Harness::new();
     for point in [
         "worktree-branch-made",
         "worktree-branch-made:2",
@@ -90,216 +90,219 @@ async fn worktrees_whose_making_is_killed_leave_nothing_at_whatever_step() {
         "worktree-entry-made:2",
         "worktree-files-written",
     ] {
-        assert_makes_nothing_that_stays(&ground, point).await;
+        assert_makes_nothing_that_stays(&harness, point).await;
     }
 }
 
 #[tokio::test]
 async fn worktrees_that_git_makes_leave_nothing_either() {
-    let ground = Ground::new();
-    ground.repo.write(".gitattributes", "*.rs ident\n");
-    ground.repo.git(&["add", "."]);
-    ground.repo.git(&["commit", "-q", "-m", "Let git make the worktrees"]);
-    let ground = Ground::on(ground.repo);
-    assert_makes_nothing_that_stays(&ground, "worktree-files-written").await;
+    let harness = Harness::new();
+    harness.repo.write(".gitattributes", "*.rs ident\n");
+    harness.repo.git(&["add", "."]);
+    harness.repo.git(&["commit", "-q", "-m", "Let git make the worktrees"]);
+    let harness = Harness::on(harness.repo);
+    assert_makes_nothing_that_stays(&harness, "worktree-files-written").await;
 }
 
 #[tokio::test]
 async fn the_second_of_two_that_is_finished_when_the_kill_comes_is_a_place_like_any_other() {
-    let ground = Ground::new();
-    kill_at(&ground, "create a b", "worktree-files-written:2");
-    let there = leases(&ground).await;
+    let harness = Harness::new();
+    kill_at(&harness, "create a b", "worktree-files-written:2");
+    let there = leases(&harness).await;
     assert_eq!(there.iter().map(|lease| lease.attempt.task.as_str()).collect::<Vec<_>>(), ["a"]);
-    let half_made = Pruned::HalfMade { path: ground.folder().join("b") };
-    assert_eq!(ground.worktrees.prune(false).await.expect("a list"), [half_made]);
-    assert_eq!(ground.branches(), ["gadugi/a", "main"]);
-    assert_eq!(ground.git(&there[0], &["status", "--porcelain"]), "");
-    assert_clean(&ground).await;
-    ground.assert_sound();
+    let half_made = Pruned::HalfMade { path: harness.folder().join("b") };
+    assert_eq!(harness.worktrees.prune(false).await.expect("a list"), [half_made]);
+    assert_eq!(harness.branches(), ["gadugi/a", "main"]);
+    assert_eq!(harness.git(&there[0], &["status", "--porcelain"]), "");
+    assert_clean(&harness).await;
+    harness.assert_sound();
 }
 
 #[tokio::test]
 async fn a_branch_that_others_made_or_moved_after_the_kill_stays() {
-    let ground = Ground::new();
-    kill_at(&ground, "create a", "worktree-branch-made");
-    ground.repo.git(&["branch", "-D", "gadugi/a"]);
-    ground.repo.git(&["branch", "gadugi/a"]);
-    assert_eq!(ground.worktrees.prune(false).await.expect("a list"), []);
-    assert_eq!(ground.branches(), ["gadugi/a", "main"]);
-    kill_at(&ground, "create b", "worktree-branch-made");
-    let commit = ground.repo.git(&["commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "More"]);
-    ground.repo.git(&["branch", "-f", "gadugi/b", &commit]);
-    assert_eq!(ground.worktrees.prune(false).await.expect("a list"), []);
-    assert_eq!(ground.branches(), ["gadugi/a", "gadugi/b", "main"]);
-    assert_clean(&ground).await;
+    let harness = Harness::new();
+    kill_at(&harness, "create a", "worktree-branch-made");
+    harness.repo.git(&["branch", "-D", "gadugi/a"]);
+    harness.repo.git(&["branch", "gadugi/a"]);
+    assert_eq!(harness.worktrees.prune(false).await.expect("a list"), []);
+    assert_eq!(harness.branches(), ["gadugi/a", "main"]);
+    kill_at(&harness, "create b", "worktree-branch-made");
+    let commit = harness.repo.git(&["commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "More"]);
+    harness.repo.git(&["branch", "-f", "gadugi/b", &commit]);
+    assert_eq!(harness.worktrees.prune(false).await.expect("a list"), []);
+    assert_eq!(harness.branches(), ["gadugi/a", "gadugi/b", "main"]);
+    assert_clean(&harness).await;
 }
 
 #[tokio::test]
 async fn a_killed_snapshot_is_repeated_with_the_same_commit() {
-    let ground = Ground::new();
-    let before = ground.repo.fingerprint();
-    let lease = ground.create("a").await;
+    let harness = Harness::new();
+    let before = harness.repo.fingerprint();
+    let lease = harness.create("a").await;
     write(&lease, "new.txt", "new");
     write(&lease, "src/lib.rs", "pub fn two() {}\n");
-    kill_at(&ground, "snapshot a", "snapshot-committed");
-    let tip = ground.repo.git(&["rev-parse", "gadugi/a"]);
+    kill_at(&harness, "snapshot a", "snapshot-committed");
+    let tip = harness.repo.git(&["rev-parse", "gadugi/a"]);
     assert_ne!(tip, lease.base.as_ref().expect("a base").as_str());
     for _ in 0..2 {
-        let work = ground.commit(&lease).await;
+        let work = harness.commit(&lease).await;
         assert_eq!((work.tip.expect("a tip").as_str(), work.commits, work.files, work.uncommitted), (&*tip, 1, 2, 0));
     }
-    assert_eq!(ground.git(&lease, &["status", "--porcelain"]), "");
-    assert_eq!(ground.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
-    ground.worktrees.prune(false).await.expect("a list");
-    assert_eq!(ground.repo.fingerprint(), before);
-    assert_clean(&ground).await;
-    ground.assert_sound();
+    assert_eq!(harness.git(&lease, &["status", "--porcelain"]), "");
+    assert_eq!(harness.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
+    harness.worktrees.prune(false).await.expect("a list");
+    assert_eq!(harness.repo.fingerprint(), before);
+    assert_clean(&harness).await;
+    harness.assert_sound();
 }
 
 #[tokio::test]
 async fn a_killed_release_is_repeated_and_the_work_is_there() {
-    let ground = Ground::new();
-    let before = ground.repo.fingerprint();
+    let harness = Harness::new();
+    let before = harness.repo.fingerprint();
     for point in ["release-renamed-aside", "release-entry-removed"] {
-        let (lease, need) = ground.done("a", "a.txt", point).await;
-        kill_at(&ground, "release a", point);
+        let (lease, need) = harness.done("a", "a.txt", point).await;
+        kill_at(&harness, "release a", point);
         assert!(!lease.path.exists());
         for _ in 0..2 {
-            let release = ground.release(&lease, KEEP).await;
+            let release = harness.release(&lease, KEEP).await;
             assert_eq!(release.worktree, WorktreeFate::Absent, "{point}");
             assert_eq!(release.branch, BranchRelease::Kept(KeepReason::Requested), "{point}");
         }
-        assert_eq!(ground.repo.git(&["rev-parse", branch(&lease)]), need.tip.as_str());
-        assert_eq!(ground.listed().len(), 0, "{point}");
-        assert!(!ground.folder().exists(), "{point}");
-        ground.worktrees.prune(false).await.expect("a list");
-        assert_clean(&ground).await;
-        ground.assert_sound();
+        assert_eq!(harness.repo.git(&["rev-parse", branch(&lease)]), need.tip.as_str());
+        assert_eq!(harness.listed().len(), 0, "{point}");
+        assert!(!harness.folder().exists(), "{point}");
+        harness.worktrees.prune(false).await.expect("a list");
+        assert_clean(&harness).await;
+        harness.assert_sound();
     }
-    assert_eq!(ground.repo.fingerprint(), before);
+    assert_eq!(harness.repo.fingerprint(), before);
 }
 
 #[tokio::test]
 async fn a_release_that_is_killed_when_the_branch_is_deleted_finds_neither_when_it_is_repeated() {
-    let ground = Ground::new();
-    let lease = ground.create("a").await;
-    ground.repo.git(&["pack-refs", "--all"]);
-    kill_at(&ground, "delete a", "release-branch-deleted");
-    let release = ground.release(&lease, DELETE).await;
+    let harness = Harness::new();
+    let lease = harness.create("a").await;
+    harness.repo.git(&["pack-refs", "--all"]);
+    kill_at(&harness, "delete a", "release-branch-deleted");
+    let release = harness.release(&lease, DELETE).await;
     assert_eq!((release.worktree, release.branch), (WorktreeFate::Absent, BranchRelease::Absent));
-    assert_eq!(ground.branches(), ["main"]);
-    ground.worktrees.prune(false).await.expect("a list");
-    assert_clean(&ground).await;
-    ground.assert_sound();
+    assert_eq!(harness.branches(), ["main"]);
+    harness.worktrees.prune(false).await.expect("a list");
+    assert_clean(&harness).await;
+    harness.assert_sound();
 }
 
 #[tokio::test]
 async fn a_lock_that_a_killed_process_of_ours_left_goes_and_one_of_somebody_else_is_named_and_stays() {
-    let ground = Ground::new();
-    let lease = ground.create("a").await;
+    let harness = Harness::new();
+    let lease = harness.create("a").await;
     write(&lease, "a.txt", "a");
     // While this point is passed, the index is locked.
-    kill_at(&ground, "snapshot a", "snapshot-committed");
-    let git = ground.repo.path().join(".git");
+    kill_at(&harness, "snapshot a", "snapshot-committed");
+    let git = harness.repo.path().join(".git");
     let index = git.join("worktrees/a/index.lock");
     assert!(index.exists());
-    ground.worktrees.prune(false).await.expect("a list");
+    harness.worktrees.prune(false).await.expect("a list");
     assert!(!index.exists());
     write(&lease, "b.txt", "b");
     for lock in ["worktrees/a/index.lock", "refs/heads/gadugi/a.lock"] {
         let lock = git.join(lock);
         let _held = fs::File::create_new(&lock).expect("a lock");
-        let error = ground.worktrees.snapshot(&lease, COMMIT).await.expect_err("it is locked");
+        let error = harness.worktrees.snapshot(&lease, COMMIT).await.expect_err("it is locked");
         assert!(chain(&error).contains(&format!("remove {}", lock.display())), "{}", chain(&error));
-        ground.worktrees.prune(false).await.expect("a list");
+        harness.worktrees.prune(false).await.expect("a list");
         assert!(lock.exists());
         fs::remove_file(&lock).expect("the lock goes");
     }
-    assert_eq!(ground.commit(&lease).await.files, 2);
-    assert_clean(&ground).await;
+    assert_eq!(harness.commit(&lease).await.files, 2);
+    assert_clean(&harness).await;
 }
 
 #[tokio::test]
 async fn packed_references_that_are_locked_keep_the_branch_until_the_lock_that_is_named_is_gone() {
-    let ground = Ground::new();
-    let lease = ground.create("a").await;
-    let lock = ground.repo.path().join(".git/packed-refs.lock");
+    let harness = Harness::new();
+    let lease = harness.create("a").await;
+    let lock = harness.repo.path().join(".git/packed-refs.lock");
     fs::write(&lock, "").expect("a lock");
     // What does not need them is not hindered.
     write(&lease, "a.txt", "a");
-    let tip = ground.commit(&lease).await.tip.expect("a tip");
-    ground.repo.git(&["tag", "kept", tip.as_str()]);
-    let error = ground.worktrees.release(&lease, DELETE).await.expect_err("they are locked");
+    let tip = harness.commit(&lease).await.tip.expect("a tip");
+    harness.repo.git(&["tag", "kept", tip.as_str()]);
+    let error = harness.worktrees.release(&lease, DELETE).await.expect_err("they are locked");
     assert!(chain(&error).contains(&format!("remove {}", lock.display())), "{}", chain(&error));
-    assert_eq!(ground.branches(), ["gadugi/a", "main"]);
+    assert_eq!(harness.branches(), ["gadugi/a", "main"]);
     assert!(lock.exists());
     fs::remove_file(&lock).expect("the lock goes");
-    let release = ground.release(&lease, DELETE).await;
+    let release = harness.release(&lease, DELETE).await;
     let by = MergedBy::Reachable { from: "the tag kept".into() };
     assert_eq!((release.worktree, release.branch), (WorktreeFate::Absent, BranchRelease::Deleted { tip, by }));
-    assert_clean(&ground).await;
+    assert_clean(&harness).await;
 }
 
 #[tokio::test]
 async fn a_lock_that_another_process_of_ours_holds_is_left_to_it() {
-    let ground = Ground::new();
-    let lease = ground.create("a").await;
+    let harness = Harness::new();
+    let lease = harness.create("a").await;
     write(&lease, "a.txt", "a");
-    let mut process = process::start(ground.repo.path(), "snapshot a", "stop snapshot-committed");
+    let mut process = process::start(harness.repo.path(), "snapshot a", "stop snapshot-committed");
     process::wait_for(&mut process, "here");
-    let index = ground.repo.path().join(".git/worktrees/a/index.lock");
-    ground.worktrees.prune(false).await.expect("a list");
-    let error = ground.worktrees.snapshot(&lease, COMMIT).await.err();
+    let index = harness.repo.path().join(".git/worktrees/a/index.lock");
+    harness.worktrees.prune(false).await.expect("a list");
+    let error = harness.worktrees.snapshot(&lease, COMMIT).await.err();
     assert!(index.exists());
     process::kill(process);
     assert!(chain(&error.expect("it is locked")).contains(&index.display().to_string()));
-    assert_eq!(ground.commit(&lease).await.commits, 1);
+    assert_eq!(harness.commit(&lease).await.commits, 1);
     assert!(!index.exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_pruned_while_another_process_makes_a_worktree() {
-    let ground = Ground::new();
+    let harness = Harness::new();
     for point in ["stop worktree-branch-made", "stop worktree-entry-made", "stop worktree-files-written"] {
-        let mut process = process::start(ground.repo.path(), "create a", point);
+        let mut process = process::start(harness.repo.path(), "create a", point);
         process::wait_for(&mut process, "here");
-        let before = (ground.branches(), ground.listed(), ground.folder().join("a").exists());
-        let worktrees = worktrees_of(ground.repo.path());
+        let before = (harness.branches(), harness.listed(), harness.folder().join("a").exists());
+        let worktrees = worktrees_of(harness.repo.path());
         let mut pruning = tokio::spawn(async move { worktrees.prune(false).await });
         let waited = tokio::time::timeout(std::time::Duration::from_millis(300), &mut pruning).await;
         assert!(waited.is_err(), "{point}: {waited:?}");
-        assert_eq!((ground.branches(), ground.listed(), ground.folder().join("a").exists()), before, "{point}");
+        assert_eq!((harness.branches(), harness.listed(), harness.folder().join("a").exists()), before, "{point}");
         process::kill(process);
-        let half_made = Pruned::HalfMade { path: ground.folder().join("a") };
+        let half_made = Pruned::HalfMade { path: harness.folder().join("a") };
         assert_eq!(pruning.await.expect("it ends").expect("a list"), [half_made], "{point}");
-        assert_eq!(ground.branches(), ["main"], "{point}");
+        assert_eq!(harness.branches(), ["main"], "{point}");
     }
-    assert_clean(&ground).await;
+    assert_clean(&harness).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn git_and_its_hook_end_with_the_process_that_was_killed_and_nothing_of_their_worktree_is_left() {
-    let ground = Ground::new();
-    let hook = ground.repo.path().join(".git/hooks/post-checkout");
+    let harness = Harness::new();
+    let hook = harness.repo.path().join(".git/hooks/post-checkout");
     fs::create_dir_all(hook.parent().expect("a folder")).expect("a folder");
-    let (begun, held) = (ground.repo.root().join("begun"), ground.repo.root().join("held"));
+    let (begun, held) = (harness.repo.root().join("begun"), harness.repo.root().join("held"));
     for pipe in [&begun, &held] {
         rustix::fs::mkfifoat(rustix::fs::CWD, pipe, 0o600.into()).expect("a pipe");
     }
     let script = format!("#!/bin/sh\nexec 3> '{}'\necho > '{}'\nsleep 60\n", held.display(), begun.display());
     fs::write(&hook, script).expect("a hook");
     fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("permissions");
-    let process = process::start(ground.repo.path(), "create a", "none");
+    let process = process::start(harness.repo.path(), "create a", "none");
     let held = fs::File::open(&held).expect("the hook has begun");
     fs::read(&begun).expect("it goes on");
     process::kill(process);
     assert_eq!(std::io::read_to_string(held).expect("the hook has ended, and its children"), "");
-    let half_made = Pruned::HalfMade { path: ground.folder().join("a") };
-    assert_eq!(ground.worktrees.prune(false).await.expect("a list"), [half_made]);
-    assert_eq!((ground.branches(), ground.listed().len(), ground.folder().exists()), (vec!["main".into()], 0, false));
+    let half_made = Pruned::HalfMade { path: harness.folder().join("a") };
+    assert_eq!(harness.worktrees.prune(false).await.expect("a list"), [half_made]);
+    assert_eq!(
+        (harness.branches(), harness.listed().len(), harness.folder().exists()),
+        (vec!["main".into()], 0, false)
+    );
     fs::remove_file(&hook).expect("the hook goes");
-    assert_clean(&ground).await;
-    ground.assert_sound();
+    assert_clean(&harness).await;
+    harness.assert_sound();
 }
 
 mod heavy {
@@ -316,15 +319,15 @@ mod heavy {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     #[ignore = "heavy: kills two hundred processes"]
     async fn no_commit_is_lost_and_nothing_is_left_after_two_hundred_kills_at_any_moment() {
-        let ground = Ground::new();
-        ground.repo.many_files(60);
-        let ground = Ground::on(ground.repo);
-        let before = ground.repo.fingerprint();
+        let harness = Harness::new();
+        harness.repo.many_files(60);
+        let harness = Harness::on(harness.repo);
+        let before = harness.repo.fingerprint();
         let began = Instant::now();
         let (mut kills, mut locks, mut half_made) = (0, 0, 0);
         let mut promised = BTreeSet::new();
         while kills < KILLS && began.elapsed() < AT_MOST {
-            let mut process = process::start(ground.repo.path(), "cycle a b c d", "none");
+            let mut process = process::start(harness.repo.path(), "cycle a b c d", "none");
             process::wait_for(&mut process, "ready");
             let moment = RandomState::new().build_hasher().finish() % 140_000;
             tokio::time::sleep(Duration::from_micros(moment)).await;
@@ -332,35 +335,35 @@ mod heavy {
             promised.extend(printed.lines().filter_map(|line| line.strip_prefix("commit ")).map(str::to_owned));
             kills += 1;
             let mut left = Vec::new();
-            files_below(&ground.repo.path().join(".git"), &mut left);
+            files_below(&harness.repo.path().join(".git"), &mut left);
             locks += left.iter().filter(|path| path.ends_with(".lock")).count();
             // As a driver does that takes over.
-            let pruned = ground.worktrees.prune(false).await.expect("a list");
+            let pruned = harness.worktrees.prune(false).await.expect("a list");
             half_made += pruned.iter().filter(|pruned| matches!(pruned, Pruned::HalfMade { .. })).count();
             for name in printed.lines().filter_map(|line| line.strip_prefix("release ")) {
-                ground.release(&known(&ground, name), DELETE).await;
+                harness.release(&known(&harness, name), DELETE).await;
             }
-            for lease in leases(&ground).await {
-                let work = ground.commit(&lease).await;
-                assert_eq!(ground.commit(&lease).await, work);
-                assert_eq!(ground.release(&lease, DELETE).await.worktree, WorktreeFate::Removed);
+            for lease in leases(&harness).await {
+                let work = harness.commit(&lease).await;
+                assert_eq!(harness.commit(&lease).await, work);
+                assert_eq!(harness.release(&lease, DELETE).await.worktree, WorktreeFate::Removed);
             }
-            assert_eq!(ground.listed().len(), 0, "after {kills} kills");
-            assert!(!ground.folder().exists(), "after {kills} kills");
-            assert_clean(&ground).await;
-            let kept = ground.repo.git(&["rev-list", "--branches"]);
+            assert_eq!(harness.listed().len(), 0, "after {kills} kills");
+            assert!(!harness.folder().exists(), "after {kills} kills");
+            assert_clean(&harness).await;
+            let kept = harness.repo.git(&["rev-list", "--branches"]);
             let kept: BTreeSet<&str> = kept.lines().collect();
             let lost: Vec<_> = promised.iter().filter(|commit| !kept.contains(commit.as_str())).collect();
             assert!(lost.is_empty(), "after {kills} kills: {lost:?}");
-            let idle = ground.repo.git(&["branch", "--list", "--merged", "main", "gadugi/*"]);
+            let idle = harness.repo.git(&["branch", "--list", "--merged", "main", "gadugi/*"]);
             assert_eq!(idle, "", "after {kills} kills");
             if kills % 20 == 0 {
-                ground.assert_sound();
-                ground.repo.git(&["pack-refs", "--all"]);
+                harness.assert_sound();
+                harness.repo.git(&["pack-refs", "--all"]);
             }
         }
-        ground.assert_sound();
-        assert_eq!(ground.repo.fingerprint(), before);
+        harness.assert_sound();
+        assert_eq!(harness.repo.fingerprint(), before);
         let seconds = began.elapsed().as_secs();
         let commits = promised.len();
         let summary =
@@ -369,11 +372,11 @@ mod heavy {
     }
 
     /// The lease of a worktree as its run has recorded it.
-    fn known(ground: &Ground, name: &str) -> Lease {
+    fn known(harness: &Harness, name: &str) -> Lease {
         let folder = name.strip_prefix("gadugi/").expect("a branch of ours");
         let task = folder.split('-').next().expect("a task");
         let WorktreeRequest { run, attempt, .. } = request(task);
-        let path = ground.folder().join(folder);
+        let path = harness.folder().join(folder);
         Lease { run, attempt, path, branch: Some(name.parse().expect("a branch")), base: None }
     }
 }

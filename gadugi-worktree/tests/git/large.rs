@@ -1,4 +1,4 @@
-//! What is too large to be held in memory.
+//! Files that are too large to be held in memory.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -6,7 +6,7 @@ use std::io::Write;
 use gadugi_core::Lease;
 use gadugi_test_support::repo::TestRepo;
 
-use crate::ground::{Ground, write};
+use crate::harness::{Harness, write};
 use crate::process::run_and_measure;
 
 /// More than is held in memory of one file.
@@ -18,10 +18,10 @@ fn repeated(text: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 /// The tree that git would make of all that lies in a worktree.
-fn by_git(ground: &Ground, lease: &Lease) -> String {
-    let index = ground.repo.root().join("index-of-git");
+fn by_git(harness: &Harness, lease: &Lease) -> String {
+    let index = harness.repo.root().join("index-of-git");
     let run = |args: &[&str]| {
-        let output = ground.repo.git_command(&lease.path).args(args).env("GIT_INDEX_FILE", &index).output();
+        let output = harness.repo.git_command(&lease.path).args(args).env("GIT_INDEX_FILE", &index).output();
         let output = output.expect("git runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text").trim().to_owned()
@@ -50,8 +50,8 @@ async fn a_large_file_is_committed_with_the_content_that_git_gives_it() {
     repo.commit_file(".gitattributes", attributes);
     repo.git(&["config", "filter.up.clean", "tr a-z A-Z; echo %f"]);
     repo.git(&["config", "filter.fails.clean", "false"]);
-    let ground = Ground::on(repo);
-    let lease = ground.create("fix").await;
+    let harness = Harness::on(repo);
+    let lease = harness.create("fix").await;
     let lines = repeated("some text\r\n");
     for name in [
         "a.text",
@@ -78,13 +78,13 @@ async fn a_large_file_is_committed_with_the_content_that_git_gives_it() {
     write(&lease, "shrunk.auto", "as it is\r\n");
     write(&lease, "grown.auto", repeated("as it is\r\n"));
     write(&lease, "binary-before.auto", "as it is\r\n");
-    let expected = by_git(&ground, &lease);
-    let work = ground.commit(&lease).await;
+    let expected = by_git(&harness, &lease);
+    let work = harness.commit(&lease).await;
     assert_eq!((work.uncommitted, work.unsaved), (0, Vec::new()));
-    let differs = ground.git(&lease, &["diff", "--name-only", &expected, "HEAD"]);
+    let differs = harness.git(&lease, &["diff", "--name-only", &expected, "HEAD"]);
     assert_eq!(differs, "");
-    assert_eq!(ground.git(&lease, &["status", "--porcelain"]), "");
-    ground.assert_sound();
+    assert_eq!(harness.git(&lease, &["status", "--porcelain"]), "");
+    harness.assert_sound();
 }
 
 #[tokio::test]
@@ -97,14 +97,14 @@ async fn a_large_file_that_was_only_touched_is_not_changed() {
     }
     repo.git(&["add", "."]);
     repo.git(&["commit", "-q", "-m", "Begin"]);
-    let ground = Ground::on(repo);
-    let lease = ground.create("fix").await;
+    let harness = Harness::on(repo);
+    let lease = harness.create("fix").await;
     for name in ["a", "a.text", "a.up"] {
         write(&lease, name, repeated("SOME TEXT\n"));
     }
-    assert_eq!(ground.count(&lease).await.uncommitted, 0);
+    assert_eq!(harness.count(&lease).await.uncommitted, 0);
     write(&lease, "a.text", repeated("SOME MORE\n"));
-    assert_eq!(ground.count(&lease).await.uncommitted, 1);
+    assert_eq!(harness.count(&lease).await.uncommitted, 1);
 }
 
 #[tokio::test]
@@ -113,12 +113,12 @@ async fn a_file_whose_filter_fails_is_named_and_the_others_are_committed() {
     repo.commit_file(".gitattributes", "*.big filter=big\n");
     repo.git(&["config", "filter.big.clean", "no-such-program"]);
     repo.git(&["config", "filter.big.required", "true"]);
-    let ground = Ground::on(repo);
-    let lease = ground.create("fix").await;
+    let harness = Harness::on(repo);
+    let lease = harness.create("fix").await;
     write(&lease, "large.big", repeated("large"));
     write(&lease, "small.big", "small");
     write(&lease, "other.txt", "other");
-    let work = ground.commit(&lease).await;
+    let work = harness.commit(&lease).await;
     assert_eq!((work.commits, work.files, work.uncommitted), (1, 1, 2));
     let paths: Vec<_> = work.unsaved.iter().map(|file| file.path.as_str()).collect();
     assert_eq!(paths, ["large.big", "small.big"]);
@@ -126,15 +126,15 @@ async fn a_file_whose_filter_fails_is_named_and_the_others_are_committed() {
 }
 
 /// The memory that it takes to commit what lies in a worktree.
-async fn memory(ground: &Ground, lease: &Lease) -> u64 {
+async fn memory(harness: &Harness, lease: &Lease) -> u64 {
     let task = lease.attempt.task.as_str();
-    let (_, memory) = run_and_measure(ground.repo.path(), &format!("snapshot {task}"));
-    let work = ground.count(lease).await;
+    let (_, memory) = run_and_measure(harness.repo.path(), &format!("snapshot {task}"));
+    let work = harness.count(lease).await;
     assert_eq!((work.commits, work.uncommitted), (1, 0));
     memory
 }
 
-/// Makes a file without anything in it but zeros, of which none is on the disk.
+/// Makes a sparse file without data.
 fn sparse(lease: &Lease, path: &str, size: u64) {
     let file = File::create(lease.path.join(path)).expect("a file");
     file.set_len(size).expect("a size");
@@ -142,13 +142,13 @@ fn sparse(lease: &Lease, path: &str, size: u64) {
 
 #[tokio::test]
 async fn the_memory_of_a_snapshot_does_not_grow_with_a_file() {
-    let ground = Ground::new();
-    let lease = ground.create("fix").await;
+    let harness = Harness::new();
+    let lease = harness.create("fix").await;
     write(&lease, ".gitattributes", "* text=auto\n");
     sparse(&lease, "big", 150 * 1024 * 1024);
-    let memory = memory(&ground, &lease).await;
+    let memory = memory(&harness, &lease).await;
     assert!(memory < MOST_MEMORY, "{memory}");
-    assert_eq!(ground.git(&lease, &["cat-file", "-s", "HEAD:big"]), (150 * 1024 * 1024).to_string());
+    assert_eq!(harness.git(&lease, &["cat-file", "-s", "HEAD:big"]), (150 * 1024 * 1024).to_string());
 }
 
 mod heavy {
@@ -157,14 +157,14 @@ mod heavy {
     #[tokio::test]
     #[ignore = "heavy: reads and writes files of 1.5 and 3 GB"]
     async fn the_memory_of_a_snapshot_does_not_grow_with_files_of_gigabytes() {
-        let ground = Ground::new();
-        let lease = ground.create("fix").await;
+        let harness = Harness::new();
+        let lease = harness.create("fix").await;
         write(&lease, ".gitattributes", "real text=auto\n");
         sparse(&lease, "sparse", 3 * 1024 * 1024 * 1024);
         let mut real = File::create(lease.path.join("real")).expect("a file");
         let block: Vec<u8> = (0..1024 * 1024).map(|at: u32| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         (0..1536).for_each(|_| real.write_all(&block).expect("room"));
-        let memory = memory(&ground, &lease).await;
+        let memory = memory(&harness, &lease).await;
         assert!(memory < MOST_MEMORY, "{memory}");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use gadugi_core::{Lease, WorktreeFate, Worktrees};
 use gadugi_test_support::repo::TestRepo;
 
-use crate::ground::{DISCARD, Ground, KEEP, branch, chain, request, worktrees_within, write};
+use crate::harness::{DISCARD, Harness, KEEP, branch, chain, request, worktrees_within, write};
 
 /// Everything in a folder but `.git`: kind and permissions, and the content or where it leads.
 pub(crate) fn listing(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
@@ -36,35 +36,35 @@ pub(crate) fn listing(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
 }
 
 /// Makes a worktree of `main` with git and one with us and compares them.
-async fn assert_checked_out_like_git(repo: TestRepo) -> (Ground, Lease) {
-    let ground = Ground::on(repo);
-    let by_git = ground.repo.root().join("by-git");
-    ground.repo.git(&["worktree", "add", "-q", "--detach", &by_git.to_string_lossy(), "main"]);
-    let lease = ground.create("a").await;
+async fn assert_checked_out_like_git(repo: TestRepo) -> (Harness, Lease) {
+    let harness = Harness::on(repo);
+    let by_git = harness.repo.root().join("by-git");
+    harness.repo.git(&["worktree", "add", "-q", "--detach", &by_git.to_string_lossy(), "main"]);
+    let lease = harness.create("a").await;
     assert_eq!(listing(&lease.path), listing(&by_git));
-    assert_eq!(ground.git(&lease, &["status", "--porcelain"]), "");
-    let files = |folder: &Path| ground.repo.git_in(folder, &["ls-files", "-s", "-v"]);
+    assert_eq!(harness.git(&lease, &["status", "--porcelain"]), "");
+    let files = |folder: &Path| harness.repo.git_in(folder, &["ls-files", "-s", "-v"]);
     assert_eq!(files(&lease.path), files(&by_git));
-    ground.assert_sound();
-    (ground, lease)
+    harness.assert_sound();
+    (harness, lease)
 }
 
 /// Changes two worktrees in the same way, commits one with `git add --all` and one with us, and compares.
-async fn assert_committed_like_git(repo: TestRepo, change: impl Fn(&Ground, &Lease)) {
-    let ground = Ground::on(repo);
-    let (ours, by_git) = (ground.create("ours").await, ground.create("by-git").await);
-    change(&ground, &ours);
-    change(&ground, &by_git);
-    let work = ground.commit(&ours).await;
-    ground.git(&by_git, &["add", "--all"]);
-    ground.git(&by_git, &["commit", "-q", "-m", "By git"]);
-    let tree = |lease: &Lease| ground.git(lease, &["ls-tree", "-r", "HEAD"]);
+async fn assert_committed_like_git(repo: TestRepo, change: impl Fn(&Harness, &Lease)) {
+    let harness = Harness::on(repo);
+    let (ours, by_git) = (harness.create("ours").await, harness.create("by-git").await);
+    change(&harness, &ours);
+    change(&harness, &by_git);
+    let work = harness.commit(&ours).await;
+    harness.git(&by_git, &["add", "--all"]);
+    harness.git(&by_git, &["commit", "-q", "-m", "By git"]);
+    let tree = |lease: &Lease| harness.git(lease, &["ls-tree", "-r", "HEAD"]);
     assert_eq!(tree(&ours), tree(&by_git));
-    assert_eq!(ground.git(&ours, &["status", "--porcelain"]), "");
-    assert_eq!(ground.git(&ours, &["diff", "HEAD", "--stat"]), "");
-    let files = ground.git(&by_git, &["diff", "--name-only", "--no-renames", "HEAD~1"]);
+    assert_eq!(harness.git(&ours, &["status", "--porcelain"]), "");
+    assert_eq!(harness.git(&ours, &["diff", "HEAD", "--stat"]), "");
+    let files = harness.git(&by_git, &["diff", "--name-only", "--no-renames", "HEAD~1"]);
     assert_eq!(work.files, files.lines().count() as u64, "{files}");
-    ground.assert_sound();
+    harness.assert_sound();
 }
 
 fn symlink(lease: &Lease, target: &str, path: &str) {
@@ -132,9 +132,9 @@ async fn a_sparse_work_tree_gives_sparse_worktrees() {
 
 #[tokio::test]
 async fn a_submodule_gives_an_empty_folder() {
-    let (ground, lease) = assert_checked_out_like_git(repo_with_a_submodule()).await;
-    assert_eq!(ground.count(&lease).await.uncommitted, 0);
-    assert_eq!(ground.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
+    let (harness, lease) = assert_checked_out_like_git(repo_with_a_submodule()).await;
+    assert_eq!(harness.count(&lease).await.uncommitted, 0);
+    assert_eq!(harness.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
 }
 
 #[tokio::test]
@@ -170,84 +170,84 @@ async fn ident_and_encodings_are_left_to_git() {
     repo.write("deep/a.utf16", utf16);
     repo.git(&["add", "."]);
     repo.git(&["commit", "-q", "-m", "Begin"]);
-    let (ground, lease) = assert_checked_out_like_git(repo).await;
+    let (harness, lease) = assert_checked_out_like_git(repo).await;
     assert!(fs::read_to_string(lease.path.join("deep/a.c")).expect("a file").starts_with("/* $Id: "));
-    assert_eq!(ground.commit(&lease).await.uncommitted, 0);
+    assert_eq!(harness.commit(&lease).await.uncommitted, 0);
     let utf16: Vec<u8> = "kleiner\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     write(&lease, "deep/a.utf16", utf16);
-    ground.commit(&lease).await;
-    assert_eq!(ground.git(&lease, &["cat-file", "blob", "HEAD:deep/a.utf16"]), "kleiner");
-    assert_eq!(ground.git(&lease, &["status", "--porcelain"]), "");
+    harness.commit(&lease).await;
+    assert_eq!(harness.git(&lease, &["cat-file", "blob", "HEAD:deep/a.utf16"]), "kleiner");
+    assert_eq!(harness.git(&lease, &["status", "--porcelain"]), "");
 }
 
 #[tokio::test]
 async fn a_post_checkout_hook_runs_once_for_each_worktree() {
-    let ground = Ground::new();
-    let hook = ground.repo.path().join(".git/hooks/post-checkout");
+    let harness = Harness::new();
+    let hook = harness.repo.path().join(".git/hooks/post-checkout");
     fs::create_dir_all(hook.parent().expect("a folder")).expect("a folder");
     fs::write(&hook, "#!/bin/sh\npwd >> \"$(git rev-parse --git-common-dir)/../../ran\"\n").expect("a hook");
     make_executable(&hook);
-    let lease = ground.create("a").await;
-    assert!(!ground.repo.path().join(".git/worktrees/a/locked").exists());
-    let ran = fs::read_to_string(ground.repo.root().join("ran")).expect("the hook ran");
+    let lease = harness.create("a").await;
+    assert!(!harness.repo.path().join(".git/worktrees/a/locked").exists());
+    let ran = fs::read_to_string(harness.repo.root().join("ran")).expect("the hook ran");
     assert_eq!(ran.trim(), lease.path.to_string_lossy());
-    ground.assert_sound();
+    harness.assert_sound();
 }
 
 #[tokio::test]
 async fn a_hook_that_does_not_end_is_killed_when_its_time_is_up_and_the_worktree_is_none() {
-    let ground = Ground::new();
-    let hook = ground.repo.path().join(".git/hooks/post-checkout");
+    let harness = Harness::new();
+    let hook = harness.repo.path().join(".git/hooks/post-checkout");
     fs::create_dir_all(hook.parent().expect("a folder")).expect("a folder");
     fs::write(&hook, "#!/bin/sh\nsleep 600\n").expect("a hook");
     make_executable(&hook);
-    let worktrees = worktrees_within(ground.repo.path(), Duration::from_millis(300));
+    let worktrees = worktrees_within(harness.repo.path(), Duration::from_millis(300));
     let error = worktrees.create(vec![request("a")]).await.remove(0).expect_err("the hook does not end");
     let told = chain(&error);
     assert!(told.contains("took longer than 300ms (`worktree_timeout`)"), "{told}");
     assert!(told.contains("there is a post-checkout hook"), "{told}");
-    assert_eq!((ground.listed().len(), ground.branches()), (0, vec!["main".to_owned()]));
-    assert!(!ground.folder().exists());
+    assert_eq!((harness.listed().len(), harness.branches()), (0, vec!["main".to_owned()]));
+    assert!(!harness.folder().exists());
     fs::remove_file(&hook).expect("the hook goes");
-    ground.create("a").await;
-    ground.assert_sound();
+    harness.create("a").await;
+    harness.assert_sound();
 }
 
 #[tokio::test]
 async fn the_lines_that_git_has_printed_stay_apart() {
-    let ground = Ground::new();
-    let hook = ground.repo.path().join(".git/hooks/post-checkout");
+    let harness = Harness::new();
+    let hook = harness.repo.path().join(".git/hooks/post-checkout");
     fs::create_dir_all(hook.parent().expect("a folder")).expect("a folder");
     fs::write(&hook, "#!/bin/sh\nprintf 'the tool was not found\\nfatal: so nothing works\\n' >&2\nexit 1\n")
         .expect("a hook");
     make_executable(&hook);
-    let error = ground.worktrees.create(vec![request("a")]).await.remove(0).expect_err("the hook fails");
+    let error = harness.worktrees.create(vec![request("a")]).await.remove(0).expect_err("the hook fails");
     assert!(chain(&error).contains("the tool was not found; fatal: so nothing works"), "{}", chain(&error));
 }
 
 #[tokio::test]
 async fn entries_of_git_s_list_that_do_not_say_where_their_worktree_is_are_in_nobody_s_way() {
-    let ground = Ground::new();
-    let entries = ground.repo.path().join(".git/worktrees");
+    let harness = Harness::new();
+    let entries = harness.repo.path().join(".git/worktrees");
     for (name, gitdir) in [("empty", &b""[..]), ("nul", b"\0\0\0\0"), ("file", b"/dev/null/x/.git\n")] {
         fs::create_dir_all(entries.join(name)).expect("a folder");
         fs::write(entries.join(name).join("gitdir"), gitdir).expect("a file");
         fs::write(entries.join(name).join("HEAD"), gitdir).expect("a file");
         fs::write(entries.join(name).join("commondir"), "../..\n").expect("a file");
-        let theirs = ground.repo.root().join("theirs");
+        let theirs = harness.repo.root().join("theirs");
         let theirs = theirs.to_string_lossy();
-        ground.repo.git(&["worktree", "add", "-q", "-b", "theirs", &theirs]);
-        ground.repo.git(&["worktree", "remove", &theirs]);
-        ground.repo.git(&["branch", "-q", "-D", "theirs"]);
-        let made = ground.worktrees.create(vec![request("a"), request("b")]).await;
+        harness.repo.git(&["worktree", "add", "-q", "-b", "theirs", &theirs]);
+        harness.repo.git(&["worktree", "remove", &theirs]);
+        harness.repo.git(&["branch", "-q", "-D", "theirs"]);
+        let made = harness.worktrees.create(vec![request("a"), request("b")]).await;
         for made in made {
             let made = made.unwrap_or_else(|error| panic!("{name}: {}", chain(&error)));
             assert!(made.warnings[0].contains(name), "{:?}", made.warnings);
             write(&made.lease, "a.txt", "a");
-            assert_eq!(ground.commit(&made.lease).await.commits, 1, "{name}");
-            assert_eq!(ground.release(&made.lease, DISCARD).await.worktree, WorktreeFate::Removed, "{name}");
+            assert_eq!(harness.commit(&made.lease).await.commits, 1, "{name}");
+            assert_eq!(harness.release(&made.lease, DISCARD).await.worktree, WorktreeFate::Removed, "{name}");
         }
-        ground.worktrees.prune(false).await.unwrap_or_else(|error| panic!("{name}: {}", chain(&error)));
+        harness.worktrees.prune(false).await.unwrap_or_else(|error| panic!("{name}: {}", chain(&error)));
         assert!(entries.join(name).exists(), "it is not ours");
         fs::remove_dir_all(entries.join(name)).expect("it goes");
     }
@@ -255,46 +255,46 @@ async fn entries_of_git_s_list_that_do_not_say_where_their_worktree_is_are_in_no
 
 #[tokio::test]
 async fn a_worktree_counts_as_in_the_making_until_its_hook_has_run() {
-    let ground = Ground::new();
-    let hook = ground.repo.path().join(".git/hooks/post-checkout");
+    let harness = Harness::new();
+    let hook = harness.repo.path().join(".git/hooks/post-checkout");
     fs::create_dir_all(hook.parent().expect("a folder")).expect("a folder");
     let script =
         "#!/bin/sh\ncat \"$(git rev-parse --git-dir)/locked\" > \"$(git rev-parse --git-common-dir)/../../seen\"\n";
     fs::write(&hook, script).expect("a hook");
     make_executable(&hook);
-    ground.create("a").await;
-    let seen = fs::read_to_string(ground.repo.root().join("seen")).expect("the hook ran");
+    harness.create("a").await;
+    let seen = fs::read_to_string(harness.repo.root().join("seen")).expect("the hook ran");
     assert_eq!(seen.trim(), "initializing");
 }
 
 #[tokio::test]
 async fn a_post_checkout_hook_that_fails_leaves_nothing_behind_and_is_heard() {
-    let ground = Ground::new();
-    let hook = ground.repo.path().join(".git/hooks/post-checkout");
+    let harness = Harness::new();
+    let hook = harness.repo.path().join(".git/hooks/post-checkout");
     fs::create_dir_all(hook.parent().expect("a folder")).expect("a folder");
     fs::write(&hook, "#!/bin/sh\necho 'no worktrees today' >&2\nexit 3\n").expect("a hook");
     make_executable(&hook);
-    let error = ground.try_create(request("a")).await.expect_err("the hook refuses");
+    let error = harness.try_create(request("a")).await.expect_err("the hook refuses");
     assert!(chain(&error).contains("no worktrees today"), "{}", chain(&error));
-    assert_eq!(ground.branches(), ["main"]);
-    assert!(ground.listed().is_empty());
-    assert!(!ground.folder().exists());
+    assert_eq!(harness.branches(), ["main"]);
+    assert!(harness.listed().is_empty());
+    assert!(!harness.folder().exists());
 }
 
 #[tokio::test]
 async fn relative_paths_between_worktrees_are_left_to_git() {
-    let ground = Ground::new();
-    ground.repo.git(&["config", "worktree.useRelativePaths", "true"]);
-    let before = ground.repo.fingerprint();
-    let lease = ground.create("a").await;
+    let harness = Harness::new();
+    harness.repo.git(&["config", "worktree.useRelativePaths", "true"]);
+    let before = harness.repo.fingerprint();
+    let lease = harness.create("a").await;
     // Git 2.48 and later notes in the configuration that there are relative paths; the older ones ignore the setting.
-    if ground.repo.git(&["config", "--default", "", "extensions.relativeWorktrees"]).is_empty() {
-        assert_eq!(ground.repo.fingerprint(), before);
+    if harness.repo.git(&["config", "--default", "", "extensions.relativeWorktrees"]).is_empty() {
+        assert_eq!(harness.repo.fingerprint(), before);
     }
     write(&lease, "a.txt", "a");
-    assert_eq!(ground.commit(&lease).await.files, 1);
-    ground.release(&lease, KEEP).await;
-    ground.assert_sound();
+    assert_eq!(harness.commit(&lease).await.files, 1);
+    harness.release(&lease, KEEP).await;
+    harness.assert_sound();
 }
 
 #[tokio::test]
@@ -309,15 +309,15 @@ async fn a_partial_clone_fetches_what_it_lacks_by_git() {
     clone.git(&["fetch", "-q", "--filter=blob:none", "origin", "main"]);
     clone.git(&["reset", "-q", "--hard", "origin/main~1"]);
     clone.git(&["reset", "-q", "--hard", "origin/main"]);
-    let repository = crate::ground::discover(clone.path());
+    let repository = crate::harness::discover(clone.path());
     let base = repository.resolve("HEAD").expect("a base");
     let settings = gadugi_worktree::WorktreeSettings::new(repository, base, clone.root().join("clone.gadugi"));
     let worktrees = gadugi_worktree::GitWorktrees::new(settings).expect("a valid prefix");
-    let ground = Ground { repo: clone, worktrees };
-    let lease = ground.create("a").await;
+    let harness = Harness { repo: clone, worktrees };
+    let lease = harness.create("a").await;
     assert_eq!(fs::read_to_string(lease.path.join("a.txt")).expect("a file"), "new\n");
     write(&lease, "b.txt", "b");
-    assert_eq!(ground.commit(&lease).await.files, 1);
+    assert_eq!(harness.commit(&lease).await.files, 1);
 }
 
 #[tokio::test]
@@ -328,10 +328,10 @@ async fn a_shallow_clone_works() {
     let clone = TestRepo::init("clone", &[]);
     clone.git(&["fetch", "-q", "--depth=1", &format!("file://{}", source.path().display()), "main"]);
     clone.git(&["reset", "-q", "--hard", "FETCH_HEAD"]);
-    let ground = Ground::on(clone);
-    let (lease, _) = ground.done("a", "b.txt", "b").await;
-    assert_eq!(ground.count(&lease).await.commits, 1);
-    ground.assert_sound();
+    let harness = Harness::on(clone);
+    let (lease, _) = harness.done("a", "b.txt", "b").await;
+    assert_eq!(harness.count(&lease).await.commits, 1);
+    harness.assert_sound();
 }
 
 #[tokio::test]
@@ -380,8 +380,8 @@ async fn a_folder_replaced_by_a_link_to_a_folder_with_the_same_files_is_committe
 
 #[tokio::test]
 async fn what_is_staged_counts_only_as_far_as_the_files_say_the_same() {
-    assert_committed_like_git(repo_with_everything(), |ground, lease| {
-        let stage = |path: &str| ground.git(lease, &["add", "-f", "--", path]);
+    assert_committed_like_git(repo_with_everything(), |harness, lease| {
+        let stage = |path: &str| harness.git(lease, &["add", "-f", "--", path]);
         write(lease, "staged.txt", "staged\n");
         stage("staged.txt");
         write(lease, "staged-and-gone.txt", "gone\n");
@@ -390,10 +390,10 @@ async fn what_is_staged_counts_only_as_far_as_the_files_say_the_same() {
         write(lease, "a.lf", "staged\n");
         stage("a.lf");
         write(lease, "a.lf", "newer\n");
-        ground.git(lease, &["rm", "-q", "--cached", "a.bin"]);
-        ground.git(lease, &["mv", "tool.sh", "renamed.sh"]);
+        harness.git(lease, &["rm", "-q", "--cached", "a.bin"]);
+        harness.git(lease, &["mv", "tool.sh", "renamed.sh"]);
         write(lease, "promised.txt", "promised\n");
-        ground.git(lease, &["add", "--intent-to-add", "promised.txt"]);
+        harness.git(lease, &["add", "--intent-to-add", "promised.txt"]);
         write(lease, "ignored.log", "ignored\n");
         write(lease, ".gitignore", "*.log\n");
         stage("ignored.log");
@@ -413,12 +413,12 @@ async fn every_form_of_index_that_git_writes_is_read() {
     ] {
         let repo = repo_with_everything();
         repo.git(&["config", key, value]);
-        assert_committed_like_git(repo, |ground, lease| {
+        assert_committed_like_git(repo, |harness, lease| {
             write(lease, "committed.txt", "by the task\n");
-            ground.git(lease, &["add", "."]);
-            ground.git(lease, &["commit", "-q", "-m", "By the task"]);
-            ground.git(lease, &["reset", "-q", "--soft", "HEAD~1"]);
-            ground.git(lease, &["update-index", "--refresh"]);
+            harness.git(lease, &["add", "."]);
+            harness.git(lease, &["commit", "-q", "-m", "By the task"]);
+            harness.git(lease, &["reset", "-q", "--soft", "HEAD~1"]);
+            harness.git(lease, &["update-index", "--refresh"]);
             write(lease, "a.lf", "changed\n");
             write(lease, "new.txt", "new\n");
         })
@@ -454,9 +454,9 @@ async fn file_modes_are_not_looked_at_where_the_configuration_says_so() {
 async fn line_ends_that_cannot_be_kept_do_not_hinder_the_commit() {
     let repo = repo_with_everything();
     repo.git(&["config", "core.safecrlf", "true"]);
-    let ground = Ground::on(repo);
-    let lease = ground.create("a").await;
+    let harness = Harness::on(repo);
+    let lease = harness.create("a").await;
     write(&lease, "mixed.lf", "one\r\ntwo\n");
-    assert_eq!(ground.commit(&lease).await.files, 1);
+    assert_eq!(harness.commit(&lease).await.files, 1);
     assert_eq!(branch(&lease), "gadugi/a");
 }

@@ -13,8 +13,8 @@ mod discover;
 mod elsewhere;
 #[cfg(target_os = "linux")]
 mod gc;
-mod ground;
 mod hand_over;
+mod harness;
 mod hidden_work;
 mod homes;
 mod hostile;

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use gadugi_core::{BranchRelease, KeepReason, Lease, Pruned, ReleaseRequest, WorktreeFate, Worktrees};
 
-use crate::ground::{DELETE, DISCARD, Ground, KEEP, chain, write};
+use crate::harness::{DELETE, DISCARD, Harness, KEEP, chain, write};
 use crate::process::has_own_mounts;
 
 fn run(program: &str, args: &[&Path]) {
@@ -18,9 +18,9 @@ fn bind(from: &Path, to: &Path) {
     run("mount", &[Path::new("--bind"), from, to]);
 }
 
-/// A folder of somebody's, on the disk of the worktrees.
-fn precious(ground: &Ground) -> PathBuf {
-    let folder = ground.repo.root().join("precious");
+/// A folder of the user's, on the disk of the worktrees.
+fn precious(harness: &Harness) -> PathBuf {
+    let folder = harness.repo.root().join("precious");
     fs::create_dir_all(folder.join("sub")).expect("a folder");
     for file in ["file.txt", "sub/file.txt"] {
         fs::write(folder.join(file), "precious").expect("a file");
@@ -71,12 +71,12 @@ const MOUNTS: [(&str, Mount); 6] = [
 ];
 
 /// A worktree with a mount in it.
-async fn with_mount(ground: &Ground, task: &str, mount: Mount) -> (Lease, PathBuf) {
-    let lease = ground.create(task).await;
+async fn with_mount(harness: &Harness, task: &str, mount: Mount) -> (Lease, PathBuf) {
+    let lease = harness.create(task).await;
     for file in ["target/f", "target/m/file.txt", "target/with a\\tspace/file.txt"] {
         write(&lease, file, "the task's");
     }
-    let point = mount(&precious(ground), &lease.path.join("target"));
+    let point = mount(&precious(harness), &lease.path.join("target"));
     (lease, point)
 }
 
@@ -86,22 +86,22 @@ async fn a_worktree_in_which_something_is_mounted_stays_and_says_where_and_goes_
     if !has_own_mounts(&format!("mounted::{test}")) {
         return;
     }
-    let ground = Ground::new();
+    let harness = Harness::new();
     for (what, mount) in MOUNTS {
-        let (lease, point) = with_mount(&ground, "a", mount).await;
+        let (lease, point) = with_mount(&harness, "a", mount).await;
         for request in [KEEP, DELETE, DISCARD, ReleaseRequest { dry_run: true, ..DISCARD }] {
-            let released = ground.release(&lease, request).await;
+            let released = harness.release(&lease, request).await;
             let kept = WorktreeFate::Kept(vec![KeepReason::Mounted { path: point.clone() }]);
             assert_eq!(released.worktree, kept, "{what}");
             assert!(matches!(released.branch, BranchRelease::Kept(_)), "{what}");
         }
         assert!(lease.path.join("src/lib.rs").exists(), "{what}");
-        assert_whole(&precious(&ground));
-        while ground.release(&lease, DELETE).await.worktree != WorktreeFate::Removed {
+        assert_whole(&precious(&harness));
+        while harness.release(&lease, DELETE).await.worktree != WorktreeFate::Removed {
             run("umount", &[Path::new("-R"), &point]);
         }
         assert!(!lease.path.exists(), "{what}");
-        assert_whole(&precious(&ground));
+        assert_whole(&precious(&harness));
     }
 }
 
@@ -111,15 +111,15 @@ async fn a_folder_that_git_does_not_know_any_more_stays_while_something_is_mount
     if !has_own_mounts(&format!("mounted::{test}")) {
         return;
     }
-    let ground = Ground::new();
-    let (lease, point) = with_mount(&ground, "a", MOUNTS[0].1).await;
-    fs::remove_dir_all(ground.repo.path().join(".git/worktrees/a")).expect("its entry goes");
-    let pruned = ground.worktrees.prune(false).await.expect("a list");
+    let harness = Harness::new();
+    let (lease, point) = with_mount(&harness, "a", MOUNTS[0].1).await;
+    fs::remove_dir_all(harness.repo.path().join(".git/worktrees/a")).expect("its entry goes");
+    let pruned = harness.worktrees.prune(false).await.expect("a list");
     let why = format!("something is mounted at {}; `umount {}` first", point.display(), point.display());
     assert_eq!(pruned, [Pruned::StrayKept { path: lease.path.clone(), why }]);
-    assert_whole(&precious(&ground));
+    assert_whole(&precious(&harness));
     run("umount", &[Path::new("-R"), &point]);
-    assert!(matches!(ground.worktrees.prune(false).await.expect("a list")[..], [Pruned::Stray { .. }]));
+    assert!(matches!(harness.worktrees.prune(false).await.expect("a list")[..], [Pruned::Stray { .. }]));
     assert!(!lease.path.exists());
 }
 
@@ -130,22 +130,22 @@ async fn what_is_mounted_in_a_folder_that_is_about_to_be_deleted_is_not_deleted_
         return;
     }
     for (what, mount) in MOUNTS {
-        let ground = Ground::new();
-        let aside = ground.folder().join(".gadugi-removed-1-a");
+        let harness = Harness::new();
+        let aside = harness.folder().join(".gadugi-removed-1-a");
         for file in ["target/f", "target/m/sub/file.txt", "target/with a\\tspace/file.txt", "deep/er/file.txt"] {
             fs::create_dir_all(aside.join(file).parent().expect("a folder")).expect("a folder");
             fs::write(aside.join(file), "of a worktree").expect("a file");
         }
-        let point = mount(&precious(&ground), &aside.join("target"));
-        let error = chain(&ground.worktrees.swept().await.expect_err("not all can be deleted"));
+        let point = mount(&precious(&harness), &aside.join("target"));
+        let error = chain(&harness.worktrees.swept().await.expect_err("not all can be deleted"));
         let named = format!("something is mounted at {}; `umount", point.display());
         assert!(error.contains(&named), "{what}: {error}");
-        assert_whole(&precious(&ground));
+        assert_whole(&precious(&harness));
         assert!(!aside.join("deep").exists(), "{what}");
-        while ground.worktrees.swept().await.is_err() {
+        while harness.worktrees.swept().await.is_err() {
             run("umount", &[Path::new("-R"), &point]);
         }
         assert!(!aside.exists(), "{what}");
-        assert_whole(&precious(&ground));
+        assert_whole(&precious(&harness));
     }
 }

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use gadugi_core::{Lease, SnapshotRequest, WorktreeFate, Worktrees, arm_crash_point};
 use gadugi_worktree::GitWorktrees;
 
-use crate::ground::{DELETE, KEEP, branch, chain, next_in, request, worktrees_of, write};
+use crate::harness::{DELETE, KEEP, branch, chain, next_in, request, worktrees_of, write};
 
 const REPOSITORY: &str = "GADUGI_TEST_REPOSITORY";
 const STEP: &str = "GADUGI_TEST_STEP";
@@ -61,8 +61,8 @@ pub(crate) fn run_and_measure(repository: &Path, step: &str) -> (String, u64) {
     (said, memory.expect("it is measured") * 1024)
 }
 
-/// Runs one test of this program again, in a process that may mount what it likes and takes it along at its end. Answers whether
-/// this is that process, or the system lets nobody have mounts of his own; then the test is over.
+/// Runs one test of this program again, in a process with private mounts, which end with it. Returns whether this is that
+/// process; the test is over otherwise, also where the system forbids private mounts.
 #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 pub(crate) fn has_own_mounts(test: &str) -> bool {
     if std::env::var_os(MOUNTS).is_some() {
@@ -150,7 +150,7 @@ fn die() -> ! {
     }
 }
 
-/// Waits until whoever has started this process kills it.
+/// Waits until the parent process kills this one.
 fn stop_here() -> ! {
     say("here");
     loop {

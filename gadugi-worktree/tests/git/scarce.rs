@@ -4,13 +4,13 @@ use std::process::{Child, Command};
 
 use gadugi_core::{SnapshotRequest, WorktreeFate, Worktrees};
 
-use crate::ground::{Ground, KEEP, request, write};
+use crate::harness::{Harness, KEEP, request, write};
 use crate::process::has_few_threads;
 
 /// Makes worktrees, works in them, commits, and gives them back.
-async fn work_and_give_back(ground: &Ground) {
+async fn work_and_give_back(harness: &Harness) {
     let requests = ["a", "b", "c", "d"].map(request).into();
-    let made = ground.worktrees.create(requests).await;
+    let made = harness.worktrees.create(requests).await;
     let leases: Vec<_> = made.into_iter().map(|made| made.expect("a worktree").lease).collect();
     for lease in &leases {
         write(lease, "work.txt", "work");
@@ -18,15 +18,15 @@ async fn work_and_give_back(ground: &Ground) {
             write(lease, &format!("target/{number}/file"), "ignored");
         }
         let work =
-            ground.worktrees.snapshot(lease, SnapshotRequest { commit: true, since: None }).await.expect("a snapshot");
+            harness.worktrees.snapshot(lease, SnapshotRequest { commit: true, since: None }).await.expect("a snapshot");
         assert_eq!((work.commits, work.uncommitted), (1, 0));
     }
     let requests = leases.iter().map(|lease| (lease.clone(), KEEP)).collect();
-    for released in ground.worktrees.release_all(requests, Default::default()).await {
+    for released in harness.worktrees.release_all(requests, Default::default()).await {
         assert_eq!(released.expect("a release").worktree, WorktreeFate::Removed);
     }
-    ground.worktrees.swept().await.expect("it is deleted");
-    assert!(!ground.folder().exists());
+    harness.worktrees.swept().await.expect("it is deleted");
+    assert!(!harness.folder().exists());
 }
 
 #[tokio::test]
@@ -35,13 +35,13 @@ async fn worktrees_are_made_and_given_back_where_there_can_be_few_threads() {
     if !has_few_threads("scarce::worktrees_are_made_and_given_back_where_there_can_be_few_threads", 6) {
         return;
     }
-    let ground = Ground::new();
+    let harness = Harness::new();
     for number in 0..200 {
-        ground.repo.write(&format!("many/{}/{number}", number % 7), "x");
+        harness.repo.write(&format!("many/{}/{number}", number % 7), "x");
     }
-    ground.repo.git(&["add", "."]);
-    ground.repo.git(&["commit", "-q", "-m", "Many"]);
-    work_and_give_back(&Ground::on(ground.repo)).await;
+    harness.repo.git(&["add", "."]);
+    harness.repo.git(&["commit", "-q", "-m", "Many"]);
+    work_and_give_back(&Harness::on(harness.repo)).await;
 }
 
 #[tokio::test]
@@ -49,9 +49,9 @@ async fn work_for_which_there_is_no_thread_waits_until_there_is_one() {
     if !has_few_threads("scarce::work_for_which_there_is_no_thread_waits_until_there_is_one", 7) {
         return;
     }
-    let ground = Ground::new();
+    let harness = Harness::new();
     // A thread for what blocks, which stays for a while.
-    ground.worktrees.prune(true).await.expect("a list");
+    harness.worktrees.prune(true).await.expect("a list");
     let (sender, receiver) = std::sync::mpsc::channel::<Child>();
     let reaper = std::thread::spawn(move || receiver.iter().all(|mut child| child.wait().is_ok()));
     // A task of the same user takes all there can be, for a while.
@@ -59,6 +59,6 @@ async fn work_for_which_there_is_no_thread_waits_until_there_is_one() {
         sender.send(child).expect("it is waited for");
     }
     drop(sender);
-    work_and_give_back(&ground).await;
+    work_and_give_back(&harness).await;
     assert!(reaper.join().expect("it ends"));
 }

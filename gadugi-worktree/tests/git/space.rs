@@ -1,4 +1,4 @@
-//! What a worktree takes on a disk is known before it is made.
+//! The disk space of a worktree is known before it is made.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use gadugi_core::CommitId;
 use gadugi_test_support::repo::TestRepo;
 use gadugi_worktree::{Footprint, FreeSpace};
 
-use crate::ground::{Ground, discover};
+use crate::harness::{Harness, discover};
 
 /// Files of every size, some in the work tree as they are committed and some not.
 fn many_sizes() -> TestRepo {
@@ -22,7 +22,7 @@ fn many_sizes() -> TestRepo {
     repo
 }
 
-/// What `du` counts in these folders.
+/// The disk space of these folders, as `du` counts it.
 fn used(folders: &[PathBuf]) -> Footprint {
     use std::os::unix::fs::MetadataExt;
     let mut waiting = folders.to_vec();
@@ -37,9 +37,9 @@ fn used(folders: &[PathBuf]) -> Footprint {
     used
 }
 
-fn estimate(ground: &Ground, commit: &str, folder: &Path) -> Footprint {
+fn estimate(harness: &Harness, commit: &str, folder: &Path) -> Footprint {
     let commit: CommitId = commit.parse().expect("an id");
-    discover(ground.repo.path()).footprint(&commit, folder).expect("an estimate")
+    discover(harness.repo.path()).footprint(&commit, folder).expect("an estimate")
 }
 
 #[track_caller]
@@ -52,58 +52,58 @@ fn assert_near(estimate: Footprint, used: Footprint) {
 
 #[tokio::test]
 async fn the_estimate_is_near_what_a_worktree_takes() {
-    let ground = Ground::on(many_sizes());
-    let base = ground.repo.git(&["rev-parse", "HEAD"]);
-    let before = estimate(&ground, &base, ground.repo.path());
-    let lease = ground.create("a").await;
-    let entry = ground.repo.path().join(".git/worktrees/a");
+    let harness = Harness::on(many_sizes());
+    let base = harness.repo.git(&["rev-parse", "HEAD"]);
+    let before = estimate(&harness, &base, harness.repo.path());
+    let lease = harness.create("a").await;
+    let entry = harness.repo.path().join(".git/worktrees/a");
     assert_near(before, used(&[lease.path, entry]));
 }
 
 #[tokio::test]
 async fn sizes_come_from_the_objects_where_the_work_tree_has_other_files() {
-    let ground = Ground::on(many_sizes());
-    let base = ground.repo.git(&["rev-parse", "HEAD"]);
-    let before = estimate(&ground, &base, ground.repo.path());
-    ground.repo.git(&["rm", "-q", "-r", "src"]);
-    ground.repo.write("src/part-0/file-0.rs", "small");
-    ground.repo.git(&["add", "."]);
-    ground.repo.git(&["commit", "-q", "-m", "Few"]);
-    assert_eq!(estimate(&ground, &base, ground.repo.path()), before);
-    let few = ground.repo.git(&["rev-parse", "HEAD"]);
-    let few = estimate(&ground, &few, ground.repo.path());
+    let harness = Harness::on(many_sizes());
+    let base = harness.repo.git(&["rev-parse", "HEAD"]);
+    let before = estimate(&harness, &base, harness.repo.path());
+    harness.repo.git(&["rm", "-q", "-r", "src"]);
+    harness.repo.write("src/part-0/file-0.rs", "small");
+    harness.repo.git(&["add", "."]);
+    harness.repo.git(&["commit", "-q", "-m", "Few"]);
+    assert_eq!(estimate(&harness, &base, harness.repo.path()), before);
+    let few = harness.repo.git(&["rev-parse", "HEAD"]);
+    let few = estimate(&harness, &few, harness.repo.path());
     assert!(few.bytes < before.bytes / 10 && few.inodes < 30, "{few:?}");
 }
 
 #[tokio::test]
 async fn what_sparse_checkout_leaves_out_is_not_counted() {
-    let ground = Ground::on(many_sizes());
-    let base = ground.repo.git(&["rev-parse", "HEAD"]);
-    let whole = estimate(&ground, &base, ground.repo.path());
-    ground.repo.git(&["sparse-checkout", "set", "src/part-1"]);
-    let part = estimate(&ground, &base, ground.repo.path());
+    let harness = Harness::on(many_sizes());
+    let base = harness.repo.git(&["rev-parse", "HEAD"]);
+    let whole = estimate(&harness, &base, harness.repo.path());
+    harness.repo.git(&["sparse-checkout", "set", "src/part-1"]);
+    let part = estimate(&harness, &base, harness.repo.path());
     assert!(part.bytes < whole.bytes / 5, "{part:?} of {whole:?}");
-    let lease = ground.create("a").await;
+    let lease = harness.create("a").await;
     let files = fs::read_dir(lease.path.join("src")).expect("a folder").count();
     assert_eq!(files, 1, "the worktree is sparse too");
 }
 
 #[test]
 fn a_file_that_a_filter_makes_larger_counts_as_it_lies_in_the_work_tree() {
-    let ground = Ground::new();
-    ground.repo.git(&["config", "filter.big.smudge", "cat; head -c 1000000 /dev/zero"]);
-    ground.repo.git(&["config", "filter.big.clean", "head -c 8"]);
-    ground.repo.write(".gitattributes", "*.big filter=big\n");
-    ground.repo.write("a.big", [b"pointer\n".as_slice(), &[0; 1_000_000]].concat());
-    ground.repo.git(&["add", "."]);
-    ground.repo.git(&["commit", "-q", "-m", "Big"]);
-    let base = ground.repo.git(&["rev-parse", "HEAD"]);
+    let harness = Harness::new();
+    harness.repo.git(&["config", "filter.big.smudge", "cat; head -c 1000000 /dev/zero"]);
+    harness.repo.git(&["config", "filter.big.clean", "head -c 8"]);
+    harness.repo.write(".gitattributes", "*.big filter=big\n");
+    harness.repo.write("a.big", [b"pointer\n".as_slice(), &[0; 1_000_000]].concat());
+    harness.repo.git(&["add", "."]);
+    harness.repo.git(&["commit", "-q", "-m", "Big"]);
+    let base = harness.repo.git(&["rev-parse", "HEAD"]);
     // So that git notes its size: not at the moment when it was written.
-    let file = fs::File::options().append(true).open(ground.repo.path().join("a.big")).expect("a file");
+    let file = fs::File::options().append(true).open(harness.repo.path().join("a.big")).expect("a file");
     file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000)).expect("a time");
-    ground.repo.git(&["update-index", "--refresh"]);
-    assert_eq!(ground.repo.git(&["cat-file", "-s", "HEAD:a.big"]), "8");
-    let estimate = estimate(&ground, &base, ground.repo.path());
+    harness.repo.git(&["update-index", "--refresh"]);
+    assert_eq!(harness.repo.git(&["cat-file", "-s", "HEAD:a.big"]), "8");
+    let estimate = estimate(&harness, &base, harness.repo.path());
     assert!(estimate.bytes > 1_000_000, "{estimate:?}");
 }
 

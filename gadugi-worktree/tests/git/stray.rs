@@ -5,23 +5,23 @@ use std::path::{Path, PathBuf};
 
 use gadugi_core::{Lease, Pruned, Worktrees};
 
-use crate::ground::{Ground, write};
+use crate::harness::{Harness, write};
 
-fn lose_entry(ground: &Ground, name: &str) {
-    fs::remove_dir_all(ground.repo.path().join(".git/worktrees").join(name)).expect("the entry goes");
+fn lose_entry(harness: &Harness, name: &str) {
+    fs::remove_dir_all(harness.repo.path().join(".git/worktrees").join(name)).expect("the entry goes");
 }
 
-async fn prune(ground: &Ground) -> Vec<Pruned> {
-    let foreseen = ground.worktrees.prune(true).await.expect("a list");
-    let pruned = ground.worktrees.prune(false).await.expect("a list");
-    ground.worktrees.swept().await.expect("it is deleted");
+async fn prune(harness: &Harness) -> Vec<Pruned> {
+    let foreseen = harness.worktrees.prune(true).await.expect("a list");
+    let pruned = harness.worktrees.prune(false).await.expect("a list");
+    harness.worktrees.swept().await.expect("it is deleted");
     assert_eq!(pruned, foreseen);
     pruned
 }
 
-/// That a folder stays, for a reason with these words.
-async fn assert_kept(ground: &Ground, folder: &Path, words: &str) {
-    match &prune(ground).await[..] {
+/// Checks that a folder stays, for a reason with these words.
+async fn assert_kept(harness: &Harness, folder: &Path, words: &str) {
+    match &prune(harness).await[..] {
         [Pruned::StrayKept { path, why }] if path == folder && why.contains(words) => {}
         other => panic!("not {words}: {other:?}"),
     }
@@ -30,18 +30,18 @@ async fn assert_kept(ground: &Ground, folder: &Path, words: &str) {
 
 #[tokio::test]
 async fn a_folder_that_git_has_forgotten_goes_when_all_of_it_is_on_its_branch() {
-    let ground = Ground::new();
-    let (lease, need) = ground.done("a", "a.txt", "a").await;
+    let harness = Harness::new();
+    let (lease, need) = harness.done("a", "a.txt", "a").await;
     write(&lease, "target/big.o", "ignored");
-    lose_entry(&ground, "a");
+    lose_entry(&harness, "a");
     let branch = lease.branch.clone().expect("a branch");
-    assert_eq!(prune(&ground).await, [Pruned::Stray { path: lease.path.clone(), branch }]);
-    assert!(!lease.path.exists() && !ground.folder().exists());
-    assert_eq!(ground.repo.git(&["rev-parse", "gadugi/a"]), need.tip.as_str());
-    ground.assert_sound();
+    assert_eq!(prune(&harness).await, [Pruned::Stray { path: lease.path.clone(), branch }]);
+    assert!(!lease.path.exists() && !harness.folder().exists());
+    assert_eq!(harness.repo.git(&["rev-parse", "gadugi/a"]), need.tip.as_str());
+    harness.assert_sound();
 }
 
-/// What somebody does in a worktree.
+/// A change in a worktree.
 type Change = fn(&Lease);
 
 #[tokio::test]
@@ -60,15 +60,15 @@ async fn a_folder_that_git_has_forgotten_stays_with_anything_that_is_not_on_its_
         }),
     ];
     for (words, change) in changes {
-        let ground = Ground::new();
-        let (lease, _) = ground.done("a", "a.txt", "a").await;
+        let harness = Harness::new();
+        let (lease, _) = harness.done("a", "a.txt", "a").await;
         change(&lease);
-        lose_entry(&ground, "a");
-        assert_kept(&ground, &lease.path, words).await;
+        lose_entry(&harness, "a");
+        assert_kept(&harness, &lease.path, words).await;
     }
 }
 
-/// A repository of somebody, as far as git looks at it from outside.
+/// A repository of another user, as far as git reads it from outside.
 fn gix_init(folder: &Path) {
     fs::create_dir_all(folder.join(".git/refs")).expect("a folder");
     fs::create_dir_all(folder.join(".git/objects")).expect("a folder");
@@ -77,25 +77,25 @@ fn gix_init(folder: &Path) {
 
 #[tokio::test]
 async fn a_folder_that_git_has_forgotten_stays_when_its_branch_has_gone_or_moved_on_elsewhere() {
-    let ground = Ground::new();
-    let (lease, _) = ground.done("a", "a.txt", "a").await;
-    lose_entry(&ground, "a");
-    ground.repo.git(&["branch", "-f", "gadugi/a", "main"]);
-    assert_kept(&ground, &lease.path, "a.txt").await;
-    ground.repo.git(&["branch", "-D", "gadugi/a"]);
-    assert_kept(&ground, &lease.path, "does not exist").await;
+    let harness = Harness::new();
+    let (lease, _) = harness.done("a", "a.txt", "a").await;
+    lose_entry(&harness, "a");
+    harness.repo.git(&["branch", "-f", "gadugi/a", "main"]);
+    assert_kept(&harness, &lease.path, "a.txt").await;
+    harness.repo.git(&["branch", "-D", "gadugi/a"]);
+    assert_kept(&harness, &lease.path, "does not exist").await;
     // One of that name which somebody else has made says nothing.
-    ground.repo.git(&["branch", "gadugi/a"]);
-    assert_kept(&ground, &lease.path, "cannot be told").await;
+    harness.repo.git(&["branch", "gadugi/a"]);
+    assert_kept(&harness, &lease.path, "cannot be told").await;
 }
 
 #[tokio::test]
 async fn what_others_have_in_the_folder_of_worktrees_stays_and_is_not_talked_of() {
-    let ground = Ground::new();
-    ground.create("ours").await;
-    let theirs = |name: &str| ground.folder().join(name);
+    let harness = Harness::new();
+    harness.create("ours").await;
+    let theirs = |name: &str| harness.folder().join(name);
     let add = |branch: &str, folder: &PathBuf| {
-        ground.repo.git(&["worktree", "add", "-q", "-b", branch, &folder.to_string_lossy()]);
+        harness.repo.git(&["worktree", "add", "-q", "-b", branch, &folder.to_string_lossy()]);
     };
     add("by-hand", &theirs("by-hand"));
     add("moved", &theirs("moved"));
@@ -103,10 +103,10 @@ async fn what_others_have_in_the_folder_of_worktrees_stays_and_is_not_talked_of(
     fs::create_dir(theirs("plain")).expect("a folder");
     fs::write(theirs("plain/notes.txt"), "notes").expect("a file");
     fs::create_dir(theirs("clone")).expect("a folder");
-    ground.repo.git_in(&theirs("clone"), &["init", "-q"]);
+    harness.repo.git_in(&theirs("clone"), &["init", "-q"]);
     fs::create_dir(theirs("of-another")).expect("a folder");
     fs::write(theirs("of-another/.git"), "gitdir: /nowhere/.git/worktrees/of-another\n").expect("a link");
-    assert_eq!(prune(&ground).await, []);
+    assert_eq!(prune(&harness).await, []);
     for (name, file) in [
         ("by-hand", "src/lib.rs"),
         ("moved-away", "src/lib.rs"),
@@ -117,6 +117,6 @@ async fn what_others_have_in_the_folder_of_worktrees_stays_and_is_not_talked_of(
         assert!(theirs(name).join(file).exists(), "{name}");
     }
     // Also when git has forgotten it: it has no branch of ours.
-    fs::remove_dir_all(ground.repo.path().join(".git/worktrees/by-hand")).expect("the entry goes");
-    assert_kept(&ground, &theirs("by-hand"), "does not exist").await;
+    fs::remove_dir_all(harness.repo.path().join(".git/worktrees/by-hand")).expect("the entry goes");
+    assert_kept(&harness, &theirs("by-hand"), "does not exist").await;
 }

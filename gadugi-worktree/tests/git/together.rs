@@ -7,7 +7,7 @@ use gadugi_core::{Lease, Made, WorktreeError, WorktreeFate, Worktrees};
 use gadugi_worktree::GitWorktrees;
 use tokio::task::JoinSet;
 
-use crate::ground::{Ground, KEEP, branch, request, worktrees_of, write};
+use crate::harness::{Harness, KEEP, branch, request, worktrees_of, write};
 
 async fn all<T: Send + 'static>(work: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>) -> Vec<T> {
     work.into_iter().collect::<JoinSet<T>>().join_all().await
@@ -15,25 +15,25 @@ async fn all<T: Send + 'static>(work: impl IntoIterator<Item = impl Future<Outpu
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sixteen_creations_at_once_all_succeed() {
-    let ground = Ground::new();
-    ground.repo.many_files(300);
-    let ground = Ground::on(ground.repo);
-    let before = ground.repo.fingerprint();
+    let harness = Harness::new();
+    harness.repo.many_files(300);
+    let harness = Harness::on(harness.repo);
+    let before = harness.repo.fingerprint();
     let leases: Vec<Lease> =
         all((0..16).map(|number| {
-            let worktrees = ground.worktrees.clone();
+            let worktrees = harness.worktrees.clone();
             async move {
                 worktrees.create(vec![request(&format!("task-{number}"))]).await.remove(0).expect("a worktree").lease
             }
         }))
         .await;
-    assert_eq!(ground.listed().len(), 16);
+    assert_eq!(harness.listed().len(), 16);
     for lease in &leases {
-        assert_eq!(ground.git(lease, &["status", "--porcelain"]), "");
+        assert_eq!(harness.git(lease, &["status", "--porcelain"]), "");
     }
-    ground.assert_sound();
+    harness.assert_sound();
     let fates = all(leases.into_iter().map(|lease| {
-        let worktrees = ground.worktrees.clone();
+        let worktrees = harness.worktrees.clone();
         async move {
             write(&lease, "result.txt", branch(&lease));
             worktrees
@@ -45,31 +45,31 @@ async fn sixteen_creations_at_once_all_succeed() {
     }))
     .await;
     assert!(fates.iter().all(|fate| *fate == WorktreeFate::Removed), "{fates:?}");
-    assert!(ground.listed().is_empty());
-    assert_eq!(ground.branches().len(), 17);
-    assert_eq!(ground.repo.fingerprint(), before);
-    ground.assert_sound();
+    assert!(harness.listed().is_empty());
+    assert_eq!(harness.branches().len(), 17);
+    assert_eq!(harness.repo.fingerprint(), before);
+    harness.assert_sound();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_batch_of_sixteen_succeeds() {
-    let ground = Ground::new();
-    ground.repo.many_files(300);
-    let ground = Ground::on(ground.repo);
+    let harness = Harness::new();
+    harness.repo.many_files(300);
+    let harness = Harness::on(harness.repo);
     let requests = (0..16).map(|number| request(&format!("task-{number}"))).collect();
-    let made: Result<Vec<Made>, WorktreeError> = ground.worktrees.create(requests).await.into_iter().collect();
+    let made: Result<Vec<Made>, WorktreeError> = harness.worktrees.create(requests).await.into_iter().collect();
     for (number, Made { lease, .. }) in made.expect("all worktrees").iter().enumerate() {
         assert_eq!(branch(lease), format!("gadugi/task-{number}"));
-        assert_eq!(ground.git(lease, &["status", "--porcelain"]), "");
+        assert_eq!(harness.git(lease, &["status", "--porcelain"]), "");
     }
-    assert_eq!(ground.listed().len(), 16);
-    ground.assert_sound();
+    assert_eq!(harness.listed().len(), 16);
+    harness.assert_sound();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn runs_that_know_nothing_of_each_other_all_succeed_in_one_repository() {
-    let ground = Ground::new();
-    let runs: Vec<GitWorktrees> = (0..8).map(|_| worktrees_of(ground.repo.path())).collect();
+    let harness = Harness::new();
+    let runs: Vec<GitWorktrees> = (0..8).map(|_| worktrees_of(harness.repo.path())).collect();
     let leases = all((0..24).map(|number: usize| {
         let worktrees = runs[number % runs.len()].clone();
         let task = format!("task-{}", number / runs.len());
@@ -84,18 +84,18 @@ async fn runs_that_know_nothing_of_each_other_all_succeed_in_one_repository() {
     .await;
     let branches: BTreeSet<&str> = leases.iter().map(branch).collect();
     assert_eq!(branches.len(), 24);
-    assert_eq!(ground.listed().len(), 16);
-    ground.assert_sound();
+    assert_eq!(harness.listed().len(), 16);
+    harness.assert_sound();
 }
 
 #[test]
 fn a_dropped_creation_is_whole_or_not_begun() {
-    let ground = Ground::new();
-    ground.repo.many_files(500);
-    let ground = Ground::on(ground.repo);
+    let harness = Harness::new();
+    harness.repo.many_files(500);
+    let harness = Harness::on(harness.repo);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async {
-        let creation = ground.worktrees.create(vec![request("a")]);
+        let creation = harness.worktrees.create(vec![request("a")]);
         tokio::select! {
             biased;
             _ = creation => panic!("it cannot be ready at once"),
@@ -104,12 +104,12 @@ fn a_dropped_creation_is_whole_or_not_begun() {
     });
     // Waits for the thread that was begun.
     drop(runtime);
-    if ground.listed().is_empty() {
-        assert_eq!(ground.branches(), ["main"]);
-        assert!(!ground.folder().exists());
+    if harness.listed().is_empty() {
+        assert_eq!(harness.branches(), ["main"]);
+        assert!(!harness.folder().exists());
     } else {
-        let path = ground.folder().join("a");
-        assert_eq!(ground.repo.git_in(&path, &["status", "--porcelain"]), "");
+        let path = harness.folder().join("a");
+        assert_eq!(harness.repo.git_in(&path, &["status", "--porcelain"]), "");
     }
-    ground.assert_sound();
+    harness.assert_sound();
 }

@@ -9,10 +9,10 @@ use std::process::Stdio;
 use gadugi_core::{KeepReason, Lease, WorktreeFate};
 use gadugi_test_support::repo::TestRepo;
 
-use crate::ground::{DELETE, Ground, write};
+use crate::harness::{DELETE, Harness, write};
 
 /// A repository with files of all kinds.
-fn ground() -> Ground {
+fn harness() -> Harness {
     let repo = TestRepo::new();
     for path in ["a.txt", "a/b/one.txt", "a/b/two.txt", "a-b/x.txt", "a.b/y.txt", "z/last.txt"] {
         repo.write(path, format!("{path}\n"));
@@ -22,7 +22,7 @@ fn ground() -> Ground {
     symlink("a.txt", repo.path().join("link")).expect("a link");
     repo.git(&["add", "."]);
     repo.git(&["commit", "-q", "-m", "Begin"]);
-    Ground::on(repo)
+    Harness::on(repo)
 }
 
 /// Lets a file seem to have been written when another one was.
@@ -33,7 +33,7 @@ fn as_old_as(path: &Path, time: std::time::SystemTime) {
 /// A change that git, which looks at seconds, does not see within the second in which the worktree was made.
 const DISGUISED: &str = "content of the same size and time";
 
-/// What somebody does in a worktree.
+/// A change in a worktree.
 type Change = fn(&Lease);
 
 #[tokio::test]
@@ -69,15 +69,15 @@ async fn whatever_is_changed_in_a_worktree_is_seen() {
             write(lease, "a.txt/inside", "new");
         }),
     ];
-    let ground = ground();
+    let harness = harness();
     for (number, (name, change)) in changes.into_iter().enumerate() {
-        let lease = ground.create(&format!("t{number}")).await;
+        let lease = harness.create(&format!("t{number}")).await;
         change(&lease);
         if name != DISGUISED {
-            let status = ground.git(&lease, &["status", "--porcelain", "-uall"]);
+            let status = harness.git(&lease, &["status", "--porcelain", "-uall"]);
             assert_ne!(status, "", "{name}");
         }
-        let release = ground.release(&lease, DELETE).await;
+        let release = harness.release(&lease, DELETE).await;
         let WorktreeFate::Kept(reasons) = &release.worktree else { panic!("{name}: {release:?}") };
         assert!(matches!(reasons[..], [KeepReason::Uncommitted { .. }]), "{name}: {reasons:?}");
         assert!(lease.path.exists(), "{name}");
@@ -86,22 +86,22 @@ async fn whatever_is_changed_in_a_worktree_is_seen() {
 
 #[tokio::test]
 async fn a_worktree_that_was_only_touched_or_written_anew_with_the_same_content_goes() {
-    let ground = ground();
-    let lease = ground.create("a").await;
+    let harness = harness();
+    let lease = harness.create("a").await;
     write(&lease, "a.txt", "other");
     write(&lease, "a.txt", "a.txt\n");
     as_old_as(&lease.path.join("z/last.txt"), std::time::SystemTime::UNIX_EPOCH);
-    assert_eq!(ground.release(&lease, DELETE).await.worktree, WorktreeFate::Removed);
+    assert_eq!(harness.release(&lease, DELETE).await.worktree, WorktreeFate::Removed);
 }
 
 #[tokio::test]
 async fn changes_that_are_marked_not_to_be_looked_at_are_seen() {
-    let ground = ground();
+    let harness = harness();
     for (task, mark) in [("assumed", "--assume-unchanged"), ("skipped", "--skip-worktree")] {
-        let lease = ground.create(task).await;
-        ground.git(&lease, &["update-index", mark, "a.txt"]);
+        let lease = harness.create(task).await;
+        harness.git(&lease, &["update-index", mark, "a.txt"]);
         write(&lease, "a.txt", "changed");
-        let fate = ground.release(&lease, DELETE).await.worktree;
+        let fate = harness.release(&lease, DELETE).await.worktree;
         assert_eq!(fate, WorktreeFate::Kept(vec![KeepReason::Uncommitted { files: 1 }]), "{task}");
     }
 }
@@ -109,49 +109,49 @@ async fn changes_that_are_marked_not_to_be_looked_at_are_seen() {
 /// The work tree is as the index says; what differs is the index.
 #[tokio::test]
 async fn whatever_is_staged_in_a_worktree_is_seen() {
-    let one_side = |ground: &Ground, lease: &Lease| {
-        let id = ground.git(lease, &["rev-parse", ":a.txt"]);
-        ground.git(lease, &["update-index", "--force-remove", "a.txt"]);
-        let mut command = ground.repo.git_command(&lease.path);
+    let one_side = |harness: &Harness, lease: &Lease| {
+        let id = harness.git(lease, &["rev-parse", ":a.txt"]);
+        harness.git(lease, &["update-index", "--force-remove", "a.txt"]);
+        let mut command = harness.repo.git_command(&lease.path);
         let mut git = command.args(["update-index", "--index-info"]).stdin(Stdio::piped()).spawn().expect("git starts");
         let line = format!("100644 {id} 2\ta.txt\n");
         git.stdin.take().expect("a pipe").write_all(line.as_bytes()).expect("it reads");
         assert!(git.wait().expect("it ends").success());
     };
-    type Stage<'a> = &'a dyn Fn(&Ground, &Lease);
-    let all = |ground: &Ground, lease: &Lease| {
+    type Setup<'a> = &'a dyn Fn(&Harness, &Lease);
+    let all = |harness: &Harness, lease: &Lease| {
         write(lease, "a.txt", "other");
-        ground.git(lease, &["add", "-A"]);
+        harness.git(lease, &["add", "-A"]);
     };
-    let changes: [(&str, Stage<'_>); 9] = [
+    let changes: [(&str, Setup<'_>); 9] = [
         ("content", &all),
-        ("content of which the tree was written", &|ground, lease| {
-            all(ground, lease);
-            ground.git(lease, &["write-tree"]);
+        ("content of which the tree was written", &|harness, lease| {
+            all(harness, lease);
+            harness.git(lease, &["write-tree"]);
         }),
-        ("a commit that was taken back", &|ground, lease| {
-            all(ground, lease);
-            ground.git(lease, &["commit", "-q", "-m", "Work"]);
-            ground.git(lease, &["reset", "-q", "--soft", "HEAD~"]);
+        ("a commit that was taken back", &|harness, lease| {
+            all(harness, lease);
+            harness.git(lease, &["commit", "-q", "-m", "Work"]);
+            harness.git(lease, &["reset", "-q", "--soft", "HEAD~"]);
         }),
-        ("a mode", &|ground, lease| {
-            ground.git(lease, &["update-index", "--chmod=+x", "a.txt"]);
-            ground.git(lease, &["checkout", "-q", "."]);
+        ("a mode", &|harness, lease| {
+            harness.git(lease, &["update-index", "--chmod=+x", "a.txt"]);
+            harness.git(lease, &["checkout", "-q", "."]);
         }),
-        ("a file less", &|ground, lease| drop(ground.git(lease, &["rm", "-q", "a/b/two.txt"]))),
-        ("a folder less", &|ground, lease| drop(ground.git(lease, &["rm", "-q", "-r", "a"]))),
-        ("a folder of another name", &|ground, lease| drop(ground.git(lease, &["mv", "a", "a+b"]))),
-        ("a file that is announced", &|ground, lease| {
+        ("a file less", &|harness, lease| drop(harness.git(lease, &["rm", "-q", "a/b/two.txt"]))),
+        ("a folder less", &|harness, lease| drop(harness.git(lease, &["rm", "-q", "-r", "a"]))),
+        ("a folder of another name", &|harness, lease| drop(harness.git(lease, &["mv", "a", "a+b"]))),
+        ("a file that is announced", &|harness, lease| {
             write(lease, "new", "");
-            ground.git(lease, &["add", "-N", "new"]);
+            harness.git(lease, &["add", "-N", "new"]);
         }),
         ("one side of a conflict", &one_side),
     ];
-    let ground = ground();
+    let harness = harness();
     for (number, (name, change)) in changes.into_iter().enumerate() {
-        let lease = ground.create(&format!("t{number}")).await;
-        change(&ground, &lease);
-        let release = ground.release(&lease, DELETE).await;
+        let lease = harness.create(&format!("t{number}")).await;
+        change(&harness, &lease);
+        let release = harness.release(&lease, DELETE).await;
         let WorktreeFate::Kept(reasons) = &release.worktree else { panic!("{name}: {release:?}") };
         assert!(matches!(reasons[..], [KeepReason::Uncommitted { .. }]), "{name}: {reasons:?}");
     }

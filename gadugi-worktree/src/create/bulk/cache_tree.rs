@@ -6,7 +6,7 @@ use gix::ObjectId;
 use crate::error::GitError;
 
 /// No tree of this depth can be checked out.
-const DEEPEST: usize = 1024;
+const MAX_DEPTH: usize = 1024;
 
 /// The content of the extension for the index of a whole tree; empty when there is none for it.
 pub(super) fn of(repo: &gix::Repository, tree: ObjectId) -> Result<Vec<u8>, GitError> {
@@ -26,7 +26,7 @@ fn add(
     depth: usize,
     content: &mut Vec<u8>,
 ) -> Result<Option<usize>, GitError> {
-    if depth > DEEPEST {
+    if depth > MAX_DEPTH {
         return Ok(None);
     }
     let tree = repo.find_tree(id)?;

@@ -1,5 +1,5 @@
-//! What is in the files: decoded once, and held in memory until it is in all worktrees. A tree that holds more than may be
-//! held is taken in portions.
+//! The content of files: decoded once, and held in memory until it is in all worktrees. A tree that exceeds the limit is taken
+//! in portions.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,11 +14,11 @@ use gix::worktree::stack::state::attributes::Source;
 use super::layout::{Item, Layout};
 use crate::error::GitError;
 
-/// So much is held at once, give or take a file for each thread.
-const MOST_HELD: usize = 80 << 20;
-/// A file that is larger is not held.
-pub(crate) const LARGEST_HELD: u64 = 8 << 20;
-/// Files are held in blocks of this size, since each block is asked of the system on its own.
+/// Limit for the content that is held at once, give or take a file for each thread.
+const MAX_HELD: usize = 80 << 20;
+/// Size limit for a file that is held in memory.
+pub(crate) const MAX_HELD_FILE: u64 = 8 << 20;
+/// Size of the blocks that content is held in; each is allocated on its own.
 const BLOCK: usize = 1 << 20;
 
 /// The content of some entries, one after the other, of a layout.
@@ -28,7 +28,7 @@ pub(super) struct Portion {
     held: Vec<Held>,
 }
 
-/// Where the content of an entry is.
+/// The position of an entry's content.
 #[derive(Clone)]
 enum Held {
     /// In a block.
@@ -39,7 +39,7 @@ enum Held {
     None,
 }
 
-/// What is to be done with an entry.
+/// The content of an entry.
 pub(super) enum Content<'a> {
     Bytes(&'a [u8]),
     TooLarge,
@@ -62,8 +62,8 @@ impl Portion {
     }
 }
 
-/// Decodes the content of entries, from this one on, with several threads. `index` is what the layout was made of, where
-/// content may have to be converted by the attributes in it.
+/// Decodes the content of entries from `from` on, with several threads. `index` is the one that the layout was made of, if
+/// content may have to be converted by its attributes.
 pub(super) fn decode(
     repo: &gix::ThreadSafeRepository,
     layout: &Layout,
@@ -105,16 +105,16 @@ pub(super) fn decode(
     Ok(portion)
 }
 
-/// What the threads share.
+/// The state that the threads share.
 struct Shared<'a> {
     layout: &'a Layout,
-    /// The next entry. Whoever takes one decodes it, so that all before it are done at the end.
+    /// The next entry. The thread that takes one decodes it, so that all before it are done at the end.
     next: AtomicUsize,
     bytes: AtomicUsize,
     failed: AtomicBool,
 }
 
-/// What one of them has decoded.
+/// The entries that one thread has decoded.
 #[derive(Default)]
 struct Part {
     blocks: Vec<Vec<u8>>,
@@ -131,14 +131,14 @@ impl Shared<'_> {
             None => None,
         };
         let (mut part, mut buffer) = (Part::default(), Vec::new());
-        while self.bytes.load(Ordering::Relaxed) < MOST_HELD && !self.failed.load(Ordering::Relaxed) {
+        while self.bytes.load(Ordering::Relaxed) < MAX_HELD && !self.failed.load(Ordering::Relaxed) {
             let at = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(item) = self.layout.items().get(at) else { break };
             if item.is_skipped || item.mode == Mode::COMMIT {
                 continue;
             }
             let unreadable = |source| GitError::Content { path: self.layout.path(item).to_string(), source };
-            if repo.find_header(item.id).map_err(unreadable)?.size() > LARGEST_HELD {
+            if repo.find_header(item.id).map_err(unreadable)?.size() > MAX_HELD_FILE {
                 part.held.push((at, Held::TooLarge));
                 continue;
             }

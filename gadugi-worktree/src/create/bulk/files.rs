@@ -17,7 +17,7 @@ use super::layout::{Item, Layout};
 use crate::error::GitError;
 use crate::threads::cancel::Awaited;
 
-/// Where files are written to: a worktree, and the folder in it that is worked in.
+/// The writer of a worktree's files, and the folder that it is at.
 pub(super) struct Writer<'a> {
     layout: &'a Layout,
     root: &'a Path,
@@ -30,11 +30,18 @@ pub(super) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// Writes below this folder, which exists.
-    pub(super) fn open(layout: &'a Layout, root: &'a Path, how: &How) -> Result<Self, GitError> {
+    pub(super) fn open(layout: &'a Layout, root: &'a Path, options: &WriteOptions) -> Result<Self, GitError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let handle = rustix::fs::open(root, flags, Permissions::empty());
         let root_handle = handle.map_err(|error| GitError::io("open", root)(error.into()))?;
-        Ok(Self { layout, root, root_handle, open: Vec::new(), times: how.times.clone(), has_links: how.has_links })
+        Ok(Self {
+            layout,
+            root,
+            root_handle,
+            open: Vec::new(),
+            times: options.times.clone(),
+            has_links: options.has_links,
+        })
     }
 
     /// Writes an entry that has content.
@@ -59,7 +66,7 @@ impl<'a> Writer<'a> {
         file.map(File::from).map_err(|error| self.failed(item, error))
     }
 
-    /// Gives a file its time, and tells what the index notes of it.
+    /// Sets the times of a file, and returns its stat data for the index.
     pub(super) fn finish(&self, file: &File) -> io::Result<Stat> {
         rustix::fs::futimens(file, &self.times)?;
         Ok(stat_of(&rustix::fs::fstat(file)?))
@@ -112,15 +119,15 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// How all files of a batch are written.
-pub(super) struct How {
-    /// As long as this is.
+/// Settings for writing all files of a batch.
+pub(super) struct WriteOptions {
+    /// The waiter; writing stops when it gives up.
     pub(super) awaited: Awaited,
     times: Timestamps,
     has_links: bool,
 }
 
-impl How {
+impl WriteOptions {
     /// Files get a time that has passed. Git compares times by the second, and takes a file that is as new as the index for
     /// one that may have changed after it was noted, so that it would read all of them again; see racy-git in git's technical
     /// documentation. A file that is changed later gets another time.
@@ -133,7 +140,7 @@ impl How {
     }
 }
 
-/// What an index notes of a file; of each number it keeps the lowest 32 bits.
+/// The stat data that an index keeps of a file; of each number it has the lowest 32 bits.
 fn stat_of(stat: &rustix::fs::Stat) -> Stat {
     let numbers = [
         stat.st_ctime as u32,
@@ -153,7 +160,7 @@ fn stat_of(stat: &rustix::fs::Stat) -> Stat {
     bytes
 }
 
-/// Zero stands for a size that is not known, so git notes another one for a file of which the lowest 32 bits are zero.
+/// The size as git stores it: zero stands for an unknown size, so a file whose lowest 32 bits are zero gets another one.
 fn size(size: u64) -> u32 {
     match size as u32 {
         0 if size > 0 => 0x8000_0000,

@@ -9,20 +9,20 @@ use gix::hash::Hasher;
 use super::layout::Layout;
 use crate::error::GitError;
 
-/// What the index notes of a file on disk, as it stands there: nine numbers of 32 bits, highest byte first.
+/// The stat data of a file as an index has it: nine numbers of 32 bits, highest byte first.
 pub(super) type Stat = [u8; 36];
 
 /// The mode stands between the inode and the owner.
 const BEFORE_MODE: usize = 24;
 
-/// How much is written at once.
+/// Size at which the buffer is written.
 const BUFFER: usize = 256 * 1024;
 
-/// A path that is at least as long has this as its length.
-const LONGEST_NOTED: usize = 0xfff;
-/// Says that a second word of flags follows.
+/// The largest path length that an entry notes; longer paths get this one.
+const MAX_NOTED_LENGTH: usize = 0xfff;
+/// The flag for a second word of flags.
 const EXTENDED: u16 = 0x4000;
-/// In the second word.
+/// The flag for files that a sparse checkout leaves out, in the second word.
 const SKIP_WORKTREE: u16 = 0x4000;
 
 /// Writes the index of a worktree into its folder of git's own files, where none is. `stats` has one for each entry.
@@ -50,7 +50,7 @@ fn encode(layout: &Layout, cache_tree: &[u8], stats: &[Stat], out: &mut Hashed) 
         out.put(&item.mode.bits().to_be_bytes());
         out.put(&stat[BEFORE_MODE..]);
         out.put(item.id.as_slice());
-        let length = path.len().min(LONGEST_NOTED) as u16;
+        let length = path.len().min(MAX_NOTED_LENGTH) as u16;
         let mut size = 42 + item.id.as_slice().len() + path.len();
         if item.is_skipped {
             out.put(&(length | EXTENDED).to_be_bytes());

@@ -1,4 +1,4 @@
-//! What is written for a tree, in the order of an index: decoded once, and the same for every worktree.
+//! The entries to write for a tree, in the order of an index: decoded once, and the same for every worktree.
 
 use std::ops::Range;
 
@@ -6,8 +6,8 @@ use gix::ObjectId;
 use gix::bstr::{BStr, ByteSlice};
 use gix::index::entry::{Flags, Mode};
 
-/// Folders are held open on the way down to a file, and a process may not have many files open.
-pub(crate) const DEEPEST: usize = 128;
+/// Depth limit: the folders on the way to a file are held open, and a process may not have many files open.
+pub(crate) const MAX_DEPTH: usize = 128;
 
 /// The entries of an index, and the folders that they lie in.
 pub(crate) struct Layout {

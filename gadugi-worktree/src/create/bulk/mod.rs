@@ -20,21 +20,21 @@ use std::sync::{Mutex, PoisonError};
 
 use gix::ObjectId;
 
-pub(crate) use self::content::LARGEST_HELD;
+pub(crate) use self::content::MAX_HELD_FILE;
 use self::content::{Content, Portion};
-use self::files::{How, Writer};
+use self::files::{WriteOptions, Writer};
 use self::index::Stat;
-pub(crate) use self::layout::{DEEPEST, Layout};
+pub(crate) use self::layout::{Layout, MAX_DEPTH};
 use crate::error::GitError;
 use crate::threads::cancel::Awaited;
 use crate::threads::parallel::{side_by_side, threads};
 
-/// What the indexes note of files is held until they are written; so much of it at once.
-const MOST_NOTED: usize = 48 << 20;
+/// Limit for the stat data that is held until the indexes are written.
+const MAX_STAT_BYTES: usize = 48 << 20;
 
 /// A folder that is registered as a worktree and has no files yet.
 #[derive(Clone, Copy)]
-pub(crate) struct Target<'a> {
+pub(crate) struct Unwritten<'a> {
     /// The worktree.
     pub(crate) folder: &'a Path,
     /// The folder of git's own files of it.
@@ -42,14 +42,14 @@ pub(crate) struct Target<'a> {
 }
 
 /// A tree that can be written to worktrees.
-pub(crate) struct Source {
+pub(crate) struct TreeSource {
     tree: ObjectId,
     layout: Layout,
     /// Where content may have to be converted by attributes.
     index: Option<gix::index::State>,
 }
 
-impl Source {
+impl TreeSource {
     /// `index` holds the whole tree. `converts` is whether content may have to be converted on its way to a file.
     pub(crate) fn new(tree: ObjectId, layout: Layout, index: gix::index::State, converts: bool) -> Self {
         Self { tree, layout, index: converts.then_some(index) }
@@ -64,20 +64,21 @@ impl Source {
         &self,
         repo: &gix::Repository,
         git: &dyn Fn() -> Command,
-        targets: &[Target<'_>],
+        targets: &[Unwritten<'_>],
         awaited: &Awaited,
     ) -> Result<Vec<Result<(), GitError>>, GitError> {
         let cache_tree = cache_tree::of(repo, self.tree)?;
         let noted = self.layout.items().len() * size_of::<Stat>();
-        let at_once = (MOST_NOTED / noted.max(1)).clamp(1, targets.len().max(1));
+        let at_once = (MAX_STAT_BYTES / noted.max(1)).clamp(1, targets.len().max(1));
         let mut results = Vec::with_capacity(targets.len());
         for targets in targets.chunks(at_once) {
-            let mut works: Vec<Work<'_>> = targets.iter().map(|target| Work::new(*target, &self.layout)).collect();
-            self.write_files(repo, git, &mut works, awaited)?;
-            side_by_side(works.iter_mut().collect(), |work| {
+            let mut jobs: Vec<WriteJob<'_>> =
+                targets.iter().map(|target| WriteJob::new(*target, &self.layout)).collect();
+            self.write_files(repo, git, &mut jobs, awaited)?;
+            side_by_side(jobs.iter_mut().collect(), |work| {
                 work.failure.unless(|| index::write(&self.layout, &cache_tree, &work.stats, work.target.git_dir));
             });
-            results.extend(works.into_iter().map(|work| work.failure.into_result()));
+            results.extend(jobs.into_iter().map(|work| work.failure.into_result()));
         }
         Ok(results)
     }
@@ -86,47 +87,41 @@ impl Source {
         &self,
         repo: &gix::Repository,
         git: &dyn Fn() -> Command,
-        works: &mut [Work<'_>],
+        jobs: &mut [WriteJob<'_>],
         awaited: &Awaited,
     ) -> Result<(), GitError> {
-        let how = How::new(repo.filesystem_options()?.symlink, awaited.clone());
+        let options = WriteOptions::new(repo.filesystem_options()?.symlink, awaited.clone());
         let repo = repo.clone().into_sync();
         let mut from = 0;
         while from < self.layout.items().len() {
             let portion = content::decode(&repo, &self.layout, self.index.as_ref(), from, threads())?;
-            how.awaited.check()?;
-            self.write_large(&portion, &how, git, works)?;
-            self.write_portion(&portion, &how, works);
+            options.awaited.check()?;
+            self.write_large(&portion, &options, git, jobs)?;
+            self.write_portion(&portion, &options, jobs);
             from = portion.range.end;
         }
         Ok(())
     }
 
-    fn write_portion(&self, portion: &Portion, how: &How, works: &mut [Work<'_>]) {
+    fn write_portion(&self, portion: &Portion, options: &WriteOptions, jobs: &mut [WriteJob<'_>]) {
         // Each thread has whole worktrees, unless some would soon have none left.
-        let parts = if works.len().is_multiple_of(threads()) || works.len() >= 4 * threads() { 1 } else { threads() };
+        let parts = if jobs.len().is_multiple_of(threads()) || jobs.len() >= 4 * threads() { 1 } else { threads() };
         let length = portion.range.len().div_ceil(parts);
-        let units = works.iter_mut().flat_map(|Work { target, stats, failure }| {
+        let units = jobs.iter_mut().flat_map(|WriteJob { target, stats, failure }| {
             let parts = stats[portion.range.clone()].chunks_mut(length).enumerate();
             let failure = &*failure;
             parts.map(move |(number, stats)| (*target, portion.range.start + number * length, stats, failure))
         });
         side_by_side(units.collect(), |(target, from, stats, failure)| {
-            failure.unless(|| self.write_part(portion, how, target, from, stats));
+            failure.unless(|| self.write_part(portion, options, Part { target, from, stats }));
         });
     }
 
-    fn write_part(
-        &self,
-        portion: &Portion,
-        how: &How,
-        target: Target<'_>,
-        from: usize,
-        stats: &mut [Stat],
-    ) -> Result<(), GitError> {
-        let mut writer = Writer::open(&self.layout, target.folder, how)?;
+    fn write_part(&self, portion: &Portion, options: &WriteOptions, part: Part<'_>) -> Result<(), GitError> {
+        let Part { target, from, stats } = part;
+        let mut writer = Writer::open(&self.layout, target.folder, options)?;
         for ((at, item), stat) in self.layout.items().iter().enumerate().skip(from).zip(stats) {
-            how.awaited.check()?;
+            options.awaited.check()?;
             match portion.content(at) {
                 Content::Bytes(bytes) => *stat = writer.write(item, bytes)?,
                 Content::None if !item.is_skipped => *stat = writer.submodule(item)?,
@@ -140,14 +135,14 @@ impl Source {
     fn write_large(
         &self,
         portion: &Portion,
-        how: &How,
+        options: &WriteOptions,
         git: &dyn Fn() -> Command,
-        works: &mut [Work<'_>],
+        jobs: &mut [WriteJob<'_>],
     ) -> Result<(), GitError> {
         for at in portion.too_large() {
             let (mut open, mut writers) = (Vec::new(), Vec::new());
-            for work in works.iter_mut().filter(|work| work.failure.is_none()) {
-                match Writer::open(&self.layout, work.target.folder, how) {
+            for work in jobs.iter_mut().filter(|work| work.failure.is_none()) {
+                match Writer::open(&self.layout, work.target.folder, options) {
                     Ok(writer) => {
                         writers.push(writer);
                         open.push(work);
@@ -155,7 +150,7 @@ impl Source {
                     Err(error) => work.failure.set(error),
                 }
             }
-            let written = large::write(git(), &self.layout.items()[at], &mut writers, &how.awaited)?;
+            let written = large::write(git(), &self.layout.items()[at], &mut writers, &options.awaited)?;
             for (work, stat) in open.into_iter().zip(written) {
                 match stat {
                     Ok(stat) => work.stats[at] = stat,
@@ -167,30 +162,38 @@ impl Source {
     }
 }
 
-/// A worktree that is being written.
-struct Work<'a> {
-    target: Target<'a>,
-    /// One for each entry.
-    stats: Vec<Stat>,
-    failure: Failure,
+/// The entries of a portion that one thread writes to one worktree.
+struct Part<'a> {
+    target: Unwritten<'a>,
+    /// The index of the first entry.
+    from: usize,
+    stats: &'a mut [Stat],
 }
 
-impl<'a> Work<'a> {
-    fn new(target: Target<'a>, layout: &Layout) -> Self {
-        Self { target, stats: vec![[0; size_of::<Stat>()]; layout.items().len()], failure: Failure::default() }
+/// A worktree that is being written.
+struct WriteJob<'a> {
+    target: Unwritten<'a>,
+    /// One for each entry.
+    stats: Vec<Stat>,
+    failure: FirstError,
+}
+
+impl<'a> WriteJob<'a> {
+    fn new(target: Unwritten<'a>, layout: &Layout) -> Self {
+        Self { target, stats: vec![[0; size_of::<Stat>()]; layout.items().len()], failure: FirstError::default() }
     }
 }
 
-/// Why a worktree cannot be written, once that is known.
+/// The first error in writing a worktree.
 #[derive(Default)]
-struct Failure(Mutex<Option<GitError>>);
+struct FirstError(Mutex<Option<GitError>>);
 
-impl Failure {
+impl FirstError {
     fn is_none(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
-    /// The first one counts.
+    /// Keeps the error unless there is one.
     fn set(&self, error: GitError) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }

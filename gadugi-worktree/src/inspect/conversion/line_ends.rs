@@ -6,7 +6,7 @@ use gix::filter::plumbing::eol::{AttributesDigest, Stats};
 
 const BUFFER: usize = 64 * 1024;
 
-/// Counts what git decides by: whether a file is text, and with which line ends.
+/// Counts the bytes that git decides by: whether a file is text, and with which line ends.
 pub(super) fn count(mut from: impl Read) -> io::Result<Stats> {
     let mut stats = Stats { null: 0, lone_cr: 0, lone_lf: 0, crlf: 0, printable: 0, non_printable: 0 };
     let mut buffer = vec![0; BUFFER];
@@ -44,7 +44,7 @@ pub(super) fn count(mut from: impl Read) -> io::Result<Stats> {
     Ok(stats)
 }
 
-/// Whether a file with these line ends gets others in git. `has_crlf` tells whether the file that git has is text with CR LF.
+/// Whether git stores other line ends than these. `has_crlf` tells whether the stored file is text with CR LF.
 pub(super) fn are_converted<E>(
     stats: &Stats,
     digest: AttributesDigest,
@@ -56,7 +56,7 @@ pub(super) fn are_converted<E>(
     Ok(!digest.is_auto_text() || !stats.is_binary() && !has_crlf()?)
 }
 
-/// Reads what is in a file without each CR that an LF follows.
+/// A reader that drops each CR before an LF.
 pub(super) struct WithoutCr<R> {
     from: R,
     buffer: Vec<u8>,
@@ -105,7 +105,7 @@ impl<R: Read> Read for WithoutCr<R> {
     }
 }
 
-/// Reads so many bytes and then the end; anything else is an error.
+/// A reader of exactly so many bytes; a shorter or longer source is an error.
 pub(super) struct Exactly<R> {
     pub(super) from: R,
     pub(super) left: u64,

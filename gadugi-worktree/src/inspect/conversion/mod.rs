@@ -1,9 +1,9 @@
 //! Files of a worktree as git keeps them: with the line ends, and by way of the filters, that its attributes ask for, in
 //! memory that does not grow with the files.
 //!
-//! Small files are converted in memory. Large ones are read as a stream, once to find out about their line ends and once to be
-//! written; a filter's output goes by way of a file. What a filter, or a conversion, cannot do for one file keeps that file
-//! from being saved, and no other.
+//! Small files are converted in memory. Large ones are streamed, once to count their line ends and once to be written; a
+//! filter's output goes through a file. A filter or conversion that fails for a file keeps that file from being saved, and no
+//! other.
 
 mod line_ends;
 
@@ -30,22 +30,22 @@ use gix::objs::{Kind, Write as _};
 
 use self::line_ends::{Exactly, WithoutCr, are_converted, count};
 use crate::error::GitError;
-use crate::inspect::content::LARGEST_HELD;
+use crate::inspect::content::MAX_HELD;
 use crate::inspect::{self, AttributesFile, Edit};
 use crate::repo::open::ConfigSources;
 use crate::repo::{filters, git_command};
 use crate::threads::scarce::patiently;
 
-/// Files that are larger are not converted where that takes the whole file at once: by `ident` and `working-tree-encoding`.
-const LARGEST_CONVERTED: u64 = 16 * 1024 * 1024;
-/// How often a file is read that changes while it is.
-const ATTEMPTS: usize = 3;
-/// Tells files apart that this process makes.
+/// Size limit for conversions that take the whole file at once: `ident` and `working-tree-encoding`.
+const MAX_CONVERTED: u64 = 16 * 1024 * 1024;
+/// Number of times that a file is read which changes meanwhile.
+const MAX_ATTEMPTS: usize = 3;
+/// The number of the next temporary file of this process.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
-/// What decides how a file is converted.
+/// The attributes that decide on the conversion of a file.
 const ATTRIBUTES: [&str; 6] = ["crlf", "ident", "filter", "eol", "text", "working-tree-encoding"];
 
-/// Why one file cannot be kept by git.
+/// The reason why git cannot store one file.
 #[derive(Debug)]
 pub(crate) struct Unsaved(pub(crate) String);
 
@@ -76,7 +76,7 @@ fn because<T>(why: impl Into<String>) -> Result<T, Failed> {
     Err(Failed::File(Unsaved(why.into())))
 }
 
-/// What becomes of the content.
+/// The use of the converted content.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Purpose {
     /// It is written as an object.
@@ -85,7 +85,7 @@ enum Purpose {
     Compare,
 }
 
-/// How a file is converted.
+/// The conversion that a file needs.
 struct Wanted {
     driver: Option<Driver>,
     digest: AttributesDigest,
@@ -93,7 +93,7 @@ struct Wanted {
     whole: Option<&'static str>,
 }
 
-/// The way of files into the repository.
+/// The converter of files into git's form.
 pub(crate) struct Conversion<'a> {
     repo: &'a gix::Repository,
     index: &'a gix::index::State,
@@ -102,12 +102,12 @@ pub(crate) struct Conversion<'a> {
     drivers: Vec<Driver>,
     withheld: Vec<BString>,
     line_ends: eol::Configuration,
-    /// The end of the time that all filters together have, and how much that was.
+    /// The end of the time limit that all filters share, and the limit.
     deadline: Option<(Instant, Duration)>,
 }
 
 impl<'a> Conversion<'a> {
-    /// By the files of attributes that a walk has found.
+    /// A converter with the files of attributes that a walk has found.
     pub(crate) fn new(
         repo: &'a gix::Repository,
         index: &'a gix::index::State,
@@ -129,7 +129,7 @@ impl<'a> Conversion<'a> {
         self.convert(path, file, Purpose::Write)
     }
 
-    /// The id that it would get.
+    /// The id that its blob would get.
     pub(crate) fn id(&mut self, path: &BStr, file: &Path) -> Result<Result<ObjectId, Unsaved>, GitError> {
         self.convert(path, file, Purpose::Compare)
     }
@@ -146,7 +146,7 @@ impl<'a> Conversion<'a> {
             let before = state(file);
             match self.once(path, file, to) {
                 Ok(id) => return Ok(Ok(id)),
-                Err(Failed::File(_)) if attempts < ATTEMPTS && state(file) != before => {}
+                Err(Failed::File(_)) if attempts < MAX_ATTEMPTS && state(file) != before => {}
                 Err(Failed::File(why)) => return Ok(Err(why)),
                 Err(Failed::Repository(error)) => return Err(error),
             }
@@ -162,21 +162,19 @@ impl<'a> Conversion<'a> {
         {
             (file, size) = (filtered, length);
         }
-        if size <= LARGEST_HELD {
+        if size <= MAX_HELD {
             return self.in_memory(path, &mut file, size, to);
         }
         if let Some(attribute) = wanted.whole {
-            if size > LARGEST_CONVERTED {
-                return because(format!(
-                    "it is larger than {LARGEST_CONVERTED} bytes and has the attribute `{attribute}`"
-                ));
+            if size > MAX_CONVERTED {
+                return because(format!("it is larger than {MAX_CONVERTED} bytes and has the attribute `{attribute}`"));
             }
             return self.in_memory(path, &mut file, size, to);
         }
-        self.as_stream(path, file, size, wanted.digest, to)
+        self.as_stream(path, Content { file, size }, wanted.digest, to)
     }
 
-    /// What the attributes of a file ask for.
+    /// The conversion that the attributes of a file ask for.
     fn wanted(&mut self, path: &BStr) -> Result<Wanted, Failed> {
         let mut found = Outcome::default();
         found.initialize_with_selection(&Default::default(), ATTRIBUTES);
@@ -205,7 +203,7 @@ impl<'a> Conversion<'a> {
         Ok(Wanted { driver, digest: digest(text, crlf, end, self.line_ends), whole })
     }
 
-    /// Converts a file that is small enough, or what a driver has made of one.
+    /// Converts a file that is small enough, or the output of a filter.
     fn in_memory(&mut self, path: &BStr, file: &mut File, size: u64, to: Purpose) -> Result<ObjectId, Failed> {
         let content = read_all(file, size)?;
         let Self { repo, index, pipeline, attributes, .. } = self;
@@ -230,7 +228,7 @@ impl<'a> Conversion<'a> {
         })
     }
 
-    /// Gives what a driver makes of a file, with its size; `None` where it is to be taken as it is.
+    /// The output of a filter for a file, with its size; `None` where the file is taken as it is.
     fn filter(&mut self, driver: &Driver, path: &BStr, file: &mut File) -> Result<Option<(File, u64)>, Failed> {
         if driver.process.is_none() && driver.clean.is_none() {
             return if driver.required {
@@ -260,7 +258,7 @@ impl<'a> Conversion<'a> {
         Ok(Some((into, size)))
     }
 
-    /// Runs the command of a driver, from a file to a file.
+    /// Runs the command of a filter, from a file to a file.
     fn run(&self, command: &BStr, path: &BStr, from: &File, into: &File) -> Result<bool, String> {
         let files = from.try_clone().and_then(|from| Ok((from, into.try_clone()?)));
         let (from, into) = files.map_err(|error| error.to_string())?;
@@ -277,7 +275,7 @@ impl<'a> Conversion<'a> {
         if status.success() { Ok(true) } else { Err(status.to_string()) }
     }
 
-    /// Lets the process of a driver filter a file; `false` where it does not do that.
+    /// Lets the process of a filter convert a file; `false` where it does not do that.
     fn by_process(&mut self, driver: &Driver, path: &BStr, from: &mut File, into: &mut File) -> Result<bool, String> {
         let mut driver = driver.clone();
         if let (Some(process), Some((_, limit))) = (&driver.process, self.deadline) {
@@ -303,7 +301,7 @@ impl<'a> Conversion<'a> {
         }
     }
 
-    /// A file in git's folder of the worktree that is gone when it is closed.
+    /// A file in the worktree's git folder that is deleted already, and vanishes when it is closed.
     fn unnamed_file(&self) -> Result<File, GitError> {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = self.repo.git_dir().join(format!("gadugi.filtered-{}-{number}", std::process::id()));
@@ -313,15 +311,15 @@ impl<'a> Conversion<'a> {
         Ok(file)
     }
 
-    /// Takes a large file as it is, but for its line ends.
+    /// Stores a large file as it is, but for its line ends.
     fn as_stream(
         &mut self,
         path: &BStr,
-        mut file: File,
-        size: u64,
+        content: Content,
         digest: AttributesDigest,
         to: Purpose,
     ) -> Result<ObjectId, Failed> {
+        let Content { mut file, size } = content;
         let unread = || of_file("cannot be read");
         let mut length = size;
         let mut converts = false;
@@ -358,7 +356,13 @@ impl<'a> Conversion<'a> {
     }
 }
 
-/// Keeps the error that reading ended with.
+/// An open file at its start, with the size that it had when it was opened.
+struct Content {
+    file: File,
+    size: u64,
+}
+
+/// A reader that keeps the error that it ended with.
 struct Watched<R> {
     from: R,
     error: Option<io::Error>,
@@ -376,8 +380,8 @@ impl<R: Read> Read for Watched<R> {
     }
 }
 
-/// Takes those files out of the changed ones that are too large for [`BoundedEq`](crate::inspect::content::BoundedEq), or have a filter, and are as the index has
-/// them.
+/// Removes files from the changed ones that are unchanged after all: those too large for
+/// [`BoundedEq`](crate::inspect::content::BoundedEq), or with a filter.
 pub(crate) fn drop_unchanged(
     repo: &gix::Repository,
     index: &gix::index::State,
@@ -394,7 +398,7 @@ pub(crate) fn drop_unchanged(
         let file = root.join(gix::path::from_bstr(path.as_bstr())?);
         let Some(metadata) = file.symlink_metadata().ok().filter(Metadata::is_file) else { continue };
         let is_large =
-            metadata.len() > LARGEST_HELD || repo.find_header(entry.id).is_ok_and(|found| found.size() > LARGEST_HELD);
+            metadata.len() > MAX_HELD || repo.find_header(entry.id).is_ok_and(|found| found.size() > MAX_HELD);
         let is_executable = metadata.permissions().mode() & 0o100 != 0;
         let has_mode = !counts_mode || is_executable == (entry.mode == Mode::FILE_EXECUTABLE);
         let may_be_unchanged = has_mode && matches!(entry.mode, Mode::FILE | Mode::FILE_EXECUTABLE);
@@ -416,13 +420,13 @@ pub(crate) fn drop_unchanged(
     Ok(())
 }
 
-/// What tells that a file was changed.
+/// The size and time of a file, which change when it is written.
 fn state(file: &Path) -> Option<(u64, Option<SystemTime>)> {
     let metadata = file.symlink_metadata().ok()?;
     Some((metadata.len(), metadata.modified().ok()))
 }
 
-/// Opens a file that a task may have put anything in the place of.
+/// Opens a file that a task may have replaced by anything.
 fn open(path: &Path) -> Result<File, Failed> {
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -443,7 +447,7 @@ fn read_all(file: &mut File, size: u64) -> Result<Vec<u8>, Failed> {
     Ok(content)
 }
 
-/// How line ends are converted, by `text` (or `crlf`, as it was called), `eol` and the configuration; see gitattributes(5).
+/// The conversion of line ends by `text` (or `crlf`, its old name), `eol` and the configuration; see gitattributes(5).
 fn digest(text: StateRef<'_>, crlf: StateRef<'_>, end: StateRef<'_>, config: eol::Configuration) -> AttributesDigest {
     let of = |state: StateRef<'_>| match state {
         StateRef::Set => Some(AttributesDigest::Text),
@@ -482,7 +486,7 @@ fn text_in_index(
     if header.kind() != Kind::Blob {
         return Ok(None);
     }
-    if header.size() <= LARGEST_HELD {
+    if header.size() <= MAX_HELD {
         into.extend_from_slice(&repo.find_object(entry.id)?.data);
         return Ok(Some(()));
     }

@@ -1,5 +1,5 @@
-//! Bare repositories of our own making, in which git may be run: they borrow the objects of the user's repository, and have
-//! nothing else of his, nor of a task's.
+//! Bare repositories of our own, in which git may be run: they borrow the objects of the user's repository, and have nothing
+//! else of the user's or a task's.
 
 use std::fs::{self, File};
 use std::io;
@@ -22,7 +22,7 @@ pub(super) struct Bare {
 }
 
 impl Bare {
-    /// Makes one without objects of its own. What is done with it has to end at the deadline.
+    /// Makes one without objects of its own. Work in it has to end at the deadline.
     pub(super) fn make(folder: PathBuf, common_dir: &Path, kind: Kind, deadline: Instant) -> Result<Self, GitError> {
         for below in ["objects/info", "objects/pack", "refs"] {
             create_private(&folder.join(below))?;
@@ -67,7 +67,7 @@ impl Bare {
         Instant::now() > self.deadline
     }
 
-    /// A file in it with something that git is to read.
+    /// A file in it with input for git.
     pub(super) fn file_with(&self, text: &str) -> Result<File, GitError> {
         let path = self.folder.join("input");
         fs::write(&path, text).map_err(GitError::io("write", &path))?;

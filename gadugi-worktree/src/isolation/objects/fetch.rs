@@ -1,8 +1,8 @@
-//! The way of objects from a task into the repository.
+//! The transfer of objects from a task into the repository.
 //!
-//! They are copied into a first repository of our own. From there git packs what is needed, and takes it into a second one
-//! as it takes in what it fetches from a stranger. When everything is there in full, the files of the second are moved to
-//! the user's objects: nothing that was not checked ever lies there, not even unused.
+//! They are copied into a first repository of our own. From there git packs those that are needed, and takes them into a second
+//! one with the checks of a fetch from a stranger. When all are complete, the files of the second are moved to the user's
+//! objects: no unchecked object ever lies there, not even unused.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -15,38 +15,38 @@ use gix::hash::Kind;
 use crate::error::GitError;
 use crate::isolation::create::objects_of;
 use crate::isolation::objects::bare::Bare;
-use crate::isolation::objects::git::{LIMIT, finish};
+use crate::isolation::objects::git::{IMPORT_TIMEOUT, finish};
 use crate::isolation::objects::publish::move_objects;
-use crate::isolation::objects::quarantine::{self, MOST_BYTES};
+use crate::isolation::objects::quarantine::{self, MAX_BYTES};
 use crate::isolation::untrusted_folder::Folder;
 
-/// Packs with fewer objects are taken apart, as by `git fetch`.
-const FEW: u32 = 100;
+/// Number of objects below which a pack is unpacked, as by `git fetch`.
+const MAX_LOOSE: u32 = 100;
 
-/// How many objects one attempt may bring. What is known of them takes memory.
-const MOST_OBJECTS: u32 = 1_000_000;
+/// Limit of objects from one attempt: each takes memory.
+const MAX_OBJECTS: u32 = 1_000_000;
 
-/// Commits that are to come into the repository.
+/// Commits that are to be brought into the repository.
 pub(crate) struct Transfer<'a> {
     pub(crate) common_dir: &'a Path,
-    /// Where our own repositories are made.
+    /// The folder for our own repositories.
     pub(crate) quarantine: PathBuf,
     pub(crate) kind: Kind,
     /// `core.sharedRepository`, as git keeps it in memory.
     pub(crate) shared: i32,
     pub(crate) tips: &'a [ObjectId],
-    /// Objects that are to come with them, those of them that are whole.
+    /// Further objects; those of them that are complete are brought too.
     pub(crate) optional: &'a [ObjectId],
-    /// Commits that are there with all that they need.
+    /// Commits that are here with all that they need.
     pub(crate) known: &'a [ObjectId],
 }
 
 impl Transfer<'_> {
-    /// Brings the commits, with all that they need, from a task's git folder; nothing refers to them then. What was brought by
-    /// one that was cut short may have holes, so that it does not matter whether the commits themselves are there. Answers
-    /// which of the other objects came with them.
+    /// Brings the commits, with all that they need, from a task's git folder; no reference leads to them yet. An interrupted
+    /// transfer may have left holes, so it does not matter whether the commits themselves exist. Returns the further objects
+    /// that came with them.
     pub(crate) fn run(&self, git: &Folder) -> Result<Vec<ObjectId>, GitError> {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + IMPORT_TIMEOUT;
         let make = |name: &str| Bare::make(self.quarantine.join(name), self.common_dir, self.kind, deadline);
         let (unchecked, checked) = (make("unchecked")?, make("checked")?);
         quarantine::copy(git, &unchecked)?;
@@ -63,7 +63,7 @@ impl Transfer<'_> {
         Ok(optional)
     }
 
-    /// Finds those of some objects that are there with all that they need.
+    /// Finds the objects that are there with all that they need.
     fn whole(&self, repo: &Bare, ids: &[ObjectId], found: &mut Vec<ObjectId>) -> Result<(), GitError> {
         if ids.is_empty() {
             return Ok(());
@@ -81,7 +81,7 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    /// Whether everything is there that these objects need.
+    /// Checks that everything is there that these objects need.
     fn connect(&self, repo: &Bare, ids: &[ObjectId]) -> Result<(), GitError> {
         let input = repo.file_with(&self.revisions(ids))?;
         repo.git().run(&["rev-list", "--objects", "--quiet", "--stdin"], input.into())
@@ -98,13 +98,13 @@ impl Transfer<'_> {
             drop(pack);
             return finish([packing]);
         };
-        if count > MOST_OBJECTS {
+        if count > MAX_OBJECTS {
             let path = self.common_dir.to_owned();
-            return Err(GitError::TooMuch { path, most: u64::from(MOST_OBJECTS), of: "new objects" });
+            return Err(GitError::TooMuch { path, most: u64::from(MAX_OBJECTS), of: "new objects" });
         }
         let header = format!("--pack_header={version},{count}");
-        let most = format!("--max-input-size={MOST_BYTES}");
-        let args: &[&str] = if count < FEW {
+        let most = format!("--max-input-size={MAX_BYTES}");
+        let args: &[&str] = if count < MAX_LOOSE {
             &["unpack-objects", "-q", "--strict", &header, &most]
         } else {
             &["index-pack", "--stdin", "--fix-thin", "--strict", &header, &most]

@@ -1,5 +1,5 @@
-//! The command git for objects that a task has made: without the configuration of the user, hooks, prompts and network, in
-//! a process group of its own, with bounded memory, and not for ever.
+//! The command git for objects that a task has made: without the user's configuration, hooks, prompts and network, in a process
+//! group of its own, and with limits of memory and time.
 
 use std::io::Read;
 use std::os::unix::process::CommandExt;
@@ -16,14 +16,13 @@ use crate::repo::git_command::git;
 use crate::repo::open::ConfigSources;
 use crate::threads::scarce::patiently;
 
-/// How long one import may take.
-pub(super) const LIMIT: Duration = Duration::from_secs(10 * 60);
-/// What is kept of the words of a process.
-const MOST_WORDS: usize = 4096;
-/// What one process may have of memory that is its own. Objects that are larger than `core.bigFileThreshold` are not held in
-/// memory as a whole.
+/// Time limit of an import.
+pub(super) const IMPORT_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// Limit for the output of a process that is kept, in bytes.
+const MAX_STDERR: usize = 4096;
+/// Limit for the private memory of a process. Objects larger than `core.bigFileThreshold` are not held in memory as a whole.
 #[cfg(target_os = "linux")]
-const MOST_MEMORY: u64 = 2 * 1024 * 1024 * 1024;
+const MAX_MEMORY: u64 = 2 * 1024 * 1024 * 1024;
 
 const SETTINGS: [&str; 9] = [
     "core.hooksPath=/dev/null",
@@ -37,7 +36,7 @@ const SETTINGS: [&str; 9] = [
     "protocol.allow=never",
 ];
 
-/// Runs git in one repository, which is ours or the user's.
+/// Git in one repository, which is ours or the user's.
 pub(super) struct Git {
     git_dir: PathBuf,
     deadline: Instant,
@@ -70,13 +69,13 @@ impl Git {
     }
 }
 
-/// A process that was started and not yet waited for. Dropped before its end, it is killed.
+/// A started process. Dropped before it was waited for, it is killed.
 pub(super) struct Running {
     name: String,
     child: Child,
-    /// Until it is closed, which every process that may still be at work holds it from.
+    /// Open as long as a process of the group holds the other end.
     stderr: Option<ChildStderr>,
-    words: Vec<u8>,
+    stderr_end: Vec<u8>,
     deadline: Instant,
     is_waited_for: bool,
 }
@@ -87,15 +86,15 @@ impl Running {
         let mut child = patiently(|| command.spawn().map_err(GitError::Start))?;
         let stderr = child.stderr.take();
         limit_memory(&child);
-        Ok(Self { name: name.to_owned(), child, stderr, words: Vec::new(), deadline, is_waited_for: false })
+        Ok(Self { name: name.to_owned(), child, stderr, stderr_end: Vec::new(), deadline, is_waited_for: false })
     }
 
-    /// What it prints.
+    /// Its output.
     pub(super) fn stdout(&mut self) -> Option<ChildStdout> {
         self.child.stdout.take()
     }
 
-    /// Reads the first bytes of what it prints; fewer where it prints fewer.
+    /// Reads the first bytes of its output; fewer where it prints fewer.
     pub(super) fn first_bytes(&mut self, stdout: &mut ChildStdout, count: usize) -> Result<Vec<u8>, GitError> {
         let mut bytes = Vec::with_capacity(count);
         while bytes.len() < count {
@@ -106,7 +105,7 @@ impl Running {
                 (is_ready(&fds[0]), fds.get(1).is_some_and(is_ready))
             };
             if err {
-                self.listen();
+                self.read_stderr();
             }
             if out {
                 let mut next = vec![0; count - bytes.len()];
@@ -119,20 +118,20 @@ impl Running {
         Ok(bytes)
     }
 
-    /// Takes what it has to say now. What is said last is kept.
-    fn listen(&mut self) {
+    /// Reads the error output that is there now. The last bytes are kept.
+    fn read_stderr(&mut self) {
         let mut bytes = [0; 4096];
         match self.stderr.as_mut().map(|stderr| stderr.read(&mut bytes)) {
             Some(Ok(read)) if read > 0 => {
-                self.words.extend_from_slice(&bytes[..read]);
-                let excess = self.words.len().saturating_sub(MOST_WORDS);
-                self.words.drain(..excess);
+                self.stderr_end.extend_from_slice(&bytes[..read]);
+                let excess = self.stderr_end.len().saturating_sub(MAX_STDERR);
+                self.stderr_end.drain(..excess);
             }
             _ => self.stderr = None,
         }
     }
 
-    /// The error for waiting that failed or, for `None`, was too long.
+    /// The error for a wait that failed or, for `None`, took too long.
     fn late(&self, error: Option<std::io::Error>) -> GitError {
         match error {
             Some(source) => GitError::Watch { command: self.name.clone(), source },
@@ -151,7 +150,7 @@ impl Drop for Running {
     }
 }
 
-/// Waits until all of them have ended. If one has not ended well, all that are left are killed.
+/// Waits until all of them have ended. When one fails, the others are killed.
 pub(super) fn finish<const N: usize>(mut all: [Running; N]) -> Result<(), GitError> {
     while all.iter().any(|one| one.stderr.is_some()) {
         let ready: Vec<bool> = {
@@ -162,7 +161,7 @@ pub(super) fn finish<const N: usize>(mut all: [Running; N]) -> Result<(), GitErr
         };
         let open = all.iter_mut().filter(|one| one.stderr.is_some());
         for (one, _) in open.zip(ready).filter(|(_, ready)| *ready) {
-            one.listen();
+            one.read_stderr();
         }
     }
     let mut failed = Vec::new();
@@ -170,9 +169,9 @@ pub(super) fn finish<const N: usize>(mut all: [Running; N]) -> Result<(), GitErr
         let status = one.child.wait().map_err(|source| GitError::Watch { command: one.name.clone(), source })?;
         one.is_waited_for = true;
         if !status.success() {
-            let words =
-                String::from_utf8_lossy(&one.words).replace(|sign: char| sign.is_control() && sign != '\n', "?");
-            failed.push(GitError::Plumbing { command: one.name.clone(), status, stderr: words });
+            let stderr_end =
+                String::from_utf8_lossy(&one.stderr_end).replace(|sign: char| sign.is_control() && sign != '\n', "?");
+            failed.push(GitError::Plumbing { command: one.name.clone(), status, stderr: stderr_end });
         }
     }
     // One that ends since nobody reads what it prints has nothing to say.
@@ -185,7 +184,7 @@ fn is_ready(fd: &PollFd<'_>) -> bool {
     !fd.revents().is_empty()
 }
 
-/// Waits until one of these has something to read, or is closed. The error is `None` when the time is up.
+/// Waits until one of these can be read, or is closed. The error is `None` when the time is up.
 fn wait(fds: &mut [PollFd<'_>], deadline: Instant) -> Result<(), Option<std::io::Error>> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -199,11 +198,11 @@ fn wait(fds: &mut [PollFd<'_>], deadline: Instant) -> Result<(), Option<std::io:
     }
 }
 
-/// Sets the limit from outside, after the start: until it is told what to do, git needs little.
+/// Sets the limit from outside, after the start: until git gets its input, it needs little.
 #[cfg(target_os = "linux")]
 fn limit_memory(child: &Child) {
     use rustix::process::{Resource, Rlimit, prlimit};
-    let limit = Rlimit { current: Some(MOST_MEMORY), maximum: Some(MOST_MEMORY) };
+    let limit = Rlimit { current: Some(MAX_MEMORY), maximum: Some(MAX_MEMORY) };
     // It fails for a process that has ended, and where the caller has less.
     prlimit(Some(Pid::from_child(child)), Resource::Data, limit).ok();
 }
@@ -244,6 +243,6 @@ mod tests {
         let error = finish([shell(script, Duration::from_secs(60))]).expect_err("it fails");
         let GitError::Plumbing { status, stderr, .. } = error else { panic!("{error}") };
         assert_eq!(status.code(), Some(3));
-        assert!(stderr.ends_with("the ?[31mend") && stderr.len() <= MOST_WORDS, "{stderr}");
+        assert!(stderr.ends_with("the ?[31mend") && stderr.len() <= MAX_STDERR, "{stderr}");
     }
 }

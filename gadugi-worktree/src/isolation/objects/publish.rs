@@ -1,4 +1,4 @@
-//! The last step of objects on their way: from a repository of ours, where they were checked, to the user's.
+//! The last step of the transfer: from a repository of ours, where objects were checked, to the user's.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, Permissions};
@@ -13,12 +13,12 @@ use gix::odb::loose::Store;
 
 use crate::error::GitError;
 
-/// What git puts into the mode of a folder that is shared, so that what is made in it belongs to its group.
+/// The mode bit that git sets on a shared folder, so that files in it belong to its group.
 const SET_GID: u32 = 0o2000;
 
-/// Moves the files of objects from one folder of them to another, so that they survive a loss of power. Those that need others
-/// come after them as far as their kinds tell, and the index of a pack, by which git sees it, comes last. What is there
-/// already stays as it is. `shared` is `core.sharedRepository`, as git keeps it in memory.
+/// Moves the files of objects from one folder to another, so that they survive a loss of power. Objects that need others come
+/// after them as far as their kinds tell, and the index of a pack, by which git sees it, comes last. Existing files stay as
+/// they are. `shared` is `core.sharedRepository`, as git keeps it in memory.
 pub(super) fn move_objects(from: &Path, to: &Path, kind: Kind, shared: i32) -> Result<(), GitError> {
     let mut files = Vec::new();
     let store = Store::at(from, kind);
@@ -67,7 +67,7 @@ fn make_folder(folder: &Path, shared: i32) -> Result<(), GitError> {
 fn move_file(from: &Path, to: &Path, shared: i32) -> Result<(), GitError> {
     if shared == 0 {
         sync(from)?;
-        // Unlike a rename, a link never takes the place of what is there, which holds the same, and may be in use.
+        // Unlike a rename, a link never takes the isolated of what is there, which holds the same, and may be in use.
         match fs::hard_link(from, to) {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
@@ -94,14 +94,14 @@ fn move_file(from: &Path, to: &Path, shared: i32) -> Result<(), GitError> {
     }
 }
 
-/// Gives a file or folder the permissions that git gives it in a shared repository.
+/// Gives a file or folder the permissions of a shared repository.
 fn share(path: &Path, shared: i32) -> Result<(), GitError> {
     let metadata = path.symlink_metadata().map_err(GitError::io("look at", path))?;
     let mode = shared_mode(metadata.permissions().mode(), metadata.is_dir(), shared);
     fs::set_permissions(path, Permissions::from_mode(mode)).map_err(GitError::io("share", path))
 }
 
-/// As git reckons it: a negative mode takes the place of what there is, another one is added to it.
+/// The mode as git computes it: a negative value replaces the mode, another one is added to it.
 fn shared_mode(mode: u32, is_folder: bool, shared: i32) -> u32 {
     let mode = mode & 0o7777;
     let mut bits = shared.unsigned_abs();

@@ -1,5 +1,5 @@
-//! Copies of what a task has in its folder of objects, in a repository of our own: the objects themselves and packs of them,
-//! and nothing that tells of them. Indexes of packs are made anew.
+//! Copies of a task's objects in a repository of our own: loose objects and packs, without the indexes of packs, which are made
+//! anew.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -11,16 +11,16 @@ use crate::isolation::layout::create_private;
 use crate::isolation::objects::bare::Bare;
 use crate::isolation::untrusted_folder::Folder;
 
-/// How much one attempt may bring, as it lies on disk.
-pub(super) const MOST_BYTES: u64 = 4 * 1024 * 1024 * 1024;
-/// How many files of objects it may have. Git packs them long before.
-const MOST_FILES: u64 = 1_000_000;
+/// Size limit of the objects of one attempt, on disk.
+pub(super) const MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+/// Limit for the number of files of objects. Git packs them long before.
+const MAX_FILES: u64 = 1_000_000;
 
 /// Copies all objects of a task's git folder into a repository of ours.
 pub(super) fn copy(git: &Folder, to: &Bare) -> Result<(), GitError> {
     let Some(objects) = git.folder("objects")? else { return Ok(()) };
     let mut copying = Copying { to, bytes: 0, files: 0 };
-    for first in objects.names(MOST_FILES)? {
+    for first in objects.names(MAX_FILES)? {
         if first.len() == 2 && is_hex(&first) && is_folder(&objects, &first)? {
             copying.loose(&objects, &first)?;
         }
@@ -28,7 +28,7 @@ pub(super) fn copy(git: &Folder, to: &Bare) -> Result<(), GitError> {
     if is_folder(&objects, OsStr::new("pack"))?
         && let Some(packs) = objects.folder("pack")?
     {
-        for name in packs.names(MOST_FILES)? {
+        for name in packs.names(MAX_FILES)? {
             let id = name.to_str().and_then(|name| name.strip_prefix("pack-")?.strip_suffix(".pack"));
             if id.is_some_and(|id| id.len() == to.kind().len_in_hex() && is_hex(id)) {
                 copying.pack(&packs, &name)?;
@@ -38,7 +38,8 @@ pub(super) fn copy(git: &Folder, to: &Bare) -> Result<(), GitError> {
     Ok(())
 }
 
-/// What is passed over here, since it is no file or has no name of an object, is found missing where it is needed.
+/// A copy in progress. Files that are passed over here, since they are no ordinary ones or not named like objects, are found
+/// missing where they are needed.
 struct Copying<'a> {
     to: &'a Bare,
     bytes: u64,
@@ -50,7 +51,7 @@ impl Copying<'_> {
         let Some(from) = objects.folder(first)? else { return Ok(()) };
         let to = self.to.objects().join(first);
         create_private(&to)?;
-        for name in from.names(MOST_FILES - self.files)? {
+        for name in from.names(MAX_FILES - self.files)? {
             if name.len() != self.to.kind().len_in_hex() - 2 || !is_hex(&name) || !is_file(&from, &name)? {
                 continue;
             }
@@ -78,8 +79,8 @@ impl Copying<'_> {
     fn admit(&mut self, folder: &Folder, name: &OsStr, size: u64) -> Result<(), GitError> {
         self.files += 1;
         self.bytes = self.bytes.saturating_add(size);
-        if self.bytes > MOST_BYTES {
-            return Err(GitError::TooMuch { path: folder.at(name), most: MOST_BYTES, of: "bytes of objects" });
+        if self.bytes > MAX_BYTES {
+            return Err(GitError::TooMuch { path: folder.at(name), most: MAX_BYTES, of: "bytes of objects" });
         }
         if self.to.is_late() {
             return Err(GitError::TookTooLong { command: "index-pack".into() });

@@ -19,12 +19,12 @@ pub(crate) const DELETE: ReleaseRequest =
 pub(crate) const DISCARD: ReleaseRequest =
     ReleaseRequest { branch: BranchFate::DeleteIfMerged, discard: true, dry_run: false };
 
-pub(crate) struct Ground {
+pub(crate) struct Harness {
     pub(crate) repo: TestRepo,
     pub(crate) worktrees: GitWorktrees,
 }
 
-impl Ground {
+impl Harness {
     /// A repository with two files and one commit.
     pub(crate) fn new() -> Self {
         let repo = TestRepo::new();
@@ -81,7 +81,7 @@ impl Ground {
         (lease.clone(), NeededTip { task: lease.attempt.task, tip })
     }
 
-    /// That git finds nothing to complain about.
+    /// Checks that git finds nothing to complain about.
     pub(crate) fn assert_sound(&self) {
         let fsck = self.repo.try_git_in(self.repo.path(), &["fsck", "--strict", "--no-dangling"]);
         let complaints = [fsck.stdout, fsck.stderr].concat();
@@ -117,9 +117,16 @@ pub(crate) fn worktrees_of(dir: &Path) -> GitWorktrees {
     GitWorktrees::new(settings_of(dir)).expect("a valid prefix")
 }
 
-/// The same, where each step may take so much time.
+/// The same, with a time limit for each step.
 pub(crate) fn worktrees_within(dir: &Path, limit: Duration) -> GitWorktrees {
-    GitWorktrees::new(WorktreeSettings { limit: Some(limit), ..settings_of(dir) }).expect("a valid prefix")
+    worktrees_with(dir, |settings| settings.limit = Some(limit))
+}
+
+/// The same, with changed settings.
+pub(crate) fn worktrees_with(dir: &Path, change: impl FnOnce(&mut WorktreeSettings)) -> GitWorktrees {
+    let mut settings = settings_of(dir);
+    change(&mut settings);
+    GitWorktrees::new(settings).expect("a valid prefix")
 }
 
 fn settings_of(dir: &Path) -> WorktreeSettings {
