@@ -1,4 +1,4 @@
-//! What it costs to remember: `cargo bench -p gadugi-registry`. The folder is made under `TMPDIR`.
+//! The cost of the journal: `cargo bench -p gadugi-registry`. The folder is made under `TMPDIR`.
 
 #![expect(clippy::print_stdout, reason = "its result is what it prints")]
 

@@ -1,4 +1,4 @@
-//! How the calls of agents, and what they tell, look in JSON.
+//! The JSON form of agent calls and agent reports.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::scalar::{PathForm, Seconds};
 use super::{FormatError, no_format};
 
-/// How long an agent of the first versions may linger: what it prints is not understood, so it never does.
+/// The linger time for agents of the first versions: their output is not understood, so it never ends them.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Runs of the first versions have only the name of the agent.

@@ -1,4 +1,4 @@
-//! How places of work that is not on its branch look in JSON.
+//! The JSON form of places of work outside of the branch.
 
 use gadugi_core::{CommitId, Elsewhere};
 use serde::{Deserialize, Serialize};

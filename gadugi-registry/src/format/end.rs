@@ -1,4 +1,4 @@
-//! How the ends of commands and attempts look in JSON.
+//! The JSON form of the ends of commands and attempts.
 
 use gadugi_core::{
     Clock, ExecEnd, ExecUsage, ExitStatus, Failure, Outcome, OutputSummary, Phase, SkipReason, StopReason, TaskId,
@@ -151,7 +151,7 @@ pub(crate) struct EndForm {
     pub(crate) output_bytes: u64,
     pub(crate) dropped_bytes: u64,
     pub(crate) leaked: bool,
-    /// Left out where nobody asked it to stop.
+    /// Left out where it was not asked to stop.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) stopped: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -271,7 +271,7 @@ pub(crate) enum OutcomeForm {
     Cancelled,
     Skipped {
         because: Text<TaskId>,
-        /// What was reached of the run's budget; left out where that was not the reason.
+        /// The exhausted part of the run's budget; left out where that was not the reason.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         budget: Option<String>,
     },

@@ -1,4 +1,4 @@
-//! How events look in JSON. The name of a kind is the value of its member `kind`, the first one.
+//! The JSON form of events. The name of a kind is the value of its member `kind`, the first one.
 
 use gadugi_core::{AttemptRef, EventKind, ExecIdentity, Moment, TaskId, WarningKind};
 use serde::{Deserialize, Serialize};

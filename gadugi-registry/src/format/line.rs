@@ -21,11 +21,11 @@ use crate::sanitize::escape_in_json;
 /// From version 2 on there are events that the first version did not know, and times that are `null`.
 const VERSION: u64 = 2;
 
-/// What the member with the checksum begins with. It cannot stand in a string before it, nor within one
-/// at all, since a quotation mark in a string is written with a backslash.
+/// The start of the member with the checksum. It cannot stand in a string before it, nor within one at all, since a quotation
+/// mark in a string is written with a backslash.
 const CRC: &str = "\"crc\":\"";
 
-/// What follows the checksum where events are lost.
+/// The member after the checksum where events are lost.
 const LOST: &[u8] = b"\"lost\":";
 
 /// An event as one line of JSON without a newline, in the words of the journal and without its checksum:
@@ -41,7 +41,7 @@ pub fn event_to_json(event: &Event) -> Result<String, FormatError> {
 /// A line of the journal.
 pub(crate) struct Line {
     pub(crate) event: Event,
-    /// How many events directly before it are known to be lost for ever.
+    /// The number of events directly before it that are known to be lost for ever.
     pub(crate) lost: u64,
 }
 

@@ -54,7 +54,7 @@ pub enum FormatError {
     /// The value is newer than the format: a variant that was added to the domain only.
     #[error("there is no format for {what}")]
     NoFormat {
-        /// What it is.
+        /// The unknown thing.
         what: &'static str,
     },
 }

@@ -20,7 +20,7 @@ const VERSION: u64 = 2;
 /// The last version without a checksum.
 const UNSEALED: u64 = 1;
 
-/// What `run.json` says.
+/// The content of `run.json`.
 pub(crate) struct StoredRun {
     pub(crate) header: RunHeader,
     pub(crate) version: u64,

@@ -1,4 +1,4 @@
-//! How single values look in JSON: names as text, durations in seconds, paths without loss.
+//! The JSON form of single values: names as text, durations in seconds, paths without loss.
 
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
@@ -125,7 +125,7 @@ impl<'de> Deserialize<'de> for PathForm {
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PathBuf, A::Error> {
                 let Bytes { bytes_hex } = Bytes::deserialize(MapAccessDeserializer::new(map))?;
-                let path = unhex(&bytes_hex).and_then(path_of_bytes);
+                let path = unhex(&bytes_hex).map(path_of_bytes);
                 path.ok_or_else(|| A::Error::custom("not the bytes of a path"))
             }
         }
@@ -139,16 +139,9 @@ impl From<&Path> for PathForm {
     }
 }
 
-#[cfg(unix)]
-fn path_of_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
+fn path_of_bytes(bytes: Vec<u8>) -> PathBuf {
     use std::os::unix::ffi::OsStringExt as _;
-    Some(std::ffi::OsString::from_vec(bytes).into())
-}
-
-/// Elsewhere than on Unix a path is not made of bytes.
-#[cfg(not(unix))]
-fn path_of_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
-    String::from_utf8(bytes).ok().map(PathBuf::from)
+    std::ffi::OsString::from_vec(bytes).into()
 }
 
 fn hex(bytes: &[u8]) -> String {

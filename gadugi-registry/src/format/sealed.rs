@@ -10,7 +10,7 @@
 
 use super::FormatError;
 
-/// What the line begins with, and what it ends with.
+/// The start and the end of the line.
 const BEGIN: &[u8] = b"  \"crc\": \"";
 const END: &[u8] = b"\",\n";
 const DIGITS: usize = 8;

@@ -1,4 +1,4 @@
-//! How a planned task looks in JSON: all that another process needs to start it.
+//! The JSON form of a planned task: all that another process needs to start it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How worktrees, and what was made in them, look in JSON.
+//! The JSON form of worktrees, and of the work in them.
 
 use gadugi_core::{
     AttemptRef, BranchName, CommitId, Counts, IgnoredFiles, KeepReason, Lease, RunId, Seeded, TaskId, Unsaved, Work,

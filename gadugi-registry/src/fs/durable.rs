@@ -18,25 +18,21 @@ pub(crate) fn create_folders(path: &Path) -> io::Result<()> {
 }
 
 fn folder_builder() -> DirBuilder {
-    #[cfg_attr(not(unix), expect(unused_mut, reason = "only Unix has modes"))]
     let mut builder = DirBuilder::new();
-    #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder
 }
 
-/// How a file is made that only its owner can read.
+/// Options to create a file that only its owner can read.
 pub(crate) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
-    #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
 }
 
 /// Puts the entries of a folder on disk.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    // Windows cannot open a folder for that, and NTFS keeps its entries in a journal.
-    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+    File::open(path)?.sync_all()
 }
 
 /// Writes a file in place of whatever has its name; a folder in its place is moved aside. A crash leaves the old one or
@@ -84,8 +80,8 @@ pub(crate) fn set_aside(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Gives anything the name that [`set_aside`] would give it, in place of its own. The caller sees to it that nobody else
-/// does so at the same moment.
+/// Renames anything to the name that [`set_aside`] would give it. The caller makes sure that no other process does so at the
+/// same moment.
 pub(crate) fn move_aside(path: &Path) -> io::Result<PathBuf> {
     let free = |path: &PathBuf| path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     let mut names = (1..).map(|number| aside(path, number));
@@ -101,17 +97,10 @@ fn aside(path: &Path, number: u64) -> PathBuf {
     path.with_file_name(format!("{}.damaged-{number}{extension}", part(path.file_stem())))
 }
 
-#[cfg(unix)]
 fn is_same_file(one: &Path, other: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt as _;
     let id = |path: &Path| path.symlink_metadata().map(|metadata| (metadata.dev(), metadata.ino()));
     Ok(id(one)? == id(other)?)
-}
-
-/// Elsewhere only the content tells.
-#[cfg(not(unix))]
-fn is_same_file(one: &Path, other: &Path) -> io::Result<bool> {
-    Ok(fs::read(one)? == fs::read(other)?)
 }
 
 /// Writes a file whose name is free. A name that is taken by the same content is fine.
@@ -164,8 +153,8 @@ impl<'a> Unlinked<'a> {
     }
 }
 
-/// A file with a name that no other writer uses. The name goes when it is dropped, unless it was renamed;
-/// one that cannot be taken away is in nobody's way.
+/// A file with a name that no other writer uses. It is removed when this is dropped, unless it was renamed; one that cannot be
+/// removed does no harm.
 struct Temporary(PathBuf);
 
 impl Temporary {

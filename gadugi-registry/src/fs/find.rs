@@ -1,4 +1,4 @@
-//! What a user means by a run, and what earlier runs teach.
+//! Finding the run that a user names, and the durations of earlier runs.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use thiserror::Error;
 
 use super::{FsRegistry, journal};
 
-/// How many earlier runs are looked at for durations.
-const RUNS: usize = 20;
+/// Number of earlier runs that are read for durations.
+const MAX_RUNS: usize = 20;
 
-/// Why no single run is meant.
+/// The reason why no single run is found.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FindError {
@@ -59,15 +59,14 @@ impl FsRegistry {
         }
     }
 
-    /// How long the commands of each task took in its most recent attempt that succeeded, over the last 20
-    /// runs but this one, whose own tasks are known. A run that cannot be read teaches nothing and is passed over, since this is
-    /// only used to guess a good order.
+    /// The duration of each task's commands in its most recent successful attempt, over the last 20 runs without `but`, the run
+    /// whose own tasks are known. A run that cannot be read is passed over, since this is only used to guess a good order.
     ///
     /// # Errors
     /// [`RegistryError::Read`] when the runs cannot be listed.
     pub fn earlier_durations(&self, but: Option<&RunId>) -> Result<HashMap<TaskId, Duration>, RegistryError> {
         let mut durations = HashMap::new();
-        for run in self.ids()?.iter().rev().filter(|run| Some(*run) != but).take(RUNS) {
+        for run in self.ids()?.iter().rev().filter(|run| Some(*run) != but).take(MAX_RUNS) {
             let mut times: HashMap<AttemptRef, Duration> = HashMap::new();
             let kinds = ["command_ended", "attempt_ended"];
             let read = journal::read_only(&self.folder(run).journal(), &kinds, |event, _| match event.kind {

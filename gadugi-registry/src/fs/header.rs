@@ -11,10 +11,10 @@ use super::regular::{self, MAX_HEADER, is_unfit};
 use super::{no_such_run, unreadable};
 use crate::format::{FormatError, StoredRun, run_from_json};
 
-/// What is known of a run before it starts.
+/// The description of a run before it starts.
 pub(super) struct Header {
     pub(super) run: StoredRun,
-    /// Why the copy had to be read.
+    /// The reason why the copy had to be read.
     pub(super) damage: Option<String>,
     /// The sound file.
     json: Vec<u8>,

@@ -1,17 +1,16 @@
-//! The lock that says who drives a run: an exclusive flock on a file that Gadugi never deletes.
+//! The lock of a run's driver: an exclusive flock on a file that Gadugi never deletes.
 //!
-//! A reader finds out whether the lock is held by taking it shared for a moment, since nothing else
-//! shows a flock. A driver that comes at that moment is refused although nobody drives the run. So a
-//! driver that is refused tries again for longer than such a moment can last, and only then believes it.
-//! A new run needs none of that: its lock is taken before `run.json` exists, and readers do not touch a
-//! folder without `run.json`.
+//! A reader checks whether the lock is held by taking it shared for a moment, since nothing else shows a flock. A driver that
+//! comes at that moment is refused although the run has no driver. So a refused driver retries for longer than such a moment
+//! can last, and only then believes it. A new run needs none of that: its lock is taken before `run.json` exists, and readers
+//! do not touch a folder without `run.json`.
 //!
-//! The kernel lets go of a flock when its last descriptor is closed, however its process ends. The
-//! descriptor is closed on exec, so no command that is started inherits it.
+//! The kernel releases a flock when its last descriptor is closed, however its process ends. The descriptor is closed on exec,
+//! so no command that is started inherits it.
 //!
-//! When somebody deletes the file, the flock is still held, on a file that nobody finds any more. So `owner.json` says
-//! which file it is on, and whoever could lock another one looks there before it believes that nobody drives the run.
-//! The driver looks at the path before it starts anything.
+//! When the file is deleted, the flock is still held, on a file without a name. So `owner.json` says which file it is on, and a
+//! process that could lock another one reads that before it believes that the run has no driver. The driver checks the path
+//! before it starts anything.
 
 use std::fs::{File, Metadata, TryLockError};
 use std::io;
@@ -20,14 +19,15 @@ use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tracing::debug;
 
 use super::durable::{move_aside, private};
 use super::regular::{self, is_unfit};
 
-/// How many milliseconds a refused driver waits before each further try; half a second together.
-const PAUSES: [u64; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+/// Time that a refused driver waits before each retry, in milliseconds; half a second in total.
+const RETRY_INTERVALS: [u64; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
-/// Tells the file of a lock from another one that is put at its path.
+/// The identity of a lock's file, as opposed to another one at the same path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LockFile {
     device: u64,
@@ -35,24 +35,18 @@ pub(crate) struct LockFile {
 }
 
 impl LockFile {
-    /// The file at a path; `None` where there is none, or the system does not tell.
+    /// The file at a path; `None` where there is none.
     pub(crate) fn at(path: &Path) -> io::Result<Option<Self>> {
         match path.symlink_metadata() {
-            Ok(metadata) => Ok(Self::of(&metadata)),
+            Ok(metadata) => Ok(Some(Self::of(&metadata))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    #[cfg(unix)]
-    fn of(metadata: &Metadata) -> Option<Self> {
+    fn of(metadata: &Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
-        Some(Self { device: metadata.dev(), inode: metadata.ino() })
-    }
-
-    #[cfg(not(unix))]
-    fn of(_: &Metadata) -> Option<Self> {
-        None
+        Self { device: metadata.dev(), inode: metadata.ino() }
     }
 }
 
@@ -67,10 +61,11 @@ pub(crate) struct RunLock {
 impl RunLock {
     /// Takes the lock; `None` when another driver holds it.
     pub(crate) fn take(path: &Path) -> io::Result<Option<Self>> {
-        let mut pauses = PAUSES.iter();
-        Self::take_unless(path, || match pauses.next() {
-            Some(pause) => {
-                thread::sleep(Duration::from_millis(*pause));
+        let mut intervals = RETRY_INTERVALS.iter();
+        Self::take_unless(path, || match intervals.next() {
+            Some(interval) => {
+                debug!(path = %path.display(), "waiting for the lock of the run");
+                thread::sleep(Duration::from_millis(*interval));
                 false
             }
             None => true,
@@ -90,17 +85,17 @@ impl RunLock {
         }
     }
 
-    /// Which file is locked; `None` where the system does not tell.
-    pub(crate) fn lock_file(&self) -> io::Result<Option<LockFile>> {
+    /// The locked file.
+    pub(crate) fn lock_file(&self) -> io::Result<LockFile> {
         Ok(LockFile::of(&self.file.metadata()?))
     }
 
-    /// For somebody who has to know later whether this is still the lock that others find.
+    /// A watch that later tells whether this is still the lock that other processes find.
     pub(crate) fn watch(&self) -> io::Result<LockWatch> {
         Ok(LockWatch { path: self.path.clone(), held: self.lock_file()? })
     }
 
-    /// Whether a driver holds the lock. A missing file is held by nobody, and neither is what is no file.
+    /// Whether a driver holds the lock. A missing file is not held, nor is anything but a regular file.
     pub(crate) fn is_held(path: &Path) -> io::Result<bool> {
         let file = match regular::open(path, File::options().read(true)) {
             Ok(file) => file,
@@ -115,7 +110,7 @@ impl RunLock {
     }
 }
 
-/// Moves what is no file out of the place of a lock. Says where it is now; `None` where nothing was in the way.
+/// Moves anything but a file out of the place of a lock. Returns its new path; `None` where nothing was in the way.
 pub(crate) fn clear(path: &Path) -> io::Result<Option<PathBuf>> {
     if !regular::is_no_file(path)? {
         return Ok(None);
@@ -126,11 +121,11 @@ pub(crate) fn clear(path: &Path) -> io::Result<Option<PathBuf>> {
     if regular::is_no_file(path)? { move_aside(path).map(Some) } else { Ok(None) }
 }
 
-/// Looks whether a lock that is held is still the one that others find.
+/// A check whether a held lock is still the one that other processes find.
 #[derive(Debug)]
 pub(crate) struct LockWatch {
     path: PathBuf,
-    held: Option<LockFile>,
+    held: LockFile,
 }
 
 impl LockWatch {
@@ -140,9 +135,9 @@ impl LockWatch {
 
     /// # Errors
     /// [`io::ErrorKind::Other`] when there is no file at its path any more, or another one.
-    pub(crate) fn look(&self) -> io::Result<()> {
+    pub(crate) fn check(&self) -> io::Result<()> {
         let found = LockFile::at(&self.path)?;
-        if self.held.is_none() || found == self.held {
+        if found == Some(self.held) {
             return Ok(());
         }
         let what = if found.is_some() { "replaced" } else { "removed" };

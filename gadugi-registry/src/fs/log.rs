@@ -39,7 +39,7 @@ impl FsRunLog {
     }
 }
 
-/// What cannot be said in a format is reported as what cannot be written.
+/// Reports an event that a format cannot express as one that cannot be written.
 pub(crate) fn unwritable(path: PathBuf, error: FormatError) -> RegistryError {
     RegistryError::Write { path, source: std::io::Error::new(std::io::ErrorKind::InvalidData, error) }
 }

@@ -25,17 +25,18 @@ use gadugi_core::{
     AttemptRef, Event, Registry, RegistryError, RunHeader, RunHistory, RunId, RunListing, RunLog, crash_point,
     error_chain,
 };
+use tracing::debug;
 
 use self::ballast::{Ballast, is_full};
 use self::durable::{create_folder, create_folders, private, sync_folder};
 use self::header::Header;
 use self::journal::JournalState;
-use self::journal::history::{Seen, Told, tell};
+use self::journal::history::{History, LastRead, read_history};
 use self::journal::writer::Writer;
 use self::lock::{LockFile, RunLock};
 use self::log::{FsRunLog, unwritable};
 use self::regular::{MAX_HEADER, MAX_RECORD};
-use self::resume::{take_over, write_owner};
+use self::resume::{resume, write_owner};
 use crate::format::{FormatError, run_to_json};
 
 pub(crate) use durable::{replace, replace_by};
@@ -49,7 +50,7 @@ pub use requests::{StopRequest, TakenRequests};
 /// In the folder of requests: those for the next driver.
 const NEXT: &str = "next";
 
-/// A run that nobody can begin to drive, as long as this lives.
+/// A run that cannot get a driver as long as this lives.
 #[derive(Debug)]
 #[must_use]
 pub struct HeldRun {
@@ -68,8 +69,8 @@ pub struct HeldRun {
 #[derive(Debug, Clone)]
 pub struct FsRegistry {
     state: PathBuf,
-    /// The run that was read last, if it may be taken over next.
-    seen: Arc<Mutex<Option<Seen>>>,
+    /// The run that was read last, if it may be resumed next.
+    seen: Arc<Mutex<Option<LastRead>>>,
 }
 
 impl FsRegistry {
@@ -104,7 +105,7 @@ impl FsRegistry {
     /// # Errors
     /// Those of [`load`](Registry::load).
     pub fn events(&self, run: &RunId) -> Result<Vec<Event>, RegistryError> {
-        let (_, told, _) = self.tell_run(run)?;
+        let (_, told, _) = self.read_run(run)?;
         if let Some(events) = told.rebuilt {
             return Ok(events);
         }
@@ -128,8 +129,8 @@ impl FsRegistry {
         is_driven(&self.folder(run))
     }
 
-    /// The process that drives the run now and can be signalled from here. `None` when nobody drives it, or
-    /// when the driver is not to be seen from here, for example in a container.
+    /// The process that drives the run now and can be signalled from here. `None` without a driver, or when the driver is not
+    /// visible from here, for example in a container.
     ///
     /// # Errors
     /// [`RegistryError::Read`], [`RegistryError::TooNew`], [`RegistryError::Damaged`].
@@ -141,8 +142,7 @@ impl FsRegistry {
         Ok(Some(read_owner(&folder)?).filter(Owner::is_here))
     }
 
-    /// Leaves a request for the driver of a run. It is on disk at the return; whoever asks then wakes the
-    /// driver.
+    /// Leaves a request for the driver of a run. It is on disk at the return; the caller then wakes the driver.
     ///
     /// # Errors
     /// [`RegistryError::NoSuchRun`], [`RegistryError::Write`].
@@ -163,8 +163,8 @@ impl FsRegistry {
         requests::take(&self.folder(run).requests())
     }
 
-    /// Leaves a request for whoever drives the run next, while nobody does. It outlives what was asked of an earlier
-    /// driver, and is on disk at the return.
+    /// Leaves a request for the next driver of a run that has none. It outlives requests to an earlier driver, and is on disk
+    /// at the return.
     ///
     /// # Errors
     /// [`RegistryError::NoSuchRun`], [`RegistryError::Write`].
@@ -197,7 +197,7 @@ impl FsRegistry {
         Ok(take_lock(&folder)?.map(|(lock, _)| HeldRun { _lock: lock }))
     }
 
-    fn seen(&self) -> MutexGuard<'_, Option<Seen>> {
+    fn seen(&self) -> MutexGuard<'_, Option<LastRead>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -267,6 +267,7 @@ impl FsRegistry {
         for changed in above {
             sync_folder(changed).map_err(failed(changed))?;
         }
+        debug!(run = %header.run, path = %folder.path().display(), "journal created");
         crash_point("registry-run-created");
         Ok(FsRunLog::new(folder, writer, lock))
     }
@@ -280,46 +281,48 @@ impl FsRegistry {
         let (lock, damage) = take_lock(&folder)?.ok_or_else(|| held(run, &folder))?;
         let ballast = Ballast::at(folder.ballast());
         let seen = self.seen().take();
-        let mut history = match take_over(&folder, run, &lock, seen) {
+        let mut history = match resume(&folder, run, &lock, seen) {
             // The ballast of the earlier driver is there for that.
             Err(RegistryError::Write { source, .. })
                 if is_full(&source) && ballast.release().map_err(failed(folder.ballast()))? =>
             {
-                take_over(&folder, run, &lock, None)?
+                resume(&folder, run, &lock, None)?
             }
             history => history?,
         };
         history.damage.splice(0..0, damage);
         match ballast.make() {
-            // What runs can be looked after also without it, as long as there is room for a few lines.
+            // Running commands can be supervised without it, as long as there is room for a few lines.
             Err(error) if !is_full(&error) => return Err(failed(folder.ballast())(error)),
             _ => {}
         }
         let journal = regular::open(&folder.journal(), private().append(true)).map_err(failed(folder.journal()))?;
         let watch = lock.watch().map_err(failed(folder.lock()))?;
         let writer = Writer::start(journal, folder.journal(), ballast, watch).map_err(failed(folder.journal()))?;
+        debug!(%run, last = history.last, damage = history.damage.len(), "run resumed");
         Ok((history, FsRunLog::new(folder, writer, lock)))
     }
 
     fn load_run(&self, run: &RunId) -> Result<RunHistory, RegistryError> {
-        let (header, Told { journal, record, .. }, driven) = self.tell_run(run)?;
+        let (header, History { journal, record, .. }, driven) = self.read_run(run)?;
         let damage = header.damage.into_iter().chain(journal.damage).collect();
         Ok(RunHistory { record: record?, last: journal.last, driven, damage })
     }
 
     /// All that is known of a run, and whether a process drives it.
-    fn tell_run(&self, run: &RunId) -> Result<(Header, Told, bool), RegistryError> {
+    fn read_run(&self, run: &RunId) -> Result<(Header, History, bool), RegistryError> {
         let folder = self.folder(run);
         let header = header::read(&folder, run)?;
-        // Before the journal is read: a run that nobody drives then has written all that it will.
+        // Before the journal is read: a run without a driver has written all that it will.
         let driven = is_driven(&folder)?;
         let state = JournalState::of(&folder.journal()).filter(|_| !driven);
-        let told = tell(&header.run, &folder, |journal, record| {
+        let told = read_history(&header.run, &folder, |journal, record| {
             let lost = if driven { None } else { journal::rebuild::lost_end(&header.run, &folder, journal, record) };
-            // Somebody may have gone on with the run between the two.
+            // Another process may have resumed the run between the two.
             if lost.is_some() && is_driven(&folder)? { Ok(None) } else { Ok(lost) }
         })?;
-        *self.seen() = Seen::new(state, &told);
+        debug!(%run, last = told.journal.last, damaged = told.journal.broken, driven, "journal read");
+        *self.seen() = LastRead::new(state, &told);
         Ok((header, told, driven))
     }
 }
@@ -371,7 +374,7 @@ fn is_driven(folder: &RunFolder) -> Result<bool, RegistryError> {
     is_driven().map_err(|source| RegistryError::Read { path: folder.lock(), source })
 }
 
-/// Whether a process drives the run whose lock somebody has deleted meanwhile.
+/// Whether a process drives the run whose lock was deleted meanwhile.
 fn is_driven_with_another_lock(folder: &RunFolder) -> io::Result<bool> {
     let found = LockFile::at(&folder.lock())?;
     Ok(read_owner(folder).is_ok_and(|owner| owner.holds_another(found)))
@@ -412,7 +415,7 @@ fn held(run: &RunId, folder: &RunFolder) -> RegistryError {
     RegistryError::Held { run: run.clone(), holder }
 }
 
-/// What is wrong with a file, as far as the registry's errors tell it.
+/// The registry's error for a file with a format error.
 fn unreadable(path: PathBuf, error: FormatError) -> RegistryError {
     match error {
         FormatError::TooNew { found, known } => RegistryError::TooNew { path, found, known },

@@ -1,4 +1,4 @@
-//! `owner.json`: which process drives a run, for `gadugi stop` and for messages.
+//! `owner.json`: the process that drives a run, for `gadugi stop` and for messages.
 
 use std::fmt;
 use std::path::Path;
@@ -22,14 +22,13 @@ pub struct Owner {
     pub host: Option<String>,
     /// Names the boot of the machine; `None` where the system does not tell (all but Linux).
     pub boot_id: Option<String>,
-    /// When the process started, in clock ticks since the boot; `None` where the system does not tell (all
-    /// but Linux).
+    /// The start of the process, in clock ticks since the boot; `None` where the system does not tell (all but Linux).
     pub start_ticks: Option<u64>,
     /// The version of Gadugi.
     pub version: String,
-    /// Since when it drives the run.
+    /// The time since which it drives the run.
     pub since: Timestamp,
-    /// The file that its lock is on; `None` where the system does not tell, or where an earlier version wrote this.
+    /// The file that its lock is on; `None` where an earlier version wrote this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lock: Option<LockFile>,
 }
@@ -56,8 +55,8 @@ impl Owner {
         self.boot_id == boot_id() && self.start_ticks == start_ticks(self.pid) && self.host == host_name()
     }
 
-    /// Whether it is another process than this one, lives, and holds the lock of its run on another file than the one
-    /// that is found now. Where the system does not tell starts and boots, nobody knows that it lives.
+    /// Whether it is another, live process, and holds the lock of its run on another file than `found`. False where the system
+    /// does not tell starts and boots.
     pub(crate) fn holds_another(&self, found: Option<LockFile>) -> bool {
         let is_known = self.boot_id.is_some() && self.start_ticks.is_some();
         let is_other = self.pid != std::process::id();
@@ -83,14 +82,8 @@ impl fmt::Display for Owner {
     }
 }
 
-#[cfg(unix)]
 fn host_name() -> Option<String> {
     Some(rustix::system::uname().nodename().to_string_lossy().into_owned())
-}
-
-#[cfg(not(unix))]
-fn host_name() -> Option<String> {
-    None
 }
 
 fn boot_id() -> Option<String> {

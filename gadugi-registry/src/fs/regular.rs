@@ -4,17 +4,19 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use thiserror::Error;
 
-/// The most bytes of a file that holds one record: an intent, a request, the owner.
+/// Size limit of a file with one record: an intent, a request, the owner.
 pub(crate) const MAX_RECORD: u64 = 16 << 20;
 
-/// The most bytes of `run.json`, which holds the whole plan.
+/// Size limit of `run.json`, which holds the whole plan.
 pub(crate) const MAX_HEADER: u64 = 256 << 20;
 
-/// Why a file is damaged, whatever it holds.
+/// The reason why a file is damaged, whatever it holds.
 #[derive(Debug, Error)]
 enum Unfit {
     #[error("it is no regular file")]
@@ -29,7 +31,7 @@ impl From<Unfit> for io::Error {
     }
 }
 
-/// Whether an error of this module says that something else is in the place of a file, which counts as damage.
+/// Whether an error of this module says that a file's place is taken by something else, which counts as damage.
 pub(crate) fn is_unfit(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Unfit>())
 }
@@ -39,13 +41,8 @@ pub(crate) fn is_unfit(error: &io::Error) -> bool {
 /// # Errors
 /// Those of opening, and [`InvalidData`](io::ErrorKind::InvalidData) for anything else in its place.
 pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    #[cfg(unix)]
-    {
-        use rustix::fs::OFlags;
-        use std::os::unix::fs::OpenOptionsExt as _;
-        let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY;
-        options.custom_flags(flags.bits().cast_signed());
-    }
+    let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY;
+    options.custom_flags(flags.bits().cast_signed());
     match options.open(path) {
         Ok(file) if file.metadata()?.is_file() => Ok(file),
         Ok(_) => Err(Unfit::NotRegular.into()),

@@ -20,13 +20,13 @@ const VERSION: u64 = 1;
 /// Asks the driver of a run to stop it, or some of its tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StopRequest {
-    /// Which tasks; none means all.
+    /// The tasks; none means all.
     pub tasks: Vec<TaskId>,
     /// Whether without grace.
     pub now: bool,
 }
 
-/// What [`take_requests`](crate::FsRegistry::take_requests) found.
+/// The result of [`take_requests`](crate::FsRegistry::take_requests).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TakenRequests {
     /// The requests, oldest first by the clocks of those who asked.

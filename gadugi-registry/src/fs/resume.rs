@@ -1,7 +1,7 @@
-//! Makes the files of a run whole before another process goes on with it.
+//! Repairing the files of a run before another process resumes it.
 //!
-//! Each step leaves files from which the next one, or this one once more, can be made, so a crash at any
-//! moment leaves a run that can be taken over again.
+//! Each step leaves files from which the next one, or a repetition, can continue, so a crash at any moment leaves a run that
+//! can be resumed again.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -11,11 +11,12 @@ use gadugi_core::{
     AttemptRef, Event, EventKind, RegistryError, RunHistory, RunId, RunRecord, WarningKind, crash_point, error_chain,
 };
 use jiff::Timestamp;
+use tracing::debug;
 
 use super::durable::{create_folder, move_aside, private, replace, set_aside};
 use super::header;
 use super::intent_file::write_copy;
-use super::journal::history::{Seen, Told, tell};
+use super::journal::history::{History, LastRead, read_history};
 use super::journal::rebuild::{lost_end, unknown_attempts};
 use super::journal::{self, Journal};
 use super::layout::{INTENT, RunFolder};
@@ -25,19 +26,20 @@ use super::owner::Owner;
 use super::regular::{self, MAX_RECORD};
 use crate::format::{FormatError, decode, encode, encode_after};
 
-/// Reads a run whose lock this process holds, and mends its files. What has been seen of it is read again only where its
-/// journal has changed. Before everything that it reads is known to be
-/// of no newer version, nothing is changed.
-pub(super) fn take_over(
+/// Reads a run whose lock this process holds, and repairs its files. `seen` is the last reading, which is repeated only if the
+/// journal has changed. No file is changed before all of them are known to be of no newer version.
+pub(super) fn resume(
     folder: &RunFolder,
     run: &RunId,
     lock: &RunLock,
-    seen: Option<Seen>,
+    seen: Option<LastRead>,
 ) -> Result<RunHistory, RegistryError> {
     let header = header::read(folder, run)?;
-    let Told { mut journal, record, rebuilt } = match seen.and_then(|seen| seen.still(&header.run, folder)) {
+    let History { mut journal, record, rebuilt } = match seen.and_then(|seen| seen.still(&header.run, folder)) {
         Some(told) => told,
-        None => tell(&header.run, folder, |journal, record| Ok(lost_end(&header.run, folder, journal, record)))?,
+        None => {
+            read_history(&header.run, folder, |journal, record| Ok(lost_end(&header.run, folder, journal, record)))?
+        }
     };
     let mut record = record?;
     write_owner(folder, lock)?;
@@ -45,6 +47,7 @@ pub(super) fn take_over(
     match rebuilt {
         Some(events) => {
             let warning = mend_journal(folder, &mut journal, events)?;
+            debug!(%run, "journal rebuilt");
             // A warning can follow on everything.
             record
                 .apply(&warning)
@@ -64,7 +67,7 @@ pub(super) fn take_over(
 pub(super) fn write_owner(folder: &RunFolder, lock: &RunLock) -> Result<(), RegistryError> {
     let path = folder.owner();
     let lock_file = lock.lock_file().map_err(|source| RegistryError::Write { path: folder.lock(), source })?;
-    let json = Owner::this_process(lock_file).to_json().map_err(|error| unwritable(path.clone(), error))?;
+    let json = Owner::this_process(Some(lock_file)).to_json().map_err(|error| unwritable(path.clone(), error))?;
     replace(&path, json.as_bytes()).map_err(|source| RegistryError::Write { path, source })?;
     crash_point("registry-owner-written");
     Ok(())

@@ -1,4 +1,4 @@
-//! What agents have told of their work, for people.
+//! The reports of agents about their work, as text.
 
 use gadugi_core::{AgentReport, AgentTotals, Dollars, Figure, TaskRecord, Tokens};
 
@@ -6,9 +6,9 @@ use super::escape::{block, code, inline};
 use super::words::{UNKNOWN, count};
 
 /// More of what an agent said last is not shown; its log has all of it.
-const LONGEST_MESSAGE: usize = 4000;
+const MAX_MESSAGE: usize = 4000;
 
-/// What the attempts at a task have cost; `None` where no agent was started for it.
+/// The cost of the attempts at a task; `None` where no agent was started for it.
 pub(super) fn cost(task: &TaskRecord) -> Option<String> {
     let totals = AgentTotals::of(task);
     (totals.attempts > 0).then(|| match totals.cost() {
@@ -22,7 +22,7 @@ pub(super) fn reports(task: &TaskRecord) -> impl Iterator<Item = &AgentReport> {
     task.attempts.iter().filter_map(|attempt| attempt.agent.as_deref())
 }
 
-/// What was told in the whole run, in two facts; none where no agent was started.
+/// The totals of the whole run, as two facts; none where no agent was started.
 pub(super) fn totals(totals: &AgentTotals) -> Vec<String> {
     if totals.attempts == 0 {
         return Vec::new();
@@ -68,10 +68,10 @@ pub(super) fn line(report: &AgentReport) -> String {
     if parts.is_empty() { "agent: told nothing".to_owned() } else { format!("agent: {}", parts.join(", ")) }
 }
 
-/// What the agent said last, as a block.
+/// The last message of the agent, as a block.
 pub(super) fn last_message(task: &TaskRecord) -> Option<String> {
     let message = reports(task).last()?.last_message.as_deref()?;
-    let shown = match message.char_indices().nth(LONGEST_MESSAGE) {
+    let shown = match message.char_indices().nth(MAX_MESSAGE) {
         Some((end, _)) => format!("{}…", &message[..end]),
         None => message.to_owned(),
     };

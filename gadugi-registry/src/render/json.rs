@@ -98,7 +98,7 @@ struct TotalsForm {
     unfinished: usize,
 }
 
-/// What was told, and how many attempts told it not.
+/// The reported totals, with the number of attempts that did not report them.
 #[derive(Serialize)]
 struct AgentTotalsForm {
     attempts: usize,
@@ -126,7 +126,7 @@ struct PerformanceForm {
     peak_parallelism: usize,
 }
 
-/// All tasks, each of which is put into its form when it is written.
+/// All tasks. Each is put into its form when it is written.
 struct TasksForm<'a> {
     report: &'a Report,
     log: LogPath<'a>,
@@ -153,7 +153,7 @@ struct TaskForm<'a> {
     attempts: Vec<AttemptForm<'a>>,
 }
 
-/// What a task has made, with all attempts that go on from one another.
+/// The work of a task, over all attempts that continue each other.
 #[derive(Serialize)]
 struct MadeForm {
     branch: Text<BranchName>,

@@ -9,7 +9,7 @@ use super::LogTail;
 use super::escape::{xml, xml_line};
 use super::words::{attempt_ref, attempt_time, open, state};
 
-/// How many earlier attempts of a task are listed, each with the end of its output: all of it is in the memory at once.
+/// Limit for the listed earlier attempts of a task, each with the end of its output: all of them are in memory at once.
 const MAX_RERUNS: usize = 20;
 
 /// A report as JUnit XML: the run is a test suite, a task is a test case.
@@ -59,7 +59,7 @@ fn suites(report: &Report, tail: LogTail<'_>) -> JUnit {
     junit
 }
 
-/// What kept the run from being driven to its end, a line each.
+/// The interruptions of the run, a line each.
 fn interruptions(report: &Report) -> String {
     let record = &report.record;
     let past = record.interruptions.iter().map(|interruption| format!("interrupted: {interruption}\n"));

@@ -13,7 +13,7 @@ use super::words::{
     totals,
 };
 
-/// What a cell holds where there is nothing to know.
+/// The content of a cell without a value.
 const NONE: &str = "-";
 
 /// A report as Markdown, in this order: summary, table of tasks, a section for each task, performance,
@@ -178,7 +178,7 @@ fn section(out: &mut Paragraphs, report: &Report, task: &TaskRecord, log: LogPat
     }
 }
 
-/// How a command ended that decides whether the attempt goes on.
+/// The end of a command that decides whether the attempt continues.
 fn verdict(attempt: &AttemptRecord, phase: Phase) -> String {
     match command(attempt, phase) {
         None => "not run".to_owned(),
@@ -191,7 +191,7 @@ fn verdict(attempt: &AttemptRecord, phase: Phase) -> String {
     }
 }
 
-/// What the task made, with the attempt that has its branch, and where that is.
+/// The work of a task, with the attempt that has its branch, and its place.
 fn place(task: &TaskRecord, attempt: &AttemptRecord) -> Vec<String> {
     let mut facts = Vec::new();
     let Some(lease) = &attempt.lease else { return facts };
@@ -395,8 +395,8 @@ fn next_steps(out: &mut Paragraphs, report: &Report) {
     out.add(&block("sh", &steps));
 }
 
-/// Where the work of a task that has made commits began, and its branch. Where they were not counted, there are some: an
-/// attempt goes on from a commit of an earlier one.
+/// The commit that a task's work began at, and its branch, for a task with commits. Where they were not counted, there are
+/// some: an attempt continues from a commit of an earlier one.
 fn commits_of(task: &TaskRecord) -> Option<(&CommitId, String)> {
     let attempt = task.with_branch()?;
     attempt.work.as_ref()?;

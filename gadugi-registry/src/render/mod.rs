@@ -33,8 +33,8 @@ pub type LogPath<'a> = &'a dyn Fn(&AttemptRef, Phase) -> Option<PathBuf>;
 /// Gives the end of the output of a command, whatever bytes it is; `None` where there is none.
 pub type LogTail<'a> = &'a dyn Fn(&AttemptRef, Phase) -> Option<Vec<u8>>;
 
-/// How much of the end of an output goes into JUnit.
-const TAIL: u64 = 16 * 1024;
+/// Length of the end of an output in JUnit.
+const MAX_TAIL: u64 = 16 * 1024;
 
 /// Where [`write_reports`] has put the reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub fn write_reports(run_folder: &Path, report: &Report) -> Result<WrittenReport
     })
 }
 
-/// Which outputs are there. Each is looked for once: several reports name it, and a run can have many.
+/// The existing outputs. Each is looked for once: several reports name it, and a run can have many.
 #[derive(Default)]
 struct Outputs {
     known: RefCell<HashMap<TaskId, OutputsOfTask>>,
@@ -107,8 +107,8 @@ pub fn open_log(path: &Path) -> io::Result<File> {
 pub fn tail(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = open_log(path)?;
     let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(MAX_TAIL)))?;
     let mut bytes = Vec::new();
-    file.take(TAIL).read_to_end(&mut bytes)?;
+    file.take(MAX_TAIL).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

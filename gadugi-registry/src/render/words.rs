@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gadugi_core::{AttemptRecord, AttemptRef, CommandRecord, Phase, Report, TaskRecord, TaskState, Totals};
 
-/// For what was begun and whose figure nobody knows.
+/// The text for an unknown figure of something that was started.
 pub(super) const UNKNOWN: &str = "unknown";
 
 /// A duration to two or three digits.
@@ -25,7 +25,7 @@ pub(super) fn count(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// How many tasks ended how, without those counts that are 0.
+/// The number of tasks by outcome, without counts of 0.
 pub(super) fn totals(totals: &Totals) -> String {
     let counts = [
         (totals.succeeded, "succeeded"),
@@ -45,7 +45,7 @@ pub(super) fn totals(totals: &Totals) -> String {
     format!("{}: {}.", count(totals.tasks as u64, "task"), parts.join(", "))
 }
 
-/// What is open in a run that nobody drives and that has not ended; `None` for every other run.
+/// The open part of a run that has no driver and has not ended; `None` for every other run.
 pub(super) fn open(report: &Report) -> Option<String> {
     if report.driven || report.record.ended.is_some() {
         return None;
@@ -58,7 +58,7 @@ pub(super) fn open(report: &Report) -> Option<String> {
     Some(format!("nobody drives the run, and {open}"))
 }
 
-/// Where a task stands. Of a run that nobody drives nobody knows whether a command of it still runs.
+/// The state of a task. In a run without a driver it is unknown whether a command of it still runs.
 pub(super) fn state(report: &Report, task: &TaskRecord) -> &'static str {
     match &task.state {
         TaskState::Finished(outcome) => outcome.word(),
@@ -86,7 +86,7 @@ pub(super) fn task_time(task: &TaskRecord) -> Option<Duration> {
     (!times.is_empty()).then(|| times.iter().sum())
 }
 
-/// How many commands were started whose end is unknown.
+/// The number of commands that were started and whose end is unknown.
 pub(super) fn open_commands<'a>(tasks: impl IntoIterator<Item = &'a TaskRecord>) -> usize {
     let attempts = tasks.into_iter().flat_map(|task| &task.attempts);
     attempts.flat_map(|attempt| &attempt.commands).filter(|command| command.end.is_none()).count()

@@ -1,4 +1,4 @@
-//! What agents tell, in reports.
+//! Agents in reports.
 
 use gadugi_core::{
     AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Denials, Event, EventKind, ExitStatus, Failure,

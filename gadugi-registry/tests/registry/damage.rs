@@ -45,7 +45,7 @@ impl Written {
         Self { _folder: folder, registry, header, events, journal, bytes }
     }
 
-    /// What is read when the journal holds these bytes.
+    /// The run as it is read from a journal with these bytes.
     async fn with(&self, bytes: &[u8]) -> Told {
         fs::write(&self.journal, bytes).expect("a changed journal");
         load(&self.registry, &self.header.run).await.expect("a run that can be read")

@@ -1,4 +1,4 @@
-//! Who drives a run, and what others see of it meanwhile.
+//! The driver of a run, and the view of readers meanwhile.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -63,8 +63,6 @@ async fn of_many_that_create_one_run_at_once_one_wins() {
     }
     assert_eq!(winners.len(), 1);
 }
-
-#[cfg(unix)]
 #[tokio::test]
 async fn a_command_started_meanwhile_does_not_hold_the_run() {
     let (_folder, registry) = fresh();
@@ -91,7 +89,6 @@ async fn in_a_process_that_is_killed() {
 }
 
 /// A process that drives a run in this folder until it is killed.
-#[cfg(unix)]
 fn driver_in_a_process(folder: &Path) -> Child {
     Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", "driving::in_a_process_that_is_killed", "--ignored", "--nocapture", "--quiet"])
@@ -100,8 +97,6 @@ fn driver_in_a_process(folder: &Path) -> Child {
         .spawn()
         .expect("this program again")
 }
-
-#[cfg(unix)]
 #[tokio::test]
 async fn what_a_killed_driver_had_confirmed_is_found_and_nobody_drives_its_run() {
     let (folder, registry) = fresh();
@@ -156,8 +151,6 @@ async fn a_run_whose_lock_was_deleted_is_not_driven_by_a_second_process() {
     }
     registry.resume(&run).await.expect("its driver has ended");
 }
-
-#[cfg(unix)]
 #[tokio::test]
 async fn a_driver_whose_lock_was_deleted_or_replaced_starts_nothing_more_and_keeps_what_ends() {
     for (replaced, what) in [(false, "removed"), (true, "replaced")] {

@@ -15,7 +15,7 @@ use crate::sample::{CHILD_STATE, Story, attempt, child_state, let_go, resume, si
 const POINT: &str = "GADUGI_TEST_CRASH_AT";
 const DIED: i32 = 77;
 
-/// Run by the tests below in a process of its own: makes a run, or takes it over, and goes on with it.
+/// Run by the tests below in a process of its own: makes or resumes a run, and drives it.
 #[tokio::test]
 #[ignore = "only makes sense in the processes that the next tests start"]
 #[expect(clippy::exit, reason = "it dies as it was asked to")]

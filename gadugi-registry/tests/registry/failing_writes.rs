@@ -278,8 +278,6 @@ async fn in_a_process_whose_files_may_not_grow() {
     assert_eq!(write_error(&error), io::ErrorKind::FileTooLarge);
     fs::write(state.join("kept"), kept.to_string()).expect("a small file");
 }
-
-#[cfg(unix)]
 #[tokio::test]
 async fn what_was_confirmed_before_a_file_could_not_grow_is_found_by_another_process() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,5 +1,4 @@
-//! Version 1 as it was when it was made. The fixture is never to be changed: whoever wrote such files wants to read
-//! them.
+//! Version 1 as it was when it was made. The fixture is never to be changed: users have such files.
 
 use std::fs;
 use std::path::Path;

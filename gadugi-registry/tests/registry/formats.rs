@@ -1,4 +1,4 @@
-//! What stands on disk, and that it comes back as it was.
+//! The formats on disk, and reading them back.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -79,8 +79,6 @@ fn the_header_of_a_run_is_written_for_people_too() {
     });
     assert_eq!(wait(load(&registry, &header.run)).expect("the run").header, header);
 }
-
-#[cfg(unix)]
 #[test]
 fn only_the_owner_can_look_into_a_run() {
     use std::os::unix::fs::PermissionsExt as _;
@@ -213,16 +211,9 @@ fn any_attempt() -> impl Strategy<Value = AttemptRef> {
 fn any_duration() -> impl Strategy<Value = Duration> {
     (0_u64..1 << 51).prop_map(Duration::from_micros)
 }
-
-#[cfg(unix)]
 fn any_path() -> impl Strategy<Value = PathBuf> {
     use std::os::unix::ffi::OsStringExt as _;
     vec(any::<u8>(), 0..20).prop_map(|bytes| std::ffi::OsString::from_vec(bytes).into())
-}
-
-#[cfg(not(unix))]
-fn any_path() -> impl Strategy<Value = PathBuf> {
-    any::<String>().prop_map(PathBuf::from)
 }
 
 fn any_commit() -> impl Strategy<Value = gadugi_core::CommitId> {

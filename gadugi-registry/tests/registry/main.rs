@@ -10,7 +10,6 @@ mod first_version;
 mod formats;
 mod formats_page;
 mod large;
-#[cfg(unix)]
 mod no_files;
 mod reports;
 mod resuming;

@@ -1,5 +1,5 @@
-//! Pipes, devices, links, sockets and folders in the place of the files of a run: whoever runs as the user can put them
-//! there. None of them is waited for or read without end.
+//! Pipes, devices, links, sockets and folders in place of a run's files: any program of the user can put them there. None of
+//! them is waited for or read without end.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,7 +11,7 @@ use gadugi_core::Registry;
 
 use crate::resuming::Left;
 
-/// What is put in the place of a file.
+/// The kinds of files that replace a regular one.
 const KINDS: [&str; 6] = ["pipe", "endless", "loop", "socket", "folder", "huge"];
 
 fn replace(path: &Path, kind: &str) {

@@ -1,4 +1,4 @@
-//! What the reports say.
+//! The content of the reports.
 
 use std::fs;
 use std::path::PathBuf;
@@ -235,8 +235,6 @@ fn without_code(line: &str) -> String {
     }
     plain + rest
 }
-
-#[cfg(unix)]
 #[test]
 fn commands_to_paste_survive_any_name_of_a_branch() {
     let mut story = Story::new(simple_header('p', 1).run);
@@ -300,8 +298,6 @@ async fn reports_are_kept_with_the_run_and_tell_where_the_logs_are() {
             .all(|entry| { !entry.expect("an entry").file_name().to_string_lossy().ends_with(".tmp") })
     );
 }
-
-#[cfg(unix)]
 #[test]
 fn what_a_task_puts_in_the_place_of_its_log_is_not_waited_for() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,4 @@
-//! Runs that another process goes on with.
+//! Runs that another process resumes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -84,7 +84,7 @@ impl Left {
         resume(&self.registry, &self.header.run).await.expect("it is taken over")
     }
 
-    /// Takes the run over, goes on with it, and lets go of it; gives what was known when it was taken over.
+    /// Resumes the run, drives it, and releases it; returns the history at the resumption.
     pub(crate) async fn go_on(&self) -> Told {
         let (history, mut log) = self.resume().await;
         keep(&mut log, &resumed_after(&history)).await;
@@ -473,8 +473,6 @@ async fn in_a_process_that_takes_over() {
     // Until all have tried.
     std::io::stdin().lines().for_each(drop);
 }
-
-#[cfg(unix)]
 #[tokio::test]
 async fn of_many_processes_that_take_over_one_run_at_once_one_wins() {
     let left = Left::short().await;
@@ -514,8 +512,8 @@ impl Numbers {
     }
 }
 
-/// Flips a bit somewhere in the files of a run, that many times, each time in the sound run: it is read as it was,
-/// or damage is told, and it can be gone on with.
+/// Flips a bit somewhere in the files of a run, that many times, each time in the sound run: it is read as it was, or damage is
+/// reported, and it can be resumed.
 async fn flip_bits(flips: usize, seed: u64) {
     let mut numbers = Numbers(seed);
     let lefts = [Left::short().await, Left::long().await];

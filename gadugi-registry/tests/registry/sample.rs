@@ -220,6 +220,24 @@ pub(crate) fn first_version() -> (RunHeader, Vec<Event>) {
 
 /// The outcomes that the first version knew, and tasks of other names that have none yet.
 fn outcomes(others: &[&str]) -> (RunHeader, Story) {
+    let header = header('e', tasks_of_outcomes(others));
+    let mut story = Story::new(header.run.clone());
+    story.then(EventKind::RunStarted);
+    story.then(EventKind::ExecutorChosen { executor: "subprocess".into(), reason: "auto: no Docker here".into() });
+    end_by_commands(&mut story);
+    end_by_worktrees(&mut story);
+    end_from_outside(&mut story);
+    story.then(EventKind::Warning {
+        kind: WarningKind::Release,
+        task: Some(task("lost")),
+        message: "cannot remove `x` <here>\u{7}".into(),
+    });
+    story.then(EventKind::Warning { kind: WarningKind::Fallback, task: None, message: "no Docker".into() });
+    (header, story)
+}
+
+/// A task for each outcome, named by it.
+fn tasks_of_outcomes(others: &[&str]) -> Vec<RawTask> {
     let mut tasks: Vec<RawTask> = [
         "ok",
         "flaky",
@@ -248,10 +266,11 @@ fn outcomes(others: &[&str]) -> (RunHeader, Story) {
     // As it is read from a file of the first version, which has the name alone.
     let (linger, backoff) = (Duration::from_secs(365 * 24 * 60 * 60), Duration::ZERO);
     tasks[0].spec.action.agent = Some(AgentCall { linger, backoff, ..AgentCall::new("claude", Vec::new(), "") });
-    let header = header('e', tasks);
-    let mut story = Story::new(header.run.clone());
-    story.then(EventKind::RunStarted);
-    story.then(EventKind::ExecutorChosen { executor: "subprocess".into(), reason: "auto: no Docker here".into() });
+    tasks
+}
+
+/// The outcomes of commands, and of a task that needs a failed one.
+fn end_by_commands(story: &mut Story) {
     story.whole("ok", ExitStatus::Code(0), Outcome::Succeeded);
     let (first, second) = (attempt("flaky", 1), attempt("flaky", 2));
     let failed = Outcome::Failed(Failure::ExitCode(1));
@@ -267,6 +286,10 @@ fn outcomes(others: &[&str]) -> (RunHeader, Story) {
     story.whole("code", ExitStatus::Code(3), Outcome::Failed(Failure::ExitCode(3)));
     story.whole("signal", ExitStatus::Signal(9), Outcome::Failed(Failure::Signal(9)));
     story.finished("skipped", Outcome::Skipped { because: task("code").into() });
+}
+
+/// The outcomes of tasks whose worktree, start or snapshot failed.
+fn end_by_worktrees(story: &mut Story) {
     for (id, outcome) in [
         ("no-tree", Outcome::Failed(Failure::Worktree { message: "the disk is full".into() })),
         ("merged", Outcome::Conflict { tasks: vec![task("ok"), task("flaky")], files: vec!["src/a|b.rs".into()] }),
@@ -280,6 +303,10 @@ fn outcomes(others: &[&str]) -> (RunHeader, Story) {
     story.finished("no-start", outcome);
     let outcome = Outcome::Failed(Failure::Snapshot { message: "line one\nline <two>".into() });
     story.whole("no-snapshot", ExitStatus::Code(0), outcome);
+}
+
+/// The outcomes of tasks that a clock, the user or a restart has ended.
+fn end_from_outside(story: &mut Story) {
     for (id, clock) in [("wall", Clock::Wall), ("idle", Clock::Idle)] {
         let attempt = attempt(id, 1);
         story.intent(&attempt).worktree(&attempt).started(&attempt, Phase::Main);
@@ -298,13 +325,6 @@ fn outcomes(others: &[&str]) -> (RunHeader, Story) {
     let outcome = Outcome::Lost { why: "the machine was restarted".into() };
     story.intent(&lost).worktree(&lost).started(&lost, Phase::Main).over(&lost, outcome.clone());
     story.finished("lost", outcome);
-    story.then(EventKind::Warning {
-        kind: WarningKind::Release,
-        task: Some(task("lost")),
-        message: "cannot remove `x` <here>\u{7}".into(),
-    });
-    story.then(EventKind::Warning { kind: WarningKind::Fallback, task: None, message: "no Docker".into() });
-    (header, story)
 }
 
 /// Hands an event to the method of the log that it is for.
@@ -340,8 +360,8 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// Waits until nobody drives a run that was let go of. A process that another test starts at this moment has a
-/// copy of every descriptor between its fork and its exec, so a lock may outlive its owner by that moment.
+/// Waits until a released run has no driver. A process that another test starts at this moment has a copy of every descriptor
+/// between its fork and its exec, so a lock may outlive its owner by that moment.
 pub(crate) async fn let_go(registry: &FsRegistry, run: &RunId) {
     for _ in 0..500 {
         if !registry.load(run).await.expect("a run").driven {
@@ -352,7 +372,7 @@ pub(crate) async fn let_go(registry: &FsRegistry, run: &RunId) {
     panic!("the run {run} is still held");
 }
 
-/// What is told of a run, with all of its events.
+/// The content of a run, with all of its events.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Told {
     pub(crate) header: RunHeader,

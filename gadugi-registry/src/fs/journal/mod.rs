@@ -14,16 +14,16 @@ use gadugi_core::{Event, EventKind, RegistryError, error_chain};
 use crate::format::{FormatError, Line, decode, decode_line, kind_of};
 use crate::fs::regular::{self, is_unfit};
 
-/// The most bytes of a line. What is longer was never written by Gadugi.
+/// Limit for the bytes of a line. Gadugi never writes a longer one.
 const MAX_LINE: u64 = 64 << 20;
 
-/// How many events a follower gives at once.
+/// Number of events that a follower returns at once.
 const MAX_EVENTS: usize = 1024;
 
-/// How much of a journal is read at once.
+/// Buffer size for reading a journal.
 const PORTION: usize = 64 << 10;
 
-/// What a journal is like.
+/// The state of a journal.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Journal {
     /// A sentence for each line that is damaged, and for each gap.
@@ -162,11 +162,11 @@ fn damaged_line(line: usize, error: &FormatError) -> String {
 /// The lines of a journal, one at a time.
 struct Lines<R> {
     from: R,
-    /// What was read last: a line without its newline, or what stands behind the last newline.
+    /// The last read: a line without its newline, or the bytes behind the last newline.
     buffer: Vec<u8>,
     /// Whether that is longer than a line can be, so that not all of it is kept.
     too_long: bool,
-    /// How many bytes all lines together have that were read, with their newlines.
+    /// The number of bytes in all lines that were read, with their newlines.
     read: u64,
     /// The number of the last line.
     number: usize,
@@ -196,7 +196,7 @@ impl<R: BufRead> Lines<R> {
         Ok(is_whole)
     }
 
-    /// What was read last; `None` where it is longer than a line can be.
+    /// The last read; `None` where it is longer than a line can be.
     fn line(&self) -> Option<&[u8]> {
         (!self.too_long).then_some(&self.buffer)
     }
@@ -220,9 +220,8 @@ fn skip_line(from: &mut impl BufRead) -> io::Result<(u64, bool)> {
     }
 }
 
-/// Gives the events of a journal as it grows, each once and in order. It takes no lock and never waits:
-/// ask again when something may have been written. A journal that was rebuilt meanwhile is gone on with behind the
-/// last event that was given.
+/// The events of a journal as it grows, each once and in order. It takes no lock and never waits: call again when more may have
+/// been written. After a rebuilding it continues behind the last event that was returned.
 #[derive(Debug)]
 pub struct JournalFollower {
     path: PathBuf,
@@ -230,7 +229,7 @@ pub struct JournalFollower {
     lines: usize,
     /// The number of the last event that was given.
     last: u64,
-    /// Which file was read.
+    /// The identity of the file that was read.
     file: Option<FileId>,
 }
 
@@ -239,8 +238,8 @@ impl JournalFollower {
         Self { path, offset: 0, lines: 0, last: 0, file: None }
     }
 
-    /// Events that have been written since the last call, the first ones of them where there are many; none when all
-    /// were given. A line that is still being written is given by a later call.
+    /// Events that were written since the last call, the first ones of them where there are many; none when all were returned.
+    /// A line that is still being written is returned by a later call.
     ///
     /// # Errors
     /// [`RegistryError::Read`], and [`RegistryError::TooNew`] when a newer version of Gadugi goes on with the
@@ -309,14 +308,7 @@ impl JournalState {
 /// Tells a file from another one of the same name.
 type FileId = (u64, u64);
 
-#[cfg(unix)]
 fn file_id(metadata: &Metadata) -> FileId {
     use std::os::unix::fs::MetadataExt as _;
     (metadata.dev(), metadata.ino())
-}
-
-/// Elsewhere only the length tells.
-#[cfg(not(unix))]
-fn file_id(_: &Metadata) -> FileId {
-    (0, 0)
 }

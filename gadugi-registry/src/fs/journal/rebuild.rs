@@ -1,12 +1,11 @@
-//! What can be known of a run whose journal is damaged or lacks its end.
+//! The reconstruction of a run whose journal is damaged or lacks its end.
 //!
-//! The intent of an attempt is also kept as a file of its own, line for line as in the journal, and in version
-//! 1 of a run the starts and ends of its commands are. So those of them that the journal has lost are put back
-//! with their own numbers. What is then still missing is concluded where what follows allows only one
-//! conclusion, for example the end of an attempt whose task has finished. Everything else stays unknown. An
-//! attempt whose end is lost and that was followed by another one is called lost; where nothing follows on
-//! it, it stays open, and whoever resumes the run asks its executor what became of it. The result is always a
-//! sequence that [`RunRecord::fold`](gadugi_core::RunRecord::fold) takes.
+//! The intent of an attempt is also kept as a file of its own, line for line as in the journal, and in version 1 of a run so
+//! are the starts and ends of its commands. Those that the journal has lost are put back with their own numbers. Missing events
+//! are then concluded where the later ones allow only one conclusion, for example the end of an attempt whose task has
+//! finished. Everything else stays unknown. An attempt whose end is lost and that was followed by another one is called lost;
+//! the last one stays open, and the process that resumes the run asks its executor for its end. The result is always a sequence
+//! that [`RunRecord::fold`](gadugi_core::RunRecord::fold) takes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -23,7 +22,7 @@ use crate::format::{FormatError, StoredRun, decode};
 use crate::fs::layout::{FIRST_ATTEMPT_FILES, INTENT, RunFolder, attempt_file};
 use crate::fs::regular::{self, MAX_RECORD};
 
-/// The reason that stands in the outcome of an attempt whose end nobody knows any more.
+/// The reason in the outcome of an attempt whose end is lost.
 const WHY_LOST: &str = "its end stood in a damaged part of the journal";
 
 /// Completes the events of a damaged journal, and adds to its damage what could not be used.
@@ -47,8 +46,8 @@ pub(crate) fn rebuild(
     (Journal { damage, broken: true, highest, last, ..Journal::default() }, events)
 }
 
-/// Says so when a journal that nobody writes any more ends before something that an attempt file holds: it was
-/// emptied or cut off, or the machine stopped between the file and the journal.
+/// Returns a message when a journal without a writer ends before an event that an attempt file holds: it was emptied or cut
+/// off, or the machine stopped between the file and the journal.
 pub(crate) fn lost_end(run: &StoredRun, folder: &RunFolder, journal: &Journal, record: &RunRecord) -> Option<String> {
     if journal.over {
         return None;

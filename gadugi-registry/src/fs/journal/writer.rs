@@ -1,14 +1,13 @@
 //! The thread that writes the journal of one run.
 //!
-//! Whatever is queued while it writes is written next, together: all lines by one write and, when one of them
-//! is durable, one fdatasync; then the copies of intents get their names. So the price of a sync is shared by
-//! all that wait for one, and nobody waits for a timer.
+//! Lines that are queued while it writes are written next, together: all lines by one write and, when one of them is durable,
+//! one fdatasync; then the copies of intents get their names. So the cost of a sync is shared by all that wait for one, and
+//! there is no timer to wait for.
 //!
-//! When the disk is full, the ballast is removed and what was being written is written again. From then on
-//! intents are refused, so that nothing new is started, while the ends of what runs are kept as long as there
-//! is room. The line of a refused intent is written nevertheless: the numbers in the journal have no gap, and
-//! the end of that attempt has something to follow on. The same holds when the lock of the run is found to be another
-//! file than the one that this process has locked.
+//! When the disk is full, the ballast is removed and the write is repeated. From then on intents are refused, so that nothing
+//! new is started, while the ends of running commands are kept as long as there is room. The line of a refused intent is
+//! written nevertheless: the numbers in the journal have no gap, and the end of that attempt has a line to follow on. The same
+//! holds when the lock of the run is found to be another file than the one that this process has locked.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -24,8 +23,8 @@ use crate::fs::durable::Unlinked;
 use crate::fs::intent_file::write_copy;
 use crate::fs::lock::LockWatch;
 
-/// How many lines are written at once at the most, so that one write stays small.
-const BATCH: usize = 1024;
+/// Limit for the lines of one write.
+const MAX_BATCH: usize = 1024;
 
 /// A line for the journal.
 pub(crate) struct Entry {
@@ -82,14 +81,14 @@ impl Drop for Writer {
 
 /// The first failed write, told to every later ticket that it concerns.
 #[derive(Clone)]
-struct Failure {
+struct WriteFailure {
     path: PathBuf,
     code: Option<i32>,
     kind: io::ErrorKind,
     text: String,
 }
 
-impl Failure {
+impl WriteFailure {
     fn new(path: &Path, error: &io::Error) -> Self {
         Self { path: path.to_owned(), code: error.raw_os_error(), kind: error.kind(), text: error.to_string() }
     }
@@ -106,21 +105,21 @@ impl Failure {
 struct State {
     journal: File,
     path: PathBuf,
-    /// How long the journal is. What a failed write leaves behind that is cut off.
+    /// The length of the journal. The remains of a failed write are cut off.
     length: u64,
     ballast: Ballast,
     lock: LockWatch,
     /// Set once there was no room, or the lock was lost: intents are refused.
-    refusing: Option<Failure>,
+    refusing: Option<WriteFailure>,
     /// Set once a write has failed for good: nothing is written any more.
-    failure: Option<Failure>,
+    failure: Option<WriteFailure>,
 }
 
 impl State {
     fn work(&mut self, jobs: &Receiver<Job>) {
         while let Ok(first) = jobs.recv() {
             let mut batch = vec![first];
-            batch.extend(jobs.try_iter().take(BATCH - 1));
+            batch.extend(jobs.try_iter().take(MAX_BATCH - 1));
             let kept = self.keep(&batch);
             for (at, job) in batch.into_iter().enumerate() {
                 let refused = self.refusing.as_ref().filter(|_| job.entry.intent.is_some());
@@ -147,7 +146,7 @@ impl State {
         let durable = batch[..prepared].iter().any(|job| job.entry.durable);
         let mut kept = self.append(&batch[..prepared]);
         if durable && let Err(error) = self.journal.sync_data() {
-            self.failure = Some(Failure::new(&self.path, &error));
+            self.failure = Some(WriteFailure::new(&self.path, &error));
             return 0;
         }
         crash_point("registry-journal-written");
@@ -156,7 +155,7 @@ impl State {
                 && self.refusing.is_none()
                 && let Err(error) = copy.link()
             {
-                self.failure.get_or_insert_with(|| Failure::new(copy.path(), &error));
+                self.failure.get_or_insert_with(|| WriteFailure::new(copy.path(), &error));
                 kept = kept.min(at);
             }
         }
@@ -168,9 +167,9 @@ impl State {
     fn prepare<'a>(&mut self, batch: &'a [Job]) -> (Vec<(usize, Unlinked<'a>)>, usize) {
         let mut copies = Vec::new();
         if batch.iter().any(|job| job.entry.intent.is_some())
-            && let Err(error) = self.lock.look()
+            && let Err(error) = self.lock.check()
         {
-            self.refusing.get_or_insert_with(|| Failure::new(self.lock.path(), &error));
+            self.refusing.get_or_insert_with(|| WriteFailure::new(self.lock.path(), &error));
         }
         for (at, job) in batch.iter().enumerate() {
             let Some(path) = job.entry.intent.as_deref().filter(|_| self.refusing.is_none()) else { continue };
@@ -180,7 +179,7 @@ impl State {
                     self.make_room(path, &error);
                 }
                 Err(error) => {
-                    self.failure = Some(Failure::new(path, &error));
+                    self.failure = Some(WriteFailure::new(path, &error));
                     return (copies, at);
                 }
             }
@@ -190,7 +189,7 @@ impl State {
 
     /// Refuses intents from now on, and gives the room of the ballast back; says whether there was any.
     fn make_room(&mut self, path: &Path, error: &io::Error) -> bool {
-        self.refusing.get_or_insert_with(|| Failure::new(path, error));
+        self.refusing.get_or_insert_with(|| WriteFailure::new(path, error));
         // Where it cannot be removed it gives no room.
         self.ballast.release().unwrap_or(false)
     }
@@ -218,7 +217,7 @@ impl State {
             if cut.is_ok() && is_full(&error) && self.make_room(&path, &error) {
                 continue;
             }
-            self.failure = Some(Failure::new(&path, &error));
+            self.failure = Some(WriteFailure::new(&path, &error));
             break;
         }
         self.length = begin + written as u64;
