@@ -71,7 +71,7 @@ fn attempt_of(task: &PlannedTask) -> AttemptRef {
     AttemptRef { task: task.spec.id.clone(), number: AttemptNo::FIRST }
 }
 
-/// What a succeeded task gets that has changed nothing.
+/// The worktree calls for a successful task without changes.
 async fn worktree(
     worktrees: &dyn Worktrees,
     header: &RunHeader,

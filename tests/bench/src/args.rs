@@ -8,10 +8,10 @@ use crate::bench::worktrees::Case;
 #[derive(Debug, Parser)]
 #[command(name = "gadugi-bench")]
 pub(crate) struct Args {
-    /// What to measure; none means all
+    /// Benchmarks to run; none means all
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<Name>,
-    /// How often each pair is measured
+    /// Number of times that each pair is measured
     #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) rounds: u16,
     /// Takes few and short tasks: shows that the benchmarks run, and their figures mean nothing
@@ -20,16 +20,16 @@ pub(crate) struct Args {
     /// Only this case of `worktrees`; may be given several times
     #[arg(long = "case", value_name = "CASE")]
     pub(crate) cases: Vec<Case>,
-    /// Said by the program to itself: its mounts are seen by nobody else
+    /// Set by the program itself: it has private mounts
     #[arg(long, hide = true)]
     pub(crate) private_mounts: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Name {
-    /// What the report calls the speed-up of three tasks side by side
+    /// The speed-up of three tasks side by side, as in the report
     Speedup,
-    /// What a task costs beyond its command, and which part costs it
+    /// The cost of a task beyond its command, by part
     Overhead,
     /// A thousand tasks without worktrees: time and memory
     Thousand,

@@ -7,13 +7,13 @@ use std::process::Stdio;
 use crate::error::BenchError;
 use crate::process::{hermetic, timed};
 
-/// What is in a repository: text that compresses like code.
+/// The content of a repository: text that compresses like code.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
     pub(crate) files: usize,
     /// Of all files together.
     pub(crate) bytes: u64,
-    /// How much their sizes differ: the standard deviation of their natural logarithms.
+    /// The spread of their sizes: the standard deviation of their natural logarithms.
     pub(crate) spread: f64,
     /// Whether it has its own files in its work tree, as a clone has.
     pub(crate) checked_out: bool,

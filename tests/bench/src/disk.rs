@@ -14,11 +14,11 @@ use crate::error::BenchError;
 use crate::process::{hermetic, timed};
 use crate::scratch;
 
-/// What a disk is mounted at, in a folder of its own. Worktrees and their repository name each other by full paths, so that a
-/// copy has to lie where its original lay.
+/// The mount point of a disk, in a folder of its own. Worktrees and their repository name each other by full paths, so that a
+/// copy has to be where its original was.
 const MOUNT_POINT: &str = "disk";
 
-/// Whether this user can have mounts that nobody else sees.
+/// Whether this user can have private mounts.
 pub(crate) fn can_have_private_mounts() -> bool {
     let mut probe = hermetic("unshare");
     probe.args(["--mount", "mkfs.ext4", "-V"]);
@@ -68,7 +68,7 @@ impl Disks {
     }
 }
 
-/// How large a disk is.
+/// The size of a disk.
 #[derive(Clone, Copy)]
 pub(crate) struct Room {
     pub(crate) mib: u64,
@@ -77,7 +77,7 @@ pub(crate) struct Room {
 /// A disk with what every measurement begins with.
 pub(crate) struct Original {
     folder: TempDir,
-    /// Its file, which has no name any more: nobody has to remove it.
+    /// Its file, which has no name any more: it need not be removed.
     image: Option<File>,
 }
 

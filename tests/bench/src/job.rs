@@ -1,10 +1,10 @@
-//! What a fresh process is asked to measure, and what it answers; JSON on the way.
+//! Jobs for a fresh process, and its answers, as JSON.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// What is to be measured.
+/// A measurement.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Job {
     /// A whole run through the library; answered by [`RunFigures`].
@@ -28,11 +28,11 @@ pub(crate) struct RunJob {
     /// Whether each command gets a shim, which outlives the process.
     pub(crate) shim: bool,
     pub(crate) runtime: Runtime,
-    pub(crate) place: Place,
+    pub(crate) folders: TaskFolders,
     pub(crate) records: Records,
 }
 
-/// Which threads of Tokio the scheduler runs on.
+/// The Tokio threads of the scheduler.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum Runtime {
     /// The one that waits for the run.
@@ -41,16 +41,16 @@ pub(crate) enum Runtime {
     TwoThreads,
 }
 
-/// Where the tasks work.
+/// The folders that the tasks work in.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Place {
+pub(crate) enum TaskFolders {
     /// All in this folder.
     InPlace(PathBuf),
     /// Each in a worktree of this repository.
     Worktrees(PathBuf),
 }
 
-/// Who remembers the run.
+/// The registry of the run.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Records {
     /// The process; the files of attempts lie in this folder.
@@ -85,14 +85,14 @@ pub(crate) struct CreateFigures {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct CleanJob {
     pub(crate) repository: PathBuf,
-    /// How many there are, called as [`header`](crate::library::header) calls tasks.
+    /// Their number, named as [`header`](crate::library::header) names tasks.
     pub(crate) branches: usize,
     pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct CleanFigures {
-    /// How many branches went, or would go.
+    /// The number of branches that went, or would go.
     pub(crate) gone: usize,
     /// The most memory that the process had, in bytes.
     pub(crate) memory_peak: Option<u64>,
@@ -111,7 +111,7 @@ pub(crate) struct RunFigures {
     pub(crate) peak_memory: Option<u64>,
 }
 
-/// How long each part takes by itself: medians over the tasks, in seconds.
+/// The time of each part by itself: medians over the tasks, in seconds.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct AloneFigures {
     pub(crate) create: f64,

@@ -13,7 +13,7 @@ use gadugi_registry::{FsRegistry, MemoryRegistry};
 use gadugi_worktree::{GitWorktrees, Repository, WorktreeSettings};
 
 use crate::error::BenchError;
-use crate::job::{Place, Records, RunFigures, RunJob};
+use crate::job::{Records, RunFigures, RunJob, TaskFolders};
 use crate::machine;
 
 /// The command of every task.
@@ -22,9 +22,9 @@ pub(crate) const COMMAND: &str = "true";
 /// Makes the run, and checks that all its tasks have succeeded.
 pub(crate) async fn run(job: &RunJob) -> Result<RunFigures, BenchError> {
     let header = header(job.tasks, job.jobs)?;
-    let worktrees: Arc<dyn Worktrees> = match &job.place {
-        Place::InPlace(folder) => Arc::new(InPlace::new(folder)),
-        Place::Worktrees(repository) => Arc::new(git_worktrees(repository, false)?),
+    let worktrees: Arc<dyn Worktrees> = match &job.folders {
+        TaskFolders::InPlace(folder) => Arc::new(InPlace::new(folder)),
+        TaskFolders::Worktrees(repository) => Arc::new(git_worktrees(repository, false)?),
     };
     let registry: Box<dyn Registry> = match &job.records {
         Records::Memory(files) => Box::new(MemoryRegistry::new(files)),

@@ -1,4 +1,4 @@
-//! What the figures were measured on.
+//! The machine of the measurements.
 
 use std::fs;
 use std::io::{self, Write};
@@ -15,7 +15,7 @@ pub(crate) fn write(out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{cores} cores, kernel {kernel}, {git}, load average {}\n", load())
 }
 
-/// How busy the machine is and was, over one, five and fifteen minutes.
+/// The load of the machine over one, five and fifteen minutes.
 pub(crate) fn load() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let first: Vec<&str> = text.split(' ').take(3).collect();

@@ -1,4 +1,4 @@
-//! The processes that are measured. All of them see the same environment, and nothing of whoever measures.
+//! The measured processes. All of them have the same environment, and nothing of the user's.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};

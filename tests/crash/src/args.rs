@@ -1,11 +1,11 @@
-//! What the program is told.
+//! The arguments of the program.
 
 use clap::{Parser, ValueEnum};
 
 /// Kills Gadugi, its shims and its tasks at every moment, and checks what is left.
 #[derive(Debug, Clone, Parser)]
 pub(crate) struct Args {
-    /// How many rounds there are
+    /// Number of rounds
     pub(crate) length: Length,
     /// Runs only the cases whose name contains TEXT
     #[arg(long, value_name = "TEXT")]
@@ -13,7 +13,7 @@ pub(crate) struct Args {
     /// The same seed makes the same choices; when a kill strikes stays a matter of luck
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// How many rounds run at once
+    /// Number of rounds that run at once
     #[arg(short, long, default_value_t = 2)]
     pub(crate) jobs: usize,
     /// Leaves the folders of rounds that have found something

@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use clap::Parser;
 
-use crate::arena::Ground;
 use crate::args::Args;
 use crate::case::{CASES, Case, Round};
+use crate::harness::Installation;
 use crate::report::Tally;
 
 pub(crate) fn main() -> ExitCode {
@@ -29,12 +29,12 @@ pub(crate) fn main() -> ExitCode {
 /// Says whether every promise was kept.
 fn drive(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     let scratch = tempfile::Builder::new().prefix("gadugi-crash-").tempdir()?;
-    let ground = Ground::new(scratch.path())?;
+    let installation = Installation::new(scratch.path())?;
     let mut all = Tally::default();
     let begun = Instant::now();
     for case in CASES.iter().filter(|case| args.only.as_ref().is_none_or(|only| case.name.contains(only))) {
         let since = Instant::now();
-        let tally = run(case, args, &ground)?;
+        let tally = run(case, args, &installation)?;
         write!(out, "[{:>5.0} s] ", since.elapsed().as_secs_f64())?;
         tally.write(case.name, out)?;
         out.flush()?;
@@ -50,7 +50,7 @@ fn drive(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
 }
 
 /// Runs the rounds of a case. What keeps a round from coming to its end is a broken promise too.
-fn run(case: &Case, args: &Args, ground: &Ground) -> io::Result<Tally> {
+fn run(case: &Case, args: &Args, installation: &Installation) -> io::Result<Tally> {
     let rounds = (case.rounds)(args.length);
     let next = AtomicUsize::new(0);
     let sum = Mutex::new(Tally::default());
@@ -63,7 +63,7 @@ fn run(case: &Case, args: &Args, ground: &Ground) -> io::Result<Tally> {
                         break;
                     }
                     let name = format!("{}-{number}", case.name);
-                    let round = Round { ground, name, number, seed: args.seed, keep: args.keep };
+                    let round = Round { installation, name, number, seed: args.seed, keep: args.keep };
                     let tally = (case.round)(&round).unwrap_or_else(|error| Tally {
                         rounds: 1,
                         broken: vec![format!("{}: {error}", round.name)],

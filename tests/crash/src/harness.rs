@@ -13,14 +13,14 @@ use serde_json::Value;
 pub(crate) const GADUGI: &str = "gadugi";
 pub(crate) const FAKETASK: &str = "faketask";
 
-/// What all rounds share: one executable, under the names of its parts.
-pub(crate) struct Ground {
+/// The parts that all rounds share: one executable, under the names of its parts.
+pub(crate) struct Installation {
     pub(crate) folder: PathBuf,
-    /// A repository with the files of this project, once somebody has asked for it.
+    /// A repository with the files of this project, made on first use.
     project: Mutex<Option<PathBuf>>,
 }
 
-impl Ground {
+impl Installation {
     pub(crate) fn new(folder: &Path) -> io::Result<Self> {
         let folder = folder.canonicalize()?;
         let bin = folder.join("bin");
@@ -59,7 +59,7 @@ impl Ground {
         command
     }
 
-    /// What git prints, without the last line break. It does not refresh an index by the way.
+    /// The output of git, without the last line break. Its index is not refreshed by that.
     fn git(&self, folder: &Path, args: &[&str]) -> io::Result<String> {
         let mut git = self.hermetic("git");
         let output = git.args(args).current_dir(folder).env("GIT_OPTIONAL_LOCKS", "0").output()?;
@@ -76,12 +76,12 @@ impl Ground {
 }
 
 /// One round's repository, and everything that its tasks write down beside it.
-pub(crate) struct Arena<'a> {
-    pub(crate) ground: &'a Ground,
+pub(crate) struct Harness<'a> {
+    pub(crate) installation: &'a Installation,
     pub(crate) folder: PathBuf,
 }
 
-/// How a call of the command line ended.
+/// The result of a call of the command line.
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// `None` when a signal ended it.
@@ -97,30 +97,30 @@ impl From<Output> for Answer {
     }
 }
 
-impl<'a> Arena<'a> {
+impl<'a> Harness<'a> {
     /// A repository with two commits, a configuration and a hook that must never run.
-    pub(crate) fn new(ground: &'a Ground, name: &str) -> io::Result<Self> {
-        let arena = Self { ground, folder: ground.folder.join(name) };
-        let repo = arena.repo();
+    pub(crate) fn new(installation: &'a Installation, name: &str) -> io::Result<Self> {
+        let harness = Self { installation, folder: installation.folder.join(name) };
+        let repo = harness.repo();
         fs::create_dir_all(&repo)?;
-        arena.git(&["init", "-q", "-b", "main"])?;
-        arena.prepare()?;
+        harness.git(&["init", "-q", "-b", "main"])?;
+        harness.prepare()?;
         fs::write(repo.join("README.md"), "# A project\n")?;
-        arena.git(&["add", "README.md"])?;
-        arena.git(&["commit", "-q", "-m", "First"])?;
-        arena.git(&["commit", "-q", "--allow-empty", "-m", "Second"])?;
-        Ok(arena)
+        harness.git(&["add", "README.md"])?;
+        harness.git(&["commit", "-q", "-m", "First"])?;
+        harness.git(&["commit", "-q", "--allow-empty", "-m", "Second"])?;
+        Ok(harness)
     }
 
-    /// A clone of this project's own repository, with everything that [`new`](Arena::new) has beside the commits.
-    pub(crate) fn of_this_project(ground: &'a Ground, name: &str) -> io::Result<Self> {
-        let arena = Self { ground, folder: ground.folder.join(name) };
-        fs::create_dir_all(&arena.folder)?;
-        let (project, repo) = (ground.project()?.display().to_string(), arena.repo().display().to_string());
-        ground.git(&arena.folder, &["clone", "-q", "--no-local", &project, &repo])?;
-        arena.git(&["switch", "-q", "-C", "main"])?;
-        arena.prepare()?;
-        Ok(arena)
+    /// A clone of this project's own repository, with everything that [`new`](Harness::new) has beside the commits.
+    pub(crate) fn of_this_project(installation: &'a Installation, name: &str) -> io::Result<Self> {
+        let harness = Self { installation, folder: installation.folder.join(name) };
+        fs::create_dir_all(&harness.folder)?;
+        let (project, repo) = (installation.project()?.display().to_string(), harness.repo().display().to_string());
+        installation.git(&harness.folder, &["clone", "-q", "--no-local", &project, &repo])?;
+        harness.git(&["switch", "-q", "-C", "main"])?;
+        harness.prepare()?;
+        Ok(harness)
     }
 
     fn prepare(&self) -> io::Result<()> {
@@ -152,7 +152,7 @@ impl<'a> Arena<'a> {
         fs::write(self.task_files_folder()?.join(format!("{name}.md")), text)
     }
 
-    /// What tasks have written down, line by line; a last line without its end was never written.
+    /// The notes of tasks, line by line; a last line without its end was never written.
     pub(crate) fn lines(&self, file: &str) -> io::Result<Vec<String>> {
         match fs::read_to_string(self.folder.join(file)) {
             Ok(text) => {
@@ -163,13 +163,13 @@ impl<'a> Arena<'a> {
         }
     }
 
-    /// What git prints in the repository, without the last line break.
+    /// The output of git in the repository, without the last line break.
     pub(crate) fn git(&self, args: &[&str]) -> io::Result<String> {
-        self.ground.git(&self.repo(), args)
+        self.installation.git(&self.repo(), args)
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.ground.hermetic(self.ground.bin(GADUGI));
+        let mut command = self.installation.hermetic(self.installation.bin(GADUGI));
         command.env("TMPDIR", &self.folder).current_dir(self.repo()).args(args);
         command
     }
@@ -179,17 +179,17 @@ impl<'a> Arena<'a> {
         Ok(self.command(args).output()?.into())
     }
 
-    /// As [`gadugi`](Arena::gadugi), with a crash point that it, or one of its shims, comes to.
+    /// As [`gadugi`](Harness::gadugi), with a crash point that it, or one of its shims, comes to.
     pub(crate) fn gadugi_dying_at(&self, point: &str, args: &[&str]) -> io::Result<Answer> {
         Ok(self.command(args).env("GADUGI_CRASH_AT", point).output()?.into())
     }
 
-    /// Begins a call whose output nobody reads.
+    /// Starts a call without reading its output.
     pub(crate) fn begin(&self, args: &[&str]) -> io::Result<Child> {
         self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
     }
 
-    /// Begins a call whose errors are kept.
+    /// Starts a call, and keeps its errors.
     pub(crate) fn begin_heard(&self, args: &[&str]) -> io::Result<Child> {
         self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()
     }
@@ -219,7 +219,7 @@ impl<'a> Arena<'a> {
 
     /// A program that does what bad tasks do, for scripts.
     pub(crate) fn faketask(&self) -> String {
-        self.ground.bin(FAKETASK).display().to_string()
+        self.installation.bin(FAKETASK).display().to_string()
     }
 
     pub(crate) fn remove(&self) -> io::Result<()> {

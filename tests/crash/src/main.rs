@@ -5,11 +5,11 @@
 //! the command line `gadugi`; and it is `faketask`, which does what bad tasks do. So every process that one
 //! of them leaves is known by its executable.
 
-mod arena;
 mod args;
 mod case;
 mod cleaned;
 mod drive;
+mod harness;
 mod oracle;
 mod plan;
 mod processes;
@@ -21,10 +21,10 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let name = std::env::args_os().next().unwrap_or_default();
     match Path::new(&name).file_name().and_then(|name| name.to_str()) {
-        Some(arena::FAKETASK) => gadugi_faketask::main(),
+        Some(harness::FAKETASK) => gadugi_faketask::main(),
         // A shim is started by the path of its executable, whatever the name of its maker.
         _ if std::env::args().nth(1).as_deref() == Some("__shim") => gadugi_cli::Gadugi::new().main(),
-        Some(arena::GADUGI) => gadugi_cli::Gadugi::new().main(),
+        Some(harness::GADUGI) => gadugi_cli::Gadugi::new().main(),
         _ => drive::main(),
     }
 }

@@ -1,4 +1,4 @@
-//! What must hold after every round, whatever was killed.
+//! The state that must hold after every round, whatever was killed.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::arena::Arena;
+use crate::harness::Harness;
 use crate::plan::Expected;
 use crate::processes::{self, describe};
 
-/// What may have happened to tasks beside what they do by themselves.
+/// The harm that tasks may have suffered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Harm {
     /// Only Gadugi itself was killed: every task ends as it would have.
@@ -21,13 +21,13 @@ pub(crate) enum Harm {
     Tasks,
 }
 
-/// What belongs to the user, as it was before.
+/// The user's files, as they were before.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Mine(BTreeMap<String, Vec<u8>>);
 
 impl Mine {
-    pub(crate) fn of(arena: &Arena<'_>) -> io::Result<Self> {
-        let repo = arena.repo();
+    pub(crate) fn of(harness: &Harness<'_>) -> io::Result<Self> {
+        let repo = harness.repo();
         let mut files = BTreeMap::new();
         for name in [".git/HEAD", ".git/config", ".git/index", "README.md", "untracked.txt"] {
             files.insert(name.to_owned(), fs::read(repo.join(name))?);
@@ -37,15 +37,15 @@ impl Mine {
         for hook in hooks {
             files.insert(hook.display().to_string(), fs::read(hook)?);
         }
-        files.insert("main".to_owned(), arena.git(&["rev-parse", "main"])?.into_bytes());
-        files.insert("status".to_owned(), arena.git(&["status", "--porcelain"])?.into_bytes());
+        files.insert("main".to_owned(), harness.git(&["rev-parse", "main"])?.into_bytes());
+        files.insert("status".to_owned(), harness.git(&["status", "--porcelain"])?.into_bytes());
         Ok(Self(files))
     }
 }
 
 /// Checks everything that is left after a run, which is over.
 pub(crate) struct Oracle<'a> {
-    pub(crate) arena: &'a Arena<'a>,
+    pub(crate) harness: &'a Harness<'a>,
     pub(crate) mine: &'a Mine,
     pub(crate) expected: &'a Expected,
     pub(crate) harm: Harm,
@@ -67,16 +67,16 @@ impl Oracle<'_> {
 
     /// Every run is over, so no process of it may be there.
     fn nothing_runs(&self, broken: &mut Vec<String>) {
-        for pid in processes::that_stay(&self.arena.folder) {
+        for pid in processes::that_stay(&self.harness.folder) {
             broken.push(format!("an orphan: {}", describe(pid)));
             processes::kill(pid);
         }
     }
 
     fn no_commit_is_lost(&self, broken: &mut Vec<String>) -> io::Result<()> {
-        let reachable = self.arena.git(&["rev-list", "--all"])?;
+        let reachable = self.harness.git(&["rev-list", "--all"])?;
         let reachable: HashSet<&str> = reachable.lines().collect();
-        for commit in self.arena.lines("commits")? {
+        for commit in self.harness.lines("commits")? {
             if !reachable.contains(commit.as_str()) {
                 broken.push(format!("a lost commit: {commit}"));
             }
@@ -86,7 +86,7 @@ impl Oracle<'_> {
 
     fn nothing_began_twice(&self, broken: &mut Vec<String>) -> io::Result<()> {
         let mut seen = BTreeSet::new();
-        for begun in self.arena.lines("begun")? {
+        for begun in self.harness.lines("begun")? {
             if !seen.insert(begun.clone()) {
                 broken.push(format!("a double start: {begun}"));
             }
@@ -95,7 +95,7 @@ impl Oracle<'_> {
     }
 
     fn journals_tell_each_end_once(&self, broken: &mut Vec<String>) -> io::Result<()> {
-        for folder in self.arena.run_folders()? {
+        for folder in self.harness.run_folders()? {
             let mut ends = BTreeSet::new();
             for event in journal(&folder)? {
                 let kind = event["kind"].as_str().unwrap_or_default();
@@ -111,11 +111,11 @@ impl Oracle<'_> {
     }
 
     fn ends_are_true(&self, broken: &mut Vec<String>) -> io::Result<()> {
-        let report = self.arena.report()?;
+        let report = self.harness.report()?;
         if !report["ended"].as_bool().unwrap_or(false) {
             broken.push("the run has no end".to_owned());
         }
-        let told: BTreeSet<String> = self.arena.lines("ended")?.into_iter().collect();
+        let told: BTreeSet<String> = self.harness.lines("ended")?.into_iter().collect();
         for task in report["tasks"].as_array().into_iter().flatten() {
             let (id, outcome) = (task["id"].as_str().unwrap_or_default(), &task["outcome"]);
             let kind = outcome["kind"].as_str().unwrap_or("none");
@@ -139,13 +139,13 @@ impl Oracle<'_> {
     }
 
     fn what_is_mine_is_as_it_was(&self, broken: &mut Vec<String>) -> io::Result<()> {
-        let now = Mine::of(self.arena)?;
+        let now = Mine::of(self.harness)?;
         for (name, before) in &self.mine.0 {
             if now.0.get(name) != Some(before) {
                 broken.push(format!("{name} of the user has changed"));
             }
         }
-        if let Err(error) = self.arena.git(&["fsck", "--strict", "--no-dangling"]) {
+        if let Err(error) = self.harness.git(&["fsck", "--strict", "--no-dangling"]) {
             broken.push(format!("the repository is damaged: {error}"));
         }
         Ok(())
@@ -153,10 +153,10 @@ impl Oracle<'_> {
 
     /// Of tasks that succeeded no worktree is left, and git knows every folder that is.
     fn worktrees_are_those_of_the_report(&self, broken: &mut Vec<String>) -> io::Result<()> {
-        let list = self.arena.git(&["worktree", "list", "--porcelain"])?;
+        let list = self.harness.git(&["worktree", "list", "--porcelain"])?;
         let known: BTreeSet<PathBuf> =
             list.lines().filter_map(|line| line.strip_prefix("worktree ")).map(PathBuf::from).collect();
-        let folders = match fs::read_dir(self.arena.worktrees()) {
+        let folders = match fs::read_dir(self.harness.worktrees()) {
             Ok(folders) => folders.map(|folder| Ok(folder?.path())).collect::<io::Result<BTreeSet<_>>>()?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeSet::new(),
             Err(error) => return Err(error),
@@ -171,7 +171,7 @@ impl Oracle<'_> {
             broken.push("a worktree is still locked".to_owned());
         }
         if self.harm == Harm::None {
-            for task in self.arena.report()?["tasks"].as_array().into_iter().flatten() {
+            for task in self.harness.report()?["tasks"].as_array().into_iter().flatten() {
                 for attempt in task["attempts"].as_array().into_iter().flatten() {
                     let place = attempt["worktree"]["path"].as_str().or_else(|| attempt["worktree"].as_str());
                     let succeeded = attempt["outcome"]["kind"] == "succeeded";

@@ -3,27 +3,27 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use crate::arena::Arena;
+use crate::harness::Harness;
 
-/// How a task must end when nothing but Gadugi itself is killed: as in the report.
+/// The end of each task, as in the report, when nothing but Gadugi itself is killed.
 pub(crate) type Expected = BTreeMap<&'static str, &'static str>;
 
-/// How a task's script ends that commits what it made and notes the commit.
+/// The last lines of a script that commits its work and notes the commit.
 const COMMITS: &str = "git add -A\ngit commit -q -m work\ngit rev-parse HEAD >> $ARENA/commits";
 
 /// A task that notes its beginning, does something, notes its end, and ends with this code. `$ARENA` is the folder for notes.
-fn task(arena: &Arena<'_>, front: &str, name: &str, work: &str, code: u32) -> io::Result<()> {
-    let folder = arena.folder.display();
+fn task(harness: &Harness<'_>, front: &str, name: &str, work: &str, code: u32) -> io::Result<()> {
+    let folder = harness.folder.display();
     let begin = format!("ARENA={folder}\necho $GADUGI_TASK $GADUGI_ATTEMPT >> $ARENA/begun");
     let end = format!("echo $GADUGI_TASK $GADUGI_ATTEMPT {code} >> $ARENA/ended\nexit {code}");
-    arena.task(name, front, &format!("{begin}\n{work}\n{end}"))
+    harness.task(name, front, &format!("{begin}\n{work}\n{end}"))
 }
 
 /// Something of everything: needs, a failure that skips another task, a check, a retry, work that is left
 /// uncommitted, a daemon that leaves its session.
-pub(crate) fn mixed(arena: &Arena<'_>, random: &mut fastrand::Rng) -> io::Result<Expected> {
+pub(crate) fn mixed(harness: &Harness<'_>, random: &mut fastrand::Rng) -> io::Result<Expected> {
     let mut pause = || format!("0.{:03}", random.u32(0..250));
-    let write = |front: &str, name: &str, work: &str, code: u32| task(arena, front, name, work, code);
+    let write = |front: &str, name: &str, work: &str, code: u32| task(harness, front, name, work, code);
     let (first, second) = (pause(), pause());
     write("", "plain", &format!("sleep {first}\necho plain > plain.txt\n{COMMITS}\nsleep {second}"), 0)?;
     write("needs: [plain]\n", "needing", &format!("test -f plain.txt\nsleep {}", pause()), 0)?;
@@ -33,7 +33,7 @@ pub(crate) fn mixed(arena: &Arena<'_>, random: &mut fastrand::Rng) -> io::Result
     let retried =
         format!("sleep {}\ntest $GADUGI_ATTEMPT = 2 || {{ echo $GADUGI_TASK 1 3 >> $ARENA/ended; exit 3; }}", pause());
     write("retries: 1\nretry_delay: 100ms\n", "retried", &retried, 0)?;
-    let daemon = format!("{} mute daemon 60000 $ARENA/daemons\nsleep {}", arena.faketask(), pause());
+    let daemon = format!("{} mute daemon 60000 $ARENA/daemons\nsleep {}", harness.faketask(), pause());
     write("", "leaving", &daemon, 0)?;
     Ok(BTreeMap::from([
         ("plain", "succeeded"),
@@ -51,9 +51,9 @@ pub(crate) const LEFT: (&str, &str) = ("left.txt", "leaves-");
 
 /// Many tasks for a repository with many files: they commit once and again, move what is there, leave files uncommitted, fail
 /// with work of both kinds, and need each other.
-pub(crate) fn many(arena: &Arena<'_>, random: &mut fastrand::Rng) -> io::Result<Expected> {
+pub(crate) fn many(harness: &Harness<'_>, random: &mut fastrand::Rng) -> io::Result<Expected> {
     let mut pause = || format!("sleep 0.{:03}", random.u32(0..400));
-    let write = |front: &str, name: &str, work: &str, code: u32| task(arena, front, name, work, code);
+    let write = |front: &str, name: &str, work: &str, code: u32| task(harness, front, name, work, code);
     let (left, _) = LEFT;
     for name in ["commits-1", "commits-2", "commits-3"] {
         let once = |nth: u32| format!("echo {nth} >> {name}.txt\necho {name} >> README.md\n{COMMITS}");

@@ -1,4 +1,4 @@
-//! Which processes are there, by procfs and not by what Gadugi says.
+//! The running processes, by procfs and not by Gadugi's reports.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long a process that was killed may take to be gone.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time that a killed process gets to be gone.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// All processes that know a folder: by their executable, working folder, arguments or environment.
 pub(crate) fn that_know(folder: &Path) -> Vec<u32> {
@@ -23,7 +23,7 @@ pub(crate) fn that_stay(folder: &Path) -> Vec<u32> {
     let begun = Instant::now();
     loop {
         let there = that_know(folder);
-        if there.is_empty() || begun.elapsed() > PATIENCE {
+        if there.is_empty() || begun.elapsed() > KILL_TIMEOUT {
             return there;
         }
         sleep(Duration::from_millis(10));

@@ -1,4 +1,4 @@
-//! What the cases have found.
+//! The findings of the cases.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

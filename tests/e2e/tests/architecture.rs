@@ -15,7 +15,7 @@ const TEST_SUPPORT: &str = "gadugi-test-support";
 /// Libraries that belong to an adapter or to the command line.
 const OUTSIDE_CORE: [&str; 5] = ["gix", "git2", "bollard", "clap", "rusqlite"];
 
-/// What prints, ends the process or reads its environment.
+/// Code that prints, ends the process or reads its environment.
 const NOT_IN_A_LIBRARY: [&str; 9] = [
     "print!(",
     "println!(",
@@ -28,7 +28,7 @@ const NOT_IN_A_LIBRARY: [&str; 9] = [
     "env::set_",
 ];
 
-/// What a file of a library may do all the same.
+/// Exceptions for single files of libraries.
 const EXCEPTIONS: [(&str, &[&str]); 2] = [
     // The entry point of a process of its own, which a program calls from its `main`: it is started by an argument, and ends
     // its process.
@@ -59,7 +59,7 @@ fn package<'a>(workspace: &'a Metadata, name: &str) -> &'a Package {
     found.unwrap_or_else(|| panic!("the workspace has no package {name}"))
 }
 
-/// Which packages of this workspace a package needs, and when.
+/// The packages of this workspace that a package needs, with the kinds of the dependencies.
 fn ours<'a>(workspace: &'a Metadata, package: &'a Package) -> impl Iterator<Item = (&'a str, DependencyKind)> {
     package
         .dependencies
@@ -204,7 +204,7 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Which modules each module of a crate imports.
+/// The modules that each module of a crate imports.
 type Imports = BTreeMap<String, BTreeSet<String>>;
 
 #[test]
@@ -276,7 +276,7 @@ fn in_rooms() -> Vec<(&'static str, PathBuf)> {
     IN_ROOMS.into_iter().map(|name| (name, source(name))).collect()
 }
 
-/// What the files of a crate import of each other. A parent and its child modules may.
+/// The imports between the files of a crate. A parent and its child modules may import each other.
 fn imports(source: &Path) -> Imports {
     let module = |file: &Path| {
         let path = file.strip_prefix(source).expect("it lies in the sources").with_extension("");

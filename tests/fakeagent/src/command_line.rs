@@ -1,4 +1,4 @@
-//! What the agents are asked on their command lines.
+//! The command lines of the agents.
 
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Read};
@@ -12,16 +12,16 @@ pub(crate) enum Agent {
     Codex,
 }
 
-pub(crate) enum Asked {
+pub(crate) enum Invocation {
     ForVersion,
-    ToWork(Work),
+    ToWork(Request),
 }
 
-pub(crate) struct Work {
+pub(crate) struct Request {
     pub(crate) prompt: Prompt,
     pub(crate) resume: Option<String>,
     pub(crate) model: Option<String>,
-    /// What the call may cost, in US dollars.
+    /// The limit for the cost of the call, in US dollars.
     pub(crate) max_cost: Option<f64>,
 }
 
@@ -96,7 +96,7 @@ impl Agent {
         }
     }
 
-    /// What it answers to `--version`.
+    /// The answer to `--version`.
     pub(crate) fn version(self) -> &'static str {
         match self {
             Self::Claude => "2.1.330 (Claude Code)",
@@ -128,22 +128,22 @@ fn stdin() -> Result<String, Fault> {
 
 /// Reads a command line as the agent does. What is needed to be told in a stream must be asked for, as it must of the real
 /// ones.
-pub(crate) fn read(agent: Agent, argv: &[String]) -> Result<Asked, Fault> {
+pub(crate) fn read(agent: Agent, argv: &[String]) -> Result<Invocation, Fault> {
     let words = match agent {
         Agent::Claude => Words::of(argv, &OF_CLAUDE),
         Agent::Codex => Words::of(argv, &OF_CODEX),
     };
     if words.has("--version") || words.has("-v") || words.has("-V") {
-        return Ok(Asked::ForVersion);
+        return Ok(Invocation::ForVersion);
     }
     match agent {
         Agent::Claude => claude(&words),
         Agent::Codex => codex(&words),
     }
-    .map(Asked::ToWork)
+    .map(Invocation::ToWork)
 }
 
-fn claude(words: &Words) -> Result<Work, Fault> {
+fn claude(words: &Words) -> Result<Request, Fault> {
     if !words.has("-p") && !words.has("--print") {
         return Err(Fault::CommandLine("without -p, claude talks to people, which the fake one cannot"));
     }
@@ -156,7 +156,7 @@ fn claude(words: &Words) -> Result<Work, Fault> {
     let prompt = words.free.last().map_or(Prompt::Stdin, |text| Prompt::StdinOr(text.clone()));
     let max_cost = words.value(&["--max-budget-usd"]);
     let max_cost = max_cost.map(|cost| cost.parse().map_err(|_| Fault::CommandLine("--max-budget-usd takes a number")));
-    Ok(Work {
+    Ok(Request {
         prompt,
         resume: words.value(&["--resume", "-r"]),
         model: words.value(&["--model"]),
@@ -164,7 +164,7 @@ fn claude(words: &Words) -> Result<Work, Fault> {
     })
 }
 
-fn codex(words: &Words) -> Result<Work, Fault> {
+fn codex(words: &Words) -> Result<Request, Fault> {
     let ("exec" | "e", mut free) =
         words.free.split_first().map(|(first, rest)| (first.as_str(), rest)).unwrap_or_default()
     else {
@@ -183,7 +183,7 @@ fn codex(words: &Words) -> Result<Work, Fault> {
         Some(text) => Prompt::Argument(text.to_owned()),
         None => return Err(Fault::CommandLine("codex exec needs a prompt, or - and a prompt on its standard input")),
     };
-    Ok(Work { prompt, resume, model: words.value(&["--model", "-m"]), max_cost: None })
+    Ok(Request { prompt, resume, model: words.value(&["--model", "-m"]), max_cost: None })
 }
 
 /// A command line, cut into flags and what stands for itself.

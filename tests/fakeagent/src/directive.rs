@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::fault::Fault;
 
-/// What a line of the script asks for; the crate's documentation says what each does.
+/// A line of the script; the crate's documentation says what each does.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Directive {
     Say(String),

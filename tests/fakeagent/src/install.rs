@@ -49,7 +49,7 @@ impl Installed {
         env::join_paths(folders).map_err(io::Error::other)
     }
 
-    /// What the agents were called for so far, in the order in which they were.
+    /// The calls of the agents so far, in order.
     ///
     /// # Errors
     /// The record cannot be read, or has a line that tells of no call.

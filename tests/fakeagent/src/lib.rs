@@ -65,7 +65,7 @@ use std::process::ExitCode;
 pub use calls::Call;
 pub use install::Installed;
 
-use command_line::{Agent, Asked};
+use command_line::{Agent, Invocation};
 use fault::Fault;
 use state::State;
 
@@ -98,7 +98,7 @@ fn run() -> Result<u8, Fault> {
     let argv: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
     let asked = command_line::read(agent, &argv);
     let mut call = Call::new(agent, argv)?;
-    if let Ok(Asked::ToWork(work)) = &asked {
+    if let Ok(Invocation::ToWork(work)) = &asked {
         call.prompt = Some(work.prompt.read()?);
         call.resumed.clone_from(&work.resume);
         call.session = match &work.resume {
@@ -108,11 +108,11 @@ fn run() -> Result<u8, Fault> {
     }
     state.record(&call)?;
     match asked? {
-        Asked::ForVersion => {
+        Invocation::ForVersion => {
             writeln!(io::stdout(), "{}", agent.version()).map_err(Fault::Print)?;
             Ok(0)
         }
-        Asked::ToWork(work) => match &call.session {
+        Invocation::ToWork(work) => match &call.session {
             Some(session) => play::play(agent, &work, session, call.prompt.as_deref().unwrap_or_default(), &state),
             None => speech::refuse_to_resume(agent, call.resumed.as_deref().unwrap_or_default()),
         },

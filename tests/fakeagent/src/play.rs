@@ -7,24 +7,24 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::Value;
 
 use crate::FAILED;
-use crate::command_line::{Agent, Work};
+use crate::command_line::{Agent, Request};
 use crate::directive::{Directive, script};
 use crate::fault::Fault;
 use crate::speech::{self, Bill, Charged, Ran, Speech};
 use crate::state::State;
 
 /// A test that fails is not to leave it for ever.
-const LONGEST: Duration = Duration::from_secs(600);
+const MAX_ENDLESS: Duration = Duration::from_secs(600);
 
 /// At least so long from one event to the next of those that never end.
-const ENDLESS_PAUSE: Duration = Duration::from_millis(10);
+const ENDLESS_INTERVAL: Duration = Duration::from_millis(10);
 
-/// How often a request that is refused is sent again.
-const RETRIES: u32 = 2;
+/// Number of retries of a refused request.
+const MAX_RETRIES: u32 = 2;
 
 const LONG_LINE: usize = 1 << 20;
 
-/// What no agent prints that is read here; nothing follows from it.
+/// Lines that no agent prints and the reader has to ignore.
 const GARBAGE: [&[u8]; 10] = [
     b"this is no JSON",
     b"\xff\xfe\xc3\x28 is no UTF-8",
@@ -39,7 +39,7 @@ const GARBAGE: [&[u8]; 10] = [
 ];
 
 /// Does what the session has kept and the prompt says, and gives the exit code.
-pub(crate) fn play(agent: Agent, work: &Work, session: &str, prompt: &str, state: &State) -> Result<u8, Fault> {
+pub(crate) fn play(agent: Agent, work: &Request, session: &str, prompt: &str, state: &State) -> Result<u8, Fault> {
     let mut script = script(prompt)?;
     if work.resume.is_some() {
         let kept: Result<Vec<Directive>, _> = state.kept(agent, session)?.iter().map(|line| line.parse()).collect();
@@ -80,7 +80,7 @@ struct Play<'a> {
     speech: Box<dyn Speech>,
     charged: Charged,
     max_cost: Option<f64>,
-    /// What no message was charged yet.
+    /// The charges that no message has reported yet.
     uncharged: Bill,
     pause: Duration,
     linger: Duration,
@@ -106,7 +106,7 @@ impl Play<'_> {
             Directive::Fail { status, message } => return self.fail(status, &message).map(Next::Exit),
             Directive::Limit(pause) => {
                 let (status, message) = (429, "too many requests of the fake");
-                for nth in 1..=RETRIES {
+                for nth in 1..=MAX_RETRIES {
                     let refused = self.speech.asks_again(nth, status, message, pause);
                     self.tell(refused)?;
                 }
@@ -176,9 +176,9 @@ impl Play<'_> {
 
     /// Goes on and on with what does nothing.
     fn go_on(&mut self) -> Result<u8, Fault> {
-        self.pause = self.pause.max(ENDLESS_PAUSE);
+        self.pause = self.pause.max(ENDLESS_INTERVAL);
         let begun = Instant::now();
-        while begun.elapsed() < LONGEST {
+        while begun.elapsed() < MAX_ENDLESS {
             let next = self.use_tool("true", |_| Ok(Ran { code: Some(0), output: String::new() }))?;
             if let Next::Exit(code) = next {
                 return Ok(code);

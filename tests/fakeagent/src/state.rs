@@ -1,4 +1,4 @@
-//! What is remembered from one call to the next, by any number of them at once.
+//! The state that calls share, also at the same time.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -33,7 +33,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// That of an executable that is called by this path, or by a name that is sought in these folders.
+    /// The state of an executable that is called by this path, or by a name that is looked up in these folders.
     pub(crate) fn beside(called: &OsStr, search_path: Option<OsString>) -> Result<Self, Fault> {
         let beside = match Path::new(called).parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
@@ -90,7 +90,7 @@ impl State {
         append(&mut OpenOptions::new(), &path, directive).map_err(fault(&path))
     }
 
-    /// What a session was charged so far.
+    /// The charges of a session so far.
     pub(crate) fn bill(&self, agent: Agent, session: &str) -> Result<Bill, Fault> {
         let path = self.session(agent, session).with_extension(BILL);
         match fs::read(&path).and_then(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::from)) {
@@ -118,7 +118,7 @@ fn append(how: &mut OpenOptions, path: &Path, line: &str) -> io::Result<()> {
     if file.write(&line)? == line.len() { Ok(()) } else { Err(ErrorKind::WriteZero.into()) }
 }
 
-/// A name for a file that leads nowhere else, for a word that somebody has thought of.
+/// A file name for any word, without a path in it.
 fn file_name(word: &str) -> String {
     let safe = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     word.bytes().map(|byte| if safe(byte) { char::from(byte).to_string() } else { format!("%{byte:02x}") }).collect()

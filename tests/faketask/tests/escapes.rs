@@ -13,14 +13,14 @@ use tempfile::TempDir;
 
 const FAKETASK: &str = env!("CARGO_BIN_EXE_gadugi-faketask");
 
-struct Stage {
+struct Harness {
     root: TempDir,
     executor: SubprocessExecutor,
     /// A copy of the program, which only the processes of this test execute.
     program: String,
 }
 
-impl Stage {
+impl Harness {
     fn new(cgroups: bool) -> Self {
         let root = tempfile::tempdir().expect("a folder");
         for folder in ["work", "files"] {
@@ -63,7 +63,7 @@ impl Stage {
         self.executor.start(&request).await.expect("the command starts")
     }
 
-    /// The processes that execute the program of this stage.
+    /// The processes that execute the program of this harness.
     fn processes(&self) -> usize {
         let program = Path::new(&self.program);
         let entries = fs::read_dir("/proc").expect("procfs").flatten();
@@ -82,11 +82,11 @@ impl Stage {
     }
 }
 
-async fn both(verbs: impl Fn(&Stage) -> Vec<String>) {
+async fn both(verbs: impl Fn(&Harness) -> Vec<String>) {
     for cgroups in [true, false] {
-        let stage = Stage::new(cgroups);
-        let verbs = verbs(&stage);
-        stage.leaves_nothing(&verbs.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let harness = Harness::new(cgroups);
+        let verbs = verbs(&harness);
+        harness.leaves_nothing(&verbs.iter().map(String::as_str).collect::<Vec<_>>()).await;
     }
 }
 
@@ -96,12 +96,12 @@ fn words(text: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn a_daemon_does_not_outlive_its_command() {
-    both(|stage| words(&format!("daemon 600000 {} exit 3", stage.file("daemon")))).await;
+    both(|harness| words(&format!("daemon 600000 {} exit 3", harness.file("daemon")))).await;
 }
 
 #[tokio::test]
 async fn nor_one_without_environment_and_output() {
-    both(|stage| words(&format!("ignore-term bare mute daemon 600000 {} exit 3", stage.file("daemon")))).await;
+    both(|harness| words(&format!("ignore-term bare mute daemon 600000 {} exit 3", harness.file("daemon")))).await;
 }
 
 #[tokio::test]
@@ -121,41 +121,41 @@ async fn nor_a_storm_of_processes() {
 
 #[tokio::test]
 async fn all_of_it_is_there_before_the_end() {
-    let stage = Stage::new(true);
-    let verbs = format!("storm 50 hop 60000 bare daemon 600000 {} print ready sleep 600000", stage.file("daemon"));
+    let harness = Harness::new(true);
+    let verbs = format!("storm 50 hop 60000 bare daemon 600000 {} print ready sleep 600000", harness.file("daemon"));
     let verbs = words(&verbs);
-    let task = stage.start(&verbs.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let task = harness.start(&verbs.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let mut output = task.output().expect("its output is seen");
     output.wait_for(|&printed| printed >= 6).await.expect("it speaks");
-    while stage.processes() < 52 {
+    while harness.processes() < 52 {
         tokio::task::yield_now().await;
     }
     task.stop(Duration::ZERO).await.expect("it can be stopped");
     assert_eq!(task.wait().await.expect("its end is seen").status, ExitStatus::Signal(9));
-    assert_eq!(stage.processes(), 0);
+    assert_eq!(harness.processes(), 0);
 }
 
 #[tokio::test]
 async fn what_ignores_the_request_to_stop_dies_after_the_grace() {
     for cgroups in [true, false] {
-        let stage = Stage::new(cgroups);
+        let harness = Harness::new(cgroups);
         let verbs = words("ignore-term storm 20 hop 60000 print ready sleep 600000");
-        let task = stage.start(&verbs.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let task = harness.start(&verbs.iter().map(String::as_str).collect::<Vec<_>>()).await;
         let mut output = task.output().expect("its output is seen");
         output.wait_for(|&printed| printed >= 6).await.expect("it speaks");
         task.stop(Duration::from_millis(20)).await.expect("it can be stopped");
         let end = task.wait().await.expect("its end is seen");
         assert_eq!((end.status, end.stopped), (ExitStatus::Signal(9), true));
-        assert_eq!(stage.processes(), 0);
+        assert_eq!(harness.processes(), 0);
     }
 }
 
 #[tokio::test]
 async fn what_the_killed_shim_leaves_is_killed_by_whoever_notices() {
-    let stage = Stage::new(true);
+    let harness = Harness::new(true);
     let verbs = words("ignore-term storm 20 hop 60000 print ready sleep 600000");
-    let task = stage.start(&verbs.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    let record = fs::read_to_string(stage.root.path().join("files/proc.json")).expect("a record");
+    let task = harness.start(&verbs.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let record = fs::read_to_string(harness.root.path().join("files/proc.json")).expect("a record");
     let record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
     let mut output = task.output().expect("its output is seen");
     output.wait_for(|&printed| printed >= 6).await.expect("it speaks");
@@ -168,15 +168,15 @@ async fn what_the_killed_shim_leaves_is_killed_by_whoever_notices() {
         println!("skipped: without a cgroup, what has no environment is not found when its shim is killed");
         return;
     }
-    assert_eq!(stage.processes(), 0);
+    assert_eq!(harness.processes(), 0);
 }
 
 /// Lets a tracer hold a process of a command, and asserts that the command is stopped all the same.
 async fn is_stopped_while_it_is_traced(pid: impl Fn(&str) -> String, grace: Duration) {
     for cgroups in [true, false] {
-        let stage = Stage::new(cgroups);
-        let task = stage.start(&["sleep", "600000"]).await;
-        let held = stage.file("held");
+        let harness = Harness::new(cgroups);
+        let task = harness.start(&["sleep", "600000"]).await;
+        let held = harness.file("held");
         let mut tracer = std::process::Command::new(FAKETASK);
         tracer.args(["trace", &pid(&task.identity().token), "touch", &held, "sleep", "600000"]);
         let mut tracer = tracer.spawn().expect("the tracer starts");
@@ -186,13 +186,13 @@ async fn is_stopped_while_it_is_traced(pid: impl Fn(&str) -> String, grace: Dura
         }
         task.stop(grace).await.expect("it can be stopped");
         let end = tokio::time::timeout(Duration::from_secs(60), task.wait()).await;
-        let left = stage.processes();
+        let left = harness.processes();
         tracer.kill().expect("it runs");
         tracer.wait().expect("it ends");
         end.expect("it ends while it is traced").expect("its end is known");
         // Whoever traces a process has its last word; that of the leader is there until it is taken.
         assert!(left <= 1, "{left}");
-        assert_eq!(stage.processes(), 0);
+        assert_eq!(harness.processes(), 0);
     }
 }
 
@@ -214,14 +214,14 @@ async fn a_command_that_is_traced_is_stopped() {
 
 #[tokio::test]
 async fn a_command_that_traces_its_own_shim_is_stopped() {
-    let stage = Stage::new(true);
-    let held = stage.file("held");
-    let task = stage.start(&["trace", "parent", "touch", &held, "sleep", "600000"]).await;
+    let harness = Harness::new(true);
+    let held = harness.file("held");
+    let task = harness.start(&["trace", "parent", "touch", &held, "sleep", "600000"]).await;
     while !Path::new(&held).exists() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     task.stop(Duration::ZERO).await.expect("it can be stopped");
     let end = tokio::time::timeout(Duration::from_secs(60), task.wait()).await.expect("it ends");
     end.expect("its end is known");
-    assert_eq!(stage.processes(), 0);
+    assert_eq!(harness.processes(), 0);
 }

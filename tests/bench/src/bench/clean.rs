@@ -16,7 +16,7 @@ use crate::sample::Sample;
 use crate::scratch;
 use crate::table::Table;
 
-/// Which branches there are.
+/// The kind of branches.
 #[derive(Clone, Copy)]
 enum Kind {
     /// Each has a commit of its own, beside the branch of the main work tree.

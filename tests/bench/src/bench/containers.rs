@@ -108,7 +108,7 @@ async fn ended(running: &mut JoinSet<Result<gadugi_core::ExecEnd, gadugi_core::E
     }
 }
 
-/// What each request to the daemon takes, of containers one after the other with nothing but what is needed.
+/// The time of each request to the daemon, for minimal containers one after the other.
 fn steps(
     runtime: &tokio::runtime::Runtime,
     image: &str,

@@ -20,7 +20,7 @@ use crate::sample::Sample;
 use crate::scratch::repository;
 use crate::table::Table;
 
-/// How many attempts have failed, of each of a hundred tasks; six events for each.
+/// Number of failed attempts of each of a hundred tasks, with six events for each.
 const ATTEMPTS: u32 = 301;
 const TASKS: usize = 100;
 
@@ -61,7 +61,7 @@ struct Long {
     repo: TestRepo,
     folder: PathBuf,
     events: u64,
-    /// How long its journal is.
+    /// The length of its journal.
     length: u64,
 }
 
@@ -78,7 +78,7 @@ impl Long {
         Ok(Self { repo, folder, events, length })
     }
 
-    /// How long it takes to count the ends of attempts without understanding them.
+    /// Time to count the ends of attempts without parsing them.
     fn grep(&self) -> Result<f64, BenchError> {
         let mut grep = hermetic("grep");
         grep.args(["-c", "\"kind\":\"attempt_ended\""]).arg(self.folder.join("journal.jsonl"));

@@ -17,7 +17,7 @@ use crate::error::BenchError;
 use crate::job::RunFigures;
 use crate::process::{self, GADUGI};
 
-/// How much is measured.
+/// The extent of the measurements.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Effort {
     pub(crate) rounds: usize,

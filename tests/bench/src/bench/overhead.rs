@@ -1,4 +1,4 @@
-//! What a task costs beyond its command, and which part of Gadugi costs it.
+//! The cost of a task beyond its command, by part of Gadugi.
 
 use std::fs;
 use std::io::Write;
@@ -9,7 +9,7 @@ use gadugi_test_support::repo::TestRepo;
 
 use crate::bench::{Effort, run_with_report};
 use crate::error::BenchError;
-use crate::job::{AloneFigures, AloneJob, Job, Place, Records, RunFigures, RunJob, Runtime};
+use crate::job::{AloneFigures, AloneJob, Job, Records, RunFigures, RunJob, Runtime, TaskFolders};
 use crate::library::{COMMAND, name};
 use crate::process::{gadugi, hermetic, measure as measure_job, timed, xargs};
 use crate::sample::Sample;
@@ -141,15 +141,15 @@ fn pair(size: Size, parallel: usize, way: Way) -> Result<Pair, BenchError> {
         Way::ByHand => (timed(by_hand(&repo, size.tasks)?)?.wall, None),
         Way::Library | Way::WithShims | Way::Recorded | Way::InWorktrees => {
             let state = repo.path().join(".git/gadugi");
-            let place = match way {
-                Way::InWorktrees => Place::Worktrees(repo.path().to_owned()),
-                _ => Place::InPlace(repo.path().to_owned()),
+            let folders = match way {
+                Way::InWorktrees => TaskFolders::Worktrees(repo.path().to_owned()),
+                _ => TaskFolders::InPlace(repo.path().to_owned()),
             };
             let in_memory = matches!(way, Way::Library | Way::WithShims);
             let records = if in_memory { Records::Memory(state) } else { Records::Disk(state) };
             let (tasks, runtime, shim) = (size.tasks, Runtime::TwoThreads, !matches!(way, Way::Library));
             let (wall, figures) =
-                measure_job(&Job::Run(RunJob { tasks, jobs: parallel, shim, runtime, place, records }))?;
+                measure_job(&Job::Run(RunJob { tasks, jobs: parallel, shim, runtime, folders, records }))?;
             (wall, Some(figures))
         }
     };
@@ -203,7 +203,7 @@ fn by_hand(repo: &TestRepo, tasks: usize) -> Result<Command, BenchError> {
     Ok(command)
 }
 
-/// What one task costs in each part when nothing else runs.
+/// The cost of one task in each part when nothing else runs.
 fn alone(size: Size, out: &mut dyn Write) -> Result<(), BenchError> {
     writeln!(out, "## overhead, each part by itself, one task after the other, {} rounds\n", size.rounds)?;
     let mut in_memory = Vec::new();

@@ -1,4 +1,4 @@
-//! What the report calls the speed-up of three tasks that run side by side.
+//! The speed-up of three tasks side by side, as in the report.
 
 use std::io::Write;
 
@@ -39,7 +39,7 @@ pub(crate) fn measure(effort: &Effort, out: &mut dyn Write) -> Result<(), BenchE
 struct Round {
     xargs: f64,
     gadugi: f64,
-    /// What all tasks together are asked to sleep.
+    /// The time that all tasks together sleep.
     asleep: f64,
     report: RunFigures,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::bench::Effort;
 use crate::error::BenchError;
-use crate::job::{Job, Place, Records, RunFigures, RunJob, Runtime};
+use crate::job::{Job, Records, RunFigures, RunJob, Runtime, TaskFolders};
 use crate::library::COMMAND;
 use crate::process::{measure as measure_job, timed, xargs};
 use crate::sample::Sample;
@@ -21,7 +21,7 @@ enum Registry {
     Disk,
 }
 
-/// How the library is used.
+/// The use of the library.
 #[derive(Clone, Copy)]
 struct Way {
     registry: Registry,
@@ -123,7 +123,7 @@ fn round(tasks: usize, parallel: usize, way: Way, on_disk: PathBuf) -> Result<Ro
         Registry::DiskInMemory => Records::Disk(temporary.path().join("gadugi")),
         Registry::Disk => Records::Disk(on_disk),
     };
-    let place = Place::InPlace(temporary.path().to_owned());
-    let (library, figures) = measure_job(&Job::Run(RunJob { tasks, jobs: parallel, shim, runtime, place, records }))?;
+    let folders = TaskFolders::InPlace(temporary.path().to_owned());
+    let (library, figures) = measure_job(&Job::Run(RunJob { tasks, jobs: parallel, shim, runtime, folders, records }))?;
     Ok(Round { xargs, library, figures })
 }

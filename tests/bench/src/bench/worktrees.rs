@@ -18,7 +18,7 @@ use crate::process::{hermetic, measure as measure_job, timed, xargs};
 use crate::sample::Sample;
 use crate::table::Table;
 
-/// What is measured. The first four make worktrees beside git, and tell what memory that took.
+/// The measured case. The first four make worktrees beside git, and report the memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Case {
     /// 16 worktrees of 20,000 small files
@@ -41,7 +41,7 @@ struct Setting {
     worktrees: usize,
     shape: Shape,
     room: Room,
-    /// How often each round measures it: short times differ more.
+    /// Number of measurements in each round: short times differ more.
     repeats: usize,
 }
 
@@ -70,7 +70,7 @@ impl Case {
     }
 }
 
-/// How git makes worktrees.
+/// The way in which git makes worktrees.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ByGit {
     OneAfterTheOther,
@@ -92,7 +92,7 @@ pub(crate) fn measure(effort: &Effort, cases: &[Case], disks: &Disks, out: &mut 
     tables.write(out)
 }
 
-/// What is printed at the end; a table without rows is left out.
+/// The printed tables; one without rows is left out.
 struct Tables {
     create: Table,
     status: Table,
@@ -152,12 +152,12 @@ fn ours(disk: &Path) -> PathBuf {
     disk.join("repo.gadugi")
 }
 
-/// The folder in which git is told to put them.
+/// The folder for git's worktrees.
 fn gits(disk: &Path) -> PathBuf {
     disk.join("by-git")
 }
 
-/// What became of one disk.
+/// The result for one disk.
 struct Made {
     /// In seconds, as `status` is.
     wall: f64,

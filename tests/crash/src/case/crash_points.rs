@@ -37,10 +37,10 @@ const POINTS: &[&str] = &[
     "run-ended",
 ];
 
-/// Those that a run comes to only when it is resumed.
+/// Crash points that a run reaches only when it is resumed.
 const RESUMED_POINTS: &[&str] = &["registry-owner-written", "run-resumed", "registry-journal-written", "command-ended"];
 
-/// Those that it comes to only when it is stopped.
+/// Crash points that it reaches only when it is stopped.
 const STOPPED_POINTS: &[&str] = &["stop-recorded", "stop-sent"];
 
 /// The steps of a shim.
@@ -78,46 +78,46 @@ pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
 
 /// Dies at the point, in the run or when it is resumed for the first time, and is then resumed for good.
 fn orchestrator(round: &Round<'_>, point: &str, when_resumed: bool) -> io::Result<Tally> {
-    round.with_mixed_plan(Harm::None, |arena, _, tally| {
+    round.with_mixed_plan(Harm::None, |harness, _, tally| {
         if when_resumed {
-            arena.gadugi_dying_at("end-recorded", &["run", "../tasks"])?;
+            harness.gadugi_dying_at("end-recorded", &["run", "../tasks"])?;
             tally.kills += 1;
         }
         let args: &[&str] = if when_resumed { &["resume"] } else { &["run", "../tasks"] };
-        let answer = arena.gadugi_dying_at(point, args)?;
+        let answer = harness.gadugi_dying_at(point, args)?;
         if answer.code.is_some() {
             tally.broken.push(format!("{point} was never come to: {:?} {}", answer.code, answer.err));
             return Ok(());
         }
         tally.kills += 1;
         // Also of a run that is over: what was given back and is not deleted yet is left to the next command.
-        bring_to_its_end(arena, tally)
+        bring_to_its_end(harness, tally)
     })
 }
 
 /// Dies while it stops a task that runs out of time.
 fn stopped(round: &Round<'_>, point: &str) -> io::Result<Tally> {
-    let slow = |arena: &crate::arena::Arena<'_>, _: &mut fastrand::Rng| {
-        let begun = format!("echo $GADUGI_TASK $GADUGI_ATTEMPT >> {}/begun\nsleep 60", arena.folder.display());
-        arena.task("slow", "timeout: 300ms\ngrace: 200ms\n", &begun)?;
+    let slow = |harness: &crate::harness::Harness<'_>, _: &mut fastrand::Rng| {
+        let begun = format!("echo $GADUGI_TASK $GADUGI_ATTEMPT >> {}/begun\nsleep 60", harness.folder.display());
+        harness.task("slow", "timeout: 300ms\ngrace: 200ms\n", &begun)?;
         Ok([("slow", "timed_out")].into())
     };
-    round.with_plan(Harm::None, slow, &mut round.random(), |arena, _, tally| {
-        let answer = arena.gadugi_dying_at(point, &["run", "../tasks"])?;
+    round.with_plan(Harm::None, slow, &mut round.random(), |harness, _, tally| {
+        let answer = harness.gadugi_dying_at(point, &["run", "../tasks"])?;
         if answer.code.is_some() {
             tally.broken.push(format!("{point} was never come to: {:?} {}", answer.code, answer.err));
         }
         tally.kills += 1;
-        bring_to_its_end(arena, tally)
+        bring_to_its_end(harness, tally)
     })
 }
 
 /// Every shim of the run dies at the point; `gadugi` itself lives.
 fn shim(round: &Round<'_>, point: &str) -> io::Result<Tally> {
-    round.with_mixed_plan(Harm::Tasks, |arena, _, tally| {
-        let answer = arena.gadugi_dying_at(point, &["run", "../tasks"])?;
+    round.with_mixed_plan(Harm::Tasks, |harness, _, tally| {
+        let answer = harness.gadugi_dying_at(point, &["run", "../tasks"])?;
         expect_end(&answer, tally);
-        let report = arena.report()?;
+        let report = harness.report()?;
         let attempts = report["tasks"].as_array().into_iter().flatten().flat_map(|task| task["attempts"].as_array());
         tally.kills += attempts.flatten().count();
         Ok(())

@@ -6,12 +6,12 @@ use std::io;
 use std::time::Duration;
 
 use super::{Round, bring_to_its_end, kill_child, wait_at_random, wait_for_begun};
-use crate::arena::Arena;
+use crate::harness::Harness;
 use crate::oracle::Harm;
 use crate::plan::Expected;
 use crate::report::Tally;
 
-/// What each task does beside its own work. `$F` is the program for bad tasks, `$ARENA` its folder.
+/// The action of each task beside its own work. `$F` is the program for bad tasks, `$ARENA` its folder.
 const WAYS: [(&str, &str); 10] = [
     ("daemon", "$F mute daemon 60000 $ARENA/daemons"),
     ("daemon-holding-output", "$F daemon 60000 $ARENA/daemons"),
@@ -26,31 +26,31 @@ const WAYS: [(&str, &str); 10] = [
 ];
 
 pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
-    let plan = |arena: &Arena<'_>, random: &mut fastrand::Rng| -> io::Result<Expected> {
+    let plan = |harness: &Harness<'_>, random: &mut fastrand::Rng| -> io::Result<Expected> {
         let mut expected = BTreeMap::new();
         for (name, way) in WAYS {
-            let (folder, faketask) = (arena.folder.display(), arena.faketask());
+            let (folder, faketask) = (harness.folder.display(), harness.faketask());
             let pause = random.u32(0..300);
             let script = format!(
                 "ARENA={folder}\nF={faketask}\necho $GADUGI_TASK $GADUGI_ATTEMPT >> $ARENA/begun\n{way}\nsleep 0.{pause:03}\n\
                  echo $GADUGI_TASK $GADUGI_ATTEMPT 0 >> $ARENA/ended"
             );
-            arena.task(name, "", &script)?;
+            harness.task(name, "", &script)?;
             expected.insert(name, "succeeded");
         }
         Ok(expected)
     };
     let mut random = round.random();
-    round.with_plan(Harm::None, plan, &mut random, |arena, random, tally| {
+    round.with_plan(Harm::None, plan, &mut random, |harness, random, tally| {
         tally.count("escaping tasks", WAYS.len());
-        let mut child = arena.begin(&["run", "-j5", "../tasks"])?;
+        let mut child = harness.begin(&["run", "-j5", "../tasks"])?;
         if random.bool() {
-            wait_for_begun(arena, &mut child, 1)?;
+            wait_for_begun(harness, &mut child, 1)?;
             wait_at_random(random, Duration::from_secs(2));
             if kill_child(&mut child)? {
                 tally.kills += 1;
                 let mut answer = Tally::default();
-                bring_to_its_end(arena, &mut answer)?;
+                bring_to_its_end(harness, &mut answer)?;
                 // All of these succeed, so the code is 0 and not the 1 of the mixed plan.
                 tally.broken.extend(answer.broken.into_iter().filter(|said| !said.contains("Some(0)")));
                 return Ok(());

@@ -1,5 +1,5 @@
-//! Bits flip in the files of a run. Whoever reads them tells the same as before, or that something is damaged;
-//! whoever resumes them ends nothing in a way that it did not end.
+//! Bits flip in the files of a run. Readers report the same as before, or damage; a resumed run ends no task in a way that it
+//! did not end.
 
 use std::fs;
 use std::io;
@@ -10,14 +10,14 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Round, kill_child, wait_for_begun};
-use crate::arena::{Answer, Arena};
+use crate::harness::{Answer, Harness};
 use crate::oracle::Harm;
 use crate::report::Tally;
 
-/// How many bits flip in the files of one finished run, one at a time.
+/// Number of bits that flip in the files of one finished run, one at a time.
 const FLIPS: usize = 48;
 
-/// How often a run is interrupted, damaged and resumed, for each of these.
+/// Number of times that a run is interrupted, damaged and resumed, for each of these.
 const RESUMPTIONS: usize = 2;
 
 pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
@@ -25,22 +25,22 @@ pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
     for number in 0..RESUMPTIONS {
         let name = format!("{}-resumed-{number}", round.name);
         let number = round.number * RESUMPTIONS + number + 1_000_000;
-        tally.add(resumed(&Round { name, number, ground: round.ground, ..*round })?);
+        tally.add(resumed(&Round { name, number, installation: round.installation, ..*round })?);
     }
     tally.rounds = 1;
     Ok(tally)
 }
 
 fn finished(round: &Round<'_>) -> io::Result<Tally> {
-    round.with_mixed_plan(Harm::None, |arena, random, tally| {
-        arena.gadugi(&["run", "../tasks"])?;
-        let Some(run) = arena.run_folders()?.pop() else { return Err(io::Error::other("there was no run")) };
-        let sound = readings(arena)?;
+    round.with_mixed_plan(Harm::None, |harness, random, tally| {
+        harness.gadugi(&["run", "../tasks"])?;
+        let Some(run) = harness.run_folders()?.pop() else { return Err(io::Error::other("there was no run")) };
+        let sound = readings(harness)?;
         for _ in 0..FLIPS {
             let file = any_file(&run, random)?;
             let before = fs::read(&file)?;
             let bit = flip(&file, &before, random)?;
-            let damaged = readings(arena)?;
+            let damaged = readings(harness)?;
             fs::write(&file, &before)?;
             let told = format!("{} with bit {bit} flipped", file.strip_prefix(&run).unwrap_or(&file).display());
             for (sound, damaged) in sound.iter().zip(&damaged) {
@@ -66,24 +66,24 @@ fn tells_of_damage(answer: &Answer) -> bool {
     !answer.err.is_empty() || in_json.into_iter().any(|damage| !damage.is_empty())
 }
 
-fn readings(arena: &Arena<'_>) -> io::Result<[Answer; 2]> {
-    Ok([arena.gadugi(&["report", "--format", "json"])?, arena.gadugi(&["ps", "--all", "--json"])?])
+fn readings(harness: &Harness<'_>) -> io::Result<[Answer; 2]> {
+    Ok([harness.gadugi(&["report", "--format", "json"])?, harness.gadugi(&["ps", "--all", "--json"])?])
 }
 
 /// An interrupted run whose tasks have ended, with one bit flipped, is resumed or refused.
 fn resumed(round: &Round<'_>) -> io::Result<Tally> {
-    round.with_mixed_plan(Harm::Tasks, |arena, random, tally| {
-        let mut child = arena.begin_run()?;
-        wait_for_begun(arena, &mut child, random.usize(1..5))?;
+    round.with_mixed_plan(Harm::Tasks, |harness, random, tally| {
+        let mut child = harness.begin_run()?;
+        wait_for_begun(harness, &mut child, random.usize(1..5))?;
         tally.kills += usize::from(kill_child(&mut child)?);
         // What runs comes to its end unseen.
         sleep(Duration::from_millis(600));
-        let Some(run) = arena.run_folders()?.pop() else { return Ok(()) };
+        let Some(run) = harness.run_folders()?.pop() else { return Ok(()) };
         let file = any_file(&run, random)?;
         let before = fs::read(&file)?;
         let bit = flip(&file, &before, random)?;
         tally.count("flips", 1);
-        let answer = arena.gadugi(&["resume"])?;
+        let answer = harness.gadugi(&["resume"])?;
         if !matches!(answer.code, Some(0 | 1 | 4)) {
             let file = file.strip_prefix(&run).unwrap_or(&file).display();
             tally.broken.push(format!("{file} with bit {bit} flipped: {:?} {}", answer.code, answer.err));
@@ -91,7 +91,7 @@ fn resumed(round: &Round<'_>) -> io::Result<Tally> {
         if answer.code == Some(4) {
             tally.count("refused", 1);
             fs::write(&file, &before)?;
-            arena.gadugi(&["resume"])?;
+            harness.gadugi(&["resume"])?;
         }
         Ok(())
     })

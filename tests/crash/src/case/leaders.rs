@@ -8,10 +8,10 @@ use crate::processes;
 use crate::report::Tally;
 
 pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
-    round.with_mixed_plan(Harm::Tasks, |arena, random, tally| {
-        let mut child = arena.begin_run()?;
-        wait_for_begun(arena, &mut child, random.usize(1..3))?;
-        let shims = processes::shims(&arena.folder);
+    round.with_mixed_plan(Harm::Tasks, |harness, random, tally| {
+        let mut child = harness.begin_run()?;
+        wait_for_begun(harness, &mut child, random.usize(1..3))?;
+        let shims = processes::shims(&harness.folder);
         let leader = shims.first().and_then(|&shim| processes::children(shim).first().copied());
         if let Some(leader) = leader {
             processes::kill(leader);
@@ -19,7 +19,7 @@ pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
             tally.kills += 1;
         }
         child.wait()?;
-        let report = arena.report()?;
+        let report = harness.report()?;
         let is_lost = |task: &&serde_json::Value| task["outcome"]["kind"] == "lost";
         let lost = report["tasks"].as_array().into_iter().flatten().filter(is_lost).count();
         if lost > 0 {

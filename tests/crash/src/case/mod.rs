@@ -1,4 +1,4 @@
-//! The cases, one file each. A case is a number of rounds, each in an arena of its own.
+//! The cases, one file each. A case is a number of rounds, each in an harness of its own.
 
 mod crash_points;
 mod escapes;
@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::arena::{Answer, Arena, Ground};
 use crate::args::Length;
+use crate::harness::{Answer, Harness, Installation};
 use crate::oracle::{Harm, Mine, Oracle};
 use crate::plan::{Expected, mixed};
 use crate::report::Tally;
@@ -31,8 +31,8 @@ pub(crate) struct Case {
 
 /// One round of a case.
 pub(crate) struct Round<'a> {
-    pub(crate) ground: &'a Ground,
-    /// The name of its arena.
+    pub(crate) installation: &'a Installation,
+    /// The name of its harness.
     pub(crate) name: String,
     pub(crate) number: usize,
     pub(crate) seed: u64,
@@ -60,7 +60,7 @@ impl Round<'_> {
     pub(crate) fn with_mixed_plan(
         &self,
         harm: Harm,
-        act: impl FnOnce(&Arena<'_>, &mut fastrand::Rng, &mut Tally) -> io::Result<()>,
+        act: impl FnOnce(&Harness<'_>, &mut fastrand::Rng, &mut Tally) -> io::Result<()>,
     ) -> io::Result<Tally> {
         let mut random = self.random();
         self.with_plan(harm, mixed, &mut random, act)
@@ -69,19 +69,19 @@ impl Round<'_> {
     pub(crate) fn with_plan(
         &self,
         harm: Harm,
-        plan: impl FnOnce(&Arena<'_>, &mut fastrand::Rng) -> io::Result<Expected>,
+        plan: impl FnOnce(&Harness<'_>, &mut fastrand::Rng) -> io::Result<Expected>,
         random: &mut fastrand::Rng,
-        act: impl FnOnce(&Arena<'_>, &mut fastrand::Rng, &mut Tally) -> io::Result<()>,
+        act: impl FnOnce(&Harness<'_>, &mut fastrand::Rng, &mut Tally) -> io::Result<()>,
     ) -> io::Result<Tally> {
-        let arena = Arena::new(self.ground, &self.name)?;
-        let expected = plan(&arena, random)?;
-        let mine = Mine::of(&arena)?;
+        let harness = Harness::new(self.installation, &self.name)?;
+        let expected = plan(&harness, random)?;
+        let mine = Mine::of(&harness)?;
         let mut tally = Tally { rounds: 1, ..Tally::default() };
-        act(&arena, random, &mut tally)?;
-        let broken = Oracle { arena: &arena, mine: &mine, expected: &expected, harm }.broken()?;
+        act(&harness, random, &mut tally)?;
+        let broken = Oracle { harness: &harness, mine: &mine, expected: &expected, harm }.broken()?;
         tally.broken.extend(broken.into_iter().map(|sentence| format!("{}: {sentence}", self.name)));
         if tally.broken.is_empty() || !self.keep {
-            arena.remove()?;
+            harness.remove()?;
         }
         Ok(tally)
     }
@@ -98,11 +98,11 @@ fn kill_child(child: &mut Child) -> io::Result<bool> {
 }
 
 /// Resumes the latest run until it is over; where it had not begun yet, runs it.
-fn bring_to_its_end(arena: &Arena<'_>, tally: &mut Tally) -> io::Result<()> {
-    let answer = arena.gadugi(&["resume"])?;
-    let answer = if answer.code == Some(2) && arena.lines("begun")?.is_empty() {
+fn bring_to_its_end(harness: &Harness<'_>, tally: &mut Tally) -> io::Result<()> {
+    let answer = harness.gadugi(&["resume"])?;
+    let answer = if answer.code == Some(2) && harness.lines("begun")?.is_empty() {
         tally.count("run anew", 1);
-        arena.gadugi(&["run", "../tasks"])?
+        harness.gadugi(&["run", "../tasks"])?
     } else {
         answer
     };
@@ -119,9 +119,9 @@ fn expect_end(answer: &Answer, tally: &mut Tally) {
 }
 
 /// Waits until so many tasks have begun; gives up when `gadugi` ends before.
-fn wait_for_begun(arena: &Arena<'_>, child: &mut Child, tasks: usize) -> io::Result<bool> {
+fn wait_for_begun(harness: &Harness<'_>, child: &mut Child, tasks: usize) -> io::Result<bool> {
     loop {
-        if arena.lines("begun")?.len() >= tasks {
+        if harness.lines("begun")?.len() >= tasks {
             return Ok(true);
         }
         if child.try_wait()?.is_some() {

@@ -12,8 +12,8 @@ use crate::report::Tally;
 const RUN: Duration = Duration::from_millis(700);
 
 pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
-    round.with_mixed_plan(Harm::None, |arena, random, tally| {
-        let mut child = arena.begin_run()?;
+    round.with_mixed_plan(Harm::None, |harness, random, tally| {
+        let mut child = harness.begin_run()?;
         wait_at_random(random, RUN);
         let mut killed = kill_child(&mut child)?;
         tally.kills += usize::from(killed);
@@ -25,13 +25,13 @@ pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
                 // Tasks end while nobody sees it.
                 sleep(Duration::from_millis(random.u64(0..800)));
             }
-            let mut child = arena.begin(&["resume"])?;
+            let mut child = harness.begin(&["resume"])?;
             wait_at_random(random, RUN);
             killed = kill_child(&mut child)?;
             tally.kills += usize::from(killed);
         }
         // One that was killed before there was a run has left nothing to resume.
-        let over = !killed && arena.report().is_ok_and(|report| report["ended"] == true);
-        if over { Ok(()) } else { bring_to_its_end(arena, tally) }
+        let over = !killed && harness.report().is_ok_and(|report| report["ended"] == true);
+        if over { Ok(()) } else { bring_to_its_end(harness, tally) }
     })
 }

@@ -8,14 +8,14 @@ use crate::processes;
 use crate::report::Tally;
 
 pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
-    round.with_mixed_plan(Harm::Tasks, |arena, random, tally| {
-        let mut child = arena.begin_run()?;
-        wait_for_begun(arena, &mut child, random.usize(1..4))?;
+    round.with_mixed_plan(Harm::Tasks, |harness, random, tally| {
+        let mut child = harness.begin_run()?;
+        wait_for_begun(harness, &mut child, random.usize(1..4))?;
         let driven = random.bool();
         if !driven {
             tally.kills += usize::from(kill_child(&mut child)?);
         }
-        if let Some(&shim) = processes::shims(&arena.folder).first() {
+        if let Some(&shim) = processes::shims(&harness.folder).first() {
             processes::kill(shim);
             tally.count("shims killed", 1);
             tally.kills += 1;
@@ -24,6 +24,6 @@ pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
             child.wait()?;
             return Ok(());
         }
-        bring_to_its_end(arena, tally)
+        bring_to_its_end(harness, tally)
     })
 }

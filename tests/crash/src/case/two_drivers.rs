@@ -4,19 +4,19 @@ use std::io;
 use std::process::Child;
 
 use super::{Round, bring_to_its_end, kill_child, wait_for_begun};
-use crate::arena::Answer;
+use crate::harness::Answer;
 use crate::oracle::Harm;
 use crate::report::Tally;
 
 pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
-    round.with_mixed_plan(Harm::None, |arena, random, tally| {
-        let mut child = arena.begin_run()?;
-        wait_for_begun(arena, &mut child, random.usize(1..5))?;
+    round.with_mixed_plan(Harm::None, |harness, random, tally| {
+        let mut child = harness.begin_run()?;
+        wait_for_begun(harness, &mut child, random.usize(1..5))?;
         if !kill_child(&mut child)? {
             return Ok(());
         }
         tally.kills += 1;
-        let both = [arena.begin_heard(&["resume"])?, arena.begin_heard(&["resume"])?];
+        let both = [harness.begin_heard(&["resume"])?, harness.begin_heard(&["resume"])?];
         let answers = both.into_iter().map(Child::wait_with_output).collect::<io::Result<Vec<_>>>()?;
         let answers: Vec<Answer> = answers.into_iter().map(Answer::from).collect();
         let with = |code: i32| answers.iter().filter(|answer| answer.code == Some(code)).count();
@@ -26,7 +26,7 @@ pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
             (2, 0) => tally.count("one after the other", 1),
             _ => {
                 tally.broken.push(format!("{}: two drivers: {answers:?}", round.name));
-                bring_to_its_end(arena, tally)?;
+                bring_to_its_end(harness, tally)?;
             }
         }
         Ok(())

@@ -1,15 +1,15 @@
-//! What `gadugi clean` says of each worktree and each branch, and how what it removes is deleted.
+//! The messages of `gadugi clean` about each worktree and each branch, and the deletion of those that it removes.
 
 use std::fs::{self, File};
 
-use crate::stand::{Going, Stand};
+use crate::harness::{Going, Harness};
 use crate::waiting::{gated, open, pid};
 
-/// What was said, without what differs from run to run.
-pub(crate) fn plain(stand: &Stand, text: &str) -> Vec<String> {
-    let run = stand.latest_run();
+/// The printed lines, without parts that differ from run to run.
+pub(crate) fn plain(harness: &Harness, text: &str) -> Vec<String> {
+    let run = harness.latest_run();
     let run = run.file_name().expect("a name").to_string_lossy().into_owned();
-    let text = text.replace(&*stand.worktrees().to_string_lossy(), "WT").replace(&run, "RUN");
+    let text = text.replace(&*harness.worktrees().to_string_lossy(), "WT").replace(&run, "RUN");
     let is_id = |word: &str| word.len() >= 7 && word.chars().all(|char| char.is_ascii_hexdigit());
     let id = |word: &str| {
         let core = word.trim_matches(|char: char| !char.is_ascii_alphanumeric());
@@ -20,7 +20,7 @@ pub(crate) fn plain(stand: &Stand, text: &str) -> Vec<String> {
 
 #[test]
 fn a_dry_run_says_of_each_worktree_and_branch_why_it_goes_or_stays() {
-    let stand = Stand::new();
+    let harness = Harness::new();
     let git = "git -c user.name=t -c user.email=t@t";
     let commit = |file: &str| format!("echo {file} > {file}; git add {file}; {git} commit -qm {file}");
     let scripts = [
@@ -35,16 +35,16 @@ fn a_dry_run_says_of_each_worktree_and_branch_why_it_goes_or_stays() {
         ("stashed", format!("echo x >> README.md; {git} stash -q; exit 1")),
         ("unmerged", format!("{}; {}", commit("u.txt"), commit("v.txt"))),
     ];
-    let files = scripts.map(|(name, script)| stand.script(name, &script));
+    let files = scripts.map(|(name, script)| harness.script(name, &script));
     let files: Vec<&str> = ["run", "-j2"].into_iter().chain(files.iter().map(String::as_str)).collect();
-    stand.gadugi(&files).expect(1);
-    let locked = stand.worktrees().join("locked");
-    stand.repo.git(&["worktree", "lock", "--reason", "on a stick", &locked.to_string_lossy()]);
-    stand.repo.git(&["merge", "-q", "--no-edit", "gadugi/merged"]);
-    stand.repo.git(&["cherry-pick", "gadugi/picked~2..gadugi/picked"]);
-    stand.repo.git(&["merge", "-q", "--squash", "gadugi/squashed"]);
-    stand.repo.git(&["commit", "-q", "-m", "All at once"]);
-    let lines = plain(&stand, &stand.gadugi(&["clean", "--dry-run"]).expect(0).out);
+    harness.gadugi(&files).expect(1);
+    let locked = harness.worktrees().join("locked");
+    harness.repo.git(&["worktree", "lock", "--reason", "on a stick", &locked.to_string_lossy()]);
+    harness.repo.git(&["merge", "-q", "--no-edit", "gadugi/merged"]);
+    harness.repo.git(&["cherry-pick", "gadugi/picked~2..gadugi/picked"]);
+    harness.repo.git(&["merge", "-q", "--squash", "gadugi/squashed"]);
+    harness.repo.git(&["commit", "-q", "-m", "All at once"]);
+    let lines = plain(&harness, &harness.gadugi(&["clean", "--dry-run"]).expect(0).out);
     let expected = [
         "would go WT/clean: everything is on gadugi/clean",
         "would go gadugi/clean (was ID): merged into main",
@@ -67,80 +67,80 @@ fn a_dry_run_says_of_each_worktree_and_branch_why_it_goes_or_stays() {
     ];
     assert_eq!(lines, expected);
     // What is said before is what is done.
-    let done = plain(&stand, &stand.gadugi(&["clean", "--wait"]).expect(0).out);
+    let done = plain(&harness, &harness.gadugi(&["clean", "--wait"]).expect(0).out);
     let expected: Vec<_> = expected.iter().map(|line| line.replace("would go", "removed ")).collect();
     assert_eq!(done, expected);
-    let branches = stand.repo.git(&["for-each-ref", "--format=%(refname:lstrip=3)", "refs/heads/gadugi"]);
+    let branches = harness.repo.git(&["for-each-ref", "--format=%(refname:lstrip=3)", "refs/heads/gadugi"]);
     assert_eq!(
         branches.lines().collect::<Vec<_>>(),
         ["detached", "dirty", "locked", "searching", "stashed", "unmerged"]
     );
-    stand.assert_sound();
+    harness.assert_sound();
 }
 
 #[test]
 fn a_dry_run_lists_what_stays_since_its_run_goes_on() {
-    let stand = Stand::new();
-    let file = gated(&stand, "a", "echo done > f.txt");
-    let mut run = Going::start(stand.command(&["run", &file]));
-    pid(&stand, "a");
+    let harness = Harness::new();
+    let file = gated(&harness, "a", "echo done > f.txt");
+    let mut run = Going::start(harness.command(&["run", &file]));
+    pid(&harness, "a");
     for args in [&["clean", "--dry-run"][..], &["clean", "--dry-run", "--all"]] {
-        let lines = plain(&stand, &stand.gadugi(args).expect(0).out);
+        let lines = plain(&harness, &harness.gadugi(args).expect(0).out);
         assert_eq!(lines, ["kept     WT/a: run RUN goes on"], "{args:?}");
     }
-    stand.gadugi(&["clean"]).expect(4).says(&["goes on"]);
+    harness.gadugi(&["clean"]).expect(4).says(&["goes on"]);
     assert!(!run.has_ended());
-    open(&stand, "a");
+    open(&harness, "a");
     run.end().expect(0);
 }
 
-/// The lock of whoever deletes what was removed.
-fn sweep_lock(stand: &Stand) -> File {
-    let path = stand.repo.path().join(".git/gadugi/sweep");
+/// The lock of the process that deletes removed worktrees.
+fn sweep_lock(harness: &Harness) -> File {
+    let path = harness.repo.path().join(".git/gadugi/sweep");
     File::options().create(true).truncate(false).read(true).write(true).open(path).expect("a lock")
 }
 
 #[test]
 fn what_was_removed_is_deleted_by_a_process_that_ends_by_itself() {
-    let stand = Stand::new();
-    stand.repo.many_files(500);
-    let file = stand.script("a", "exit 1");
-    stand.gadugi(&["run", &file]).expect(1);
-    stand.gadugi(&["clean"]).expect(0);
-    assert!(!stand.worktrees().join("a").exists());
+    let harness = Harness::new();
+    harness.repo.many_files(500);
+    let file = harness.script("a", "exit 1");
+    harness.gadugi(&["run", &file]).expect(1);
+    harness.gadugi(&["clean"]).expect(0);
+    assert!(!harness.worktrees().join("a").exists());
     // That process has held it since before the command returned, and lets go of it when it is done.
-    sweep_lock(&stand).lock().expect("it ends");
-    assert!(!stand.worktrees().exists());
+    sweep_lock(&harness).lock().expect("it ends");
+    assert!(!harness.worktrees().exists());
 }
 
 #[test]
 fn what_nobody_could_delete_is_told_of_and_deleted_by_the_next_command() {
-    let stand = Stand::new();
-    let file = stand.script("a", "exit 1");
-    stand.gadugi(&["run", &file]).expect(1);
-    let lock = sweep_lock(&stand);
+    let harness = Harness::new();
+    let file = harness.script("a", "exit 1");
+    harness.gadugi(&["run", &file]).expect(1);
+    let lock = sweep_lock(&harness);
     lock.lock().expect("nobody holds it");
-    stand.gadugi(&["clean"]).expect(0);
-    assert!(!stand.worktrees().join("a").exists());
-    let doctor = stand.gadugi(&["doctor"]).out;
+    harness.gadugi(&["clean"]).expect(0);
+    assert!(!harness.worktrees().join("a").exists());
+    let doctor = harness.gadugi(&["doctor"]).out;
     assert!(doctor.contains("1 removed folder is being deleted in the background"), "{doctor}");
     drop(lock);
-    let doctor = stand.gadugi(&["doctor"]).out;
+    let doctor = harness.gadugi(&["doctor"]).out;
     assert!(doctor.contains("1 removed folder is not deleted yet -> gadugi clean --wait"), "{doctor}");
-    stand.gadugi(&["clean", "--wait"]).expect(0);
-    assert!(!stand.worktrees().exists());
-    assert!(!stand.gadugi(&["doctor"]).out.contains("removed folder"));
+    harness.gadugi(&["clean", "--wait"]).expect(0);
+    assert!(!harness.worktrees().exists());
+    assert!(!harness.gadugi(&["doctor"]).out.contains("removed folder"));
 }
 
 #[test]
 fn a_folder_that_git_has_forgotten_is_told_of_and_stays_with_its_work() {
-    let stand = Stand::new();
-    let file = stand.script("a", "echo work > work.txt; exit 1");
-    stand.gadugi(&["run", &file]).expect(1);
-    fs::remove_dir_all(stand.repo.path().join(".git/worktrees/a")).expect("the entry goes");
-    let lines = plain(&stand, &stand.gadugi(&["clean", "--dry-run"]).expect(0).out);
+    let harness = Harness::new();
+    let file = harness.script("a", "echo work > work.txt; exit 1");
+    harness.gadugi(&["run", &file]).expect(1);
+    fs::remove_dir_all(harness.repo.path().join(".git/worktrees/a")).expect("the entry goes");
+    let lines = plain(&harness, &harness.gadugi(&["clean", "--dry-run"]).expect(0).out);
     let said = "kept     WT/a, which git does not know any more: 1 file not as on gadugi/a (work.txt); \
                 copy out what you need, and delete it";
     assert_eq!(lines.first().map(String::as_str), Some(said), "{lines:?}");
-    assert_eq!(fs::read_to_string(stand.worktrees().join("a/work.txt")).expect("it stays"), "work\n");
+    assert_eq!(fs::read_to_string(harness.worktrees().join("a/work.txt")).expect("it stays"), "work\n");
 }

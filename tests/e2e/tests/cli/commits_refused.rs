@@ -1,31 +1,31 @@
 //! Configurations of the user in which `git commit` of a task is refused, and the commit that Gadugi makes is not.
 
-use crate::stand::Stand;
+use crate::harness::Harness;
 
 /// A task that leaves its file succeeds, one that commits fails, and why is told.
 #[track_caller]
 fn refuses(config: &str, why: &str) {
-    let stand = Stand::new();
-    let home = stand.repo.root().join("home");
+    let harness = Harness::new();
+    let home = harness.repo.root().join("home");
     std::fs::create_dir_all(&home).expect("a home");
     std::fs::write(home.join(".gitconfig"), config).expect("a configuration");
     // Nothing else may say who commits.
     for name in ["user.name", "user.email"] {
-        stand.repo.try_git_in(stand.repo.path(), &["config", "--unset", name]);
+        harness.repo.try_git_in(harness.repo.path(), &["config", "--unset", name]);
     }
-    let leaves = stand.script("leaves", "echo left > left.txt");
-    let commits = stand.script("commits", "echo made > made.txt\ngit add made.txt\ngit commit -qm Work");
-    let run = stand.gadugi(&["run", "--executor", "subprocess", &leaves, &commits]).expect(1).says(&[why]);
-    assert_eq!(stand.repo.git(&["show", "gadugi/leaves:left.txt"]), "left", "{}", run.err);
-    let outcomes = stand.outcomes();
+    let leaves = harness.script("leaves", "echo left > left.txt");
+    let commits = harness.script("commits", "echo made > made.txt\ngit add made.txt\ngit commit -qm Work");
+    let run = harness.gadugi(&["run", "--executor", "subprocess", &leaves, &commits]).expect(1).says(&[why]);
+    assert_eq!(harness.repo.git(&["show", "gadugi/leaves:left.txt"]), "left", "{}", run.err);
+    let outcomes = harness.outcomes();
     assert_eq!((outcomes["leaves"].as_str(), outcomes["commits"].as_str()), ("succeeded", "failed"));
-    let warnings = stand.report()["warnings"].to_string();
+    let warnings = harness.report()["warnings"].to_string();
     assert!(warnings.contains("its output ends with: ") && warnings.contains(why), "{warnings}");
-    let page = stand.gadugi(&["report"]).expect(0).out;
+    let page = harness.gadugi(&["report"]).expect(0).out;
     assert!(page.contains("its output ends with: "), "{page}");
-    let kept = stand.worktrees().join("commits/made.txt");
+    let kept = harness.worktrees().join("commits/made.txt");
     assert_eq!(std::fs::read_to_string(kept).expect("the file of the failed task"), "made\n");
-    stand.assert_sound();
+    harness.assert_sound();
 }
 
 #[test]

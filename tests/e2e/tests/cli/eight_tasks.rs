@@ -10,7 +10,7 @@ use std::process::Command;
 use gadugi_fakeagent::{Call, Installed};
 use serde_json::Value;
 
-use crate::stand::{Answer, Going, Stand};
+use crate::harness::{Answer, Going, Harness};
 use crate::waiting::{gate, killed, open};
 
 const CONFIG: &str = r#"
@@ -56,21 +56,21 @@ const TASKS: [(&str, &str); 8] = [
 ];
 
 pub(crate) struct Night {
-    pub(crate) stand: Stand,
+    pub(crate) harness: Harness,
     agents: Installed,
 }
 
 impl Night {
     pub(crate) fn new(config: &str) -> Self {
-        let stand = Stand::new();
-        stand.repo.commit_file("gadugi.toml", config);
+        let harness = Harness::new();
+        harness.repo.commit_file("gadugi.toml", config);
         let program = Path::new(env!("CARGO_BIN_EXE_gadugi-e2e-fakeagent"));
-        let agents = Installed::new(program, &stand.repo.root().join("agents")).expect("they are installed");
-        Self { stand, agents }
+        let agents = Installed::new(program, &harness.repo.root().join("agents")).expect("they are installed");
+        Self { harness, agents }
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.stand.command(args);
+        let mut command = self.harness.command(args);
         command.env("PATH", self.agents.search_path().expect("a path"));
         command
     }
@@ -80,7 +80,7 @@ impl Night {
     }
 
     fn report(&self) -> Value {
-        serde_json::from_str(&self.stand.gadugi(&["report", "--format", "json"]).expect(0).out).expect("JSON")
+        serde_json::from_str(&self.harness.gadugi(&["report", "--format", "json"]).expect(0).out).expect("JSON")
     }
 
     /// The calls whose prompt, or that of the conversation before it, is of this task: those in its worktree.
@@ -90,7 +90,7 @@ impl Night {
     }
 }
 
-/// What the streams themselves say that their calls cost, by the result lines in the logs.
+/// The cost of the calls by the result lines of the streams in the logs.
 fn cost_of_streams(report: &Value) -> f64 {
     let mut sum = 0.0;
     for attempt in report["tasks"].as_array().into_iter().flatten().flat_map(attempts) {
@@ -112,7 +112,7 @@ fn attempts(task: &Value) -> &[Value] {
 fn eight_tasks_end_as_expected_and_cost_what_their_streams_say() {
     let night = Night::new(CONFIG);
     let tasks: Vec<String> =
-        TASKS.iter().map(|(name, text)| night.stand.task(&format!("{name}.md"), format!("---\n{text}\n"))).collect();
+        TASKS.iter().map(|(name, text)| night.harness.task(&format!("{name}.md"), format!("---\n{text}\n"))).collect();
     let run: Vec<&str> = ["run"].into_iter().chain(tasks.iter().map(String::as_str)).collect();
     night.gadugi(&run).expect(1);
     let report = night.report();
@@ -170,7 +170,7 @@ fn eight_tasks_end_as_expected_and_cost_what_their_streams_say() {
     ] {
         let attempt = attempts(by_name[task]).last().expect("an attempt");
         let branch = attempt["worktree"]["branch"].as_str().expect("a branch");
-        assert_eq!(night.stand.repo.git(&["show", &format!("{branch}:{task}.txt")]), file, "{task}");
+        assert_eq!(night.harness.repo.git(&["show", &format!("{branch}:{task}.txt")]), file, "{task}");
     }
     let docs: Vec<_> = attempts(by_name["docs"]).iter().map(|attempt| &attempt["agent"]).collect();
     let figures = |agent: &Value| ["input", "output"].map(|key| agent["tokens"][key].as_u64());
@@ -184,15 +184,15 @@ fn eight_tasks_end_as_expected_and_cost_what_their_streams_say() {
     let costs = report["tasks"].as_array().into_iter().flatten().flat_map(attempts);
     let sum: f64 = costs.filter_map(|attempt| attempt["agent"]["own"]["cost_usd"].as_f64()).sum();
     assert!((sum - told).abs() < 1e-9, "{sum}");
-    night.stand.assert_sound();
+    night.harness.assert_sound();
 }
 
 #[test]
 fn the_budget_of_a_run_stops_what_runs_and_starts_nothing_more() {
     let night = Night::new("jobs = 2\nchanges = \"optional\"\n");
-    let costly = night.stand.task("costly.md", "---\nagent: claude\n---\nfake: cost 0.50\nfake: say Costly.\n");
-    let endless = night.stand.task("endless.md", "---\nagent: codex\n---\nfake: endless\n");
-    let later = night.stand.task("later.md", "---\nagent: claude\nneeds: [costly]\n---\nfake: say Later.\n");
+    let costly = night.harness.task("costly.md", "---\nagent: claude\n---\nfake: cost 0.50\nfake: say Costly.\n");
+    let endless = night.harness.task("endless.md", "---\nagent: codex\n---\nfake: endless\n");
+    let later = night.harness.task("later.md", "---\nagent: claude\nneeds: [costly]\n---\nfake: say Later.\n");
     night.gadugi(&["run", "--max-cost", "0.2", &costly, &endless, &later]).expect(1);
     let report = night.report();
     let outcome = |task: usize| report["tasks"][task]["outcome"]["text"].as_str().expect("an outcome");
@@ -203,21 +203,23 @@ fn the_budget_of_a_run_stops_what_runs_and_starts_nothing_more() {
     let warnings = report["warnings"].as_array().expect("warnings");
     assert_eq!(warnings.iter().filter(|warning| warning["about"] == "budget").count(), 1, "{warnings:?}");
     assert_eq!(report["agents"]["cost_usd"].as_f64(), Some(0.5));
-    night.stand.assert_sound();
+    night.harness.assert_sound();
 }
 
 #[test]
 fn whoever_can_log_an_agent_in_hears_once_that_it_is_not_let_in() {
     let night = Night::new("");
-    let (tell, heard) = (night.stand.repo.root().join("tell"), night.stand.repo.root().join("heard.txt"));
+    let (tell, heard) = (night.harness.repo.root().join("tell"), night.harness.repo.root().join("heard.txt"));
     fs::write(&tell, format!("#!/bin/sh\ncat >> '{}'\n", heard.display())).expect("a script");
     fs::set_permissions(&tell, fs::Permissions::from_mode(0o755)).expect("it can be run");
     let tasks = ["a", "b"].map(|name| {
-        night.stand.task(&format!("{name}.md"), "---\nagent: claude\nretries: 2\n---\nfake: fail 401 Invalid API key\n")
+        night
+            .harness
+            .task(&format!("{name}.md"), "---\nagent: claude\nretries: 2\n---\nfake: fail 401 Invalid API key\n")
     });
     let mut command = night.command(&["run", "-j", "1", &tasks[0], &tasks[1]]);
     Answer::from(command.env("GADUGI_NOTIFY", &tell).output().expect("gadugi starts")).expect(1);
-    let run = night.stand.latest_run().file_name().expect("a run").to_string_lossy().into_owned();
+    let run = night.harness.latest_run().file_name().expect("a run").to_string_lossy().into_owned();
     let heard = fs::read_to_string(heard).expect("it was told");
     let [login, end] = heard.lines().collect::<Vec<_>>()[..] else { panic!("{heard}") };
     assert!(login.starts_with(&format!("run {run}: claude is not let in (")), "{login}");
@@ -230,7 +232,7 @@ fn while_an_agent_is_refused_tasks_of_another_one_go_first() {
     let night = Night::new("jobs = 1\nchanges = \"optional\"\n[agents.claude]\nbackoff = \"1s\"\n");
     let tasks = [("a", "claude", "limit 1"), ("b", "claude", "say B."), ("c", "codex", "say C.")];
     let tasks = tasks.map(|(name, agent, does)| {
-        night.stand.task(&format!("{name}.md"), format!("---\nagent: {agent}\n---\nfake: {does}\n"))
+        night.harness.task(&format!("{name}.md"), format!("---\nagent: {agent}\n---\nfake: {does}\n"))
     });
     night.gadugi(&["run", &tasks[0], &tasks[1], &tasks[2]]).expect(0);
     let order: Vec<_> = night.agents.calls().expect("they are recorded").into_iter().map(|call| call.agent).collect();
@@ -241,18 +243,18 @@ fn while_an_agent_is_refused_tasks_of_another_one_go_first() {
 #[test]
 fn a_conversation_that_goes_on_is_waited_for_by_whoever_resumes_the_run() {
     let night = Night::new("");
-    let gate = gate(&night.stand, "mends");
+    let gate = gate(&night.harness, "mends");
     let text = format!(
         "---\nagent: claude\nretries: 1\ncheck: test -e mended.txt\n---\n\
          fake: cost 0.20\nfake: say Done.\nfake: on-resume run {gate}; echo mended > mended.txt\nfake: on-resume cost 0.05\n\
          fake: on-resume say Mended.\n"
     );
-    let task = night.stand.task("mends.md", text);
-    killed(&night.stand, Going::start(night.command(&["run", &task])), &["mends"]);
+    let task = night.harness.task("mends.md", text);
+    killed(&night.harness, Going::start(night.command(&["run", &task])), &["mends"]);
     // What the conversation that goes on will cost has not been told yet.
     let ps = night.gadugi(&["ps", "latest"]).expect(0).out;
     assert!(ps.contains("$0.20+"), "{ps}");
-    open(&night.stand, "mends");
+    open(&night.harness, "mends");
     night.gadugi(&["resume"]).expect(0);
     let calls = night.calls("mends");
     let [first, second] = &calls[..] else { panic!("{calls:?}") };
@@ -266,7 +268,7 @@ fn a_conversation_that_goes_on_is_waited_for_by_whoever_resumes_the_run() {
     assert_eq!(passed["agent"]["last_message"], "Mended.");
     let told = report["agents"]["cost_usd"].as_f64().expect("a cost");
     assert!((told - 0.25).abs() < 1e-9 && (told - cost_of_streams(&report)).abs() < 1e-9, "{told}");
-    night.stand.assert_sound();
+    night.harness.assert_sound();
 }
 
 #[test]
@@ -278,7 +280,7 @@ fn what_a_conversation_had_cost_before_a_failed_check_counts_once_everywhere() {
              fake: tokens 300 100\nfake: cost 0.40\nfake: run echo {agent} > made.txt\nfake: say Done.\n\
              fake: on-resume tokens 200 100\nfake: on-resume cost 0.40\nfake: on-resume run echo mended > mended.txt\n"
         );
-        night.stand.task(&format!("by-{agent}.md"), text)
+        night.harness.task(&format!("by-{agent}.md"), text)
     });
     night.gadugi(&["run", "--max-cost", "1", &tasks[0], &tasks[1]]).expect(0);
     let report = night.report();
@@ -288,7 +290,7 @@ fn what_a_conversation_had_cost_before_a_failed_check_counts_once_everywhere() {
     assert_eq!([&agents["tokens"]["input"], &agents["tokens"]["output"]], [&Value::from(1000), &Value::from(400)]);
     let reckoned = ["attempts_with_reckoned_cost", "attempts_with_reckoned_tokens"].map(|key| agents[key].as_u64());
     assert_eq!(reckoned, [Some(0), Some(1)]);
-    let people = night.stand.gadugi(&["report"]).expect(0).out;
+    let people = night.harness.gadugi(&["report"]).expect(0).out;
     let line = "300 tokens in (0 of them cached), 100 out";
     assert!(people.contains(line), "{people}");
     let line = "200 tokens in (0 of them cached), 100 out (reckoned; told of the conversation: \
@@ -296,7 +298,7 @@ fn what_a_conversation_had_cost_before_a_failed_check_counts_once_everywhere() {
     assert!(people.contains(line), "{people}");
     let ps = night.gadugi(&["ps", "latest"]).expect(0).out;
     assert!(ps.contains("$0.80 ") && ps.contains("700 tokens "), "{ps}");
-    night.stand.assert_sound();
+    night.harness.assert_sound();
 }
 
 #[test]
@@ -305,7 +307,7 @@ fn budgets_are_handed_on_as_what_is_left_and_what_cannot_be_held_is_said() {
     let text = "---\nagent: claude\nmax_cost: 1.0\nretries: 1\ncheck: test -e mended.txt\n---\n\
                 fake: cost 0.80\nfake: run echo made > made.txt\nfake: say Done.\n\
                 fake: on-resume cost 0.30\nfake: on-resume run echo mended > mended.txt\n";
-    let handed = night.stand.task("handed.md", text);
+    let handed = night.harness.task("handed.md", text);
     night.gadugi(&["run", &handed]).expect(1);
     let given = |call: &Call| {
         let at = call.argv.iter().position(|argument| argument == "--max-budget-usd").expect("it was told");
@@ -320,15 +322,15 @@ fn budgets_are_handed_on_as_what_is_left_and_what_cannot_be_held_is_said() {
     let tasks = ["one", "two"].map(|name| {
         let text =
             format!("---\nagent: claude\n---\nfake: cost 0.30\nfake: run echo x > {name}.txt\nfake: say Done.\n");
-        night.stand.task(&format!("{name}.md"), text)
+        night.harness.task(&format!("{name}.md"), text)
     });
     night.gadugi(&["run", "-j", "2", "--max-cost", "1", &tasks[0], &tasks[1]]).expect(0);
     assert_eq!(["one", "two"].map(|task| given(&night.calls(task)[0])), ["0.5", "0.5"]);
     let share = "---\nagent: claude\n---\nfake: cost 0.60\nfake: run echo x > x.txt\n\
                  fake: on-resume cost 0.10\nfake: on-resume run echo y > y.txt\n";
     let (big, small) = (
-        night.stand.task("big.md", share),
-        night.stand.task("small.md", "---\nagent: claude\n---\nfake: run touch z\n"),
+        night.harness.task("big.md", share),
+        night.harness.task("small.md", "---\nagent: claude\n---\nfake: run touch z\n"),
     );
     night.gadugi(&["run", "-j", "2", "--max-cost", "1", &big, &small]).expect(0);
     let calls = night.calls("big");
@@ -337,7 +339,7 @@ fn budgets_are_handed_on_as_what_is_left_and_what_cannot_be_held_is_said() {
     assert_eq!(night.report()["agents"]["cost_usd"].as_f64().map(|cost| (cost * 100.0).round()), Some(70.0));
 
     let codex = night
-        .stand
+        .harness
         .task("codex.md", "---\nagent: codex\nmax_tokens: 100\n---\nfake: tokens 100 20\nfake: run touch x\n");
     let words = [
         "warning: a budget in US dollars does not hold `codex`, which tells no cost",
@@ -349,5 +351,5 @@ fn budgets_are_handed_on_as_what_is_left_and_what_cannot_be_held_is_said() {
     for line in ["it has overrun its budget: 120 of 100 tokens are used (budget)", "which tells no cost (not held)"] {
         assert!(report.contains(line), "{line}\n{report}");
     }
-    night.stand.assert_sound();
+    night.harness.assert_sound();
 }

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::stand::Stand;
+use crate::harness::Harness;
 
 /// A script's beginning, by which git knows who commits.
 const IDENTITY: &str = "export GIT_AUTHOR_NAME=t GIT_AUTHOR_EMAIL=t@t GIT_COMMITTER_NAME=t GIT_COMMITTER_EMAIL=t@t";
 
-impl Stand {
+impl Harness {
     /// A task with a script that commits, and one that needs it and sees whether the work is there.
     fn with_dependant(&self, name: &str, script: &str) -> [String; 2] {
         let needed = self.script(name, &format!("{IDENTITY}\n{script}"));
@@ -32,25 +32,25 @@ impl Stand {
 
 #[test]
 fn work_on_a_branch_of_the_tasks_own_is_taken_over_and_what_needs_it_starts_with_it() {
-    let stand = Stand::new();
-    let own =
-        stand.with_dependant("own", "git checkout -q -b feature/x; echo w > work.txt; git add .; git commit -qm Work");
+    let harness = Harness::new();
+    let own = harness
+        .with_dependant("own", "git checkout -q -b feature/x; echo w > work.txt; git add .; git commit -qm Work");
     let renamed =
-        stand.with_dependant("renamed", "git branch -m feature/y; echo r > work.txt; git add .; git commit -qm Work");
+        harness.with_dependant("renamed", "git branch -m feature/y; echo r > work.txt; git add .; git commit -qm Work");
     let none =
-        stand.with_dependant("none", "git checkout -q --detach; echo n > work.txt; git add .; git commit -qm Work");
+        harness.with_dependant("none", "git checkout -q --detach; echo n > work.txt; git add .; git commit -qm Work");
     let tasks = [own, renamed, none].concat();
     let args: Vec<&str> = ["run"].into_iter().chain(tasks.iter().map(String::as_str)).collect();
-    stand.gadugi(&args).expect(0);
-    let report = stand.gadugi(&["report"]).expect(0).out;
+    harness.gadugi(&args).expect(0);
+    let report = harness.gadugi(&["report"]).expect(0).out;
     for place in ["branch feature/x", "branch feature/y", "a detached HEAD"] {
         assert!(report.contains(&format!("Taken over: its work was on {place}")), "{report}");
         assert!(report.contains(&format!("its work was on {place}, and was taken over to its branch")), "{report}");
     }
-    assert_eq!(stand.repo.git(&["show", "gadugi/own:work.txt"]), "w");
-    assert_eq!(stand.repo.git(&["rev-parse", "feature/x"]), stand.repo.git(&["rev-parse", "gadugi/own"]));
-    assert!(!stand.worktrees().join("own").exists(), "its worktree is given back");
-    stand.assert_sound();
+    assert_eq!(harness.repo.git(&["show", "gadugi/own:work.txt"]), "w");
+    assert_eq!(harness.repo.git(&["rev-parse", "feature/x"]), harness.repo.git(&["rev-parse", "gadugi/own"]));
+    assert!(!harness.worktrees().join("own").exists(), "its worktree is given back");
+    harness.assert_sound();
 }
 
 #[test]
@@ -64,20 +64,23 @@ fn what_needs_work_that_is_elsewhere_does_not_start_and_the_report_names_the_way
         ("stashing", "echo w > work.txt; git stash -q -u", "1 stash entry"),
         ("moving", "echo w > work.txt; git worktree move . ../moved", "the worktree was moved to"),
     ] {
-        let stand = Stand::new();
-        let tasks = stand.with_dependant(name, script);
+        let harness = Harness::new();
+        let tasks = harness.with_dependant(name, script);
         let said = format!("failed: work is elsewhere ({place}");
-        stand.gadugi(&["run", &tasks[0], &tasks[1]]).expect(1).says(&[&said, &format!("skipped (because of {name})")]);
-        for command in stand.ways_home() {
+        harness
+            .gadugi(&["run", &tasks[0], &tasks[1]])
+            .expect(1)
+            .says(&[&said, &format!("skipped (because of {name})")]);
+        for command in harness.ways_home() {
             // git asks for a message of a merge, and is told none.
-            stand.run_in(stand.repo.path(), &format!("export GIT_EDITOR=true; {command}"));
+            harness.run_in(harness.repo.path(), &format!("export GIT_EDITOR=true; {command}"));
         }
-        let worktree = stand.worktrees().join(name);
-        stand.run_in(
+        let worktree = harness.worktrees().join(name);
+        harness.run_in(
             &worktree,
             "test -f work.txt && test \"$(git symbolic-ref --short HEAD)\" = gadugi/$(basename $PWD)",
         );
-        let report = stand.report();
+        let report = harness.report();
         let about = report["warnings"].as_array().expect("warnings").iter().filter(|one| one["about"] == "elsewhere");
         assert_eq!(about.count(), 1, "{report}");
     }
@@ -85,15 +88,15 @@ fn what_needs_work_that_is_elsewhere_does_not_start_and_the_report_names_the_way
 
 #[test]
 fn a_worktree_that_the_task_has_removed_and_markers_that_it_has_committed_are_failures() {
-    let stand = Stand::new();
-    let gone = stand.with_dependant("gone", "rm -rf \"$PWD\"");
+    let harness = Harness::new();
+    let gone = harness.with_dependant("gone", "rm -rf \"$PWD\"");
     let markers = "printf '<<<<<<< HEAD\\na\\n=======\\nb\\n>>>>>>> b\\n' > work.txt; git add .; git commit -qm Work";
-    let markers = stand.with_dependant("markers", markers);
-    stand.gadugi(&["run", &gone[0], &gone[1], &markers[0], &markers[1]]).expect(1).says(&[
+    let markers = harness.with_dependant("markers", markers);
+    harness.gadugi(&["run", &gone[0], &gone[1], &markers[0], &markers[1]]).expect(1).says(&[
         "failed: work is elsewhere (the worktree was removed)",
         "failed: conflict markers are committed (work.txt)",
         "skipped (because of gone)",
         "skipped (because of markers)",
     ]);
-    assert!(stand.ways_home().iter().any(|command| command.starts_with("git diff --check")));
+    assert!(harness.ways_home().iter().any(|command| command.starts_with("git diff --check")));
 }

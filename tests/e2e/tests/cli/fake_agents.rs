@@ -4,20 +4,20 @@ use std::path::Path;
 
 use gadugi_fakeagent::Installed;
 
-use crate::stand::{Answer, Stand};
+use crate::harness::{Answer, Harness};
 
 /// As they are known without any configuration.
 #[test]
 fn agents_work_on_what_their_tasks_say_in_worktrees_of_their_own() {
-    let stand = Stand::new();
+    let harness = Harness::new();
     let program = Path::new(env!("CARGO_BIN_EXE_gadugi-e2e-fakeagent"));
-    let agents = Installed::new(program, &stand.repo.root().join("agents")).expect("they are installed");
+    let agents = Installed::new(program, &harness.repo.root().join("agents")).expect("they are installed");
     let tasks = ["claude", "codex"].map(|agent| {
         let text =
             format!("---\nagent: {agent}\n---\n# By {agent}\nfake: run echo {agent} > made.txt\nfake: tokens 100 20\nfake: cost 0.25\nfake: say Done.\n");
-        stand.task(&format!("by-{agent}.md"), text)
+        harness.task(&format!("by-{agent}.md"), text)
     });
-    let mut command = stand.command(&["run", &tasks[0], &tasks[1]]);
+    let mut command = harness.command(&["run", &tasks[0], &tasks[1]]);
     command.env("PATH", agents.search_path().expect("a path"));
     Answer::from(command.output().expect("gadugi starts")).expect(0);
     let mut calls = agents.calls().expect("they are recorded");
@@ -25,12 +25,12 @@ fn agents_work_on_what_their_tasks_say_in_worktrees_of_their_own() {
     assert_eq!(calls.iter().map(|call| call.agent.as_str()).collect::<Vec<_>>(), ["claude", "codex"]);
     for call in calls {
         assert!(call.prompt.is_some_and(|prompt| prompt.contains(&format!("# By {}\n", call.agent))));
-        assert!(Path::new(&call.cwd).starts_with(stand.worktrees()), "{}", call.cwd);
-        let branches = stand.repo.git(&["for-each-ref", "--format=%(refname)", "refs/heads/gadugi"]);
+        assert!(Path::new(&call.cwd).starts_with(harness.worktrees()), "{}", call.cwd);
+        let branches = harness.repo.git(&["for-each-ref", "--format=%(refname)", "refs/heads/gadugi"]);
         let branch = branches.lines().find(|branch| branch.contains(&format!("by-{}", call.agent))).expect("a branch");
-        assert_eq!(stand.repo.git(&["show", &format!("{branch}:made.txt")]), call.agent);
+        assert_eq!(harness.repo.git(&["show", &format!("{branch}:made.txt")]), call.agent);
     }
-    let shown = stand.gadugi(&["ps", "latest"]).expect(0).out;
+    let shown = harness.gadugi(&["ps", "latest"]).expect(0).out;
     let cost = |task: &str| {
         let line = shown.lines().find(|line| line.starts_with(task)).expect("a line for the task");
         let column = shown.lines().find_map(|line| line.find("COST")).expect("a column");
@@ -38,26 +38,26 @@ fn agents_work_on_what_their_tasks_say_in_worktrees_of_their_own() {
     };
     assert_eq!(["by-claude", "by-codex"].map(cost), ["$0.25", "120 tokens"]);
     let json: serde_json::Value =
-        serde_json::from_str(&stand.gadugi(&["ps", "latest", "--json"]).expect(0).out).expect("JSON");
+        serde_json::from_str(&harness.gadugi(&["ps", "latest", "--json"]).expect(0).out).expect("JSON");
     let rows = json[0]["tasks"].as_array().expect("tasks");
     let figures: Vec<_> = rows.iter().map(|row| (row["cost_usd"].as_f64(), row["tokens"].as_u64())).collect();
     assert_eq!(figures, [(Some(0.25), Some(120)), (None, Some(120))]);
-    stand.assert_sound();
+    harness.assert_sound();
 }
 
 #[test]
 fn an_agent_whose_time_was_over_goes_on_in_its_conversation_with_what_it_had_made() {
-    let stand = Stand::new();
+    let harness = Harness::new();
     let program = Path::new(env!("CARGO_BIN_EXE_gadugi-e2e-fakeagent"));
-    let agents = Installed::new(program, &stand.repo.root().join("agents")).expect("they are installed");
+    let agents = Installed::new(program, &harness.repo.root().join("agents")).expect("they are installed");
     let tasks = ["claude", "codex"].map(|agent| {
         let text = format!(
             "---\nagent: {agent}\ntimeout: 2s\ngrace: 200ms\nretries: 1\nretry_delay: 0s\n---\n\
              fake: run echo half > half.txt\nfake: on-resume run cp half.txt whole.txt\nfake: once {agent} endless\n"
         );
-        stand.task(&format!("by-{agent}.md"), text)
+        harness.task(&format!("by-{agent}.md"), text)
     });
-    let mut command = stand.command(&["run", "--executor", "subprocess", &tasks[0], &tasks[1]]);
+    let mut command = harness.command(&["run", "--executor", "subprocess", &tasks[0], &tasks[1]]);
     command.env("PATH", agents.search_path().expect("a path"));
     Answer::from(command.output().expect("gadugi starts")).expect(0);
     let calls = agents.calls().expect("they are recorded");
@@ -69,23 +69,23 @@ fn an_agent_whose_time_was_over_goes_on_in_its_conversation_with_what_it_had_mad
         assert_eq!(first.cwd, second.cwd);
         let told = second.prompt.as_deref().unwrap_or_default();
         assert!(told.starts_with("You were stopped, since the time of 2 s was over."), "{told}");
-        assert_eq!(stand.repo.git(&["show", &format!("gadugi/by-{agent}:whole.txt")]), "half");
+        assert_eq!(harness.repo.git(&["show", &format!("gadugi/by-{agent}:whole.txt")]), "half");
     }
-    let report = stand.report();
+    let report = harness.report();
     for task in report["tasks"].as_array().expect("tasks") {
         assert_eq!(task["attempts"][0]["outcome"]["kind"], "timed_out", "{task}");
         assert_eq!(task["attempts"].as_array().map(Vec::len), Some(2));
     }
-    stand.assert_sound();
+    harness.assert_sound();
 }
 
-/// A stand with the fake agents, and a command of it.
-fn with_fakes(stand: &Stand) -> (Installed, impl Fn(&[&str]) -> Answer) {
+/// A harness with the fake agents, and a command of it.
+fn with_fakes(harness: &Harness) -> (Installed, impl Fn(&[&str]) -> Answer) {
     let program = Path::new(env!("CARGO_BIN_EXE_gadugi-e2e-fakeagent"));
-    let agents = Installed::new(program, &stand.repo.root().join("agents")).expect("they are installed");
+    let agents = Installed::new(program, &harness.repo.root().join("agents")).expect("they are installed");
     let path = agents.search_path().expect("a path");
     let call = move |args: &[&str]| {
-        let mut command = stand.command(args);
+        let mut command = harness.command(args);
         Answer::from(command.env("PATH", &path).output().expect("gadugi starts"))
     };
     (agents, call)
@@ -93,42 +93,42 @@ fn with_fakes(stand: &Stand) -> (Installed, impl Fn(&[&str]) -> Answer) {
 
 #[test]
 fn six_tasks_outlive_a_plan_that_is_used_up_and_no_retry_is_spent() {
-    let stand = Stand::new();
-    let (agents, call) = with_fakes(&stand);
+    let harness = Harness::new();
+    let (agents, call) = with_fakes(&harness);
     for agent in ["claude", "codex"] {
         let names: Vec<String> = (1..=6).map(|number| format!("{agent}{number}")).collect();
         let files: Vec<String> = names
             .iter()
             .map(|name| {
                 let text = format!("---\nagent: {agent}\n---\nfake: on-resume run echo x > {name}.txt\nfake: once {agent} used-up 2\nfake: run echo x > {name}.txt\n");
-                stand.task(&format!("{name}.md"), text)
+                harness.task(&format!("{name}.md"), text)
             })
             .collect();
         let args: Vec<&str> = ["run", "-j", "2"].into_iter().chain(files.iter().map(String::as_str)).collect();
         let answer = call(&args).expect(0);
         answer.says(&[&format!("the requests of {agent} are refused; no task of it starts until ")]);
-        let outcomes = stand.outcomes();
+        let outcomes = harness.outcomes();
         assert!(names.iter().all(|name| outcomes[name] == "succeeded"), "{outcomes:?}");
         let calls = agents.calls().expect("they are recorded");
         assert_eq!(calls.iter().filter(|call| call.agent == agent && call.prompt.is_some()).count(), 7);
     }
-    stand.assert_sound();
+    harness.assert_sound();
 }
 
 #[test]
 fn an_agent_that_is_not_let_in_ends_within_seconds_and_its_other_tasks_are_not_started() {
-    let stand = Stand::new();
-    let (agents, call) = with_fakes(&stand);
+    let harness = Harness::new();
+    let (agents, call) = with_fakes(&harness);
     let files: Vec<String> = (1..=4)
-        .map(|number| stand.task(&format!("t{number}.md"), "---\nagent: claude\n---\nfake: refused 401 3000 100\n"))
+        .map(|number| harness.task(&format!("t{number}.md"), "---\nagent: claude\n---\nfake: refused 401 3000 100\n"))
         .collect();
     let args: Vec<&str> = ["run", "-j", "1"].into_iter().chain(files.iter().map(String::as_str)).collect();
     let answer = call(&args).expect(1);
     answer.says(&["claude is not let in", "log in with it, or set ANTHROPIC_API_KEY or"]);
     assert_eq!(agents.calls().expect("they are recorded").len(), 1);
-    let report = stand.gadugi(&["report"]).expect(0).out;
+    let report = harness.gadugi(&["report"]).expect(0).out;
     assert!(report.contains("authentication: not started, since claude was not let in for t1"), "{report}");
-    stand.gadugi(&["report", "--format", "json"]).expect(0);
-    stand.gadugi(&["report", "--format", "junit"]).expect(0);
-    stand.assert_sound();
+    harness.gadugi(&["report", "--format", "json"]).expect(0);
+    harness.gadugi(&["report", "--format", "junit"]).expect(0);
+    harness.assert_sound();
 }

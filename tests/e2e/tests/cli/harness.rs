@@ -1,4 +1,4 @@
-//! A repository and a command line that sees nothing of whoever runs the tests.
+//! A repository and a command line that are cut off from the user's environment.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use gadugi_test_support::repo::TestRepo;
 use serde_json::Value;
 
-pub(crate) struct Stand {
+pub(crate) struct Harness {
     pub(crate) repo: TestRepo,
 }
 
-/// What a call of the command line gave.
+/// The answer of a call of the command line.
 pub(crate) struct Answer {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
@@ -47,12 +47,12 @@ impl Answer {
     }
 }
 
-impl Stand {
+impl Harness {
     /// A repository with a commit.
     pub(crate) fn new() -> Self {
-        let stand = Self { repo: TestRepo::new() };
-        stand.repo.commit_file("README.md", "# A project\n");
-        stand
+        let harness = Self { repo: TestRepo::new() };
+        harness.repo.commit_file("README.md", "# A project\n");
+        harness
     }
 
     pub(crate) fn of(repo: TestRepo) -> Self {
@@ -144,7 +144,7 @@ impl Stand {
     }
 }
 
-/// A `gadugi` that goes on in the background, and what it says line by line.
+/// A `gadugi` in the background, with its messages line by line.
 pub(crate) struct Going {
     child: Option<Child>,
     err: BufReader<ChildStderr>,
@@ -222,7 +222,7 @@ impl Drop for Going {
     }
 }
 
-impl Drop for Stand {
+impl Drop for Harness {
     /// A test that failed leaves no process behind: neither drivers, nor those that look after tasks, nor tasks.
     fn drop(&mut self) {
         if !std::thread::panicking() {

@@ -1,40 +1,40 @@
-//! What gadugi has got from whoever called it: open files, and limits.
+//! Open files and limits that gadugi inherits from its caller.
 
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::stand::{Answer, Stand};
+use crate::harness::{Answer, Harness};
 use crate::waiting::{gated, gone, open, pid};
 
 /// Calls gadugi by a shell that sets something up before.
-fn called_by_a_shell(stand: &Stand, before: &str, args: &[&str]) -> Command {
-    let gadugi = stand.command(args);
+fn called_by_a_shell(harness: &Harness, before: &str, args: &[&str]) -> Command {
+    let gadugi = harness.command(args);
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(format!("{before}\nexec \"$@\"")).arg("sh").arg(gadugi.get_program()).args(gadugi.get_args());
-    shell.current_dir(stand.repo.path()).stdin(Stdio::null()).env_clear();
+    shell.current_dir(harness.repo.path()).stdin(Stdio::null()).env_clear();
     shell.envs(gadugi.get_envs().filter_map(|(name, value)| Some((name, value?))));
     shell
 }
 
 #[test]
 fn a_run_in_the_background_holds_neither_a_lock_nor_a_pipe_of_its_caller() {
-    let stand = Stand::new();
-    let file = gated(&stand, "a", "true");
-    let lock = stand.repo.root().join("lock");
+    let harness = Harness::new();
+    let file = gated(&harness, "a", "true");
+    let lock = harness.repo.root().join("lock");
     let (mut reader, writer) = std::io::pipe().expect("a pipe");
     let before = format!("exec 9>>'{}' 8>&0 </dev/null", lock.display());
-    let mut run = called_by_a_shell(&stand, &before, &["run", "--detach", &file]);
+    let mut run = called_by_a_shell(&harness, &before, &["run", "--detach", &file]);
     let answer: Answer = run.stdin(writer).stderr(Stdio::piped()).output().expect("it starts").into();
     drop(run);
     answer.expect(0);
-    let command = pid(&stand, "a");
+    let command = pid(&harness, "a");
     // The pipe has an end as soon as nobody else holds it.
     let mut nothing = Vec::new();
     std::io::Read::read_to_end(&mut reader, &mut nothing).expect("it can be read");
     let holders = holders(&lock);
-    open(&stand, "a");
+    open(&harness, "a");
     gone(&command);
-    stand.gadugi(&["attach"]).expect(0);
+    harness.gadugi(&["attach"]).expect(0);
     assert_eq!(holders, Vec::<String>::new());
 }
 
@@ -51,38 +51,38 @@ fn holders(file: &std::path::Path) -> Vec<String> {
 
 #[test]
 fn nothing_that_outlives_a_run_holds_a_file_of_its_caller() {
-    let stand = Stand::new();
-    let lock = stand.repo.root().join("lock");
+    let harness = Harness::new();
+    let lock = harness.repo.root().join("lock");
     // The task says what it and its supervisor hold; what deletes worktrees afterwards is looked at from here.
     let look = "for p in $$ $PPID; do ls -l /proc/$p/fd; done > seen.txt; i=0; while [ $i -lt 300 ]; do : > f$i; i=$((i+1)); done; \
                 printf 'f*\\n' > .gitignore";
-    let file = stand.script("a", look);
+    let file = harness.script("a", look);
     let before = format!("exec 9>>'{}'", lock.display());
-    let run: Answer = called_by_a_shell(&stand, &before, &["run", &file]).output().expect("it starts").into();
+    let run: Answer = called_by_a_shell(&harness, &before, &["run", &file]).output().expect("it starts").into();
     let holders = holders(&lock);
     run.expect(0);
     assert_eq!(holders, Vec::<String>::new());
-    let seen = stand.repo.git(&["show", "gadugi/a:seen.txt"]);
+    let seen = harness.repo.git(&["show", "gadugi/a:seen.txt"]);
     assert!(!seen.contains("lock"), "{seen}");
 }
 
 #[test]
 fn a_run_in_the_background_reads_a_file_that_its_caller_has_opened_and_has_the_name_of_the_program() {
-    let stand = Stand::new();
-    let file = gated(&stand, "a", "true");
+    let harness = Harness::new();
+    let file = gated(&harness, "a", "true");
     let before = format!("exec 9<'{file}'");
-    let run = called_by_a_shell(&stand, &before, &["run", "--detach", "/dev/fd/9"]).output().expect("it starts");
+    let run = called_by_a_shell(&harness, &before, &["run", "--detach", "/dev/fd/9"]).output().expect("it starts");
     Answer::from(run).expect(0);
-    let command = pid(&stand, "a");
-    let owner = fs::read_to_string(stand.latest_run().join("owner.json")).expect("it is driven");
+    let command = pid(&harness, "a");
+    let owner = fs::read_to_string(harness.latest_run().join("owner.json")).expect("it is driven");
     let driver = owner.split_once("\"pid\":").and_then(|(_, rest)| rest.trim_start().split([',', '\n']).next());
     let driver = driver.expect("a process").to_owned();
     let comm = fs::read_to_string(format!("/proc/{driver}/comm")).expect("it runs");
     let args = fs::read(format!("/proc/{driver}/cmdline")).expect("it runs");
-    open(&stand, "a");
+    open(&harness, "a");
     gone(&command);
-    stand.gadugi(&["attach"]).expect(0);
-    let program = stand.command(&[]).get_program().to_owned();
+    harness.gadugi(&["attach"]).expect(0);
+    let program = harness.command(&[]).get_program().to_owned();
     let name = std::path::Path::new(&program).file_name().expect("a name").to_string_lossy().into_owned();
     // The kernel keeps fifteen bytes of it.
     assert_eq!(comm.trim_end(), &name[..name.len().min(15)]);
@@ -91,13 +91,13 @@ fn a_run_in_the_background_reads_a_file_that_its_caller_has_opened_and_has_the_n
 
 #[test]
 fn a_limit_of_the_size_of_files_is_told_and_is_no_end_without_a_word() {
-    let stand = Stand::new();
-    let file = stand.script("a", "head -c 100000 /dev/zero > big.bin; echo $? > code.txt");
-    let mut run = called_by_a_shell(&stand, "ulimit -f 8", &["run", &file]);
+    let harness = Harness::new();
+    let file = harness.script("a", "head -c 100000 /dev/zero > big.bin; echo $? > code.txt");
+    let mut run = called_by_a_shell(&harness, "ulimit -f 8", &["run", &file]);
     let run: Answer = run.output().expect("it starts").into();
     assert!(run.code.is_some_and(|code| code != 0), "{}", run.err);
     let said =
         run.err.contains("File too large") || run.err.contains("ulimit -f") || run.out.contains("File too large");
     assert!(said, "{}{}", run.out, run.err);
-    stand.gadugi(&["ps"]).expect(0);
+    harness.gadugi(&["ps"]).expect(0);
 }

@@ -7,7 +7,7 @@ use gadugi_test_support::repo::TestRepo;
 use gadugi_test_support::small_disk::SmallDisk;
 use rustix::mount::MountFlags;
 
-use crate::stand::{Answer, Stand};
+use crate::harness::{Answer, Harness};
 
 fn git(folder: &Path, args: &[&str]) {
     let mut command = Command::new("git");
@@ -41,19 +41,19 @@ fn on_small_disk(size: &str) -> Option<(SmallDisk, std::path::PathBuf)> {
 #[test]
 fn a_disk_that_a_task_fills_loses_nothing_and_damages_nothing() {
     let Some((_disk, repo)) = on_small_disk("6m") else { return };
-    let stand = Stand::of(TestRepo::new());
-    let file = stand.script("fill", "echo kept > kept.txt; cat /dev/zero > big.bin || true; echo full");
-    let answer: Answer = stand.command_in(&repo, &["run", &file]).output().expect("it starts").into();
+    let harness = Harness::of(TestRepo::new());
+    let file = harness.script("fill", "echo kept > kept.txt; cat /dev/zero > big.bin || true; echo full");
+    let answer: Answer = harness.command_in(&repo, &["run", &file]).output().expect("it starts").into();
     assert!(matches!(answer.code, Some(1 | 4)), "{:?}\n{}", answer.code, answer.err);
     assert!(answer.err.contains("error") || answer.out.contains("failed"), "{}{}", answer.out, answer.err);
     let worktree = repo.with_file_name("repo.gadugi").join("fill");
     assert_eq!(std::fs::read_to_string(worktree.join("kept.txt")).expect("it stays"), "kept\n");
     std::fs::remove_file(worktree.join("big.bin")).expect("there is room again");
     git(&repo, &["fsck", "--full"]);
-    let answer: Answer = stand.command_in(&repo, &["ps", "--all"]).output().expect("it starts").into();
+    let answer: Answer = harness.command_in(&repo, &["ps", "--all"]).output().expect("it starts").into();
     assert!(answer.expect(0).out.contains("fill"));
-    let file = stand.script("again", "echo again > again.txt");
-    let answer: Answer = stand.command_in(&repo, &["run", &file]).output().expect("it starts").into();
+    let file = harness.script("again", "echo again > again.txt");
+    let answer: Answer = harness.command_in(&repo, &["run", &file]).output().expect("it starts").into();
     answer.expect(0);
 }
 
@@ -61,12 +61,12 @@ fn a_disk_that_a_task_fills_loses_nothing_and_damages_nothing() {
 fn a_worktree_that_does_not_fit_is_a_failure_that_leaves_neither_branch_nor_folder() {
     let Some((_disk, repo)) = on_small_disk("1300k") else { return };
     std::fs::write(repo.join("filler"), vec![b'x'; 500_000]).expect("room so far");
-    let stand = Stand::of(TestRepo::new());
-    let file = stand.script("a", "true");
+    let harness = Harness::of(TestRepo::new());
+    let file = harness.script("a", "true");
     std::fs::write(repo.join("large"), vec![b'y'; 150_000]).expect("room so far");
     git(&repo, &["add", "large"]);
     git(&repo, &["commit", "-qm", "two"]);
-    let answer: Answer = stand.command_in(&repo, &["run", "--force", &file]).output().expect("it starts").into();
+    let answer: Answer = harness.command_in(&repo, &["run", "--force", &file]).output().expect("it starts").into();
     assert!(matches!(answer.code, Some(1 | 4)), "{:?}\n{}", answer.code, answer.err);
     let branches = Command::new("git").args(["for-each-ref", "refs/heads/gadugi"]).current_dir(&repo).output();
     assert!(branches.expect("git starts").stdout.is_empty(), "a branch was left behind");
@@ -82,10 +82,10 @@ fn a_read_only_repository_is_refused_before_anything_is_started() {
     while rustix::mount::mount_remount(disk.path(), flags, c"") == Err(rustix::io::Errno::BUSY) {
         std::thread::yield_now();
     }
-    let stand = Stand::of(TestRepo::new());
-    let file = stand.script("a", "true");
-    let answer: Answer = stand.command_in(&repo, &["run", &file]).output().expect("it starts").into();
+    let harness = Harness::of(TestRepo::new());
+    let file = harness.script("a", "true");
+    let answer: Answer = harness.command_in(&repo, &["run", &file]).output().expect("it starts").into();
     answer.expect(3).says(&["error: ", "hint: "]);
-    let answer: Answer = stand.command_in(&repo, &["ps"]).output().expect("it starts").into();
+    let answer: Answer = harness.command_in(&repo, &["ps"]).output().expect("it starts").into();
     answer.expect(0);
 }

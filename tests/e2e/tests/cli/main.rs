@@ -13,6 +13,7 @@ mod docker;
 mod eight_tasks;
 mod elsewhere;
 mod fake_agents;
+mod harness;
 mod hostile_names;
 mod hostile_tasks;
 #[cfg(target_os = "linux")]
@@ -34,7 +35,6 @@ mod retried;
 #[cfg(target_os = "linux")]
 mod room;
 mod setting_up;
-mod stand;
 mod stopping;
 #[cfg(target_os = "linux")]
 mod terminals;

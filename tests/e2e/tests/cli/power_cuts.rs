@@ -5,9 +5,9 @@ use std::time::Duration;
 use gadugi_test_support::power_cut::{Cut, PowerCutDisk};
 use gadugi_test_support::repo::TestRepo;
 
-use crate::stand::{Going, Stand};
+use crate::harness::{Going, Harness};
 
-/// How many tasks the run has. Every third commits by itself, every third leaves its files, and every third does both.
+/// The number of tasks. Every third commits by itself, every third leaves its files, and every third does both.
 const TASKS: usize = 12;
 
 /// The text of a file of a task.
@@ -23,9 +23,9 @@ fn name(file: usize) -> String {
     }
 }
 
-/// What the run of a test has to do.
-fn write_tasks(stand: &Stand) -> Vec<String> {
-    let contents = stand.repo.root().join("contents");
+/// The tasks of the run.
+fn write_tasks(harness: &Harness) -> Vec<String> {
+    let contents = harness.repo.root().join("contents");
     let mut tasks = Vec::new();
     for task in 0..TASKS {
         let mut script = String::from("mkdir -p deep/0 deep/1\n");
@@ -39,21 +39,21 @@ fn write_tasks(stand: &Stand) -> Vec<String> {
             }
         }
         script += &format!("sleep 0.{}\n", task % 4);
-        tasks.push(stand.script(&format!("t{task}"), &script));
+        tasks.push(harness.script(&format!("t{task}"), &script));
     }
     let merged = "---\nneeds: [t0, t1]\nrun: 'echo merged > merged'\n---\n";
     // Both write the same files.
-    tasks.push(stand.task("after.md", merged.replace("[t0, t1]", "[t2]")));
+    tasks.push(harness.task("after.md", merged.replace("[t0, t1]", "[t2]")));
     tasks
 }
 
 /// Runs, and cuts the power at each of these moments; the last ones are counted from the end of the run.
-fn run_and_cut(disk: &mut PowerCutDisk, stand: &Stand, during: &[u64], after: &[u64]) -> Vec<Cut> {
-    let tasks = write_tasks(stand);
+fn run_and_cut(disk: &mut PowerCutDisk, harness: &Harness, during: &[u64], after: &[u64]) -> Vec<Cut> {
+    let tasks = write_tasks(harness);
     // The files of the test are there, as those of a user who has begun some time ago.
     rustix::fs::sync();
     let args: Vec<&str> = ["run", "-j4"].into_iter().chain(tasks.iter().map(String::as_str)).collect();
-    let run = Going::start(stand.command(&args));
+    let run = Going::start(harness.command(&args));
     let mut cuts = Vec::new();
     for pause in during {
         std::thread::sleep(Duration::from_millis(*pause));
@@ -71,22 +71,22 @@ fn run_and_cut(disk: &mut PowerCutDisk, stand: &Stand, during: &[u64], after: &[
 }
 
 /// The tasks that are told as succeeded.
-fn succeeded(stand: &Stand) -> Vec<String> {
-    let outcomes = stand.known_outcomes().unwrap_or_default().into_iter();
+fn succeeded(harness: &Harness) -> Vec<String> {
+    let outcomes = harness.known_outcomes().unwrap_or_default().into_iter();
     outcomes.filter(|(_, outcome)| outcome == "succeeded").map(|(id, _)| id).collect()
 }
 
 /// All that these tasks have made is on their branches.
 #[track_caller]
-fn assert_whole(stand: &Stand, tasks: &[String]) {
+fn assert_whole(harness: &Harness, tasks: &[String]) {
     for id in tasks {
         let branch = format!("gadugi/{id}");
-        let objects = stand.repo.try_git_in(stand.repo.path(), &["rev-list", "--objects", &branch]);
+        let objects = harness.repo.try_git_in(harness.repo.path(), &["rev-list", "--objects", &branch]);
         assert!(objects.status.success(), "{id}: {}", String::from_utf8_lossy(&objects.stderr));
         let number = id.strip_prefix('t').and_then(|number| number.parse::<usize>().ok());
         let Some(task) = number else { continue };
         for file in 0..4 {
-            let shown = stand.repo.try_git_in(stand.repo.path(), &["show", &format!("{branch}:{}", name(file))]);
+            let shown = harness.repo.try_git_in(harness.repo.path(), &["show", &format!("{branch}:{}", name(file))]);
             let is_whole = shown.status.success() && shown.stdout == text(task, file).into_bytes();
             assert!(is_whole, "{id} {}: {}", name(file), String::from_utf8_lossy(&shown.stderr));
         }
@@ -95,24 +95,24 @@ fn assert_whole(stand: &Stand, tasks: &[String]) {
 
 fn cut_power(during: &[u64], after: &[u64]) {
     let Some(mut disk) = PowerCutDisk::new(192) else { return };
-    let stand = Stand::of(TestRepo::on(disk.path()));
-    stand.repo.commit_file("README.md", "# A project\n");
-    stand.repo.many_files(60);
-    let cuts = run_and_cut(&mut disk, &stand, during, after);
+    let harness = Harness::of(TestRepo::on(disk.path()));
+    harness.repo.commit_file("README.md", "# A project\n");
+    harness.repo.many_files(60);
+    let cuts = run_and_cut(&mut disk, &harness, during, after);
     for (number, cut) in cuts.iter().enumerate() {
         disk.restart(cut);
-        let before = succeeded(&stand);
-        assert_whole(&stand, &before);
+        let before = succeeded(&harness);
+        assert_whole(&harness, &before);
         if number >= during.len() {
             assert_eq!(before.len(), TASKS + 1, "after the end all are there: {before:?}");
-            stand.assert_sound();
-        } else if stand.known_outcomes().is_some() {
-            let resumed = stand.gadugi(&["resume"]);
+            harness.assert_sound();
+        } else if harness.known_outcomes().is_some() {
+            let resumed = harness.gadugi(&["resume"]);
             assert!(matches!(resumed.code, Some(0 | 1)), "{:?} {}", resumed.code, resumed.err);
             // What was under way may be lost, with what its git had not synced. What was not begun is begun, whatever the
             // others have left.
             assert!(!resumed.err.contains("cannot make the worktree"), "{}", resumed.err);
-            assert_whole(&stand, &before);
+            assert_whole(&harness, &before);
         }
     }
 }

@@ -1,19 +1,19 @@
-//! What a task has made in several attempts.
+//! The work of a task in several attempts.
 
 use serde_json::Value;
 
-use crate::stand::Stand;
+use crate::harness::Harness;
 
 /// A task whose first attempt runs one script, and later ones another, and whose check fails once.
-fn twice(stand: &Stand, name: &str, keys: &str, first: &str, then: &str) -> String {
-    let seen = stand.repo.root().join(format!("{name}-seen"));
+fn twice(harness: &Harness, name: &str, keys: &str, first: &str, then: &str) -> String {
+    let seen = harness.repo.root().join(format!("{name}-seen"));
     let (seen, checked) = (seen.display(), format!("{}-checked", seen.display()));
     let commit = "git add -A && git -c user.name=t -c user.email=t@t commit -qm made";
     let text = format!(
         "---\nretries: 1\nretry_delay: 1ms\n{keys}check: \"test -e {checked} || {{ touch {checked}; exit 1; }}\"\nrun: |\n  \
          commit() {{ {commit}; }}\n  if test -e {seen}; then {then}; else touch {seen}; {first}; fi\n---\n"
     );
-    stand.task(&format!("{name}.md"), text)
+    harness.task(&format!("{name}.md"), text)
 }
 
 const FROM_PREVIOUS: &str = "retry_from: previous\n";
@@ -25,20 +25,20 @@ fn by_id<'a>(report: &'a Value, id: &str) -> &'a Value {
 
 #[test]
 fn what_attempts_made_that_go_on_from_one_another_is_counted_and_offered_from_where_the_task_began() {
-    let stand = Stand::new();
+    let harness = Harness::new();
     let one = "echo 1 > one.txt; commit; echo 2 > two.txt; commit";
     let tasks = [
-        twice(&stand, "all-at-first", FROM_PREVIOUS, one, "true"),
-        twice(&stand, "some-each", FROM_PREVIOUS, one, "echo 3 > three.txt; commit; echo 4 > one.txt"),
-        twice(&stand, "from-base", "retry_from: base\n", one, "echo 3 > three.txt; commit"),
-        twice(&stand, "nothing", FROM_PREVIOUS, "true", "true"),
+        twice(&harness, "all-at-first", FROM_PREVIOUS, one, "true"),
+        twice(&harness, "some-each", FROM_PREVIOUS, one, "echo 3 > three.txt; commit; echo 4 > one.txt"),
+        twice(&harness, "from-base", "retry_from: base\n", one, "echo 3 > three.txt; commit"),
+        twice(&harness, "nothing", FROM_PREVIOUS, "true", "true"),
     ];
     let args: Vec<&str> =
         ["run", "--executor", "subprocess"].into_iter().chain(tasks.iter().map(String::as_str)).collect();
-    stand.gadugi(&args).expect(0);
-    let base = stand.repo.git(&["rev-parse", "HEAD"]);
-    let report = stand.report();
-    let people = stand.gadugi(&["report"]).expect(0).out;
+    harness.gadugi(&args).expect(0);
+    let base = harness.repo.git(&["rev-parse", "HEAD"]);
+    let report = harness.report();
+    let people = harness.gadugi(&["report"]).expect(0).out;
     let made = |id: &str| {
         let made = &by_id(&report, id)["made"];
         assert_eq!(made["base"], base.as_str(), "{id}");
@@ -46,7 +46,7 @@ fn what_attempts_made_that_go_on_from_one_another_is_counted_and_offered_from_wh
         let (commits, files) = (made["commits"].as_u64().expect("a count"), made["files"].as_u64().expect("a count"));
         // git counts the same.
         let range = format!("{base}..{branch}");
-        assert_eq!(stand.repo.git(&["rev-list", "--count", &range]), commits.to_string(), "{id}");
+        assert_eq!(harness.repo.git(&["rev-list", "--count", &range]), commits.to_string(), "{id}");
         let row = format!("| `{id}` | {id} | `{branch}` | {commits} | {files} |");
         assert!(people.contains(&row), "{row}\n{people}");
         let offered = [format!("git log -p {range}\n"), format!("git merge --no-edit {branch}\n")];
@@ -65,9 +65,9 @@ fn what_attempts_made_that_go_on_from_one_another_is_counted_and_offered_from_wh
 
 #[test]
 fn conflict_markers_that_an_earlier_attempt_committed_are_no_success_of_the_next_one() {
-    let stand = Stand::new();
+    let harness = Harness::new();
     let markers = "printf '<<<<<<< ours\\na\\n=======\\nb\\n>>>>>>> theirs\\n' > merged.txt; commit";
-    let task = twice(&stand, "markers", FROM_PREVIOUS, markers, "true");
-    stand.gadugi(&["run", "--executor", "subprocess", &task]).expect(1);
-    assert_eq!(by_id(&stand.report(), "markers")["outcome"]["failure"]["kind"], "conflict_markers");
+    let task = twice(&harness, "markers", FROM_PREVIOUS, markers, "true");
+    harness.gadugi(&["run", "--executor", "subprocess", &task]).expect(1);
+    assert_eq!(by_id(&harness.report(), "markers")["outcome"]["failure"]["kind"], "conflict_markers");
 }

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use gadugi_test_support::small_disk::SmallDisk;
 
-use crate::stand::{Answer, Stand};
+use crate::harness::{Answer, Harness};
 
 /// A repository of ten files of 40 KB, whose worktrees lie on a disk with these options, and tasks `a` to `d`.
 struct Tight {
-    stand: Stand,
+    harness: Harness,
     disk: SmallDisk,
     tasks: Vec<String>,
 }
@@ -17,15 +17,15 @@ struct Tight {
 impl Tight {
     fn new(options: &str) -> Option<Self> {
         let disk = SmallDisk::new(options)?;
-        let stand = Stand::new();
+        let harness = Harness::new();
         for number in 0..10 {
-            stand.repo.write(&format!("folder-{number}/file"), format!("{number:07}\n").repeat(5_000));
+            harness.repo.write(&format!("folder-{number}/file"), format!("{number:07}\n").repeat(5_000));
         }
-        stand.repo.write("gadugi.toml", format!("worktrees = \"{}\"\n", disk.path().join("trees").display()));
-        stand.repo.git(&["add", "."]);
-        stand.repo.git(&["commit", "-q", "-m", "Ten"]);
-        let tasks = ["a", "b", "c", "d"].map(|name| stand.script(name, "true")).to_vec();
-        Some(Self { stand, disk, tasks })
+        harness.repo.write("gadugi.toml", format!("worktrees = \"{}\"\n", disk.path().join("trees").display()));
+        harness.repo.git(&["add", "."]);
+        harness.repo.git(&["commit", "-q", "-m", "Ten"]);
+        let tasks = ["a", "b", "c", "d"].map(|name| harness.script(name, "true")).to_vec();
+        Some(Self { harness, disk, tasks })
     }
 
     fn folder(&self) -> PathBuf {
@@ -34,16 +34,16 @@ impl Tight {
 
     fn gadugi(&self, args: &[&str]) -> Answer {
         let tasks = self.tasks.iter().map(String::as_str);
-        self.stand.gadugi(&args.iter().copied().chain(tasks).collect::<Vec<_>>())
+        self.harness.gadugi(&args.iter().copied().chain(tasks).collect::<Vec<_>>())
     }
 
     #[track_caller]
     fn assert_nothing_was_made(&self) {
         assert!(!self.folder().exists(), "a folder was made");
-        let references = self.stand.repo.git(&["for-each-ref", "--format=%(refname)"]);
+        let references = self.harness.repo.git(&["for-each-ref", "--format=%(refname)"]);
         assert_eq!(references, "refs/heads/main");
-        assert!(!self.stand.repo.path().join(".git/gadugi/runs").exists(), "a run was made");
-        assert!(!self.stand.repo.path().join(".git/worktrees").exists(), "an entry was made");
+        assert!(!self.harness.repo.path().join(".git/gadugi/runs").exists(), "a run was made");
+        assert!(!self.harness.repo.path().join(".git/worktrees").exists(), "an entry was made");
     }
 }
 
@@ -68,15 +68,15 @@ fn worktrees_that_do_not_fit_are_refused_before_anything_is_made() {
     let answer = tight.gadugi(&["run", "--jobs", "2"]);
     assert!(matches!(answer.code, Some(0 | 4)), "it was begun: {}", answer.err);
     answer.says(&["warning: there may be too little room", "those of tasks that fail are kept"]);
-    tight.stand.assert_sound();
+    tight.harness.assert_sound();
 }
 
 #[test]
 fn what_is_copied_into_worktrees_counts_too() {
     let Some(tight) = Tight::new("size=1300k") else { return };
-    tight.stand.repo.write(".gitignore", "cache/\n");
-    tight.stand.repo.write(".worktreeinclude", "cache/\n");
-    tight.stand.repo.write("cache/large", "x".repeat(1_000_000));
+    tight.harness.repo.write(".gitignore", "cache/\n");
+    tight.harness.repo.write(".worktreeinclude", "cache/\n");
+    tight.harness.repo.write("cache/large", "x".repeat(1_000_000));
     let answer = tight.gadugi(&["run", "--jobs", "1"]).expect(3);
     answer.says(&["error: there is too little room in", "1 worktree takes 1.4 MiB, and 1.3 MiB are free"]);
     tight.assert_nothing_was_made();
@@ -88,21 +88,21 @@ fn force_begins_all_the_same_and_what_does_not_fit_can_be_resumed() {
     let answer = tight.gadugi(&["run", "--force"]).expect(4);
     assert!(answer.err.contains("warning: there is too little room in"), "{}", answer.err);
     answer.says(&["there is no room on the disk, so the run stopped early", "`gadugi resume` goes on"]);
-    let outcomes = tight.stand.outcomes();
+    let outcomes = tight.harness.outcomes();
     let succeeded = outcomes.values().filter(|outcome| *outcome == "succeeded").count();
     assert!(succeeded > 0 && succeeded < 4, "{outcomes:?}");
     assert_eq!(outcomes.values().filter(|outcome| outcome.is_empty()).count(), 4 - succeeded, "{outcomes:?}");
-    tight.stand.assert_sound();
+    tight.harness.assert_sound();
     // What fitted was given back.
-    tight.stand.gadugi(&["resume"]).expect(0);
-    assert!(tight.stand.outcomes().values().all(|outcome| outcome == "succeeded"));
-    tight.stand.assert_sound();
+    tight.harness.gadugi(&["resume"]).expect(0);
+    assert!(tight.harness.outcomes().values().all(|outcome| outcome == "succeeded"));
+    tight.harness.assert_sound();
 }
 
-/// A repository whose objects lie on a disk with these options, and tasks of which each leaves a new file.
-fn with_objects_on(options: &str) -> Option<(Stand, SmallDisk, Vec<String>)> {
-    let stand = Stand::new();
-    let objects = stand.repo.path().join(".git/objects");
+/// A repository whose objects are on a disk with these options, and tasks that each leave a new file.
+fn with_objects_on(options: &str) -> Option<(Harness, SmallDisk, Vec<String>)> {
+    let harness = Harness::new();
+    let objects = harness.repo.path().join(".git/objects");
     let kept = tempfile::tempdir().expect("a folder");
     let copy = |from: &std::path::Path, to: &std::path::Path| {
         let copied = std::process::Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status();
@@ -111,8 +111,8 @@ fn with_objects_on(options: &str) -> Option<(Stand, SmallDisk, Vec<String>)> {
     copy(&objects, kept.path());
     let disk = SmallDisk::over(&objects, options)?;
     copy(kept.path(), &objects);
-    let tasks = (0..6).map(|n| stand.script(&format!("t{n}"), &format!("echo {n} > made-{n}"))).collect();
-    Some((stand, disk, tasks))
+    let tasks = (0..6).map(|n| harness.script(&format!("t{n}"), &format!("echo {n} > made-{n}"))).collect();
+    Some((harness, disk, tasks))
 }
 
 /// Fills it to the last byte, or with as many files as it takes.
@@ -125,25 +125,25 @@ fn fill(disk: &SmallDisk, with_files: bool) -> PathBuf {
 }
 
 fn runs_into_a_full_disk_of_objects(options: &str, with_files: bool) {
-    let Some((stand, disk, tasks)) = with_objects_on(options) else { return };
+    let Some((harness, disk, tasks)) = with_objects_on(options) else { return };
     let filler = fill(&disk, with_files);
     let args =
         |first: &[&'static str]| first.iter().copied().chain(tasks.iter().map(String::as_str)).collect::<Vec<_>>();
-    let answer = stand.gadugi(&args(&["run", "--force", "-j2"])).expect(4);
+    let answer = harness.gadugi(&args(&["run", "--force", "-j2"])).expect(4);
     answer.says(&["there is no room on the disk, so the run stopped early", "`gadugi resume` goes on"]);
-    let outcomes = stand.outcomes();
+    let outcomes = harness.outcomes();
     assert!(outcomes.values().all(String::is_empty), "no task has failed by that: {outcomes:?}");
-    assert!(!stand.latest_run().join("tasks/t5").exists(), "nothing new was started");
+    assert!(!harness.latest_run().join("tasks/t5").exists(), "nothing new was started");
     // Without room it ends in the same way.
-    stand.gadugi(&["resume"]).expect(4).says(&["there is no room on the disk"]);
+    harness.gadugi(&["resume"]).expect(4).says(&["there is no room on the disk"]);
     fs::remove_dir_all(filler).expect("it goes");
-    stand.gadugi(&["resume"]).expect(0);
-    assert!(stand.outcomes().values().all(|outcome| outcome == "succeeded"));
+    harness.gadugi(&["resume"]).expect(0);
+    assert!(harness.outcomes().values().all(|outcome| outcome == "succeeded"));
     for n in 0..6 {
-        let files = stand.repo.git(&["ls-tree", "--name-only", &format!("gadugi/t{n}")]);
+        let files = harness.repo.git(&["ls-tree", "--name-only", &format!("gadugi/t{n}")]);
         assert!(files.contains(&format!("made-{n}")), "{files}");
     }
-    stand.assert_sound();
+    harness.assert_sound();
 }
 
 #[test]
@@ -158,14 +158,14 @@ fn where_no_more_files_can_be_made_for_objects_nothing_new_starts_either() {
 
 #[test]
 fn a_run_that_stopped_for_want_of_room_can_be_ended_without_room() {
-    let Some((stand, disk, tasks)) = with_objects_on("size=512k") else { return };
+    let Some((harness, disk, tasks)) = with_objects_on("size=512k") else { return };
     fill(&disk, false);
-    stand.gadugi(&["run", "--force", &tasks[0], &tasks[1]]).expect(4);
-    stand.gadugi(&["stop"]);
-    let answer = stand.gadugi(&["ps", "--all"]).expect(0);
+    harness.gadugi(&["run", "--force", &tasks[0], &tasks[1]]).expect(4);
+    harness.gadugi(&["stop"]);
+    let answer = harness.gadugi(&["ps", "--all"]).expect(0);
     assert!(!answer.out.contains("interrupted"), "{}", answer.out);
     // The work is kept.
-    assert!(stand.worktrees().join("t0/made-0").is_file());
+    assert!(harness.worktrees().join("t0/made-0").is_file());
 }
 
 #[test]
@@ -189,10 +189,10 @@ fn worktrees_that_all_stay_have_to_fit_together() {
 #[test]
 fn tasks_that_run_one_after_the_other_need_room_for_one() {
     let Some(tight) = Tight::new("size=1000k") else { return };
-    let first = tight.stand.script("first", "true");
-    let second = tight.stand.task("second.md", "---\nneeds: [first]\nrun: 'true'\n---\n");
-    let third = tight.stand.task("third.md", "---\nneeds: [second]\nrun: 'true'\n---\n");
-    tight.stand.gadugi(&["run", &first, &second, &third]).expect(0);
+    let first = tight.harness.script("first", "true");
+    let second = tight.harness.task("second.md", "---\nneeds: [first]\nrun: 'true'\n---\n");
+    let third = tight.harness.task("third.md", "---\nneeds: [second]\nrun: 'true'\n---\n");
+    tight.harness.gadugi(&["run", &first, &second, &third]).expect(0);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn plan_and_doctor_tell_what_worktrees_take_and_what_is_free() {
     let expected = format!("worktrees: 456.0 KiB each, 4 at first 1.8 MiB; 1.3 MiB free in {}", folder.display());
     assert_eq!(line, expected);
     plan.says(&["warning: there is too little room"]);
-    let doctor = tight.stand.gadugi(&["doctor"]).expect(0).out;
+    let doctor = tight.harness.gadugi(&["doctor"]).expect(0).out;
     let line = doctor.lines().find(|line| line.contains(" disk ")).expect("a line");
     assert!(line.starts_with("note") && line.contains("1.3 MiB free for worktrees, each 456.0 KiB: 4 worktrees take"));
     tight.assert_nothing_was_made();
@@ -213,11 +213,11 @@ fn plan_and_doctor_tell_what_worktrees_take_and_what_is_free() {
 #[test]
 fn a_run_that_is_resumed_is_warned_of_and_not_refused() {
     let Some(tight) = Tight::new("size=1300k") else { return };
-    let mut run = tight.stand.command(&["run", "-j2", &tight.tasks[0], &tight.tasks[1]]);
+    let mut run = tight.harness.command(&["run", "-j2", &tight.tasks[0], &tight.tasks[1]]);
     let run: Answer = run.env("GADUGI_CRASH_AT", "run-started").output().expect("it starts").into();
     assert_eq!(run.code, None, "it was killed");
     fs::write(tight.disk.path().join("filler"), vec![0; 600_000]).expect("there is room for it");
-    let answer = tight.stand.gadugi(&["resume"]).expect(4);
+    let answer = tight.harness.gadugi(&["resume"]).expect(4);
     answer.says(&["warning: there may be too little room", "2 worktrees take 912.0 KiB"]);
-    tight.stand.assert_sound();
+    tight.harness.assert_sound();
 }

@@ -12,8 +12,8 @@ use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::eight_tasks::Night;
+use crate::harness::{Going, Harness};
 use crate::hostile_tasks::is_alive;
-use crate::stand::{Going, Stand};
 use crate::waiting::{gate, gated, gated_with, gone, open, pid, state};
 
 /// A command on a terminal of its own, which is closed with the file.
@@ -40,7 +40,7 @@ impl OnTerminal {
         Self { terminal: terminal.into(), child }
     }
 
-    /// Reads what is drawn, until nobody has the other end any more.
+    /// Reads the terminal until its other end is closed.
     fn screen(&self) -> Screen {
         let mut terminal = self.terminal.try_clone().expect("the same terminal");
         let drawn = Arc::new(Mutex::new(String::new()));
@@ -65,7 +65,7 @@ impl OnTerminal {
     }
 }
 
-/// What was drawn on a terminal.
+/// The text that was drawn on a terminal.
 struct Screen {
     drawn: Arc<Mutex<String>>,
     reader: JoinHandle<()>,
@@ -88,75 +88,75 @@ impl Screen {
 
 #[test]
 fn a_closed_terminal_leaves_the_run_going_and_its_report_is_kept() {
-    let stand = Stand::new();
-    let a = gated(&stand, "a", "true");
-    let b = stand.task("b.md", "---\nneeds: [a]\nrun: 'true'\n---\n");
-    let run = OnTerminal::start(&stand.command(&["run", &a, &b]));
-    let task = pid(&stand, "a");
+    let harness = Harness::new();
+    let a = gated(&harness, "a", "true");
+    let b = harness.task("b.md", "---\nneeds: [a]\nrun: 'true'\n---\n");
+    let run = OnTerminal::start(&harness.command(&["run", &a, &b]));
+    let task = pid(&harness, "a");
     let code = run.close(|| {
         // It hears of it, and draws a few times.
         std::thread::sleep(Duration::from_millis(300));
         assert!(is_alive(&task));
-        open(&stand, "a");
+        open(&harness, "a");
     });
     assert_eq!(code, Some(0));
-    assert!(stand.latest_run().join("report.md").exists());
-    assert_eq!(stand.outcomes()["b"], "succeeded");
+    assert!(harness.latest_run().join("report.md").exists());
+    assert_eq!(harness.outcomes()["b"], "succeeded");
 }
 
 #[test]
 fn a_closed_terminal_stops_a_run_that_is_to_die_with_it() {
-    let stand = Stand::new();
-    let file = gated(&stand, "a", "true");
-    let run = OnTerminal::start(&stand.command(&["run", "--die-with-parent", &file]));
-    let task = pid(&stand, "a");
+    let harness = Harness::new();
+    let file = gated(&harness, "a", "true");
+    let run = OnTerminal::start(&harness.command(&["run", "--die-with-parent", &file]));
+    let task = pid(&harness, "a");
     assert_eq!(run.close(|| ()), Some(130));
     assert!(!is_alive(&task));
-    assert_eq!(stand.outcomes()["a"], "cancelled");
+    assert_eq!(harness.outcomes()["a"], "cancelled");
 }
 
 #[test]
 fn tasks_that_are_to_die_with_gadugi_do() {
-    let stand = Stand::new();
-    let file = gated(&stand, "a", "true");
-    let run = Going::start(stand.command(&["run", "--die-with-parent", &file]));
-    let task = pid(&stand, "a");
+    let harness = Harness::new();
+    let file = gated(&harness, "a", "true");
+    let run = Going::start(harness.command(&["run", "--die-with-parent", &file]));
+    let task = pid(&harness, "a");
     run.signal(Signal::KILL);
     drop(run.end());
     gone(&task);
-    stand.gadugi(&["resume"]).expect(1);
-    assert_eq!(stand.outcomes()["a"], "cancelled");
+    harness.gadugi(&["resume"]).expect(1);
+    assert_eq!(harness.outcomes()["a"], "cancelled");
 }
 
 #[test]
 fn ctrl_z_suspends_the_tasks_and_their_clocks_until_gadugi_goes_on() {
-    let stand = Stand::new();
-    let file = gated_with(&stand, "a", "timeout: 2s\nidle_timeout: 2s\n", "true");
-    let mut run = Going::start(stand.command(&["run", &file]));
-    pid(&stand, "a");
+    let harness = Harness::new();
+    let file = gated_with(&harness, "a", "timeout: 2s\nidle_timeout: 2s\n", "true");
+    let mut run = Going::start(harness.command(&["run", &file]));
+    pid(&harness, "a");
     run.until("started");
     run.signal(Signal::TSTP);
     while state(run.pid()) != Some('T') {
         std::thread::yield_now();
     }
-    let ps = stand.gadugi(&["ps"]).expect(0).out;
+    let ps = harness.gadugi(&["ps"]).expect(0).out;
     assert!(ps.contains("suspended"), "{ps}");
-    open(&stand, "a");
+    open(&harness, "a");
     // Longer than each of the clocks.
     std::thread::sleep(Duration::from_millis(2500));
-    assert!(is_alive(&pid(&stand, "a")), "a suspended task does not go on");
+    assert!(is_alive(&pid(&harness, "a")), "a suspended task does not go on");
     run.signal(Signal::CONT);
     run.end().expect(0).says(&["suspended", "goes on"]);
 }
 
 #[test]
 fn a_third_ctrl_c_leaves_at_once() {
-    let stand = Stand::new();
-    let file = gated_with(&stand, "a", "grace: 1h\n", "true");
-    let mut run = Going::start(stand.command(&["run", "--keep", "never", &file]));
-    let task = pid(&stand, "a");
+    let harness = Harness::new();
+    let file = gated_with(&harness, "a", "grace: 1h\n", "true");
+    let mut run = Going::start(harness.command(&["run", "--keep", "never", &file]));
+    let task = pid(&harness, "a");
     // The worktree cannot be given back as long as somebody changes the worktrees, and so the run does not end.
-    let lock = File::open(stand.repo.path().join(".git/gadugi/lock")).expect("it stays");
+    let lock = File::open(harness.repo.path().join(".git/gadugi/lock")).expect("it stays");
     lock.lock().expect("nobody holds it");
     for words in ["kills at once", "leaves at once"] {
         run.signal(Signal::INT);
@@ -167,18 +167,18 @@ fn a_third_ctrl_c_leaves_at_once() {
     run.end().expect(130).says(&["gadugi resume"]);
     gone(&task);
     lock.unlock().expect("it is ours");
-    stand.gadugi(&["resume"]).expect(130);
-    assert_eq!(stand.outcomes()["a"], "cancelled");
-    assert!(!stand.worktrees().join("a").exists(), "it was given back");
+    harness.gadugi(&["resume"]).expect(130);
+    assert_eq!(harness.outcomes()["a"], "cancelled");
+    assert!(!harness.worktrees().join("a").exists(), "it was given back");
 }
 
 #[test]
 fn ctrl_z_gives_the_terminal_back_and_fg_goes_on() {
-    let stand = Stand::new();
-    let file = gated(&stand, "a", "true");
-    let mut run = OnTerminal::start(&stand.command(&["run", &file]));
+    let harness = Harness::new();
+    let file = gated(&harness, "a", "true");
+    let mut run = OnTerminal::start(&harness.command(&["run", &file]));
     let screen = run.screen();
-    pid(&stand, "a");
+    pid(&harness, "a");
     run.terminal.write_all(b"\x1a").expect("a key is pressed");
     let gadugi = Pid::from_child(&run.child);
     while state(gadugi) != Some('T') {
@@ -190,7 +190,7 @@ fn ctrl_z_gives_the_terminal_back_and_fg_goes_on() {
         suspended.is_some_and(|suspended| suspended.rfind("\u{1b}[2K") > suspended.rfind("0/1 tasks"))
     });
     kill_process(gadugi, Signal::CONT).expect("it is there");
-    open(&stand, "a");
+    open(&harness, "a");
     assert_eq!(run.child.wait().expect("it ends").code(), Some(0));
     assert!(screen.all().contains("goes on"));
 }
@@ -198,17 +198,17 @@ fn ctrl_z_gives_the_terminal_back_and_fg_goes_on() {
 #[test]
 fn a_terminal_shows_what_an_agent_does_and_is_told_of_the_end() {
     let night = Night::new("bell = \"osc9\"\n");
-    let gate = gate(&night.stand, "a");
+    let gate = gate(&night.harness, "a");
     let task = night
-        .stand
+        .harness
         .task("a.md", format!("---\nagent: claude\nchanges: optional\n---\nfake: run {gate}\nfake: say Done.\n"));
     let mut run = OnTerminal::start(&night.command(&["run", &task]));
     let screen = run.screen();
-    pid(&night.stand, "a");
+    pid(&night.harness, "a");
     screen.until(|drawn| drawn.contains("Bash"));
-    open(&night.stand, "a");
+    open(&night.harness, "a");
     assert_eq!(run.child.wait().expect("it ends").code(), Some(0));
-    let run = night.stand.latest_run().file_name().expect("a run").to_string_lossy().into_owned();
+    let run = night.harness.latest_run().file_name().expect("a run").to_string_lossy().into_owned();
     let told = format!("\u{1b}]9;run {run}: 1 of 1 tasks succeeded\u{7}");
     let drawn = screen.all();
     assert!(drawn.contains(&told), "{drawn:?}");

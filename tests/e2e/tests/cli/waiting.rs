@@ -1,35 +1,35 @@
-//! Tasks that wait for the test, and runs that nobody drives.
+//! Tasks that wait for the test, and runs without a driver.
 
 use rustix::process::{Pid, Signal};
 
-use crate::stand::{Going, Stand};
+use crate::harness::{Going, Harness};
 
-/// A task file whose script waits for [`open`], and then goes on with `then`.
-pub(crate) fn gated(stand: &Stand, name: &str, then: &str) -> String {
-    gated_with(stand, name, "", then)
+/// A task file whose script waits for [`open`], and then runs `then`.
+pub(crate) fn gated(harness: &Harness, name: &str, then: &str) -> String {
+    gated_with(harness, name, "", then)
 }
 
 /// The same with more front matter, in whole lines.
-pub(crate) fn gated_with(stand: &Stand, name: &str, front_matter: &str, then: &str) -> String {
-    let gate = gate(stand, name);
+pub(crate) fn gated_with(harness: &Harness, name: &str, front_matter: &str, then: &str) -> String {
+    let gate = gate(harness, name);
     let text = format!("---\n{front_matter}run: |\n  {gate}\n  {then}\n---\n# The task {name}\n");
-    stand.task(&format!("{name}.md"), text)
+    harness.task(&format!("{name}.md"), text)
 }
 
 /// A line of a script that says which process it is, and waits for [`open`].
-pub(crate) fn gate(stand: &Stand, name: &str) -> String {
-    let root = stand.repo.root();
+pub(crate) fn gate(harness: &Harness, name: &str) -> String {
+    let root = harness.repo.root();
     let root = root.display();
     format!("echo $$ > '{root}/pid-{name}'; while [ ! -e '{root}/gate-{name}' ]; do sleep 0.02; done")
 }
 
-pub(crate) fn open(stand: &Stand, name: &str) {
-    std::fs::write(stand.repo.root().join(format!("gate-{name}")), "").expect("the gate opens");
+pub(crate) fn open(harness: &Harness, name: &str) {
+    std::fs::write(harness.repo.root().join(format!("gate-{name}")), "").expect("the gate opens");
 }
 
 /// The process of a task, once it has begun.
-pub(crate) fn pid(stand: &Stand, name: &str) -> String {
-    let file = stand.repo.root().join(format!("pid-{name}"));
+pub(crate) fn pid(harness: &Harness, name: &str) -> String {
+    let file = harness.repo.root().join(format!("pid-{name}"));
     loop {
         // It is written right after the command has started.
         if let Ok(pid) = std::fs::read_to_string(&file)
@@ -41,13 +41,13 @@ pub(crate) fn pid(stand: &Stand, name: &str) -> String {
     }
 }
 
-/// Kills a gadugi once it has recorded that these tasks run, so that nobody drives its run.
-pub(crate) fn killed(stand: &Stand, run: Going, tasks: &[&str]) {
+/// Kills a gadugi once it has recorded that these tasks run, so that its run has no driver.
+pub(crate) fn killed(harness: &Harness, run: Going, tasks: &[&str]) {
     for task in tasks {
-        pid(stand, task);
+        pid(harness, task);
     }
     // A start is in the journal a moment after it.
-    while stand.gadugi(&["ps"]).expect(0).out.matches("pid ").count() < tasks.len() {}
+    while harness.gadugi(&["ps"]).expect(0).out.matches("pid ").count() < tasks.len() {}
     run.signal(Signal::KILL);
     drop(run.end());
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Bill, Charged, Ran, Speech, reason};
 
-const MOST_RETRIES: u32 = 5;
+const MAX_RETRIES: u32 = 5;
 
 pub(super) struct Codex {
     session: String,
@@ -54,7 +54,7 @@ impl Speech for Codex {
     fn asks_again(&mut self, nth: u32, status: u16, message: &str, _: Duration) -> Vec<Value> {
         let message = match status {
             0 => "Reconnecting... waiting for network (Connection failed: error sending request)".to_owned(),
-            _ => format!("Reconnecting... {nth}/{MOST_RETRIES} ({})", refusal(status, message)),
+            _ => format!("Reconnecting... {nth}/{MAX_RETRIES} ({})", refusal(status, message)),
         };
         vec![json!({"type": "error", "message": message})]
     }
@@ -94,7 +94,7 @@ impl Speech for Codex {
     }
 }
 
-/// What stands on the standard error of a call that is to resume a session that is not there.
+/// The standard error of a call that resumes an unknown session.
 pub(super) fn no_such_session(session: &str) -> String {
     format!("Error: thread/resume: thread/resume failed: no rollout found for thread id {session} (code -32600)")
 }

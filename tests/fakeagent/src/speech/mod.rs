@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::command_line::Agent;
 use crate::fault::Fault;
 
-/// What is charged.
+/// Charges.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Bill {
     pub(crate) input: u64,
@@ -20,7 +20,7 @@ pub(crate) struct Bill {
     pub(crate) usd: f64,
 }
 
-/// What is told at the end.
+/// The charges that are reported at the end.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Charged {
     /// In this call.
@@ -29,14 +29,14 @@ pub(crate) struct Charged {
     pub(crate) conversation: Bill,
 }
 
-/// What a command gave.
+/// The result of a command.
 pub(crate) struct Ran {
     /// `None` if a signal has killed it.
     pub(crate) code: Option<i32>,
     pub(crate) output: String,
 }
 
-/// What an agent prints when something happens.
+/// The output format of an agent, by what happens.
 pub(crate) trait Speech {
     /// The first thing that it says.
     fn begun(&mut self) -> Vec<Value>;
@@ -63,7 +63,7 @@ pub(crate) trait Speech {
     fn succeeded(&mut self, charged: Charged) -> Vec<Value>;
 }
 
-/// How an agent speaks in a session.
+/// The output format of an agent in a session.
 pub(crate) fn of(agent: Agent, session: &str, model: Option<&str>) -> Box<dyn Speech> {
     match agent {
         Agent::Claude => Box::new(claude::Claude::new(session, model)),
@@ -71,7 +71,7 @@ pub(crate) fn of(agent: Agent, session: &str, model: Option<&str>) -> Box<dyn Sp
     }
 }
 
-/// What an agent says that is to resume a session that it does not know; gives its exit code.
+/// Prints an agent's refusal to resume an unknown session; returns its exit code.
 pub(crate) fn refuse_to_resume(agent: Agent, session: &str) -> Result<u8, Fault> {
     match agent {
         Agent::Claude => print(&claude::no_such_session(session))?,

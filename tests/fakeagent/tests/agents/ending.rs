@@ -1,8 +1,8 @@
-//! How calls end.
+//! The ends of calls.
 
 use gadugi_core::{AgentError, AgentErrorClass, AgentReport};
 
-use crate::scene::{Agent, BOTH, Scene};
+use crate::harness::{Agent, BOTH, Harness};
 
 #[track_caller]
 fn error(report: &AgentReport) -> &AgentError {
@@ -11,16 +11,16 @@ fn error(report: &AgentReport) -> &AgentError {
 
 #[test]
 fn a_script_without_directives_ends_well_and_says_nothing() {
-    let scene = Scene::new();
+    let harness = Harness::new();
     for agent in BOTH {
-        let answer = scene.ask(agent, "Do it.");
+        let answer = harness.ask(agent, "Do it.");
         assert_eq!((answer.code, answer.report.end, answer.report.last_message), (Some(0), Some(Ok(())), None));
     }
 }
 
 #[test]
 fn a_request_that_fails_ends_the_call_with_its_status() {
-    let scene = Scene::new();
+    let harness = Harness::new();
     let prompt = |status| format!("fake: say Begun.\nfake: fail {status} no such key\nfake: run touch never");
     for agent in BOTH {
         for (status, class) in [
@@ -29,7 +29,7 @@ fn a_request_that_fails_ends_the_call_with_its_status() {
             (502, AgentErrorClass::of_status(502)),
             (529, AgentErrorClass::of_status(529)),
         ] {
-            let answer = scene.ask(agent, &prompt(status));
+            let answer = harness.ask(agent, &prompt(status));
             let error = error(&answer.report);
             assert_eq!((answer.code, error.class), (Some(1), class), "{agent:?} {status}");
             // Codex tells no more than that of a limit.
@@ -38,14 +38,14 @@ fn a_request_that_fails_ends_the_call_with_its_status() {
             assert!(error.message.contains(&status.to_string()), "{}", error.message);
         }
     }
-    assert!(!scene.work().join("never").exists());
+    assert!(!harness.work().join("never").exists());
 }
 
 #[test]
 fn a_failed_call_of_claude_has_the_subtype_success_and_its_bill() {
-    let scene = Scene::new();
+    let harness = Harness::new();
     let answer =
-        scene.ask(Agent::Claude, "fake: tokens 5 6\nfake: cost 0.125\nfake: say Begun.\nfake: fail 500 broken");
+        harness.ask(Agent::Claude, "fake: tokens 5 6\nfake: cost 0.125\nfake: say Begun.\nfake: fail 500 broken");
     let last = answer.out.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().expect("a line");
     let last: serde_json::Value = serde_json::from_slice(last).expect("JSON");
     assert_eq!((&last["subtype"], &last["is_error"]), (&"success".into(), &true.into()));
@@ -54,16 +54,16 @@ fn a_failed_call_of_claude_has_the_subtype_success_and_its_bill() {
 
 #[test]
 fn a_limit_is_told_before_the_end_and_in_it() {
-    let scene = Scene::new();
+    let harness = Harness::new();
     for agent in BOTH {
-        let mut going = scene.begin(agent, "fake: say Begun.\nfake: linger 600\nfake: limit 30");
+        let mut going = harness.begin(agent, "fake: say Begun.\nfake: linger 600\nfake: limit 30");
         going.until(|report| report.limit.is_some());
         going.until(|report| report.end.is_some());
         let told = going.kill();
         assert_eq!(error(&told).class, AgentErrorClass::RateLimit);
         let refusals = told.limit.map(|limit| limit.refusals);
         assert!(refusals >= Some(3), "{refusals:?}");
-        let answer = scene.ask(agent, "fake: limit 30");
+        let answer = harness.ask(agent, "fake: limit 30");
         assert_eq!(answer.code, Some(1));
         let pause = match agent {
             Agent::Claude => "\"retry_delay_ms\":30000",
@@ -76,12 +76,12 @@ fn a_limit_is_told_before_the_end_and_in_it() {
 
 #[test]
 fn one_that_lingers_goes_on_after_its_result() {
-    let scene = Scene::new();
+    let harness = Harness::new();
     for agent in BOTH {
         for last in ["say Done.", "fail 500 broken"] {
-            let mut going = scene.begin(agent, &format!("fake: linger 600\nfake: {last}"));
+            let mut going = harness.begin(agent, &format!("fake: linger 600\nfake: {last}"));
             going.until(|report| report.end.is_some());
-            scene.ask(agent, &format!("fake: {last}"));
+            harness.ask(agent, &format!("fake: {last}"));
             assert!(going.is_running());
         }
     }
@@ -89,9 +89,9 @@ fn one_that_lingers_goes_on_after_its_result() {
 
 #[test]
 fn output_that_is_cut_has_no_result_and_no_last_line() {
-    let scene = Scene::new();
+    let harness = Harness::new();
     for agent in BOTH {
-        let answer = scene.ask(agent, "fake: say Begun.\nfake: cut");
+        let answer = harness.ask(agent, "fake: say Begun.\nfake: cut");
         assert_eq!((answer.code, answer.report.end), (Some(0), None));
         assert_eq!(answer.report.last_message.as_deref(), Some("Begun."));
         let last = answer.out.rsplit(|byte| *byte == b'\n').next().expect("there is one");
@@ -101,33 +101,33 @@ fn output_that_is_cut_has_no_result_and_no_last_line() {
 
 #[test]
 fn an_exit_has_no_result_and_an_end_has_one() {
-    let scene = Scene::new();
+    let harness = Harness::new();
     for agent in BOTH {
-        let answer = scene.ask(agent, "fake: say Begun.\nfake: exit 7\nfake: say Never.");
+        let answer = harness.ask(agent, "fake: say Begun.\nfake: exit 7\nfake: say Never.");
         assert_eq!((answer.code, answer.report.end), (Some(7), None));
         assert_eq!(answer.report.last_message.as_deref(), Some("Begun."));
-        let answer = scene.ask(agent, "fake: end 7\nfake: say Never.");
+        let answer = harness.ask(agent, "fake: end 7\nfake: say Never.");
         assert_eq!((answer.code, answer.report.end), (Some(7), Some(Ok(()))));
     }
 }
 
 #[test]
 fn a_directive_that_is_not_known_is_named_and_none_is_done() {
-    let scene = Scene::new();
+    let harness = Harness::new();
     for agent in BOTH {
         for wrong in ["sing", "say", "cut it", "tokens 3", "cost -1", "exit 256", "once key", "on-resume sing", "once"]
         {
-            let answer = scene.ask(agent, &format!("fake: run touch never\nfake: {wrong}"));
+            let answer = harness.ask(agent, &format!("fake: run touch never\nfake: {wrong}"));
             assert_eq!((answer.code, answer.out.len()), (Some(64), 0), "{wrong}");
             assert!(answer.err.contains(&format!("`fake: {wrong}`")), "{}", answer.err);
         }
     }
-    assert!(!scene.work().join("never").exists());
+    assert!(!harness.work().join("never").exists());
 }
 
 #[test]
 fn a_command_line_that_asks_for_no_stream_is_refused() {
-    let scene = Scene::new();
+    let harness = Harness::new();
     let wrong: [(Agent, &[&str], &str); 6] = [
         (Agent::Claude, &["--output-format", "stream-json", "--verbose"], "-p"),
         (Agent::Claude, &["-p", "--verbose"], "--output-format stream-json"),
@@ -137,18 +137,18 @@ fn a_command_line_that_asks_for_no_stream_is_refused() {
         (Agent::Codex, &["exec", "--json", "resume"], "id of a session"),
     ];
     for (agent, args, why) in wrong {
-        let answer = scene.ask_with(agent, args, "");
+        let answer = harness.ask_with(agent, args, "");
         assert_eq!((answer.code, answer.out.len()), (Some(64), 0));
         assert!(answer.err.contains(why), "{}", answer.err);
     }
-    assert_eq!(scene.agents.calls().expect("they are recorded").len(), 6);
+    assert_eq!(harness.agents.calls().expect("they are recorded").len(), 6);
 }
 
 #[test]
 fn a_plan_that_is_used_up_names_its_time() {
-    let scene = Scene::new();
+    let harness = Harness::new();
     for agent in BOTH {
-        let answer = scene.ask(agent, "fake: used-up 3000");
+        let answer = harness.ask(agent, "fake: used-up 3000");
         assert_eq!((answer.code, error(&answer.report).class), (Some(1), AgentErrorClass::RateLimit));
         let until = answer.report.limit.and_then(|limit| limit.until).expect("a time");
         let left = until.as_second() - i64::try_from(now_seconds()).expect("a time");
@@ -158,12 +158,12 @@ fn a_plan_that_is_used_up_names_its_time() {
 
 #[test]
 fn one_that_is_refused_for_a_while_goes_on_then() {
-    let scene = Scene::new();
+    let harness = Harness::new();
     for agent in BOTH {
         for status in [0, 401, 503] {
-            let answer = scene.ask(agent, &format!("fake: refused {status} 2 1\nfake: say Done."));
+            let answer = harness.ask(agent, &format!("fake: refused {status} 2 1\nfake: say Done."));
             assert_eq!((answer.code, answer.report.limit), (Some(0), None), "{agent:?} {status}");
-            let mut going = scene.begin(agent, &format!("fake: refused {status} 1 600000"));
+            let mut going = harness.begin(agent, &format!("fake: refused {status} 1 600000"));
             going.until(|report| report.limit.is_some());
             going.kill();
         }

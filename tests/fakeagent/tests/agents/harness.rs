@@ -51,12 +51,12 @@ impl Agent {
     }
 }
 
-pub(crate) struct Scene {
+pub(crate) struct Harness {
     root: TempDir,
     pub(crate) agents: Installed,
 }
 
-/// What a call gave.
+/// The answer of a call.
 pub(crate) struct Answer {
     pub(crate) code: Option<i32>,
     pub(crate) out: Vec<u8>,
@@ -83,7 +83,7 @@ impl Answer {
     }
 }
 
-impl Scene {
+impl Harness {
     pub(crate) fn new() -> Self {
         let root = TempDir::new().expect("a temporary folder");
         std::fs::create_dir(root.path().join("work")).expect("a working folder");
@@ -120,7 +120,7 @@ impl Scene {
         Answer::of(agent, child.wait_with_output().expect("it ends"))
     }
 
-    /// An agent that is asked, and is heard while it goes on.
+    /// Starts an agent, and reads its output while it runs.
     pub(crate) fn begin(&self, agent: Agent, prompt: &str) -> Going {
         let mut child = spawn(self.command(agent.name(), &agent.args()), prompt, || ());
         let out = BufReader::new(child.stdout.take().expect("it was piped"));

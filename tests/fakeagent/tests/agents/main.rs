@@ -1,7 +1,7 @@
-//! What the fake agents print, as Gadugi's own readers of agents' output understand it, and what they remember.
+//! The output of the fake agents, as Gadugi's own readers understand it, and their memory.
 
 mod ending;
+mod harness;
 mod remembering;
-mod scene;
 mod speaking;
 mod together;

@@ -1,4 +1,4 @@
-//! What agents say while they work.
+//! The output of agents while they work.
 
 use std::fs;
 use std::process::Stdio;
@@ -6,11 +6,11 @@ use std::process::Stdio;
 use gadugi_core::{AgentReport, Denials, Figure, OwnPart, Tokens};
 use serde_json::Value;
 
-use crate::scene::{Agent, BOTH, Scene};
+use crate::harness::{Agent, BOTH, Harness};
 
 #[test]
 fn an_agent_tells_all_that_its_script_says() {
-    let scene = Scene::new();
+    let harness = Harness::new();
     let prompt = "# A task\n\
         fake: tokens 100 20\n\
         fake: run echo \"it's done\" | tee made.txt\n\
@@ -20,7 +20,7 @@ fn an_agent_tells_all_that_its_script_says() {
         fake: tokens 200 30\n\
         fake: cost 0.25\n\
         fake: say All of it.\n";
-    let claude = scene.ask(Agent::Claude, prompt);
+    let claude = harness.ask(Agent::Claude, prompt);
     let tokens = Some(Tokens { input: 300, cached: 0, output: 50 });
     assert_eq!(
         claude.report,
@@ -38,7 +38,7 @@ fn an_agent_tells_all_that_its_script_says() {
             end: Some(Ok(())),
         }
     );
-    let codex = scene.ask(Agent::Codex, prompt);
+    let codex = harness.ask(Agent::Codex, prompt);
     assert_eq!(
         codex.report,
         AgentReport {
@@ -55,14 +55,14 @@ fn an_agent_tells_all_that_its_script_says() {
         assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""));
         assert_eq!(answer.session().len(), 36, "{}", answer.session());
     }
-    assert_eq!(fs::read_to_string(scene.work().join("made.txt")).expect("it was made"), "it's done\n");
+    assert_eq!(fs::read_to_string(harness.work().join("made.txt")).expect("it was made"), "it's done\n");
 }
 
 #[test]
 fn what_a_command_gave_is_told_to_the_model() {
-    let scene = Scene::new();
+    let harness = Harness::new();
     for agent in BOTH {
-        let answer = scene.ask(agent, "fake: run echo out; echo err >&2; exit 3");
+        let answer = harness.ask(agent, "fake: run echo out; echo err >&2; exit 3");
         let events: Vec<Value> =
             answer.out.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
         match agent {
@@ -84,8 +84,9 @@ fn what_a_command_gave_is_told_to_the_model() {
 
 #[test]
 fn what_is_charged_is_told_with_the_next_message_already() {
-    let scene = Scene::new();
-    let mut going = scene.begin(Agent::Claude, "fake: tokens 7 5\nfake: say So far.\nfake: linger 600\nfake: endless");
+    let harness = Harness::new();
+    let mut going =
+        harness.begin(Agent::Claude, "fake: tokens 7 5\nfake: say So far.\nfake: linger 600\nfake: endless");
     going.until(|report| report.last_message.is_some());
     let told = going.kill();
     assert_eq!((told.tokens, told.end), (Some(Tokens { input: 7, cached: 0, output: 5 }), None));
@@ -93,11 +94,11 @@ fn what_is_charged_is_told_with_the_next_message_already() {
 
 #[test]
 fn garbage_tells_nothing_and_hides_nothing() {
-    let scene = Scene::new();
+    let harness = Harness::new();
     for agent in BOTH {
         let script = "fake: tokens 3 4\nfake: say Before.\nfake: garbage\n";
-        let answer = scene.ask(agent, script);
-        let clean = scene.ask(agent, &script.replace("garbage", "slow 0"));
+        let answer = harness.ask(agent, script);
+        let clean = harness.ask(agent, &script.replace("garbage", "slow 0"));
         let longest = answer.out.split(|byte| *byte == b'\n').map(<[u8]>::len).max();
         assert!(longest > Some(1 << 20), "{longest:?}");
         assert!(std::str::from_utf8(&answer.out).is_err());
@@ -109,9 +110,9 @@ fn garbage_tells_nothing_and_hides_nothing() {
 
 #[test]
 fn one_that_never_ends_uses_tools_until_it_is_killed() {
-    let scene = Scene::new();
+    let harness = Harness::new();
     for agent in BOTH {
-        let mut going = scene.begin(agent, "fake: endless");
+        let mut going = harness.begin(agent, "fake: endless");
         for _ in 0..30 {
             assert!(going.line());
         }
@@ -124,11 +125,11 @@ fn one_that_never_ends_uses_tools_until_it_is_killed() {
 
 #[test]
 fn a_slow_one_has_said_no_more_when_another_has_ended() {
-    let scene = Scene::new();
+    let harness = Harness::new();
     for agent in BOTH {
-        let mut going = scene.begin(agent, "fake: say First.\nfake: slow 600000\nfake: say Second.");
+        let mut going = harness.begin(agent, "fake: say First.\nfake: slow 600000\nfake: say Second.");
         going.until(|report| report.last_message.is_some());
-        scene.ask(agent, "fake: say First.\nfake: say Second.");
+        harness.ask(agent, "fake: say First.\nfake: say Second.");
         assert!(going.is_running());
         assert_eq!(going.kill().last_message.as_deref(), Some("First."));
     }
@@ -136,32 +137,32 @@ fn a_slow_one_has_said_no_more_when_another_has_ended() {
 
 #[test]
 fn a_prompt_comes_as_the_last_argument_too() {
-    let scene = Scene::new();
+    let harness = Harness::new();
     let claude =
         &["-p", "--verbose", "--dangerously-skip-permissions", "--output-format=stream-json", "fake: say Yes."];
     let codex =
         &["-a", "never", "exec", "--json", "--dangerously-bypass-approvals-and-sandbox", "-m", "o9", "fake: say Yes."];
     for (agent, args) in [(Agent::Claude, &claude[..]), (Agent::Codex, &codex[..])] {
-        let answer = scene.ask_with(agent, args, "");
+        let answer = harness.ask_with(agent, args, "");
         assert_eq!(answer.report.last_message.as_deref(), Some("Yes."), "{}", answer.err);
     }
     // What is on standard input is not for a codex that was given its prompt.
-    let answer = scene.ask_with(Agent::Codex, codex, "fake: say No.");
+    let answer = harness.ask_with(Agent::Codex, codex, "fake: say No.");
     assert_eq!(answer.report.last_message.as_deref(), Some("Yes."));
 }
 
 #[test]
 fn the_model_that_is_asked_for_is_the_one_that_answers() {
-    let scene = Scene::new();
+    let harness = Harness::new();
     let args = [&Agent::Claude.args()[..], &["--model", "sonnet", "--max-budget-usd", "3"]].concat();
-    assert_eq!(scene.ask_with(Agent::Claude, &args, "").report.model.as_deref(), Some("sonnet"));
+    assert_eq!(harness.ask_with(Agent::Claude, &args, "").report.model.as_deref(), Some("sonnet"));
 }
 
 #[test]
 fn each_agent_tells_its_version() {
-    let scene = Scene::new();
+    let harness = Harness::new();
     for (agent, version) in [(Agent::Claude, "2.1.330 (Claude Code)\n"), (Agent::Codex, "codex-cli 0.163.0\n")] {
-        let mut command = scene.command(agent.name(), &["--version"]);
+        let mut command = harness.command(agent.name(), &["--version"]);
         let output = command.stdin(Stdio::null()).output().expect("it starts");
         assert_eq!(String::from_utf8_lossy(&output.stdout), version);
     }

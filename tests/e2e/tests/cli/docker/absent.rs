@@ -5,42 +5,42 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::dock::Dock;
-use crate::stand::{Answer, Going, Stand};
+use crate::harness::{Answer, Going, Harness};
 
 const NOWHERE: &str = "unix:///nonexistent.sock";
 
 /// A command line for which the daemon is there.
-fn with_host(stand: &Stand, host: &str, args: &[&str]) -> Command {
-    let mut command = stand.command(args);
+fn with_host(harness: &Harness, host: &str, args: &[&str]) -> Command {
+    let mut command = harness.command(args);
     command.env("DOCKER_HOST", host);
     command
 }
 
-fn asked(stand: &Stand, host: &str, args: &[&str]) -> Answer {
-    with_host(stand, host, args).output().expect("gadugi starts").into()
+fn asked(harness: &Harness, host: &str, args: &[&str]) -> Answer {
+    with_host(harness, host, args).output().expect("gadugi starts").into()
 }
 
 /// A repository that names an image.
-fn stand_with_image(image: &str) -> Stand {
-    let stand = Stand::new();
-    stand.repo.commit_file("gadugi.toml", format!("image = \"{image}\"\n[docker]\nnetwork = \"none\"\n"));
-    stand
+fn stand_with_image(image: &str) -> Harness {
+    let harness = Harness::new();
+    harness.repo.commit_file("gadugi.toml", format!("image = \"{image}\"\n[docker]\nnetwork = \"none\"\n"));
+    harness
 }
 
-/// That nothing was made.
+/// Checks that nothing was made.
 #[track_caller]
-fn assert_untouched(stand: &Stand) {
-    assert!(!stand.repo.path().join(".git/gadugi/runs").exists(), "a run was made");
-    assert!(!stand.worktrees().exists(), "a worktree was made");
-    assert_eq!(stand.repo.git(&["for-each-ref", "--format=%(refname)"]), "refs/heads/main");
+fn assert_untouched(harness: &Harness) {
+    assert!(!harness.repo.path().join(".git/gadugi/runs").exists(), "a run was made");
+    assert!(!harness.worktrees().exists(), "a worktree was made");
+    assert_eq!(harness.repo.git(&["for-each-ref", "--format=%(refname)"]), "refs/heads/main");
 }
 
-/// That tasks ran as processes, and that this is said in every place where somebody may look.
+/// Checks that tasks ran as processes, and that this is said in every place where a user may look.
 #[track_caller]
-fn assert_fell_back(stand: &Stand, answer: Answer, why: &str) {
+fn assert_fell_back(harness: &Harness, answer: Answer, why: &str) {
     let answer = answer.expect(0).says(&["warning", "subprocess", why]);
     assert!(answer.out.contains(why), "{}", answer.out);
-    let journal = std::fs::read_to_string(stand.latest_run().join("journal.jsonl")).expect("a journal");
+    let journal = std::fs::read_to_string(harness.latest_run().join("journal.jsonl")).expect("a journal");
     let events: Vec<serde_json::Value> =
         journal.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let chosen = events.iter().find(|event| event["kind"] == "executor_chosen").expect("the choice");
@@ -48,31 +48,35 @@ fn assert_fell_back(stand: &Stand, answer: Answer, why: &str) {
     assert!(chosen["reason"].as_str().is_some_and(|reason| reason.contains(why)), "{chosen}");
     let warned = events.iter().any(|event| event["kind"] == "warning" && event.to_string().contains(why));
     assert!(warned, "{journal}");
-    let report = std::fs::read_to_string(stand.latest_run().join("report.md")).expect("a report");
+    let report = std::fs::read_to_string(harness.latest_run().join("report.md")).expect("a report");
     assert!(report.contains(why), "{report}");
 }
 
 #[test]
 fn without_a_daemon_auto_falls_back_and_says_so_everywhere() {
-    let stand = stand_with_image("some/image:1");
-    let file = stand.script("a", "echo a > a.txt");
-    let answer = asked(&stand, NOWHERE, &["run", "--executor", "auto", &file]);
-    assert_fell_back(&stand, answer, "there is no Docker daemon: /nonexistent.sock does not exist");
-    assert_eq!(stand.repo.git(&["show", "gadugi/a:a.txt"]), "a");
+    let harness = stand_with_image("some/image:1");
+    let file = harness.script("a", "echo a > a.txt");
+    let answer = asked(&harness, NOWHERE, &["run", "--executor", "auto", &file]);
+    assert_fell_back(&harness, answer, "there is no Docker daemon: /nonexistent.sock does not exist");
+    assert_eq!(harness.repo.git(&["show", "gadugi/a:a.txt"]), "a");
 }
 
 #[test]
 fn without_a_daemon_what_has_to_run_in_a_container_is_an_error_and_nothing_begins() {
-    let stand = stand_with_image("some/image:1");
-    let (plain, boxed) =
-        (stand.script("plain", "true"), stand.task("boxed.md", "---\nexecutor: docker\nrun: 'true'\n---\n# Boxed\n"));
+    let harness = stand_with_image("some/image:1");
+    let (plain, boxed) = (
+        harness.script("plain", "true"),
+        harness.task("boxed.md", "---\nexecutor: docker\nrun: 'true'\n---\n# Boxed\n"),
+    );
     let said = ["/nonexistent.sock does not exist", "systemctl start docker", "DOCKER_HOST"];
-    asked(&stand, NOWHERE, &["run", "--executor", "docker", &plain]).expect(3).says(&said);
-    asked(&stand, NOWHERE, &["run", &plain, &boxed]).expect(3).says(&said);
-    asked(&stand, NOWHERE, &["run", "--executor", "subprocess", &plain, &boxed]).expect(3).says(&said);
-    asked(&stand, NOWHERE, &["run", "--detach", "--executor", "docker", &plain]).expect(3).says(&said);
-    asked(&stand, "localhost", &["run", "--executor", "docker", &plain]).expect(3).says(&["`localhost` (DOCKER_HOST)"]);
-    assert_untouched(&stand);
+    asked(&harness, NOWHERE, &["run", "--executor", "docker", &plain]).expect(3).says(&said);
+    asked(&harness, NOWHERE, &["run", &plain, &boxed]).expect(3).says(&said);
+    asked(&harness, NOWHERE, &["run", "--executor", "subprocess", &plain, &boxed]).expect(3).says(&said);
+    asked(&harness, NOWHERE, &["run", "--detach", "--executor", "docker", &plain]).expect(3).says(&said);
+    asked(&harness, "localhost", &["run", "--executor", "docker", &plain])
+        .expect(3)
+        .says(&["`localhost` (DOCKER_HOST)"]);
+    assert_untouched(&harness);
 }
 
 #[test]
@@ -105,17 +109,17 @@ fn a_daemon_that_never_answers_is_given_up_once_and_named() {
 #[test]
 fn a_missing_image_is_named_with_its_remedy_before_anything_is_made() {
     let Some(dock) = Dock::new() else { return };
-    let stand = stand_with_image("gadugi-test/missing:1");
-    let file = stand.script("a", "true");
+    let harness = stand_with_image("gadugi-test/missing:1");
+    let file = harness.script("a", "true");
     let remedies = ["gadugi-test/missing:1", "gadugi image build --tag gadugi-test/missing:1", "gadugi image pull"];
-    stand.gadugi(&["run", "--executor", "docker", &file]).expect(3).says(&remedies);
-    let own = stand.task("own.md", "---\nexecutor: docker\nimage: gadugi-test/other:1\nrun: 'true'\n---\n# Own\n");
+    harness.gadugi(&["run", "--executor", "docker", &file]).expect(3).says(&remedies);
+    let own = harness.task("own.md", "---\nexecutor: docker\nimage: gadugi-test/other:1\nrun: 'true'\n---\n# Own\n");
     let other = ["gadugi-test/other:1", "gadugi image build --tag gadugi-test/other:1"];
-    stand.gadugi(&["run", "--executor", "subprocess", &file, &own]).expect(3).says(&other);
-    stand.gadugi(&["run", "--executor", "docker", "--image", dock.image.name(), &file, &own]).expect(3).says(&other);
-    assert_untouched(&stand);
-    let answer = stand.gadugi(&["run", "--executor", "auto", &file]);
-    assert_fell_back(&stand, answer, "gadugi-test/missing:1");
+    harness.gadugi(&["run", "--executor", "subprocess", &file, &own]).expect(3).says(&other);
+    harness.gadugi(&["run", "--executor", "docker", "--image", dock.image.name(), &file, &own]).expect(3).says(&other);
+    assert_untouched(&harness);
+    let answer = harness.gadugi(&["run", "--executor", "auto", &file]);
+    assert_fell_back(&harness, answer, "gadugi-test/missing:1");
 }
 
 #[test]

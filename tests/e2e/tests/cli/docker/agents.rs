@@ -5,7 +5,7 @@ use gadugi_test_support::repo::TestRepo;
 use serde_json::Value;
 
 use super::dock::Dock;
-use crate::stand::{Going, Stand};
+use crate::harness::{Going, Harness};
 
 /// Talks as Claude Code does, and keeps its conversations in its home folder. Its first attempt does half of the work, and its
 /// second the rest, for which it needs that half.
@@ -45,7 +45,7 @@ fi
 result '"is_error":false,"result":"Done."'
 "#;
 
-/// What decides sees nothing of what the agent has at home.
+/// A check that sees nothing of the agent's home.
 const CHECK: &str = "test -e whole.txt && test -z \"$(ls -A ~)\"";
 
 const CONFIG: &str = "[docker]\nnetwork = \"none\"\n\n[agents.robin]\ncommand = [\"sh\", \"agent.sh\"]\n\
@@ -70,7 +70,7 @@ fn attempts<'a>(report: &'a Value, task: &str) -> &'a Vec<Value> {
     task["attempts"].as_array().expect("attempts")
 }
 
-/// That the second attempt at a task went on in the conversation of the first, and heard this.
+/// Checks that the second attempt at a task resumed the conversation of the first, and got this prompt.
 fn assert_went_on(dock: &Dock, report: &Value, task: &str, told: &str) {
     let [first, second] = &attempts(report, task)[..] else { panic!("{report}") };
     assert_eq!((&first["agent"]["session"], &second["agent"]["session"]), (&"s-1".into(), &"s-1".into()));
@@ -83,10 +83,10 @@ fn assert_went_on(dock: &Dock, report: &Value, task: &str, told: &str) {
     assert_eq!(transcript.matches("# Do all for").count(), 1, "{transcript}");
 }
 
-/// That no home is left, once what was removed is deleted.
-fn assert_no_home(stand: &Stand) {
-    stand.gadugi(&["clean", "--wait"]).expect(0);
-    assert!(!stand.repo.path().join(".git/gadugi/homes").exists());
+/// Checks that no home is left, once removed worktrees are deleted.
+fn assert_no_home(harness: &Harness) {
+    harness.gadugi(&["clean", "--wait"]).expect(0);
+    assert!(!harness.repo.path().join(".git/gadugi/homes").exists());
 }
 
 #[test]

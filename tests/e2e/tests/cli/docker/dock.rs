@@ -1,4 +1,4 @@
-//! A repository whose tasks run in containers, and nothing of which is left in the end.
+//! A repository whose tasks run in containers, and that leaves nothing in Docker.
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -8,25 +8,25 @@ use gadugi_test_support::docker::{Docker, ToolsImage};
 use gadugi_test_support::repo::TestRepo;
 use rustix::process::Signal;
 
-use crate::stand::{Going, Stand};
+use crate::harness::{Going, Harness};
 
-/// What a task and its test tell each other lies in this folder of the worktree, which git ignores.
+/// The folder in the worktree, ignored by git, for signals between a task and its test.
 const SIGNS: &str = ".signs";
 
 /// Longer than anything takes here, also on a busy machine.
 const FOR_EVER: Duration = Duration::from_secs(120);
 
 pub(crate) struct Dock {
-    pub(crate) stand: Stand,
+    pub(crate) harness: Harness,
     pub(crate) docker: Docker,
     pub(crate) image: ToolsImage,
 }
 
 impl Deref for Dock {
-    type Target = Stand;
+    type Target = Harness;
 
-    fn deref(&self) -> &Stand {
-        &self.stand
+    fn deref(&self) -> &Harness {
+        &self.harness
     }
 }
 
@@ -45,7 +45,7 @@ impl Dock {
         repo.write("gadugi.toml", config);
         repo.git(&["add", "."]);
         repo.git(&["commit", "-q", "-m", "Begin"]);
-        Self { stand: Stand::of(repo), docker, image }
+        Self { harness: Harness::of(repo), docker, image }
     }
 
     /// The ids of all containers that work for the repository.
@@ -58,7 +58,7 @@ impl Dock {
         of_this.map(|(id, _)| id.to_owned()).collect()
     }
 
-    /// A task file whose script waits for [`open`](Self::open), and then goes on with `then`. Each of its starts is a line in
+    /// A task file whose script waits for [`open`](Self::open), and then runs `then`. Each of its starts is a line in
     /// `starts.txt`.
     pub(crate) fn gated(&self, name: &str, front_matter: &str, then: &str) -> String {
         let wait = format!("while [ ! -e {SIGNS}/gate ]; do sleep 0.02; done");
@@ -92,7 +92,7 @@ impl Dock {
         until(&format!("{task} begins"), || sign.exists());
     }
 
-    /// Kills a gadugi once it has recorded that these tasks run, so that nobody drives its run.
+    /// Kills a gadugi once it has recorded that these tasks run, so that its run has no driver.
     #[track_caller]
     pub(crate) fn killed(&self, run: Going, tasks: &[&str]) {
         for task in tasks {
@@ -105,7 +105,7 @@ impl Dock {
         drop(run.end());
     }
 
-    /// How often a task was started, by what is in its worktree or else on its branch.
+    /// The number of starts of a task, by its worktree or else its branch.
     pub(crate) fn starts(&self, task: &str) -> usize {
         let starts = std::fs::read_to_string(self.worktrees().join(task).join("starts.txt"));
         let starts = starts.unwrap_or_else(|_| self.repo.git(&["show", &format!("gadugi/{task}:starts.txt")]));

@@ -1,9 +1,9 @@
-//! Kills of gadugi while its tasks run in containers, and what whoever resumes the run finds.
+//! Kills of gadugi while its tasks run in containers, and their resumption.
 
 use std::collections::BTreeMap;
 
 use super::dock::Dock;
-use crate::stand::{Answer, Going};
+use crate::harness::{Answer, Going};
 
 #[test]
 fn a_killed_gadugi_leaves_containers_that_resume_takes_over_with_their_true_ends() {
@@ -62,7 +62,7 @@ fn assert_undisturbed_after(points: &[&str], undisturbed: &BTreeMap<String, Stri
     dock.assert_clean();
 }
 
-/// One that has everything to be taken over, and one that fails.
+/// A task with all kinds of work to import, and one that fails.
 fn tasks(dock: &Dock) -> [String; 2] {
     let script = "echo one > one.txt\ngit add .\ngit commit -q -m One\n\
         git checkout -q -b side\ngit commit -q --allow-empty -m Side\ngit checkout -q gadugi/good\n\
@@ -70,7 +70,7 @@ fn tasks(dock: &Dock) -> [String; 2] {
     [dock.signed("good", "check: test -e two.txt\n", script), dock.signed("bad", "", "exit 7")]
 }
 
-/// What a run has left: references with their trees and messages, outcomes, worktrees, private git folders, logs.
+/// The remains of a run: references with their trees and messages, outcomes, worktrees, private git folders, logs.
 fn left(dock: &Dock) -> BTreeMap<String, String> {
     let report = dock.report();
     let run = report["run"].as_str().expect("a run").to_owned();

@@ -22,7 +22,7 @@ fn leave(dock: &Dock, repository: &str, run: &str, name: &str) -> String {
 fn clean_removes_containers_of_runs_that_are_over_and_of_this_repository_only() {
     let Some(dock) = Dock::new() else { return };
     let file = dock.gated("a", "", "true");
-    let run = crate::stand::Going::start(dock.command(&["run", &file]));
+    let run = crate::harness::Going::start(dock.command(&["run", &file]));
     dock.begun("a");
     let going = dock.containers().remove(0);
     let repository = dock.docker.run(&["inspect", "--format", "{{index .Config.Labels \"gadugi.repo\"}}", &going]);
@@ -62,7 +62,7 @@ fn a_later_run_removes_what_an_earlier_one_has_left() {
     let repository = format!("{machine}:{}", dock.repo.path().join(".git").display());
     leave(&dock, &repository, &run, &format!("gadugi-test-earlier-{run}"));
     let file = dock.gated("b", "", "true");
-    let later = crate::stand::Going::start(dock.command(&["run", &file]));
+    let later = crate::harness::Going::start(dock.command(&["run", &file]));
     dock.begun("b");
     super::dock::until("it is removed", || dock.containers().len() == 1);
     dock.open("b");

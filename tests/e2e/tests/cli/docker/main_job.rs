@@ -1,4 +1,4 @@
-//! What containers are for, as a user sees it.
+//! The main job of containers, as a user sees it.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -8,7 +8,7 @@ use gadugi_test_support::docker::Docker;
 use gadugi_test_support::repo::TestRepo;
 
 use super::dock::Dock;
-use crate::stand::Answer;
+use crate::harness::Answer;
 
 /// The tasks of the documentation.
 fn examples() -> String {
@@ -19,7 +19,7 @@ fn examples() -> String {
 const MADE: [(&str, &str); 3] =
     [("history", "GADUGI-HISTORY.md"), ("inventory", "GADUGI-INVENTORY.md"), ("todo-list", "TODO-LIST.md")];
 
-/// That the examples have run in containers and nothing of that is left but commits.
+/// Checks that the examples have run in containers, and that nothing of that is left but commits.
 fn assert_made(dock: &Dock, answer: Answer) {
     let answer = answer.expect(0);
     for (task, file) in MADE {

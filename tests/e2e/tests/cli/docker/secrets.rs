@@ -1,9 +1,9 @@
 //! Secrets of tasks in containers.
 
 use super::dock::{Dock, files_below};
-use crate::stand::Going;
+use crate::harness::Going;
 
-/// Nobody else has it, so that wherever it is found it has leaked.
+/// A unique text: wherever it is found, it has leaked.
 const CANARY: &str = "canary-7f3a9c-'quoted'-d81e";
 
 #[test]

@@ -6,9 +6,9 @@ use rustix::process::Signal;
 
 use super::dock::{Dock, until};
 use super::slow_daemon::SlowDaemon;
-use crate::stand::Going;
+use crate::harness::Going;
 
-/// What a task has made when it is stopped.
+/// The work of a task until it is stopped.
 const HALF: &str = "echo half > half.txt\necho begun\n: > .signs/half";
 
 fn slow(dock: &Dock, name: &str) -> String {
