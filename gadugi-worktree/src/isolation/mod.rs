@@ -1,10 +1,11 @@
 //! The private git folder of an isolated task, and the import of its commits into the repository.
 //!
-//! - [`isolate`] makes it (`create`, `config`) and tells the mounts that the task needs (`mounts`). It borrows the objects of
-//! the repository, which the task can read and not write.
-//! - [`import`] takes over what was committed there (`import`): references are read by a parser of our own (`refs`,
-//!   `untrusted_folder`), objects are copied into a quarantine and go from there as a pack that git checks (`objects`), what is
-//!   on other branches gets references of its own (`kept_refs`), and the worktree's `HEAD` and index follow (`head_and_index`), also with what is only staged (`staged`).
+//! - [`isolate`] makes it (`create`, `config`) and returns the mounts that the task needs (`mounts`). It borrows the objects of
+//!   the repository, which the task can read and not write.
+//! - [`import`] brings its commits into the repository (`import`): references are read by a parser of our own (`refs`,
+//!   `untrusted_folder`), objects are copied into a quarantine and go from there as a pack that git checks (`objects`), other
+//!   branches get references of their own (`kept_refs`), and the worktree's `HEAD` and index follow (`head_and_index`), also
+//!   with files that are only staged (`staged`).
 //! - `clear` removes what crashes have left.
 //!
 //! A task may have put anything into its git folder. So that folder is never opened as a repository, git is never run in it,
