@@ -1,13 +1,13 @@
 //! A command that prints without end costs neither memory nor disk beyond the cap.
 #![cfg(target_os = "linux")]
 
-#[path = "subprocess/scene.rs"]
+#[path = "subprocess/harness.rs"]
 #[expect(dead_code, reason = "one test does not use all of it")]
-mod scene;
+mod harness;
 
 use std::fs;
 
-use scene::Scene;
+use harness::Harness;
 
 const GIBIBYTE: u64 = 1 << 30;
 
@@ -21,16 +21,16 @@ fn peak_memory() -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gibibyte_without_a_newline_is_capped_and_costs_no_memory() {
-    let scene = Scene::new();
-    scene.run(&scene.argv(&["echo", "warm"])).await;
+    let harness = Harness::new();
+    harness.run(&harness.argv(&["echo", "warm"])).await;
     let before = peak_memory();
-    let end = scene.run(&scene.argv(&["head", "-c", "1073741824", "/dev/zero"])).await;
+    let end = harness.run(&harness.argv(&["head", "-c", "1073741824", "/dev/zero"])).await;
     let grown = peak_memory() - before;
     assert!(end.status.success());
     assert_eq!(end.output.bytes, GIBIBYTE);
     let kept = (64 << 20) + (16 << 20);
     assert_eq!(end.output.dropped, GIBIBYTE - kept);
-    let size = fs::metadata(scene.files().join("output.log")).expect("the log").len();
+    let size = fs::metadata(harness.files().join("output.log")).expect("the log").len();
     let warm = 5;
     let line = "\n[gadugi: 989855744 bytes of output left out here]\n".len() as u64;
     assert_eq!(size, warm + kept + line);

@@ -1,17 +1,17 @@
 //! Many commands leave nothing behind in the process that runs them.
 #![cfg(target_os = "linux")]
 
-#[path = "subprocess/scene.rs"]
+#[path = "subprocess/harness.rs"]
 #[expect(dead_code, reason = "one test does not use all of it")]
-mod scene;
+mod harness;
 
 use std::fs;
 use std::sync::Arc;
 
 use gadugi_core::{ExecRequest, Executor};
+use harness::Harness;
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
-use scene::Scene;
 use tokio::task::JoinSet;
 
 fn open_files() -> usize {
@@ -20,16 +20,16 @@ fn open_files() -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_commands_leave_no_file_open_and_no_child() {
-    let scene = Arc::new(Scene::new());
-    scene.run(&scene.argv(&["true"])).await;
+    let harness = Arc::new(Harness::new());
+    harness.run(&harness.argv(&["true"])).await;
     let before = open_files();
     let mut lanes = JoinSet::new();
     for _ in 0..8 {
-        let scene = Arc::clone(&scene);
+        let harness = Arc::clone(&harness);
         lanes.spawn(async move {
-            let request = ExecRequest { stdin: Some("unread".to_owned()), ..scene.argv(&["true"]) };
+            let request = ExecRequest { stdin: Some("unread".to_owned()), ..harness.argv(&["true"]) };
             for _ in 0..125 {
-                let task = scene.executor.start(&request).await.expect("the command starts");
+                let task = harness.executor.start(&request).await.expect("the command starts");
                 assert!(task.wait().await.expect("its end is seen").status.success());
             }
         });

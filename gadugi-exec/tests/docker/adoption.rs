@@ -7,9 +7,9 @@ use gadugi_core::{ExecError, ExecRequest, Executor, ExitStatus, Reattached, Runn
 use gadugi_exec::docker::{DockerExecutor, Endpoint};
 use gadugi_test_support::small_disk::SmallDisk;
 
-use crate::scene::{RUN, Scene, chain, command, log, printed, settings};
+use crate::harness::{Harness, RUN, chain, command, log, printed, settings};
 
-impl Scene {
+impl Harness {
     /// As a process that comes later.
     fn successor(&self) -> DockerExecutor {
         DockerExecutor::new(settings(self.root.path(), &[]))
@@ -29,8 +29,8 @@ impl Scene {
 }
 
 /// A start whose process has died: the runtime that followed the command is shut down at once.
-fn start_and_die(scene: &Scene, request: &ExecRequest, until: u64) -> gadugi_core::ExecIdentity {
-    let executor = scene.successor();
+fn start_and_die(harness: &Harness, request: &ExecRequest, until: u64) -> gadugi_core::ExecIdentity {
+    let executor = harness.successor();
     std::thread::scope(|threads| {
         let driver = threads.spawn(|| {
             let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -48,50 +48,50 @@ fn start_and_die(scene: &Scene, request: &ExecRequest, until: u64) -> gadugi_cor
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_runs_is_followed_to_its_true_end_with_all_of_its_output() {
-    let Some(scene) = Scene::new() else { return };
-    let request = scene.script("echo one; while ! [ -e go ]; do sleep 0.01; done; printf 'two\\377\\n'; exit 9");
-    let identity = start_and_die(&scene, &request, 4);
-    let running = scene.successor().running(&command(&request, None)).await.expect("the daemon answers");
+    let Some(harness) = Harness::new() else { return };
+    let request = harness.script("echo one; while ! [ -e go ]; do sleep 0.01; done; printf 'two\\377\\n'; exit 9");
+    let identity = start_and_die(&harness, &request, 4);
+    let running = harness.successor().running(&command(&request, None)).await.expect("the daemon answers");
     assert_eq!(running.as_ref(), Some(&identity));
-    let task = scene.found(&request).await;
+    let task = harness.found(&request).await;
     assert_eq!(task.identity(), &identity);
     assert!(task.elapsed().is_some());
-    fs::write(scene.folder().join("go"), "").expect("a file");
+    fs::write(harness.folder().join("go"), "").expect("a file");
     let end = task.wait().await.expect("its end is seen");
     assert_eq!((end.status, end.output.bytes), (ExitStatus::Code(9), 9));
     assert_eq!(fs::read(request.files.join("output.log")).expect("a log"), b"one\ntwo\xff\n");
-    assert_eq!(scene.containers(), Vec::<String>::new());
-    assert_eq!(scene.successor().running(&command(&request, Some(&identity))).await.expect("it is known"), None);
+    assert_eq!(harness.containers(), Vec::<String>::new());
+    assert_eq!(harness.successor().running(&command(&request, Some(&identity))).await.expect("it is known"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_ended_meanwhile_has_its_true_end_and_its_output() {
-    let Some(scene) = Scene::new() else { return };
-    let request = scene.script("echo one; while ! [ -e go ]; do sleep 0.01; done; seq 2000; exit 143");
-    let identity = start_and_die(&scene, &request, 4);
-    fs::write(scene.folder().join("go"), "").expect("a file");
-    while scene.state() != "exited" {
+    let Some(harness) = Harness::new() else { return };
+    let request = harness.script("echo one; while ! [ -e go ]; do sleep 0.01; done; seq 2000; exit 143");
+    let identity = start_and_die(&harness, &request, 4);
+    fs::write(harness.folder().join("go"), "").expect("a file");
+    while harness.state() != "exited" {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let task = scene.found(&request).await;
+    let task = harness.found(&request).await;
     let end = task.wait().await.expect("its end is seen");
     assert_eq!(end.status, ExitStatus::Code(143), "the same daemon remembers that it has started it");
     assert!(log(&request).starts_with("one\n1\n2\n") && log(&request).ends_with("\n2000\n"), "{}", log(&request));
-    assert_eq!(scene.containers(), Vec::<String>::new());
+    assert_eq!(harness.containers(), Vec::<String>::new());
     // And once more, from the record.
-    let again = scene.found(&request).await.wait().await.expect("its end is kept");
+    let again = harness.found(&request).await.wait().await.expect("its end is kept");
     assert_eq!((again.status, again.output, again.took), (end.status, end.output, end.took));
     drop(identity);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_somebody_has_removed_is_gone_and_not_started_again() {
-    let Some(scene) = Scene::new() else { return };
-    let request = scene.script("echo one; sleep 1000");
-    let identity = start_and_die(&scene, &request, 4);
-    scene.docker.run(&["rm", "-f", &scene.containers()[0]]);
+    let Some(harness) = Harness::new() else { return };
+    let request = harness.script("echo one; sleep 1000");
+    let identity = start_and_die(&harness, &request, 4);
+    harness.docker.run(&["rm", "-f", &harness.containers()[0]]);
     for identity in [None, Some(&identity)] {
-        match scene.successor().reattach(&command(&request, identity)).await {
+        match harness.successor().reattach(&command(&request, identity)).await {
             Ok(Reattached::Gone { why }) => assert_eq!(why, "its container was removed by somebody else"),
             other => panic!("it is gone, and not: {other:?}"),
         }
@@ -100,22 +100,22 @@ async fn a_container_that_somebody_has_removed_is_gone_and_not_started_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_is_removed_while_it_is_followed_is_lost() {
-    let Some(scene) = Scene::new() else { return };
-    let request = scene.script("echo one; sleep 1000");
-    let task = scene.start(&request).await;
+    let Some(harness) = Harness::new() else { return };
+    let request = harness.script("echo one; sleep 1000");
+    let task = harness.start(&request).await;
     printed(&*task, 4).await;
-    scene.docker.run(&["rm", "-f", &scene.containers()[0]]);
+    harness.docker.run(&["rm", "-f", &harness.containers()[0]]);
     let error = task.wait().await.expect_err("nobody knows how it would have ended");
     assert!(chain(&error).contains("removed by somebody else"), "{}", chain(&error));
 }
 
 #[tokio::test]
 async fn without_a_note_nothing_was_started_and_what_was_created_goes() {
-    let Some(scene) = Scene::new() else { return };
-    let request = scene.script("echo begun >> count");
+    let Some(harness) = Harness::new() else { return };
+    let request = harness.script("echo begun >> count");
     let container = |nonce: &str| {
         let labels = [
-            format!("gadugi.repo={}", scene.root.path().display()),
+            format!("gadugi.repo={}", harness.root.path().display()),
             format!("gadugi.run={RUN}"),
             format!("gadugi.task={}", request.attempt.task),
             format!("gadugi.attempt={}", request.attempt.number),
@@ -124,23 +124,23 @@ async fn without_a_note_nothing_was_started_and_what_was_created_goes() {
         ];
         let mut arguments = vec!["create".to_owned()];
         labels.iter().for_each(|label| arguments.extend(["--label".to_owned(), label.clone()]));
-        arguments.extend([scene.image.name().to_owned(), "true".to_owned()]);
-        scene.docker.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+        arguments.extend([harness.image.name().to_owned(), "true".to_owned()]);
+        harness.docker.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
     };
     container("0000000000000001");
-    let found = scene.successor().reattach(&command(&request, None)).await;
+    let found = harness.successor().reattach(&command(&request, None)).await;
     assert!(matches!(found, Ok(Reattached::NeverStarted)), "{found:?}");
-    assert_eq!(scene.containers(), Vec::<String>::new());
+    assert_eq!(harness.containers(), Vec::<String>::new());
     // Noted and not started: as when its starter dies between the two.
     let id = container("0000000000000002");
-    let daemon = scene.docker.run(&["info", "--format", "{{.ID}}"]);
+    let daemon = harness.docker.run(&["info", "--format", "{{.ID}}"]);
     note(&request, &format!("\"id\":\"{id}\",\"nonce\":\"0000000000000002\",\"daemon\":\"{daemon}\"}}"));
-    let found = scene.successor().reattach(&command(&request, None)).await;
+    let found = harness.successor().reattach(&command(&request, None)).await;
     assert!(matches!(found, Ok(Reattached::NeverStarted)), "{found:?}");
-    assert_eq!(scene.containers(), Vec::<String>::new());
+    assert_eq!(harness.containers(), Vec::<String>::new());
     // Then it can be started.
-    assert!(scene.end_of(&request).await.status.success());
-    assert_eq!(fs::read_to_string(scene.folder().join("count")).expect("a file"), "begun\n");
+    assert!(harness.end_of(&request).await.status.success());
+    assert_eq!(fs::read_to_string(harness.folder().join("count")).expect("a file"), "begun\n");
 }
 
 /// Writes `container.json` as an earlier process would have.
@@ -152,16 +152,16 @@ fn note(request: &ExecRequest, rest: &str) {
 
 #[tokio::test]
 async fn a_container_of_another_daemon_is_not_called_gone() {
-    let Some(scene) = Scene::new() else { return };
-    let request = scene.script("true");
+    let Some(harness) = Harness::new() else { return };
+    let request = harness.script("true");
     note(&request, "\"id\":\"0123456789ab\",\"nonce\":\"0000000000000002\",\"daemon\":\"ANOTHER\"}");
-    let error = scene.successor().reattach(&command(&request, None)).await.expect_err("it cannot be told");
+    let error = harness.successor().reattach(&command(&request, None)).await.expect_err("it cannot be told");
     assert!(
         matches!(error, ExecError::Watch { .. }) && chain(&error).contains("another Docker daemon (ANOTHER)"),
         "{}",
         chain(&error)
     );
-    let mut elsewhere = settings(scene.root.path(), &[]);
+    let mut elsewhere = settings(harness.root.path(), &[]);
     elsewhere.endpoint = Endpoint::at("unix:///nonexistent/docker.sock").expect("an address");
     let error =
         DockerExecutor::new(elsewhere).reattach(&command(&request, None)).await.expect_err("there is no daemon");
@@ -170,51 +170,51 @@ async fn a_container_of_another_daemon_is_not_called_gone() {
 
 #[tokio::test]
 async fn a_damaged_record_says_nothing_and_is_told() {
-    let Some(scene) = Scene::new() else { return };
-    let request = scene.script("true");
+    let Some(harness) = Harness::new() else { return };
+    let request = harness.script("true");
     fs::write(request.files.join("container.json"), "{\"v\":1,\"crc\":\"00000000\",\"id\":\"x\"}\n").expect("a file");
-    let error = scene.successor().reattach(&command(&request, None)).await.expect_err("it cannot be told");
+    let error = harness.successor().reattach(&command(&request, None)).await.expect_err("it cannot be told");
     assert!(chain(&error).contains("container.json is damaged"), "{}", chain(&error));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_that_a_full_disk_cannot_take_stays_with_the_container() {
-    let Some(scene) = Scene::new() else { return };
-    let request = scene.script("echo one; while ! [ -e go ]; do sleep 0.01; done; exit 9");
+    let Some(harness) = Harness::new() else { return };
+    let request = harness.script("echo one; while ! [ -e go ]; do sleep 0.01; done; exit 9");
     let Some(_disk) = SmallDisk::over(&request.files, "size=64k") else { return };
-    let task = scene.start(&request).await;
+    let task = harness.start(&request).await;
     printed(&*task, 4).await;
     let filler = request.files.join("filler");
     fs::write(&filler, vec![0; 1 << 20]).expect_err("it is larger than the disk");
-    fs::write(scene.folder().join("go"), "").expect("a file");
+    fs::write(harness.folder().join("go"), "").expect("a file");
     assert_eq!(task.wait().await.expect("its end is seen").status, ExitStatus::Code(9));
     assert!(!request.files.join("exit.json").exists());
-    assert_eq!(scene.state(), "exited", "its end is there");
+    assert_eq!(harness.state(), "exited", "its end is there");
     fs::remove_file(filler).expect("there is room again");
-    let end = scene.found(&request).await.wait().await.expect("its end is known");
+    let end = harness.found(&request).await.wait().await.expect("its end is known");
     assert_eq!((end.status, log(&request).as_str()), (ExitStatus::Code(9), "one\n"));
-    assert_eq!(scene.containers(), Vec::<String>::new());
+    assert_eq!(harness.containers(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn nothing_is_started_that_a_full_disk_cannot_note() {
-    let Some(scene) = Scene::new() else { return };
-    let request = scene.argv(&["touch", "begun"]);
+    let Some(harness) = Harness::new() else { return };
+    let request = harness.argv(&["touch", "begun"]);
     let Some(_disk) = SmallDisk::over(&request.files, "size=64k") else { return };
     fs::write(request.files.join("filler"), vec![0; 1 << 20]).expect_err("it is larger than the disk");
-    let error = scene.executor.start(&request).await.err().expect("it cannot be noted");
+    let error = harness.executor.start(&request).await.err().expect("it cannot be noted");
     assert!(chain(&error).contains("No space left"), "{}", chain(&error));
-    assert!(!scene.folder().join("begun").exists());
-    assert_eq!(scene.containers(), Vec::<String>::new());
+    assert!(!harness.folder().join("begun").exists());
+    assert_eq!(harness.containers(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_is_interrupted_first_is_so_by_a_later_process_too() {
-    let Some(scene) = Scene::new() else { return };
+    let Some(harness) = Harness::new() else { return };
     let script = "exec 2> /dev/null; trap 'echo int' INT; trap 'echo term; exit 8' TERM; echo ready; while :; do sleep 0.01 || :; done";
-    let request = ExecRequest { stop_signal: StopSignal::Interrupt, ..scene.script(script) };
-    start_and_die(&scene, &request, 6);
-    let task = scene.found(&request).await;
+    let request = ExecRequest { stop_signal: StopSignal::Interrupt, ..harness.script(script) };
+    start_and_die(&harness, &request, 6);
+    let task = harness.found(&request).await;
     task.stop(Duration::from_secs(4)).await.expect("it can be stopped");
     assert_eq!(task.wait().await.expect("its end is seen").status, ExitStatus::Code(8));
     assert_eq!(log(&request), "ready\nint\nterm\n");

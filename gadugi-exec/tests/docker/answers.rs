@@ -10,7 +10,7 @@ use gadugi_core::Executor;
 use gadugi_exec::docker::{DockerExecutor, Endpoint};
 use tempfile::TempDir;
 
-use crate::scene::settings;
+use crate::harness::settings;
 
 /// Something that listens where a daemon should.
 struct Impostor {

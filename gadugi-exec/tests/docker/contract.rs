@@ -1,7 +1,5 @@
 //! The promises of every executor, kept by this one with the image of the test.
 
-use std::fs;
-
 use async_trait::async_trait;
 use gadugi_core::{
     Capabilities, CommandRef, ExecError, ExecIdentity, ExecRequest, Executor, Reattached, RunningTask, Unusable,
@@ -9,12 +7,18 @@ use gadugi_core::{
 use gadugi_exec::docker::DockerExecutor;
 use gadugi_test_support::contract;
 
-use crate::scene::Scene;
+use crate::harness::Harness;
 
 /// Gives every command the image.
-struct WithImage {
+pub(crate) struct WithImage {
     executor: DockerExecutor,
     image: String,
+}
+
+impl WithImage {
+    pub(crate) fn of(harness: &Harness) -> Self {
+        Self { executor: harness.executor.clone(), image: harness.image.name().to_owned() }
+    }
 }
 
 #[async_trait]
@@ -48,10 +52,8 @@ impl Executor for WithImage {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_keeps_the_promises_of_every_executor_and_leaves_no_container() {
-    let Some(scene) = Scene::new() else { return };
-    let executor = WithImage { executor: scene.executor.clone(), image: scene.image.name().to_owned() };
-    let scratch = scene.root.path().join("scratch");
-    fs::create_dir(&scratch).expect("a folder");
+    let Some(harness) = Harness::new() else { return };
+    let (executor, scratch) = (WithImage::of(&harness), harness.scratch());
     contract::executor::holds(&executor, &scratch).await;
     contract::executor::finds_again(&executor, &scratch).await;
 }

@@ -7,28 +7,28 @@ use std::path::{Path, PathBuf};
 use gadugi_core::{ExecRequest, Mount};
 use gadugi_exec::docker::{DockerSettings, User};
 
-use crate::scene::{Scene, log};
+use crate::harness::{Harness, log};
 
 /// A script with this home.
-fn at_home(scene: &Scene, home: &Path, script: &str) -> ExecRequest {
-    ExecRequest { home: Some(home.to_owned()), ..scene.script(script) }
+fn at_home(harness: &Harness, home: &Path, script: &str) -> ExecRequest {
+    ExecRequest { home: Some(home.to_owned()), ..harness.script(script) }
 }
 
-async fn said(scene: &Scene, request: &ExecRequest) -> String {
-    let end = scene.end_of(request).await;
+async fn said(harness: &Harness, request: &ExecRequest) -> String {
+    let end = harness.end_of(request).await;
     let log = log(request);
     assert!(end.status.success(), "{end:?}: {log}");
     log
 }
 
-fn new_home(scene: &Scene) -> PathBuf {
-    let home = scene.root.path().join("homes/a");
+fn new_home(harness: &Harness) -> PathBuf {
+    let home = harness.root.path().join("homes/a");
     fs::create_dir_all(&home).expect("a folder");
     home
 }
 
-fn login(scene: &Scene) -> Mount {
-    let source = scene.root.path().join("login.json");
+fn login(harness: &Harness) -> Mount {
+    let source = harness.root.path().join("login.json");
     fs::write(&source, "secret\n").expect("a file");
     Mount { source, target: PathBuf::from("/home/gadugi/.agent/login.json"), writable: false }
 }
@@ -39,28 +39,28 @@ fn remove(path: &Path) {
 
 #[tokio::test]
 async fn a_later_command_finds_what_an_earlier_one_has_left_at_home_and_others_do_not() {
-    let Some(scene) = Scene::new() else { return };
-    let home = new_home(&scene);
-    let first = at_home(&scene, &home, "ls -A ~; echo $HOME; mkdir ~/.agent; echo s1 > ~/.agent/session");
-    assert_eq!(said(&scene, &first).await, "/home/gadugi\n");
-    let second = at_home(&scene, &home, "cat ~/.agent/session; stat -c %a ~");
-    assert_eq!(said(&scene, &second).await, "s1\n700\n");
-    assert_eq!(scene.said("ls -A ~; touch ~/x").await, "", "its home is empty, and in memory");
-    let owner = fs::metadata(scene.folder()).expect("it is there").uid();
+    let Some(harness) = Harness::new() else { return };
+    let home = new_home(&harness);
+    let first = at_home(&harness, &home, "ls -A ~; echo $HOME; mkdir ~/.agent; echo s1 > ~/.agent/session");
+    assert_eq!(said(&harness, &first).await, "/home/gadugi\n");
+    let second = at_home(&harness, &home, "cat ~/.agent/session; stat -c %a ~");
+    assert_eq!(said(&harness, &second).await, "s1\n700\n");
+    assert_eq!(harness.said("ls -A ~; touch ~/x").await, "", "its home is empty, and in memory");
+    let owner = fs::metadata(harness.folder()).expect("it is there").uid();
     assert_eq!(fs::metadata(home.join(".agent/session")).expect("it is there").uid(), owner);
     remove(&home);
 }
 
 #[tokio::test]
 async fn a_login_that_is_shown_at_home_can_be_read_and_leaves_all_around_it_writable_and_kept() {
-    let Some(scene) = Scene::new() else { return };
-    let home = new_home(&scene);
-    let shown = |script: &str| ExecRequest { mounts: vec![login(&scene)], ..at_home(&scene, &home, script) };
+    let Some(harness) = Harness::new() else { return };
+    let home = new_home(&harness);
+    let shown = |script: &str| ExecRequest { mounts: vec![login(&harness)], ..at_home(&harness, &home, script) };
     let script = "cat ~/.agent/login.json; (echo no > ~/.agent/login.json) 2>&1 | grep -o 'Read-only file system'; echo s1 > ~/.agent/session";
-    assert_eq!(said(&scene, &shown(script)).await, "secret\nRead-only file system\n");
-    assert_eq!(said(&scene, &shown("cat ~/.agent/session ~/.agent/login.json")).await, "s1\nsecret\n");
+    assert_eq!(said(&harness, &shown(script)).await, "secret\nRead-only file system\n");
+    assert_eq!(said(&harness, &shown("cat ~/.agent/session ~/.agent/login.json")).await, "s1\nsecret\n");
     assert_eq!(fs::read_to_string(home.join(".agent/login.json")).expect("its place"), "", "nothing of it stays");
-    let owner = fs::metadata(scene.folder()).expect("it is there").uid();
+    let owner = fs::metadata(harness.folder()).expect("it is there").uid();
     for path in [".agent", ".agent/login.json"] {
         assert_eq!(fs::metadata(home.join(path)).expect("it is there").uid(), owner, "{path}");
     }
@@ -69,14 +69,17 @@ async fn a_login_that_is_shown_at_home_can_be_read_and_leaves_all_around_it_writ
 
 #[tokio::test]
 async fn what_a_command_has_put_into_its_home_leads_nobody_elsewhere_and_holds_nobody_up() {
-    let Some(scene) = Scene::new() else { return };
-    let home = new_home(&scene);
-    let outside = scene.root.path().join("outside");
+    let Some(harness) = Harness::new() else { return };
+    let home = new_home(&harness);
+    let outside = harness.root.path().join("outside");
     fs::create_dir(&outside).expect("a folder");
-    let shown = |script: &str| ExecRequest { mounts: vec![login(&scene)], ..at_home(&scene, &home, script) };
+    let shown = |script: &str| ExecRequest { mounts: vec![login(&harness)], ..at_home(&harness, &home, script) };
     // Links to folders and files of the machine, pipes, and closed folders, in the places of what is shown.
     symlink(&outside, home.join(".agent")).expect("a link");
-    assert_eq!(said(&scene, &shown("cat ~/.agent/login.json; ls -Ad ~/.agent")).await, "secret\n/home/gadugi/.agent\n");
+    assert_eq!(
+        said(&harness, &shown("cat ~/.agent/login.json; ls -Ad ~/.agent")).await,
+        "secret\n/home/gadugi/.agent\n"
+    );
     assert_eq!(fs::read_dir(&outside).expect("a folder").count(), 0, "nothing was made there");
     let traps = [
         format!("rm -rf ~/.agent; ln -s '{}' ~/.agent", outside.display()),
@@ -86,8 +89,8 @@ async fn what_a_command_has_put_into_its_home_leads_nobody_elsewhere_and_holds_n
         "rm -rf ~/.agent; mkdir ~/.agent; chmod 000 ~/.agent; chmod 000 ~".to_owned(),
     ];
     for trap in traps {
-        said(&scene, &at_home(&scene, &home, &trap)).await;
-        assert_eq!(said(&scene, &shown("cat ~/.agent/login.json")).await, "secret\n", "{trap}");
+        said(&harness, &at_home(&harness, &home, &trap)).await;
+        assert_eq!(said(&harness, &shown("cat ~/.agent/login.json")).await, "secret\n", "{trap}");
         assert_eq!(fs::read_dir(&outside).expect("a folder").count(), 0, "{trap}");
     }
     remove(&home);
@@ -96,15 +99,15 @@ async fn what_a_command_has_put_into_its_home_leads_nobody_elsewhere_and_holds_n
 #[tokio::test]
 async fn the_home_belongs_to_whoever_the_command_runs_as() {
     let other = |settings: &mut DockerSettings| settings.confinement.user = User::Ids { uid: 12_345, gid: 23_456 };
-    let Some(scene) = Scene::with(other) else { return };
-    let home = new_home(&scene);
+    let Some(harness) = Harness::with(other) else { return };
+    let home = new_home(&harness);
     let request = ExecRequest {
-        mounts: vec![login(&scene)],
-        ..at_home(&scene, &home, "id -u; cat ~/.agent/login.json; echo s1 > ~/.agent/session; mkdir ~/made")
+        mounts: vec![login(&harness)],
+        ..at_home(&harness, &home, "id -u; cat ~/.agent/login.json; echo s1 > ~/.agent/session; mkdir ~/made")
     };
-    fs::set_permissions(scene.root.path().join("login.json"), fs::Permissions::from_mode(0o644))
+    fs::set_permissions(harness.root.path().join("login.json"), fs::Permissions::from_mode(0o644))
         .expect("it can be read");
-    assert_eq!(said(&scene, &request).await, "12345\nsecret\n");
+    assert_eq!(said(&harness, &request).await, "12345\nsecret\n");
     let found = fs::metadata(&home).expect("a folder");
     if rustix::process::geteuid().is_root() {
         assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (12_345, 23_456, 0o700));
@@ -116,21 +119,21 @@ async fn the_home_belongs_to_whoever_the_command_runs_as() {
 
 #[tokio::test]
 async fn a_command_whose_user_only_the_image_knows_has_its_home_too() {
-    let Some(scene) = Scene::with(|settings| settings.confinement.user = User::Image) else { return };
-    let home = new_home(&scene);
-    said(&scene, &at_home(&scene, &home, "echo s1 > ~/session")).await;
-    assert_eq!(said(&scene, &at_home(&scene, &home, "cat ~/session")).await, "s1\n");
+    let Some(harness) = Harness::with(|settings| settings.confinement.user = User::Image) else { return };
+    let home = new_home(&harness);
+    said(&harness, &at_home(&harness, &home, "echo s1 > ~/session")).await;
+    assert_eq!(said(&harness, &at_home(&harness, &home, "cat ~/session")).await, "s1\n");
     remove(&home);
 }
 
 #[tokio::test]
 async fn folders_that_are_in_memory_at_home_leave_their_places_to_its_owner() {
     let cache = |settings: &mut DockerSettings| settings.confinement.tmpfs.push("/home/gadugi/.cache/tool".to_owned());
-    let Some(scene) = Scene::with(cache) else { return };
-    let home = new_home(&scene);
-    said(&scene, &at_home(&scene, &home, "echo x > ~/.cache/tool/x; echo y > ~/.cache/y")).await;
+    let Some(harness) = Harness::with(cache) else { return };
+    let home = new_home(&harness);
+    said(&harness, &at_home(&harness, &home, "echo x > ~/.cache/tool/x; echo y > ~/.cache/y")).await;
     assert_eq!(
-        said(&scene, &at_home(&scene, &home, "ls ~/.cache ~/.cache/tool")).await,
+        said(&harness, &at_home(&harness, &home, "ls ~/.cache ~/.cache/tool")).await,
         "/home/gadugi/.cache:\ntool\ny\n\n/home/gadugi/.cache/tool:\n"
     );
     remove(&home);

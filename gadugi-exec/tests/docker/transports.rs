@@ -14,7 +14,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-use crate::scene::{Scene, log, settings};
+use crate::harness::{Harness, log, settings};
 
 /// Somebody who signs certificates.
 type Authority = CertifiedIssuer<'static, KeyPair>;
@@ -65,14 +65,14 @@ async fn serve(authority: &Authority) -> u16 {
     port
 }
 
-fn executor(scene: &Scene, port: u16, certificates: &Path) -> DockerExecutor {
+fn executor(harness: &Harness, port: u16, certificates: &Path) -> DockerExecutor {
     let variables = [
         ("DOCKER_HOST", format!("tcp://localhost:{port}")),
         ("DOCKER_TLS_VERIFY", "1".to_owned()),
         ("DOCKER_CERT_PATH", certificates.display().to_string()),
     ];
     let environment: BTreeMap<_, _> = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
-    let mut settings = settings(scene.root.path(), &[]);
+    let mut settings = settings(harness.root.path(), &[]);
     settings.endpoint = Endpoint::of_environment(&environment, None).expect("an address");
     settings.environment.insert("SECRET".into(), "value".into());
     DockerExecutor::new(settings)
@@ -80,22 +80,22 @@ fn executor(scene: &Scene, port: u16, certificates: &Path) -> DockerExecutor {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_behind_tls_is_used_and_neither_side_trusts_a_stranger() {
-    let Some(scene) = Scene::new() else { return };
+    let Some(harness) = Harness::new() else { return };
     let (ours, strangers) = (authority(), authority());
     let port = serve(&ours).await;
-    let folder = |name: &str| scene.root.path().join(name);
+    let folder = |name: &str| harness.root.path().join(name);
     certify(&ours, &ours, &folder("good"));
     certify(&strangers, &ours, &folder("strange-client"));
     certify(&ours, &strangers, &folder("strange-server"));
-    let good = executor(&scene, port, &folder("good"));
+    let good = executor(&harness, port, &folder("good"));
     good.probe().await.expect("they know each other");
-    let mut request = scene.script("echo $SECRET; cat; exit 3");
+    let mut request = harness.script("echo $SECRET; cat; exit 3");
     request.secrets = vec!["SECRET".to_owned()];
     request.stdin = Some("input\n".to_owned());
     let end = good.start(&request).await.expect("it starts").wait().await.expect("its end is seen");
     assert_eq!((end.status, log(&request).as_str()), (ExitStatus::Code(3), "value\ninput\n"));
     for name in ["strange-client", "strange-server"] {
-        let unusable = executor(&scene, port, &folder(name)).probe().await.expect_err("somebody is not known");
+        let unusable = executor(&harness, port, &folder(name)).probe().await.expect_err("somebody is not known");
         assert!(unusable.reason.contains("does not answer as it should"), "{name}: {}", unusable.reason);
     }
 }

@@ -2,14 +2,14 @@
 #![cfg(target_os = "linux")]
 
 mod ending;
+#[path = "../subprocess/harness.rs"]
+#[expect(dead_code, reason = "the tests without a shim use more of it")]
+mod harness;
 mod machine;
 #[path = "../subprocess/processes.rs"]
 #[expect(dead_code, reason = "the tests without a shim use more of it")]
 mod processes;
 mod recovery;
-#[path = "../subprocess/scene.rs"]
-#[expect(dead_code, reason = "the tests without a shim use more of it")]
-mod scene;
 mod starter;
 mod starting;
 mod stopping;

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use gadugi_core::{CommandRef, ExecError, ExecIdentity, ExecRequest, Executor, ExitStatus, Reattached};
 use gadugi_exec::{SubprocessSettings, is_alive, moment};
+use gadugi_test_support::commands::printed;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::harness::Harness;
 use crate::processes::Process;
-use crate::scene::{Scene, printed};
 use crate::starter::Starter;
-use crate::supervised::{command, find, forge, found, names, pids, scene, shimmed, why_gone};
+use crate::supervised::{command, find, forge, found, harness, names, pids, shimmed, why_gone};
 
 fn identity(token: &str) -> ExecIdentity {
     ExecIdentity { executor: "subprocess".to_owned(), token: token.to_owned() }
@@ -27,46 +28,46 @@ fn chain(error: &ExecError) -> String {
 
 #[tokio::test]
 async fn a_command_goes_on_when_its_starter_is_killed_and_its_exit_code_is_found() {
-    let scene = scene();
+    let harness = harness();
     let script = "echo ready; while ! [ -e go ]; do sleep 0.01; done; echo done; exit 7";
-    let request = scene.script(script);
-    let starter = Starter::start(&scene, script, false, None);
+    let request = harness.script(script);
+    let starter = Starter::start(&harness, script, false, None);
     let token = starter.token.clone().expect("it has started it");
     starter.kill();
     assert!(is_alive(&identity(&token)).expect("it can be looked for"));
 
-    let recorded = scene.executor.reattach(&command(&request, Some(&identity(&token)))).await;
+    let recorded = harness.executor.reattach(&command(&request, Some(&identity(&token)))).await;
     let Ok(Reattached::Found(task)) = recorded else { panic!("it runs: {recorded:?}") };
     assert_eq!(task.identity().token, token);
-    let unrecorded = found(&scene, &request).await;
+    let unrecorded = found(&harness, &request).await;
     assert_eq!(unrecorded.identity().token, token, "its identity is found without being recorded");
     let elapsed = task.elapsed().expect("it is known when it began");
     assert!(elapsed < moment().expect("Linux names its boots").uptime);
     let mut output = task.output().expect("its output is seen");
-    scene.put("go", "");
+    harness.put("go", "");
     let end = task.wait().await.expect("its end is seen");
     assert_eq!((end.status, end.output.bytes, end.stopped), (ExitStatus::Code(7), 11, false));
     assert!(end.took >= elapsed);
     assert_eq!(*output.borrow_and_update(), 11);
-    assert_eq!(scene.log(), b"ready\ndone\n");
+    assert_eq!(harness.log(), b"ready\ndone\n");
     assert!(!is_alive(&identity(&token)).expect("it can be looked for"));
 }
 
 #[tokio::test]
 async fn an_end_is_found_also_where_its_folder_was_moved_to() {
-    let scene = scene();
+    let harness = harness();
     let script = "touch read; while ! [ -e go ]; do sleep 0.01; done; echo done; exit 7";
-    let request = scene.script(script);
-    Starter::start(&scene, script, false, None).kill();
+    let request = harness.script(script);
+    Starter::start(&harness, script, false, None).kill();
     // Else the shell would look for its script where that is no more.
-    while !scene.folder().join("read").exists() {
+    while !harness.folder().join("read").exists() {
         tokio::task::yield_now().await;
     }
-    let moved = scene.files().with_file_name("moved");
-    fs::rename(scene.files(), &moved).expect("a folder can be renamed");
-    scene.put("go", "");
+    let moved = harness.files().with_file_name("moved");
+    fs::rename(harness.files(), &moved).expect("a folder can be renamed");
+    harness.put("go", "");
     let command = CommandRef { files: moved.clone(), ..command(&request, None) };
-    let found = scene.executor.reattach(&command).await;
+    let found = harness.executor.reattach(&command).await;
     let Ok(Reattached::Found(task)) = found else { panic!("it is found where it is now: {found:?}") };
     let end = task.wait().await.expect("its end is known");
     assert_eq!((end.status, end.output.bytes), (ExitStatus::Code(7), 5));
@@ -75,32 +76,32 @@ async fn an_end_is_found_also_where_its_folder_was_moved_to() {
 
 #[tokio::test]
 async fn an_end_that_nobody_saw_is_found() {
-    let scene = scene();
-    let request = scene.script("exit 7");
-    let starter = Starter::start(&scene, "while ! [ -e go ]; do sleep 0.01; done; exit 7", false, None);
+    let harness = harness();
+    let request = harness.script("exit 7");
+    let starter = Starter::start(&harness, "while ! [ -e go ]; do sleep 0.01; done; exit 7", false, None);
     let shim = {
-        let task = found(&scene, &request).await;
+        let task = found(&harness, &request).await;
         Process::named(&pids(&*task).1)
     };
     starter.kill();
-    scene.put("go", "");
+    harness.put("go", "");
     assert!(shim.ends());
     for _ in 0..2 {
-        let task = found(&scene, &request).await;
+        let task = found(&harness, &request).await;
         assert_eq!(task.wait().await.expect("its end is known").status, ExitStatus::Code(7));
         assert_eq!(task.output().map(|output| *output.borrow()), Some(0));
         task.stop(Duration::ZERO).await.expect("stopping what has ended is no error");
     }
-    assert!(scene.executor.start(&request).await.is_err(), "it is not started again");
+    assert!(harness.executor.start(&request).await.is_err(), "it is not started again");
 }
 
 #[tokio::test]
 async fn the_end_is_heard_also_when_the_starter_ignores_those_of_its_children() {
-    let scene = scene();
+    let harness = harness();
     let script = "while ! [ -e go ]; do sleep 0.01; done; exit 7";
-    let starter = Starter::ignoring_its_children(&scene, script);
-    let task = found(&scene, &scene.script(script)).await;
-    scene.put("go", "");
+    let starter = Starter::ignoring_its_children(&harness, script);
+    let task = found(&harness, &harness.script(script)).await;
+    harness.put("go", "");
     let end = tokio::time::timeout(Duration::from_secs(20), task.wait()).await;
     if end.is_err() {
         kill_process(pids(&*task).1.parse().ok().and_then(Pid::from_raw).expect("a pid"), Signal::KILL).ok();
@@ -111,10 +112,10 @@ async fn the_end_is_heard_also_when_the_starter_ignores_those_of_its_children() 
 
 #[tokio::test]
 async fn an_end_that_the_command_has_written_itself_is_not_believed() {
-    let scene = scene();
-    let request = scene.script("echo 0 > ../files/exit.json; exit 3");
-    assert_eq!(scene.run(&request).await.status, ExitStatus::Code(3));
-    let task = found(&scene, &request).await;
+    let harness = harness();
+    let request = harness.script("echo 0 > ../files/exit.json; exit 3");
+    assert_eq!(harness.run(&request).await.status, ExitStatus::Code(3));
+    let task = found(&harness, &request).await;
     assert_eq!(task.wait().await.expect("its end is known").status, ExitStatus::Code(3));
 }
 
@@ -131,10 +132,10 @@ async fn whenever_a_shim_dies_nothing_is_left_and_nothing_is_guessed() {
         ("shim-exit-written", Some(None)),
         ("shim-exit-linked", Some(Some(ExitStatus::Code(7)))),
     ] {
-        let scene = scene();
+        let harness = harness();
         let script = "echo $$; setsid sleep 0.05 & exit 7";
-        let request = scene.script(script);
-        let starter = Starter::start(&scene, script, false, Some(point));
+        let request = harness.script(script);
+        let starter = Starter::start(&harness, script, false, Some(point));
         let started = starter.token.clone();
         assert_eq!(started.is_some(), expected.is_some(), "{point}");
         if let Some(token) = started {
@@ -146,7 +147,7 @@ async fn whenever_a_shim_dies_nothing_is_left_and_nothing_is_guessed() {
             assert!(!fs::exists(format!("/proc/{shim}/exe")).unwrap_or(false));
         }
         starter.kill();
-        match (find(&scene, &request).await, expected) {
+        match (find(&harness, &request).await, expected) {
             (Reattached::NeverStarted, None) => {}
             (Reattached::Gone { why }, Some(None)) => {
                 assert_eq!(why, "it ended, or was killed, without a record of how", "{point}");
@@ -156,7 +157,7 @@ async fn whenever_a_shim_dies_nothing_is_left_and_nothing_is_guessed() {
             }
             (other, _) => panic!("{point}: {other:?}"),
         }
-        let left: Vec<String> = names(&scene.files())
+        let left: Vec<String> = names(&harness.files())
             .into_iter()
             .filter(|name| name.starts_with('.') || name.starts_with("progress"))
             .collect();
@@ -166,50 +167,50 @@ async fn whenever_a_shim_dies_nothing_is_left_and_nothing_is_guessed() {
 
 #[tokio::test]
 async fn a_command_of_an_earlier_boot_is_gone_and_its_recorded_end_is_not() {
-    let scene = scene();
-    let request = scene.script("exit 7");
-    scene.run(&request).await;
+    let harness = harness();
+    let request = harness.script("exit 7");
+    harness.run(&request).await;
     let other_boot = |record: &str| {
         let (head, rest) = record.split_once("\"boot\":\"").expect("a boot");
         format!("{head}\"boot\":\"00000000{}", &rest[8..])
     };
-    forge(&scene.files().join("proc.json"), other_boot);
-    let task = found(&scene, &request).await;
+    forge(&harness.files().join("proc.json"), other_boot);
+    let task = found(&harness, &request).await;
     assert_eq!(task.wait().await.expect("its end is known").status, ExitStatus::Code(7));
-    fs::remove_file(scene.files().join("exit.json")).expect("it is there");
-    assert_eq!(why_gone(&scene, &request).await, "the machine was restarted while it ran");
+    fs::remove_file(harness.files().join("exit.json")).expect("it is there");
+    assert_eq!(why_gone(&harness, &request).await, "the machine was restarted while it ran");
 }
 
 #[tokio::test]
 async fn a_command_of_another_pid_namespace_is_judged_when_that_is_gone_and_not_before() {
     let Some(mut older) = Namespace::new() else { return };
-    let scene = scene();
-    let request = scene.script("exit 7");
-    let task = scene.start(&request).await;
+    let harness = harness();
+    let request = harness.script("exit 7");
+    let task = harness.start(&request).await;
     let identity = task.identity().clone();
     task.wait().await.expect("its end is seen");
-    fs::remove_file(scene.files().join("exit.json")).expect("it is there");
+    fs::remove_file(harness.files().join("exit.json")).expect("it is there");
     let own = fs::metadata("/proc/self/ns/pid").expect("a namespace").ino();
     let move_to = |from: u64, to: u64| {
         let (from, to) = (format!("\"pid_namespace\":{from}"), format!("\"pid_namespace\":{to}"));
-        forge(&scene.files().join("proc.json"), |record| record.replace(&from, &to));
+        forge(&harness.files().join("proc.json"), |record| record.replace(&from, &to));
     };
     move_to(own, older.inode);
     for identity in [None, Some(&identity)] {
-        let error = scene.executor.reattach(&command(&request, identity)).await.expect_err("nobody can tell");
+        let error = harness.executor.reattach(&command(&request, identity)).await.expect_err("nobody can tell");
         assert!(chain(&error).contains("in another PID namespace"), "{}", chain(&error));
-        let error = scene.executor.running(&command(&request, identity)).await.expect_err("nobody can tell");
+        let error = harness.executor.running(&command(&request, identity)).await.expect_err("nobody can tell");
         assert!(chain(&error).contains("in another PID namespace"), "{}", chain(&error));
     }
     older.end();
     for identity in [None, Some(&identity)] {
-        assert_eq!(scene.executor.running(&command(&request, identity)).await.expect("it is known"), None);
+        assert_eq!(harness.executor.running(&command(&request, identity)).await.expect("it is known"), None);
     }
-    assert_eq!(why_gone(&scene, &request).await, "the PID namespace (container) that it ran in is gone");
+    assert_eq!(why_gone(&harness, &request).await, "the PID namespace (container) that it ran in is gone");
     // Inodes are used again: what has this one now is younger than the command.
     let Some(younger) = Namespace::new() else { return };
     move_to(older.inode, younger.inode);
-    assert_eq!(why_gone(&scene, &request).await, "the PID namespace (container) that it ran in is gone");
+    assert_eq!(why_gone(&harness, &request).await, "the PID namespace (container) that it ran in is gone");
 }
 
 /// A PID namespace with a process in it.
@@ -262,19 +263,19 @@ impl Drop for Namespace {
 
 #[tokio::test]
 async fn a_stranger_with_the_same_pid_is_never_signalled() {
-    let scene = scene();
-    let request = scene.script("exit 7");
-    let task = scene.start(&request).await;
+    let harness = harness();
+    let request = harness.script("exit 7");
+    let task = harness.start(&request).await;
     task.wait().await.expect("its end is seen");
     let mut stranger = Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat starts");
     let (leader, shim) = pids(&*task);
-    fs::remove_file(scene.files().join("exit.json")).expect("it is there");
+    fs::remove_file(harness.files().join("exit.json")).expect("it is there");
     let taken = |pid: &str, text: &str| {
         // Another start: the same is had by two only if all pids are used up within the hundredth of a second.
         text.replace(&format!("\"pid\":{pid},\"start\":"), &format!("\"pid\":{},\"start\":1", stranger.id()))
     };
-    forge(&scene.files().join("proc.json"), |record| taken(&leader, &taken(&shim, record)));
-    assert_eq!(why_gone(&scene, &request).await, "it ended, or was killed, without a record of how");
+    forge(&harness.files().join("proc.json"), |record| taken(&leader, &taken(&shim, record)));
+    assert_eq!(why_gone(&harness, &request).await, "it ended, or was killed, without a record of how");
     let token = task.identity().token.replace(&format!("pid {leader} "), &format!("pid {} ", stranger.id()));
     let token = token.replace(" start=", " start=1");
     assert!(!is_alive(&identity(&token)).expect("it can be looked for"));
@@ -285,22 +286,22 @@ async fn a_stranger_with_the_same_pid_is_never_signalled() {
 #[tokio::test]
 async fn damage_to_the_record_of_a_start_is_outlived_with_an_identity_and_ends_the_command_without() {
     for with_identity in [true, false] {
-        let scene = Scene::with(SubprocessSettings { drain: Duration::from_millis(20), ..shimmed() });
+        let harness = Harness::with(SubprocessSettings { drain: Duration::from_millis(20), ..shimmed() });
         // What else runs for the same attempt is killed, so this must not be that of the other tests.
         let request = ExecRequest {
             run: "20261122-083355-7aa".parse().expect("a valid id"),
-            ..scene.script("setsid sleep 1000 & echo $!; while ! [ -e go ]; do sleep 0.01; done; exit 7")
+            ..harness.script("setsid sleep 1000 & echo $!; while ! [ -e go ]; do sleep 0.01; done; exit 7")
         };
-        let task = scene.start(&request).await;
+        let task = harness.start(&request).await;
         printed(&*task, 2).await;
-        let daemon = Process::named(&String::from_utf8(scene.log()).expect("a pid"));
-        let record = scene.files().join("proc.json");
+        let daemon = Process::named(&String::from_utf8(harness.log()).expect("a pid"));
+        let record = harness.files().join("proc.json");
         let damaged = fs::read_to_string(&record).expect("a record").replace("\"attempt\":1", "\"attempt\":2");
         fs::write(&record, damaged).expect("it can be written");
         let identity = with_identity.then(|| task.identity());
-        match scene.executor.reattach(&command(&request, identity)).await.expect("it can be looked for") {
+        match harness.executor.reattach(&command(&request, identity)).await.expect("it can be looked for") {
             Reattached::Found(found) if with_identity => {
-                scene.put("go", "");
+                harness.put("go", "");
                 assert_eq!(found.wait().await.expect("its end is seen").status, ExitStatus::Code(7));
             }
             Reattached::Gone { why } if !with_identity => {
@@ -316,12 +317,12 @@ async fn damage_to_the_record_of_a_start_is_outlived_with_an_identity_and_ends_t
 /// `exit.json` and `proc.json` as a crash or a disk may leave them.
 #[tokio::test]
 async fn no_damage_to_a_record_makes_an_end() {
-    let scene = scene();
-    let request = scene.script("exit 7");
-    let task = scene.start(&request).await;
+    let harness = harness();
+    let request = harness.script("exit 7");
+    let task = harness.start(&request).await;
     task.wait().await.expect("its end is seen");
     for (name, with_identity) in [("exit.json", false), ("exit.json", true), ("proc.json", true)] {
-        let path = scene.files().join(name);
+        let path = harness.files().join(name);
         let sound = fs::read(&path).expect("a record");
         let identity = with_identity.then(|| task.identity());
         let cuts = (0..sound.len()).step_by(17).map(|length| sound[..length].to_vec());
@@ -332,7 +333,7 @@ async fn no_damage_to_a_record_makes_an_end() {
         });
         for damaged in cuts.chain(flips) {
             fs::write(&path, &damaged).expect("it can be written");
-            match scene.executor.reattach(&command(&request, identity)).await.expect("it can be looked for") {
+            match harness.executor.reattach(&command(&request, identity)).await.expect("it can be looked for") {
                 Reattached::Gone { why } if name == "exit.json" => {
                     assert_eq!(why, "the record of its end is damaged");
                 }
@@ -348,36 +349,36 @@ async fn no_damage_to_a_record_makes_an_end() {
 
 #[tokio::test]
 async fn a_record_of_a_newer_version_is_refused_by_name() {
-    let scene = scene();
-    let request = scene.script("exit 7");
-    scene.run(&request).await;
+    let harness = harness();
+    let request = harness.script("exit 7");
+    harness.run(&request).await;
     let newer = |record: &str| record.replacen("{\"v\":1", "{\"v\":2", 1);
     for name in ["exit.json", "proc.json"] {
-        forge(&scene.files().join(name), newer);
-        let error = scene.executor.reattach(&command(&request, None)).await.expect_err("it is newer");
+        forge(&harness.files().join(name), newer);
+        let error = harness.executor.reattach(&command(&request, None)).await.expect_err("it is newer");
         assert!(matches!(error, ExecError::Watch { .. }));
-        let path = scene.files().join(name).display().to_string();
+        let path = harness.files().join(name).display().to_string();
         assert!(chain(&error).contains(&format!("{path} was written by a newer version")), "{}", chain(&error));
     }
 }
 
 #[tokio::test]
 async fn a_folder_that_cannot_be_used_is_named_and_nothing_is_concluded() {
-    let scene = scene();
-    let request = scene.script("exit 7");
-    fs::remove_dir(scene.files()).expect("it is empty");
-    let error = scene.executor.reattach(&command(&request, None)).await.expect_err("nobody can tell");
+    let harness = harness();
+    let request = harness.script("exit 7");
+    fs::remove_dir(harness.files()).expect("it is empty");
+    let error = harness.executor.reattach(&command(&request, None)).await.expect_err("nobody can tell");
     assert!(matches!(error, ExecError::Watch { .. }));
-    assert!(chain(&error).contains(&scene.files().display().to_string()), "{}", chain(&error));
+    assert!(chain(&error).contains(&harness.files().display().to_string()), "{}", chain(&error));
 }
 
 #[tokio::test]
 async fn an_executor_without_a_shim_finds_what_one_with_a_shim_has_started() {
-    let scene = scene();
-    let request = scene.script("echo ready; sleep 1000");
-    let task = scene.start(&request).await;
+    let harness = harness();
+    let request = harness.script("echo ready; sleep 1000");
+    let task = harness.start(&request).await;
     printed(&*task, 6).await;
-    let plain = Scene::with(SubprocessSettings { shim: None, ..shimmed() });
+    let plain = Harness::with(SubprocessSettings { shim: None, ..shimmed() });
     let reattached = plain.executor.reattach(&command(&request, Some(task.identity()))).await;
     let Ok(Reattached::Found(found)) = reattached else { panic!("it runs: {reattached:?}") };
     found.stop(Duration::ZERO).await.expect("it can be stopped");
@@ -392,25 +393,25 @@ mod heavy {
     async fn whenever_a_starter_is_killed_its_command_runs_once_and_its_end_is_true() {
         let (mut found_again, mut started_anew) = (0, 0);
         for round in 0..200 {
-            let scene = scene();
+            let harness = harness();
             let script = "echo once >> lines; sleep 0.02; exit 7";
-            let request = scene.script(script);
-            let starter = Starter::begin(&scene, script);
+            let request = harness.script(script);
+            let starter = Starter::begin(&harness, script);
             std::thread::sleep(Duration::from_micros(100 * round));
             starter.kill();
-            let end = match find(&scene, &request).await {
+            let end = match find(&harness, &request).await {
                 Reattached::Found(task) => {
                     found_again += 1;
                     task.wait().await.expect("its end is seen")
                 }
                 Reattached::NeverStarted => {
                     started_anew += 1;
-                    scene.run(&request).await
+                    harness.run(&request).await
                 }
                 other => panic!("round {round}: {other:?}"),
             };
             assert_eq!(end.status, ExitStatus::Code(7), "round {round}");
-            let lines = fs::read_to_string(scene.folder().join("lines")).expect("it ran");
+            let lines = fs::read_to_string(harness.folder().join("lines")).expect("it ran");
             assert_eq!(lines, "once\n", "round {round}");
         }
         println!("{found_again} found again, {started_anew} started anew");
@@ -420,10 +421,10 @@ mod heavy {
 
 #[tokio::test]
 async fn a_pipe_in_the_place_of_a_record_is_damage_and_not_waited_for() {
-    let scene = scene();
-    let mut request = scene.script("cd \"$(dirname \"$0\")\" && rm proc.json && mkfifo proc.json");
+    let harness = harness();
+    let mut request = harness.script("cd \"$(dirname \"$0\")\" && rm proc.json && mkfifo proc.json");
     // Whatever belongs to the attempt is killed, so that is to be nobody else's.
     request.run = "20261122-083355-fff".parse().expect("an id");
-    scene.start(&request).await.wait().await.expect("its end is seen");
-    assert_eq!(why_gone(&scene, &request).await, "the record of its start is damaged");
+    harness.start(&request).await.wait().await.expect("its end is seen");
+    assert_eq!(why_gone(&harness, &request).await, "the record of its start is damaged");
 }

@@ -1,14 +1,14 @@
 //! A process of its own that starts commands, to be killed: this test binary, asked for a single test.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use gadugi_core::{AttemptNo, AttemptRef, ExecRequest, Executor, Phase, Program, Resources};
+use gadugi_core::{Executor, Program};
 use gadugi_exec::{SubprocessExecutor, SubprocessSettings};
+use gadugi_test_support::commands;
 
-use crate::scene::Scene;
+use crate::harness::Harness;
 use crate::supervised::shimmed;
 
 const PLACE: &str = "GADUGI_TEST_STARTER_PLACE";
@@ -22,9 +22,9 @@ pub(crate) struct Starter {
 }
 
 impl Starter {
-    /// Starts the script as the command of the scene's requests, by another process, and waits until it is.
-    pub(crate) fn start(scene: &Scene, script: &str, die_with_parent: bool, crash_at: Option<&str>) -> Self {
-        let mut command = Self::command(scene, script);
+    /// Starts the script as the command of the harness's requests, by another process, and waits until it is.
+    pub(crate) fn start(harness: &Harness, script: &str, die_with_parent: bool, crash_at: Option<&str>) -> Self {
+        let mut command = Self::command(harness, script);
         if die_with_parent {
             command.env(WITH_PARENT, "");
         }
@@ -44,8 +44,8 @@ impl Starter {
     }
 
     /// The same by a process that ignores the ends of its children, as it had it from its own starter.
-    pub(crate) fn ignoring_its_children(scene: &Scene, script: &str) -> Self {
-        let command = Self::command(scene, script);
+    pub(crate) fn ignoring_its_children(harness: &Harness, script: &str) -> Self {
+        let command = Self::command(harness, script);
         let mut ignoring = Command::new("bash");
         ignoring.args(["-c", "trap '' CHLD; exec \"$@\"", "bash"]).arg(command.get_program()).args(command.get_args());
         ignoring.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -54,14 +54,14 @@ impl Starter {
     }
 
     /// The same without waiting.
-    pub(crate) fn begin(scene: &Scene, script: &str) -> Self {
-        Self { process: Self::command(scene, script).spawn().expect("this test can be started"), token: None }
+    pub(crate) fn begin(harness: &Harness, script: &str) -> Self {
+        Self { process: Self::command(harness, script).spawn().expect("this test can be started"), token: None }
     }
 
-    fn command(scene: &Scene, script: &str) -> Command {
+    fn command(harness: &Harness, script: &str) -> Command {
         let mut command = Command::new(std::env::current_exe().expect("this test"));
         command.args(["--exact", "starter::starts_a_command_and_waits_to_be_killed", "--ignored", "--nocapture"]);
-        let place = scene.folder().parent().expect("the folder of the scene").to_owned();
+        let place = harness.folder().parent().expect("the folder of the harness").to_owned();
         command.env(PLACE, place).env(SCRIPT, script).stdout(Stdio::piped()).stderr(Stdio::null());
         command
     }
@@ -96,21 +96,8 @@ async fn starts_a_command_and_waits_to_be_killed() {
         gadugi_core::arm_crash_point(point.to_str().expect("a name"), die);
         settings.environment.insert("GADUGI_CRASH_AT".into(), point);
     }
-    let request = ExecRequest {
-        run: "20261122-083355-k7q".parse().expect("a valid id"),
-        attempt: AttemptRef { task: "fix-login".parse().expect("a valid id"), number: AttemptNo::FIRST },
-        phase: Phase::Main,
-        program: Program::Script(std::env::var(SCRIPT).expect("a script")),
-        stdin: None,
-        folder: place.join("work"),
-        env: BTreeMap::new(),
-        secrets: Vec::new(),
-        files: place.join("files"),
-        resources: Resources::default(),
-        mounts: Vec::new(),
-        home: None,
-        stop_signal: gadugi_core::StopSignal::default(),
-    };
+    let program = Program::Script(std::env::var(SCRIPT).expect("a script"));
+    let request = commands::request("fix-login", program, place.join("work"), place.join("files"));
     let executor = SubprocessExecutor::new(settings);
     match executor.start(&request).await {
         Ok(task) => {

@@ -3,44 +3,34 @@
 use std::fs;
 use std::path::Path;
 
-use gadugi_core::{CommandRef, ExecIdentity, ExecRequest, Executor, Reattached, RunningTask};
+use gadugi_core::{ExecRequest, Executor, Reattached, RunningTask};
 use gadugi_exec::{ShimProgram, SubprocessSettings};
+pub(crate) use gadugi_test_support::commands::command;
 
-use crate::scene::{Scene, settings};
+use crate::harness::{Harness, settings};
 
 pub(crate) fn shimmed() -> SubprocessSettings {
     SubprocessSettings { shim: Some(ShimProgram::at(env!("CARGO_BIN_EXE_gadugi-shim"))), ..settings() }
 }
 
-pub(crate) fn scene() -> Scene {
-    Scene::with(shimmed())
-}
-
-/// Names the command of a request to whoever looks for it.
-pub(crate) fn command(request: &ExecRequest, identity: Option<&ExecIdentity>) -> CommandRef {
-    CommandRef {
-        run: request.run.clone(),
-        attempt: request.attempt.clone(),
-        phase: request.phase,
-        files: request.files.clone(),
-        identity: identity.cloned(),
-    }
+pub(crate) fn harness() -> Harness {
+    Harness::with(shimmed())
 }
 
 /// Looks for the command of a request of which no identity was recorded.
-pub(crate) async fn find(scene: &Scene, request: &ExecRequest) -> Reattached {
-    scene.executor.reattach(&command(request, None)).await.expect("it can be looked for")
+pub(crate) async fn find(harness: &Harness, request: &ExecRequest) -> Reattached {
+    harness.executor.reattach(&command(request, None)).await.expect("it can be looked for")
 }
 
-pub(crate) async fn found(scene: &Scene, request: &ExecRequest) -> Box<dyn RunningTask> {
-    match find(scene, request).await {
+pub(crate) async fn found(harness: &Harness, request: &ExecRequest) -> Box<dyn RunningTask> {
+    match find(harness, request).await {
         Reattached::Found(task) => task,
         other => panic!("it is found, and not: {other:?}"),
     }
 }
 
-pub(crate) async fn why_gone(scene: &Scene, request: &ExecRequest) -> String {
-    match find(scene, request).await {
+pub(crate) async fn why_gone(harness: &Harness, request: &ExecRequest) -> String {
+    match find(harness, request).await {
         Reattached::Gone { why } => why,
         other => panic!("it is gone, and not: {other:?}"),
     }

@@ -5,12 +5,14 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use gadugi_core::{CommandRef, ExecError, ExecIdentity, Executor, ExitStatus, Reattached, RunningTask};
+use gadugi_core::{ExecError, ExecIdentity, Executor, ExitStatus, Reattached, RunningTask};
 use gadugi_exec::is_alive;
+use gadugi_test_support::commands::command;
+use gadugi_test_support::commands::printed;
 use rustix::process::WaitIdOptions;
 
+use crate::harness::Harness;
 use crate::processes::{Process, wait_for_child};
-use crate::scene::{Scene, printed};
 
 /// A foreign command, and what its token is made of.
 struct Foreign {
@@ -50,16 +52,10 @@ fn identity(token: &str) -> ExecIdentity {
 }
 
 async fn find(identity: &ExecIdentity) -> Option<Box<dyn RunningTask>> {
-    let scene = Scene::new();
-    let request = scene.script("exit 0");
-    let command = CommandRef {
-        run: request.run,
-        attempt: request.attempt,
-        phase: request.phase,
-        files: request.files,
-        identity: Some(identity.clone()),
-    };
-    match scene.executor.reattach(&command).await.expect("it can be looked for") {
+    let harness = Harness::new();
+    let request = harness.script("exit 0");
+    let command = command(&request, Some(identity));
+    match harness.executor.reattach(&command).await.expect("it can be looked for") {
         Reattached::Found(task) => Some(task),
         Reattached::Gone { .. } => None,
         other => panic!("a command with an identity was started: {other:?}"),
@@ -131,8 +127,8 @@ async fn an_adopted_command_can_be_stopped_with_all_its_group() {
 
 #[tokio::test]
 async fn a_command_of_this_executor_is_alive_as_long_as_it_runs() {
-    let scene = Scene::new();
-    let task = scene.start(&scene.script("echo ready; sleep 1000")).await;
+    let harness = Harness::new();
+    let task = harness.start(&harness.script("echo ready; sleep 1000")).await;
     printed(&*task, 6).await;
     assert!(is_alive(task.identity()).expect("it can be looked for"));
     task.stop(Duration::ZERO).await.expect("it can be stopped");

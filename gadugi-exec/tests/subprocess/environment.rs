@@ -5,12 +5,12 @@ use std::fs;
 use gadugi_core::{Executor, Program};
 use gadugi_exec::SubprocessSettings;
 
-use crate::scene::{Scene, settings};
+use crate::harness::{Harness, settings};
 
 #[tokio::test]
 async fn a_command_sees_what_is_let_through_and_its_own_names_and_nothing_else() {
-    let scene = Scene::new();
-    let printed = scene.print(&scene.argv(&["env"])).await;
+    let harness = Harness::new();
+    let printed = harness.print(&harness.argv(&["env"])).await;
     let mut seen: Vec<&str> = printed.lines().filter(|line| !line.starts_with("PATH=")).collect();
     seen.sort_unstable();
     let expected =
@@ -22,33 +22,33 @@ async fn a_command_sees_what_is_let_through_and_its_own_names_and_nothing_else()
 async fn what_is_let_through_can_be_extended() {
     let mut settings = settings();
     settings.passed.push("CAN*".to_owned());
-    let scene = Scene::with(settings);
-    assert_eq!(scene.print(&scene.argv(&["printenv", "CANARY"])).await, "tweet\n");
+    let harness = Harness::with(settings);
+    assert_eq!(harness.print(&harness.argv(&["printenv", "CANARY"])).await, "tweet\n");
 }
 
 #[tokio::test]
 async fn the_variables_of_a_task_win() {
-    let scene = Scene::new();
-    let mut request = scene.script("echo $HOME $CANARY $GADUGI_TASK");
+    let harness = Harness::new();
+    let mut request = harness.script("echo $HOME $CANARY $GADUGI_TASK");
     request.secrets.push("CANARY".to_owned());
     for (name, value) in [("HOME", "/elsewhere"), ("CANARY", "chirp"), ("GADUGI_TASK", "a lie")] {
         request.env.insert(name.to_owned(), value.to_owned());
     }
-    assert_eq!(scene.print(&request).await, "/elsewhere chirp fix-login\n");
+    assert_eq!(harness.print(&request).await, "/elsewhere chirp fix-login\n");
 }
 
 #[tokio::test]
 async fn a_secret_reaches_the_command_and_no_file() {
-    let scene = Scene::new();
-    let mut request = scene.script("echo ${#CANARY}");
+    let harness = Harness::new();
+    let mut request = harness.script("echo ${#CANARY}");
     request.secrets.push("CANARY".to_owned());
     request.stdin = Some("text".to_owned());
-    let task = scene.start(&request).await;
+    let task = harness.start(&request).await;
     task.wait().await.expect("its end is seen");
-    assert_eq!(scene.log(), b"5\n", "the command has it");
+    assert_eq!(harness.log(), b"5\n", "the command has it");
     assert!(!task.identity().token.contains("tweet"));
-    assert!(!format!("{:?}", scene.executor).contains("tweet"));
-    for file in fs::read_dir(scene.files()).expect("the folder") {
+    assert!(!format!("{:?}", harness.executor).contains("tweet"));
+    for file in fs::read_dir(harness.files()).expect("the folder") {
         let path = file.expect("a file").path();
         let text = fs::read(&path).expect("a file");
         assert!(!text.windows(5).any(|piece| piece == b"tweet"), "{}", path.display());
@@ -57,11 +57,11 @@ async fn a_secret_reaches_the_command_and_no_file() {
 
 #[tokio::test]
 async fn a_secret_that_is_not_set_is_named() {
-    let scene = Scene::new();
-    let mut request = scene.argv(&["true"]);
+    let harness = Harness::new();
+    let mut request = harness.argv(&["true"]);
     request.secrets.push("API_KEY".to_owned());
     let expected = ["cannot start `true`", "the secret `API_KEY` is not set in the environment of the caller"];
-    assert_eq!(scene.failure(&request).await, expected);
+    assert_eq!(harness.failure(&request).await, expected);
 }
 
 /// Whether this process was started with that file and hands it on by its starter's will.
@@ -74,11 +74,11 @@ fn is_handed_on(file: &str) -> bool {
 
 #[tokio::test]
 async fn a_command_inherits_no_files_but_its_three() {
-    let scene = Scene::new();
+    let harness = Harness::new();
     let _held = fs::File::open("/dev/null").expect("the device");
-    let mut request = scene.argv(&["ls", "/proc/self/fd"]);
+    let mut request = harness.argv(&["ls", "/proc/self/fd"]);
     request.stdin = Some("text".to_owned());
-    let printed = scene.print(&request).await;
+    let printed = harness.print(&request).await;
     let others: Vec<&str> =
         printed.lines().filter(|file| !["0", "1", "2"].contains(file) && !is_handed_on(file)).collect();
     assert_eq!(others.len(), 1, "only the folder that is listed: {others:?}");
@@ -86,8 +86,8 @@ async fn a_command_inherits_no_files_but_its_three() {
 
 #[tokio::test]
 async fn a_command_is_not_deaf_to_signals() {
-    let scene = Scene::new();
-    let printed = scene.print(&scene.argv(&["grep", "-E", "SigBlk|SigIgn", "/proc/self/status"])).await;
+    let harness = Harness::new();
+    let printed = harness.print(&harness.argv(&["grep", "-E", "SigBlk|SigIgn", "/proc/self/status"])).await;
     let masks: Vec<u64> = printed
         .lines()
         .map(|line| u64::from_str_radix(line.split_whitespace().nth(1).expect("a mask"), 16).expect("a mask"))
@@ -98,21 +98,21 @@ async fn a_command_is_not_deaf_to_signals() {
 
 #[tokio::test]
 async fn scripts_are_run_by_bash_where_it_is_and_else_by_sh() {
-    let scene = Scene::new();
-    assert_ne!(scene.print(&scene.script("printf '%s' \"$BASH_VERSION\"")).await, "");
-    let bin = scene.folder().join("bin");
+    let harness = Harness::new();
+    assert_ne!(harness.print(&harness.script("printf '%s' \"$BASH_VERSION\"")).await, "");
+    let bin = harness.folder().join("bin");
     fs::create_dir(&bin).expect("a folder");
     std::os::unix::fs::symlink("/bin/sh", bin.join("sh")).expect("a link");
-    let mut request = scene.request(Program::Script("printf ' %s:' \"$0\"; false; echo never".to_owned()));
+    let mut request = harness.request(Program::Script("printf ' %s:' \"$0\"; false; echo never".to_owned()));
     request.env.insert("PATH".to_owned(), "bin".to_owned());
-    let log = scene.print(&request).await;
-    assert!(log.ends_with(&format!(" {}:", scene.files().join("script.sh").display())), "{log}");
+    let log = harness.print(&request).await;
+    assert!(log.ends_with(&format!(" {}:", harness.files().join("script.sh").display())), "{log}");
 }
 
 #[tokio::test]
 async fn without_a_shell_the_executor_says_that_it_cannot_be_used() {
-    assert_eq!(Scene::new().executor.probe().await, Ok(()));
-    let scene = Scene::with(SubprocessSettings::new([("PATH".into(), "/nonexistent".into())]));
-    let refusal = scene.executor.probe().await.expect_err("there is no shell");
+    assert_eq!(Harness::new().executor.probe().await, Ok(()));
+    let harness = Harness::with(SubprocessSettings::new([("PATH".into(), "/nonexistent".into())]));
+    let refusal = harness.executor.probe().await.expect_err("there is no shell");
     assert_eq!(refusal.reason, "there is no shell `sh` on the PATH");
 }

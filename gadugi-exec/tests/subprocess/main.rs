@@ -4,9 +4,9 @@
 mod adoption;
 mod ending;
 mod environment;
+mod harness;
 mod output;
 mod processes;
 mod program;
-mod scene;
 mod starting;
 mod stopping;

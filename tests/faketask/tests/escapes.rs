@@ -2,13 +2,13 @@
 //! each where this user can make one, and without.
 #![cfg(target_os = "linux")]
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use gadugi_core::{AttemptNo, AttemptRef, ExecRequest, Executor, ExitStatus, Phase, Program, Resources, RunningTask};
+use gadugi_core::{Executor, ExitStatus, Program, RunningTask};
 use gadugi_exec::{ShimProgram, SubprocessExecutor, SubprocessSettings};
+use gadugi_test_support::commands;
 use tempfile::TempDir;
 
 const FAKETASK: &str = env!("CARGO_BIN_EXE_gadugi-faketask");
@@ -45,21 +45,8 @@ impl Harness {
 
     async fn start(&self, verbs: &[&str]) -> Box<dyn RunningTask> {
         let argv = [self.program.as_str()].iter().chain(verbs).map(|&word| word.to_owned()).collect();
-        let request = ExecRequest {
-            run: "20261122-083355-k7q".parse().expect("a valid id"),
-            attempt: AttemptRef { task: "escape".parse().expect("a valid id"), number: AttemptNo::FIRST },
-            phase: Phase::Main,
-            program: Program::Argv(argv),
-            stdin: None,
-            folder: self.root.path().join("work"),
-            env: BTreeMap::new(),
-            secrets: Vec::new(),
-            files: self.root.path().join("files"),
-            resources: Resources::default(),
-            mounts: Vec::new(),
-            home: None,
-            stop_signal: gadugi_core::StopSignal::default(),
-        };
+        let [folder, files] = ["work", "files"].map(|name| self.root.path().join(name));
+        let request = commands::request("escape", Program::Argv(argv), folder, files);
         self.executor.start(&request).await.expect("the command starts")
     }
 

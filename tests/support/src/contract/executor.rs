@@ -1,18 +1,16 @@
 //! The promises of every [`Executor`], checked on real commands. They use nothing but `sh`, `cat`, `sleep`
 //! and `printf`, so that they run in about any container too.
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use gadugi_core::{
-    AttemptNo, AttemptRef, CommandRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, Executor, ExitStatus, Phase,
-    Program, Reattached, Resources, RunningTask,
-};
+use gadugi_core::{ExecError, ExecIdentity, ExecRequest, Executor, ExitStatus, Phase, Reattached};
+
+use super::promise::{Promise, within_a_minute};
+use crate::commands::{command, log, printed};
 
 /// Panics, naming the promise, when `executor` breaks one. `scratch` is an empty folder that commands
 /// can see under the same path.
@@ -46,89 +44,6 @@ pub async fn holds(executor: &dyn Executor, scratch: &Path) {
 pub async fn finds_again(executor: &dyn Executor, scratch: &Path) {
     let promise = Promise::new("identity", executor, scratch);
     within_a_minute(an_identity_names_a_running_command_and_no_other(promise)).await;
-}
-
-async fn within_a_minute(promise: impl Future<Output = ()>) {
-    tokio::time::timeout(Duration::from_secs(60), promise).await.expect("each promise is kept within a minute");
-}
-
-/// A folder for one promise, with a place to work in and one for the executor's files of each attempt.
-struct Promise<'a> {
-    name: &'static str,
-    executor: &'a dyn Executor,
-    scratch: PathBuf,
-    /// Each request is an attempt of its own: no command is started twice.
-    attempt: Cell<AttemptNo>,
-}
-
-impl<'a> Promise<'a> {
-    fn new(name: &'static str, executor: &'a dyn Executor, scratch: &Path) -> Self {
-        Self { name, executor, scratch: scratch.join(name), attempt: Cell::new(AttemptNo::FIRST) }
-    }
-
-    fn request(&self, program: Program) -> ExecRequest {
-        let number = self.attempt.replace(self.attempt.get().next());
-        let (folder, files) = (self.scratch.join("work"), self.scratch.join(number.to_string()));
-        fs::create_dir_all(&folder).expect("the scratch folder can be written");
-        fs::create_dir_all(&files).expect("the scratch folder can be written");
-        ExecRequest {
-            run: "20261122-083355-k7q".parse().expect("a valid id"),
-            attempt: AttemptRef { task: self.name.parse().expect("a valid id"), number },
-            phase: Phase::Main,
-            program,
-            stdin: None,
-            folder,
-            env: BTreeMap::new(),
-            secrets: Vec::new(),
-            files,
-            resources: Resources::default(),
-            mounts: Vec::new(),
-            home: None,
-            stop_signal: gadugi_core::StopSignal::default(),
-        }
-    }
-
-    fn argv(&self, argv: &[&str]) -> ExecRequest {
-        self.request(Program::Argv(argv.iter().map(|&word| word.to_owned()).collect()))
-    }
-
-    fn script(&self, script: &str) -> ExecRequest {
-        self.request(Program::Script(script.to_owned()))
-    }
-
-    /// Names the command of a request for [`Executor::reattach`].
-    fn command(&self, request: &ExecRequest, identity: Option<&ExecIdentity>) -> CommandRef {
-        CommandRef {
-            run: request.run.clone(),
-            attempt: request.attempt.clone(),
-            phase: request.phase,
-            files: request.files.clone(),
-            identity: identity.cloned(),
-        }
-    }
-
-    async fn start(&self, request: &ExecRequest) -> Box<dyn RunningTask> {
-        match self.executor.start(request).await {
-            Ok(task) => task,
-            Err(error) => panic!("{}: the command starts: {error}", self.name),
-        }
-    }
-
-    async fn end_of(&self, request: &ExecRequest) -> ExecEnd {
-        let task = self.start(request).await;
-        task.wait().await.unwrap_or_else(|error| panic!("{}: its end is seen: {error}", self.name))
-    }
-}
-
-/// The output of the command of a request.
-fn log(request: &ExecRequest) -> Vec<u8> {
-    fs::read(request.files.join(request.phase.output_file())).unwrap_or_default()
-}
-
-/// Waits until so many bytes have been printed.
-async fn printed(task: &dyn RunningTask, bytes: u64) {
-    let mut output = task.output().expect("its output is seen");
-    output.wait_for(|&printed| printed >= bytes).await.expect("the output is open until it has come");
 }
 
 async fn exit_codes_come_through(promise: Promise<'_>) {
@@ -283,13 +198,13 @@ async fn an_identity_names_a_running_command_and_no_other(promise: Promise<'_>) 
     assert_ne!(task.identity(), other.identity());
     other.stop(Duration::ZERO).await.expect("it can be stopped");
     other.wait().await.expect("its end is seen");
-    match executor.reattach(&promise.command(&other_request, Some(other.identity()))).await {
+    match executor.reattach(&command(&other_request, Some(other.identity()))).await {
         Ok(Reattached::Gone { .. }) => {}
         // It may know the end of a command that has ended, as a container's.
         Ok(Reattached::Found(ended)) => assert!(!ended.wait().await.expect("its end is known").status.success()),
         other => panic!("a command that has ended was started, and is no error: {other:?}"),
     }
-    let found = executor.reattach(&promise.command(&request, Some(task.identity()))).await;
+    let found = executor.reattach(&command(&request, Some(task.identity()))).await;
     let Ok(Reattached::Found(found)) = found else { panic!("a command that runs is found, and not: {found:?}") };
     assert_eq!(found.identity(), task.identity());
     found.stop(Duration::ZERO).await.expect("it can be stopped by whoever has found it");
@@ -302,7 +217,7 @@ async fn a_foreign_identity_is_refused(promise: Promise<'_>) {
     let (executor, token) = (promise.executor, "no such thing".to_owned());
     for name in [executor.name(), "gadugi-no-such-executor"] {
         let foreign = ExecIdentity { executor: name.to_owned(), token: token.clone() };
-        let command = promise.command(&promise.script("exit 0"), Some(&foreign));
+        let command = command(&promise.script("exit 0"), Some(&foreign));
         assert!(matches!(executor.reattach(&command).await, Err(ExecError::Identity { .. })), "{name}");
     }
 }

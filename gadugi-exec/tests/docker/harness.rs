@@ -1,22 +1,20 @@
 //! A folder with a Docker executor, for commands of one test.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gadugi_core::{
-    AttemptNo, AttemptRef, CommandRef, ExecEnd, ExecIdentity, ExecRequest, Executor, Phase, Program, Resources,
-    RunningTask,
-};
+use gadugi_core::{AttemptNo, ExecEnd, ExecRequest, Executor, Program, RunningTask};
 use gadugi_exec::docker::{Confinement, DockerExecutor, DockerSettings, Endpoint, Network};
+use gadugi_test_support::commands;
+pub(crate) use gadugi_test_support::commands::{command, printed};
 use gadugi_test_support::docker::{Docker, ToolsImage};
 use tempfile::TempDir;
 
 pub(crate) const RUN: &str = "20261122-083355-k7q";
 
-pub(crate) struct Scene {
+pub(crate) struct Harness {
     pub(crate) root: TempDir,
     pub(crate) docker: Docker,
     pub(crate) image: ToolsImage,
@@ -32,7 +30,7 @@ pub(crate) fn settings(repository: &Path, environment: &[(&str, &str)]) -> Docke
     settings
 }
 
-impl Scene {
+impl Harness {
     /// `None` where there is no daemon.
     pub(crate) fn new() -> Option<Self> {
         Self::with(|_| {})
@@ -53,6 +51,13 @@ impl Scene {
         Self { root, docker, image, executor: DockerExecutor::new(settings), attempt: Cell::new(AttemptNo::FIRST) }
     }
 
+    /// An empty folder for a promise of the contract.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        let scratch = self.root.path().join("scratch");
+        fs::create_dir(&scratch).expect("a folder");
+        scratch
+    }
+
     pub(crate) fn folder(&self) -> PathBuf {
         self.root.path().join("work")
     }
@@ -62,25 +67,14 @@ impl Scene {
         let number = self.attempt.replace(self.attempt.get().next());
         let files = self.root.path().join(format!("files-{number}"));
         fs::create_dir(&files).expect("a folder");
-        ExecRequest {
-            run: RUN.parse().expect("a valid id"),
-            attempt: AttemptRef { task: "fix-login".parse().expect("a valid id"), number },
-            phase: Phase::Main,
-            program,
-            stdin: None,
-            folder: self.folder(),
-            env: BTreeMap::new(),
-            secrets: Vec::new(),
-            files,
-            resources: Resources { image: Some(self.image.name().to_owned()), ..Resources::default() },
-            mounts: Vec::new(),
-            home: None,
-            stop_signal: gadugi_core::StopSignal::default(),
-        }
+        let mut request = commands::request("fix-login", program, self.folder(), files);
+        request.attempt.number = number;
+        request.resources.image = Some(self.image.name().to_owned());
+        request
     }
 
     pub(crate) fn argv(&self, argv: &[&str]) -> ExecRequest {
-        self.request(Program::Argv(argv.iter().map(|&word| word.to_owned()).collect()))
+        self.request(commands::argv(argv))
     }
 
     pub(crate) fn script(&self, script: &str) -> ExecRequest {
@@ -104,13 +98,13 @@ impl Scene {
         log
     }
 
-    /// The ids of the containers that this scene has made and that are there.
+    /// The ids of the containers that this harness has made and that are there.
     pub(crate) fn containers(&self) -> Vec<String> {
         self.docker.containers(&format!("gadugi.repo={}", self.root.path().display()))
     }
 }
 
-impl Drop for Scene {
+impl Drop for Harness {
     fn drop(&mut self) {
         // Also after a test that has failed, and where its daemon is away.
         let label = format!("label=gadugi.repo={}", self.root.path().display());
@@ -122,26 +116,8 @@ impl Drop for Scene {
     }
 }
 
-/// Names the command of a request for another process.
-pub(crate) fn command(request: &ExecRequest, identity: Option<&ExecIdentity>) -> CommandRef {
-    CommandRef {
-        run: request.run.clone(),
-        attempt: request.attempt.clone(),
-        phase: request.phase,
-        files: request.files.clone(),
-        identity: identity.cloned(),
-    }
-}
-
 pub(crate) fn log(request: &ExecRequest) -> String {
-    let bytes = fs::read(request.files.join(request.phase.output_file())).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Waits until a command has printed so many bytes.
-pub(crate) async fn printed(task: &dyn RunningTask, bytes: u64) {
-    let mut output = task.output().expect("its output is seen");
-    output.wait_for(|&printed| printed >= bytes).await.expect("the output is open until it has come");
+    String::from_utf8_lossy(&commands::log(request)).into_owned()
 }
 
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {

@@ -1,32 +1,30 @@
 //! A folder with an executor, for commands of one test.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
-use gadugi_core::{
-    AttemptNo, AttemptRef, ExecEnd, ExecError, ExecRequest, Executor, Phase, Program, Resources, RunningTask,
-};
+use gadugi_core::{ExecEnd, ExecError, ExecRequest, Executor, Program, RunningTask};
 use gadugi_exec::{SubprocessExecutor, SubprocessSettings};
+use gadugi_test_support::commands;
 use tempfile::TempDir;
 
-pub(crate) struct Scene {
+pub(crate) struct Harness {
     root: TempDir,
     pub(crate) executor: SubprocessExecutor,
 }
 
-impl Scene {
+impl Harness {
     pub(crate) fn new() -> Self {
         Self::with(settings())
     }
 
     pub(crate) fn with(settings: SubprocessSettings) -> Self {
         let root = tempfile::tempdir().expect("a folder");
-        let scene = Self { root, executor: SubprocessExecutor::new(settings) };
-        fs::create_dir(scene.folder()).expect("an empty folder");
-        fs::create_dir(scene.files()).expect("an empty folder");
-        scene
+        let harness = Self { root, executor: SubprocessExecutor::new(settings) };
+        fs::create_dir(harness.folder()).expect("an empty folder");
+        fs::create_dir(harness.files()).expect("an empty folder");
+        harness
     }
 
     /// Where the commands work.
@@ -39,26 +37,19 @@ impl Scene {
         self.root.path().join("files")
     }
 
+    /// An empty folder for a promise of the contract.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        let scratch = self.root.path().join("scratch");
+        fs::create_dir(&scratch).expect("an empty folder");
+        scratch
+    }
+
     pub(crate) fn request(&self, program: Program) -> ExecRequest {
-        ExecRequest {
-            run: "20261122-083355-k7q".parse().expect("a valid id"),
-            attempt: AttemptRef { task: "fix-login".parse().expect("a valid id"), number: AttemptNo::FIRST },
-            phase: Phase::Main,
-            program,
-            stdin: None,
-            folder: self.folder(),
-            env: BTreeMap::new(),
-            secrets: Vec::new(),
-            files: self.files(),
-            resources: Resources::default(),
-            mounts: Vec::new(),
-            home: None,
-            stop_signal: gadugi_core::StopSignal::default(),
-        }
+        commands::request("fix-login", program, self.folder(), self.files())
     }
 
     pub(crate) fn argv(&self, argv: &[&str]) -> ExecRequest {
-        self.request(Program::Argv(argv.iter().map(|&word| word.to_owned()).collect()))
+        self.request(commands::argv(argv))
     }
 
     pub(crate) fn script(&self, script: &str) -> ExecRequest {
@@ -106,10 +97,4 @@ pub(crate) fn settings() -> SubprocessSettings {
     let path = std::env::var_os("PATH").expect("the tests are run with a PATH");
     let variables = [("PATH", path), ("LC_ALL", "C".into()), ("HOME", "/home/kana".into()), ("CANARY", "tweet".into())];
     SubprocessSettings::new(variables.map(|(name, value)| (OsString::from(name), value)))
-}
-
-/// Waits until a command has printed so many bytes.
-pub(crate) async fn printed(task: &dyn RunningTask, bytes: u64) {
-    let mut output = task.output().expect("its output is seen");
-    output.wait_for(|&printed| printed >= bytes).await.expect("the output is open until it has come");
 }
