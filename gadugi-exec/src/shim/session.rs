@@ -125,6 +125,7 @@ impl Shim {
     fn fork_command(&self) -> Result<(Command, Begun), NotStarted> {
         let exit = self.files.reserve_exit(&self.spec.nonce).map_err(Failure::at(FailedStep::Reserve))?;
         let (output, output_end) = io::pipe().map_err(Failure::at(FailedStep::Streams))?;
+        // Before the fork, so that the child can be born into it.
         let mut cgroup = if self.spec.cgroups { Cgroup::make(&self.spec.nonce) } else { None };
         let (started, uptime) = (Instant::now(), process_table::uptime());
         let waiting = command::fork(&self.spec, &mut cgroup, output_end)?;
@@ -142,6 +143,8 @@ impl Shim {
             cgroup: cgroup.as_ref().map(Cgroup::record),
             uptime_seconds: seconds(uptime),
         });
+        // The name decides between two starts of the same command, and makes this one known to later drivers. The child waits
+        // until it is given.
         let linked = self.files.link_proc(self.spec.generation, &self.spec.nonce, &record);
         if !linked.map_err(Failure::at(FailedStep::Record))? {
             return Err(NotStarted::Refused);
@@ -167,6 +170,7 @@ impl Shim {
         let supervision = Supervision::new(leader, &self.signals, self.starter.as_ref(), cgroup.as_ref(), limits);
         let end = supervision.watch(output, log, progress)?;
         crash_point("shim-command-ended");
+        // The child starts as a copy of the shim, so a peak that is not above the shim's says nothing about the command.
         let inherited_memory = own_peak_memory();
         let record = ExitRecord {
             nonce: self.spec.nonce.clone(),

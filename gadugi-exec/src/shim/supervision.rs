@@ -113,6 +113,7 @@ impl<'a> Supervision<'a> {
             if self.terminate_at().is_some_and(|terminate_at| terminate_at <= now) {
                 self.terminate_group();
             }
+            // The command is over. Output that others hold open is read for the time to drain, and no longer.
             if self.leader_end.is_some() && !self.leaves_time() {
                 if output.is_none() {
                     break false;
@@ -122,10 +123,12 @@ impl<'a> Supervision<'a> {
                     break true;
                 }
             }
+            // After all decisions, so that a report never delays a kill.
             if report_at.is_none_or(|report_at| report_at <= now) {
                 report_at = progress.report(bytes, now);
             }
             let wake = [self.terminate_at(), self.kill_at(), drained_at, report_at].into_iter().flatten().min();
+            // The only wait of the shim: for a signal, output, the end of the starter, or the next of these times.
             let ready = self.poll(output.as_ref(), wake)?;
             look_for_ends = ready.signals;
             if ready.signals {
@@ -133,6 +136,7 @@ impl<'a> Supervision<'a> {
                     self.obey(&signalled);
                 }
             }
+            // Only a shim with `die_with_parent` watches its starter.
             if ready.starter {
                 self.starter = None;
                 self.ask_to_stop(Some(self.limits.grace));

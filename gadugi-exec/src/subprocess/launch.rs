@@ -47,11 +47,13 @@ pub(super) fn launch(settings: &SubprocessSettings, request: ExecRequest) -> Res
     let path = variables.get(OsStr::new("PATH")).map(|path| path.as_os_str());
     let invocation = Invocation::resolve(&request, &folder, &files, path)?;
 
+    // Everything that can fail without a trace comes before the first file and the first process.
     let (output, output_end) = io::pipe().map_err(os)?;
     let output = pipe::Receiver::from_owned_fd(output.into()).map_err(os)?;
     let mut command = Command::new(&invocation.file);
     command.arg0(&invocation.name).args(&invocation.arguments);
     command.current_dir(&folder).env_clear().envs(&variables).process_group(0);
+    // Both outputs share one pipe, so that they stay in the order in which they were written.
     command.stdout(output_end.try_clone().map_err(os)?).stderr(output_end);
     let input = match request.stdin {
         None => {
@@ -66,6 +68,7 @@ pub(super) fn launch(settings: &SubprocessSettings, request: ExecRequest) -> Res
     };
     reset_signals(&mut command);
 
+    // The shell opens the script as soon as it runs.
     invocation.write_script().map_err(|fault| cannot_start(name, fault))?;
     let started = Instant::now();
     let leader = match spawn(command) {
@@ -75,6 +78,7 @@ pub(super) fn launch(settings: &SubprocessSettings, request: ExecRequest) -> Res
             return Err(explain(error, name, &invocation.file, &folder));
         }
     };
+    // Read while the leader cannot be reaped yet, so that the start time is its own.
     let token = Token::of(leader.pid());
     let log = CappedLog::open(files.join(request.phase.output_file()), settings.output_cap);
     Ok(Launched { leader: Unclaimed::new(leader), token, started, input, output, log })

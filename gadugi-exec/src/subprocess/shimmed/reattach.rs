@@ -167,12 +167,14 @@ pub(crate) fn recover(command: &CommandRef, token: Option<ShimToken>) -> Result<
             (Content::Unsound(Unsound::TooNew), _) => {
                 return Err(ReattachError::TooNew { path: files.proc(generation) });
             }
+            // Without an identity, the newest recorded start is the command.
             (Content::Sound(ProcRecord::Started(started)), None) => return Sought::recorded(sought, &started).find(),
             (Content::Sound(ProcRecord::Started(started)), Some(token)) if token.nonce == started.nonce => {
                 return Sought::recorded(sought, &started).find();
             }
             // It was started, and the record of it is damaged or was removed.
             (_, Some(token)) => return sought(token.clone()).find(),
+            // A start that is not known by any name may run: it is found by its environment, and killed.
             (Content::Unsound(Unsound::Damaged), None) => {
                 cleanup::sweep(&variables(command));
                 return Ok(Recovered::Gone("the record of its start is damaged"));
@@ -250,6 +252,7 @@ impl<'a> Sought<'a> {
             Content::Unsound(Unsound::Damaged) => "the record of its end is damaged",
             Content::Absent => "it ended, or was killed, without a record of how",
         };
+        // There is no record of the end. What else is known depends on where its processes can be looked for.
         match whereabouts {
             Whereabouts::Here => {}
             Whereabouts::Elsewhere => return Err(ReattachError::Elsewhere),
