@@ -16,6 +16,7 @@ compile_error!("Gadugi runs on Linux and on macOS");
 pub mod agent_output;
 #[cfg(feature = "docker")]
 pub mod docker;
+mod events;
 mod os;
 mod output;
 mod policy;

@@ -28,6 +28,7 @@ use gadugi_core::{
 };
 use tokio::sync::{OnceCell, oneshot};
 use tokio::time::Instant;
+use tracing::{Instrument, debug};
 
 pub use self::api::endpoint::{Endpoint, EndpointError};
 pub use self::api::error::DockerError;
@@ -36,6 +37,7 @@ use self::api::programs::Programs;
 use self::api::{Daemon, Unreachable};
 pub use self::settings::{Confinement, DockerSettings, HOME, Network, PASSED_VARIABLES, Seccomp, User};
 use self::task::DockerTask;
+use crate::events;
 
 /// The name of this executor in records.
 const NAME: &str = "docker";
@@ -137,6 +139,10 @@ impl Shared {
                 return Err(Unreachable::Silent);
             }
             let greeted = Daemon::greet(&self.settings.endpoint, self.settings.starts_at_once).await;
+            match &greeted {
+                Ok(daemon) => debug!(endpoint = %self.settings.endpoint, daemon = daemon.id, "connected to Docker"),
+                Err(error) => debug!(endpoint = %self.settings.endpoint, ?error, "Docker cannot be reached"),
+            }
             if matches!(greeted, Err(Unreachable::Silent)) {
                 *self.silent.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             }
@@ -176,14 +182,17 @@ impl Executor for DockerExecutor {
         let (sender, started) = oneshot::channel();
         let (shared, owned) = (Arc::clone(&self.shared), request.clone());
         // On a task of its own, which undoes the start when this future is dropped.
-        tokio::spawn(async move {
+        let starting = async move {
             let is_wanted = || !sender.is_closed();
             let started = start::start(shared, &owned, &is_wanted).await.map(Unclaimed::new);
             // One that is not taken is undone when it is dropped.
             drop(sender.send(started));
-        });
+        };
+        tokio::spawn(starting.in_current_span());
         let started = started.await.unwrap_or_else(|_| Err(start::cannot_start(request, DockerError::ShutDown)));
-        Ok(Box::new(started?.claim()))
+        let started = started.map(|started| Box::new(started.claim()) as Box<dyn RunningTask>);
+        events::started(&started);
+        started
     }
 
     async fn running(&self, command: &CommandRef) -> Result<Option<ExecIdentity>, ExecError> {
@@ -191,7 +200,9 @@ impl Executor for DockerExecutor {
     }
 
     async fn reattach(&self, command: &CommandRef) -> Result<Reattached, ExecError> {
-        reattach::reattach(&self.shared, command).await
+        let found = reattach::reattach(&self.shared, command).await;
+        events::reattached(&found);
+        found
     }
 
     async fn left_by(&self) -> Result<BTreeSet<RunId>, ExecError> {

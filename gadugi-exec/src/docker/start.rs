@@ -12,6 +12,7 @@ use gadugi_core::{ExecError, ExecRequest, StopSignal, crash_point};
 use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
+use tracing::debug;
 
 use super::api::error::{Certainty, DockerError};
 use super::api::{Daemon, status};
@@ -175,6 +176,7 @@ impl Prepared<'_> {
             let options = CreateContainerOptionsBuilder::new().name(&name).build();
             client.create_container(Some(options), body.clone())
         };
+        debug!(name, image = self.image, "creating a container");
         let failed = DockerError::request("create its container");
         match create().await {
             Ok(created) => Ok(created.id),
@@ -211,6 +213,7 @@ impl Prepared<'_> {
             return Err(self.failed(noted.err().unwrap_or(taken)));
         }
         crash_point("container-noted");
+        debug!(container = container.id(), "starting a container");
         let asked = Instant::now();
         if let Err(error) = container.client.start_container(container.id(), None).await {
             let refused = DockerError::request("start its container")(error);

@@ -17,7 +17,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::api::error::DockerError;
 use super::container::output::Output;
 use super::container::{Condition, Container, Exit, Life, life, waits};
-use super::record::{EndRecord, Status};
+use super::record::{EndRecord, Status, Token};
+use crate::events;
 
 /// Time for the last output after the end of a container.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -108,6 +109,7 @@ pub(super) async fn supervise(container: Arc<Container>, heard: Option<Connectio
             kept.map_or_else(|| Err(Arc::new(fault)), |record| Ok(record.end()))
         }
     };
+    events::ended(Token::of(&container.record), &ended);
     ending.send_replace(Some(ended));
     if is_left {
         // The daemon has just gone away. What stays all the same is collected by its labels.

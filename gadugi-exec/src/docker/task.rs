@@ -8,12 +8,14 @@ use async_trait::async_trait;
 use gadugi_core::{ExecEnd, ExecError, ExecIdentity, ExecUsage, RunningTask};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
+use tracing::Instrument;
 
 use super::NAME;
 use super::api::error::DockerError;
 use super::container::Container;
 use super::record::{ContainerRecord, Token};
 use super::supervise::{Connections, Reports, supervise};
+use crate::events;
 
 /// Time for a kill to take effect.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,7 +49,7 @@ impl DockerTask {
         let (printed_sender, printed) = watch::channel(0);
         let (usage_sender, usage) = watch::channel(ExecUsage::default());
         let reports = Reports { ending: ending_sender, printed: printed_sender, usage: usage_sender };
-        tokio::spawn(supervise(Arc::clone(&container), connections, began, reports));
+        tokio::spawn(supervise(Arc::clone(&container), connections, began, reports).in_current_span());
         let identity = identity(&container.record);
         let hold = Hold::Running { container, began, ending, printed, usage };
         Self { identity, hold, asked: AtomicBool::new(false) }
@@ -124,6 +126,7 @@ impl RunningTask for DockerTask {
     /// Lets the daemon stop the container, which it does also when this process ends meanwhile. The daemon counts the grace in
     /// whole seconds; this process, while it lives, counts it exactly.
     async fn stop(&self, grace: Duration) -> Result<(), ExecError> {
+        events::stopping(&self.identity, grace);
         let Some(container) = self.running().cloned() else { return Ok(()) };
         // A command that has ended by itself is not stopped, even if the daemon does not know of its end yet.
         if container.has_lost_its_processes() {
@@ -136,7 +139,7 @@ impl RunningTask for DockerTask {
             if is_first && !matches!(heard, Ok(true)) {
                 container.files.forget_stop();
             }
-            heard.map_err(|fault| self.lost(fault))?;
+            heard.map_err(|error| self.lost(error))?;
             // After a successful kill nothing of it is left.
             drop(timeout(KILL_TIMEOUT, self.wait()).await);
             return Ok(());
@@ -171,17 +174,15 @@ impl RunningTask for DockerTask {
     }
 
     async fn suspend(&self) -> Result<bool, ExecError> {
-        match self.running() {
-            Some(container) => container.pause(true).await.map_err(|fault| self.lost(fault)),
-            None => Ok(false),
-        }
+        let Some(container) = self.running() else { return Ok(false) };
+        events::suspending(&self.identity, true);
+        container.pause(true).await.map_err(|error| self.lost(error))
     }
 
     async fn resume(&self) -> Result<(), ExecError> {
-        match self.running() {
-            Some(container) => container.pause(false).await.map(drop).map_err(|fault| self.lost(fault)),
-            None => Ok(()),
-        }
+        let Some(container) = self.running() else { return Ok(()) };
+        events::suspending(&self.identity, false);
+        container.pause(false).await.map(drop).map_err(|error| self.lost(error))
     }
 
     fn elapsed(&self) -> Option<Duration> {

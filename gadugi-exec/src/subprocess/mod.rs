@@ -29,6 +29,7 @@ use self::shimmed::{ShimToken, ShimmedTask};
 use self::supervisor::supervise;
 use self::task::SubprocessTask;
 use self::token::Token;
+use crate::events;
 #[cfg(target_os = "linux")]
 use crate::os::process_table;
 
@@ -100,6 +101,32 @@ impl Executor for SubprocessExecutor {
 
     /// As promised by [`Executor::start`]; [`ExecError::Start`] also when a secret is not set.
     async fn start(&self, request: &ExecRequest) -> Result<Box<dyn RunningTask>, ExecError> {
+        let started = self.start_command(request).await;
+        events::started(&started);
+        started
+    }
+
+    async fn running(&self, command: &CommandRef) -> Result<Option<ExecIdentity>, ExecError> {
+        running(command)
+    }
+
+    /// Finds a command that another process has started. With a shim it is like one of this process: its output is counted, and
+    /// its end is the one that the shim has recorded, also when no driver was running.
+    ///
+    /// A command that was started without a shim, as its identity shows, is found while it runs. It is no child
+    /// of this process, so its end is [`ExitStatus::Unknown`](gadugi_core::ExitStatus::Unknown), its output is not
+    /// seen here, and its duration is computed from its start by a clock that also runs while the machine sleeps.
+    ///
+    /// Works on Linux only; on macOS it fails with [`ExecError::Watch`] for a command that still runs.
+    async fn reattach(&self, command: &CommandRef) -> Result<Reattached, ExecError> {
+        let found = self.find(command).await;
+        events::reattached(&found);
+        found
+    }
+}
+
+impl SubprocessExecutor {
+    async fn start_command(&self, request: &ExecRequest) -> Result<Box<dyn RunningTask>, ExecError> {
         let name = program::name_of(request);
         let settings = Arc::clone(&self.settings);
         let request = request.clone();
@@ -125,19 +152,7 @@ impl Executor for SubprocessExecutor {
         Ok(Box::new(SubprocessTask::new(identity, &token, handle)))
     }
 
-    async fn running(&self, command: &CommandRef) -> Result<Option<ExecIdentity>, ExecError> {
-        running(command)
-    }
-
-    /// Finds a command that another process has started. With a shim it is like one of this process: its output is counted, and
-    /// its end is the one that the shim has recorded, also when no driver was running.
-    ///
-    /// A command that was started without a shim, as its identity shows, is found while it runs. It is no child
-    /// of this process, so its end is [`ExitStatus::Unknown`](gadugi_core::ExitStatus::Unknown), its output is not
-    /// seen here, and its duration is computed from its start by a clock that also runs while the machine sleeps.
-    ///
-    /// Works on Linux only; on macOS it fails with [`ExecError::Watch`] for a command that still runs.
-    async fn reattach(&self, command: &CommandRef) -> Result<Reattached, ExecError> {
+    async fn find(&self, command: &CommandRef) -> Result<Reattached, ExecError> {
         let token = command.identity.as_ref().map(token_of).transpose()?;
         let unseen = || Reattached::Gone { why: "nobody has seen how it ended".to_owned() };
         let (identity, token) = match (&command.identity, token) {

@@ -9,9 +9,11 @@ use gadugi_core::{ExecEnd, OutputSummary, StopSignal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until, timeout};
+use tracing::Instrument;
 
 use super::launch::Launched;
 use super::process_group::Leader;
+use crate::events;
 use crate::output::pump;
 
 /// The end of a command, or the error that ended its supervision.
@@ -58,10 +60,13 @@ fn spawn(
     let (orders, incoming) = mpsc::unbounded_channel();
     let (end, ending) = watch::channel(None);
     let supervisor = Supervisor { leader, started, streams, orders: incoming, stop_signal, stop: Stop::NotAsked };
-    tokio::spawn(async move {
+    let identity = format!("pid {}", supervisor.leader.pid().as_raw_nonzero());
+    let supervision = async move {
         let ending = supervisor.run().await;
+        events::ended(identity, &ending);
         end.send_replace(Some(ending.map_err(Arc::new)));
-    });
+    };
+    tokio::spawn(supervision.in_current_span());
     StopHandle { orders, printed, ending }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::supervisor::{StopHandle, StopOrder};
 use super::token::Token;
+use crate::events;
 use crate::os::process_table;
 
 /// A handle on the supervisor of a command. Dropping it stops nothing.
@@ -53,6 +54,7 @@ impl RunningTask for SubprocessTask {
     }
 
     async fn stop(&self, grace: Duration) -> Result<(), ExecError> {
+        events::stopping(&self.identity, grace);
         let (asked, answer) = oneshot::channel();
         // An order that cannot be delivered or is dropped has come after the end.
         let answer = match self.handle.orders.send(StopOrder { grace, asked }) {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use bollard::errors::Error;
 use gadugi_core::Unusable;
 use thiserror::Error as ThisError;
+use tracing::debug;
 
 use super::endpoint::Endpoint;
 use super::{Unreachable, status};
@@ -158,7 +159,10 @@ const BROKEN_CHAIN: [&str; 6] =
 impl DockerError {
     /// Returns the error of a refused request.
     pub(in crate::docker) fn request(action: &'static str) -> impl Fn(bollard::errors::Error) -> Self {
-        move |source| Self::Request { action, source }
+        move |source| {
+            debug!(action, error = %source, "the Docker daemon has refused a request");
+            Self::Request { action, source }
+        }
     }
 
     /// Returns the error of a file.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use bollard::query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuilder};
 use futures_util::StreamExt;
 use tokio::task::spawn_blocking;
+use tracing::debug;
 
 use super::error::DockerError;
 use super::{Daemon, status};
@@ -47,6 +48,7 @@ impl Daemon {
         image: &str,
         mut progress: impl FnMut(PullProgress),
     ) -> Result<(), DockerError> {
+        debug!(image, "fetching an image");
         let (name, tag) = name_and_tag(image);
         let options = CreateImageOptionsBuilder::new().from_image(name).tag(tag).build();
         let mut layers = std::collections::HashMap::new();
@@ -74,6 +76,7 @@ impl Daemon {
         options: BuildOptions,
         mut line: impl FnMut(&str),
     ) -> Result<(), DockerError> {
+        debug!(tag = options.tag, context = %options.context.display(), "building an image");
         let dockerfile = options.dockerfile.to_string_lossy().into_owned();
         let context = options.context.clone();
         let packed = spawn_blocking(move || pack(&context));

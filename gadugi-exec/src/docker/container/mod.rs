@@ -22,6 +22,7 @@ use bollard::query_parameters::{
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep, timeout};
+use tracing::debug;
 
 use self::first_process::FirstProcess;
 use crate::docker::Shared;
@@ -163,6 +164,7 @@ impl Container {
 
     /// Sends a signal to its first process. Returns whether it was still running.
     pub(in crate::docker) async fn signal(&self, name: &str) -> Result<bool, DockerError> {
+        debug!(container = self.id(), signal = name, "signalling a container");
         let options = KillContainerOptionsBuilder::new().signal(name).build();
         match self.client.kill_container(self.id(), Some(options)).await {
             Err(error) if !is_over(&error) => Err(DockerError::request("signal its container")(error)),
@@ -174,6 +176,7 @@ impl Container {
     /// was still running.
     pub(in crate::docker) async fn stop(&self, seconds: i32) -> Result<bool, DockerError> {
         let client = self.client.clone().with_timeout(FOREVER);
+        debug!(container = self.id(), seconds, "stopping a container");
         let options = StopContainerOptionsBuilder::new().t(seconds).build();
         match client.stop_container(self.id(), Some(options)).await {
             Err(error) if !is_over(&error) => Err(DockerError::request("stop its container")(error)),
@@ -183,6 +186,7 @@ impl Container {
 
     /// Suspends or resumes all its processes. Returns whether that changed anything.
     pub(in crate::docker) async fn pause(&self, paused: bool) -> Result<bool, DockerError> {
+        debug!(container = self.id(), paused, "pausing a container");
         let done = match paused {
             true => self.client.pause_container(self.id()).await,
             false => self.client.unpause_container(self.id()).await,
@@ -391,6 +395,7 @@ impl Retries {
 
 /// Removes a container. One that is gone, or being removed, is no error.
 pub(in crate::docker) async fn remove(client: &Docker, id: &str, by_force: bool) -> Result<(), DockerError> {
+    debug!(container = id, by_force, "removing a container");
     let options = RemoveContainerOptionsBuilder::new().v(true).force(by_force).build();
     match client.remove_container(id, Some(options)).await {
         Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::token::ShimToken;
 use super::watch::{ShimHandle, Watched};
+use crate::events;
 use crate::os::process_table;
 use crate::shim::orders;
 use crate::subprocess::NAME;
@@ -127,6 +128,7 @@ impl RunningTask for ShimmedTask {
     }
 
     async fn stop(&self, grace: Duration) -> Result<(), ExecError> {
+        events::stopping(&self.identity, grace);
         self.order(|shim| orders::stop(shim, grace))?;
         let Hold::Running { handle, .. } = &self.hold else { return Ok(()) };
         let forced = tokio::spawn(force(handle.clone(), self.token.clone(), grace));
@@ -146,10 +148,12 @@ impl RunningTask for ShimmedTask {
             return Ok(false);
         }
         self.order(orders::suspend)?;
+        events::suspending(&self.identity, true);
         Ok(true)
     }
 
     async fn resume(&self) -> Result<(), ExecError> {
+        events::suspending(&self.identity, false);
         self.order(orders::resume)
     }
 

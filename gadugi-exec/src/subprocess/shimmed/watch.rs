@@ -1,5 +1,6 @@
 //! Supervises a command through its shim: the amount of its output, and its end.
 
+use std::convert::Infallible;
 use std::io::{BufReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -15,9 +16,11 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
+use tracing::Instrument;
 
 use super::cleanup;
 use super::token::ShimToken;
+use crate::events;
 use crate::os::process_table;
 use crate::output::sealed::{Content, read, unseal};
 use crate::shim::files::CommandFiles;
@@ -79,7 +82,8 @@ impl Watched {
         let shim = Arc::clone(&self.shim);
         let given_up = Arc::new(Notify::new());
         let told = Arc::clone(&given_up);
-        tokio::spawn(async move {
+        let identity = self.traces.token.to_string();
+        let supervision = async move {
             let has_ended = tokio::select! {
                 () = self.until_end(&tell) => true,
                 () = told.notified() => false,
@@ -90,9 +94,11 @@ impl Watched {
             if let Ok(ended) = spawn_blocking(conclude).await {
                 tell.send_replace(ended.output.bytes);
                 drop(tell);
+                events::ended(identity, &Ok::<_, Infallible>(ended));
                 end.send_replace(Some(ended));
             }
-        });
+        };
+        tokio::spawn(supervision.in_current_span());
         ShimHandle { shim, printed, ending, given_up }
     }
 
