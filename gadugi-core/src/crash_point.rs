@@ -1,4 +1,4 @@
-//! Steps at which a test can let the process die, so that every moment of a crash can be tried out.
+//! Steps at which a test can kill the process, so that a crash at each of them can be tested.
 
 #[cfg(any(debug_assertions, feature = "crash-points"))]
 mod armed {
@@ -7,16 +7,16 @@ mod armed {
 
     struct Armed {
         point: String,
-        /// How many times it is still passed.
+        /// Number of passes until the process dies.
         left: AtomicU32,
         die: fn() -> !,
     }
 
     static ARMED: OnceLock<Armed> = OnceLock::new();
 
-    /// Lets the process die by `die` when it comes to a point for the n-th time: `wish` is its name, or its
-    /// name and n as in `worktree-ready:3`. Only the first call counts; a wish that names no point does
-    /// nothing. There in debug builds and with the feature `crash-points` only.
+    /// Arms a point: the process calls `die` when it passes the point for the n-th time. `wish` is the name of the
+    /// point, or name and n as in `worktree-ready:3`. Only the first call counts; a wish that names no point does
+    /// nothing. Only debug builds and builds with the feature `crash-points` have it.
     pub fn arm_crash_point(wish: &str, die: fn() -> !) {
         let counted = wish.rsplit_once(':').and_then(|(point, n)| Some((point, n.parse().ok()?)));
         let (point, n) = counted.unwrap_or((wish, 1));
@@ -35,8 +35,8 @@ mod armed {
 #[cfg(any(debug_assertions, feature = "crash-points"))]
 pub use armed::arm_crash_point;
 
-/// A step at which the process can be made to die. Does nothing unless a test has armed it, and is not there
-/// at all in a release build. `docs/testing.md` lists all points.
+/// A step at which a test can kill the process. Does nothing unless it is armed, and is empty in a release build.
+/// `docs/testing.md` lists all points.
 #[inline]
 pub fn crash_point(point: &str) {
     #[cfg(any(debug_assertions, feature = "crash-points"))]

@@ -1,4 +1,4 @@
-//! An error with all its causes: in one line, and whether one of them is a full disk.
+//! Errors with all their causes: as one line, and as a test for a full disk.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};

@@ -1,4 +1,4 @@
-//! Validated names. Each is parsed once, at the edge, and is right from then on.
+//! Validated names. Each is parsed once, at the edge, and valid from then on.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -8,13 +8,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use thiserror::Error;
 
-/// A name that does not have the form its kind asks for.
+/// A name that is not valid for its kind.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("`{value}` is not a valid {kind}: {rule}")]
 pub struct IdError {
-    /// What the name was meant to be, for example `task id`.
+    /// Kind of name, for example `task id`.
     pub kind: &'static str,
-    /// The name as it was given, cut to 80 characters, with control characters escaped.
+    /// The name as given, cut to 80 characters, with control characters escaped.
     pub value: String,
     /// The rule that it breaks.
     pub rule: &'static str,
@@ -183,7 +183,7 @@ impl AttemptNo {
 pub struct AttemptRef {
     /// The task.
     pub task: TaskId,
-    /// Which attempt at it.
+    /// Number of the attempt at it.
     pub number: AttemptNo,
 }
 
@@ -235,7 +235,7 @@ impl FromStr for BranchName {
 pub struct CommitId(Arc<str>);
 
 impl CommitId {
-    /// All digits.
+    /// The full name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

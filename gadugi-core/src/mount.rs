@@ -5,10 +5,10 @@ use std::path::PathBuf;
 /// A file or folder of this machine that a command sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
-    /// Where it is here.
+    /// Path on this machine.
     pub source: PathBuf,
-    /// Where the command sees it. It covers what is there.
+    /// Path for the command. It hides anything that is there already.
     pub target: PathBuf,
-    /// Whether the command may change it.
+    /// Whether the command may write to it.
     pub writable: bool,
 }

@@ -1,6 +1,6 @@
 //! The signal by which a command is asked to stop.
 
-/// The signal by which a command is asked to stop first.
+/// The first signal of a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum StopSignal {

@@ -2,23 +2,23 @@
 
 use std::time::Duration;
 
-/// A moment on the machine's own clock, which can be compared with another one of the same boot.
+/// A moment on the machine's monotonic clock, comparable with others of the same boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moment {
-    /// Names the boot of the machine.
+    /// Id of the boot.
     pub boot: String,
-    /// Since that boot, without the time that the machine slept.
+    /// Time since that boot, without the time that the machine slept.
     pub uptime: Duration,
 }
 
-/// A clock that can run out.
+/// A clock that bounds an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Clock {
-    /// Since the start of the command.
+    /// Runs from the start of the command.
     Wall,
-    /// Since its last output.
+    /// Runs from the last output.
     Idle,
-    /// Since the start of the command that prepares the worktree.
+    /// Runs from the start of the [`Setup`](crate::Setup).
     Setup,
 }

@@ -6,39 +6,40 @@ use crate::agent::report::Budget;
 use crate::mount::Mount;
 use crate::signal::StopSignal;
 
-/// How a task's agent is called.
+/// The call of a task's agent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgentCall {
-    /// The name of its profile.
+    /// Name of its profile.
     pub name: String,
-    /// Its command. Where no argument holds the prompt, it is given on the standard input. Never empty.
+    /// Its command; never empty. The prompt goes to the standard input unless an argument holds it.
     pub command: Vec<Argument>,
-    /// The command by which it goes on with a conversation; `None` where it cannot.
+    /// Command that resumes a conversation; `None` for an agent that cannot.
     pub resume: Option<Vec<Argument>>,
-    /// What it is to do, in the words of the task's author.
+    /// The prompt, in the words of the task's author.
     pub prompt: String,
-    /// The model that the task names; `None` where that is left to the profile.
+    /// Model that the task names; `None` leaves it to the profile.
     pub model: Option<String>,
-    /// What follows on that; see [`compose_prompt`](crate::compose_prompt).
+    /// Text around the prompt; see [`compose_prompt`](crate::compose_prompt).
     pub frame: String,
-    /// The name of the [`OutputFormat`] by which its output is read.
+    /// Name of the [`OutputFormat`](crate::OutputFormat) that reads its output.
     pub output: String,
-    /// How long its process may go on after it has said that it is done.
+    /// Time for which its process may run on after its final report.
     pub linger: Duration,
-    /// How long its tasks wait after a refusal that names no time; each further one in a row waits twice as long.
+    /// Wait of its tasks after a refusal that names no time; doubled with each further refusal in a row.
     pub backoff: Duration,
-    /// What the task may use up, all attempts together.
+    /// Budget of the task, over all attempts.
     pub budget: Budget,
-    /// Files of this machine that it sees also where its executor shows it nothing else, such as those of its login.
+    /// Files of this machine, such as those of its login, that are mounted for it also by executors that mount nothing
+    /// else.
     pub shown: Vec<Mount>,
-    /// The variables any of which lets it in, for people.
+    /// Environment variables any of which authenticates it; for messages.
     pub keys: Vec<String>,
-    /// The signal by which it is asked to stop first: one on which it still tells what it has used.
+    /// First signal of a stop: one after which the agent still reports its usage.
     pub stop_signal: StopSignal,
 }
 
 impl AgentCall {
-    /// An agent that is given its prompt and nothing else, and whose output is plain text.
+    /// A call with nothing but a prompt, whose output is plain text.
     #[must_use]
     pub fn new(name: impl Into<String>, command: Vec<Argument>, prompt: impl Into<String>) -> Self {
         Self {
@@ -58,7 +59,7 @@ impl AgentCall {
         }
     }
 
-    /// Whether it is told what a call may cost, so that it can be held to it.
+    /// Whether the command passes a cost limit to the agent, by [`Piece::MaxCost`].
     #[must_use]
     pub fn takes_max_cost(&self) -> bool {
         self.command.iter().any(|argument| argument.0.contains(&Piece::MaxCost))
@@ -73,24 +74,24 @@ pub struct Argument(pub Vec<Piece>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Piece {
-    /// It stands there as it is.
+    /// Literal text.
     Text(String),
-    /// The prompt comes here.
+    /// Placeholder for the prompt.
     Prompt,
-    /// What names the conversation comes here.
+    /// Placeholder for the session id.
     Session,
-    /// What the call may cost comes here, in US dollars: what is left of the budgets when it begins.
+    /// Placeholder for the cost limit of the call in US dollars: the rest of the budgets when it starts.
     MaxCost,
 }
 
 impl Argument {
-    /// An argument that stands there as it is.
+    /// A literal argument.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
         Self(vec![Piece::Text(text.into())])
     }
 
-    /// The argument with these in their places.
+    /// Returns the argument with its placeholders filled.
     #[must_use]
     pub fn fill(&self, prompt: &str, session: &str, max_cost: &str) -> String {
         let piece = |piece: &Piece| match piece {
@@ -102,7 +103,7 @@ impl Argument {
         self.0.iter().map(piece).collect()
     }
 
-    /// Whether the prompt is a part of it.
+    /// Whether it has the placeholder of the prompt.
     #[must_use]
     pub fn has_prompt(&self) -> bool {
         self.0.contains(&Piece::Prompt)

@@ -5,39 +5,39 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// The vendor answers no requests for now.
+/// A refusal of requests by the agent's vendor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateLimit {
-    /// Why. Of [`AgentErrorClass::Authentication`] it does not pass by itself.
+    /// Its class. A refusal of [`AgentErrorClass::Authentication`] does not pass by itself.
     pub class: AgentErrorClass,
-    /// When it will again, where it says so.
+    /// Time from which the vendor answers again, where it names one.
     pub until: Option<Timestamp>,
-    /// For how long the agent waits before it asks again, where it says so.
+    /// Wait of the agent before its next request, where it reports one.
     pub pause: Option<Duration>,
-    /// How often in a row the agent was refused.
+    /// Number of refusals in a row.
     pub refusals: u32,
 }
 
-/// What kept an agent from its work.
+/// The class of an agent's error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AgentErrorClass {
-    /// Too many requests, or too much used (HTTP 429).
+    /// Too many requests, or a quota that is used up (HTTP 429).
     RateLimit,
-    /// The vendor has too much to do (HTTP 503 and 529).
+    /// The vendor is overloaded (HTTP 503 and 529).
     Overloaded,
     /// The vendor cannot be reached, or fails by itself (HTTP 500, 502, 504 and other 5xx).
     Unavailable,
-    /// No key, or a wrong one (HTTP 401 and 403).
+    /// No key, or an invalid one (HTTP 401 and 403).
     Authentication,
-    /// The call has cost what it may.
+    /// The call has reached its cost limit.
     Budget,
-    /// Something else.
+    /// Any other error.
     Other,
 }
 
 impl AgentErrorClass {
-    /// The class of a status of HTTP.
+    /// Returns the class of an HTTP status.
     #[must_use]
     pub fn of_status(status: u16) -> Self {
         match status {
@@ -49,13 +49,13 @@ impl AgentErrorClass {
         }
     }
 
-    /// Whether the vendor did not answer for it, so that it would not answer others either.
+    /// Whether the vendor refused the request for a reason that holds for other requests, too.
     #[must_use]
     pub fn is_refusal(self) -> bool {
         self.passes() || self == Self::Authentication
     }
 
-    /// Whether it passes by itself.
+    /// Whether the reason passes by itself.
     #[must_use]
     pub fn passes(self) -> bool {
         matches!(self, Self::RateLimit | Self::Overloaded | Self::Unavailable)
@@ -75,11 +75,11 @@ impl fmt::Display for AgentErrorClass {
     }
 }
 
-/// Why an agent says that it has failed.
+/// A failure that an agent reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentError {
-    /// What kind of failure.
+    /// Its class.
     pub class: AgentErrorClass,
-    /// In the agent's words.
+    /// Message of the agent.
     pub message: String,
 }

@@ -1,18 +1,18 @@
-//! Lines out of output that comes in pieces.
+//! Splits output that comes in pieces into lines.
 
-/// A line that is longer is passed over: no agent prints one, and whatever else does must not fill the memory.
+/// Bytes of a line; a longer one is skipped. No agent prints one, and other programs must not fill the memory.
 const LONGEST: usize = 16 << 20;
 
-/// Cuts output into lines, wherever it is cut when it comes.
+/// A splitter of output into lines, which may arrive in pieces of any size.
 #[derive(Debug, Default)]
 pub struct Lines {
     begun: Vec<u8>,
-    /// Whether the line that has begun is too long, so that its rest is passed over.
+    /// Whether the current line is too long, so that its rest is skipped.
     too_long: bool,
 }
 
 impl Lines {
-    /// Takes the next bytes, and gives each line that ends in them to `read`, without its line break.
+    /// Takes the next bytes, and passes each line that ends in them to `read`, without its line break.
     pub fn feed(&mut self, mut bytes: &[u8], mut read: impl FnMut(&[u8])) {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             if self.begun.is_empty() && !self.too_long {
@@ -26,7 +26,7 @@ impl Lines {
         self.keep(bytes);
     }
 
-    /// The output has ended; its last line may have no line break.
+    /// Ends the output, and passes a last line without line break to `read`.
     pub fn finish(&mut self, mut read: impl FnMut(&[u8])) {
         if !self.begun.is_empty() {
             self.end(&mut read);

@@ -7,15 +7,15 @@ use jiff::Timestamp;
 
 use crate::agent::report::AgentReport;
 
-/// Reads what agents of one kind print. Third parties add their own by name.
+/// The output format of one kind of agents. Third parties add their own by name.
 pub trait OutputFormat: Send + Sync {
-    /// The name by which profiles ask for it.
+    /// The name by which profiles refer to it.
     fn name(&self) -> &str;
 
-    /// A reader for one command.
+    /// Returns a reader for one command.
     fn reader(&self) -> Box<dyn OutputReader>;
 
-    /// A reader for a command that is isolated from this machine, and so perhaps in another time zone.
+    /// Returns a reader for a command that is isolated from this machine, and so perhaps in another time zone.
     fn isolated_reader(&self) -> Box<dyn OutputReader> {
         self.reader()
     }
@@ -23,25 +23,25 @@ pub trait OutputFormat: Send + Sync {
 
 /// Reads the output of one command, line by line.
 ///
-/// It never fails: what it does not understand it passes over, since agents print new things with every version, and a
-/// line may be cut short. The log keeps all of it in any case.
+/// It never fails: it skips lines that it cannot parse, since agents print new ones with every version, and a line may
+/// be cut short. The log keeps all lines in any case.
 pub trait OutputReader: Send + Sync {
-    /// Takes the next line, without its line break. It may hold any bytes.
+    /// Reads the next line, without its line break. The line may hold any bytes.
     fn read(&mut self, line: &[u8]);
 
-    /// What the lines so far have told.
+    /// The report of the lines read so far.
     fn report(&self) -> &AgentReport;
 
-    /// Tells when the lines that follow were printed, at the latest: a time of day in them is understood by that.
+    /// Sets the time by which the lines that follow were printed; it dates a time of day in them.
     fn printed_by(&mut self, at: Timestamp) {
         let _ = at;
     }
 
-    /// How many answers of the vendor the lines so far have told of. One that does not count them says 0.
+    /// Number of the vendor's answers in the lines read so far; 0 for a reader that does not count them.
     fn answers(&self) -> u64 {
         0
     }
 }
 
-/// Output formats, by their names.
+/// Output formats by name.
 pub type OutputFormats = BTreeMap<String, Arc<dyn OutputFormat>>;

@@ -1,11 +1,11 @@
-//! What an agent reads: the words of the task's author, and a frame that tells it where it stands.
+//! Prompts: the words of the task's author, in a frame that describes the branch, the tasks done before and the check.
 
 use std::time::Duration;
 
 use crate::id::{BranchName, TaskId};
 use crate::time::Clock;
 
-/// The frame of those who set none.
+/// Frame of a task that sets none.
 pub const DEFAULT_FRAME: &str = "\
 You work alone, in a git worktree on the branch {branch}. Nobody answers questions: decide, and go on.
 
@@ -17,69 +17,69 @@ Commit your work to that branch when you are done.
 It is accepted when this check passes:
 {check}";
 
-/// A task that was needed and is done.
+/// A needed task that is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NeedDone {
-    /// Its name.
+    /// Id of the task.
     pub task: TaskId,
-    /// Its line for people.
+    /// Title of the task.
     pub title: String,
-    /// What its agent said last, if it had one.
+    /// Last message of its agent, if it had one.
     pub last_message: Option<String>,
 }
 
-/// What ended the attempt before this one.
+/// The end of the attempt before this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Earlier {
     /// It did not pass its check.
     Check {
-        /// How that ended, such as `exit code 1`.
+        /// End of the check, such as `exit code 1`.
         status: String,
-        /// The end of what it printed.
+        /// End of its output.
         output: String,
-        /// Whether the agent goes on with the conversation in which it did the work.
+        /// Whether the agent resumes the conversation in which it did the work.
         is_resumed: bool,
     },
-    /// The agent's requests were refused, and it goes on with the conversation.
+    /// The agent's requests were refused, and it resumes the conversation.
     Interrupted,
-    /// The agent had used up its share of the run's budget, and goes on with the conversation by another one.
+    /// The agent had used up its share of the run's budget, and resumes the conversation with another share.
     OutOfShare,
-    /// The agent was stopped since this clock had run out, and goes on with the conversation.
+    /// The agent was stopped by a clock, and resumes the conversation.
     TimedOut {
-        /// Which.
+        /// The clock that ran out.
         clock: Clock,
-        /// For how long it runs.
+        /// Time limit of the clock.
         after: Duration,
     },
 }
 
-/// What a prompt is composed of.
+/// The parts of a prompt.
 #[derive(Debug, Clone, Copy)]
 pub struct PromptParts<'a> {
     /// The words of the task's author.
     pub prompt: &'a str,
-    /// What follows on them. In it `{branch}`, `{needs}` and `{check}` stand for what they name. A paragraph (between empty
-    /// lines) in which one stands that there is nothing for is left out.
+    /// Text that follows the prompt, with the placeholders `{branch}`, `{needs}` and `{check}`. A paragraph (between
+    /// empty lines) with a placeholder that has no value is left out.
     pub frame: &'a str,
-    /// The branch that the agent works on.
+    /// Branch of the attempt.
     pub branch: Option<&'a BranchName>,
-    /// What was done before.
+    /// Needed tasks that are done.
     pub needs: &'a [NeedDone],
-    /// The check that decides.
+    /// Script of the check.
     pub check: Option<&'a str>,
-    /// What ended the attempt before this one, if it is to know.
+    /// End of the attempt before this one, where the prompt mentions it.
     pub earlier: Option<&'a Earlier>,
 }
 
-/// The longest argument that a program can be given, in bytes: Linux takes 128 KiB with the NUL at its end.
+/// Bytes of the longest argument that a program can get: Linux takes 128 KiB with the NUL at its end.
 pub const MAX_ARGUMENT_BYTES: usize = 128 * 1024 - 1;
 
-/// What needed tasks have said makes no argument longer than this, in bytes.
+/// Bytes of an argument up to which the last messages of needed tasks are kept whole.
 const MAX_WITH_MESSAGES: usize = 64 * 1024;
 
-/// Composes a prompt that becomes an argument of a command, which cannot be of any length: what needed tasks have said is cut
-/// where it would be too long. It has no NUL.
+/// Composes a prompt that becomes an argument of a command, whose length is limited: last messages of needed tasks are
+/// shortened where it would be too long. It has no NUL.
 #[must_use]
 pub fn compose_argument(parts: PromptParts<'_>) -> String {
     let whole = compose_prompt(parts);
@@ -87,7 +87,7 @@ pub fn compose_argument(parts: PromptParts<'_>) -> String {
     fitting.trim_end().replace('\0', "")
 }
 
-/// Composes it with the same room for the message of each needed task.
+/// Composes a prompt with the same room for the message of each needed task.
 fn compose_shortened(parts: PromptParts<'_>) -> String {
     let mut needs: Vec<NeedDone> =
         parts.needs.iter().map(|need| NeedDone { last_message: None, ..need.clone() }).collect();
@@ -100,7 +100,7 @@ fn compose_shortened(parts: PromptParts<'_>) -> String {
     compose_prompt(PromptParts { needs: &needs, ..parts })
 }
 
-/// A line that is cut to so many bytes; `None` where nothing would be left of it.
+/// Shortens a line to a number of bytes; `None` where nothing would be left of it.
 fn shortened(line: &str, bytes: usize) -> Option<String> {
     if line.len() <= bytes {
         return Some(line.to_owned());
@@ -109,7 +109,7 @@ fn shortened(line: &str, bytes: usize) -> Option<String> {
     (end > 0).then(|| format!("{}…", &line[..end]))
 }
 
-/// Composes what an agent reads. It ends with a line break.
+/// Composes a prompt. It ends with a line break.
 #[must_use]
 pub fn compose_prompt(parts: PromptParts<'_>) -> String {
     let (resumed, earlier) = match parts.earlier {
@@ -146,7 +146,8 @@ fn framed(parts: &PromptParts<'_>) -> Option<String> {
     (!filled.is_empty()).then(|| format!("---\n\n{}", filled.join("\n\n")))
 }
 
-/// A paragraph with everything in its place. What is put there is not looked at again.
+/// Fills the placeholders of a paragraph; `None` where one has no value. Placeholders inside of values stay as they
+/// are.
 fn fill(paragraph: &str, values: &[(&str, Option<String>)]) -> Option<String> {
     let mut filled = String::new();
     let mut rest = paragraph.trim_matches('\n');
@@ -187,7 +188,7 @@ fn timed_out(clock: Clock, after: Duration) -> String {
     format!("You were {why}. What you had made is still there, and what you had running is not. Go on, and commit.")
 }
 
-/// Why a command was stopped by a clock that runs for so long.
+/// The reason of a stop by a clock of this time limit, in words.
 pub(crate) fn why_stopped(clock: Clock, after: Duration) -> String {
     let after = in_words(after);
     match clock {
@@ -196,7 +197,7 @@ pub(crate) fn why_stopped(clock: Clock, after: Duration) -> String {
     }
 }
 
-/// A duration without those of its parts that are 0.
+/// A duration in words, without its parts that are 0.
 fn in_words(time: Duration) -> String {
     let seconds = time.as_secs();
     let parts = [
@@ -209,7 +210,7 @@ fn in_words(time: Duration) -> String {
     parts.collect::<Vec<_>>().join(" ")
 }
 
-/// A block of Markdown that nothing in the text can end.
+/// A Markdown code block whose fence is longer than any in the text.
 fn fenced(text: &str) -> String {
     let longest = text.lines().map(|line| line.trim_start().bytes().take_while(|byte| *byte == b'`').count()).max();
     let fence = "`".repeat(longest.unwrap_or_default().max(2) + 1);

@@ -4,17 +4,17 @@ use std::fmt;
 
 use crate::agent::error::{AgentError, RateLimit};
 
-/// What may be used up. What is `None` is not limited.
+/// A limit of use; `None` is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Budget {
-    /// In US dollars, by what agents tell. Those that tell no cost are not held to it.
+    /// Cost in US dollars, as reported by agents. An agent that reports no cost is not limited by it.
     pub cost_usd: Option<f64>,
-    /// In tokens, sent and answered.
+    /// Tokens, input and output together.
     pub tokens: Option<u64>,
 }
 
 impl Budget {
-    /// Says what has been reached of it, if anything has.
+    /// Returns a message about the limit that was reached, if one was.
     #[must_use]
     pub fn reached(self, used: Used) -> Option<String> {
         if let Some(most) = self.cost_usd.filter(|most| used.cost_usd >= *most) {
@@ -24,7 +24,7 @@ impl Budget {
         Some(format!("{} of {most} tokens are used", used.tokens))
     }
 
-    /// Says what more than that has been used, if anything has.
+    /// Returns a message about the limit that was exceeded, if one was.
     #[must_use]
     pub fn overrun(self, used: Used) -> Option<String> {
         let cost_usd = self.cost_usd.filter(|most| used.cost_usd > *most);
@@ -32,7 +32,7 @@ impl Budget {
     }
 }
 
-/// An amount in US dollars as it is shown, without its unit: to the cent, and below one dollar to the hundredth of a cent
+/// An amount in US dollars that displays without its unit: to the cent, and below one dollar to the hundredth of a cent
 /// where it is not whole cents.
 ///
 /// ```
@@ -51,53 +51,54 @@ impl fmt::Display for Dollars {
     }
 }
 
-/// What has been used up, as far as agents have told.
+/// The cost and tokens used, as far as agents have reported them.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Used {
-    /// In US dollars.
+    /// Cost in US dollars.
     pub cost_usd: f64,
-    /// Tokens, sent and answered.
+    /// Tokens, input and output together.
     pub tokens: u64,
 }
 
 impl Used {
-    /// This and something else.
+    /// Returns the sum of both.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self { cost_usd: self.cost_usd + other.cost_usd, tokens: self.tokens.saturating_add(other.tokens) }
     }
 }
 
-/// What an agent has told of its work so far. Everything but [`own`](Self::own) stands as the agent said it; what it did not say
-/// is `None`.
+/// The report of an agent on its work so far. All fields but [`own`](Self::own) hold the agent's own words and figures;
+/// `None` is a value that it did not report.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AgentReport {
-    /// By which the agent finds the conversation again.
+    /// Session id for resuming the conversation.
     pub session: Option<String>,
-    /// The model that answered it, or the first of several.
+    /// Model that answered, or the first of several.
     pub model: Option<String>,
-    /// How often the model was asked.
+    /// Number of requests to the model.
     pub turns: Option<u64>,
-    /// What it was charged for. An agent may count the whole conversation, with earlier calls.
+    /// Tokens that it was charged for. An agent may count the whole conversation, with earlier calls.
     pub tokens: Option<Tokens>,
-    /// In US dollars, and perhaps of the whole conversation, too.
+    /// Cost in US dollars, perhaps of the whole conversation, too.
     pub cost_usd: Option<f64>,
-    /// The part of this call in these two. Readers set what the agent itself says of it.
+    /// The share of this call in the tokens and the cost. An [`OutputReader`](crate::OutputReader) sets it only where
+    /// the agent itself reports it.
     pub own: OwnPart,
-    /// The tool that it used last and for what, on one line.
+    /// Last use of a tool, with its purpose, on one line.
     pub last_tool: Option<String>,
-    /// What it said last.
+    /// Last message of the agent.
     pub last_message: Option<String>,
-    /// Uses of tools that it was denied.
+    /// Uses of tools that were denied.
     pub denials: Denials,
-    /// That its requests are refused for now. Gone again as soon as one is answered.
+    /// The refusal of its last request; `None` once a request is answered.
     pub limit: Option<RateLimit>,
-    /// How it ended, once it has said so. Its process may go on for a while.
+    /// The end that it reported. Its process may run on for a while.
     pub end: Option<Result<(), AgentError>>,
 }
 
 impl AgentReport {
-    /// The question with which its last message ends, if that ends with one: the last line of it.
+    /// The last line of its last message, where that is a question.
     #[must_use]
     pub fn question(&self) -> Option<&str> {
         let line = self.last_message.as_deref()?.lines().map(str::trim).rfind(|line| !line.is_empty())?;
@@ -105,9 +106,9 @@ impl AgentReport {
         ends.then_some(line)
     }
 
-    /// The part of this call in what it has told, after `earlier` calls for the same task, in order. What the agent does not say
-    /// itself is reckoned: what it told, less what it had told before in the same conversation, unless that was more, so that it
-    /// counts each call by itself.
+    /// Returns the share of this call in its figures, after `earlier` calls for the same task, in order. A share that
+    /// the agent does not report is reckoned: its figure, less the one before in the same conversation, unless that was
+    /// more, since such an agent counts each call by itself.
     #[must_use]
     pub fn own_part<'a>(&self, earlier: impl DoubleEndedIterator<Item = &'a Self> + Clone) -> OwnPart {
         let before = earlier.rev().filter(|earlier| self.session.is_some() && earlier.session == self.session);
@@ -124,26 +125,27 @@ impl AgentReport {
         }
     }
 
-    /// What this call has cost, in US dollars. Reports of versions that did not tell its part are taken at their word.
+    /// The cost of this call in US dollars. Reports of versions without [`own`](Self::own) are taken at their word.
     #[must_use]
     pub fn own_cost(&self) -> Option<Figure<f64>> {
         self.own.cost_usd.or(self.cost_usd.map(Figure::told))
     }
 
-    /// The tokens of this call, likewise.
+    /// The tokens of this call, by the same rule.
     #[must_use]
     pub fn own_tokens(&self) -> Option<Figure<Tokens>> {
         self.own.tokens.or(self.tokens.map(Figure::told))
     }
 
-    /// What this call has used up so far.
+    /// The use of this call so far.
     #[must_use]
     pub fn used(&self) -> Used {
         OwnPart { cost_usd: self.own_cost(), tokens: self.own_tokens() }.used()
     }
 }
 
-/// The part of a call in a figure that was told, where figures of the conversation before may be in it, the last one first.
+/// The share of one call in a reported figure, which may include the figures `before` of the same conversation, the
+/// last one first.
 fn reckon<T: Copy>(
     told: Option<T>,
     mut before: impl Iterator<Item = Option<T>>,
@@ -161,17 +163,17 @@ fn reckon<T: Copy>(
     }
 }
 
-/// The part of one call in what an agent has told.
+/// The share of one call in the figures of an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct OwnPart {
-    /// In US dollars.
+    /// Cost in US dollars.
     pub cost_usd: Option<Figure<f64>>,
-    /// The tokens.
+    /// Tokens.
     pub tokens: Option<Figure<Tokens>>,
 }
 
 impl OwnPart {
-    /// What is used up by that.
+    /// The same as a [`Used`].
     #[must_use]
     pub fn used(self) -> Used {
         let cost_usd = self.cost_usd.map(|cost| cost.value).unwrap_or_default();
@@ -182,34 +184,34 @@ impl OwnPart {
 /// A figure of one call.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Figure<T> {
-    /// The figure.
+    /// Its value.
     pub value: T,
-    /// Whether it was reckoned from figures of the whole conversation. Else the agent told it.
+    /// Whether it was reckoned from figures of the whole conversation instead of reported by the agent.
     pub is_reckoned: bool,
 }
 
 impl<T> Figure<T> {
-    /// One that the agent told.
+    /// A figure that the agent reported.
     #[must_use]
     pub fn told(value: T) -> Self {
         Self { value, is_reckoned: false }
     }
 }
 
-/// Uses of tools that an agent asked for and was denied, since nobody was there to allow them.
+/// Uses of tools that were denied, since no user was there to allow them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Denials {
-    /// How many.
+    /// Number of denials.
     pub count: u64,
-    /// The first few: each tool and what for, on one line.
+    /// The first few: each tool with its purpose, on one line.
     pub first: Vec<String>,
 }
 
 impl Denials {
-    /// How many are named.
+    /// Number of denials that are kept by name.
     const NAMED: usize = 5;
 
-    /// Counts one more.
+    /// Counts one denial.
     pub fn add(&mut self, tool: String) {
         self.count += 1;
         if self.first.len() < Self::NAMED {
@@ -234,25 +236,25 @@ impl FromIterator<String> for Denials {
     }
 }
 
-/// Tokens, as the agent counts them.
+/// Token counts, as reported by the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tokens {
-    /// That were sent to the model, whether it had them cached or not.
+    /// Tokens sent to the model, cached ones included.
     pub input: u64,
-    /// Those of [`input`](Self::input) that it had cached.
+    /// Part of [`input`](Self::input) that the vendor had cached.
     pub cached: u64,
-    /// That it answered with.
+    /// Tokens of the answers.
     pub output: u64,
 }
 
 impl Tokens {
-    /// All that were sent and answered.
+    /// Returns input and output together.
     #[must_use]
     pub fn total(self) -> u64 {
         self.input.saturating_add(self.output)
     }
 
-    /// These without others; `None` where those are more.
+    /// Returns the difference; `None` where `other` has more.
     #[must_use]
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         Some(Self {
@@ -262,7 +264,7 @@ impl Tokens {
         })
     }
 
-    /// These and others.
+    /// Returns the sum of both.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {

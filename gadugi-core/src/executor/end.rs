@@ -3,18 +3,17 @@
 use std::fmt;
 use std::time::Duration;
 
-/// Says to a later process which running command is meant: the executor's name and a token that only
-/// it understands. The token must not match another command, also after a reboot.
+/// The identity of a running command, for later processes: the executor's name and a token that only the executor
+/// understands. The token must not match another command, also after a reboot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ExecIdentity {
-    /// [`Executor::name`].
+    /// [`Executor::name`](crate::Executor::name).
     pub executor: String,
-    /// The executor's own words, without secrets. For people it may begin with what they look for, such
-    /// as `pid 4711`.
+    /// Token in the executor's own format, without secrets. It may start with a hint for people, such as `pid 4711`.
     pub token: String,
 }
 
-/// How a command ended.
+/// The exit status of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExitStatus {
@@ -22,10 +21,9 @@ pub enum ExitStatus {
     Code(i32),
     /// This signal ended it.
     Signal(i32),
-    /// It did not end well, and it, or something that it had started, was killed for needing more memory than it
-    /// may have.
+    /// It failed after it, or a process that it had started, was killed at its memory limit.
     OutOfMemory,
-    /// It has ended, and nobody can say how.
+    /// It has ended in an unknown way.
     Unknown,
 }
 
@@ -48,21 +46,21 @@ impl fmt::Display for ExitStatus {
     }
 }
 
-/// What became of a command's output.
+/// A summary of a command's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OutputSummary {
-    /// Bytes that it printed.
+    /// Bytes printed.
     pub bytes: u64,
-    /// Bytes of these that are not in the file, since it was over its cap or could not be written.
+    /// Bytes of these that are not in the log, since it had reached its cap or could not be written.
     pub dropped: u64,
     /// Whether the output was still held open by a process that outlived the command.
     pub leaked: bool,
 }
 
-/// What a command used, as far as the executor measures it.
+/// The resources that a command used, as far as the executor measures them.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct ExecUsage {
-    /// Processor time, user and system, of the command and what it waited for.
+    /// Processor time, user and system, of the command and the processes that it waited for.
     pub cpu: Option<Duration>,
     /// The largest resident memory of one of its processes, in bytes.
     pub peak_memory: Option<u64>,
@@ -71,21 +69,21 @@ pub struct ExecUsage {
 /// The end of a command.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ExecEnd {
-    /// How it ended.
+    /// Exit status.
     pub status: ExitStatus,
-    /// From its start to its end, measured by a clock that stands still while the machine sleeps.
+    /// Time from its start to its end, measured by a clock that stands still while the machine sleeps.
     pub took: Duration,
-    /// Its output.
+    /// Summary of its output.
     pub output: OutputSummary,
-    /// What it used.
+    /// Resources that it used.
     pub usage: ExecUsage,
-    /// Whether it was asked to stop before it ended. An executor that cannot tell says no: what the run
-    /// itself has asked for is recorded anyway.
+    /// Whether it was asked to stop before it ended. An executor that cannot tell says no: stops by the run itself are
+    /// recorded anyway.
     pub stopped: bool,
 }
 
 impl ExecEnd {
-    /// An end of which nothing else is known.
+    /// An end with nothing else known.
     #[must_use]
     pub fn new(status: ExitStatus, took: Duration) -> Self {
         Self { status, took, output: OutputSummary::default(), usage: ExecUsage::default(), stopped: false }

@@ -2,50 +2,50 @@
 
 use thiserror::Error;
 
-/// Why a command could not be started, watched or stopped.
+/// An error in starting, watching or stopping a command.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ExecError {
-    /// The program does not exist, or not on the task's `PATH`.
+    /// The program does not exist, or is not on the task's `PATH`.
     #[error("the command `{program}` was not found")]
     NotFound {
-        /// As it was asked for.
+        /// The program as requested.
         program: String,
     },
-    /// It exists and cannot be started.
+    /// The program exists and cannot be started.
     #[error("cannot start `{program}`")]
     Start {
-        /// As it was asked for.
+        /// The program as requested.
         program: String,
-        /// Why.
+        /// Cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The executor lost sight of a command that it had started.
+    /// The executor can no longer see a command that it had started.
     #[error("cannot follow {identity}")]
     Watch {
-        /// Which command.
+        /// Token of the command.
         identity: String,
-        /// Why.
+        /// Cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The identity was not made by this executor, or by a newer version of it.
+    /// The identity is from another executor, or from a newer version of this one.
     #[error("`{token}` does not name a command of the executor `{executor}`")]
     Identity {
-        /// The executor that was asked.
+        /// Name of the executor.
         executor: String,
-        /// The token that it was given.
+        /// The token.
         token: String,
     },
 }
 
-/// Why an executor cannot be used now, and what mends it.
+/// A reason for which an executor cannot be used now, with its remedy.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{reason}")]
 pub struct Unusable {
-    /// What is wrong.
+    /// Reason, for the user.
     pub reason: String,
-    /// What the user can do.
+    /// Remedy, for the user.
     pub remedy: String,
 }

@@ -19,20 +19,21 @@ pub use self::set::Executors;
 use crate::id::RunId;
 use crate::plan::TaskSpec;
 
-/// What an executor can do, so that a plan that asks for more is told before it starts.
+/// The capabilities of an executor, so that a plan that asks for more is refused before it starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Capabilities {
-    /// It keeps a task from the rest of the machine.
+    /// Whether it isolates a task from the rest of the machine.
     pub isolates: bool,
-    /// It holds [`Resources::memory`] and [`Resources::cpus`].
+    /// Whether it enforces [`Resources::memory`](crate::Resources::memory) and
+    /// [`Resources::cpus`](crate::Resources::cpus).
     pub limits_resources: bool,
-    /// It runs a task in [`Resources::image`].
+    /// Whether it runs a task in [`Resources::image`](crate::Resources::image).
     pub images: bool,
-    /// Of this machine it shows a command nothing but its folder and [`ExecRequest::mounts`], so that git works there only by
-    /// what [`Worktrees::isolate`](crate::Worktrees::isolate) prepares.
+    /// Whether a command sees nothing of this machine but its folder and [`ExecRequest::mounts`], so that git works
+    /// there only after [`Worktrees::isolate`](crate::Worktrees::isolate).
     pub mounts: bool,
-    /// It gives a command [`ExecRequest::home`]. Without it, what an agent remembers where it is
-    /// [isolated](Self::isolates) counts as gone with its command.
+    /// Whether a command gets [`ExecRequest::home`]. Without it, the memory of an [isolated](Self::isolates) agent
+    /// counts as lost with its command.
     pub homes: bool,
 }
 
@@ -48,10 +49,10 @@ pub struct Capabilities {
 ///   on waiting.
 #[async_trait]
 pub trait Executor: Send + Sync {
-    /// The name by which tasks ask for it. It stands in the registry; never change it.
+    /// The name by which tasks refer to it. It stands in the registry; never change it.
     fn name(&self) -> &str;
 
-    /// Whether it can be used now; always, unless an implementer says otherwise.
+    /// Checks that it can be used now. The default always can.
     ///
     /// # Errors
     /// [`Unusable`] with the reason and the remedy.
@@ -59,13 +60,13 @@ pub trait Executor: Send + Sync {
         Ok(())
     }
 
-    /// What it can do; nothing of it, unless an implementer says otherwise.
+    /// Its capabilities. The default has none.
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()
     }
 
-    /// Whether it can run this task now, for example because the task's image is there. Asked before a run begins, and
-    /// before its [`probe`](Executor::probe), so that what a task lacks is found without asking anybody.
+    /// Checks that it can run this task now, for example that the task's image exists. Called before a run starts, and
+    /// before [`probe`](Executor::probe), so that a mistake in a task is reported first.
     ///
     /// # Errors
     /// [`Unusable`] with the reason and the remedy.
@@ -74,25 +75,25 @@ pub trait Executor: Send + Sync {
         Ok(())
     }
 
-    /// Under which terms it would run this task, as names and values for people: the image, limits, what is taken
-    /// from it. Nothing, unless an implementer says otherwise.
+    /// The terms of running this task, as names and values for display: the image, limits, privileges that are dropped.
+    /// The default has none.
     fn terms(&self, task: &TaskSpec) -> Vec<(String, String)> {
         let _ = task;
         Vec::new()
     }
 
-    /// Starts a command. The output goes to `output.log` in [`ExecRequest::files`] from the first byte on,
-    /// whatever bytes they are; a log that cannot be written is no error and drops what it cannot keep.
+    /// Starts a command. Its output goes to [`Phase::output_file`](crate::Phase::output_file) in [`ExecRequest::files`]
+    /// from the first byte on, text or not; a log that cannot be written is no error and drops output.
     ///
     /// # Errors
     /// [`ExecError::NotFound`] and [`ExecError::Start`].
     async fn start(&self, request: &ExecRequest) -> Result<Box<dyn RunningTask>, ExecError>;
 
-    /// Whether a command runs now, by whatever process it was started: its identity, also where nobody has recorded
-    /// one. It changes nothing.
+    /// Returns the identity of a command that runs now, whichever process started it, also where no identity is
+    /// recorded. It changes nothing.
     ///
     /// # Errors
-    /// [`ExecError::Identity`], and [`ExecError::Watch`] when it cannot be told, as for every executor that does not
+    /// [`ExecError::Identity`], and [`ExecError::Watch`] when that is unknown, as for every executor that does not
     /// implement this.
     async fn running(&self, command: &CommandRef) -> Result<Option<ExecIdentity>, ExecError> {
         let identity =
@@ -101,50 +102,50 @@ pub trait Executor: Send + Sync {
         Err(ExecError::Watch { identity, source: source.into() })
     }
 
-    /// The runs of which [`collect`](Executor::collect) may find something left.
+    /// The runs that may have leftovers for [`collect`](Executor::collect).
     ///
     /// # Errors
-    /// [`ExecError::Watch`] when it cannot be told what there is.
+    /// [`ExecError::Watch`] when the leftovers cannot be listed.
     async fn left_by(&self) -> Result<BTreeSet<RunId>, ExecError> {
         Ok(BTreeSet::new())
     }
 
-    /// Removes what commands of runs have left behind that are over, such as a container whose starter died and that nobody
-    /// was there to remove: never anything of another repository. `runs` are those that are known, and whether each is over.
-    /// Gives what was removed, a line each, for people; nothing, unless an implementer leaves something behind.
+    /// Removes leftovers of runs that are over, such as a container whose starter died: never anything of another
+    /// repository. `runs` are the known runs, each with whether it is over. Returns a line for display for each thing
+    /// that was removed. The default has no leftovers.
     ///
     /// # Errors
-    /// [`ExecError::Watch`] when it cannot be told what there is.
+    /// [`ExecError::Watch`] when the leftovers cannot be listed.
     async fn collect(&self, runs: &BTreeMap<RunId, bool>) -> Result<Vec<String>, ExecError> {
         let _ = runs;
         Ok(Vec::new())
     }
 
-    /// Finds a command again that another process has started, or was about to start when it ended. After
-    /// [`Reattached::NeverStarted`] it is certain that nothing of that start will ever run, also if it is
-    /// still under way; the same command can then be started anew.
+    /// Reattaches to a command that another process has started, or was about to start when it died. After
+    /// [`Reattached::NeverStarted`] it is certain that nothing of that start will ever run, even if it is still under
+    /// way; the same command can then be started anew.
     ///
     /// An executor whose commands end with the process that started them need not implement this.
     ///
     /// # Errors
     /// [`ExecError::Identity`], [`ExecError::Start`] when the start had failed, and [`ExecError::Watch`] when the
-    /// command may run and cannot be taken over from here. Then nothing was changed.
+    /// command may run and cannot be reattached from here. Then nothing was changed.
     async fn reattach(&self, command: &CommandRef) -> Result<Reattached, ExecError> {
         let _ = command;
         Ok(Reattached::Gone { why: "its executor does not find commands again".to_owned() })
     }
 }
 
-/// What became of a command whose starter is gone.
+/// The state of a command whose starter is gone.
 #[non_exhaustive]
 pub enum Reattached {
-    /// It runs, or has ended in a way that is known: [`RunningTask::wait`] tells.
+    /// It runs, or has ended in a known way: [`RunningTask::wait`] returns the end.
     Found(Box<dyn RunningTask>),
     /// It was not started and never will be.
     NeverStarted,
-    /// It does not run any more, nothing of it is left, and nobody knows how it ended.
+    /// It no longer runs, nothing of it is left, and its end is unknown.
     Gone {
-        /// Why nobody knows, in a few words.
+        /// Why the end is unknown, in a few words.
         why: String,
     },
 }
@@ -162,26 +163,26 @@ impl fmt::Debug for Reattached {
 /// A command that runs.
 #[async_trait]
 pub trait RunningTask: Send + Sync {
-    /// Names it for other processes.
+    /// Its identity for other processes.
     fn identity(&self) -> &ExecIdentity;
 
-    /// Waits for its end and for its last output. Cancel-safe: a dropped call loses nothing, a further
-    /// one waits on, and one after the end gives the same end again.
+    /// Waits for its end and its last output. Cancel-safe: a dropped call loses nothing, and a call after the end
+    /// returns the same end again.
     ///
     /// # Errors
     /// [`ExecError::Watch`] when the executor can no longer see the command.
     async fn wait(&self) -> Result<ExecEnd, ExecError>;
 
-    /// Asks everything that belongs to the command to stop, and kills it after `grace`. Returns when it
-    /// was asked, or, with a `grace` of zero, killed; [`wait`](RunningTask::wait) gives the end. A second
-    /// call with a shorter grace shortens it.
+    /// Asks all processes of the command to stop, and kills them after `grace`. Returns once they were asked, or, with
+    /// a `grace` of zero, killed; [`wait`](RunningTask::wait) returns the end. A second call with a shorter grace
+    /// shortens it.
     ///
     /// # Errors
     /// [`ExecError::Watch`] when the executor cannot reach the command.
     async fn stop(&self, grace: Duration) -> Result<(), ExecError>;
 
-    /// Suspends everything that belongs to the command, until [`resume`](RunningTask::resume); says whether it
-    /// did. A suspended command can be stopped.
+    /// Suspends all processes of the command, until [`resume`](RunningTask::resume); returns whether it did. A
+    /// suspended command can be stopped.
     ///
     /// # Errors
     /// [`ExecError::Watch`] when the executor cannot reach the command.
@@ -189,7 +190,7 @@ pub trait RunningTask: Send + Sync {
         Ok(false)
     }
 
-    /// Lets a suspended command go on.
+    /// Resumes a suspended command.
     ///
     /// # Errors
     /// [`ExecError::Watch`] when the executor cannot reach the command.
@@ -197,19 +198,19 @@ pub trait RunningTask: Send + Sync {
         Ok(())
     }
 
-    /// How long it has been running, by a clock that stands still while the machine sleeps; `None` where that
-    /// is not known, as for a command that was found again by an executor that does not measure it.
+    /// Time since its start, by a clock that stands still while the machine sleeps; `None` where that is unknown, as
+    /// for a reattached command of an executor that does not measure it.
     fn elapsed(&self) -> Option<Duration> {
         None
     }
 
-    /// What it has used so far, as far as that is measured.
+    /// Resources that it has used so far, as far as the executor measures them.
     async fn usage(&self) -> ExecUsage {
         ExecUsage::default()
     }
 
-    /// How many bytes it has printed; changes with each piece of output, until the output is closed. The
-    /// idle clock listens to it. `None` where the output is not seen: then there is no idle clock.
+    /// Number of bytes that it has printed; changes with each piece of output, until the output is closed. The idle
+    /// clock watches it. `None` where the executor does not see the output: then there is no idle clock.
     fn output(&self) -> Option<watch::Receiver<u64>> {
         None
     }

@@ -9,52 +9,51 @@ use crate::mount::Mount;
 use crate::plan::{Phase, Program, Resources};
 use crate::signal::StopSignal;
 
-/// Everything that an executor needs to run one command of an attempt.
+/// A request to run one command of an attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExecRequest {
     /// The run.
     pub run: RunId,
     /// The attempt.
     pub attempt: AttemptRef,
-    /// Which of the attempt's commands this is.
+    /// The phase of the command.
     pub phase: Phase,
-    /// What is executed.
+    /// The program to execute.
     pub program: Program,
-    /// What the command reads; `None` is the end of file at once.
+    /// Standard input; `None` is an empty one.
     pub stdin: Option<String>,
-    /// The folder that it works in.
+    /// Working folder.
     pub folder: PathBuf,
-    /// Variables that the task names, beside those that the executor lets through.
+    /// Environment variables of the task, in addition to those that the executor passes on.
     pub env: BTreeMap<String, String>,
-    /// Names of variables that the executor passes on from its caller and keeps out of everything it
-    /// writes itself.
+    /// Names of variables that the executor passes on from its caller and keeps out of everything that it writes.
     pub secrets: Vec<String>,
-    /// A folder that exists, for the executor's own files of this attempt; the output goes to
-    /// [`Phase::output_file`] in it, appended as it comes.
+    /// An existing folder for the executor's own files of this attempt; the output is appended to
+    /// [`Phase::output_file`] in it.
     pub files: PathBuf,
-    /// What a container gets.
+    /// Resources of its container.
     pub resources: Resources,
-    /// What an executor with [`Capabilities::mounts`] shows the command of this machine, besides [`folder`](Self::folder),
-    /// which it may always write, at the same path. Others need not look at it.
+    /// Mounts for an executor with [`Capabilities::mounts`](crate::Capabilities::mounts), besides
+    /// [`folder`](Self::folder), which is always mounted, writable, at the same path. Other executors ignore them.
     pub mounts: Vec<Mount>,
-    /// A folder of this machine that an executor with [`Capabilities::homes`] gives the command as its home folder, to write
-    /// in; `None` for an empty one that goes with the command. Others need not look at it.
+    /// Writable home folder of the command for an executor with [`Capabilities::homes`](crate::Capabilities::homes);
+    /// `None` for an empty one that is removed with the command. Other executors ignore it.
     pub home: Option<PathBuf>,
-    /// The signal by which it is asked to stop first.
+    /// First signal of a stop.
     pub stop_signal: StopSignal,
 }
 
-/// A command that some process has started, or was about to start: what [`Executor::reattach`] looks for.
+/// A reference to a command that another process has started, or was about to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandRef {
     /// The run.
     pub run: RunId,
     /// The attempt.
     pub attempt: AttemptRef,
-    /// Which of the attempt's commands.
+    /// The phase of the command.
     pub phase: Phase,
     /// [`ExecRequest::files`] of its start.
     pub files: PathBuf,
-    /// Its identity; `None` when nobody has recorded one, so that it may never have been started.
+    /// Its identity; `None` where none is recorded, so that it may never have been started.
     pub identity: Option<ExecIdentity>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::executor::Executor;
 
-/// The executors of a run, by name, and the one that is taken by a task that names none.
+/// The executors of a run, by name, with the default for tasks that name none.
 #[derive(Clone)]
 pub struct Executors {
     default: Arc<dyn Executor>,
@@ -13,20 +13,20 @@ pub struct Executors {
 }
 
 impl Executors {
-    /// Tasks that name no executor get this one.
+    /// A set with this default.
     #[must_use]
     pub fn new(default: Arc<dyn Executor>) -> Self {
         Self { default, others: Vec::new() }
     }
 
-    /// Adds one that tasks can name.
+    /// Adds an executor that tasks can name.
     #[must_use]
     pub fn with(mut self, executor: Arc<dyn Executor>) -> Self {
         self.others.push(executor);
         self
     }
 
-    /// The executor of that name, or the default one for `None`.
+    /// The executor of this name, or the default for `None`.
     #[must_use]
     pub fn get(&self, name: Option<&str>) -> Option<&Arc<dyn Executor>> {
         match name {
@@ -35,7 +35,7 @@ impl Executors {
         }
     }
 
-    /// All of them, the default first.
+    /// All executors, the default first.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Executor>> {
         std::iter::once(&self.default).chain(&self.others)
     }

@@ -1,4 +1,4 @@
-//! From what the user wrote to a plan that is known to be sound.
+//! The plan of a run: tasks that are known to form a directed acyclic graph.
 
 mod phase;
 mod task;
@@ -16,23 +16,23 @@ pub use self::task::{
 pub use self::touches::TouchPattern;
 use crate::id::TaskId;
 
-/// A task as it was read, with needs that may name anything.
+/// A task as read from the input, with needs that are not checked yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawTask {
-    /// All but its place in the graph.
+    /// The task without its place in the graph.
     pub spec: TaskSpec,
-    /// What it needs, each with the place where it says so.
+    /// Ids of its needs, each with the location in the input.
     pub needs: Vec<(String, SourceLocation)>,
 }
 
-/// Tasks as they were read, in the user's order.
+/// Tasks as read from the input, in the user's order.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RawPlan {
     /// The tasks.
     pub tasks: Vec<RawTask>,
 }
 
-/// Something that keeps tasks from being a plan.
+/// An error in a raw plan.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PlanIssue {
@@ -54,19 +54,19 @@ pub enum PlanIssue {
     UnknownNeed {
         /// The task that needs.
         task: TaskId,
-        /// What it needs.
+        /// The id that it needs.
         need: String,
-        /// Where it says so.
+        /// Location of the need.
         at: SourceLocation,
-        /// A task of a similar name.
+        /// A task with a similar id.
         suggestion: Option<TaskId>,
     },
     /// Tasks need each other in a circle.
     #[error("{at}: the tasks need each other in a circle: {}", circle(.tasks))]
     Cycle {
-        /// The tasks of the circle; each needs the next, and the last one the first.
+        /// Tasks of the circle; each needs the next, and the last one the first.
         tasks: Vec<TaskId>,
-        /// Where the first of them says what it needs.
+        /// Location of the need of the first of them.
         at: SourceLocation,
     },
 }
@@ -80,10 +80,10 @@ fn circle(tasks: &[TaskId]) -> String {
     names.collect::<Vec<_>>().join(" -> ")
 }
 
-/// Everything that keeps a raw plan from being one, so that it can be mended at one go.
+/// All errors of a raw plan, so that they can be corrected in one go.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub struct PlanError {
-    /// One or more.
+    /// The errors, at least one.
     pub issues: Vec<PlanIssue>,
 }
 
@@ -99,12 +99,12 @@ impl fmt::Display for PlanError {
     }
 }
 
-/// A task in its place.
+/// A task with its place in the graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedTask {
-    /// What it is.
+    /// The task.
     pub spec: TaskSpec,
-    /// The tasks that must have succeeded before it, in the order in which it names them, each once.
+    /// Tasks that must succeed before it, in the order in which it names them, each once.
     pub needs: Vec<TaskId>,
 }
 
@@ -114,7 +114,7 @@ pub struct Plan {
     tasks: Vec<PlannedTask>,
     /// For each task, the positions of its needs.
     needs: Vec<Vec<usize>>,
-    /// For each task, the positions of those that need it.
+    /// For each task, the positions of its dependants.
     dependants: Vec<Vec<usize>>,
     /// Positions, each after all its needs; else in the user's order.
     order: Vec<usize>,
@@ -202,31 +202,30 @@ impl Plan {
         self.tasks.iter().find(|task| task.spec.id == *id)
     }
 
-    /// Replaces what the task at `position` runs, the variables of its environment, and the names of those that are passed on, once it is known where it runs.
+    /// Replaces the action, the environment and the secrets of the task at `position`, once its executor is known.
     pub fn set_action(&mut self, position: usize, action: Action, env: BTreeMap<String, String>, secrets: Vec<String>) {
         let spec = &mut self.tasks[position].spec;
         (spec.action, spec.env, spec.secrets) = (action, env, secrets);
     }
 
-    /// Gives the task at `position` an executor of that name, where it had asked for one in other words.
+    /// Sets the executor of the task at `position`, where the task names it in other words.
     pub fn set_executor(&mut self, position: usize, executor: String) {
         self.tasks[position].spec.executor = Some(executor);
     }
 
-    /// The positions of what the task at `position` needs.
+    /// The positions of the needs of the task at `position`.
     #[must_use]
     pub fn needs(&self, position: usize) -> &[usize] {
         &self.needs[position]
     }
 
-    /// The positions of the tasks that need the one at `position`.
+    /// The positions of the tasks that need the one at `position`, directly.
     #[must_use]
     pub fn dependants(&self, position: usize) -> &[usize] {
         &self.dependants[position]
     }
 
-    /// For each task, the length of the longest chain that begins with it and goes on through those
-    /// that need it, by the weights given for each position.
+    /// For each task, the length of the longest chain from it through its dependants, by the weight of each position.
     #[must_use]
     pub fn path_lengths(&self, weight: impl Fn(usize) -> f64) -> Vec<f64> {
         let mut lengths = vec![0.0; self.tasks.len()];
@@ -237,7 +236,7 @@ impl Plan {
         lengths
     }
 
-    /// The positions of the longest chain by these weights, from its first task to its last.
+    /// The positions of the longest chain by the weight of each position, from its first task to its last.
     #[must_use]
     pub fn critical_path(&self, weight: impl Fn(usize) -> f64) -> Vec<usize> {
         let lengths = self.path_lengths(weight);
@@ -251,7 +250,7 @@ impl Plan {
         path
     }
 
-    /// Pairs of tasks whose `touches` overlap and of which neither needs the other: they take turns.
+    /// Pairs of tasks that never run at once: their `touches` overlap, and neither needs the other.
     #[must_use]
     pub fn overlaps(&self) -> Vec<(usize, usize)> {
         let touching: Vec<usize> =
@@ -285,7 +284,7 @@ impl Plan {
         a.iter().any(|a| b.iter().any(|b| a.overlaps(b)))
     }
 
-    /// For each task, those that need it, also by way of others.
+    /// For each task, its direct and indirect dependants.
     fn all_after(&self) -> Vec<Positions> {
         let mut after = vec![Positions::none_of(self.tasks.len()); self.tasks.len()];
         for &position in self.order.iter().rev() {
@@ -324,7 +323,7 @@ impl Positions {
     }
 }
 
-/// Each position after its needs, else in order; or the positions of a circle.
+/// Returns the positions, each after its needs and otherwise in order; or the positions of a circle.
 fn topological_order(needs: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
     let mut missing: Vec<usize> = needs.iter().map(Vec::len).collect();
     let mut dependants = vec![Vec::new(); needs.len()];
@@ -360,7 +359,7 @@ fn topological_order(needs: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
     }
 }
 
-/// The id that is most like `name`, if one is: at most a third of its letters differ.
+/// The id most similar to `name`, if at most a third of the letters differ.
 fn closest<'a>(name: &str, ids: impl Iterator<Item = &'a TaskId>) -> Option<TaskId> {
     let distance = |id: &TaskId| strsim::damerau_levenshtein(name, id.as_str());
     let (distance, id) = ids.map(|id| (distance(id), id)).min()?;

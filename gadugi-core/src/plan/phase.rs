@@ -1,22 +1,22 @@
-//! The commands of an attempt.
+//! The phases of an attempt.
 
-/// Which command of an attempt.
+/// A command of an attempt, by its role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
-    /// The one that prepares the worktree.
+    /// The preparation of the worktree.
     Setup,
-    /// The task's own.
+    /// The task's own command.
     Main,
-    /// The one that decides whether it has succeeded.
+    /// The check that decides whether the attempt succeeds.
     Check,
 }
 
 impl Phase {
-    /// All of them, in the order in which they run.
+    /// All phases, in the order in which they run.
     pub const ALL: [Self; 3] = [Self::Setup, Self::Main, Self::Check];
 
-    /// One word for scripts and labels.
+    /// The word for it in formats and labels.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -26,7 +26,7 @@ impl Phase {
         }
     }
 
-    /// What executors put before the names of their own files of this command, in the attempt's folder.
+    /// Prefix for the names of an executor's own files of this command in the attempt's folder.
     #[must_use]
     pub fn file_prefix(self) -> &'static str {
         match self {
@@ -36,7 +36,7 @@ impl Phase {
         }
     }
 
-    /// The file that its output goes to, in the attempt's folder of the registry.
+    /// Name of the log file of its output in the attempt's folder.
     #[must_use]
     pub fn output_file(self) -> &'static str {
         match self {

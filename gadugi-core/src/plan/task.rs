@@ -1,4 +1,4 @@
-//! What a task is: what is run, where it was written down, and within which limits.
+//! The task: its commands, its limits, and its location in the input.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -10,10 +10,10 @@ use crate::id::TaskId;
 use crate::plan::phase::Phase;
 use crate::plan::touches::TouchPattern;
 
-/// A place in the user's input, for messages: `tasks/login.md:3`.
+/// A location in the user's input, for messages: `tasks/login.md:3`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SourceLocation {
-    /// The file, or a name in angle brackets for what is none, such as `<stdin>`.
+    /// The file, or a name in angle brackets for other input, such as `<stdin>`.
     pub file: PathBuf,
     /// The line, from 1; 0 where there is none.
     pub line: usize,
@@ -32,30 +32,30 @@ impl fmt::Display for SourceLocation {
     }
 }
 
-/// What is executed.
+/// A program to execute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Program {
-    /// A shell script, run by `bash -e` where bash is, else by `sh -e`.
+    /// A shell script, run by `bash -e`, or by `sh -e` where there is no bash.
     Script(String),
     /// A program and its arguments, without a shell. Never empty.
     Argv(Vec<String>),
 }
 
-/// A task's command and what it reads.
+/// The command of a task and its input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Action {
-    /// What is executed.
+    /// A program to execute.
     pub program: Program,
-    /// What the command finds on its standard input; `None` is the end of file at once.
+    /// Standard input of the command; `None` is an empty one.
     pub stdin: Option<String>,
-    /// The agent that is called, if one is. Then [`program`](Self::program) is its command as people see it, and what it
-    /// reads is composed when it is called.
+    /// The agent of the task, if it has one. Then [`program`](Self::program) is its command for display, and the prompt
+    /// is composed when it is called.
     pub agent: Option<AgentCall>,
 }
 
 impl Action {
-    /// Calls an agent.
+    /// The action that calls an agent.
     #[must_use]
     pub fn of_agent(call: AgentCall) -> Self {
         let argv = call.command.iter().map(|argument| argument.fill("{prompt}", "{session}", "{max_cost}")).collect();
@@ -63,23 +63,23 @@ impl Action {
     }
 }
 
-/// What is run in a new worktree before the task's command, in the same place and environment.
+/// A script that runs in a new worktree before the task's command, in the same folder and environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setup {
-    /// A shell script, run by `bash -e` where bash is, else by `sh -e`.
+    /// A shell script, run by `bash -e`, or by `sh -e` where there is no bash.
     pub script: String,
-    /// How long it may take; `None` for no limit.
+    /// Time limit; `None` for no limit.
     pub timeout: Option<Duration>,
 }
 
-/// The clocks that bound one attempt. All of them stand still while the machine sleeps.
+/// The time limits of one attempt. All of their clocks stand still while the machine sleeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The wall clock of an attempt, from the start of its own command, without its [`Setup`]; `None` for no limit.
+    /// Time limit of an attempt, from the start of its own command, without its [`Setup`]; `None` for no limit.
     pub timeout: Option<Duration>,
-    /// How long an attempt may print nothing; `None` for no limit.
+    /// Time limit without output; `None` for no limit.
     pub idle_timeout: Option<Duration>,
-    /// How long after a polite request to stop (`SIGTERM`) it is killed.
+    /// Time from the request to stop (`SIGTERM`) to the kill (`SIGKILL`).
     pub grace: Duration,
 }
 
@@ -89,7 +89,7 @@ impl Default for Limits {
     }
 }
 
-/// What an isolating executor gives a task. An executor that cannot hold one of these says so in its
+/// The resources of a task in an isolating executor. An executor that cannot limit one of them says so in its
 /// [`Capabilities`](crate::Capabilities).
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Resources {
@@ -101,75 +101,73 @@ pub struct Resources {
     pub cpus: Option<f64>,
 }
 
-/// No further attempt waits longer than this.
+/// Longest wait before a further attempt.
 pub const LONGEST_RETRY_DELAY: Duration = Duration::from_secs(300);
 
-/// What a further attempt starts from. In either case the earlier attempt keeps its branch, and a worktree of
-/// its own when it left something in it.
+/// The start of a further attempt. In either case the earlier attempt keeps its branch, and its worktree when that
+/// holds something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum RetryFrom {
-    /// What the first attempt started from.
+    /// The base of the first attempt.
     #[default]
     Base,
-    /// What the earlier attempt left, with its uncommitted work as a commit.
+    /// The end of the earlier attempt, with its uncommitted work as a commit.
     Previous,
 }
 
-/// Whether a task has to change something.
+/// The rule for a task that changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Changes {
-    /// One that ends well and has changed nothing has succeeded.
+    /// A task without changes can succeed.
     #[default]
     Optional,
-    /// One that has changed nothing has failed.
+    /// A task without changes fails.
     Required,
 }
 
-/// A task as its author wrote it, without its place in the graph.
+/// A task as its author wrote it, without its needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskSpec {
-    /// Its name within the run.
+    /// Id within the run.
     pub id: TaskId,
-    /// A line for people.
+    /// Title, for display.
     pub title: String,
-    /// Where it was written down.
+    /// Location in the input.
     pub source: SourceLocation,
-    /// What it runs.
+    /// Its command.
     pub action: Action,
-    /// What prepares its worktree.
+    /// Preparation of its worktree.
     pub setup: Option<Setup>,
-    /// A shell script that decides, after the command has ended well, whether the task has succeeded.
+    /// A shell script that decides, after the command has exited with 0, whether the task succeeds.
     pub check: Option<String>,
-    /// Whether it has to change something.
+    /// Rule for an attempt that changes nothing.
     pub changes: Changes,
-    /// What it is going to change. Two tasks whose patterns overlap never run at once.
+    /// Patterns of the paths that it is going to change. Two tasks whose patterns overlap never run at once.
     pub touches: Vec<TouchPattern>,
-    /// The executor it asks for by name; `None` takes the run's.
+    /// Name of its executor; `None` takes the default of the run.
     pub executor: Option<String>,
-    /// Its clocks.
+    /// Time limits.
     pub limits: Limits,
-    /// How many further attempts a failure gets.
+    /// Number of further attempts after failures.
     pub retries: u32,
-    /// How long the first further attempt waits; each later one waits twice as long as the one before, up
-    /// to [`LONGEST_RETRY_DELAY`].
+    /// Wait before the first further attempt; doubled for each later one, up to [`LONGEST_RETRY_DELAY`].
     pub retry_delay: Duration,
-    /// What a further attempt starts from.
+    /// Start of a further attempt.
     pub retry_from: RetryFrom,
-    /// Variables of its environment.
+    /// Environment variables.
     pub env: BTreeMap<String, String>,
-    /// Names of variables that are passed on from the caller's environment; their values are written
-    /// nowhere.
+    /// Names of variables that are passed on from the caller's environment; their values are written nowhere.
     pub secrets: Vec<String>,
-    /// Higher is started first; 0 is the default.
+    /// Priority; the higher one is started first. 0 is the default.
     pub priority: i32,
-    /// What a container gets.
+    /// Resources of its container.
     pub resources: Resources,
 }
 
 impl TaskSpec {
-    /// A task with defaults for everything but what it runs.
+    /// A task with defaults for everything but its program.
     #[must_use]
     pub fn new(id: TaskId, program: Program) -> Self {
         Self {
@@ -193,7 +191,7 @@ impl TaskSpec {
         }
     }
 
-    /// The commands of an attempt at it, in order.
+    /// The phases of an attempt at it, in order.
     pub fn phases(&self) -> impl Iterator<Item = Phase> {
         Phase::ALL.into_iter().filter(|phase| match phase {
             Phase::Setup => self.setup.is_some(),

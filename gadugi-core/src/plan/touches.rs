@@ -1,4 +1,4 @@
-//! What a task says that it will change, and whether two of those can meet.
+//! The `touches` of a task: patterns of the paths that it is going to change, and whether two of them overlap.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,14 +11,14 @@ use crate::id::IdError;
 pub struct TouchPattern(String);
 
 impl TouchPattern {
-    /// The pattern as it was written.
+    /// The pattern as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether some path can match both. It never misses such a path; where a pattern has `[…]` or `{…}`
-    /// it may see one that is none, since these count as `*`.
+    /// Whether a path can match both. It never misses one; where a pattern has `[…]` or `{…}` it may report one that
+    /// does not exist, since these count as `*`.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         // Most patterns of a large plan differ in a folder at their beginning, and that is found at little cost.
@@ -69,8 +69,8 @@ impl fmt::Display for TouchPattern {
     }
 }
 
-/// Turns classes and alternatives into `*`, which covers all that they cover. Alternatives may hold a
-/// `/`, so a segment with a brace covers any number of folders.
+/// Replaces character classes and alternatives by `*`, which covers them. Alternatives may hold a `/`, so a segment
+/// with a brace becomes `**`.
 fn widen(segment: &str) -> String {
     if segment.contains(['{', '}']) || (segment.contains("**") && segment != "**") {
         return "**".into();
@@ -89,8 +89,8 @@ fn folders_meet(a: &[String], b: &[String]) -> bool {
     })
 }
 
-/// Whether two patterns can match one sequence: `any` says which elements stand for any number of
-/// others, `same` which two single ones can be equal. Filled row by row, so it takes `a * b` steps.
+/// Whether two patterns can match the same sequence: `any` tells elements that stand for any number of others, `same`
+/// tells whether two single ones can be equal. Filled row by row, so it takes `a * b` steps.
 fn meet<T>(a: &[T], b: &[T], any: &dyn Fn(&T) -> bool, same: &dyn Fn(&T, &T) -> bool) -> bool {
     let mut below = vec![false; b.len() + 1];
     for i in (0..=a.len()).rev() {

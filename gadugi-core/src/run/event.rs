@@ -1,4 +1,4 @@
-//! What happens in a run, in the words that the registry keeps and observers see.
+//! The events of a run, as the registry keeps them and observers see them.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,74 +13,73 @@ use crate::run::outcome::Outcome;
 use crate::time::{Clock, Moment};
 use crate::worktrees::{KeepReason, Lease, Seeded, Work};
 
-/// One step of a run.
+/// An event of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// Its place in the run, from 1, without gaps.
+    /// Number in the run, from 1, without gaps.
     pub seq: u64,
-    /// When it happened, by the wall clock; only for people. Durations are measured, not subtracted.
+    /// Time by the wall clock, for display only. Durations are measured, not subtracted.
     pub at: Timestamp,
-    /// What happened.
+    /// The kind of event, with its data.
     pub kind: EventKind,
 }
 
-/// Why a command was asked to stop.
+/// The reason of a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StopReason {
-    /// One of its clocks ran out.
+    /// A clock of the command ran out.
     TimedOut(Clock),
-    /// The user, or the embedding program, asked for it.
+    /// The user, or the embedding program, requested it.
     Cancelled,
-    /// Its task, or the run, has used up what it may.
+    /// The budget of the task, or of the run, was reached.
     Budget,
-    /// Its agent had said that it was done, and its process went on.
+    /// The agent had reported its end, and its process kept running.
     Lingered,
-    /// The vendor of its agent does not let it in.
+    /// The agent's vendor refused its authentication.
     Unauthenticated,
 }
 
-/// What a warning is about.
+/// The subject of a warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WarningKind {
-    /// Another executor runs the tasks than the one that is preferred.
+    /// The preferred executor cannot be used, and another one runs the tasks.
     Fallback,
     /// The work of an attempt could not be collected; its worktree stays.
     Snapshot,
     /// A worktree could not be released; it stays.
     Release,
-    /// An observer of the run failed and is not called any more.
+    /// An observer of the run failed and is no longer called.
     Observer,
     /// A command could not be stopped.
     Stop,
-    /// A process outlived its command and held its output open. Not an event: the end of the command says
-    /// it, and the report makes a warning of it. So are the next two.
+    /// A process outlived its command and held its output open. Not an event, like the next two: the report derives the
+    /// warning from the end of the command.
     LeakedProcess,
     /// Output is not in the log.
     DroppedOutput,
     /// Files that look like secrets are not on the branch.
     LeftOut,
-    /// An agent was denied tools, or asked a question in place of its work. Concluded from what it told.
+    /// An agent was denied tools, or asked a question instead of working. Derived from its report.
     Agent,
-    /// Work of an attempt is not on its branch, or was taken over from elsewhere. Concluded from what was collected.
+    /// Work of an attempt is not on its branch, or was moved there. Derived from the collected work.
     Elsewhere,
-    /// The output of a command that failed ends with an error. Concluded from how the attempt ended.
+    /// The output of a failed command ends with an error. Derived from the end of the attempt.
     Output,
-    /// A task asks for a limit or an image that its executor does not hold.
+    /// A task asks for a limit or an image that its executor does not enforce.
     NotHeld,
-    /// The process that drove the run ended before the run did. Not an event either: that the run was resumed
-    /// says it.
+    /// The driver of the run ended before the run did. Not an event either: derived from the resumption.
     Interruption,
-    /// Something of the registry was damaged, and was mended as far as it could be.
+    /// A part of the registry was damaged, and was repaired as far as possible.
     Damage,
-    /// A worktree was not made in the usual way, or lacks something that it should have.
+    /// A worktree was not made in the usual way, or is incomplete.
     Worktree,
-    /// An agent's requests are refused, so that its tasks wait.
+    /// The requests of an agent are refused, so that its tasks wait.
     RateLimit,
-    /// An agent has no key or login that is good, so that its tasks do not start.
+    /// An agent has no valid key or login, so that its tasks do not start.
     Authentication,
-    /// The run has used up what it may.
+    /// The run has reached its budget.
     Budget,
 }
 
@@ -109,141 +108,141 @@ impl fmt::Display for WarningKind {
     }
 }
 
-/// The kinds of steps.
+/// The kinds of events.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum EventKind {
     /// The run begins.
     RunStarted,
-    /// Another process goes on with a run whose driver had ended before it.
+    /// Another process resumes a run whose driver had ended before it.
     RunResumed {
-        /// When, where the machine tells it.
+        /// Time on the machine's monotonic clock, where it is known.
         moment: Option<Moment>,
     },
     /// The run and its commands are suspended, and its clocks stand still.
     RunSuspended,
-    /// They go on.
+    /// The run and its commands continue.
     RunContinued,
-    /// Which executor the tasks get that name none, and why it and no other.
+    /// The default executor is chosen.
     ExecutorChosen {
-        /// Its name.
+        /// Name of the executor.
         executor: String,
-        /// In a few words.
+        /// Reason of the choice, in a few words.
         reason: String,
     },
-    /// An attempt is about to be made: the first thing that is written, before anything is done for it.
+    /// An attempt is about to start: recorded before anything is done for it.
     AttemptIntended {
-        /// Which.
+        /// The attempt.
         attempt: AttemptRef,
-        /// Who is going to run it.
+        /// Name of the executor that will run it.
         executor: String,
     },
-    /// Its worktree is there.
+    /// The worktree of an attempt exists.
     WorktreeReady {
-        /// What was made.
+        /// Lease of the worktree.
         lease: Lease,
-        /// What was copied into it, if anything was.
+        /// Files that were copied into it, if any were.
         seeded: Option<Seeded>,
-        /// From the request to the lease; `None` for one that was found after its maker had ended.
+        /// Time from the request to the lease; `None` for a worktree that an earlier driver had made.
         took: Option<Duration>,
     },
-    /// A command runs.
+    /// A command has started.
     CommandStarted {
-        /// Whose.
+        /// The attempt.
         attempt: AttemptRef,
-        /// Which of its commands.
+        /// Phase of the command.
         phase: Phase,
-        /// Names it for other processes.
+        /// Identity of the command for other processes.
         identity: ExecIdentity,
-        /// How long the executor took to start it; `None` for one that was found again after its start.
+        /// Time that the executor took to start it; `None` for a reattached command.
         took: Option<Duration>,
     },
     /// A running command was asked to stop.
     StopSent {
-        /// Whose.
+        /// The attempt.
         attempt: AttemptRef,
-        /// Why.
+        /// Reason of the stop.
         reason: StopReason,
     },
     /// A command has ended.
     CommandEnded {
-        /// Whose.
+        /// The attempt.
         attempt: AttemptRef,
-        /// Which of its commands.
+        /// Phase of the command.
         phase: Phase,
-        /// How.
+        /// End of the command.
         end: ExecEnd,
     },
-    /// What an attempt's agent has told of its work, once its command has ended.
+    /// The agent of an attempt has reported, and its command has ended.
     AgentReported {
-        /// Whose.
+        /// The attempt.
         attempt: AttemptRef,
-        /// What.
+        /// Report of the agent.
         report: AgentReport,
     },
-    /// What an attempt made was collected.
+    /// The work of an attempt was collected.
     WorkCollected {
-        /// Whose.
+        /// The attempt.
         attempt: AttemptRef,
-        /// What.
+        /// The work.
         work: Work,
     },
-    /// An attempt has ended; written once.
+    /// An attempt has ended; recorded once.
     AttemptEnded {
-        /// Which.
+        /// The attempt.
         attempt: AttemptRef,
-        /// How.
+        /// Its outcome.
         outcome: Outcome,
-        /// The error with which the output of the command that failed ends, where it names one as git does.
+        /// Error at the end of the output of the failed command, where it is in the form that git uses.
         said: Option<String>,
     },
-    /// The worktree of an attempt is gone; its branch holds everything.
+    /// The worktree of an attempt is removed; its branch holds everything.
     WorktreeReleased {
-        /// Whose.
+        /// The attempt.
         attempt: AttemptRef,
     },
     /// The worktree of an attempt stays.
     WorktreeKept {
-        /// Whose.
+        /// The attempt.
         attempt: AttemptRef,
-        /// Why.
+        /// Reasons to keep it.
         reasons: Vec<KeepReason>,
     },
-    /// A task has ended: its last attempt has, or it will never have one.
+    /// A task is finished: its last attempt has ended, or it will never have one.
     TaskFinished {
-        /// Which.
+        /// The task.
         task: TaskId,
-        /// How.
+        /// Its outcome.
         outcome: Outcome,
     },
-    /// Somebody asked the run, or some of its tasks, to stop.
+    /// A stop of the run, or of some of its tasks, was requested.
     StopRequested {
-        /// Which tasks; none means all.
+        /// Tasks to stop; none means all.
         tasks: Vec<TaskId>,
-        /// Whether without grace.
+        /// Whether to stop without grace.
         now: bool,
     },
-    /// Something that the user should know and that changes no result.
+    /// A warning for the user, which changes no result.
     Warning {
-        /// What it is about.
+        /// Subject of the warning.
         kind: WarningKind,
-        /// The task that it concerns.
+        /// Task that it concerns.
         task: Option<TaskId>,
-        /// In a sentence.
+        /// Message, in a sentence.
         message: String,
     },
     /// The run is over.
     RunEnded {
-        /// From its start, measured by a clock that stands still while the machine sleeps; `None` when nobody
-        /// could measure it, since the machine was restarted in between.
+        /// Time since its start, measured by a clock that stands still while the machine sleeps; `None` when the
+        /// machine was restarted in between.
         wall: Option<Duration>,
-        /// Whether somebody stopped it before its tasks were through.
+        /// Whether it was stopped before its tasks were finished.
         interrupted: bool,
     },
 }
 
 impl EventKind {
-    /// The attempt that it is about.
+    /// The attempt that it concerns.
     #[must_use]
     pub fn attempt(&self) -> Option<&AttemptRef> {
         match self {
@@ -261,7 +260,7 @@ impl EventKind {
         }
     }
 
-    /// The task that it is about.
+    /// The task that it concerns.
     #[must_use]
     pub fn task(&self) -> Option<&TaskId> {
         match self {

@@ -7,30 +7,29 @@ use crate::plan::Plan;
 use crate::run::settings::RunSettings;
 use crate::time::Moment;
 
-/// What is known of a run before it starts; written once.
+/// The header of a run: its data before its start, written once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunHeader {
-    /// Its id.
+    /// Id of the run.
     pub run: RunId,
-    /// When it was made.
+    /// Time of its creation.
     pub created: Timestamp,
-    /// The same on the machine's own clock, where whoever made it knows it.
+    /// The same on the machine's monotonic clock, where it is known.
     pub moment: Option<Moment>,
-    /// The commit that worktrees start from; `None` where there is no git.
+    /// Commit that worktrees start from; `None` without git.
     pub base: Option<CommitId>,
-    /// How the base was named, for people: `main`, or the commit of a detached `HEAD`.
+    /// Name of the base for display: `main`, or the commit of a detached `HEAD`.
     pub base_name: Option<String>,
-    /// The executor that was chosen for the tasks that name none; whoever resumes the run takes no other. `None` for a run
-    /// of which that is not known.
+    /// Default executor, which a resumption has to use, too; `None` where it is not known.
     pub executor: Option<String>,
-    /// How it is driven.
+    /// Settings of the run.
     pub settings: RunSettings,
-    /// What it consists of.
+    /// Plan of the run.
     pub plan: Plan,
 }
 
 impl RunHeader {
-    /// A run that begins now, without git.
+    /// The header of a run that starts now, without git.
     #[must_use]
     pub fn new(plan: Plan, settings: RunSettings) -> Self {
         let created = Timestamp::now();

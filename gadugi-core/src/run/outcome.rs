@@ -8,98 +8,97 @@ use crate::id::TaskId;
 use crate::time::Clock;
 use crate::worktrees::Elsewhere;
 
-/// What failed in a failed attempt.
+/// The failure of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failure {
-    /// The command that prepares its worktree did not end well; its own was not started.
+    /// The setup of its worktree failed; its own command was not started.
     Setup(ExitStatus),
     /// Its command exited with this code, which is not 0.
     ExitCode(i32),
     /// This signal ended its command.
     Signal(i32),
-    /// Its command was killed, or failed after something that it had started was killed, for needing more memory than
-    /// it may have.
+    /// Its command was killed at its memory limit, or failed after a process that it had started was killed there.
     OutOfMemory,
-    /// Its command ended well, and then its check said no.
+    /// Its command exited with 0, and its check failed.
     Check(ExitStatus),
-    /// Its agent says that it has failed.
+    /// Its agent reported an error.
     Agent(AgentError),
-    /// Its task, or the run, has used up what it may.
+    /// The budget of its task, or of the run, was reached.
     Budget {
-        /// What has been reached.
+        /// The limit that was reached, in words.
         message: String,
     },
-    /// There is no worktree for it.
+    /// Its worktree could not be made.
     Worktree {
-        /// Why, with all causes.
+        /// The error with all causes.
         message: String,
     },
     /// Its command could not be started.
     Start {
-        /// Why, with all causes.
+        /// The error with all causes.
         message: String,
     },
-    /// Its commands ended well, and it has changed nothing, which it had to.
+    /// Its commands succeeded, and it has changed nothing although it had to.
     NothingChanged,
-    /// Its commands ended well, and its work is not on its branch. The worktree stays, if it is there.
+    /// Its commands succeeded, and its work is not on its branch. The worktree stays, if it exists.
     Elsewhere(Elsewhere),
-    /// Its commands ended well, and what it has committed has conflict markers.
+    /// Its commands succeeded, and its commits contain conflict markers.
     ConflictMarkers {
-        /// The files, as paths in the worktree.
+        /// Files with conflict markers, as paths in the worktree.
         files: Vec<String>,
     },
-    /// Its command had ended, and what it had made could not be committed. The worktree stays.
+    /// Its commands had ended, and its work could not be committed. The worktree stays.
     Snapshot {
-        /// Why, with all causes.
+        /// The error with all causes.
         message: String,
     },
 }
 
-/// How an attempt, and with the last one the task, ended. None is ever turned into another.
+/// The outcome of an attempt, and with the last one of the task. None is ever turned into another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
     /// Its command, and its check where it has one, ended with 0.
     Succeeded,
-    /// The same, and there is nothing new on its branch.
+    /// It succeeded without any change on its branch.
     Unchanged,
-    /// Something failed.
+    /// It failed.
     Failed(Failure),
-    /// A clock ran out and it was stopped.
+    /// It was stopped because a clock ran out.
     TimedOut(Clock),
-    /// The branches that it needs do not merge.
+    /// The branches of its needs do not merge.
     Conflict {
-        /// The tasks whose branches those are.
+        /// Tasks of these branches.
         tasks: Vec<TaskId>,
-        /// The files in conflict.
+        /// Files in conflict.
         files: Vec<String>,
     },
-    /// It was stopped on request, or never started for that reason.
+    /// It was stopped on request, or not started because of one.
     Cancelled,
     /// It was never started.
     Skipped {
         /// Why.
         because: SkipReason,
     },
-    /// Nobody can say how it ended.
+    /// Its end is unknown.
     Lost {
-        /// In a few words.
+        /// The reason, in a few words.
         why: String,
     },
 }
 
-/// Why a task was never started.
+/// The reason for which a task was never started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SkipReason {
-    /// This task did not succeed.
+    /// A task that it needs did not succeed.
     Task(TaskId),
-    /// The run has used up what it may.
+    /// The run has reached its budget.
     Budget {
-        /// The task whose agent told of what reached it.
+        /// Task whose agent's report reached it.
         task: TaskId,
-        /// What has been reached.
+        /// The limit that was reached, in words.
         message: String,
     },
 }
@@ -111,14 +110,14 @@ impl From<TaskId> for SkipReason {
 }
 
 impl Outcome {
-    /// Whether it is a success, be anything changed or not.
+    /// Whether it is a success, with or without changes.
     #[must_use]
     pub fn success(&self) -> bool {
         matches!(self, Self::Succeeded | Self::Unchanged)
     }
 
-    /// Whether another attempt may end otherwise: it failed or ran out of time by itself. An agent without a valid key is
-    /// refused the next time too.
+    /// Whether another attempt may end differently: it failed or timed out by itself. An agent without a valid key
+    /// would be refused again.
     #[must_use]
     pub fn retriable(&self) -> bool {
         match self {
@@ -139,25 +138,26 @@ impl Outcome {
         }
     }
 
-    /// Whether its agent was refused by its vendor for a reason that passes. Such an attempt spends no retry.
+    /// Whether its agent was refused by its vendor for a reason that passes. Such an attempt does not count as a retry.
     #[must_use]
     pub fn refused(&self) -> bool {
         matches!(self, Self::Failed(Failure::Agent(error)) if error.class.passes())
     }
 
-    /// Whether its agent has used up its part of a budget of which there was more. Such an attempt spends no retry.
+    /// Whether its agent has used up its share of a budget that is not used up. Such an attempt does not count as a
+    /// retry.
     #[must_use]
     pub fn is_out_of_share(&self) -> bool {
         matches!(self, Self::Failed(Failure::Agent(error)) if error.class == AgentErrorClass::Budget)
     }
 
-    /// Whether its agent was not let in by its vendor.
+    /// Whether its agent could not authenticate to its vendor.
     #[must_use]
     pub fn is_of_authentication(&self) -> bool {
         matches!(self, Self::Failed(Failure::Agent(error)) if error.class == AgentErrorClass::Authentication)
     }
 
-    /// A few words for tables: `succeeded`, `succeeded, nothing changed`, `failed`, `timed out`, `conflict`, `cancelled`,
+    /// The words for tables: `succeeded`, `succeeded, nothing changed`, `failed`, `timed out`, `conflict`, `cancelled`,
     /// `skipped` or `lost`.
     #[must_use]
     pub fn word(&self) -> &'static str {

@@ -1,4 +1,4 @@
-//! A run, folded from its events: what `ps`, the live view, `clean` and the report are made from.
+//! The record of a run, folded from its events: the source of `ps`, the live view, `clean` and the report.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,140 +18,140 @@ use crate::run::state::{IllegalTransition, TaskState};
 use crate::time::Moment;
 use crate::worktrees::{Counts, KeepReason, Lease, Seeded, Work};
 
-/// A command of an attempt.
+/// The record of a command.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CommandRecord {
-    /// Which of the attempt's commands.
+    /// Phase of the command.
     pub phase: Phase,
-    /// Names it for other processes.
+    /// Identity for other processes.
     pub identity: ExecIdentity,
-    /// When it was started, by the wall clock.
+    /// Time of its start, by the wall clock.
     pub started: Timestamp,
-    /// How long the executor took to start it; `None` for one that was found again after its start.
+    /// Time that the executor took to start it; `None` for a reattached command.
     pub spawn: Option<Duration>,
-    /// Why it was asked to stop, if it was.
+    /// Reason of the stop, if it was asked to stop.
     pub stopped: Option<StopReason>,
-    /// How it ended; `None` while it runs.
+    /// End of the command; `None` while it runs.
     pub end: Option<ExecEnd>,
 }
 
-/// What has become of an attempt's worktree.
+/// The state of an attempt's worktree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// It is in use, or was never given back.
+    /// It is in use, or was never released.
     InUse,
-    /// It is gone; its branch holds everything.
+    /// It is removed; its branch holds everything.
     Released,
     /// It stays, for these reasons.
     Kept(Vec<KeepReason>),
-    /// A further attempt goes on in it.
+    /// A further attempt uses it.
     HandedOver,
 }
 
-/// One attempt at a task.
+/// The record of an attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttemptRecord {
-    /// Which.
+    /// Number of the attempt.
     pub number: AttemptNo,
-    /// Who runs it.
+    /// Name of its executor.
     pub executor: String,
-    /// When it was begun, by the wall clock.
+    /// Time of its start, by the wall clock.
     pub intended: Timestamp,
-    /// Its worktree.
+    /// Lease of its worktree.
     pub lease: Option<Lease>,
-    /// How long the worktree took, from the request to the lease.
+    /// Time from the request for the worktree to the lease.
     pub worktree_took: Option<Duration>,
-    /// What was copied into the worktree.
+    /// Files that were copied into the worktree.
     pub seeded: Option<Seeded>,
-    /// What has become of the worktree.
+    /// State of the worktree.
     pub place: Place,
     /// Its commands, in order.
     pub commands: Vec<CommandRecord>,
-    /// What its agent has told of its work.
+    /// Report of its agent.
     pub agent: Option<Box<AgentReport>>,
-    /// What it made.
+    /// Collected work.
     pub work: Option<Box<Work>>,
-    /// How it ended, and when by the wall clock.
+    /// Outcome, with the time by the wall clock.
     pub ended: Option<(Outcome, Timestamp)>,
-    /// The error with which the output of the command that failed ends, where it names one as git does.
+    /// Error at the end of the output of the failed command, where it is in the form that git uses.
     pub said: Option<String>,
-    /// Whether the machine was restarted between the making of its worktree and the collection of its work. What lies there may not
-    /// be whole then.
+    /// Whether the machine was restarted after its worktree was made and before its work was collected. Then files
+    /// there may be incomplete.
     pub restarted: bool,
 }
 
-/// A task and all that has happened to it.
+/// The record of a task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskRecord {
-    /// As it was planned.
+    /// The task as planned.
     pub task: PlannedTask,
-    /// Where it stands.
+    /// Its state.
     pub state: TaskState,
-    /// Its attempts, the first one first. There can be many, so clones of the record share those that do not change.
+    /// Its attempts, the first one first. There can be many, so clones of the record share the unchanged ones.
     pub attempts: Vec<Arc<AttemptRecord>>,
-    /// When it was over, by the wall clock.
+    /// Time of its end, by the wall clock.
     pub finished: Option<Timestamp>,
 }
 
-/// Something that the user should know and that changed no result.
+/// A warning for the user, which changed no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// What it is about.
+    /// Subject of the warning.
     pub kind: WarningKind,
-    /// The task that it concerns.
+    /// Task that it concerns.
     pub task: Option<TaskId>,
-    /// In a sentence.
+    /// Message, in a sentence.
     pub message: String,
 }
 
-/// A stretch of a run in which nobody drove it.
+/// A period in which a run had no driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interruption {
-    /// The last event before, by the wall clock; `None` when there was none.
+    /// Time of the last event before it, by the wall clock; `None` without one.
     pub after: Option<Timestamp>,
-    /// When another process went on, by the wall clock.
+    /// Time of the resumption, by the wall clock.
     pub resumed: Timestamp,
-    /// How many attempts were under way.
+    /// Number of attempts under way.
     pub under_way: usize,
-    /// Whether the machine was restarted in between; `None` where that is not known.
+    /// The answer to whether the machine was restarted meanwhile; `None` where that is unknown.
     pub restarted: Option<bool>,
 }
 
-/// A run and all that has happened in it.
+/// The record of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunRecord {
-    /// What was known before its start.
+    /// Header of the run.
     pub header: RunHeader,
-    /// Its tasks, in the order of the plan.
+    /// Tasks, in the order of the plan.
     pub tasks: Vec<TaskRecord>,
-    /// The executor of tasks that name none, and why that one.
+    /// Name of the default executor, with the reason of its choice.
     pub executor: Option<(String, String)>,
     /// Warnings, in order.
     pub warnings: Vec<Warning>,
-    /// When its first event happened, by the wall clock.
+    /// Time of its first event, by the wall clock.
     pub started: Option<Timestamp>,
-    /// When its last event happened, by the wall clock.
+    /// Time of its last event, by the wall clock.
     pub last_event: Option<Timestamp>,
-    /// Its wall time, as far as it was measured, and whether it was stopped; `None` while it goes on.
+    /// Wall time, as far as it was measured, and whether the run was stopped; `None` while it is not over.
     pub ended: Option<(Option<Duration>, bool)>,
-    /// When it was suspended, and when it went on or was resumed, by the wall clock.
+    /// Start and end of each suspension, by the wall clock.
     pub suspensions: Vec<(Timestamp, Option<Timestamp>)>,
-    /// Where its driver ended before the run did, and another one went on.
+    /// Interruptions, in order.
     pub interruptions: Vec<Interruption>,
-    /// Whether all of it was asked to stop.
+    /// Whether the whole run was asked to stop.
     pub stopping: bool,
-    /// The tasks that were asked to stop by themselves.
+    /// Tasks that were asked to stop individually.
     pub stopping_tasks: Vec<TaskId>,
-    /// When its driver began, on the machine's own clock.
+    /// Start of its driver, on the machine's monotonic clock.
     pub driver_began: Option<Moment>,
-    /// The most attempts that were under way at once.
+    /// Largest number of attempts under way at once.
     pub peak_parallelism: usize,
     positions: HashMap<TaskId, usize>,
     under_way: usize,
 }
 
 impl RunRecord {
-    /// A run of which nothing has happened yet.
+    /// The record of a run before its first event.
     #[must_use]
     pub fn new(header: RunHeader) -> Self {
         let plan = &header.plan;
@@ -189,7 +189,7 @@ impl RunRecord {
         }
     }
 
-    /// A run after these events.
+    /// The record of a run after these events.
     ///
     /// # Errors
     /// [`IllegalTransition`] when they cannot have happened in this order.
@@ -201,7 +201,7 @@ impl RunRecord {
         Ok(record)
     }
 
-    /// The position of a task in [`tasks`](Self::tasks) and in the plan.
+    /// The position of a task in [`tasks`](Self::tasks) and in the plan, if it is part of the run.
     #[must_use]
     pub fn position(&self, task: &TaskId) -> Option<usize> {
         self.positions.get(task).copied()
@@ -213,7 +213,7 @@ impl RunRecord {
         self.position(task).map(|at| &self.tasks[at])
     }
 
-    /// Takes in the next event.
+    /// Applies the next event.
     ///
     /// # Errors
     /// [`IllegalTransition`] when it cannot happen now; the record is then as it was.
@@ -279,13 +279,14 @@ impl RunRecord {
         }
     }
 
-    /// Whether the machine was restarted between the beginning of the run's driver and this moment; `None` where that is not known.
+    /// Tells whether the machine was restarted between the start of the run's driver and `now`; `None` where that is
+    /// unknown.
     #[must_use]
     pub fn restarted_before(&self, now: Option<&Moment>) -> Option<bool> {
         Some(self.driver_began.as_ref()?.boot != now?.boot)
     }
 
-    /// For how long the run was suspended between two moments, by the wall clock.
+    /// Time for which the run was suspended between two moments, by the wall clock.
     #[must_use]
     pub fn suspended_between(&self, since: Timestamp, until: Timestamp) -> Duration {
         let within = |(from, to): &(Timestamp, Option<Timestamp>)| {
@@ -314,15 +315,15 @@ impl fmt::Display for Interruption {
     }
 }
 
-/// Lets a value that is the same as an earlier one have its text together with that.
+/// Replaces a value that equals an earlier one by a clone of that, which shares its text.
 fn share<T: Clone + PartialEq>(value: &mut T, earlier: &T) {
     if value == earlier {
         value.clone_from(earlier);
     }
 }
 
-/// Where the work began that a branch goes on from which starts at `base`: where the first of the earlier attempts did of
-/// which each ended where the next one starts.
+/// The start of the work on a branch with this `base`: the base of the first earlier attempt in an unbroken chain, in
+/// which each starts at the tip of the one before.
 pub(crate) fn base_of_work<'a>(
     earlier: impl DoubleEndedIterator<Item = &'a AttemptRecord>,
     base: &'a CommitId,
@@ -415,14 +416,14 @@ impl TaskRecord {
         }
     }
 
-    /// What its agents have used up, all attempts together, as far as they have told.
+    /// Use of its agents over all attempts, as far as they have reported it.
     #[must_use]
     pub fn used(&self) -> Used {
         let reports = self.attempts.iter().filter_map(|attempt| attempt.agent.as_deref());
         reports.map(AgentReport::used).fold(Used::default(), Used::plus)
     }
 
-    /// What the agents of the attempts before this one have told, in order.
+    /// Reports of the agents of the attempts before this one, in order.
     pub fn told_before(&self, number: AttemptNo) -> impl DoubleEndedIterator<Item = &AgentReport> + Clone {
         self.attempts
             .iter()
@@ -430,22 +431,22 @@ impl TaskRecord {
             .filter_map(|attempt| attempt.agent.as_deref())
     }
 
-    /// The attempt whose branch has what the task made: the last one that has a branch.
+    /// The attempt whose branch has the work of the task: the last one with a branch.
     #[must_use]
     pub fn with_branch(&self) -> Option<&AttemptRecord> {
         let has_branch = |attempt: &&AttemptRecord| attempt.lease.as_ref().is_some_and(|lease| lease.branch.is_some());
         self.attempts.iter().map(Arc::as_ref).rfind(has_branch)
     }
 
-    /// Where the work began that is on an attempt's branch; `None` where that has none.
+    /// The start of the work on an attempt's branch; `None` without a branch.
     #[must_use]
     pub fn base_of<'a>(&'a self, attempt: &'a AttemptRecord) -> Option<&'a CommitId> {
         let earlier = self.attempts.iter().filter(|earlier| earlier.number < attempt.number);
         Some(base_of_work(earlier.map(Arc::as_ref), attempt.lease.as_ref()?.base.as_ref()?))
     }
 
-    /// What is on an attempt's branch since the task's work began, with what earlier attempts made that it goes on from. `None`
-    /// where that was not counted, as by versions that counted each attempt by itself.
+    /// The size of the task's work on an attempt's branch, including earlier attempts that it continues. `None` where
+    /// that was not counted, as by versions that counted each attempt by itself.
     #[must_use]
     pub fn made(&self, attempt: &AttemptRecord) -> Option<Counts> {
         let work = attempt.work.as_ref()?;
@@ -459,7 +460,7 @@ impl TaskRecord {
         self.attempts.last().map(Arc::as_ref)
     }
 
-    /// How the task ended; `None` while it has not.
+    /// The outcome of the task; `None` while it is not finished.
     #[must_use]
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.state {
@@ -470,19 +471,19 @@ impl TaskRecord {
 }
 
 impl AttemptRecord {
-    /// Whether a restart of the machine now may take what it has written: nothing of that is synced before it is collected.
+    /// Whether a restart of the machine now may lose its files: they are not synced before they are collected.
     pub(crate) fn may_be_torn(&self) -> bool {
         self.lease.is_some() && self.work.is_none() && self.ended.is_none()
     }
 
     /// The time of its own command and its check, as far as they have ended, measured by the executor; zero when
-    /// neither has. What prepares the worktree does not count.
+    /// neither has. The setup does not count.
     #[must_use]
     pub fn command_time(&self) -> Duration {
         self.time_of(|phase| phase != Phase::Setup)
     }
 
-    /// The time that the command took which prepares the worktree, measured by the executor; zero when none has ended.
+    /// The time of its setup, measured by the executor; zero when none has ended.
     #[must_use]
     pub fn setup_time(&self) -> Duration {
         self.time_of(|phase| phase == Phase::Setup)

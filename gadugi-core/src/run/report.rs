@@ -1,5 +1,5 @@
-//! The report's data: the record of a run, with the figures that are made from it. Every figure is a
-//! measured one, or absent.
+//! The data of a report: the record of a run, with figures that are derived from it. Every figure is measured, or
+//! absent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use crate::run::event::WarningKind;
 use crate::run::outcome::{Failure, Outcome};
 use crate::run::record::{AttemptRecord, RunRecord, TaskRecord, Warning};
 
-/// How many tasks ended how.
+/// The numbers of tasks by outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
     /// All tasks of the plan.
     pub tasks: usize,
-    /// Succeeded, whether anything was changed or not.
+    /// Succeeded, with or without changes.
     pub succeeded: usize,
-    /// Those that succeeded and changed nothing.
+    /// Succeeded without changes.
     pub unchanged: usize,
-    /// Failed, for whatever reason of its own, conflicts included.
+    /// Failed, conflicts included.
     pub failed: usize,
     /// Timed out.
     pub timed_out: usize,
@@ -30,60 +30,59 @@ pub struct Totals {
     pub skipped: usize,
     /// Lost.
     pub lost: usize,
-    /// Not over yet.
+    /// Not finished yet.
     pub unfinished: usize,
 }
 
-/// The figures of a run.
+/// The times of a run.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Performance {
-    /// From the start of the run to its end; `None` while it goes on, and where nobody could measure it.
+    /// Time from the start of the run to its end; `None` while it is not over, or where it could not be measured.
     pub wall: Option<Duration>,
     /// The sum of [`AttemptRecord::command_time`](crate::AttemptRecord::command_time) over all attempts.
     pub task_time: Duration,
     /// `task_time / wall`; `None` where the wall time is not known, or when nothing ran.
     pub speedup: Option<f64>,
-    /// The sum of the times that worktrees took, over all attempts.
+    /// The sum of the times to make worktrees, over all attempts.
     pub worktree_time: Duration,
-    /// The sum of the times that executors took to start commands, as far as they were measured.
+    /// The sum of the times to start commands, as far as executors measured them.
     pub spawn_time: Duration,
     /// The sum of [`AttemptRecord::setup_time`](crate::AttemptRecord::setup_time) over all attempts.
     pub setup_time: Duration,
-    /// What went before the tasks themselves, `worktree_time + spawn_time + setup_time`, as a share of that and `task_time`
-    /// together; `None` when nothing ran.
+    /// The overhead before the tasks themselves, `worktree_time + spawn_time + setup_time`, as a share of that and
+    /// `task_time` together; `None` when nothing ran.
     pub setup_share: Option<f64>,
-    /// The sum, over all tasks that ran, of the wall-clock time from the moment when all needs had
-    /// succeeded to the first attempt.
+    /// The sum, over all tasks that ran, of the wall-clock time from the success of all needs to the first attempt.
     pub queue_wait: Duration,
-    /// The chain of tasks that need one another whose command times, with what prepares their worktrees, add up to the
-    /// most, and that sum: the run cannot be shorter with any number of jobs.
+    /// The chain of needs with the largest sum of command and setup times, and that sum: the run cannot be shorter with
+    /// any number of jobs.
     pub critical_path: (Vec<TaskId>, Duration),
-    /// The most attempts that were under way at once.
+    /// Largest number of attempts under way at once.
     pub peak_parallelism: usize,
 }
 
-/// What agents have told of their attempts, all together, each with its own part of its conversation. What an attempt did not
-/// tell, or not yet, is in no sum, and counted.
+/// The cost and tokens of agents, summed over their attempts, each with its own share of its conversation. Attempts
+/// without a figure are in no sum, and counted.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct AgentTotals {
-    /// The attempts for which an agent was started.
+    /// Attempts whose agent was started.
     pub attempts: usize,
-    /// What those have cost that told it, in US dollars.
+    /// Cost in US dollars, of attempts that reported it.
     pub cost_usd: f64,
-    /// Those that told no cost.
+    /// Attempts that reported no cost.
     pub without_cost: usize,
-    /// Those whose cost was reckoned from that of their conversations.
+    /// Attempts whose cost was reckoned from that of their conversations.
     pub reckoned_cost: usize,
-    /// The tokens of those that told them.
+    /// Tokens of attempts that reported them.
     pub tokens: Tokens,
-    /// Those that told no tokens.
+    /// Attempts that reported no tokens.
     pub without_tokens: usize,
-    /// Those whose tokens were reckoned from those of their conversations.
+    /// Attempts whose tokens were reckoned from those of their conversations.
     pub reckoned_tokens: usize,
 }
 
 impl AgentTotals {
-    /// Of the attempts at a task.
+    /// The totals of the attempts at a task.
     #[must_use]
     pub fn of(task: &TaskRecord) -> Self {
         let is_for_agent = task.task.spec.action.agent.is_some();
@@ -95,7 +94,7 @@ impl AgentTotals {
         attempts.map(|attempt| Self::of_one(attempt.agent.as_deref())).fold(Self::default(), Self::plus)
     }
 
-    /// Of one attempt, whose agent has told this, if anything.
+    /// The totals of one attempt with this report, if it has one.
     fn of_one(told: Option<&AgentReport>) -> Self {
         let (cost, tokens) = told.map_or((None, None), |told| (told.own_cost(), told.own_tokens()));
         Self {
@@ -109,7 +108,7 @@ impl AgentTotals {
         }
     }
 
-    /// These and others.
+    /// Returns the sum of both.
     fn plus(self, other: Self) -> Self {
         Self {
             attempts: self.attempts + other.attempts,
@@ -122,38 +121,38 @@ impl AgentTotals {
         }
     }
 
-    /// In US dollars; `None` where no attempt has told a cost.
+    /// The cost in US dollars; `None` where no attempt has reported one.
     #[must_use]
     pub fn cost(self) -> Option<f64> {
         (self.without_cost < self.attempts).then_some(self.cost_usd)
     }
 
-    /// `None` where no attempt has told them.
+    /// The tokens; `None` where no attempt has reported them.
     #[must_use]
     pub fn tokens(self) -> Option<Tokens> {
         (self.without_tokens < self.attempts).then_some(self.tokens)
     }
 }
 
-/// What a finished run, or one that goes on, is reported as.
+/// The report of a run, finished or not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// All that has happened.
+    /// Record of the run.
     pub record: RunRecord,
-    /// How many tasks ended how.
+    /// The numbers of tasks by outcome.
     pub totals: Totals,
-    /// The figures.
+    /// Times of the run.
     pub performance: Performance,
-    /// What its agents have told, all tasks together.
+    /// Cost and tokens of its agents, over all tasks.
     pub agents: AgentTotals,
-    /// Where the run was interrupted, then its warnings, then what its attempts left behind, dropped or left out.
+    /// Warnings: of interruptions first, then those of the run, then those derived from its attempts.
     pub warnings: Vec<Warning>,
-    /// Whether a process drives the run. Only of interest while the run has not ended.
+    /// Whether a process drives the run. Only relevant while the run has not ended.
     pub driven: bool,
 }
 
 impl Report {
-    /// The same, of a run that a process drives, as is assumed, or that none does.
+    /// Sets whether a process drives the run; without this it is assumed.
     #[must_use]
     pub fn driven(self, driven: bool) -> Self {
         Self { driven, ..self }
@@ -292,7 +291,8 @@ fn performance(record: &RunRecord) -> Performance {
     }
 }
 
-/// How long a task that ran had waited for room. Zero where the wall clock was set back meanwhile.
+/// Time that a task had waited for a free job before its first attempt. Zero where the wall clock was set back
+/// meanwhile.
 fn queue_wait(record: &RunRecord, at: usize) -> Duration {
     let Some(first) = record.tasks[at].attempts.first() else { return Duration::ZERO };
     let needs = record.header.plan.needs(at).iter().filter_map(|need| record.tasks[*need].finished);

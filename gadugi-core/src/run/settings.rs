@@ -1,34 +1,34 @@
-//! How a run is driven.
+//! The settings of a run.
 
 use std::num::NonZeroUsize;
 
 use crate::agent::Budget;
 
-/// Which worktrees stay after their attempt.
+/// The policy by which worktrees stay after their attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum KeepPolicy {
-    /// Those whose attempt did not succeed.
+    /// Worktrees of attempts that did not succeed stay.
     #[default]
     Failed,
-    /// All.
+    /// All worktrees stay.
     Always,
-    /// None, as far as their work is on a branch: what is uncommitted becomes a commit first.
+    /// No worktree stays whose work is on a branch; uncommitted files become a commit first.
     Never,
 }
 
-/// How a run is driven; stands in its header.
+/// The settings of a run; they are part of its header.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RunSettings {
-    /// How many attempts are under way at once, at the most.
+    /// Largest number of attempts under way at once.
     pub jobs: NonZeroUsize,
-    /// Start nothing more after the first task that does not succeed; what runs goes on to its end.
+    /// Whether to start nothing more after the first task that does not succeed; running tasks run to their end.
     pub fail_fast: bool,
-    /// Which worktrees stay.
+    /// Policy for worktrees of ended attempts.
     pub keep: KeepPolicy,
     /// Whether tasks whose `touches` overlap may run at once.
     pub allow_overlap: bool,
-    /// What all tasks together may use up.
+    /// Budget of all tasks together.
     pub budget: Budget,
 }
 

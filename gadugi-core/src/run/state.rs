@@ -7,42 +7,42 @@ use crate::id::{AttemptNo, TaskId};
 use crate::run::event::EventKind;
 use crate::run::outcome::Outcome;
 
-/// Where a task stands.
+/// The state of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TaskState {
-    /// It can start as soon as there is room.
+    /// It is ready to start.
     Queued,
-    /// It waits for others.
+    /// It waits for its needs.
     Blocked {
-        /// Those of its needs that have not succeeded yet, in the order of the plan.
+        /// Its needs that have not succeeded yet, in the order of the plan.
         by: Vec<TaskId>,
     },
-    /// Its worktree is made and its command started.
+    /// Its worktree is being made, or its command started.
     Preparing {
-        /// Which attempt.
+        /// Number of the attempt.
         attempt: AttemptNo,
     },
-    /// A command of it runs.
+    /// A command of an attempt runs.
     Running {
-        /// Which attempt.
+        /// Number of the attempt.
         attempt: AttemptNo,
-        /// Names the command.
+        /// Identity of the command.
         identity: ExecIdentity,
     },
-    /// Its command has ended; what it made is being collected, or a check is about to run.
+    /// A command has ended; the work is being collected, or the next command is about to start.
     Collecting {
-        /// Which attempt.
+        /// Number of the attempt.
         attempt: AttemptNo,
     },
-    /// An attempt has ended. It is followed by another one or by the end of the task.
+    /// An attempt has ended. Another one or the end of the task follows.
     AttemptOver {
-        /// Which attempt.
+        /// Number of the attempt.
         attempt: AttemptNo,
-        /// How it ended.
+        /// Outcome of the attempt.
         outcome: Outcome,
     },
-    /// It is over.
+    /// It is finished.
     Finished(Outcome),
 }
 
@@ -50,14 +50,14 @@ pub enum TaskState {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("a task that is {state} cannot see the event {event}")]
 pub struct IllegalTransition {
-    /// [`TaskState::word`] of the state.
+    /// Word for the state, as of [`TaskState::word`].
     pub state: &'static str,
-    /// The event, as far as it matters.
+    /// Name of the event.
     pub event: String,
 }
 
 impl TaskState {
-    /// One word for tables.
+    /// The word for tables.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -77,12 +77,12 @@ impl TaskState {
         matches!(self, Self::Finished(_))
     }
 
-    /// The state after an event, which is about this task or about another one that it waits for. The
-    /// only place where a state changes: the scheduler, `ps`, the live view and the report all use it.
+    /// Returns the state after an event that concerns this task or one that it waits for. The only place where a state
+    /// changes: the scheduler, `ps`, the live view and the report all use it.
     ///
     /// # Errors
-    /// [`IllegalTransition`] when the event is about this task and cannot happen in this state, for
-    /// example a second end of an attempt.
+    /// [`IllegalTransition`] when the event concerns this task and cannot happen in this state, for example a second
+    /// end of an attempt.
     pub fn next(&self, task: &TaskId, event: &EventKind) -> Result<Self, IllegalTransition> {
         if event.task() != Some(task) {
             return Ok(self.after_other(event));

@@ -58,14 +58,14 @@ pub enum RunError {
     Reattach {
         /// Which attempt.
         attempt: AttemptRef,
-        /// Why.
+        /// Cause.
         #[source]
         source: ExecError,
     },
     /// A run cannot be taken over, since its worktrees cannot be listed. Nothing was changed.
     #[error("cannot tell which worktrees there are")]
     Leases {
-        /// Why.
+        /// Cause.
         #[source]
         source: WorktreeError,
     },

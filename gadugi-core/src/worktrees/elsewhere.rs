@@ -1,48 +1,50 @@
-//! Where the work of an attempt is when it is not on the attempt's branch.
+//! Work of an attempt that is not on the attempt's branch.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::id::CommitId;
 
-/// A place of work that is not on the attempt's branch.
+/// A location of work that is not on the attempt's branch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Elsewhere {
     /// The worktree's `HEAD` is on another branch.
     Branch {
-        /// The branch; a reference that is no branch by its full name.
+        /// Name of the branch, or the full name of a reference that is no branch.
         name: String,
-        /// Commits of the attempt there that its own branch has not.
+        /// Number of commits of the attempt there that are not on its branch.
         commits: u64,
     },
     /// The worktree's `HEAD` is on no branch.
     Detached {
-        /// The commit that it is on.
+        /// The commit.
         commit: CommitId,
-        /// Commits of the attempt there that its branch has not.
+        /// Number of commits of the attempt there that are not on its branch.
         commits: u64,
     },
-    /// A merge, rebase, cherry-pick, revert, am session or bisect was begun in the worktree and not finished.
+    /// A merge, rebase, cherry-pick, revert, am session or bisect was started in the worktree and not finished.
     Unfinished {
-        /// Which, as in `git status`: `a merge`.
+        /// Name of the operation, as in `git status`: `a merge`.
         operation: String,
-        /// Whether it was begun in the private git folder of an isolated attempt, of which this machine's git knows nothing.
+        /// Whether it was started in the private git folder of an isolated attempt, which this machine's git does not
+        /// see.
         isolated: bool,
     },
-    /// Changes were put away with `git stash` and not taken out again.
+    /// Changes were put away with `git stash` and not applied again.
     Stash {
-        /// What `git stash apply` takes for each entry, the latest first.
+        /// Names of the entries for `git stash apply`, the latest first.
         entries: Vec<String>,
     },
     /// The worktree is at another path.
     Moved {
-        /// The path.
+        /// Path of the worktree.
         path: PathBuf,
     },
-    /// The worktree, or all that was in it, is gone.
+    /// The worktree, or everything in it, is gone.
     Removed,
-    /// `.git` in the worktree is, or leads to, another repository. The files are on the branch, and what was committed there is not.
+    /// `.git` in the worktree is, or leads to, another repository. The files are on the branch, and the commits of that
+    /// repository are not.
     OtherRepository,
 }
 

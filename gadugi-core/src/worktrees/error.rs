@@ -9,14 +9,14 @@ use crate::id::{AttemptRef, TaskId};
 /// A source error of an adapter.
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why there is no worktree, or why its work could not be kept.
+/// An error in making, keeping or releasing a worktree.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum WorktreeError {
     /// The branches of the needed tasks cannot be merged.
     #[error("the branches of {} do not merge: {}", .tasks.iter().map(TaskId::as_str).collect::<Vec<_>>().join(" and "), .files.join(", "))]
     Conflict {
-        /// The two tasks whose branches do not merge; more where only several together do not.
+        /// The two tasks whose branches do not merge; more where only several together conflict.
         tasks: Vec<TaskId>,
         /// The files in conflict, as paths in the repository.
         files: Vec<String>,
@@ -24,64 +24,64 @@ pub enum WorktreeError {
     /// A worktree could not be made. Nothing of it was left behind.
     #[error("cannot make the worktree of {attempt} at {}", .path.display())]
     Create {
-        /// The attempt that it was for.
+        /// The attempt.
         attempt: AttemptRef,
-        /// Where it should have been.
+        /// Intended path.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         #[source]
         source: Source,
     },
-    /// A worktree could not be prepared for commands that are kept from the rest of the machine.
+    /// A worktree could not be prepared for isolated commands.
     #[error("cannot isolate the worktree {}", .path.display())]
     Isolate {
         /// The worktree.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         #[source]
         source: Source,
     },
-    /// The home folder of an agent could not be made, looked at or removed.
+    /// The home folder of an agent could not be made, checked or removed.
     #[error("cannot keep the home folder of the agent of {task}")]
     Home {
         /// The agent's task.
         task: TaskId,
-        /// Why.
+        /// Cause.
         #[source]
         source: Source,
     },
-    /// What an attempt committed in isolation could not be taken over. The worktree stays as it is.
+    /// Commits of an isolated attempt could not be imported. The worktree stays as it is.
     #[error("cannot take over what was committed in {}", .path.display())]
     Import {
         /// The worktree.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         #[source]
         source: Source,
     },
-    /// What an attempt made could not be committed. The worktree stays as it is.
+    /// Work of an attempt could not be committed. The worktree stays as it is.
     #[error("cannot take the snapshot of {}", .path.display())]
     Snapshot {
         /// The worktree.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         #[source]
         source: Source,
     },
-    /// A worktree could not be looked at or removed.
+    /// A worktree could not be inspected or removed.
     #[error("cannot release the worktree {}", .path.display())]
     Release {
         /// The worktree.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         #[source]
         source: Source,
     },
-    /// There is no room on the disk, or it cannot be written to any more. It says nothing of the attempt: the scheduler
-    /// starts nothing more, and leaves the attempt to be gone on with when there is room.
+    /// The disk is full, or cannot be written to any more. It is no fault of the attempt: the scheduler starts nothing
+    /// more, and leaves the attempt to be resumed when there is room.
     #[error("the disk is full or cannot be written to")]
     NoRoom {
-        /// What could not be done.
+        /// The operation that failed.
         #[source]
         source: Source,
     },
@@ -90,7 +90,7 @@ pub enum WorktreeError {
     Repository {
         /// The repository.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         #[source]
         source: Source,
     },

@@ -10,8 +10,8 @@ use crate::worktrees::lease::{Lease, Made, WorktreeRequest};
 use crate::worktrees::release::{BranchRelease, KeepReason, Pruned, Release, ReleaseRequest, WorktreeFate};
 use crate::worktrees::work::{SnapshotRequest, Work};
 
-/// No worktrees: every attempt works in one folder, which is neither made nor removed. For embedders
-/// whose tasks need no isolation from one another.
+/// Worktrees that are all the same folder, which is neither made nor removed. For embedders whose tasks need no
+/// isolation from one another.
 #[derive(Debug, Clone)]
 pub struct InPlace {
     folder: PathBuf,

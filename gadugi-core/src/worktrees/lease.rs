@@ -4,63 +4,62 @@ use std::path::PathBuf;
 
 use crate::id::{AttemptRef, BranchName, CommitId, RunId, TaskId};
 
-/// The tip of a needed task's branch, which is merged into the base of the one that needs it.
+/// The tip of a needed task's branch, which is merged into the base of its dependant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NeededTip {
-    /// The task that was needed.
+    /// The needed task.
     pub task: TaskId,
-    /// Where its branch ended.
+    /// Tip of its branch.
     pub tip: CommitId,
 }
 
-/// Asks for a place for one attempt.
+/// A request for the worktree of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorktreeRequest {
-    /// The run that it is for.
+    /// Run of the attempt.
     pub run: RunId,
-    /// The attempt that it is for.
+    /// The attempt.
     pub attempt: AttemptRef,
-    /// The branches to start from, in the order of the plan; none starts from the run's base.
+    /// Branches to start from, in the order of the plan; none starts from the run's base.
     pub needs: Vec<NeededTip>,
-    /// Start from this commit and merge nothing: where an earlier attempt at the task ended.
+    /// Tip of an earlier attempt at the task to start from, without any merge.
     pub from: Option<CommitId>,
-    /// Go on in this place, which was made for an earlier attempt at the task, and which that does not need any more. Where it
-    /// is not there any more, another one is made.
+    /// Lease of an earlier attempt at the task whose worktree is used again. Where that is gone, another one is made.
     pub take_over: Option<Lease>,
 }
 
-/// A place that one attempt works in. It is plain data, so that another process can release it later.
+/// A worktree that belongs to one attempt. It is plain data, so that another process can release it later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
-    /// The run that it was made for.
+    /// Run of the attempt.
     pub run: RunId,
-    /// The attempt that it was made for.
+    /// The attempt.
     pub attempt: AttemptRef,
-    /// The folder.
+    /// Path of the worktree.
     pub path: PathBuf,
-    /// The branch that is checked out there; `None` where there is no git.
+    /// Branch that is checked out there; `None` without git.
     pub branch: Option<BranchName>,
-    /// The commit that the branch started from; `None` where there is no git.
+    /// Commit that the branch started from; `None` without git.
     pub base: Option<CommitId>,
 }
 
-/// What was copied into a new place from where the user works: files that git ignores.
+/// The files that were copied into a new worktree from the user's, all of which git ignores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Seeded {
-    /// How many files.
+    /// Number of files.
     pub files: u64,
-    /// How many bytes they hold.
+    /// Total size in bytes.
     pub bytes: u64,
 }
 
-/// A place that was made.
+/// A new worktree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
-    /// The place.
+    /// Its lease.
     pub lease: Lease,
-    /// What was copied into it besides what it starts from, if anything was.
+    /// Files that were copied into it in addition to the checkout, if any were.
     pub seeded: Option<Seeded>,
-    /// What the user should know of how it was made, in a sentence each. It changes no result.
+    /// Warnings for the user, a sentence each. They change no result.
     pub warnings: Vec<String>,
 }
 
@@ -70,11 +69,11 @@ impl From<Lease> for Made {
     }
 }
 
-/// The folder that an agent has as its home in all attempts at its task.
+/// The home folder of an agent, in all attempts at its task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentHome {
-    /// Where it is.
+    /// Path of the folder.
     pub path: PathBuf,
-    /// Whether there is nothing in it.
+    /// Whether it is empty.
     pub is_new: bool,
 }

@@ -25,7 +25,7 @@ pub use self::work::{Counts, IgnoredFiles, SnapshotRequest, Unsaved, Work};
 use crate::id::{BranchName, RunId, TaskId};
 use crate::mount::Mount;
 
-/// Gives every attempt a place of its own and keeps what it made there.
+/// Gives every attempt a worktree of its own and keeps its work.
 ///
 /// What an implementer owes:
 /// - **Crash.** After a crash at any moment nothing that an attempt made is lost, and what is half made
@@ -36,13 +36,13 @@ use crate::mount::Mount;
 ///   the repository cannot bear at the same time, also against other processes.
 #[async_trait]
 pub trait Worktrees: Send + Sync {
-    /// Makes a place for each request, in bulk, so that an implementation can share work among them. The
-    /// answers are in the order of the requests; one that fails does not hinder the others.
+    /// Makes a worktree for each request, in bulk, so that an implementation can share work among them. The answers are
+    /// in the order of the requests; a failure does not affect the others.
     async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Made, WorktreeError>>;
 
-    /// Prepares the place for commands that see nothing else of this machine: git is to work there, and nothing that they
-    /// do may reach what all places share. Tells what such a command has to see besides the place itself. Asked before
-    /// each command of the attempt; what is prepared already stays as it is.
+    /// Prepares the worktree for commands that see nothing else of this machine: git must work there, and the commands
+    /// must not reach anything that all worktrees share. Returns the mounts that such a command needs besides the
+    /// worktree itself. Called before each command of the attempt; a prepared worktree stays as it is.
     ///
     /// # Errors
     /// [`WorktreeError::Isolate`].
@@ -51,9 +51,9 @@ pub trait Worktrees: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Finds or makes the folder that the agent of a task has as its home in all its attempts, where its executor shows it
-    /// none of this machine. It lies in no place, and nobody but the user of this process comes as far as to it. `None` for an
-    /// implementation that makes none.
+    /// Finds or makes the home folder of a task's agent for all its attempts, where the executor mounts none of this
+    /// machine. It lies in no worktree, and only the user of this process can reach it. `None` for an implementation
+    /// that makes none.
     ///
     /// # Errors
     /// [`WorktreeError::Home`].
@@ -62,8 +62,8 @@ pub trait Worktrees: Send + Sync {
         Ok(None)
     }
 
-    /// Looks at the home of a task while nothing runs there. One that takes more room than an implementation lets it have is
-    /// removed; a sentence says so.
+    /// Checks the home of a task while nothing runs there. One that exceeds the size limit of the implementation is
+    /// removed; then it returns a sentence about that.
     ///
     /// # Errors
     /// [`WorktreeError::Home`].
@@ -72,7 +72,7 @@ pub trait Worktrees: Send + Sync {
         Ok(None)
     }
 
-    /// Removes the home of a task that is over, if there is one. As with places, the room may be given back later.
+    /// Removes the home of a finished task, if there is one. As with worktrees, its disk space may be freed later.
     ///
     /// # Errors
     /// [`WorktreeError::Home`].
@@ -81,38 +81,37 @@ pub trait Worktrees: Send + Sync {
         Ok(())
     }
 
-    /// Brings what an attempt has committed in isolation to its branch, once its commands have ended. Nothing happens in
-    /// a place that was not isolated, or when there is nothing new, so that it may be repeated.
+    /// Imports the commits of an isolated attempt to its branch, once its commands have ended. Does nothing for a
+    /// worktree that was not isolated, or without new commits, so that it may be repeated.
     ///
     /// # Errors
-    /// [`WorktreeError::Import`] when it cannot be taken over as a whole: then the branch is as it was, and the place, with
-    /// all that was committed there, stays until it is released with [`ReleaseRequest::discard`].
+    /// [`WorktreeError::Import`] when not all of it can be imported: then the branch is as it was, and the worktree,
+    /// with all commits there, stays until it is released with [`ReleaseRequest::discard`].
     async fn import(&self, lease: &Lease) -> Result<(), WorktreeError> {
         let _ = lease;
         Ok(())
     }
 
-    /// Collects what the attempt made. With [`SnapshotRequest::commit`], uncommitted and untracked files
-    /// become one commit on its branch, without running anything from the worktree.
+    /// Collects the work of the attempt. With [`SnapshotRequest::commit`], uncommitted and untracked files become one
+    /// commit on its branch, without running anything from the worktree.
     ///
     /// # Errors
     /// [`WorktreeError::Snapshot`]; the worktree is then as it was.
     async fn snapshot(&self, lease: &Lease, request: SnapshotRequest) -> Result<Work, WorktreeError>;
 
-    /// Gives the place back. A worktree that holds something which is on no branch stays, and the answer
-    /// says why. A place that was given to another attempt since is not this lease's any more: it counts
-    /// as absent.
+    /// Releases the worktree. One that holds work which is on no branch stays, and the answer gives the reasons. A
+    /// worktree that belongs to another attempt by now counts as absent.
     ///
-    /// The place is gone when this returns. The room that it takes may be given back later; an implementation that does
-    /// so says how to wait for that.
+    /// The worktree is gone when this returns. Its disk space may be freed later; an implementation that does so
+    /// documents how to wait for that.
     ///
     /// # Errors
-    /// [`WorktreeError::Release`] when it cannot be looked at or removed; nothing is lost then.
+    /// [`WorktreeError::Release`] when it cannot be inspected or removed; nothing is lost then.
     async fn release(&self, lease: &Lease, request: ReleaseRequest) -> Result<Release, WorktreeError>;
 
-    /// Gives places back in bulk, so that an implementation can look at them side by side. The answers are in the order
-    /// of the requests; one that fails does not hinder the others. Branches are decided on together, by the same rules in a
-    /// dry run; those of `no_keepers`, whose tasks did not succeed, are no reason for another one to go.
+    /// Releases worktrees in bulk, so that an implementation can inspect them in parallel. The answers are in the order
+    /// of the requests; a failure does not affect the others. Branches are decided on together, by the same rules in a
+    /// dry run; those of `no_keepers`, whose tasks did not succeed, do not count as a reason to delete another one.
     async fn release_all(
         &self,
         requests: Vec<(Lease, ReleaseRequest)>,
@@ -127,9 +126,8 @@ pub trait Worktrees: Send + Sync {
         released
     }
 
-    /// All places that it has made, for whatever run, and that are still there; also those that a crash kept
-    /// from being recorded, but not those that a crash left half made. None for an implementation that makes
-    /// none.
+    /// All existing worktrees that it has made, of any run; also those that are not recorded because of a crash, but
+    /// not those that a crash left half made. None for an implementation that makes none.
     ///
     /// # Errors
     /// [`WorktreeError::Repository`] when they cannot be listed.
@@ -137,14 +135,14 @@ pub trait Worktrees: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Lock files that were made in the repository since this moment and that nobody holds, as a git leaves them that is killed
-    /// with its task. They hinder others, so the run tells of them; they stay.
+    /// Lock files in the repository that were made since this moment and that no process holds, such as those of a git
+    /// that was killed with its task. They block other commands, so the run warns about them; they stay.
     async fn left_locks(&self, _since: SystemTime) -> Vec<PathBuf> {
         Vec::new()
     }
 
-    /// Clears away what crashes left behind: never anything that holds work, and never what this
-    /// implementation did not make.
+    /// Removes leftovers of crashes: never anything that holds work, and never anything that this implementation did
+    /// not make.
     ///
     /// # Errors
     /// [`WorktreeError::Repository`] when the leftovers cannot be listed.

@@ -4,45 +4,45 @@ use std::path::PathBuf;
 
 use crate::id::{BranchName, CommitId};
 
-/// What is to become of the branch when a worktree is released.
+/// The fate of the branch when a worktree is released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BranchFate {
     /// It stays.
     Keep,
-    /// It goes if its tip can be reached from another branch or tag that stays, or if all that it changes is in the branch that is
-    /// checked out or in one that its remote names; else it stays. A [`MergedBy`] says which. Where its very commits are on
-    /// no other branch, its tip stays under `refs/gadugi/trash/<run>/<task>`.
+    /// It is deleted if its tip is reachable from another branch or tag that stays, or if all its changes are in the
+    /// branch that is checked out or in the default branch of its remote; else it stays. A [`MergedBy`] tells which.
+    /// Where its commits themselves are on no other branch, its tip stays under `refs/gadugi/trash/<run>/<task>`.
     DeleteIfMerged,
 }
 
-/// How a worktree is released.
+/// A request to release a worktree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReleaseRequest {
-    /// What is to become of the branch.
+    /// Fate of the branch.
     pub branch: BranchFate,
-    /// Remove also what is not on any branch. The tip, with uncommitted files as a commit, stays under
+    /// Remove also work that is on no branch. The tip, with uncommitted files as a commit, stays under
     /// `refs/gadugi/trash/<run>/<task>`.
     pub discard: bool,
-    /// Only say what would be done.
+    /// Change nothing, and only report.
     pub dry_run: bool,
 }
 
-/// Why a worktree or a branch stays.
+/// A reason to keep a worktree or a branch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeepReason {
     /// Files are changed or new and not committed.
     Uncommitted {
-        /// How many.
+        /// Number of files.
         files: u64,
     },
     /// Its `HEAD` is neither on the attempt's branch nor reachable from it.
     HeadElsewhere,
-    /// `.git` in it is gone or leads elsewhere: it may be another repository by now.
+    /// Its `.git` is gone or leads elsewhere: it may be another repository by now.
     GitFileReplaced,
     /// A merge, rebase, cherry-pick, revert or bisect is under way there.
     OperationInProgress {
-        /// Which, as in `git status`.
+        /// Name of the operation, as in `git status`.
         operation: String,
     },
     /// A submodule there has changes or commits of its own.
@@ -52,32 +52,32 @@ pub enum KeepReason {
     },
     /// It is locked (`git worktree lock`).
     Locked {
-        /// The reason that was given with the lock.
+        /// Reason of the lock.
         reason: String,
     },
-    /// Something is mounted in it, which is not to be deleted with it.
+    /// A file system is mounted in it, which must not be deleted with it.
     Mounted {
-        /// Where.
+        /// Its path.
         path: PathBuf,
     },
-    /// Changes were put away there (`git stash`) and not taken out again.
+    /// Changes were put away there (`git stash`) and not applied again.
     Stashed {
-        /// How many times.
+        /// Number of stash entries.
         entries: u64,
     },
     /// The tip of the branch is not reachable from any other branch or tag.
     Unmerged {
-        /// How many commits would be lost.
+        /// Number of commits that would be lost.
         commits: u64,
     },
     /// The branch is checked out in another worktree.
     CheckedOut {
-        /// Where.
+        /// Its path.
         path: PathBuf,
     },
-    /// The branch has moved while it was looked at.
+    /// The branch moved during the inspection.
     Moved,
-    /// It was asked for.
+    /// The caller asked to keep it.
     Requested,
 }
 
@@ -103,40 +103,40 @@ impl std::fmt::Display for KeepReason {
     }
 }
 
-/// What became of a worktree's folder.
+/// The fate of a worktree's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WorktreeFate {
-    /// It is gone (or would be, in a dry run), and everything that it held is on its branch.
+    /// It is removed (or would be, in a dry run), and everything in it is on its branch.
     Removed,
-    /// It was not there.
+    /// It did not exist.
     Absent,
     /// It stays, for these reasons.
     Kept(Vec<KeepReason>),
 }
 
-/// What became of the branch.
+/// The fate of the branch of a released worktree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BranchRelease {
-    /// It is gone (or would be, in a dry run).
+    /// It is deleted (or would be, in a dry run).
     Deleted {
-        /// Where it was, so that it can be made again.
+        /// Its tip, so that it can be restored.
         tip: CommitId,
-        /// Why nothing is lost with it.
+        /// Reason for which nothing is lost with it.
         by: MergedBy,
     },
-    /// It was not there.
+    /// It did not exist.
     Absent,
     /// It stays, for this reason.
     Kept(KeepReason),
 }
 
-/// Why a branch can go.
+/// The reason for which a branch can be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MergedBy {
-    /// Its tip can be reached from something that stays.
+    /// Its tip is reachable from a reference that stays.
     Reachable {
-        /// From what: a branch, local or remote, a tag, or a worktree's `HEAD`.
+        /// The reference: a branch, local or remote, a tag, or a worktree's `HEAD`.
         from: String,
     },
     /// A commit of another branch has the tree of its tip.
@@ -155,7 +155,7 @@ pub enum MergedBy {
     },
     /// Each of its commits has a counterpart on another branch that makes the same changes.
     Rebase {
-        /// How many commits it has.
+        /// Number of its commits.
         commits: u64,
         /// The other branch.
         onto: String,
@@ -170,7 +170,7 @@ pub enum MergedBy {
 }
 
 impl MergedBy {
-    /// Whether its very commits are on something that stays.
+    /// Whether its commits themselves are reachable from a reference that stays.
     #[must_use]
     pub fn keeps_commits(&self) -> bool {
         matches!(self, Self::Reachable { .. })
@@ -191,20 +191,20 @@ impl std::fmt::Display for MergedBy {
     }
 }
 
-/// How many paths there are of a kind, and some of them.
+/// A number of paths, with the first few of them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Paths {
-    /// How many.
+    /// Number of files.
     pub count: u64,
     /// The first few, as paths in the worktree.
     pub first: Vec<String>,
 }
 
 impl Paths {
-    /// How many are named.
+    /// Number of paths that are kept by name.
     const NAMED: usize = 3;
 
-    /// Counts paths, and keeps the first of them.
+    /// Counts paths, and keeps the first few.
     pub fn of(paths: impl IntoIterator<Item = impl std::fmt::Display>) -> Self {
         let mut found = Self::default();
         for path in paths {
@@ -217,44 +217,45 @@ impl Paths {
     }
 }
 
-/// What was found when a worktree was looked at, for people.
+/// The findings of an inspection of a worktree, for display.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReleaseDetails {
     /// Tracked files that are changed.
     pub changed: Paths,
-    /// Files that git does not know.
+    /// Untracked files.
     pub untracked: Paths,
-    /// The branches that the branch was compared with, which was not found in them.
+    /// Branches that the branch was compared with and not found in.
     pub compared_with: Vec<String>,
-    /// A branch that contains the branch, and was no reason for it to go.
+    /// A branch that contains it and does not count as a reason to delete it.
     pub only_in: Option<String>,
 }
 
-/// What [`Worktrees::release`] did.
+/// The result of [`Worktrees::release`](crate::Worktrees::release).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
     /// The folder.
     pub worktree: WorktreeFate,
     /// The branch.
     pub branch: BranchRelease,
-    /// What [`ReleaseRequest::discard`] removes and keeps nowhere, as paths in the worktree: files that look
-    /// like secrets. What begins with `.git: ` or `./: ` says instead what is kept for a while as it lay there, and where.
+    /// Files that look like secrets, which [`ReleaseRequest::discard`] removes and keeps nowhere, as paths in the
+    /// worktree. An entry that starts with `.git: ` or `./: ` names instead a part that is kept for a while as it was,
+    /// and where.
     pub dropped: Vec<String>,
-    /// The reference that keeps what is on no branch any more, or would in a dry run.
+    /// The reference that keeps the commits that are on no branch any more, or would in a dry run.
     pub kept_as: Option<String>,
-    /// What was found on the way.
+    /// Findings of the inspection.
     pub details: ReleaseDetails,
 }
 
 impl Release {
-    /// Without details.
+    /// A release without details.
     #[must_use]
     pub fn new(worktree: WorktreeFate, branch: BranchRelease) -> Self {
         Self { worktree, branch, dropped: Vec::new(), kept_as: None, details: ReleaseDetails::default() }
     }
 }
 
-/// A leftover that [`Worktrees::prune`] cleared away, or left with a reason.
+/// A leftover that [`Worktrees::prune`](crate::Worktrees::prune) removed, or kept for a reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pruned {
@@ -262,36 +263,36 @@ pub enum Pruned {
     Entry {
         /// The name of the entry.
         name: String,
-        /// The folder that it pointed to.
+        /// The folder that it named.
         path: PathBuf,
     },
-    /// An entry whose folder is gone, and that stays for as long as git lets it stay, since the folder may come back.
+    /// An entry whose folder is gone, and that git keeps until it expires, since the folder may come back.
     EntryKept {
         /// The name of the entry.
         name: String,
-        /// The folder that it points to.
+        /// The folder that it names.
         path: PathBuf,
     },
-    /// What there was of a worktree whose making was cut short: its folder, its entry and its branch, or some of them.
+    /// Parts of a worktree whose creation was interrupted: its folder, its entry and its branch, or some of them.
     HalfMade {
         /// Its folder.
         path: PathBuf,
     },
-    /// The folder of a worktree whose entry in git's list is gone. All that it held is on its branch.
+    /// The folder of a worktree whose entry in git's list is gone. Everything in it is on its branch.
     Stray {
         /// The folder.
         path: PathBuf,
         /// The branch.
         branch: BranchName,
     },
-    /// Such a folder that stays, since it may hold something that is nowhere else.
+    /// Such a folder that stays, since it may hold work that exists nowhere else.
     StrayKept {
         /// The folder.
         path: PathBuf,
-        /// Why.
+        /// Reason, in words.
         why: String,
     },
-    /// A reference that kept discarded work for long enough.
+    /// A reference to discarded work whose time to keep is over.
     Expired {
         /// Its full name.
         reference: String,
