@@ -1,4 +1,4 @@
-//! How a run is told to stop, or to hold on for a while.
+//! The control of a run: stop, suspend, resume.
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -9,33 +9,33 @@ use crate::id::TaskId;
 pub(super) enum Order {
     /// Stop these tasks; none means all.
     Stop { tasks: Vec<TaskId>, now: bool },
-    /// Suspend everything, and say when that is done.
+    /// Suspend everything, and answer when that is done.
     Suspend(oneshot::Sender<()>),
-    /// Go on.
+    /// Resume everything.
     Continue,
 }
 
-/// Tells a run to stop, or to hold on. Can be cloned and used from any thread; a run that is over ignores it.
+/// A handle to stop or suspend a run. It can be cloned and used from any thread; a run that is over ignores it.
 #[derive(Debug, Clone)]
 pub struct Control(mpsc::UnboundedSender<Order>);
 
 impl Control {
-    /// Asks all tasks that run to stop, with their grace, and starts no more. With `now` they are killed
+    /// Asks all running tasks to stop, with their grace, and starts no more. With `now` they are killed
     /// at once, also those that were asked before.
     pub fn stop_all(&self, now: bool) {
         self.send(Order::Stop { tasks: Vec::new(), now });
     }
 
-    /// The same for some tasks; those that need them are skipped, the others go on. Tasks that are over,
-    /// or not part of the run, are passed over.
+    /// Stops some tasks in the same way; their dependants are skipped, the others continue. Tasks that are over,
+    /// or not part of the run, are ignored.
     pub fn stop(&self, tasks: Vec<TaskId>, now: bool) {
         if !tasks.is_empty() {
             self.send(Order::Stop { tasks, now });
         }
     }
 
-    /// Suspends all commands, as far as their executors can, and lets the run's clocks stand still, until
-    /// [`resume`](Control::resume). Ready when that is done, or when the run is over.
+    /// Suspends all commands, as far as their executors can, and stops the run's clocks, until
+    /// [`resume`](Control::resume). Returns when that is done, or when the run is over.
     pub async fn suspend(&self) {
         let (sender, done) = oneshot::channel();
         self.send(Order::Suspend(sender));
@@ -43,7 +43,7 @@ impl Control {
         drop(done.await);
     }
 
-    /// Lets everything go on that [`suspend`](Control::suspend) has suspended.
+    /// Resumes everything that [`suspend`](Control::suspend) has suspended.
     pub fn resume(&self) {
         self.send(Order::Continue);
     }
@@ -58,7 +58,7 @@ impl Control {
 #[derive(Debug)]
 pub struct ControlReceiver(pub(super) mpsc::UnboundedReceiver<Order>);
 
-/// Makes the two ends.
+/// Makes a control and its receiver.
 #[must_use]
 pub fn control() -> (Control, ControlReceiver) {
     let (sender, receiver) = mpsc::unbounded_channel();

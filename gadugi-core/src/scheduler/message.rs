@@ -12,23 +12,23 @@ use crate::registry::{RegistryError, Ticket};
 use crate::run::{CommandRecord, EventKind, StopReason};
 use crate::worktrees::{Lease, Work};
 
-/// What an attempt tells the dispatcher.
+/// A message from an attempt to the dispatcher.
 pub(super) enum Message {
-    /// A step, with the way back for the ticket of its record.
+    /// An event, with the reply channel for its ticket.
     Event(Box<EventKind>, oneshot::Sender<Ticket>),
-    /// A record could not be written.
+    /// An event could not be recorded.
     RegistryFailed(RegistryError),
-    /// The disk is full or cannot be written to, which is no fault of the attempt.
+    /// The disk is full or cannot be written to, which is not a failure of the attempt.
     NoRoom(Box<dyn std::error::Error + Send + Sync>),
     /// An executor is about to start a command for an attempt.
     Starting(AttemptRef),
     /// The command of an attempt is suspended, or cannot be.
     Suspended(AttemptRef),
-    /// What the agent of an attempt has told so far.
-    Agent(AttemptRef, Heard),
+    /// Progress of an attempt's agent.
+    Agent(AttemptRef, AgentProgress),
 }
 
-/// How much an attempt is asked to stop.
+/// The urgency with which an attempt is asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum StopLevel {
     Not,
@@ -36,35 +36,42 @@ pub(super) enum StopLevel {
     Now,
 }
 
-/// What an earlier driver of the run had done for an attempt.
+impl StopLevel {
+    /// The level of a request to stop, `now` or with grace.
+    pub(super) fn of(now: bool) -> Self {
+        if now { Self::Now } else { Self::WithGrace }
+    }
+}
+
+/// The work of an earlier driver for an attempt.
 #[derive(Default)]
-pub(super) struct Begun {
-    /// The worktree, if there is one, and whether that is recorded.
+pub(super) struct Recovered {
+    /// Lease of the worktree, if there is one, and whether it is recorded.
     pub(super) lease: Option<(Lease, bool)>,
-    /// The commands that it has recorded.
+    /// Recorded commands.
     pub(super) commands: Vec<CommandRecord>,
-    /// What its agent had told, if that is recorded.
+    /// Recorded report of the agent.
     pub(super) agent: Option<AgentReport>,
-    /// What it had collected.
+    /// Recorded work.
     pub(super) work: Option<Work>,
-    /// What became of the command that it had started last, or may have started.
+    /// State of the command that it had started last, or may have started.
     pub(super) last: Option<(Phase, Result<Reattached, ExecError>)>,
-    /// For how long the command that may run was suspended.
+    /// Time for which the command that may run was suspended.
     pub(super) suspended: Duration,
-    /// Whether the machine was restarted since its worktree was made and before its work was collected.
+    /// Whether the machine was restarted after its worktree was made and before its work was collected.
     pub(super) restarted: bool,
 }
 
-/// How a command ended.
+/// The end of a command.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum CommandEnd {
     Exited(ExitStatus),
-    /// It was stopped for something that its agent has said.
+    /// It was stopped because of its agent's report.
     Stopped(StopReason),
 }
 
 impl CommandEnd {
-    /// How it exited; one that was stopped did not by itself.
+    /// Its exit status; unknown for a command that was stopped.
     pub(super) fn status(self) -> ExitStatus {
         match self {
             Self::Exited(status) => status,
@@ -73,12 +80,12 @@ impl CommandEnd {
     }
 }
 
-/// What was heard of an agent at once.
-pub(super) struct Heard {
-    /// All that it has used so far.
+/// The progress of an agent since the last poll.
+pub(super) struct AgentProgress {
+    /// Use of the call so far.
     pub(super) used: Used,
-    /// Whether its vendor has answered it since it was heard last, and the last thing that it was told is no refusal.
+    /// Whether its vendor has answered it since the last poll, and has not refused it after that.
     pub(super) answered: bool,
-    /// A refusal that was not heard before.
+    /// A new refusal.
     pub(super) refused: Option<RateLimit>,
 }

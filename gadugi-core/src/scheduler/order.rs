@@ -1,4 +1,4 @@
-//! Which task is started next.
+//! The order in which tasks are started.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::plan::Plan;
 use crate::run::RunSettings;
 
 /// The order in which the tasks of a plan are started with one job, given how long tasks took before.
-/// With more jobs they are started in the same order, as far as what they need allows it.
+/// With more jobs they are started in the same order, as far as their needs allow.
 #[must_use]
 pub fn start_order(plan: &Plan, estimates: &HashMap<TaskId, Duration>) -> Vec<usize> {
     let order = StartOrder::new(plan, estimates, true);
@@ -22,7 +22,7 @@ pub fn start_order(plan: &Plan, estimates: &HashMap<TaskId, Duration>) -> Vec<us
     }
 }
 
-/// The tasks of a plan that are started at its beginning, all at once.
+/// The tasks of a plan that are started first, all at once.
 #[must_use]
 pub fn first_started(plan: &Plan, estimates: &HashMap<TaskId, Duration>, settings: &RunSettings) -> Vec<usize> {
     let order = StartOrder::new(plan, estimates, settings.allow_overlap);
@@ -33,12 +33,12 @@ pub fn first_started(plan: &Plan, estimates: &HashMap<TaskId, Duration>, setting
 pub(super) struct StartOrder {
     /// All positions: the higher priority first, then the longer path ahead, then the user's order.
     ranked: Vec<usize>,
-    /// For each position, those that it must not run beside.
+    /// For each position, those that must not run at the same time.
     exclusive: Vec<Vec<usize>>,
 }
 
 impl StartOrder {
-    /// Works it out once. Tasks of which no duration is known count as the median of the others, or as
+    /// Computes the order once. Tasks of unknown duration count as the median of the others, or as
     /// one second where none is known.
     pub(super) fn new(plan: &Plan, estimates: &HashMap<TaskId, Duration>, allow_overlap: bool) -> Self {
         let known = |at: usize| estimates.get(&plan.tasks()[at].spec.id).map(Duration::as_secs_f64);
@@ -59,8 +59,8 @@ impl StartOrder {
         Self { ranked, exclusive }
     }
 
-    /// The positions to start now: at most `room`, each of them ready, and none beside one that it
-    /// excludes, be it live or among those that are picked here.
+    /// The positions to start now: at most `room`, each of them ready, and none together with one that it
+    /// excludes, whether live or picked here.
     pub(super) fn pick(&self, room: usize, ready: impl Fn(usize) -> bool, live: impl Fn(usize) -> bool) -> Vec<usize> {
         let mut picked: Vec<usize> = Vec::new();
         for &at in &self.ranked {

@@ -11,16 +11,15 @@ use crate::id::TaskId;
 use crate::registry::{EventSink, RunHistory, RunLog};
 use crate::run::{RunHeader, RunRecord, WarningKind};
 use crate::scheduler::control::ControlReceiver;
-use crate::scheduler::dispatcher::recover::{Beginning, Resumption};
-use crate::scheduler::dispatcher::{Dispatcher, Plugins};
+use crate::scheduler::dispatcher::{Dispatcher, DriverStart, Journal, Plugins, Resumption};
 use crate::scheduler::error::RunError;
 use crate::time::Moment;
 use crate::worktrees::Worktrees;
 
 /// A run that is about to be driven.
 ///
-/// Dropping the future of [`drive`](Run::drive) lets go of the run: commands that were started go on, and
-/// nobody records their end. To end a run, use its [`Control`](crate::Control).
+/// Dropping the future of [`drive`](Run::drive) releases the run: its commands run on, and their end is not recorded. To end a
+/// run, use its [`Control`](crate::Control).
 #[must_use = "a run does nothing until it is driven"]
 pub struct Run {
     record: RunRecord,
@@ -46,15 +45,14 @@ impl fmt::Debug for Run {
 }
 
 impl Run {
-    /// Puts a run together. `log` is what [`Registry::create`](crate::Registry::create) gave for this header.
+    /// A new run. `log` comes from [`Registry::create`](crate::Registry::create) with the same header.
     pub fn new(header: RunHeader, executors: Executors, worktrees: Arc<dyn Worktrees>, log: Box<dyn RunLog>) -> Self {
-        Self::of(RunRecord::new(header), 0, None, executors, worktrees, log)
+        Self::of(RunRecord::new(header), executors, worktrees, log)
     }
 
-    /// Takes over a run whose driver has ended: its commands that still run are looked after, those that have
-    /// ended are recorded, and the rest is started. `history` and `log` are what
-    /// [`Registry::resume`](crate::Registry::resume) gave; `moment` is now, where the caller knows it. The
-    /// default executor should be the one that the history tells of.
+    /// A run whose driver has died: its running commands are supervised again, the ends of others are recorded, and the rest is
+    /// started. `history` and `log` come from [`Registry::resume`](crate::Registry::resume); `moment` is now, where the caller
+    /// knows it. The default executor should be the one in the history.
     pub fn resume(
         history: RunHistory,
         moment: Option<Moment>,
@@ -62,81 +60,86 @@ impl Run {
         worktrees: Arc<dyn Worktrees>,
         log: Box<dyn RunLog>,
     ) -> Self {
-        Self::of(history.record, history.last, Some(Resumption { moment }), executors, worktrees, log)
+        let run = Self::of(history.record, executors, worktrees, log);
+        Self { seq: history.last, resumption: Some(Resumption { moment }), ..run }
     }
 
-    fn of(
-        record: RunRecord,
-        seq: u64,
-        resumption: Option<Resumption>,
-        executors: Executors,
-        worktrees: Arc<dyn Worktrees>,
-        log: Box<dyn RunLog>,
-    ) -> Self {
-        let reason = "as asked".to_owned();
-        let (sinks, estimates, warnings) = (Vec::new(), HashMap::new(), Vec::new());
-        let formats = OutputFormats::new();
-        Self { record, seq, resumption, executors, reason, worktrees, log, sinks, estimates, warnings, formats }
+    fn of(record: RunRecord, executors: Executors, worktrees: Arc<dyn Worktrees>, log: Box<dyn RunLog>) -> Self {
+        Self {
+            record,
+            seq: 0,
+            resumption: None,
+            executors,
+            reason: "as asked".to_owned(),
+            worktrees,
+            log,
+            sinks: Vec::new(),
+            estimates: HashMap::new(),
+            warnings: Vec::new(),
+            formats: OutputFormats::new(),
+        }
     }
 
-    /// Says why the default executor is what it is; stands in the journal and in the report.
+    /// Sets the reason for the choice of the default executor, for the journal and the report.
     pub fn reason(mut self, reason: impl Into<String>) -> Self {
         self.reason = reason.into();
         self
     }
 
-    /// Adds a listener.
+    /// Adds an observer.
     pub fn sink(mut self, sink: Box<dyn EventSink>) -> Self {
         self.sinks.push(sink);
         self
     }
 
-    /// Adds a warning that is known before the run begins; it stands in the journal and in the report.
+    /// Adds a warning that is known before the start, for the journal and the report.
     pub fn warning(mut self, kind: WarningKind, message: impl Into<String>) -> Self {
         self.warnings.push((kind, message.into()));
         self
     }
 
-    /// How long tasks took in earlier runs. Longer chains are started first.
+    /// Sets the durations of tasks in earlier runs. Longer chains are started first.
     pub fn estimates(mut self, estimates: HashMap<TaskId, Duration>) -> Self {
         self.estimates = estimates;
         self
     }
 
-    /// Reads what agents print by these formats.
+    /// Sets the formats of agents' output.
     pub fn output_formats(mut self, formats: OutputFormats) -> Self {
         self.formats = formats;
         self
     }
 
-    /// Drives the run until every task has ended, and gives its record.
+    /// Drives the run until every task has ended, and returns its record.
     ///
     /// Needs a Tokio runtime with its timer on.
     ///
     /// # Errors
-    /// [`RunError`]. That tasks fail is no error; the record tells.
+    /// [`RunError`]. Failed tasks are no error; they are in the record.
     pub async fn drive(self, control: ControlReceiver) -> Result<RunRecord, RunError> {
+        self.look_up_plugins()?;
+        let plugins = Plugins { executors: self.executors, worktrees: self.worktrees, formats: self.formats };
+        let journal = Journal::new(self.record, self.log, self.sinks, self.seq);
+        let (dispatcher, inbox) = Dispatcher::new(journal, plugins, &self.estimates);
+        let start = DriverStart { reason: self.reason, warnings: self.warnings, resumption: self.resumption };
+        dispatcher.drive(inbox, control, start).await
+    }
+
+    /// Checks that all executors and output formats of the plan exist, before anything starts.
+    fn look_up_plugins(&self) -> Result<(), RunError> {
         for task in self.record.header.plan.tasks() {
-            if let Some(executor) = &task.spec.executor
+            let (task, at) = (&task.spec, || task.spec.source.clone());
+            if let Some(executor) = &task.executor
                 && self.executors.get(Some(executor)).is_none()
             {
-                return Err(RunError::UnknownExecutor {
-                    task: task.spec.id.clone(),
-                    executor: executor.clone(),
-                    at: task.spec.source.clone(),
-                });
+                return Err(RunError::UnknownExecutor { task: task.id.clone(), executor: executor.clone(), at: at() });
             }
-            if let Some(agent) = &task.spec.action.agent
+            if let Some(agent) = &task.action.agent
                 && !self.formats.contains_key(&agent.output)
             {
-                let (task, at) = (task.spec.id.clone(), task.spec.source.clone());
-                return Err(RunError::UnknownFormat { task, format: agent.output.clone(), at });
+                return Err(RunError::UnknownFormat { task: task.id.clone(), format: agent.output.clone(), at: at() });
             }
         }
-        let Self { record, seq, executors, worktrees, log, sinks, estimates, formats, .. } = self;
-        let plugins = Plugins { executors, worktrees, formats };
-        let (dispatcher, inbox) = Dispatcher::new(record, plugins, log, sinks, &estimates, seq);
-        let beginning = Beginning { reason: self.reason, warnings: self.warnings, resumption: self.resumption };
-        dispatcher.drive(inbox, control, beginning).await
+        Ok(())
     }
 }

@@ -10,21 +10,27 @@ use crate::executor::ExitStatus;
 use crate::plan::{Phase, Program};
 use crate::run::{EventKind, Failure, Outcome, StopReason};
 use crate::scheduler::attempt::Attempt;
-use crate::scheduler::attempt::agent_log::{LONGEST_WAIT_FOR_LOG, end_of};
-use crate::scheduler::attempt::conversation::{Before, Talk};
+use crate::scheduler::attempt::agent_log::{LOG_TIMEOUT, end_of};
+use crate::scheduler::attempt::conversation::{Before, Conversation};
 use crate::scheduler::message::CommandEnd;
 use crate::worktrees::Lease;
 
-/// An agent is told so much of what a check has printed.
-const MOST_OF_CHECK: u64 = 8 << 10;
+/// Bytes of a failed check's output in a prompt.
+const MAX_CHECK_OUTPUT: u64 = 8 << 10;
 
 impl Attempt {
-    /// The command of the agent, and what it reads.
-    pub(crate) async fn call(&self, call: &AgentCall, talk: &Talk, lease: &Lease) -> (Program, Option<String>) {
-        let conversation = talk.before.as_ref().and_then(|before| before.conversation.as_ref());
-        let session = conversation.filter(|(_, folder)| *folder == lease.path).map(|(session, _)| session.as_str());
+    /// The command of the agent, and its standard input.
+    pub(super) async fn compose_call(
+        &self,
+        call: &AgentCall,
+        conversation: &Conversation,
+        lease: &Lease,
+    ) -> (Program, Option<String>) {
+        let session = conversation.before.as_ref().and_then(|before| before.session.as_ref());
+        // A session can be resumed only in its own folder.
+        let session = session.filter(|(_, folder)| *folder == lease.path).map(|(session, _)| session.as_str());
         let resumed = call.resume.as_ref().zip(session);
-        let earlier = match &talk.before {
+        let earlier = match &conversation.before {
             Some(before) if before.was_refused && resumed.is_some() => Some(Earlier::Interrupted),
             Some(before) if before.was_out_of_share && resumed.is_some() => Some(Earlier::OutOfShare),
             Some(Before { timed_out: Some((clock, after)), .. }) if resumed.is_some() => {
@@ -32,7 +38,7 @@ impl Attempt {
             }
             Some(Before { check: Some((status, log)), .. }) => Some(Earlier::Check {
                 status: status.clone(),
-                output: end_of(log.clone(), MOST_OF_CHECK).await,
+                output: end_of(log.clone(), MAX_CHECK_OUTPUT).await,
                 is_resumed: resumed.is_some(),
             }),
             _ => None,
@@ -41,13 +47,13 @@ impl Attempt {
             prompt: &call.prompt,
             frame: &call.frame,
             branch: lease.branch.as_ref(),
-            needs: &talk.needs,
+            needs: &conversation.needs,
             check: self.spec.check.as_deref(),
             earlier: earlier.as_ref(),
         };
         let (command, session) = resumed.unwrap_or((&call.command, ""));
         // To the millionth, since what is left of fractions has many digits.
-        let max_cost = talk.max_cost.map(|cost| ((cost * 1e6).round() / 1e6).to_string()).unwrap_or_default();
+        let max_cost = conversation.max_cost.map(|cost| ((cost * 1e6).round() / 1e6).to_string()).unwrap_or_default();
         if command.iter().any(Argument::has_prompt) {
             return (Program::Argv(filled(command, &compose_argument(parts), session, &max_cost)), None);
         }
@@ -55,54 +61,56 @@ impl Attempt {
         (Program::Argv(argv), (!call.prompt.is_empty()).then(|| compose_prompt(parts)))
     }
 
-    /// Hears the agent out, and records what it has told.
-    pub(crate) async fn hear_out(&mut self) -> Option<AgentReport> {
-        let was_recorded = self.has_begun(Phase::Main);
-        let talk = self.talk.as_mut()?;
-        if let Some(recorded) = talk.recorded.take() {
+    /// Reads the rest of the agent's output, and records its report.
+    pub(super) async fn final_report(&mut self) -> Option<AgentReport> {
+        let was_recorded = self.has_started(Phase::Main);
+        let conversation = self.conversation.as_mut()?;
+        if let Some(recorded) = conversation.recorded.take() {
             return Some(recorded);
         }
-        if talk.listener.is_none() && !was_recorded {
+        if conversation.log.is_none() && !was_recorded {
             // It was never started.
             return None;
         }
-        let listener = talk.listen_to(&self.files);
-        // What has come until then counts.
-        drop(timeout(LONGEST_WAIT_FOR_LOG, listener.finish()).await);
-        let mut report = listener.report().clone();
-        report.own = talk.own_part(&report);
+        let log = conversation.open_log(&self.files);
+        // Output that is read until then counts.
+        drop(timeout(LOG_TIMEOUT, log.finish()).await);
+        let mut report = log.report().clone();
+        report.own = conversation.own_part(&report);
         self.note(EventKind::AgentReported { attempt: self.attempt.clone(), report: report.clone() }).await;
         Some(report)
     }
 
-    /// Why nothing more may be started for the task: it, or the run, has used up what it may.
-    pub(crate) fn used_up(&self) -> Option<Failure> {
+    /// The budget that is used up, of the task or of the run, so that nothing more may be started for the task.
+    pub(super) fn used_up(&self) -> Option<Failure> {
         self.used_up_with(Used::default())
     }
 
+    /// The same, with a use that is not recorded yet.
     fn used_up_with(&self, used: Used) -> Option<Failure> {
-        let (talk, call) = (self.talk.as_ref()?, self.spec.action.agent.as_ref()?);
-        let of_task = call.budget.reached(talk.used.plus(used));
-        let of_run = || talk.run_budget.borrow().clone();
-        let nothing = || talk.max_cost.filter(|left| is_nothing(*left)).map(|_| "nothing is left".to_owned());
+        let (conversation, call) = (self.conversation.as_ref()?, self.spec.action.agent.as_ref()?);
+        let of_task = call.budget.reached(conversation.used.plus(used));
+        let of_run = || conversation.run_budget.borrow().clone();
+        let nothing =
+            || conversation.max_cost.filter(|left| is_negligible(*left)).map(|_| "nothing is left".to_owned());
         let message = of_task.or_else(of_run).or_else(nothing)?;
         Some(Failure::Budget { message })
     }
 
-    /// What the words of the agent make of its end: an outcome that they decide, or its exit.
-    pub(crate) fn judge(&self, end: CommandEnd, report: &AgentReport) -> Result<ExitStatus, Outcome> {
+    /// Decides between the report of the agent and the end of its command: returns an outcome by the report, or the exit status.
+    pub(super) fn judge(&self, end: CommandEnd, report: &AgentReport) -> Result<ExitStatus, Outcome> {
         match (end, &report.end) {
             (CommandEnd::Stopped(StopReason::Budget), _) => {
-                // An earlier driver may have stopped it for what has been used beside it, and is not told any more.
-                let unsaid = || Failure::Budget { message: "it was reached".to_owned() };
-                Err(Outcome::Failed(self.used_up_with(report.used()).unwrap_or_else(unsaid)))
+                // An earlier driver may have stopped it for the use of other attempts, which is not known any more.
+                let unknown = || Failure::Budget { message: "it was reached".to_owned() };
+                Err(Outcome::Failed(self.used_up_with(report.used()).unwrap_or_else(unknown)))
             }
-            // It was told what it may cost. Where that was all, this is the end; else there is more.
+            // It had a cost limit. Where that was the rest of the budget, this is the end; else it gets another share.
             (_, Some(Err(error))) if error.class == AgentErrorClass::Budget => {
                 let failure = self.used_up_with(report.used());
                 Err(Outcome::Failed(failure.unwrap_or_else(|| Failure::Agent(error.clone()))))
             }
-            (_, Some(Err(error))) if is_told(end, error) => Err(Outcome::Failed(Failure::Agent(error.clone()))),
+            (_, Some(Err(error))) if is_reason(end, error) => Err(Outcome::Failed(Failure::Agent(error.clone()))),
             (CommandEnd::Stopped(StopReason::Unauthenticated), _) => {
                 Err(refused(AgentErrorClass::Authentication, "its vendor did not let it in, again and again"))
             }
@@ -135,14 +143,14 @@ pub(crate) fn refused(class: AgentErrorClass, message: &str) -> Outcome {
     Outcome::Failed(Failure::Agent(AgentError { class, message: message.to_owned() }))
 }
 
-/// Whether an error that an agent tells of is the reason of its end. One that is stopped since it is not let in tells that it
-/// was stopped.
-fn is_told(end: CommandEnd, error: &AgentError) -> bool {
+/// Whether an error that an agent reports is the reason of its end. An agent that was stopped for its failed authentication
+/// reports that it was stopped.
+fn is_reason(end: CommandEnd, error: &AgentError) -> bool {
     let is_stopped = matches!(end, CommandEnd::Stopped(StopReason::Unauthenticated));
     !is_stopped || error.class == AgentErrorClass::Authentication
 }
 
-/// Whether so many US dollars are too few for anything.
-pub(crate) fn is_nothing(cost: f64) -> bool {
+/// Whether a cost in US dollars is too small to count.
+pub(crate) fn is_negligible(cost: f64) -> bool {
     cost < 0.000_001
 }

@@ -10,42 +10,42 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::agent::{AgentReport, Lines, OutputReader};
 
-/// So much is read at once.
-const PORTION: u64 = 1 << 20;
+/// Bytes that are read at once.
+const READ_SIZE: u64 = 1 << 20;
 
-/// How long a log that cannot be read holds up an end.
-pub(crate) const LONGEST_WAIT_FOR_LOG: Duration = Duration::from_secs(10);
+/// Time for which a log that cannot be read delays the end of an attempt.
+pub(crate) const LOG_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// So much of the end of a log is searched for an error.
-const MOST_OF_END: u64 = 64 << 10;
+/// Bytes at the end of a log that are searched for an error.
+const MAX_LOG_END: u64 = 64 << 10;
 
-/// So many characters of an error are told.
-const LONGEST_ERROR: usize = 200;
+/// Characters of an error that are kept.
+const MAX_ERROR_CHARS: usize = 200;
 
 /// A part of a log.
 struct Portion {
     bytes: Vec<u8>,
-    /// When the last of the log was printed.
+    /// Time of the last output in the log.
     written: SystemTime,
 }
 
-/// Follows the log of one command. It can begin at any time, since it begins with the first line.
-pub(crate) struct Listener {
+/// The log of an agent's command. It can be opened at any time, since reading starts at the first line.
+pub(crate) struct AgentLog {
     log: PathBuf,
     read: u64,
-    /// What is being read. Kept by those who wait no longer, so that a log that hangs holds up one thread and no more.
+    /// A read under way. It outlives a poll that timed out, so that a file system that hangs blocks only one thread.
     portion: Option<JoinHandle<io::Result<Portion>>>,
     lines: Lines,
     reader: Box<dyn OutputReader>,
 }
 
-impl Listener {
+impl AgentLog {
     pub(crate) fn new(reader: Box<dyn OutputReader>, log: PathBuf) -> Self {
         Self { log, read: 0, portion: None, lines: Lines::default(), reader }
     }
 
-    /// Takes in what was printed since. A log that cannot be read says nothing. May be dropped and called again.
-    pub(crate) async fn listen(&mut self) {
+    /// Reads the output since the last poll. A log that cannot be read counts as empty. May be dropped and called again.
+    pub(crate) async fn poll(&mut self) {
         loop {
             let portion = self.portion.get_or_insert_with(|| {
                 let (log, from) = (self.log.clone(), self.read);
@@ -65,9 +65,9 @@ impl Listener {
         }
     }
 
-    /// Takes in the rest, also a last line without its end.
+    /// Reads the rest, including a last line without line break.
     pub(crate) async fn finish(&mut self) {
-        self.listen().await;
+        self.poll().await;
         self.lines.finish(|line| self.reader.read(line));
     }
 
@@ -80,7 +80,7 @@ impl Listener {
     }
 }
 
-/// Opens a log. What a command has put in its place, such as a pipe, could be waited for, or read, for ever.
+/// Opens a log, which must be a file: a pipe that a command has put in its place could block for ever.
 fn open(log: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -94,17 +94,17 @@ fn open(log: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
-/// What was printed from there on.
+/// Reads output from a position on.
 fn read(log: PathBuf, from: u64) -> io::Result<Portion> {
     let mut file = open(&log)?;
     let written = file.metadata()?.modified()?;
     file.seek(SeekFrom::Start(from))?;
     let mut bytes = Vec::new();
-    file.take(PORTION).read_to_end(&mut bytes)?;
+    file.take(READ_SIZE).read_to_end(&mut bytes)?;
     Ok(Portion { bytes, written })
 }
 
-/// The end of a text file, at most so many bytes of it, from the beginning of a line on where there is one; nothing where it cannot be read.
+/// The last `most` bytes of a text file at most, from the start of a line where there is one; empty where it cannot be read.
 pub(crate) async fn end_of(file: PathBuf, most: u64) -> String {
     let read = move || -> io::Result<String> {
         let mut file = open(&file)?;
@@ -113,17 +113,17 @@ pub(crate) async fn end_of(file: PathBuf, most: u64) -> String {
         let mut bytes = Vec::new();
         file.take(most).read_to_end(&mut bytes)?;
         let text = String::from_utf8_lossy(&bytes);
-        // Of a single line, too, the end is worth more than nothing.
+        // The end of a single long line is better than nothing.
         let whole = text.split_once('\n').map(|(_, rest)| rest).filter(|rest| length > most && !rest.is_empty());
         Ok(whole.unwrap_or(&text).to_owned())
     };
     spawn_blocking(read).await.ok().and_then(Result::ok).unwrap_or_default()
 }
 
-/// The last line of a log that names an error as git does, or a program that is none of this machine, after the `error:` that led to it where that is a `fatal:`, bounded;
-/// `None` where no line does, or where it cannot be read.
+/// The last line of a log with an error in the form that git uses, or about a program for another machine. A `fatal:` comes
+/// with the `error:` before it. `None` where there is none, or where the log cannot be read.
 pub(crate) async fn last_error_of(log: PathBuf) -> Option<String> {
-    let end = end_of(log, MOST_OF_END).await;
+    let end = end_of(log, MAX_LOG_END).await;
     let is_error = |line: &&str| {
         line.starts_with("fatal:") || line.starts_with("error:") || line.to_lowercase().ends_with(": exec format error")
     };
@@ -134,7 +134,7 @@ pub(crate) async fn last_error_of(log: PathBuf) -> Option<String> {
         Some(cause) => format!("{}; {last}", cause.trim_end_matches(':')),
         None => last.to_owned(),
     };
-    Some(match told.char_indices().nth(LONGEST_ERROR) {
+    Some(match told.char_indices().nth(MAX_ERROR_CHARS) {
         Some((end, _)) => format!("{}…", &told[..end]),
         None => told,
     })

@@ -1,6 +1,5 @@
-//! The start of a command, or the search for one that an earlier driver has started.
+//! One command of an attempt: found again, or started, and run to its end.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,13 +11,13 @@ use crate::mount::Mount;
 use crate::plan::{Phase, Program};
 use crate::run::{EventKind, Failure, Outcome, StopReason};
 use crate::scheduler::attempt::clocks::wall_clock;
-use crate::scheduler::attempt::wait::{asked_to_stop, at, give_up, stopped_after};
+use crate::scheduler::attempt::wait::{asked_to_stop, at, stopped_after, undo_start};
 use crate::scheduler::attempt::{Attempt, Verdict, lost};
 use crate::scheduler::message::{CommandEnd, Message};
 use crate::signal::StopSignal;
 use crate::worktrees::{Lease, WorktreeError};
 
-/// A command that is looked after, or was.
+/// A command that was found or started.
 enum Command {
     Running(Box<dyn RunningTask>),
     /// An earlier driver has recorded this end.
@@ -34,7 +33,11 @@ impl Attempt {
         program: &Program,
         stdin: Option<&String>,
     ) -> Result<CommandEnd, Verdict> {
-        let (end, stopped) = match self.find_or_start(lease, phase, program, stdin).await? {
+        let command = match self.find(phase).await? {
+            Some(command) => command,
+            None => Command::Running(self.start(lease, phase, program, stdin).await?),
+        };
+        let (end, stopped) = match command {
             Command::Ended(end) => (end, self.was_stopped(phase)),
             Command::Running(running) => {
                 let (end, stopped) = self.watch(phase, &*running).await;
@@ -52,66 +55,59 @@ impl Attempt {
             Some(reason @ (StopReason::Budget | StopReason::Lingered | StopReason::Unauthenticated)) => {
                 Ok(CommandEnd::Stopped(reason))
             }
-            // Somebody has stopped it while nobody drove the run.
+            // The user has stopped it while the run had no driver.
             None if end.stopped => Err(Verdict::Outcome(Outcome::Cancelled)),
             None => Ok(CommandEnd::Exited(end.status)),
         }
     }
 
-    /// Finds a command again that an earlier driver has started, or starts it.
-    async fn find_or_start(
+    /// Finds a command that an earlier driver has started; `None` where it was never started.
+    async fn find(&mut self, phase: Phase) -> Result<Option<Command>, Verdict> {
+        let Some(recovered) = &mut self.recovered else { return Ok(None) };
+        let known = recovered.commands.iter().rfind(|command| command.phase == phase).cloned();
+        if let Some(end) = known.as_ref().and_then(|command| command.end) {
+            return Ok(Some(Command::Ended(end)));
+        }
+        let (restarted, suspended) = (recovered.restarted, recovered.suspended);
+        // The dispatcher has reattached to the last command already, before it recorded anything. A command after that may
+        // have been started without a record, too.
+        let found = match recovered.last.take_if(|(last, _)| *last == phase) {
+            Some((_, found)) => found,
+            None => self.reattach(phase, known.as_ref().map(|command| command.identity.clone())).await,
+        };
+        match found {
+            Ok(Reattached::Found(running)) => {
+                // The earlier driver may have died between the start and its record.
+                if known.is_none() {
+                    self.report_start(phase, &*running, None).await;
+                }
+                // It may have died while the run was suspended, too.
+                self.resume_command(&*running).await;
+                self.start_clock(phase, running.elapsed().unwrap_or_default().saturating_sub(suspended));
+                Ok(Some(Command::Running(running)))
+            }
+            // After a restart nothing is left of a command that had run, so that it looks as if it had not.
+            Ok(Reattached::NeverStarted) if restarted => {
+                Err(Verdict::Outcome(lost("the machine was restarted, and nobody knows whether it had begun")))
+            }
+            Ok(Reattached::NeverStarted) => Ok(None),
+            Ok(Reattached::Gone { why }) => Err(Verdict::Outcome(lost(&why))),
+            Err(error @ (ExecError::NotFound { .. } | ExecError::Start { .. })) => {
+                Err(Verdict::Outcome(Outcome::Failed(Failure::Start { message: error_chain(&error) })))
+            }
+            Err(error) => Err(Verdict::Outcome(lost(&error_chain(&error)))),
+        }
+    }
+
+    /// Starts a command, and its clock.
+    async fn start(
         &mut self,
         lease: &Lease,
         phase: Phase,
         program: &Program,
         stdin: Option<&String>,
-    ) -> Result<Command, Verdict> {
-        if let Some(begun) = &mut self.begun {
-            let known = begun.commands.iter().rfind(|command| command.phase == phase).cloned();
-            if let Some(end) = known.as_ref().and_then(|command| command.end) {
-                return Ok(Command::Ended(end));
-            }
-            let restarted = begun.restarted;
-            let found = match begun.last.take_if(|(last, _)| *last == phase) {
-                Some((_, found)) => found,
-                None => self.reattach(phase, known.as_ref().map(|command| command.identity.clone())).await,
-            };
-            match found {
-                Ok(Reattached::Found(running)) => {
-                    if known.is_none() {
-                        self.tell_of_start(phase, &*running, None).await;
-                    }
-                    self.let_go_on(&*running).await;
-                    let suspended = self.begun.as_ref().map(|begun| begun.suspended).unwrap_or_default();
-                    self.begin_clock(phase, running.elapsed().unwrap_or_default().saturating_sub(suspended));
-                    return Ok(Command::Running(running));
-                }
-                Ok(Reattached::NeverStarted) if restarted => {
-                    let why = "the machine was restarted, and nobody knows whether it had begun";
-                    return Err(Verdict::Outcome(lost(why)));
-                }
-                Ok(Reattached::NeverStarted) => {}
-                Ok(Reattached::Gone { why }) => return Err(Verdict::Outcome(lost(&why))),
-                Err(error @ (ExecError::NotFound { .. } | ExecError::Start { .. })) => {
-                    let message = error_chain(&error);
-                    return Err(Verdict::Outcome(Outcome::Failed(Failure::Start { message })));
-                }
-                Err(error) => return Err(Verdict::Outcome(lost(&error_chain(&error)))),
-            }
-        }
-        if !self.may_start {
-            return Err(Verdict::Abandoned);
-        }
-        if let Some(failure) = self.used_up().filter(|_| phase != Phase::Check) {
-            return Err(Verdict::Outcome(Outcome::Failed(failure)));
-        }
-        let (mut stop, mut suspended) = (self.stop.clone(), self.suspended.clone());
-        tokio::select! {
-            biased;
-            () = asked_to_stop(&mut stop) => return Err(Verdict::Outcome(Outcome::Cancelled)),
-            // A suspended run starts nothing. A dispatcher that is gone suspends nothing any more.
-            _ = suspended.wait_for(|suspended| !suspended) => {}
-        }
+    ) -> Result<Box<dyn RunningTask>, Verdict> {
+        self.wait_to_start(phase).await?;
         let mounts = match self.mounts(lease).await {
             Ok(mounts) => mounts,
             Err(error @ WorktreeError::NoRoom { .. }) => return Err(self.no_room(error)),
@@ -120,7 +116,7 @@ impl Attempt {
                 return Err(Verdict::Outcome(Outcome::Failed(Failure::Worktree { message })));
             }
         };
-        // A dispatcher that is gone does not wait for it.
+        // So that a suspension waits for it. A dispatcher that is gone does not.
         drop(self.dispatcher.send(Message::Starting(self.attempt.clone())));
         let request = ExecRequest {
             run: self.run.clone(),
@@ -134,43 +130,64 @@ impl Attempt {
             files: self.files.clone(),
             resources: self.spec.resources.clone(),
             mounts,
-            // What prepares the worktree, and what decides, must not depend on what the agent has left there, nor see it.
+            // Setup and check must not depend on files that the agent has left there, nor see them.
             home: self.home.clone().filter(|_| phase == Phase::Main),
             stop_signal: self.stop_signal(phase),
         };
         let asked = Instant::now();
-        let timeout = self.timeout(phase).and_then(|timeout| asked.checked_add(timeout));
-        let executor = Arc::clone(&self.executor);
-        let mut start = executor.start(&request);
+        let running = self.await_start(&request, asked).await?;
+        crash_point("command-started");
+        self.report_start(phase, &*running, Some(asked.elapsed())).await;
+        crash_point("start-recorded");
+        self.start_clock(phase, Duration::ZERO);
+        Ok(running)
+    }
+
+    /// Waits until a command may start. `Err` where it may not: after a stop, a failed record or a budget that is used up.
+    async fn wait_to_start(&self, phase: Phase) -> Result<(), Verdict> {
+        if !self.may_start {
+            return Err(Verdict::Abandoned);
+        }
+        // The check costs nothing, and decides about work that is there.
+        if let Some(failure) = self.used_up().filter(|_| phase != Phase::Check) {
+            return Err(Verdict::Outcome(Outcome::Failed(failure)));
+        }
+        let (mut stop, mut suspended) = (self.stop.clone(), self.suspended.clone());
+        tokio::select! {
+            biased;
+            () = asked_to_stop(&mut stop) => Err(Verdict::Outcome(Outcome::Cancelled)),
+            // A suspended run starts nothing. A dispatcher that is gone suspends nothing any more.
+            _ = suspended.wait_for(|suspended| !suspended) => Ok(()),
+        }
+    }
+
+    /// Asks the executor for a start, and waits for it. A start that hangs, for example in a file system, is undone after a stop
+    /// and its grace, or at the time limit, and leaves nothing running.
+    async fn await_start(&self, request: &ExecRequest, asked: Instant) -> Result<Box<dyn RunningTask>, Verdict> {
+        let timeout = self.timeout(request.phase).and_then(|timeout| asked.checked_add(timeout));
+        let mut start = self.executor.start(request);
         let started = tokio::select! {
             biased;
             started = &mut start => started,
-            // A start that hangs, for example in a file system, is given up, and leaves nothing running.
             () = stopped_after(self.stop.clone(), self.spec.limits.grace) => {
-                give_up(start).await;
+                undo_start(start).await;
                 return Err(Verdict::Outcome(Outcome::Cancelled));
             }
-            () = at(self.deadline.or(timeout)) => {
-                give_up(start).await;
-                return Err(Verdict::Outcome(Outcome::TimedOut(wall_clock(phase))));
+            () = at(self.clocks.deadline.or(timeout)) => {
+                undo_start(start).await;
+                return Err(Verdict::Outcome(Outcome::TimedOut(wall_clock(request.phase))));
             }
         };
-        let running = match started {
-            Ok(running) => running,
-            Err(error) if is_no_room(&error) => return Err(self.no_room(error)),
-            Err(error) => {
-                let message = error_chain(&error);
-                return Err(Verdict::Outcome(Outcome::Failed(Failure::Start { message })));
+        started.map_err(|error| {
+            if is_no_room(&error) {
+                self.no_room(error)
+            } else {
+                Verdict::Outcome(Outcome::Failed(Failure::Start { message: error_chain(&error) }))
             }
-        };
-        crash_point("command-started");
-        self.tell_of_start(phase, &*running, Some(asked.elapsed())).await;
-        crash_point("start-recorded");
-        self.begin_clock(phase, Duration::ZERO);
-        Ok(Command::Running(running))
+        })
     }
 
-    /// What a command has to see of this machine, where its executor shows it nothing else.
+    /// The mounts of a command, where its executor shows it nothing else of this machine.
     async fn mounts(&self, lease: &Lease) -> Result<Vec<Mount>, WorktreeError> {
         if !self.executor.capabilities().mounts {
             return Ok(Vec::new());
@@ -186,13 +203,13 @@ impl Attempt {
         self.executor.reattach(&CommandRef { run, attempt, phase, files, identity }).await
     }
 
-    /// Not awaited: the journal keeps the order, and the command runs in any case.
-    async fn tell_of_start(&mut self, phase: Phase, running: &dyn RunningTask, took: Option<Duration>) {
+    /// Reports a start, without waiting for the disk: the journal keeps the order, and the command runs in any case.
+    async fn report_start(&mut self, phase: Phase, running: &dyn RunningTask, took: Option<Duration>) {
         let (attempt, identity) = (self.attempt.clone(), running.identity().clone());
         self.note(EventKind::CommandStarted { attempt, phase, identity, took }).await;
     }
 
-    /// Agents are asked to stop as their profiles say, and everything else as usual.
+    /// The first signal of a stop: that of the agent's profile, and the usual one for other commands.
     fn stop_signal(&self, phase: Phase) -> StopSignal {
         let call = self.spec.action.agent.as_ref().filter(|_| phase == Phase::Main);
         call.map(|call| call.stop_signal).unwrap_or_default()

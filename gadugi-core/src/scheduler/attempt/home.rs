@@ -11,8 +11,8 @@ use crate::scheduler::attempt::{Attempt, Verdict};
 use crate::worktrees::WorktreeError;
 
 impl Attempt {
-    /// Finds or makes the home of the agent. In one in which there is nothing it knows of no conversation, so none goes on.
-    pub(crate) async fn find_home(&mut self) -> Result<Option<PathBuf>, Verdict> {
+    /// Finds or makes the home of the agent. A new one holds no sessions, so that none is resumed.
+    pub(super) async fn find_home(&mut self) -> Result<Option<PathBuf>, Verdict> {
         if !has_home(&*self.executor, &self.spec) {
             return Ok(None);
         }
@@ -25,14 +25,16 @@ impl Attempt {
             }
         };
         let is_known = home.as_ref().is_some_and(|home| !home.is_new);
-        if let Some(before) = self.talk.as_mut().and_then(|talk| talk.before.as_mut()).filter(|_| !is_known) {
-            before.conversation = None;
+        if let Some(before) =
+            self.conversation.as_mut().and_then(|conversation| conversation.before.as_mut()).filter(|_| !is_known)
+        {
+            before.session = None;
         }
         Ok(home.map(|home| home.path))
     }
 
-    /// Looks at the home of the agent when nothing runs there and another attempt may follow.
-    pub(crate) async fn check_home(&mut self, outcome: &Outcome) {
+    /// Checks the home of the agent when nothing runs there and another attempt may follow.
+    pub(super) async fn check_home(&mut self, outcome: &Outcome) {
         if !outcome.retriable() || !has_home(&*self.executor, &self.spec) {
             return;
         }
@@ -44,7 +46,7 @@ impl Attempt {
     }
 }
 
-/// Whether the agent of a task has a home folder that is kept for it: nobody else needs one.
+/// Whether the agent of a task has a home folder that is kept for it: only an agent that can resume needs one.
 pub(crate) fn has_home(executor: &dyn Executor, spec: &TaskSpec) -> bool {
     spec.action.agent.as_ref().is_some_and(|call| call.resume.is_some()) && executor.capabilities().homes
 }

@@ -4,7 +4,7 @@
 
 pub(super) mod agent;
 mod agent_log;
-mod clocks;
+pub(super) mod clocks;
 mod command;
 pub(super) mod conversation;
 pub(super) mod home;
@@ -16,9 +16,16 @@ pub(super) mod worktree;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::watch::Receiver;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
+use self::agent::refused;
+use self::agent_log::{LOG_TIMEOUT, last_error_of};
+use self::clocks::Clocks;
+use self::conversation::{Conversation, may_be_reused};
+use self::wait::asked_to_stop;
+use self::worktree::{NoWorktree, WorktreeResult, is_released};
 use crate::agent::AgentReport;
 use crate::crash_point::crash_point;
 use crate::error_chain::error_chain;
@@ -27,12 +34,7 @@ use crate::id::{AttemptRef, RunId};
 use crate::plan::{Phase, Program, TaskSpec};
 use crate::registry::{RegistryError, Ticket};
 use crate::run::{AttemptRecord, EventKind, Failure, KeepPolicy, Outcome, StopReason, WarningKind};
-use crate::scheduler::attempt::agent::refused;
-use crate::scheduler::attempt::agent_log::{LONGEST_WAIT_FOR_LOG, last_error_of};
-use crate::scheduler::attempt::conversation::{Talk, may_be_gone_on_in};
-use crate::scheduler::attempt::wait::asked_to_stop;
-use crate::scheduler::attempt::worktree::{NoWorktree, WorktreeResult, is_released};
-use crate::scheduler::message::{Begun, CommandEnd, Message, StopLevel};
+use crate::scheduler::message::{CommandEnd, Message, Recovered, StopLevel};
 use crate::time::Clock;
 use crate::worktrees::{Lease, Made, WorktreeError, Worktrees};
 
@@ -42,49 +44,84 @@ pub(super) struct Attempt {
     pub(super) attempt: AttemptRef,
     pub(super) spec: Arc<TaskSpec>,
     pub(super) keep: KeepPolicy,
+    /// The folder for its files.
     pub(super) files: PathBuf,
     pub(super) executor: Arc<dyn Executor>,
     pub(super) worktrees: Arc<dyn Worktrees>,
-    pub(super) place: oneshot::Receiver<WorktreeResult>,
-    /// `None` for an attempt that this driver has begun.
-    pub(super) begun: Option<Begun>,
+    /// The answer to the request for its worktree.
+    pub(super) worktree: oneshot::Receiver<WorktreeResult>,
+    /// Work of an earlier driver; `None` for an attempt that this driver has started.
+    pub(super) recovered: Option<Recovered>,
     /// The earlier attempts at the task.
     pub(super) earlier: Vec<Arc<AttemptRecord>>,
-    /// False once a step of it could not be recorded.
+    /// Whether all its steps so far are recorded.
     pub(super) may_start: bool,
-    /// `None` for one without an agent.
-    pub(super) talk: Option<Talk>,
+    /// `None` for an attempt without an agent.
+    pub(super) conversation: Option<Conversation>,
     /// The home folder of its agent, if that is kept.
     pub(super) home: Option<PathBuf>,
-    /// When its commands together, or the one that prepares its worktree, have run for too long; known from the first of
-    /// them on.
-    pub(super) deadline: Option<Instant>,
-    pub(super) stop: tokio::sync::watch::Receiver<StopLevel>,
-    pub(super) suspended: tokio::sync::watch::Receiver<bool>,
+    pub(super) clocks: Clocks,
+    pub(super) stop: Receiver<StopLevel>,
+    pub(super) suspended: Receiver<bool>,
     pub(super) dispatcher: mpsc::UnboundedSender<Message>,
 }
 
-/// How the attempt's commands ended.
+/// The result of the attempt's commands.
 pub(super) enum Verdict {
     Outcome(Outcome),
-    /// The dispatcher is gone, or the registry has failed or the disk was full before all was begun.
+    /// No outcome: the dispatcher is gone, or the registry has failed, or the disk was full. A later driver resumes the attempt.
     Abandoned,
 }
 
 impl Attempt {
-    /// Goes all the way. Every attempt that was intended ends here, exactly once, unless the registry fails.
-    pub(super) async fn make(mut self) {
+    /// Runs the attempt to its end. Every intended attempt ends here, exactly once, unless the registry fails.
+    pub(super) async fn run(mut self) {
+        let (lease, verdict) = self.run_in_worktree().await;
+        // A step that could not be recorded is left to a driver whose registry works.
+        let Verdict::Outcome(mut outcome) = verdict else { return };
+        // The commands ended before the restart, and nothing of what they had written was synced.
+        if outcome.success() && self.recovered.as_ref().is_some_and(|recovered| recovered.restarted) {
+            outcome =
+                lost("the machine was restarted before its work was collected, so that files of it may not be whole");
+        }
+        let lease = lease.filter(|lease| lease.branch.is_some());
+        if let Some(lease) = &lease {
+            match self.collect(lease, outcome).await {
+                Verdict::Outcome(collected) => outcome = collected,
+                Verdict::Abandoned => return,
+            }
+        }
+        // Nothing runs any more that could write to it.
+        self.check_home(&outcome).await;
+        let attempt = self.attempt.clone();
+        let said = self.last_error(&outcome).await;
+        let recorded = self.record(EventKind::AttemptEnded { attempt, outcome: outcome.clone(), said }).await;
+        crash_point("attempt-ended");
+        // Only after its end is on disk: without it, a later driver would look for the commands in the worktree.
+        if let Some(lease) = lease
+            && recorded
+            && is_released(self.keep, &outcome)
+            && !may_be_reused(&self.spec, &outcome)
+        {
+            self.release(&lease).await;
+        }
+    }
+
+    /// Waits for the worktree and runs the commands in it.
+    async fn run_in_worktree(&mut self) -> (Option<Lease>, Verdict) {
         let mut stop = self.stop.clone();
-        let place = match self.begun.as_mut().and_then(|begun| begun.lease.take()) {
+        let result = match self.recovered.as_mut().and_then(|recovered| recovered.lease.take()) {
             Some((lease, recorded)) => Some(Ok(Ok((lease.into(), None, recorded)))),
             None => tokio::select! {
                 biased;
-                place = &mut self.place => Some(place.map(|place| place.map(|(made, took)| (made, Some(took), false)))),
-                // Nothing runs that would need a grace, and making it may take long.
+                result = &mut self.worktree => {
+                    Some(result.map(|result| result.map(|(made, took)| (made, Some(took), false))))
+                }
+                // No command runs that would need a grace, and making the worktree may take long.
                 () = asked_to_stop(&mut stop) => None,
             },
         };
-        let (lease, verdict) = match place {
+        match result {
             None => (None, Verdict::Outcome(Outcome::Cancelled)),
             Some(Ok(Ok((Made { lease, seeded, warnings }, took, recorded)))) => {
                 let ready = EventKind::WorktreeReady { lease: lease.clone(), seeded, took };
@@ -96,11 +133,11 @@ impl Attempt {
                 let verdict = if recorded { self.run_commands(&lease).await } else { Verdict::Abandoned };
                 (Some(lease), verdict)
             }
-            Some(Ok(Err(NoWorktree::Worktree(WorktreeError::Conflict { tasks, files })))) => {
+            Some(Ok(Err(NoWorktree::Failed(WorktreeError::Conflict { tasks, files })))) => {
                 (None, Verdict::Outcome(Outcome::Conflict { tasks, files }))
             }
-            Some(Ok(Err(NoWorktree::Worktree(error @ WorktreeError::NoRoom { .. })))) => (None, self.no_room(error)),
-            Some(Ok(Err(NoWorktree::Worktree(error)))) => {
+            Some(Ok(Err(NoWorktree::Failed(error @ WorktreeError::NoRoom { .. })))) => (None, self.no_room(error)),
+            Some(Ok(Err(NoWorktree::Failed(error)))) => {
                 (None, Verdict::Outcome(Outcome::Failed(Failure::Worktree { message: error_chain(&error) })))
             }
             Some(Ok(Err(NoWorktree::Unrecorded(error)))) => {
@@ -108,37 +145,11 @@ impl Attempt {
                 (None, Verdict::Abandoned)
             }
             Some(Err(_)) => (None, Verdict::Outcome(lost("the worktrees' implementation panicked"))),
-        };
-        // What could not be recorded is left as it is, for a driver whose registry works.
-        let Verdict::Outcome(mut outcome) = verdict else { return };
-        // Its commands ended before that, and nothing of what they had written was synced.
-        if outcome.success() && self.begun.as_ref().is_some_and(|begun| begun.restarted) {
-            outcome =
-                lost("the machine was restarted before its work was collected, so that files of it may not be whole");
-        }
-        let lease = lease.filter(|lease| lease.branch.is_some());
-        if let Some(lease) = &lease {
-            match self.collect(lease, outcome).await {
-                Verdict::Outcome(collected) => outcome = collected,
-                Verdict::Abandoned => return,
-            }
-        }
-        self.check_home(&outcome).await;
-        let attempt = self.attempt.clone();
-        let said = self.said_at_end(&outcome).await;
-        let recorded = self.record(EventKind::AttemptEnded { attempt, outcome: outcome.clone(), said }).await;
-        crash_point("attempt-ended");
-        if let Some(lease) = lease
-            && recorded
-            && is_released(self.keep, &outcome)
-            && !may_be_gone_on_in(&self.spec, &outcome)
-        {
-            self.release(&lease).await;
         }
     }
 
-    /// What the command that failed has said of that at its end, where it says it as git does.
-    async fn said_at_end(&self, outcome: &Outcome) -> Option<String> {
+    /// The error at the end of the failed command's output, where it is in the form that git uses.
+    async fn last_error(&self, outcome: &Outcome) -> Option<String> {
         let phase = match outcome {
             Outcome::Failed(Failure::ExitCode(_)) => Phase::Main,
             Outcome::Failed(Failure::Setup(ExitStatus::Code(_))) => Phase::Setup,
@@ -146,56 +157,67 @@ impl Attempt {
             _ => return None,
         };
         let log = self.files.join(phase.output_file());
-        timeout(LONGEST_WAIT_FOR_LOG, last_error_of(log)).await.ok().flatten()
+        timeout(LOG_TIMEOUT, last_error_of(log)).await.ok().flatten()
     }
 
+    /// Runs the setup, the main command and the check, as far as each succeeds.
     async fn run_commands(&mut self, lease: &Lease) -> Verdict {
-        let spec = Arc::clone(&self.spec);
-        if let Some(setup) = spec.setup.as_ref().filter(|_| !self.has_begun(Phase::Main)) {
-            let script = Program::Script(setup.script.clone());
-            match self.run_command(lease, Phase::Setup, &script, None).await.map(CommandEnd::status) {
-                Ok(ExitStatus::Code(0)) => {}
-                Ok(ExitStatus::Unknown) => return Verdict::Outcome(lost("the exit code of its setup is not known")),
-                Ok(status) => return Verdict::Outcome(Outcome::Failed(Failure::Setup(status))),
-                Err(verdict) => return verdict,
-            }
-            // It has a clock of its own.
-            self.deadline = None;
+        if let Err(verdict) = self.run_setup(lease).await {
+            return verdict;
         }
-        match (self.run_main(lease).await, &spec.check) {
-            (Ok(ExitStatus::Code(0)), None) => Verdict::Outcome(Outcome::Succeeded),
-            (Ok(ExitStatus::Code(0)), Some(check)) => {
-                let check = Program::Script(check.clone());
-                match self.run_command(lease, Phase::Check, &check, None).await.map(CommandEnd::status) {
-                    Ok(ExitStatus::Code(0)) => Verdict::Outcome(Outcome::Succeeded),
-                    Ok(ExitStatus::Unknown) => Verdict::Outcome(lost("the exit code of its check is not known")),
-                    Ok(status) => Verdict::Outcome(Outcome::Failed(Failure::Check(status))),
-                    Err(verdict) => verdict,
-                }
-            }
-            (Ok(status), _) => Verdict::Outcome(match status {
+        match self.run_main(lease).await {
+            Ok(ExitStatus::Code(0)) => self.run_check(lease).await,
+            Ok(status) => Verdict::Outcome(match status {
                 ExitStatus::Code(code) => Outcome::Failed(Failure::ExitCode(code)),
                 ExitStatus::Signal(signal) => Outcome::Failed(Failure::Signal(signal)),
                 ExitStatus::OutOfMemory => Outcome::Failed(Failure::OutOfMemory),
                 ExitStatus::Unknown => lost("its exit code is not known"),
             }),
-            (Err(verdict), _) => verdict,
+            Err(verdict) => verdict,
         }
     }
 
-    /// Runs the task's own command. What its agent says counts more than how that exits.
+    /// Runs the setup, if there is one. `Err` when it did not succeed.
+    async fn run_setup(&mut self, lease: &Lease) -> Result<(), Verdict> {
+        let spec = Arc::clone(&self.spec);
+        // Once the main command has started, the setup is over.
+        let Some(setup) = spec.setup.as_ref().filter(|_| !self.has_started(Phase::Main)) else { return Ok(()) };
+        let script = Program::Script(setup.script.clone());
+        match self.run_command(lease, Phase::Setup, &script, None).await?.status() {
+            ExitStatus::Code(0) => {
+                // It has a clock of its own.
+                self.clocks = Clocks::default();
+                Ok(())
+            }
+            ExitStatus::Unknown => Err(Verdict::Outcome(lost("the exit code of its setup is not known"))),
+            status => Err(Verdict::Outcome(Outcome::Failed(Failure::Setup(status)))),
+        }
+    }
+
+    /// Runs the check, if there is one; without it the attempt has succeeded.
+    async fn run_check(&mut self, lease: &Lease) -> Verdict {
+        let Some(check) = self.spec.check.clone() else { return Verdict::Outcome(Outcome::Succeeded) };
+        match self.run_command(lease, Phase::Check, &Program::Script(check), None).await.map(CommandEnd::status) {
+            Ok(ExitStatus::Code(0)) => Verdict::Outcome(Outcome::Succeeded),
+            Ok(ExitStatus::Unknown) => Verdict::Outcome(lost("the exit code of its check is not known")),
+            Ok(status) => Verdict::Outcome(Outcome::Failed(Failure::Check(status))),
+            Err(verdict) => verdict,
+        }
+    }
+
+    /// Runs the task's own command. The report of its agent counts more than its exit status.
     async fn run_main(&mut self, lease: &Lease) -> Result<ExitStatus, Verdict> {
         let spec = Arc::clone(&self.spec);
         self.home = self.find_home().await?;
-        let (program, stdin) = match (&spec.action.agent, &self.talk) {
-            (Some(call), Some(talk)) => self.call(call, talk, lease).await,
+        let (program, stdin) = match (&spec.action.agent, &self.conversation) {
+            (Some(call), Some(conversation)) => self.compose_call(call, conversation, lease).await,
             _ => (spec.action.program.clone(), spec.action.stdin.clone()),
         };
         let end = self.run_command(lease, Phase::Main, &program, stdin.as_ref()).await;
-        let report = self.hear_out().await;
+        let report = self.final_report().await;
         match (end, report) {
             (Ok(end), Some(report)) => self.judge(end, &report).map_err(Verdict::Outcome),
-            // It waited for its vendor.
+            // It was waiting for its vendor.
             (Err(Verdict::Outcome(Outcome::TimedOut(Clock::Idle))), Some(AgentReport { limit: Some(limit), .. })) => {
                 let message = "it printed nothing for too long while its requests were refused";
                 Err(Verdict::Outcome(refused(limit.class, message)))
@@ -204,24 +226,25 @@ impl Attempt {
         }
     }
 
-    /// Whether an earlier driver has recorded the start of that command, so that those before it had ended well.
-    pub(super) fn has_begun(&self, phase: Phase) -> bool {
-        self.begun.iter().flat_map(|begun| &begun.commands).any(|command| command.phase == phase)
+    /// Whether an earlier driver has recorded the start of this command, so that those before it had succeeded.
+    fn has_started(&self, phase: Phase) -> bool {
+        self.recovered.iter().flat_map(|recovered| &recovered.commands).any(|command| command.phase == phase)
     }
 
-    /// Why an earlier driver has asked that command to stop.
-    pub(super) fn was_stopped(&self, phase: Phase) -> Option<StopReason> {
-        let mut commands = self.begun.iter().flat_map(|begun| &begun.commands);
+    /// The reason for which an earlier driver has asked this command to stop.
+    fn was_stopped(&self, phase: Phase) -> Option<StopReason> {
+        let mut commands = self.recovered.iter().flat_map(|recovered| &recovered.commands);
         commands.rfind(|command| command.phase == phase)?.stopped
     }
 
-    pub(super) async fn warn(&mut self, kind: WarningKind, message: String) {
+    /// Records a warning about the task.
+    async fn warn(&mut self, kind: WarningKind, message: String) {
         self.note(EventKind::Warning { kind, task: Some(self.attempt.task.clone()), message }).await;
     }
 
-    /// Tells the dispatcher; goes on without waiting for the disk.
-    pub(super) async fn note(&mut self, kind: EventKind) {
-        if let Some(ticket) = self.tell(kind).await {
+    /// Sends an event to the dispatcher, without waiting for the disk.
+    async fn note(&mut self, kind: EventKind) {
+        if let Some(ticket) = self.send(kind).await {
             let dispatcher = self.dispatcher.clone();
             tokio::spawn(async move {
                 if let Err(error) = ticket.await {
@@ -232,9 +255,9 @@ impl Attempt {
         }
     }
 
-    /// Tells the dispatcher and waits until it is on disk; says whether it is.
-    pub(super) async fn record(&mut self, kind: EventKind) -> bool {
-        match self.tell(kind).await {
+    /// Sends an event to the dispatcher and waits until it is on disk; returns whether it is.
+    async fn record(&mut self, kind: EventKind) -> bool {
+        match self.send(kind).await {
             None => false,
             Some(ticket) => match ticket.await {
                 Ok(()) => true,
@@ -246,14 +269,14 @@ impl Attempt {
         }
     }
 
-    async fn tell(&self, kind: EventKind) -> Option<Ticket> {
+    async fn send(&self, kind: EventKind) -> Option<Ticket> {
         let (sender, ticket) = oneshot::channel();
         self.dispatcher.send(Message::Event(Box::new(kind), sender)).ok()?;
         ticket.await.ok()
     }
 
-    /// Leaves the attempt as it is, for a driver that has room.
-    pub(super) fn no_room(&self, error: impl std::error::Error + Send + Sync + 'static) -> Verdict {
+    /// Reports a full disk, and leaves the attempt to a driver that has room.
+    fn no_room(&self, error: impl std::error::Error + Send + Sync + 'static) -> Verdict {
         // A dispatcher that is gone has no use for it.
         drop(self.dispatcher.send(Message::NoRoom(Box::new(error))));
         Verdict::Abandoned

@@ -4,8 +4,8 @@ use crate::plan::Changes;
 use crate::run::{Failure, Outcome};
 use crate::worktrees::Work;
 
-/// The outcome of an attempt whose commands ended like this and that has left this work, or goes on from `has_earlier` work. A
-/// success whose work is not on its branch is none: tasks that need it would start without the work.
+/// The outcome of an attempt with this work, whose commands ended with `outcome`; `has_earlier` tells whether it continues the
+/// work of an earlier attempt. A success whose work is not on its branch is none: tasks that need it would start without it.
 pub(crate) fn judged_by_work(outcome: Outcome, work: &Work, has_earlier: bool, changes: Changes) -> Outcome {
     if !outcome.success() {
         return outcome;

@@ -19,19 +19,19 @@ use crate::worktrees::{
     BranchFate, Lease, Made, ReleaseRequest, SnapshotRequest, WorktreeError, WorktreeFate, WorktreeRequest, Worktrees,
 };
 
-/// Why an attempt has no worktree.
+/// The reason for which an attempt has no worktree.
 #[derive(Debug)]
 pub(crate) enum NoWorktree {
-    Worktree(WorktreeError),
-    /// Its intent is not on disk, so nothing may be done for it.
+    Failed(WorktreeError),
+    /// Its intent is not on disk, so that nothing may be done for it.
     Unrecorded(RegistryError),
 }
 
-/// What an attempt waits for: its worktree, with the time that it took to make it.
+/// The answer to the request for a worktree, with the time that it took to make it.
 pub(crate) type WorktreeResult = Result<(Made, Duration), NoWorktree>;
 
-/// Asks for the worktrees of a batch, once the intents are on disk, and hands them out. Those of attempts that do not wait any
-/// more are given up or given back.
+/// Makes the worktrees of a batch, once the intents are on disk, and hands them out. Those of attempts that no longer wait are
+/// not made, or released.
 pub(crate) async fn make_worktrees(
     worktrees: Arc<dyn Worktrees>,
     batch: Vec<(WorktreeRequest, Ticket, oneshot::Sender<WorktreeResult>)>,
@@ -52,20 +52,20 @@ pub(crate) async fn make_worktrees(
     if requests.is_empty() {
         return;
     }
-    let nobody_waits = async {
+    let none_waits = async {
         for (sender, _) in &mut senders {
             sender.closed().await;
         }
     };
-    let places = tokio::select! {
+    let answers = tokio::select! {
         biased;
-        places = worktrees.create(requests) => places,
-        () = nobody_waits => return,
+        answers = worktrees.create(requests) => answers,
+        () = none_waits => return,
     };
     let took = asked.elapsed();
     let mut untaken = Vec::new();
-    for (place, (sender, is_new)) in places.into_iter().zip(senders) {
-        if let Err(Ok((made, _))) = sender.send(place.map(|made| (made, took)).map_err(NoWorktree::Worktree))
+    for (answer, (sender, is_new)) in answers.into_iter().zip(senders) {
+        if let Err(Ok((made, _))) = sender.send(answer.map(|made| (made, took)).map_err(NoWorktree::Failed))
             && is_new
         {
             untaken.push(made.lease);
@@ -73,24 +73,24 @@ pub(crate) async fn make_worktrees(
     }
     for lease in untaken {
         let request = ReleaseRequest { branch: BranchFate::DeleteIfMerged, discard: false, dry_run: false };
-        // What stays is found by its mark.
+        // A worktree that cannot be released is found by its mark.
         drop(worktrees.release(&lease, request).await);
     }
 }
 
 impl Attempt {
-    /// Where the task's work began, if that was in an earlier attempt and this one goes on from there.
-    fn began_before(&self, lease: &Lease) -> Option<CommitId> {
+    /// The start of the task's work, where that is in an earlier attempt that this one continues.
+    fn earlier_start(&self, lease: &Lease) -> Option<CommitId> {
         let base = lease.base.as_ref()?;
-        let began = base_of_work(self.earlier.iter().map(Arc::as_ref), base);
-        (began != base).then(|| began.clone())
+        let start = base_of_work(self.earlier.iter().map(Arc::as_ref), base);
+        (start != base).then(|| start.clone())
     }
 
-    /// Keeps what the attempt made. A success whose work cannot be kept is none.
+    /// Collects the work of the attempt. A success whose work cannot be kept is none.
     pub(super) async fn collect(&mut self, lease: &Lease, outcome: Outcome) -> Verdict {
-        let since = self.began_before(lease);
+        let since = self.earlier_start(lease);
         let has_earlier = since.is_some();
-        if let Some(work) = self.begun.as_ref().and_then(|begun| begun.work.as_ref()) {
+        if let Some(work) = self.recovered.as_ref().and_then(|recovered| recovered.work.as_ref()) {
             let outcome = judged_by_work(outcome, work, has_earlier, self.spec.changes);
             return Verdict::Outcome(outcome);
         }
@@ -109,7 +109,7 @@ impl Attempt {
                 self.note(EventKind::WorkCollected { attempt: self.attempt.clone(), work }).await;
                 Verdict::Outcome(outcome)
             }
-            // A run that is to be stopped has to end without room, too.
+            // A run that is asked to stop has to end without room, too.
             Err(error @ WorktreeError::NoRoom { .. }) if *self.stop.borrow() == StopLevel::Not => self.no_room(error),
             Err(error) if outcome.success() => {
                 Verdict::Outcome(Outcome::Failed(Failure::Snapshot { message: error_chain(&error) }))
@@ -121,7 +121,7 @@ impl Attempt {
         }
     }
 
-    /// Gives back the worktree of an attempt that has ended.
+    /// Releases the worktree of an attempt that has ended.
     pub(crate) async fn release(&mut self, lease: &Lease) {
         let request = ReleaseRequest { branch: BranchFate::Keep, discard: false, dry_run: false };
         let attempt = self.attempt.clone();
@@ -137,12 +137,12 @@ impl Attempt {
     }
 }
 
-/// Whether the worktree of an attempt that ended so is given back.
+/// Whether the worktree of an attempt with this outcome is released.
 pub(crate) fn is_released(keep: KeepPolicy, outcome: &Outcome) -> bool {
     match keep {
         KeepPolicy::Failed => outcome.success(),
         KeepPolicy::Always => false,
-        // Of one that is lost something may still run there.
+        // A command of a lost attempt may still run there.
         KeepPolicy::Never => !matches!(outcome, Outcome::Lost { .. }),
     }
 }

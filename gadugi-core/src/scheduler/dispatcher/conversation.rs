@@ -8,37 +8,42 @@ use crate::agent::{AgentReport, NeedDone, Used, why_stopped};
 use crate::id::AttemptRef;
 use crate::plan::Phase;
 use crate::run::{AttemptRecord, Failure, Outcome, Place};
-use crate::scheduler::attempt::conversation::{Before, Talk, talks_on};
+use crate::scheduler::attempt::conversation::{Before, Conversation, can_continue};
 use crate::scheduler::dispatcher::Dispatcher;
-use crate::scheduler::message::Begun;
+use crate::scheduler::message::Recovered;
 use crate::time::Clock;
 use crate::worktrees::Lease;
 
 impl Dispatcher {
-    /// What an attempt knows of its agent, besides its task.
-    pub(crate) fn talk(&self, position: usize, attempt: &AttemptRef, begun: Option<&Begun>) -> Option<Talk> {
+    /// The context of an attempt with an agent, besides its task.
+    pub(super) fn conversation(
+        &self,
+        position: usize,
+        attempt: &AttemptRef,
+        recovered: Option<&Recovered>,
+    ) -> Option<Conversation> {
         let call = self.call(position)?;
-        let format = self.formats.get(&call.output).map(Arc::clone);
+        let format = self.plugins.formats.get(&call.output).map(Arc::clone);
         let format = format.expect("cannot fail because Run::drive has looked up all formats");
-        let needs = self.record.header.plan.needs(position).iter().map(|need| {
-            let need = &self.record.tasks[*need];
+        let needs = self.journal.record.header.plan.needs(position).iter().map(|need| {
+            let need = &self.journal.record.tasks[*need];
             let said = need.last().and_then(|attempt| attempt.agent.as_ref()?.last_message.clone());
             let spec = &need.task.spec;
             NeedDone { task: spec.id.clone(), title: spec.title.clone(), last_message: said }
         });
         let needs = needs.collect();
-        let conversation = self.conversation(position, attempt);
+        let session = self.session_to_resume(position, attempt);
         let before = self.before(position, attempt).map(|(before, outcome)| Before {
             check: self.failed_check(position, attempt),
             was_refused: outcome.refused(),
             was_out_of_share: outcome.is_out_of_share(),
-            timed_out: self.clock(position, outcome).filter(|_| !has_begun_check(before)),
-            conversation: conversation.map(|(session, lease)| (session, lease.path)),
+            timed_out: self.clock_run_out(position, outcome).filter(|_| !has_started_check(before)),
+            session: session.map(|(session, lease)| (session, lease.path)),
         });
-        let task = &self.record.tasks[position];
+        let task = &self.journal.record.tasks[position];
         let used = task.told_before(attempt.number).map(AgentReport::used).fold(Used::default(), Used::plus);
         let earlier = self.earlier(position, attempt);
-        Some(Talk {
+        Some(Conversation {
             format,
             needs,
             before,
@@ -46,23 +51,26 @@ impl Dispatcher {
             used,
             max_cost: self.max_cost(position, used),
             run_budget: self.agents.budget.subscribe(),
-            recorded: begun.and_then(|begun| begun.agent.clone()),
-            listener: None,
+            recorded: recovered.and_then(|recovered| recovered.agent.clone()),
+            log: None,
             refused: None,
             answers: 0,
             is_isolated: false,
         })
     }
 
-    /// The conversation of the attempt before this one, and the place where it can go on: after a check that failed, after
+    /// The session of the attempt before this one, and the worktree where it can be resumed: after a check that failed, after
     /// requests that were refused, and after a clock that ran out.
-    pub(crate) fn conversation(&self, position: usize, attempt: &AttemptRef) -> Option<(String, Lease)> {
+    fn session_to_resume(&self, position: usize, attempt: &AttemptRef) -> Option<(String, Lease)> {
         let (before, _) = self.before(position, attempt)?;
-        self.call(position).filter(|_| self.keeps_conversations(position))?.resume.as_ref()?;
-        let lease = place_of(before)?;
-        // One that was refused at once may not have told it; those before it in the same worktree were in the same conversation.
-        let earlier =
-            self.record.tasks[position].attempts.iter().rev().skip_while(|earlier| earlier.number > before.number);
+        self.call(position).filter(|_| self.keeps_sessions(position))?.resume.as_ref()?;
+        let lease = existing_lease(before)?;
+        // An attempt that was refused at once may not have reported it; those before it in the same worktree had the same session.
+        let earlier = self.journal.record.tasks[position]
+            .attempts
+            .iter()
+            .rev()
+            .skip_while(|earlier| earlier.number > before.number);
         let is_same = |earlier: &&Arc<AttemptRecord>| {
             let is_there = earlier.lease.as_ref().is_some_and(|earlier| earlier.path == lease.path);
             earlier.number == before.number || (earlier.place == Place::HandedOver && is_there)
@@ -71,38 +79,38 @@ impl Dispatcher {
         Some((sessions.next()?, lease))
     }
 
-    /// The worktree of the attempt before this one, if it goes on there: in its conversation, or because that was refused before
-    /// it had done anything, so that nobody needs another one.
-    pub(crate) fn place_to_take_over(&self, position: usize, attempt: &AttemptRef) -> Option<Lease> {
-        if let Some((_, lease)) = self.conversation(position, attempt) {
+    /// The lease of the attempt before this one, if this one uses its worktree: to resume its session, or because it was refused
+    /// before it had done anything.
+    pub(super) fn lease_to_reuse(&self, position: usize, attempt: &AttemptRef) -> Option<Lease> {
+        if let Some((_, lease)) = self.session_to_resume(position, attempt) {
             return Some(lease);
         }
         let (before, outcome) = self.before(position, attempt)?;
         let work = before.work.as_ref()?;
         let is_as_made = work.commits == 0 && work.uncommitted == 0 && work.kept_refs.is_empty();
-        if outcome.refused() && is_as_made { place_of(before) } else { None }
+        if outcome.refused() && is_as_made { existing_lease(before) } else { None }
     }
 
-    /// How the check of the last attempt ended that was not refused, and where its output is; `None` if it was not that which
-    /// failed.
+    /// The end and the log of the check of the last attempt that was not refused; `None` if that attempt did not fail by its
+    /// check.
     fn failed_check(&self, position: usize, attempt: &AttemptRef) -> Option<(String, PathBuf)> {
-        let attempts = self.record.tasks[position].attempts.iter().rev();
+        let attempts = self.journal.record.tasks[position].attempts.iter().rev();
         let ended = attempts.filter(|before| before.number < attempt.number);
         let mut ended = ended.filter_map(|before| Some((before, &before.ended.as_ref()?.0)));
         let (before, outcome) = ended.find(|(_, outcome)| !outcome.refused())?;
         let how = match outcome {
             Outcome::Failed(Failure::Check(status)) => status.to_string(),
             _ => {
-                let (clock, after) = self.clock(position, outcome).filter(|_| has_begun_check(before))?;
+                let (clock, after) = self.clock_run_out(position, outcome).filter(|_| has_started_check(before))?;
                 why_stopped(clock, after)
             }
         };
         let before = AttemptRef { number: before.number, ..attempt.clone() };
-        Some((how, self.files_of(&before).join(Phase::Check.output_file())))
+        Some((how, self.journal.attempt_folder(&before).join(Phase::Check.output_file())))
     }
 
-    /// The clock by which an attempt at a task was stopped, once its worktree was prepared, and for how long that runs.
-    fn clock(&self, position: usize, outcome: &Outcome) -> Option<(Clock, Duration)> {
+    /// The clock that stopped an attempt after its setup, and the time limit.
+    fn clock_run_out(&self, position: usize, outcome: &Outcome) -> Option<(Clock, Duration)> {
         let Outcome::TimedOut(clock) = outcome else { return None };
         let limits = self.specs[position].limits;
         let after = match clock {
@@ -115,18 +123,18 @@ impl Dispatcher {
 
     /// The attempt before this one, if it ended by its check, by a refusal or by a clock.
     fn before(&self, position: usize, attempt: &AttemptRef) -> Option<(&AttemptRecord, &Outcome)> {
-        let attempts = &self.record.tasks[position].attempts;
+        let attempts = &self.journal.record.tasks[position].attempts;
         let before = attempts.iter().rfind(|before| before.number < attempt.number)?;
         let (outcome, _) = before.ended.as_ref()?;
-        (outcome.refused() || talks_on(outcome)).then_some((before, outcome))
+        (outcome.refused() || can_continue(outcome)).then_some((before, outcome))
     }
 }
 
-fn has_begun_check(attempt: &AttemptRecord) -> bool {
+fn has_started_check(attempt: &AttemptRecord) -> bool {
     attempt.commands.iter().any(|command| command.phase == Phase::Check)
 }
 
-/// The worktree of an attempt, as long as it is there.
-fn place_of(attempt: &AttemptRecord) -> Option<Lease> {
+/// The lease of an attempt, as long as its worktree exists.
+fn existing_lease(attempt: &AttemptRecord) -> Option<Lease> {
     attempt.lease.clone().filter(|lease| lease.branch.is_some() && attempt.place != Place::Released)
 }

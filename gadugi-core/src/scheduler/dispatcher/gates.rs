@@ -16,57 +16,58 @@ use crate::run::{EventKind, Failure, Outcome, TaskState, WarningKind};
 use crate::scheduler::dispatcher::Dispatcher;
 use crate::scheduler::error::RunError;
 
-/// How long after the time that a vendor names the next request is sent.
+/// Time after the moment that a vendor names until the next request.
 const RESET_MARGIN: Duration = Duration::from_secs(5);
 
-/// How often the wall clock is looked at while a named time is waited for: it goes on while the machine sleeps.
+/// Interval between looks at the wall clock during a wait for a named time: that clock runs on while the machine sleeps.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A wait that becomes longer by less is not told again.
+/// Extension of a wait below which it is not reported again.
 const MIN_NEWS: Duration = Duration::from_secs(60);
 
-/// Refusals in a row, of a kind that an agent mostly gets over by itself, before a gate is told.
+/// Refusals in a row, of a kind that agents mostly retry themselves, before a gate is reported.
 const MIN_REFUSALS: u32 = 3;
 
-/// A wait so long is told with its length.
+/// Wait that is reported with its length.
 const LONG_WAIT: SignedDuration = SignedDuration::from_hours(24);
 
 /// The gate of one agent, from a refusal until its vendor has answered again.
-pub(crate) struct Gate {
+pub(super) struct Gate {
     class: AgentErrorClass,
-    /// Nothing starts before.
+    /// Time before which nothing starts.
     opens: Instant,
-    /// The time that the vendor has named, and the attempt that was told it.
+    /// Time that the vendor has named, and the attempt that got it.
     named: Option<(Timestamp, AttemptRef)>,
-    /// The attempts under way that were refused, and not answered since.
+    /// Attempts under way that were refused, and not answered since.
     refused: HashSet<AttemptRef>,
-    /// The attempt that was started to find out whether the vendor answers.
+    /// Attempt that was started to find out whether the vendor answers.
     probe: Option<AttemptRef>,
-    /// The latest opening that the user was told.
+    /// Latest opening that was reported to the user.
     told: Option<Instant>,
 }
 
-/// How long a refusal keeps tasks from starting.
-pub(crate) struct Closing {
-    pub(crate) class: AgentErrorClass,
-    /// The time that the vendor has named.
-    pub(crate) until: Option<Timestamp>,
-    pub(crate) wait: Duration,
-    /// Whether it is told as soon as it is heard.
-    pub(crate) is_news: bool,
+/// A refusal that keeps tasks from starting.
+pub(super) struct Closing {
+    pub(super) class: AgentErrorClass,
+    /// Time that the vendor has named.
+    pub(super) until: Option<Timestamp>,
+    /// Wait until the next start.
+    pub(super) wait: Duration,
+    /// Whether it is reported at once.
+    pub(super) is_news: bool,
 }
 
 impl Closing {
-    /// By what an agent has told, or else by `backoff`.
-    pub(crate) fn heard(limit: &RateLimit, backoff: Duration) -> Self {
+    /// The closing by a refusal that an agent has reported; `backoff` is its wait where it names none.
+    pub(super) fn by_refusal(limit: &RateLimit, backoff: Duration) -> Self {
         let wait = limit.until.and_then(wait_until).or(limit.pause).unwrap_or(backoff);
         let is_news = limit.class == AgentErrorClass::RateLimit || limit.refusals >= MIN_REFUSALS;
         Self { class: limit.class, until: limit.until, wait, is_news }
     }
 }
 
-/// How long it is to the time that a vendor has named; `None` where it has passed.
-pub(crate) fn wait_until(until: Timestamp) -> Option<Duration> {
+/// The wait until the time that a vendor has named; `None` where that has passed.
+pub(super) fn wait_until(until: Timestamp) -> Option<Duration> {
     let left = Duration::try_from(until.duration_since(Timestamp::now())).ok().filter(|left| !left.is_zero())?;
     Some(left.saturating_add(RESET_MARGIN))
 }
@@ -77,19 +78,18 @@ impl Gate {
         Self { class: closing.class, opens, named: None, refused, probe, told }
     }
 
-    /// Whether its time has come. That of the vendor is also told by the wall clock.
+    /// Whether its time has come. A named time is compared with the wall clock, too.
     fn is_due(&self, now: Instant) -> bool {
         let has_come = |(until, _): &(Timestamp, AttemptRef)| wait_until(*until).is_none();
         self.opens <= now || self.named.as_ref().is_some_and(has_come)
     }
 
-    /// When to look again.
+    /// Time of the next look.
     fn next_look(&self, now: Instant) -> Instant {
         if self.named.is_some() { self.opens.min(now + CLOCK_INTERVAL) } else { self.opens }
     }
 
-    /// Whether an answer that this attempt got proves that the vendor answers all. An answer to another one may be older than
-    /// what that was told.
+    /// Whether an answer to this attempt proves that the vendor answers all. An answer to another one may be older than the refusal.
     fn is_opened_by(&self, attempt: &AttemptRef) -> bool {
         let is_probe = self.probe.as_ref() == Some(attempt);
         match (&self.named, self.class) {
@@ -101,8 +101,8 @@ impl Gate {
 }
 
 impl Dispatcher {
-    /// Lets no task of an agent start for a while after a refusal of this attempt.
-    pub(crate) fn close_gate(&mut self, name: &str, closing: &Closing, attempt: &AttemptRef) -> Result<(), RunError> {
+    /// Closes the gate of an agent after a refusal of this attempt.
+    pub(super) fn close_gate(&mut self, name: &str, closing: &Closing, attempt: &AttemptRef) -> Result<(), RunError> {
         let now = Instant::now();
         let Some(opens) = now.checked_add(closing.wait).filter(|_| !closing.wait.is_zero()) else { return Ok(()) };
         let gate = self.agents.gates.entry(name.to_owned()).or_insert_with(|| Gate::new(closing, opens));
@@ -111,9 +111,9 @@ impl Dispatcher {
             (gate.class, gate.opens) = (closing.class, opens);
             gate.named = closing.until.map(|until| (until, attempt.clone()));
         }
-        let is_told = gate.told.is_some_and(|told| gate.opens < told + MIN_NEWS);
-        // What is said of a login is said when it is certain.
-        if is_told || !closing.is_news || closing.class == AgentErrorClass::Authentication {
+        let is_reported = gate.told.is_some_and(|told| gate.opens < told + MIN_NEWS);
+        // A failed login is reported once it is certain.
+        if is_reported || !closing.is_news || closing.class == AgentErrorClass::Authentication {
             return Ok(());
         }
         gate.told = Some(gate.opens);
@@ -123,11 +123,15 @@ impl Dispatcher {
         };
         let until = until_text(gate.named.as_ref().map(|(until, _)| *until), gate.opens.duration_since(now));
         let message = format!("{}; no task of it starts{until}", what.replace("{name}", name));
-        self.note(EventKind::Warning { kind: WarningKind::RateLimit, task: Some(attempt.task.clone()), message })
+        self.journal.note(EventKind::Warning {
+            kind: WarningKind::RateLimit,
+            task: Some(attempt.task.clone()),
+            message,
+        })
     }
 
-    /// The vendor has answered an attempt.
-    pub(crate) fn vendor_answered(&mut self, name: &str, attempt: &AttemptRef) {
+    /// Notes that the vendor has answered an attempt.
+    pub(super) fn vendor_answered(&mut self, name: &str, attempt: &AttemptRef) {
         let Some(gate) = self.agents.gates.get_mut(name) else { return };
         if gate.is_opened_by(attempt) {
             self.agents.gates.remove(name);
@@ -136,8 +140,8 @@ impl Dispatcher {
         }
     }
 
-    /// An attempt has ended, so that it asks no more.
-    pub(crate) fn asks_no_more(&mut self, name: &str, attempt: &AttemptRef) {
+    /// Notes that an attempt has ended, so that it sends no more requests.
+    pub(super) fn asks_no_more(&mut self, name: &str, attempt: &AttemptRef) {
         if let Some(gate) = self.agents.gates.get_mut(name) {
             gate.refused.remove(attempt);
         }
@@ -148,18 +152,18 @@ impl Dispatcher {
         self.agents.gates.get(&self.call(position)?.name)
     }
 
-    /// Whether an attempt is under way by which it will be known whether the vendor answers.
+    /// Whether an attempt is under way that will prove whether the vendor answers.
     fn is_probed(&self, gate: &Gate) -> bool {
         gate.refused.iter().chain(&gate.probe).any(|attempt| self.is_under_way(attempt))
     }
 
-    /// Whether the agent of a task lets it wait.
-    pub(crate) fn has_to_wait(&self, position: usize, now: Instant) -> bool {
+    /// Whether a task has to wait for its agent.
+    pub(super) fn has_to_wait(&self, position: usize, now: Instant) -> bool {
         self.gate(position).is_some_and(|gate| !gate.is_due(now) || self.is_probed(gate))
     }
 
-    /// Of tasks that are to start, those that may: one of each agent whose vendor has not answered since.
-    pub(crate) fn probes_only(&self, picked: Vec<usize>) -> Vec<usize> {
+    /// Returns the tasks that may start, of those picked: one of each agent whose vendor has not answered since.
+    pub(super) fn probes_only(&self, picked: Vec<usize>) -> Vec<usize> {
         let mut probed = HashSet::new();
         let may_start = |position: &usize| match (self.gate(*position), self.call(*position)) {
             (Some(_), Some(call)) => probed.insert(call.name.clone()),
@@ -168,8 +172,8 @@ impl Dispatcher {
         picked.into_iter().filter(may_start).collect()
     }
 
-    /// An attempt is started; it is a probe where its agent's gate is not open.
-    pub(crate) fn note_probe(&mut self, position: usize, attempt: &AttemptRef) {
+    /// Notes that an attempt is started; it is a probe where its agent's gate is not open.
+    pub(super) fn note_probe(&mut self, position: usize, attempt: &AttemptRef) {
         let Some(call) = self.call(position) else { return };
         let name = call.name.clone();
         if let Some(gate) = self.agents.gates.get_mut(&name) {
@@ -177,18 +181,18 @@ impl Dispatcher {
         }
     }
 
-    /// When to look again for tasks that wait for their agents alone.
-    pub(crate) fn next_gate(&self, now: Instant) -> Option<Instant> {
+    /// Time of the next look for tasks that wait only for their agents.
+    pub(super) fn next_gate(&self, now: Instant) -> Option<Instant> {
         let could_start = |at: &usize| {
-            let state = &self.record.tasks[*at].state;
+            let state = &self.journal.record.tasks[*at].state;
             matches!(state, TaskState::Queued | TaskState::AttemptOver { .. }) && !self.retry_at.contains_key(at)
         };
-        let gates = (0..self.record.tasks.len()).filter(could_start).filter_map(|at| self.gate(at));
+        let gates = (0..self.journal.record.tasks.len()).filter(could_start).filter_map(|at| self.gate(at));
         gates.filter(|gate| !gate.is_due(now)).map(|gate| gate.next_look(now)).min()
     }
 
-    /// Ends the tasks of an agent that is not let in: none of them would be.
-    pub(crate) fn shut_out(&mut self, position: usize, outcome: &Outcome) -> Result<(), RunError> {
+    /// Ends the tasks of an agent that could not authenticate: none of them could.
+    pub(super) fn shut_out(&mut self, position: usize, outcome: &Outcome) -> Result<(), RunError> {
         let Outcome::Failed(Failure::Agent(AgentError { class: AgentErrorClass::Authentication, message })) = outcome
         else {
             return Ok(());
@@ -202,13 +206,17 @@ impl Dispatcher {
         let keys = if keys.is_empty() { String::new() } else { format!(", or set {keys}") };
         let told =
             format!("{name} is not let in ({message}), so its other tasks are not started; log in with it{keys}");
-        self.note(EventKind::Warning { kind: WarningKind::Authentication, task: Some(task.clone()), message: told })?;
+        self.journal.note(EventKind::Warning {
+            kind: WarningKind::Authentication,
+            task: Some(task.clone()),
+            message: told,
+        })?;
         let message = format!("not started, since {name} was not let in for {task}");
-        for at in 0..self.record.tasks.len() {
+        for at in 0..self.journal.record.tasks.len() {
             if self.call(at).is_none_or(|call| call.name != name) {
                 continue;
             }
-            let outcome = match &self.record.tasks[at].state {
+            let outcome = match &self.journal.record.tasks[at].state {
                 TaskState::Queued | TaskState::Blocked { .. } => Outcome::Failed(Failure::Agent(AgentError {
                     class: AgentErrorClass::Authentication,
                     message: message.clone(),
@@ -222,13 +230,13 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Whether the agent of a task is not let in.
-    pub(crate) fn is_shut_out(&self, position: usize) -> bool {
+    /// Whether the agent of a task could not authenticate.
+    pub(super) fn is_shut_out(&self, position: usize) -> bool {
         self.call(position).is_some_and(|call| self.agents.shut_out.contains(&call.name))
     }
 }
 
-/// Until when, for people: the day too where it is another one, and how far away it is where that is far.
+/// The end of a wait, for display: with the day where that is another one, and with the length of a long wait.
 fn until_text(named: Option<Timestamp>, wait: Duration) -> String {
     let now = Timestamp::now();
     let wait = SignedDuration::try_from(wait).ok();
