@@ -41,7 +41,7 @@ const EXCEPTIONS: [(&str, &[&str]); 2] = [
 const CONCRETE: [&str; 4] = ["GitWorktrees", "SubprocessExecutor", "DockerExecutor", "FsRegistry"];
 
 /// The crates whose files are in rooms: no folder is crowded, and neither two files nor two rooms import each other.
-const IN_ROOMS: [&str; 3] = ["gadugi-worktree", "gadugi-exec", "gadugi-registry"];
+const IN_ROOMS: [&str; 4] = ["gadugi-core", "gadugi-worktree", "gadugi-exec", "gadugi-registry"];
 
 /// The files that a folder may have of its own.
 const MAX_FILES: usize = 14;
