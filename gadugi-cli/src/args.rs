@@ -1,11 +1,22 @@
 //! The command line, as clap reads it.
 
+mod examples;
+
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-const EXIT_CODES: &str = "\
+/// The headings of the options of `plan`, `run` and `resume`.
+const SELECTION: &str = "Task selection";
+const EXECUTION: &str = "Execution";
+const LIMITS: &str = "Limits";
+const WORKTREES: &str = "Worktrees";
+const DRIVING: &str = "Run control";
+
+const AFTER_HELP: &str = "\
+`gadugi help COMMAND` shows the options of a command, with examples.
+
 Exit codes:
     0  all tasks succeeded, or the command did what it was asked for
     1  a task did not succeed, or `attach`, `stop` or `clean` could not do all of it
@@ -13,11 +24,12 @@ Exit codes:
     3  the environment does not fit (no repository, executor absent, …); no task was started
     4  the registry is busy or damaged
   130  interrupted
-`attach` and `resume` exit as the run did, and `--detach` with 0 as soon as it goes on.";
+`attach` and `resume` exit as the run did, and `--detach` with 0 as soon as the run has started.";
 
-/// Runs a batch of coding tasks at the same time, each in a git worktree and on a branch of its own.
+/// Run a batch of coding tasks at the same time, each in a git worktree and on a branch of its own
 #[derive(Debug, Parser)]
-#[command(name = "gadugi", version, after_help = EXIT_CODES, propagate_version = true, disable_help_subcommand = true)]
+#[command(name = "gadugi", version, after_help = AFTER_HELP, propagate_version = true)]
+#[command(disable_help_flag = true, disable_version_flag = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -25,24 +37,31 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// Options of every command.
+/// The options of every command.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// Works as if it had been started in DIR
+    /// Run as if started in DIR
     #[arg(short = 'C', value_name = "DIR", global = true)]
     pub(crate) directory: Option<PathBuf>,
-    /// Reads FILE in place of the repository's gadugi.toml
+    /// Read FILE instead of the repository's gadugi.toml
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) config: Option<PathBuf>,
-    /// When to use colours
+    /// Choose when to use colours
     #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
     pub(crate) color: ColorChoice,
-    /// Says more about what is done and why
+    /// Print more about what is done and why
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
-    /// Says only what was asked for, and errors
+    /// Print only results and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
+    /// Print help: a summary with -h, all of it and examples with --help
+    #[arg(short, long, action = ArgAction::Help, global = true)]
+    help: Option<bool>,
+    /// Print the version
+    #[arg(short = 'V', long, action = ArgAction::Version, global = true)]
+    version: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -54,41 +73,61 @@ pub(crate) enum ColorChoice {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Writes a commented gadugi.toml
+    /// Write a commented gadugi.toml
+    #[command(after_long_help = examples::INIT)]
     Init(InitArgs),
-    /// Builds or fetches the container images of tasks
+    /// Build or pull the container images of tasks
+    #[command(after_long_help = examples::IMAGE)]
     Image(ImageArgs),
-    /// Says what works here, and how to mend what does not
+    /// Check what works here, and name the remedy for what does not
+    #[command(after_long_help = examples::DOCTOR)]
     Doctor,
-    /// Shows the tasks, their order and what overlaps; starts nothing
+    /// Show the tasks, their order and their overlaps; start nothing
+    #[command(after_long_help = examples::PLAN)]
     Plan(PlanArgs),
-    /// Runs tasks and prints the report
+    /// Run tasks and print the report
+    #[command(after_long_help = examples::RUN)]
     Run(RunArgs),
-    /// Goes on with a run whose gadugi has ended: adopts what runs, records what ended, starts the rest
+    /// Resume a run whose process died
+    ///
+    /// Reattach to the commands that still run, record the ends of the others, and start what is left.
+    #[command(after_long_help = examples::RESUME)]
     Resume(ResumeArgs),
-    /// Shows a run that another process or nobody drives, as it goes on
+    /// Show a run that another process drives, or that no process drives
+    ///
+    /// Print its events as they are recorded, and its report at the end. Ctrl-C ends only `attach`, never the run.
+    #[command(after_long_help = examples::ATTACH)]
     Attach(AttachArgs),
-    /// Shows runs and their tasks
+    /// List runs and their tasks
+    #[command(after_long_help = examples::PS)]
     Ps(PsArgs),
-    /// Prints what a task has printed
+    /// Print the output of a task
+    #[command(after_long_help = examples::LOGS)]
     Logs(LogsArgs),
-    /// Stops a run or some of its tasks; their work stays
+    /// Stop a run or some of its tasks, and keep their work
+    #[command(after_long_help = examples::STOP)]
     Stop(StopArgs),
-    /// Prints the report of a run
+    /// Print the report of a run
+    #[command(after_long_help = examples::REPORT)]
     Report(ReportArgs),
-    /// Removes worktrees and merged branches of runs that are over; says what it keeps and why
+    /// Remove the worktrees and merged branches of finished runs
+    ///
+    /// Name what is kept, and why. No commit is removed that nothing else keeps, unless `--discard` is given.
+    #[command(after_long_help = examples::CLEAN)]
     Clean(CleanArgs),
-    /// Prints a completion script for a shell
+    /// Print a completion script for a shell
+    #[command(after_long_help = examples::COMPLETIONS)]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Prints the manual page (roff)
-    Man,
+    /// Print a manual page, or write those of all commands to a folder
+    #[command(after_long_help = examples::MAN)]
+    Man(ManArgs),
 }
 
 impl Command {
-    /// Whether it is to go on in the background.
+    /// Whether the command continues in the background.
     pub(crate) fn is_detached(&self) -> bool {
         match self {
             Self::Run(args) => args.driving.detach,
@@ -100,10 +139,10 @@ impl Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
-    /// Replaces a file that is there
+    /// Replace a file that exists
     #[arg(long)]
     pub(crate) force: bool,
-    /// Also writes .gadugi/Dockerfile, an image for tasks to begin with
+    /// Also write .gadugi/Dockerfile, a first image for tasks
     #[arg(long)]
     pub(crate) docker: bool,
 }
@@ -116,21 +155,23 @@ pub(crate) struct ImageArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImageCommand {
-    /// Builds the image that tasks run in
+    /// Build the image that tasks run in
+    #[command(after_long_help = examples::IMAGE_BUILD)]
     Build(ImageBuildArgs),
-    /// Fetches an image from its registry
+    /// Pull an image from its registry
+    #[command(after_long_help = examples::IMAGE_PULL)]
     Pull(ImagePullArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ImageBuildArgs {
-    /// The Dockerfile; its folder is what it can copy from [default: .gadugi/Dockerfile in the repository]
+    /// Build FILE; its folder is the build context [default: .gadugi/Dockerfile in the repository]
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// The name of the image [default: the configured `image`]
+    /// Name the image TAG [default: the configured `image`]
     #[arg(long, value_name = "TAG")]
     pub(crate) tag: Option<String>,
-    /// Fetches newer versions of the images that it starts from
+    /// Pull newer versions of the base images
     #[arg(long)]
     pub(crate) pull: bool,
 }
@@ -141,75 +182,75 @@ pub(crate) struct ImagePullArgs {
     pub(crate) image: Option<String>,
 }
 
-/// Which tasks, and with what settings; shared by `plan` and `run`.
+/// The tasks and their settings, for `plan` and `run`.
 #[derive(Debug, Args)]
 pub(crate) struct TaskArgs {
     /// Task files, folders, globs, or `-` for the standard input
     #[arg(value_name = "TASKS")]
     pub(crate) tasks: Vec<PathBuf>,
-    /// A task given as text (can be repeated)
-    #[arg(short = 't', long = "task", value_name = "TEXT", allow_hyphen_values = true)]
+    /// Add a task given as text (can be repeated)
+    #[arg(short = 't', long = "task", value_name = "TEXT", allow_hyphen_values = true, help_heading = SELECTION)]
     pub(crate) texts: Vec<String>,
-    /// How many tasks run at once
-    #[arg(short, long, value_name = "N")]
+    /// Run at most N tasks at the same time
+    #[arg(short, long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>, help_heading = EXECUTION)]
     pub(crate) jobs: Option<NonZeroUsize>,
-    /// Where tasks run: auto, docker, subprocess, or another executor's name
-    #[arg(long, value_name = "NAME")]
+    /// Run tasks by this executor: auto, docker, subprocess, or a name of your own
+    #[arg(long, value_name = "NAME", help_heading = EXECUTION)]
     pub(crate) executor: Option<String>,
-    /// The agent of tasks that name none
-    #[arg(long, value_name = "NAME")]
+    /// Use this agent for tasks that name none
+    #[arg(long, value_name = "NAME", help_heading = EXECUTION)]
     pub(crate) agent: Option<String>,
-    /// The container image of tasks that name none
-    #[arg(long, value_name = "IMG")]
+    /// Use this container image for tasks that name none
+    #[arg(long, value_name = "IMG", help_heading = EXECUTION)]
     pub(crate) image: Option<String>,
-    /// The commit that the tasks' branches start from [default: HEAD]
-    #[arg(long, value_name = "REF")]
+    /// Start the tasks' branches from this commit [default: HEAD]
+    #[arg(long, value_name = "REF", help_heading = WORKTREES)]
     pub(crate) base: Option<String>,
-    /// Stops an attempt that takes longer than DUR, such as 90s or 1h30m
-    #[arg(long, value_name = "DUR")]
+    /// Stop an attempt that takes longer than DUR, such as 90s or 1h30m
+    #[arg(long, value_name = "DUR", help_heading = LIMITS)]
     pub(crate) timeout: Option<String>,
-    /// Stops an attempt that prints nothing for DUR
-    #[arg(long, value_name = "DUR")]
+    /// Stop an attempt that prints nothing for DUR
+    #[arg(long, value_name = "DUR", help_heading = LIMITS)]
     pub(crate) idle_timeout: Option<String>,
-    /// How many further attempts a failed task gets
-    #[arg(long, value_name = "N")]
+    /// Retry a failed task up to N times
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
     pub(crate) retries: Option<u32>,
-    /// Fails tasks that end well and have changed nothing
-    #[arg(long)]
+    /// Fail a task that ends well but has changed nothing
+    #[arg(long, help_heading = LIMITS)]
     pub(crate) require_changes: bool,
-    /// Ends the run's agents when they have cost USD together, such as 2.5
-    #[arg(long, value_name = "USD")]
+    /// Stop the run's agents when they have cost USD together, such as 2.5
+    #[arg(long, value_name = "USD", help_heading = LIMITS)]
     pub(crate) max_cost: Option<f64>,
-    /// Ends the run's agents when they have used N tokens together
-    #[arg(long, value_name = "N")]
+    /// Stop the run's agents when they have used N tokens together
+    #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroU64>, help_heading = LIMITS)]
     pub(crate) max_tokens: Option<NonZeroU64>,
-    /// Lets agents do on this machine, outside of containers, what they like, unasked
-    #[arg(long)]
+    /// Let agents act without asking on this machine, outside of containers
+    #[arg(long, help_heading = EXECUTION)]
     pub(crate) unsafe_host: bool,
-    /// Refuses keys and values of other tools in task files, which are passed over otherwise
-    #[arg(long)]
+    /// Refuse keys and values of other tools in task files instead of ignoring them
+    #[arg(long, help_heading = SELECTION)]
     pub(crate) strict: bool,
-    /// Starts nothing more after the first task that does not succeed
-    #[arg(long)]
+    /// Start no further task after the first that does not succeed
+    #[arg(long, help_heading = LIMITS)]
     pub(crate) fail_fast: bool,
-    /// Runs only this task and those that it needs (can be repeated)
-    #[arg(long, value_name = "ID")]
+    /// Run only this task and those that it needs (can be repeated)
+    #[arg(long, value_name = "ID", help_heading = SELECTION)]
     pub(crate) only: Vec<String>,
-    /// Leaves this task out (can be repeated)
-    #[arg(long, value_name = "ID")]
+    /// Leave this task out (can be repeated)
+    #[arg(long, value_name = "ID", help_heading = SELECTION)]
     pub(crate) skip: Vec<String>,
-    /// Which worktrees stay
-    #[arg(long, value_name = "WHICH")]
+    /// Choose which worktrees are kept after the run
+    #[arg(long, value_name = "WHICH", help_heading = WORKTREES)]
     pub(crate) keep: Option<Keep>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Keep {
-    /// Those of attempts that did not succeed
+    /// Worktrees of attempts that did not succeed
     Failed,
-    /// All
+    /// All worktrees
     Always,
-    /// None; uncommitted work is committed to the branch first
+    /// No worktree; uncommitted work is committed to the branch first
     Never,
 }
 
@@ -217,7 +258,7 @@ pub(crate) enum Keep {
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) tasks: TaskArgs,
-    /// Prints only what the agent of this task will read
+    /// Print only the prompt that the agent of this task will read
     #[arg(long, value_name = "TASK")]
     pub(crate) prompt: Option<String>,
 }
@@ -228,31 +269,31 @@ pub(crate) struct RunArgs {
     pub(crate) tasks: TaskArgs,
     #[command(flatten)]
     pub(crate) driving: DrivingArgs,
-    /// Fetches images that are missing, before anything is made
-    #[arg(long)]
+    /// Pull missing images before the run starts
+    #[arg(long, help_heading = EXECUTION)]
     pub(crate) pull: bool,
-    /// Begins also where the worktrees do not fit on their disk
-    #[arg(long)]
+    /// Start even if the worktrees may not fit on the disk
+    #[arg(long, help_heading = WORKTREES)]
     pub(crate) force: bool,
 }
 
-/// How a run is driven; shared by `run` and `resume`.
+/// The options of the process that drives a run, for `run` and `resume`.
 #[derive(Debug, Args)]
 pub(crate) struct DrivingArgs {
-    /// Goes on in the background once all is checked, and prints the id of the run
-    #[arg(long, conflicts_with_all = ["json", "die_with_parent"])]
+    /// Continue in the background once everything is checked, and print the id of the run
+    #[arg(long, conflicts_with_all = ["json", "die_with_parent"], help_heading = DRIVING)]
     pub(crate) detach: bool,
-    /// Prints every event as a line of JSON, and no report
-    #[arg(long)]
+    /// Print each event as a line of JSON, and no report
+    #[arg(long, help_heading = DRIVING)]
     pub(crate) json: bool,
-    /// Tasks that it starts end when it does, and a closed terminal stops the run
-    #[arg(long)]
+    /// Stop the run when the terminal closes, and its tasks when gadugi ends
+    #[arg(long, help_heading = DRIVING)]
     pub(crate) die_with_parent: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {
-    /// A run's id, the beginning of one, or `latest` [default: the latest that is not over]
+    /// The run: its id, a prefix of its id, or `latest` [default: the latest unfinished run]
     pub(crate) run: Option<String>,
     #[command(flatten)]
     pub(crate) driving: DrivingArgs,
@@ -260,21 +301,21 @@ pub(crate) struct ResumeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct AttachArgs {
-    /// A run's id, the beginning of one, or `latest` [default: the latest that is not over]
+    /// The run: its id, a prefix of its id, or `latest` [default: the latest unfinished run]
     pub(crate) run: Option<String>,
-    /// Prints every event as a line of JSON, and no report
+    /// Print each event as a line of JSON, and no report
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct PsArgs {
-    /// A run's id, the beginning of one, or `latest`
+    /// The run: its id, a prefix of its id, or `latest`
     pub(crate) run: Option<String>,
-    /// Shows all runs, also those that are over
+    /// List all runs, including finished ones
     #[arg(short, long)]
     pub(crate) all: bool,
-    /// Prints JSON
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -283,35 +324,35 @@ pub(crate) struct PsArgs {
 pub(crate) struct LogsArgs {
     /// The task
     pub(crate) task: String,
-    /// Goes on printing until the task is over
+    /// Keep printing until the task ends
     #[arg(short, long)]
     pub(crate) follow: bool,
-    /// Begins with the last N lines
+    /// Start with the last N lines
     #[arg(short = 'n', long, value_name = "N")]
     pub(crate) lines: Option<usize>,
-    /// The run: an id, the beginning of one, or `latest`
+    /// Choose the run by its id, a prefix of its id, or `latest`
     #[arg(long, value_name = "RUN", default_value = "latest")]
     pub(crate) run: String,
-    /// The attempt [default: the last one]
+    /// Choose the attempt [default: the last one]
     #[arg(long, value_name = "N")]
     pub(crate) attempt: Option<u32>,
-    /// Prints all bytes as they came, also those that control a terminal
+    /// Print the bytes as they are, including those that control a terminal
     #[arg(long)]
     pub(crate) raw: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct StopArgs {
-    /// A run (an id, the beginning of one, or `latest`), and tasks of it; without a run the latest that is not over
+    /// A run (its id, a prefix of its id, or `latest`) and tasks of it [default: the latest unfinished run]
     #[arg(value_name = "RUN|TASK")]
     pub(crate) what: Vec<String>,
-    /// Kills without grace
+    /// Kill at once, without a grace period
     #[arg(long)]
     pub(crate) now: bool,
-    /// Ends also a run of which it cannot be told from here whether something still runs: such tasks are lost
+    /// End a run even if some of its tasks cannot be checked from here; they are recorded as lost
     ///
-    /// For a run that was begun in a container that is gone for good, or at a Docker daemon that does not come back. What
-    /// still runs of it somewhere goes on, and may write to its worktree, which stays.
+    /// Use it for a run that was started in a container that no longer exists, or by a Docker daemon that does not come
+    /// back. A process of such a task that still runs elsewhere continues, and may write to its worktree, which is kept.
     #[arg(long)]
     pub(crate) forget: bool,
 }
@@ -328,32 +369,105 @@ pub(crate) enum ReportFormat {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// A run's id, the beginning of one, or `latest`
+    /// The run: its id, a prefix of its id, or `latest`
     #[arg(default_value = "latest")]
     pub(crate) run: String,
-    /// The format
+    /// Choose the format
     #[arg(long, default_value = "md", value_name = "FORMAT")]
     pub(crate) format: ReportFormat,
-    /// Writes to FILE
+    /// Write to FILE instead of the standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CleanArgs {
-    /// Runs: ids or their beginnings [default: the latest]
+    /// Runs, by id or prefix of an id [default: the latest]
     #[arg(value_name = "RUN", conflicts_with = "all")]
     pub(crate) runs: Vec<String>,
-    /// All runs that are over
+    /// Clean all finished runs
     #[arg(long)]
     pub(crate) all: bool,
-    /// Only says what would be done
+    /// Print what would be done, and change nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
-    /// Removes also what is on no branch; it stays under refs/gadugi/trash/<run>/<task> for 14 days
+    /// Also remove work that is on no branch; it is kept under refs/gadugi/trash/<run>/<task> for 14 days
     #[arg(long)]
     pub(crate) discard: bool,
-    /// Waits until all that was removed is deleted, which otherwise goes on in the background
+    /// Wait until the removed files are deleted, which otherwise happens in the background
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// The command whose page to print, such as `run` or `image build` [default: gadugi itself]
+    #[arg(value_name = "COMMAND", conflicts_with = "output")]
+    pub(crate) command: Vec<String>,
+    /// Write the pages of all commands to DIR, one file each
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// Reads a number of things of which there must be one.
+fn at_least_one<T: TryFrom<NonZeroU64>>(text: &str) -> Result<T, String> {
+    let number: u64 = text.parse().map_err(|_| "expected a whole number of at least 1".to_owned())?;
+    let number = NonZeroU64::new(number).ok_or("it must be at least 1")?;
+    T::try_from(number).map_err(|_| "it is too large".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Calls `look` with a command and with all below it.
+    fn each(command: &clap::Command, look: &mut impl FnMut(&clap::Command)) {
+        look(command);
+        command.get_subcommands().for_each(|below| each(below, look));
+    }
+
+    #[test]
+    fn the_description_of_the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_and_options_are_described_in_the_imperative() {
+        let is_imperative = |text: &str| {
+            let first = text.split(' ').next().unwrap_or_default();
+            !first.is_empty()
+                && !first.ends_with('s')
+                && !["The", "A", "How", "When", "Which", "Where"].contains(&first)
+        };
+        each(&Cli::command(), &mut |command| {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(is_imperative(&about), "{}: {about}", command.get_name());
+            for option in command.get_arguments().filter(|argument| !argument.is_positional()) {
+                let help = option.get_help().map(ToString::to_string).unwrap_or_default();
+                assert!(is_imperative(&help), "{} {}: {help}", command.get_name(), option.get_id());
+            }
+        });
+    }
+
+    #[test]
+    fn every_command_has_examples_that_are_valid() {
+        each(&Cli::command(), &mut |command| {
+            if command.get_name() == "gadugi" {
+                return;
+            }
+            let text = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("  gadugi ")).collect();
+            assert!(text.starts_with("Examples:\n") && !examples.is_empty(), "{}: {text}", command.get_name());
+            for example in examples {
+                // Two spaces stand before what an example does, and shells read what follows on `|` and `>`.
+                let call = example.split("  ").next().unwrap_or_default();
+                let call = call.split(['|', '>']).next().unwrap_or_default();
+                let words = call.replace("\"Fix the flaky test\"", "Fix").replace('\'', "");
+                let parsed = Cli::try_parse_from(["gadugi"].into_iter().chain(words.split_whitespace()));
+                assert!(parsed.is_ok(), "{example}: {:?}", parsed.err());
+            }
+        });
+    }
 }

@@ -1,4 +1,4 @@
-//! `gadugi completions`.
+//! `gadugi completions`: prints a completion script for a shell.
 
 use clap::CommandFactory;
 

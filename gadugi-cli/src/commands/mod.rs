@@ -35,6 +35,6 @@ pub(crate) async fn execute(context: &Context, command: Command) -> Result<Code,
         Command::Report(args) => report::report(context, &args).await,
         Command::Clean(args) => clean::clean(context, &args).await,
         Command::Completions { shell } => completions::completions(context, shell),
-        Command::Man => man::man(context),
+        Command::Man(args) => man::man(context, &args),
     }
 }

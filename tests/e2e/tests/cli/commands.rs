@@ -208,15 +208,72 @@ fn clean_removes_what_is_merged_and_says_why_it_keeps_the_rest() {
     harness.assert_sound();
 }
 
+/// What gadugi answers in a folder that is no repository.
+fn outside_of_a_repository(harness: &Harness, args: &[&str]) -> crate::harness::Answer {
+    let outside = tempfile::tempdir().expect("a folder");
+    harness.command_in(outside.path(), args).output().expect("it starts").into()
+}
+
 #[test]
 fn completions_and_the_manual_are_printed_outside_of_a_repository_too() {
     let harness = Harness::new();
-    let outside = tempfile::tempdir().expect("a folder");
-    for (args, word) in
-        [(vec!["completions", "bash"], "_gadugi"), (vec!["man"], ".TH gadugi"), (vec!["--help"], "Exit codes")]
-    {
-        let answer: crate::harness::Answer =
-            harness.command_in(outside.path(), &args).output().expect("it starts").into();
-        assert!(answer.expect(0).out.contains(word), "{args:?}");
+    for (args, word) in [
+        (vec!["completions", "bash"], "_gadugi"),
+        (vec!["man"], ".TH gadugi 1"),
+        (vec!["man", "run"], ".TH gadugi-run 1"),
+        (vec!["man", "image", "build"], ".TH gadugi-image-build 1"),
+        (vec!["--help"], "Exit codes"),
+        (vec!["help"], "Exit codes"),
+    ] {
+        assert!(outside_of_a_repository(&harness, &args).expect(0).out.contains(word), "{args:?}");
     }
+    outside_of_a_repository(&harness, &["man", "image", "eat"]).expect(2).says(&["`image eat`", "gadugi help"]);
+}
+
+#[test]
+fn a_page_of_the_manual_is_written_for_every_command() {
+    let harness = Harness::new();
+    let folder = tempfile::tempdir().expect("a folder");
+    let pages = folder.path().join("man1");
+    let answer = harness.gadugi(&["man", "--output", pages.to_str().expect("UTF-8")]).expect(0);
+    let written: Vec<_> = std::fs::read_dir(&pages).expect("it is there").map(|page| page.expect("a page")).collect();
+    assert!(answer.out.contains(&format!("wrote {} pages", written.len())), "{}", answer.out);
+    for name in ["gadugi", "gadugi-run", "gadugi-image", "gadugi-image-build", "gadugi-man"] {
+        let page = std::fs::read_to_string(pages.join(format!("{name}.1"))).expect(name);
+        assert!(page.contains(&format!(".TH {name} 1")) && page.contains("gadugi 0."), "{page}");
+        let last = if name == "gadugi" { ".SH \"EXIT STATUS\"" } else { ".SH EXAMPLES" };
+        assert!(page.contains(last) && !page.contains(".SH EXTRA"), "{page}");
+    }
+    assert!(!pages.join("gadugi-help.1").exists(), "it would say the same as the others");
+}
+
+#[test]
+fn help_shows_the_options_of_a_command_under_headings_with_examples() {
+    let harness = Harness::new();
+    let help = outside_of_a_repository(&harness, &["help", "run"]).expect(0).out;
+    assert_eq!(help, outside_of_a_repository(&harness, &["run", "--help"]).expect(0).out);
+    let headings: Vec<&str> = help.lines().filter(|line| line.ends_with(':') && !line.starts_with(' ')).collect();
+    let expected = [
+        "Arguments:",
+        "Task selection:",
+        "Execution:",
+        "Worktrees:",
+        "Limits:",
+        "Run control:",
+        "Global options:",
+        "Examples:",
+    ];
+    assert_eq!(headings, expected, "{help}");
+    let short = outside_of_a_repository(&harness, &["run", "-h"]).expect(0).out;
+    assert!(short.lines().count() < 60 && !short.contains("Examples:"), "{short}");
+}
+
+#[test]
+fn zero_jobs_are_refused_with_the_least_that_is_allowed() {
+    let harness = Harness::new();
+    for command in ["run", "plan"] {
+        harness.gadugi(&[command, "-j", "0", "-t", "x"]).expect(2).says(&["--jobs", "at least 1"]);
+        harness.gadugi(&[command, "-j", "two", "-t", "x"]).expect(2).says(&["whole number of at least 1"]);
+    }
+    harness.gadugi(&["run", "--max-tokens", "0", "-t", "x"]).expect(2).says(&["--max-tokens", "at least 1"]);
 }
