@@ -127,7 +127,7 @@ impl From<PlaceError> for Failure {
 
 impl From<PlanError> for Failure {
     fn from(error: PlanError) -> Self {
-        Self::usage(error.to_string()).hint("`gadugi plan` shows the tasks and what they need")
+        Self::usage(error.to_string()).hint("`gadugi plan` shows the tasks and their needs")
     }
 }
 
@@ -136,15 +136,15 @@ impl From<RegistryError> for Failure {
         let message = one_line(&error_chain(&error));
         match error {
             RegistryError::NoSuchRun { .. } => Self::usage(message).hint("`gadugi ps --all` lists the runs"),
-            RegistryError::Held { .. } => Self::registry(message).hint("`gadugi ps` shows what is going on"),
+            RegistryError::Held { .. } => Self::registry(message).hint("`gadugi ps` shows the runs and the processes that drive them"),
             RegistryError::TooNew { .. } => {
                 Self::registry(message).hint("use the version of gadugi that wrote it, or a newer one")
             }
             RegistryError::Damaged { .. } => {
-                Self::registry(message).hint("the other runs and all branches are not concerned")
+                Self::registry(message).hint("the other runs and all branches are not affected")
             }
             RegistryError::Write { .. } => Self::environment(message)
-                .hint("the registry is kept in the repository's git folder, which must be writable and not full; its files must not be limited too much (`ulimit -f`)"),
+                .hint("the registry is in the repository's git folder: check that it is writable, that its disk is not full, and that `ulimit -f` is not too low"),
             _ => Self::registry(message),
         }
     }
@@ -152,7 +152,7 @@ impl From<RegistryError> for Failure {
 
 impl From<WorktreeError> for Failure {
     fn from(error: WorktreeError) -> Self {
-        Self::environment(one_line(&error_chain(&error))).hint("`gadugi doctor` says what works here")
+        Self::environment(one_line(&error_chain(&error))).hint("`gadugi doctor` checks this machine and repository")
     }
 }
 
@@ -162,7 +162,7 @@ impl From<RunError> for Failure {
         match error {
             RunError::UnknownExecutor { .. } => Self::environment(message).hint("`gadugi doctor` lists the executors"),
             RunError::Registry { .. } | RunError::NoRoom { .. } => {
-                Self::registry(message).hint("make room if the disk is full, or raise `ulimit -f` if a file is too large, then `gadugi resume` goes on with the run; what the tasks made is on their branches and in their worktrees, which `gadugi ps` and `git worktree list` name")
+                Self::registry(message).hint("free disk space, or raise `ulimit -f` if a file is too large, then `gadugi resume` continues the run; the work is on the tasks' branches and in their worktrees, which `gadugi ps` and `git worktree list` name")
             }
             _ => Self::registry(message),
         }
