@@ -1,6 +1,8 @@
 //! The example tasks of the documentation do what they say, in any repository and in any shell.
 
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -25,16 +27,28 @@ fn example_plan() -> Plan {
     Plan::try_from(raw.expect("valid examples")).expect("a sound plan")
 }
 
+/// The search path with a `sleep` that returns at once: the pauses of the examples are for those who watch.
+fn path_without_pauses(repo: &TestRepo) -> OsString {
+    let folder = repo.root().join("bin");
+    let sleep = folder.join("sleep");
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(&sleep, "#!/bin/sh\n").expect("a program");
+    fs::set_permissions(&sleep, fs::Permissions::from_mode(0o755)).expect("it can be run");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths([folder].into_iter().chain(std::env::split_paths(&path))).expect("a search path")
+}
+
 /// Runs all examples in the work tree, one after the other, and gives what they printed.
 fn run_all(repo: &TestRepo, shell: &str) -> String {
     let mut printed = String::new();
+    let path = path_without_pauses(repo);
     for task in example_plan().tasks() {
         let Program::Script(script) = &task.spec.action.program else { panic!("a script") };
-        let path = repo.root().join("script.sh");
-        fs::write(&path, script).expect("a script");
+        let file = repo.root().join("script.sh");
+        fs::write(&file, script).expect("a script");
         let mut command = Command::new(shell);
-        command.arg("-e").arg(&path).current_dir(repo.path()).env_clear();
-        command.envs(std::env::var_os("PATH").map(|path| ("PATH", path))).env("HOME", repo.root());
+        command.arg("-e").arg(&file).current_dir(repo.path()).env_clear();
+        command.env("PATH", &path).env("HOME", repo.root());
         let output = command.output().expect("a shell");
         let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{} in {shell}: {text}", task.spec.id);
@@ -69,8 +83,17 @@ fn the_examples_write_one_file_each() {
         insta::allow_duplicates! {
             assert_snapshot!(printed, @"
             commits: 4
+            counting the commits
+            counting their authors
+            counting the changes of each file
             | **all** | **3** | **5** |
+            listing the files
+            counting their lines
+            adding up
             2 places:
+            reading the files
+            searching them
+            writing the list
             ");
             assert_snapshot!(repo.git(&["status", "--short"]), @"
             ?? GADUGI-HISTORY.md
@@ -133,13 +156,21 @@ fn the_examples_succeed_where_there_is_nothing_to_find() {
         let printed = run_all(&repo, shell);
         insta::allow_duplicates! { assert_snapshot!(printed, @"
         commits: 1
+        counting the commits
+        counting their authors
+        counting the changes of each file
         | **all** | **0** | **0** |
+        listing the files
+        counting their lines
+        adding up
         Nothing: no `TODO`, no `FIXME`, no `XXX`.
+        reading the files
+        searching them
+        writing the list
         "); }
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn the_examples_take_files_of_any_name_and_content() {
     use std::ffi::OsStr;
