@@ -32,6 +32,11 @@ fmt:
 bench *NAME:
     cargo run --release -p gadugi-bench -- {{ NAME }}
 
+# Make the picture of the README from a new run
+picture:
+    cargo build -p gadugi-cli
+    docs/pictures/make
+
 # Build the documentation of all crates
 doc *ARGS:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps {{ ARGS }}

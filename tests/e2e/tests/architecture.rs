@@ -388,15 +388,24 @@ fn every_promise_of_the_readme_leads_to_a_test_that_is_there() {
     let readme = fs::read_to_string(root.join("README.md")).expect("the readme");
     let (_, promises) = readme.split_once("## What happens if").expect("its section");
     let (promises, _) = promises.split_once("\n## ").expect("a section after it");
-    let rows: Vec<&str> = promises.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
-    assert!(rows.len() > 10, "there are promises");
-    for row in rows {
+    assert_eq!(assert_promises(promises, &root), 6, "a newcomer asks six things");
+    let guarantees = fs::read_to_string(root.join("docs/guarantees.md")).expect("the guarantees");
+    let (_, promises) = guarantees.split_once("## What happens if").expect("its section");
+    assert!(assert_promises(promises, &root.join("docs")) > 25, "there are promises");
+}
+
+/// Asserts that each row of the tables has links to tests, from a page in `folder`. Returns the number of rows.
+fn assert_promises(tables: &str, folder: &Path) -> usize {
+    let is_promise = |line: &&str| line.starts_with("| ") && !line.starts_with("| ---") && !line.starts_with("| Event");
+    let rows: Vec<&str> = tables.lines().filter(is_promise).collect();
+    for row in &rows {
         let links: Vec<&str> = row.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
         assert!(!links.is_empty(), "a promise without a test: {row}");
         for link in links {
             let (path, name) = link.split_once(' ').expect("a path and, in quotes, the name of a test");
-            let source = fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+            let source = fs::read_to_string(folder.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
             assert!(source.contains(&format!("fn {}()", name.trim_matches('"'))), "{path} has no test {name}");
         }
     }
+    rows.len()
 }
