@@ -242,6 +242,32 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// The name of the kind, for errors and traces.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::RunStarted => "RunStarted",
+            Self::RunResumed { .. } => "RunResumed",
+            Self::RunSuspended => "RunSuspended",
+            Self::RunContinued => "RunContinued",
+            Self::ExecutorChosen { .. } => "ExecutorChosen",
+            Self::AttemptIntended { .. } => "AttemptIntended",
+            Self::WorktreeReady { .. } => "WorktreeReady",
+            Self::CommandStarted { .. } => "CommandStarted",
+            Self::StopSent { .. } => "StopSent",
+            Self::CommandEnded { .. } => "CommandEnded",
+            Self::AgentReported { .. } => "AgentReported",
+            Self::WorkCollected { .. } => "WorkCollected",
+            Self::AttemptEnded { .. } => "AttemptEnded",
+            Self::WorktreeReleased { .. } => "WorktreeReleased",
+            Self::WorktreeKept { .. } => "WorktreeKept",
+            Self::TaskFinished { .. } => "TaskFinished",
+            Self::StopRequested { .. } => "StopRequested",
+            Self::Warning { .. } => "Warning",
+            Self::RunEnded { .. } => "RunEnded",
+        }
+    }
+
     /// The attempt that it concerns.
     #[must_use]
     pub fn attempt(&self) -> Option<&AttemptRef> {

@@ -87,11 +87,7 @@ impl TaskState {
         if event.task() != Some(task) {
             return Ok(self.after_other(event));
         }
-        let illegal = || {
-            let mut event = format!("{event:?}");
-            event.truncate(event.find([' ', '{', '(']).unwrap_or(event.len()));
-            Err(IllegalTransition { state: self.word(), event })
-        };
+        let illegal = || Err(IllegalTransition { state: self.word(), event: event.name().to_owned() });
         let number = event.attempt().map(|attempt| attempt.number);
         match (self, event) {
             (Self::Queued, EventKind::AttemptIntended { attempt, .. }) if attempt.number == AttemptNo::FIRST => {

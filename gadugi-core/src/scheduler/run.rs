@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::{Instrument as _, info_span};
+
 use crate::agent::OutputFormats;
 use crate::executor::Executors;
 use crate::id::TaskId;
@@ -118,11 +120,12 @@ impl Run {
     /// [`RunError`]. Failed tasks are no error; they are in the record.
     pub async fn drive(self, control: ControlReceiver) -> Result<RunRecord, RunError> {
         self.look_up_plugins()?;
+        let span = info_span!("run", id = %self.record.header.run);
         let plugins = Plugins { executors: self.executors, worktrees: self.worktrees, formats: self.formats };
         let journal = Journal::new(self.record, self.log, self.sinks, self.seq);
         let (dispatcher, inbox) = Dispatcher::new(journal, plugins, &self.estimates);
         let start = DriverStart { reason: self.reason, warnings: self.warnings, resumption: self.resumption };
-        dispatcher.drive(inbox, control, start).await
+        dispatcher.drive(inbox, control, start).instrument(span).await
     }
 
     /// Checks that all executors and output formats of the plan exist, before anything starts.

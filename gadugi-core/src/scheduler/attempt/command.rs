@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::{Instrument as _, debug, info_span};
 
 use crate::crash_point::crash_point;
 use crate::error_chain::{error_chain, is_no_room};
@@ -27,6 +28,17 @@ enum Command {
 impl Attempt {
     /// Runs one command to its end. `Err` when something else than its exit decides the outcome.
     pub(super) async fn run_command(
+        &mut self,
+        lease: &Lease,
+        phase: Phase,
+        program: &Program,
+        stdin: Option<&String>,
+    ) -> Result<CommandEnd, Verdict> {
+        let span = info_span!("phase", name = phase.word());
+        self.run_phase(lease, phase, program, stdin).instrument(span).await
+    }
+
+    async fn run_phase(
         &mut self,
         lease: &Lease,
         phase: Phase,
@@ -77,6 +89,7 @@ impl Attempt {
         };
         match found {
             Ok(Reattached::Found(running)) => {
+                debug!(identity = running.identity().token, "command found again");
                 // The earlier driver may have died between the start and its record.
                 if known.is_none() {
                     self.report_start(phase, &*running, None).await;
@@ -136,6 +149,7 @@ impl Attempt {
         };
         let asked = Instant::now();
         let running = self.await_start(&request, asked).await?;
+        debug!(identity = running.identity().token, took = ?asked.elapsed(), "command started");
         crash_point("command-started");
         self.report_start(phase, &*running, Some(asked.elapsed())).await;
         crash_point("start-recorded");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, timeout};
+use tracing::debug;
 
 use crate::agent::AgentErrorClass;
 use crate::crash_point::crash_point;
@@ -108,6 +109,7 @@ impl Attempt {
             };
             let Some((reason, grace)) = stop else { continue };
             if watch.stopped.is_none() {
+                debug!(?reason, ?grace, "command is asked to stop");
                 watch.stopped = Some(reason);
                 let sent = EventKind::StopSent { attempt: self.attempt.clone(), reason };
                 // Before the stop itself, so that another driver knows its reason; but a disk that hangs must not prevent it.

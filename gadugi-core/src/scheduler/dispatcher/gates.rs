@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
+use tracing::debug;
 
 use crate::agent::{AgentError, AgentErrorClass, RateLimit};
 use crate::id::AttemptRef;
@@ -110,6 +111,7 @@ impl Dispatcher {
         if opens >= gate.opens {
             (gate.class, gate.opens) = (closing.class, opens);
             gate.named = closing.until.map(|until| (until, attempt.clone()));
+            debug!(agent = name, class = %gate.class, wait = ?closing.wait, "gate closed");
         }
         let is_reported = gate.told.is_some_and(|told| gate.opens < told + MIN_NEWS);
         // A failed login is reported once it is certain.
@@ -134,6 +136,7 @@ impl Dispatcher {
     pub(super) fn vendor_answered(&mut self, name: &str, attempt: &AttemptRef) {
         let Some(gate) = self.agents.gates.get_mut(name) else { return };
         if gate.is_opened_by(attempt) {
+            debug!(agent = name, "gate opened");
             self.agents.gates.remove(name);
         } else {
             gate.refused.remove(attempt);
@@ -177,6 +180,7 @@ impl Dispatcher {
         let Some(call) = self.call(position) else { return };
         let name = call.name.clone();
         if let Some(gate) = self.agents.gates.get_mut(&name) {
+            debug!(agent = name, %attempt, "probe started");
             gate.probe = Some(attempt.clone());
         }
     }

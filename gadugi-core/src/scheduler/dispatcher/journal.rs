@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use tracing::debug;
 
 use crate::crash_point::crash_point;
 use crate::error_chain::error_chain;
@@ -17,6 +18,16 @@ pub(crate) enum StopCause {
     Registry(RegistryError),
     /// The disk was full or could not be written to.
     NoRoom(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl StopCause {
+    /// The word for it in traces.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Registry(_) => "registry",
+            Self::NoRoom(_) => "no room",
+        }
+    }
 }
 
 /// The record of a run, and everything that an event is written to.
@@ -44,6 +55,9 @@ impl Journal {
         self.seq += 1;
         let event = Event { seq: self.seq, at: Timestamp::now(), kind };
         self.record.apply(&event)?;
+        let task = event.kind.task();
+        let state = task.and_then(|task| self.record.task(task)).map(|task| task.state.word());
+        debug!(seq = event.seq, task = task.map(tracing::field::display), state, "{}", event.kind.name());
         let ticket = match &event.kind {
             EventKind::AttemptIntended { .. } => self.log.intent(&event),
             EventKind::CommandStarted { .. } => self.log.started(&event),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::debug;
 
 use crate::crash_point::crash_point;
 use crate::id::{AttemptNo, AttemptRef};
@@ -42,6 +43,7 @@ impl Dispatcher {
         let delay = spec.retry_delay.saturating_mul(1 << doublings).min(LONGEST_RETRY_DELAY).saturating_sub(waited);
         // A refused attempt waits for its agent, and one that was out of its share does not wait.
         let delay = if spends(&outcome) { delay } else { own_wait };
+        debug!(task = %self.specs[position].id, ?delay, "another attempt follows");
         if !delay.is_zero() {
             self.retry_at.insert(position, Instant::now() + delay);
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span, info_span};
 
 use crate::executor::Executor;
 use crate::id::{AttemptNo, AttemptRef, CommitId};
@@ -109,7 +110,7 @@ impl Dispatcher {
         if let Some(cost) = conversation.and_then(|conversation| conversation.max_cost) {
             self.agents.promised.insert(attempt.clone(), cost);
         }
-        let id = self.units.spawn(unit.run()).id();
+        let id = self.units.spawn(unit.run().instrument(attempt_span(&attempt))).id();
         self.live.insert(id, Live { position, attempt, stop, holds_slot: true });
         sender
     }
@@ -122,7 +123,8 @@ impl Dispatcher {
         let (stop, stop_receiver) = watch::channel(StopLevel::Not);
         let next = NextAttempt { position, attempt: attempt.clone(), executor, recovered: None };
         let mut unit = self.unit(next, worktree, stop_receiver);
-        let id = self.units.spawn(async move { unit.release(&lease).await }).id();
+        let release = async move { unit.release(&lease).await };
+        let id = self.units.spawn(release.instrument(attempt_span(&attempt))).id();
         self.live.insert(id, Live { position, attempt, stop, holds_slot: false });
     }
 
@@ -202,4 +204,10 @@ impl Dispatcher {
         };
         needs.filter_map(tip).collect()
     }
+}
+
+/// The span of an attempt, in that of its task.
+fn attempt_span(attempt: &AttemptRef) -> Span {
+    let task = info_span!("task", id = %attempt.task);
+    info_span!(parent: &task, "attempt", number = attempt.number.get())
 }

@@ -1,6 +1,7 @@
 //! Stops: of the whole run, of some of its tasks, and before its end.
 
 use tokio::sync::oneshot;
+use tracing::debug;
 
 use crate::id::TaskId;
 use crate::run::{EventKind, Outcome, TaskState};
@@ -88,6 +89,7 @@ impl Dispatcher {
 
     /// Stops these tasks; none means all.
     fn stop(&mut self, tasks: Vec<TaskId>, level: StopLevel) -> Result<(), RunError> {
+        debug!(?level, of = tasks.len(), "stop requested");
         self.journal.note(EventKind::StopRequested { tasks: tasks.clone(), now: level == StopLevel::Now })?;
         if tasks.is_empty() {
             self.stops.interrupt();
@@ -106,6 +108,7 @@ impl Dispatcher {
 
     /// Starts nothing more, and leaves everything that was not started to the driver that resumes the run.
     pub(super) fn stop_early(&mut self, cause: StopCause) {
+        debug!(cause = cause.word(), "the run stops early");
         self.journal.fail(cause);
         self.stops.close();
         self.retry_at.clear();
