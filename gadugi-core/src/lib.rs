@@ -13,6 +13,9 @@
 //!
 //! This crate never prints, never exits and never reads the environment.
 
+#[cfg(not(unix))]
+compile_error!("Gadugi runs on Linux and macOS");
+
 mod agent;
 mod crash_point;
 mod error_chain;

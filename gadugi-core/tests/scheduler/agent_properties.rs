@@ -1,4 +1,4 @@
-//! What holds for any run of agents, also if its driver dies.
+//! Properties of any run of agents, also if its driver dies.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,15 +7,15 @@ use gadugi_core::{AttemptRef, Event, EventKind, ExitStatus, Outcome, Phase, RunR
 use gadugi_test_support::fakes::Play;
 use proptest::prelude::*;
 
+use crate::harness::{Harness, SECOND, id};
 use crate::resuming::{drive_and_die, drive_on};
 use crate::robot::{attempt, robot};
-use crate::stage::{SECOND, Stage, id};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
-/// So many attempts have something to say; later ones end well.
+/// Number of attempts with a script; later ones succeed.
 const SCRIPTED: usize = 4;
 
-/// What one attempt does.
+/// The script of one attempt.
 #[derive(Debug, Clone)]
 struct Script {
     seconds: u32,
@@ -54,23 +54,23 @@ fn case() -> impl Strategy<Value = Case> {
     })
 }
 
-fn stage(case: &Case) -> Stage {
-    let mut stage = Stage::with_robots(NAMES.map(|name| robot(name, &[])).to_vec()).jobs(case.jobs);
-    stage.settings.budget.tokens = case.of_run;
+fn harness(case: &Case) -> Harness {
+    let mut harness = Harness::with_robots(NAMES.map(|name| robot(name, &[])).to_vec()).jobs(case.jobs);
+    harness.settings.budget.tokens = case.of_run;
     for (name, scripts) in NAMES.iter().zip(&case.scripts) {
-        stage = stage.spec(name, |spec| {
+        harness = harness.spec(name, |spec| {
             spec.retries = case.retries;
             spec.check = Some("true".to_owned());
         });
-        stage = stage.call(name, |call| call.budget.tokens = case.of_task);
+        harness = harness.call(name, |call| call.budget.tokens = case.of_task);
         for (Script { seconds, words, tokens, code, check }, number) in scripts.iter().zip(1..) {
-            stage = stage
+            harness = harness
                 .plays_at(name, number, Play::Ends(SECOND * *seconds, ExitStatus::Code(*code)))
                 .plays_check(name, number, Play::Ends(SECOND, ExitStatus::Code(*check)))
                 .says(name, number, &format!("tokens {tokens}\n{words}"));
         }
     }
-    stage
+    harness
 }
 
 fn count<'a>(
@@ -82,8 +82,8 @@ fn count<'a>(
     counts
 }
 
-fn assert_sound(case: &Case, stage: &Stage, record: &RunRecord) -> Result<(), TestCaseError> {
-    let events = stage.log.events();
+fn assert_sound(case: &Case, harness: &Harness, record: &RunRecord) -> Result<(), TestCaseError> {
+    let events = harness.log.events();
     let ends = count(&events, |kind| match kind {
         EventKind::AttemptEnded { attempt, .. } => Some(attempt),
         _ => None,
@@ -93,7 +93,7 @@ fn assert_sound(case: &Case, stage: &Stage, record: &RunRecord) -> Result<(), Te
         _ => None,
     });
     prop_assert!(ends.values().chain(reports.values()).all(|times| *times == 1), "{:?} {:?}", ends, reports);
-    let started = stage.executor.started();
+    let started = harness.executor.started();
     for request in started.iter().filter(|request| request.phase == Phase::Main) {
         prop_assert!(reports.contains_key(&request.attempt), "{} was not heard out", request.attempt);
     }
@@ -118,7 +118,7 @@ fn assert_sound(case: &Case, stage: &Stage, record: &RunRecord) -> Result<(), Te
         let later = events[at..].iter().filter(|event| matches!(event.kind, EventKind::AttemptIntended { .. }));
         prop_assert_eq!(later.count(), 0, "nothing is begun after the budget of the run was reached");
     }
-    let folded = RunRecord::fold(stage.header(), &events);
+    let folded = RunRecord::fold(harness.header(), &events);
     prop_assert_eq!(folded.as_ref(), Ok(record));
     Ok(())
 }
@@ -129,10 +129,10 @@ proptest! {
     #[test]
     fn any_run_of_agents_ends_and_keeps_the_rules_also_if_its_driver_dies(case in case(), dies_at in 1_u64..90) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
-        let undisturbed = stage(&case);
+        let undisturbed = harness(&case);
         let record = runtime.block_on(undisturbed.drive());
         assert_sound(&case, &undisturbed, &record)?;
-        let mut disturbed = stage(&case);
+        let mut disturbed = harness(&case);
         disturbed.dies_at(dies_at);
         runtime.block_on(drive_and_die(&disturbed, false, Duration::ZERO));
         if disturbed.log.events().iter().any(|event| matches!(event.kind, EventKind::RunEnded { .. })) {

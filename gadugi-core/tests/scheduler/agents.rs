@@ -1,4 +1,4 @@
-//! Attempts whose command is an agent: what it is told, and what its own words decide.
+//! Attempts with an agent: its prompt, and the outcomes that its report decides.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use gadugi_test_support::fakes::Play;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
+use crate::harness::{Harness, SECOND, id, outcome, task};
 use crate::resuming::{drive_and_die, drive_on};
 use crate::robot::{attempt, ended, error, reports, robot};
-use crate::stage::{SECOND, Stage, id, outcome, task};
 
 fn exits(seconds: u32, code: i32) -> Play {
     Play::Ends(SECOND * seconds, ExitStatus::Code(code))
 }
 
-fn one() -> Stage {
-    Stage::with_robots(vec![robot("a", &[])])
+fn one() -> Harness {
+    Harness::with_robots(vec![robot("a", &[])])
 }
 
-fn stop_reasons(stage: &Stage) -> Vec<StopReason> {
-    let reasons = stage.log.events().into_iter().filter_map(|event| match event.kind {
+fn stop_reasons(harness: &Harness) -> Vec<StopReason> {
+    let reasons = harness.log.events().into_iter().filter_map(|event| match event.kind {
         EventKind::StopSent { reason, .. } => Some(reason),
         _ => None,
     });
@@ -32,12 +32,12 @@ fn stop_reasons(stage: &Stage) -> Vec<StopReason> {
 
 #[tokio::test(start_paused = true)]
 async fn the_prompt_comes_on_the_standard_input_with_its_frame_and_what_was_done_before() {
-    let stage = Stage::with_robots(vec![robot("models", &[]), robot("a", &["models"])])
+    let harness = Harness::with_robots(vec![robot("models", &[]), robot("a", &["models"])])
         .says("models", 1, "says Three models.\ndone")
         .spec("a", |spec| spec.check = Some("cargo test".to_owned()))
         .call("a", |call| call.frame = "On {branch}.\n\nBefore:\n{needs}\n\nCheck:\n{check}".to_owned());
-    stage.drive().await;
-    let started = stage.executor.started();
+    harness.drive().await;
+    let started = harness.executor.started();
     let main = started.iter().find(|request| request.attempt.task == id("a")).expect("it was started");
     assert_eq!(main.program, Program::Argv(vec!["robot".to_owned(), "-p".to_owned()]));
     let needs = "Before:\n- `models`: models. It said: Three models.";
@@ -49,25 +49,25 @@ async fn the_prompt_comes_on_the_standard_input_with_its_frame_and_what_was_done
 
 #[tokio::test(start_paused = true)]
 async fn a_prompt_that_is_an_argument_is_not_on_the_standard_input() {
-    let stage = one().call("a", |call| {
+    let harness = one().call("a", |call| {
         call.command = vec![Argument::text("robot"), Argument(vec![Piece::Text("--do=".into()), Piece::Prompt])];
     });
-    stage.drive().await;
-    let started = stage.executor.started();
+    harness.drive().await;
+    let started = harness.executor.started();
     assert_eq!(started[0].program, Program::Argv(vec!["robot".to_owned(), "--do=Do a.".to_owned()]));
     assert_eq!(started[0].stdin, None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_it_tells_is_recorded_once_when_it_has_ended_and_what_is_unknown_is_passed_over() {
-    let stage = one().plays("a", exits(10, 0)).says_at(
+    let harness = one().plays("a", exits(10, 0)).says_at(
         "a",
         1,
         &[(0, "session s1\n{\"new\":\nsays Begun."), (3, "costs 0.25\n\n\0\u{fffd}"), (9, "says All done.\ndone")],
     );
-    let record = stage.drive().await;
+    let record = harness.drive().await;
     assert_eq!(ended(&record, "a"), "succeeded");
-    let events = stage.log.events();
+    let events = harness.log.events();
     let [(of, report)] = &reports(&events)[..] else { panic!("one report") };
     assert_eq!(*of, attempt("a", 1));
     assert_eq!((report.session.as_deref(), report.cost_usd), (Some("s1"), Some(0.25)));
@@ -84,10 +84,10 @@ async fn what_it_tells_is_recorded_once_when_it_has_ended_and_what_is_unknown_is
 #[tokio::test(start_paused = true)]
 async fn an_error_that_it_tells_of_fails_it_also_with_exit_code_0() {
     for (seconds, code) in [(0, 0), (5, 0), (5, 1)] {
-        let stage = one().plays("a", exits(seconds, code)).says("a", 1, "fails badly");
+        let harness = one().plays("a", exits(seconds, code)).says("a", 1, "fails badly");
         let failure = Failure::Agent(error(AgentErrorClass::Other, "badly"));
-        assert_eq!(outcome(&stage.drive().await, "a"), Outcome::Failed(failure), "{seconds} {code}");
-        assert_eq!(reports(&stage.log.events()).len(), 1);
+        assert_eq!(outcome(&harness.drive().await, "a"), Outcome::Failed(failure), "{seconds} {code}");
+        assert_eq!(reports(&harness.log.events()).len(), 1);
     }
 }
 
@@ -100,25 +100,25 @@ async fn without_a_result_its_exit_code_decides_and_a_good_result_does_not_mend_
         ("done", 3, "failed (exit code 3)"),
         ("done", 127, "failed (exit code 127)"),
     ] {
-        let stage = one().plays("a", exits(1, code)).says("a", 1, words);
-        assert_eq!(ended(&stage.drive().await, "a"), expected, "{words} {code}");
+        let harness = one().plays("a", exits(1, code)).says("a", 1, words);
+        assert_eq!(ended(&harness.drive().await, "a"), expected, "{words} {code}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_error_is_tried_again_but_for_a_key_that_is_wrong() {
     for (words, attempts) in [("fails badly", 2), ("fails authentication", 1)] {
-        let stage = one().spec("a", |spec| spec.retries = 1).says("a", 1, words).says("a", 2, "done");
-        assert_eq!(stage.drive().await.tasks[0].attempts.len(), attempts, "{words}");
+        let harness = one().spec("a", |spec| spec.retries = 1).says("a", 1, words).says("a", 2, "done");
+        assert_eq!(harness.drive().await.tasks[0].attempts.len(), attempts, "{words}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_log_that_cannot_be_read_changes_nothing() {
-    let stage = one().plays("a", exits(5, 0));
-    let folder = stage.registry.as_ref().expect("a registry").path().join(attempt("a", 1).to_string());
+    let harness = one().plays("a", exits(5, 0));
+    let folder = harness.registry.as_ref().expect("a registry").path().join(attempt("a", 1).to_string());
     std::fs::create_dir_all(folder.join("output.log")).expect("a folder in the place of the log");
-    let record = stage.drive().await;
+    let record = harness.drive().await;
     assert_eq!(ended(&record, "a"), "succeeded");
     assert_eq!(record.tasks[0].attempts[0].agent, Some(Default::default()));
 }
@@ -126,26 +126,26 @@ async fn a_log_that_cannot_be_read_changes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn one_that_has_said_that_it_is_done_and_lingers_is_ended_and_counts_as_finished() {
     for play in [Play::WaitsForStop, Play::IgnoresStop] {
-        let stage = one()
+        let harness = one()
             .plays("a", play)
             .says_at("a", 1, &[(10, "done")])
             .spec("a", |spec| spec.check = Some("true".to_owned()))
             .call("a", |call| call.linger = SECOND * 5);
-        assert_eq!(ended(&stage.drive().await, "a"), "succeeded", "{play:?}");
-        assert_eq!(stop_reasons(&stage), [StopReason::Lingered]);
-        assert_eq!(stage.executor.started().len(), 2, "the check follows");
+        assert_eq!(ended(&harness.drive().await, "a"), "succeeded", "{play:?}");
+        assert_eq!(stop_reasons(&harness), [StopReason::Lingered]);
+        assert_eq!(harness.executor.started().len(), 2, "the check follows");
     }
-    let stage = one().plays("a", Play::WaitsForStop).says("a", 1, "fails badly");
-    assert_eq!(ended(&stage.drive().await, "a"), "failed (agent error: badly)", "an error is also a result");
+    let harness = one().plays("a", Play::WaitsForStop).says("a", 1, "fails badly");
+    assert_eq!(ended(&harness.drive().await, "a"), "failed (agent error: badly)", "an error is also a result");
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_that_is_done_does_not_run_out_of_time() {
-    let stage = one().plays("a", Play::WaitsForStop).says_at("a", 1, &[(10, "done")]).spec("a", |spec| {
+    let harness = one().plays("a", Play::WaitsForStop).says_at("a", 1, &[(10, "done")]).spec("a", |spec| {
         spec.limits.idle_timeout = Some(SECOND * 20);
         spec.limits.timeout = Some(SECOND * 25);
     });
-    assert_eq!(ended(&stage.drive().await, "a"), "succeeded");
+    assert_eq!(ended(&harness.drive().await, "a"), "succeeded");
     let silent = one().plays("a", Play::WaitsForStop).says_at("a", 1, &[(10, "says Hm.")]).spec("a", |spec| {
         spec.limits.idle_timeout = Some(SECOND * 20);
     });
@@ -154,14 +154,14 @@ async fn one_that_is_done_does_not_run_out_of_time() {
 
 #[tokio::test(start_paused = true)]
 async fn the_clock_of_one_that_lingers_stands_still_while_the_run_is_suspended() {
-    let stage = one().plays("a", Play::WaitsForStop).says("a", 1, "done").call("a", |call| call.linger = SECOND * 50);
+    let harness = one().plays("a", Play::WaitsForStop).says("a", 1, "done").call("a", |call| call.linger = SECOND * 50);
     let since = Instant::now();
-    let record = stage.drive_with(async |control| {
-        stage.running("a").await;
+    let record = harness.drive_with(async |control| {
+        harness.running("a").await;
         tokio::time::sleep(SECOND * 20).await;
         control.suspend().await;
         tokio::time::sleep(SECOND * 1000).await;
-        assert_eq!(stop_reasons(&stage), [], "a suspended run stops nothing");
+        assert_eq!(stop_reasons(&harness), [], "a suspended run stops nothing");
         control.resume();
     });
     assert_eq!(ended(&record.await.expect("the run ends"), "a"), "succeeded");
@@ -172,33 +172,33 @@ async fn the_clock_of_one_that_lingers_stands_still_while_the_run_is_suspended()
 async fn a_check_is_not_stopped_for_what_its_agent_was_stopped_for() {
     // The first driver dies while the check runs, or before anybody knows of it.
     for dies_at in [9, 10] {
-        let mut stage = one()
+        let mut harness = one()
             .plays("a", Play::WaitsForStop)
             .says("a", 1, "done")
             .spec("a", |spec| spec.check = Some("true".to_owned()))
             .plays_check("a", 1, exits(200, 0))
             .call("a", |call| call.linger = SECOND * 5);
-        stage.dies_at(dies_at);
+        harness.dies_at(dies_at);
         let (_control, receiver) = control();
-        tokio::time::timeout(SECOND * 100, stage.new_run().drive(receiver)).await.expect_err("it dies");
-        let last = stage.log.events().pop().expect("an event").kind;
+        tokio::time::timeout(SECOND * 100, harness.new_run().drive(receiver)).await.expect_err("it dies");
+        let last = harness.log.events().pop().expect("an event").kind;
         let is_there = |kind: &EventKind| match kind {
             EventKind::AgentReported { .. } => dies_at == 9,
             EventKind::CommandStarted { phase, .. } => dies_at == 10 && *phase == Phase::Check,
             _ => false,
         };
         assert!(is_there(&last), "{dies_at}: {last:?}");
-        stage.log = stage.log.goes_on(None);
-        let record = drive_on(&stage).await;
+        harness.log = harness.log.goes_on(None);
+        let record = drive_on(&harness).await;
         assert_eq!(ended(&record, "a"), "succeeded", "{dies_at}");
-        assert_eq!(stop_reasons(&stage), [StopReason::Lingered]);
-        assert_eq!(stage.executor.started().len(), 2);
+        assert_eq!(stop_reasons(&harness), [StopReason::Lingered]);
+        assert_eq!(harness.executor.started().len(), 2);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_check_that_was_stopped_has_an_end_that_is_not_that_of_its_agent() {
-    let stage = one()
+    let harness = one()
         .plays("a", Play::WaitsForStop)
         .says("a", 1, "done")
         .spec("a", |spec| {
@@ -206,15 +206,15 @@ async fn a_check_that_was_stopped_has_an_end_that_is_not_that_of_its_agent() {
             spec.limits.timeout = Some(SECOND * 100);
         })
         .plays_check("a", 1, Play::WaitsForStop);
-    assert_eq!(outcome(&stage.drive().await, "a"), Outcome::TimedOut(Clock::Wall));
-    assert_eq!(stop_reasons(&stage), [StopReason::Lingered, StopReason::TimedOut(Clock::Wall)]);
+    assert_eq!(outcome(&harness.drive().await, "a"), Outcome::TimedOut(Clock::Wall));
+    assert_eq!(stop_reasons(&harness), [StopReason::Lingered, StopReason::TimedOut(Clock::Wall)]);
 }
 
-/// Something of everything that agents do.
-fn all_kinds() -> Stage {
+/// A plan with a bit of everything that agents do.
+fn all_kinds() -> Harness {
     let names = ["good", "bad", "lingers", "refused", "unchecked", "dear"];
     let tasks = names.map(|name| robot(name, &[])).into_iter().chain([robot("after", &["good"]), task("plain", &[])]);
-    Stage::with_robots(tasks.collect())
+    Harness::with_robots(tasks.collect())
         .jobs(4)
         .plays("good", exits(3, 0))
         .says("good", 1, "session s\ncosts 0.5\ndone")
@@ -249,11 +249,11 @@ async fn a_driver_may_die_at_every_step_and_each_agent_is_called_and_reported_on
     assert!(steps > 60, "there is something to be disturbed: {steps} steps");
     let told = reports(&undisturbed.log.events());
     for dies_at in 1..=steps {
-        let mut stage = all_kinds();
-        stage.dies_at(dies_at);
-        drive_and_die(&stage, false, Duration::ZERO).await;
-        stage.log = stage.log.goes_on(None);
-        let record = drive_on(&stage).await;
+        let mut harness = all_kinds();
+        harness.dies_at(dies_at);
+        drive_and_die(&harness, false, Duration::ZERO).await;
+        harness.log = harness.log.goes_on(None);
+        let record = drive_on(&harness).await;
         for task in &expected.tasks {
             let name = task.task.spec.id.as_str();
             let (got, wanted) = (ended(&record, name), ended(&expected, name));
@@ -261,14 +261,14 @@ async fn a_driver_may_die_at_every_step_and_each_agent_is_called_and_reported_on
             let unknown_reason = matches!(name, "lingers" | "dear") && got == "cancelled";
             assert!(got == wanted || unknown_reason, "dies at {dies_at}: {name} {got}, not {wanted}");
         }
-        let events = stage.log.events();
+        let events = harness.log.events();
         let mut again = reports(&events);
         again.sort_by_key(|(attempt, _)| attempt.to_string());
         let mut told = told.clone();
         told.sort_by_key(|(attempt, _)| attempt.to_string());
         assert_eq!(again, told, "dies at {dies_at}");
         let mut started: Vec<_> =
-            stage.executor.started().iter().map(|call| format!("{} {:?}", call.attempt, call.phase)).collect();
+            harness.executor.started().iter().map(|call| format!("{} {:?}", call.attempt, call.phase)).collect();
         let all = started.len();
         started.sort();
         started.dedup();
@@ -280,14 +280,14 @@ async fn a_driver_may_die_at_every_step_and_each_agent_is_called_and_reported_on
 
 #[tokio::test(start_paused = true)]
 async fn one_whose_start_was_not_recorded_and_that_has_ended_is_heard_out() {
-    let mut stage = one().says("a", 1, "session s\nfails badly");
+    let mut harness = one().says("a", 1, "session s\nfails badly");
     // The start of the command is the fifth event.
-    stage.dies_at(5);
-    drive_and_die(&stage, false, Duration::ZERO).await;
-    stage.log = stage.log.goes_on(None);
-    assert_eq!(ended(&drive_on(&stage).await, "a"), "failed (agent error: badly)");
-    assert_eq!(reports(&stage.log.events()).len(), 1);
-    assert_eq!(stage.executor.started().len(), 1);
+    harness.dies_at(5);
+    drive_and_die(&harness, false, Duration::ZERO).await;
+    harness.log = harness.log.goes_on(None);
+    assert_eq!(ended(&drive_on(&harness).await, "a"), "failed (agent error: badly)");
+    assert_eq!(reports(&harness.log.events()).len(), 1);
+    assert_eq!(harness.executor.started().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -310,7 +310,7 @@ async fn one_that_prints_without_end_can_be_stopped_and_runs_out_of_time() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// In whatever pieces the output comes, and whatever stands between, the same is heard.
+    /// The report does not depend on the pieces in which the output comes, nor on the lines between.
     #[test]
     fn what_is_heard_does_not_depend_on_the_pieces_in_which_it_comes(
         noise in prop::collection::vec("[^\n]{0,20}", 0..6),
@@ -330,10 +330,10 @@ proptest! {
             from = at;
         }
         words.push((SECOND * 8, text[from..].to_owned()));
-        let stage = one().plays("a", exits(10, 0));
-        stage.executor.says(&id("a"), 1, Phase::Main, words);
+        let harness = one().plays("a", exits(10, 0));
+        harness.executor.says(&id("a"), 1, Phase::Main, words);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
-        let record = runtime.block_on(stage.drive());
+        let record = runtime.block_on(harness.drive());
         let report = record.tasks[0].attempts[0].agent.clone().expect("a report");
         prop_assert_eq!((report.session.as_deref(), report.cost_usd), (Some("s"), Some(0.5)));
         prop_assert_eq!((report.last_message.as_deref(), report.end), (Some("Done."), Some(Ok(()))));

@@ -1,53 +1,53 @@
-//! When a gate opens, for whom, and what is said of it.
+//! The opening of gates, and their warnings.
 
 use gadugi_core::{EventKind, Failure, Outcome, StopReason, WarningKind};
 use gadugi_test_support::fakes::Play;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use tokio::time::Instant;
 
+use crate::harness::{Harness, outcome, task};
 use crate::limits::{exits, name, sleep, started, warnings};
 use crate::robot::{ended, robot};
-use crate::stage::{Stage, outcome, task};
 
-fn robots(names: &[&str]) -> Stage {
-    Stage::with_robots(names.iter().map(|name| robot(name, &[])).collect())
+fn robots(names: &[&str]) -> Harness {
+    Harness::with_robots(names.iter().map(|name| robot(name, &[])).collect())
 }
 
 /// Whether an attempt has been started.
-fn has_started(stage: &Stage, task: &str, number: u32) -> bool {
-    started(stage).contains(&name(task, number))
+fn has_started(harness: &Harness, task: &str, number: u32) -> bool {
+    started(harness).contains(&name(task, number))
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_agent_that_gets_over_a_refusal_by_itself_opens_the_gate_and_nothing_is_said() {
-    let stage = Stage::with_robots(vec![robot("a", &[]), task("first", &[]), robot("b", &["first"])])
+    let harness = Harness::with_robots(vec![robot("a", &[]), task("first", &[]), robot("b", &["first"])])
         .plays("a", exits(100, 0))
         .says_at("a", 1, &[(0, "refused overloaded"), (5, "answered"), (90, "done")])
         .plays("first", exits(2, 0))
         .jobs(3);
-    let record = stage.drive_with(async |_| {
+    let record = harness.drive_with(async |_| {
         sleep(4).await;
-        assert!(!has_started(&stage, "b", 1));
+        assert!(!has_started(&harness, "b", 1));
         sleep(2).await;
-        assert!(has_started(&stage, "b", 1), "the vendor has answered");
+        assert!(has_started(&harness, "b", 1), "the vendor has answered");
     });
     let record = record.await.expect("the run ends");
     assert_eq!(ended(&record, "b"), "succeeded");
-    assert_eq!(warnings(&stage, &WarningKind::RateLimit), Vec::<String>::new());
+    assert_eq!(warnings(&harness, &WarningKind::RateLimit), Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_to_another_attempt_does_not_open_the_gate_of_a_named_time() {
     let until = Timestamp::now() + SignedDuration::from_secs(5000);
-    let stage = robots(&["a", "b", "c"])
+    let harness = robots(&["a", "b", "c"])
         .plays("a", exits(5, 1))
         .says("a", 1, &format!("refused-until {until}\nfails rate-limit"))
         .plays("b", exits(100, 0))
         .says_at("b", 1, &[(0, "refused overloaded"), (10, "answered"), (20, "answered"), (90, "done")])
         .jobs(2);
-    let record = stage.drive_with(async |_| {
+    let record = harness.drive_with(async |_| {
         sleep(4900).await;
-        assert_eq!(started(&stage), [name("a", 1), name("b", 1)]);
+        assert_eq!(started(&harness), [name("a", 1), name("b", 1)]);
     });
     let since = Instant::now();
     let record = record.await.expect("the run ends");
@@ -58,19 +58,19 @@ async fn an_answer_to_another_attempt_does_not_open_the_gate_of_a_named_time() {
 #[tokio::test(start_paused = true)]
 async fn where_the_vendor_itself_was_in_trouble_any_answer_opens_the_gate_and_the_refused_one_waits_on() {
     for class in ["overloaded", "unavailable"] {
-        let stage = robots(&["a", "b", "c"])
+        let harness = robots(&["a", "b", "c"])
             .plays("a", exits(5, 1))
             .says("a", 1, &format!("fails {class}"))
             .plays("b", exits(100, 0))
             .says_at("b", 1, &[(0, "answered"), (10, "answered"), (90, "done")])
             .jobs(2);
-        let record = stage.drive_with(async |_| {
+        let record = harness.drive_with(async |_| {
             sleep(9).await;
-            assert!(!has_started(&stage, "c", 1), "{class}");
+            assert!(!has_started(&harness, "c", 1), "{class}");
             sleep(2).await;
-            assert!(has_started(&stage, "c", 1), "{class}");
+            assert!(has_started(&harness, "c", 1), "{class}");
             sleep(20).await;
-            assert!(!has_started(&stage, "a", 2), "{class}");
+            assert!(!has_started(&harness, "a", 2), "{class}");
         });
         let record = record.await.expect("the run ends");
         assert!(["a", "b", "c"].iter().all(|task| outcome(&record, task) == Outcome::Succeeded));
@@ -80,39 +80,39 @@ async fn where_the_vendor_itself_was_in_trouble_any_answer_opens_the_gate_and_th
 #[tokio::test(start_paused = true)]
 async fn after_the_wait_one_task_goes_first_and_the_others_follow_when_it_was_answered() {
     let names = ["a", "b", "c"];
-    let mut stage = names.iter().fold(robots(&names), |stage, name| {
-        let stage = stage.plays(name, exits(5, 1)).says(name, 1, "fails unavailable");
-        stage.plays_at(name, 2, exits(50, 0)).says_at(name, 2, &[(10, "answered"), (40, "done")])
+    let mut harness = names.iter().fold(robots(&names), |harness, name| {
+        let harness = harness.plays(name, exits(5, 1)).says(name, 1, "fails unavailable");
+        harness.plays_at(name, 2, exits(50, 0)).says_at(name, 2, &[(10, "answered"), (40, "done")])
     });
-    stage.tasks.push(task("plain", &["a"]));
-    let record = stage.jobs(3);
-    let second = |stage: &Stage| names.iter().filter(|name| has_started(stage, name, 2)).count();
-    let stage = record;
-    let record = stage.drive_with(async |_| {
+    harness.tasks.push(task("plain", &["a"]));
+    let record = harness.jobs(3);
+    let second = |harness: &Harness| names.iter().filter(|name| has_started(harness, name, 2)).count();
+    let harness = record;
+    let record = harness.drive_with(async |_| {
         sleep(34).await;
-        assert_eq!(second(&stage), 0);
+        assert_eq!(second(&harness), 0);
         sleep(2).await;
-        assert_eq!(second(&stage), 1, "one goes first");
+        assert_eq!(second(&harness), 1, "one goes first");
         sleep(8).await;
-        assert_eq!(second(&stage), 1, "it was not answered yet");
+        assert_eq!(second(&harness), 1, "it was not answered yet");
         sleep(2).await;
-        assert_eq!(second(&stage), 3);
+        assert_eq!(second(&harness), 3);
     });
     let record = record.await.expect("the run ends");
     assert!(names.iter().all(|task| outcome(&record, task) == Outcome::Succeeded));
-    let told = warnings(&stage, &WarningKind::RateLimit);
+    let told = warnings(&harness, &WarningKind::RateLimit);
     assert!(told.len() == 1 && told[0].starts_with("the vendor of robot does not answer; no task"), "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_ends_without_an_answer_is_followed_by_the_next_one() {
-    let stage = robots(&["a", "b"])
+    let harness = robots(&["a", "b"])
         .jobs(1)
         .plays("a", exits(5, 1))
         .says("a", 1, "fails unavailable")
         .plays_at("a", 2, exits(1, 1))
         .says("a", 2, "fails otherwise");
-    let record = stage.drive().await;
+    let record = harness.drive().await;
     assert_eq!(
         (ended(&record, "a"), ended(&record, "b")),
         ("failed (agent error: otherwise)".into(), "succeeded".into())
@@ -122,10 +122,10 @@ async fn a_probe_that_ends_without_an_answer_is_followed_by_the_next_one() {
 #[tokio::test(start_paused = true)]
 async fn a_named_time_that_is_far_away_is_told_with_its_day_and_its_distance() {
     let until = Timestamp::now() + 481.hours();
-    let stage = robots(&["a"]).plays("a", exits(1, 1));
-    let stage = stage.says("a", 1, &format!("refused-until {until}\nfails rate-limit"));
-    assert_eq!(ended(&stage.drive().await, "a"), "succeeded");
-    let told = warnings(&stage, &WarningKind::RateLimit);
+    let harness = robots(&["a"]).plays("a", exits(1, 1));
+    let harness = harness.says("a", 1, &format!("refused-until {until}\nfails rate-limit"));
+    assert_eq!(ended(&harness.drive().await, "a"), "succeeded");
+    let told = warnings(&harness, &WarningKind::RateLimit);
     let expected = format!("until {}, which is in 480 hours", until.strftime("%Y-%m-%d %H:%M:%SZ"));
     assert!(told.len() == 1 && told[0].ends_with(&expected), "{told:?}");
 }
@@ -135,7 +135,7 @@ async fn an_agent_that_is_not_let_in_is_stopped_and_its_other_tasks_are_not_star
     let mut tasks: Vec<_> = ["a", "b", "queued", "other"].iter().map(|name| robot(name, &[])).collect();
     tasks.extend([task("plain", &[]), robot("blocked", &["plain"]), task("after", &["queued"])]);
     let refusals = [(0, "refused authentication"), (1, "refused authentication"), (3, "refused authentication")];
-    let stage = Stage::with_robots(tasks)
+    let harness = Harness::with_robots(tasks)
         .jobs(2)
         .call("other", |call| call.name = "other".to_owned())
         .spec("queued", |spec| spec.priority = -1)
@@ -143,11 +143,11 @@ async fn an_agent_that_is_not_let_in_is_stopped_and_its_other_tasks_are_not_star
         .says_at("a", 1, &refusals)
         .plays("b", Play::WaitsForStop)
         .says_at("b", 1, &refusals);
-    let stage = ["a", "b", "queued", "blocked"].iter().fold(stage, |stage, task| {
-        stage.call(task, |call| call.keys = vec!["ROBIN_KEY".to_owned(), "ROBIN_TOKEN".to_owned()])
+    let harness = ["a", "b", "queued", "blocked"].iter().fold(harness, |harness, task| {
+        harness.call(task, |call| call.keys = vec!["ROBIN_KEY".to_owned(), "ROBIN_TOKEN".to_owned()])
     });
-    let record = stage.drive().await;
-    let mut begun = started(&stage);
+    let record = harness.drive().await;
+    let mut begun = started(&harness);
     begun.sort();
     assert_eq!(begun, [name("a", 1), name("b", 1), name("other", 1), name("plain", 1)]);
     let stopped = "failed (authentication: its vendor did not let it in, again and again)";
@@ -163,11 +163,11 @@ async fn an_agent_that_is_not_let_in_is_stopped_and_its_other_tasks_are_not_star
     ] {
         assert_eq!(ended(&record, task), expected, "{task}");
     }
-    let told = warnings(&stage, &WarningKind::Authentication);
+    let told = warnings(&harness, &WarningKind::Authentication);
     let expected = "robot is not let in (its vendor did not let it in, again and again), so its other tasks are not started; \
                     log in with it, or set ROBIN_KEY or ROBIN_TOKEN";
     assert_eq!(told, [expected]);
-    let reasons = stage.log.events().into_iter().filter_map(|event| match event.kind {
+    let reasons = harness.log.events().into_iter().filter_map(|event| match event.kind {
         EventKind::StopSent { reason, .. } => Some(reason),
         _ => None,
     });
@@ -176,26 +176,26 @@ async fn an_agent_that_is_not_let_in_is_stopped_and_its_other_tasks_are_not_star
 
 #[tokio::test(start_paused = true)]
 async fn an_agent_that_renews_its_login_goes_on_and_meanwhile_no_other_task_of_it_starts() {
-    let stage = robots(&["a", "b"])
+    let harness = robots(&["a", "b"])
         .plays("a", exits(100, 0))
         .says_at("a", 1, &[(0, "refused authentication"), (4, "answered"), (90, "done")])
         .spec("b", |spec| spec.priority = -1);
-    let stage = stage.jobs(2);
-    let record = stage.drive().await;
+    let harness = harness.jobs(2);
+    let record = harness.drive().await;
     assert_eq!((ended(&record, "a"), ended(&record, "b")), ("succeeded".into(), "succeeded".into()));
-    assert_eq!(warnings(&stage, &WarningKind::Authentication), Vec::<String>::new());
+    assert_eq!(warnings(&harness, &WarningKind::Authentication), Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]
 async fn tasks_that_wait_for_another_attempt_end_as_their_last_one_did_when_their_agent_is_not_let_in() {
-    let stage = robots(&["a", "b"])
+    let harness = robots(&["a", "b"])
         .jobs(2)
         .plays("a", exits(1, 1))
         .spec("a", |spec| (spec.retries, spec.retry_delay) = (3, std::time::Duration::from_secs(100)))
         .plays("b", exits(5, 1))
         .says("b", 1, "fails authentication");
-    let record = stage.drive().await;
+    let record = harness.drive().await;
     assert_eq!(ended(&record, "a"), "failed (exit code 1)");
     assert!(matches!(outcome(&record, "b"), Outcome::Failed(Failure::Agent(_))));
-    assert_eq!(started(&stage).len(), 2);
+    assert_eq!(started(&harness).len(), 2);
 }

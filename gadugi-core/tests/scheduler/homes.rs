@@ -1,4 +1,4 @@
-//! The home folder of an agent, and its conversations, where its executor shows it none of this machine.
+//! The home folder of an agent, and its sessions, where its executor mounts none of this machine.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -8,23 +8,23 @@ use gadugi_core::{Capabilities, Outcome, Phase, WarningKind};
 use gadugi_test_support::fakes::{BrokenWorktree, Play};
 
 use crate::conversations::{argv, calls, unchecked};
+use crate::harness::{Harness, SECOND, id, outcome, set_up};
 use crate::resuming::{drive_and_die, drive_on};
 use crate::robot::{ended, robot};
-use crate::stage::{SECOND, Stage, id, outcome, set_up};
 
 const ISOLATES: Capabilities =
     Capabilities { isolates: true, limits_resources: false, images: false, mounts: true, homes: false };
 const WITH_HOMES: Capabilities = Capabilities { homes: true, ..ISOLATES };
 
-/// A task in isolation whose check fails so many times.
-fn isolated(times: u32, capabilities: Capabilities) -> Stage {
-    let stage = unchecked(times).spec("a", |spec| spec.setup = Some(set_up()));
-    stage.executor.can(capabilities);
-    stage
+/// An isolated task whose check fails this many times.
+fn isolated(times: u32, capabilities: Capabilities) -> Harness {
+    let harness = unchecked(times).spec("a", |spec| spec.setup = Some(set_up()));
+    harness.executor.can(capabilities);
+    harness
 }
 
-fn argvs(stage: &Stage) -> Vec<String> {
-    calls(stage).iter().map(|call| argv(call).join(" ")).collect()
+fn argvs(harness: &Harness) -> Vec<String> {
+    calls(harness).iter().map(|call| argv(call).join(" ")).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -40,52 +40,52 @@ async fn in_isolation_a_conversation_goes_on_where_the_agents_home_is_kept_and_n
 
 #[tokio::test(start_paused = true)]
 async fn the_home_is_for_the_agent_alone_and_goes_with_the_task() {
-    let stage = isolated(1, WITH_HOMES);
-    stage.drive().await;
-    for request in stage.executor.started() {
+    let harness = isolated(1, WITH_HOMES);
+    harness.drive().await;
+    for request in harness.executor.started() {
         let home = (request.phase == Phase::Main).then_some(Path::new("/homes/a"));
         assert_eq!(request.home.as_deref(), home, "{:?}", request.phase);
     }
-    assert_eq!(stage.worktrees.homes(), HashSet::new());
+    assert_eq!(harness.worktrees.homes(), HashSet::new());
     // An agent that cannot go on needs none, and neither does a command.
-    let stage = isolated(1, WITH_HOMES).call("a", |call| call.resume = None);
-    stage.drive().await;
-    assert!(stage.executor.started().iter().all(|request| request.home.is_none()));
+    let harness = isolated(1, WITH_HOMES).call("a", |call| call.resume = None);
+    harness.drive().await;
+    assert!(harness.executor.started().iter().all(|request| request.home.is_none()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_home_goes_however_the_task_ends() {
     let new = || {
-        let stage = Stage::with_robots(vec![robot("a", &[]), robot("b", &["a"])]);
-        stage.executor.can(WITH_HOMES);
-        stage.plays("a", Play::WaitsForStop).says("a", 1, "session s1")
+        let harness = Harness::with_robots(vec![robot("a", &[]), robot("b", &["a"])]);
+        harness.executor.can(WITH_HOMES);
+        harness.plays("a", Play::WaitsForStop).says("a", 1, "session s1")
     };
     let timed_out = new().spec("a", |spec| spec.limits.timeout = Some(SECOND));
     assert!(matches!(outcome(&timed_out.drive().await, "a"), Outcome::TimedOut(_)));
     assert_eq!(timed_out.worktrees.homes(), HashSet::new());
     for waits_for_retry in [false, true] {
-        let stage = new().spec("a", |spec| {
+        let harness = new().spec("a", |spec| {
             spec.limits.timeout = waits_for_retry.then_some(SECOND);
             (spec.retries, spec.retry_delay) = (1, SECOND * 100);
         });
-        let record = stage.drive_with(async |control| {
+        let record = harness.drive_with(async |control| {
             tokio::time::sleep(SECOND * 5).await;
-            assert_eq!(stage.worktrees.homes(), HashSet::from([id("a")]));
+            assert_eq!(harness.worktrees.homes(), HashSet::from([id("a")]));
             control.stop_all(false);
         });
         record.await.expect("the run ends");
-        assert_eq!(stage.worktrees.homes(), HashSet::new());
+        assert_eq!(harness.worktrees.homes(), HashSet::new());
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_whose_home_became_too_large_begins_anew_and_that_is_said() {
-    let stage = isolated(1, WITH_HOMES);
-    stage.worktrees.break_for(&id("a"), BrokenWorktree::LargeHome);
-    let record = stage.drive().await;
+    let harness = isolated(1, WITH_HOMES);
+    harness.worktrees.break_for(&id("a"), BrokenWorktree::LargeHome);
+    let record = harness.drive().await;
     assert_eq!(ended(&record, "a"), "succeeded");
-    assert_eq!(argvs(&stage), ["robot -p"; 2]);
-    let told = calls(&stage)[1].stdin.clone().expect("a prompt");
+    assert_eq!(argvs(&harness), ["robot -p"; 2]);
+    let told = calls(&harness)[1].stdin.clone().expect("a prompt");
     assert!(told.contains("An earlier attempt was not accepted. Its check failed"), "{told}");
     let warned = record
         .warnings
@@ -100,14 +100,14 @@ async fn a_driver_may_die_at_every_step_and_the_home_stays_as_long_as_the_task()
     undisturbed.drive().await;
     let steps = undisturbed.log.events().len() as u64;
     for dies_at in 1..=steps {
-        let mut stage = isolated(2, WITH_HOMES);
-        stage.dies_at(dies_at);
-        drive_and_die(&stage, false, Duration::ZERO).await;
-        stage.log = stage.log.goes_on(None);
-        assert_eq!(ended(&drive_on(&stage).await, "a"), "succeeded", "dies at {dies_at}");
-        assert_eq!(argvs(&stage), argvs(&undisturbed), "dies at {dies_at}");
-        let homes: HashSet<Option<PathBuf>> = calls(&stage).into_iter().map(|call| call.home).collect();
+        let mut harness = isolated(2, WITH_HOMES);
+        harness.dies_at(dies_at);
+        drive_and_die(&harness, false, Duration::ZERO).await;
+        harness.log = harness.log.goes_on(None);
+        assert_eq!(ended(&drive_on(&harness).await, "a"), "succeeded", "dies at {dies_at}");
+        assert_eq!(argvs(&harness), argvs(&undisturbed), "dies at {dies_at}");
+        let homes: HashSet<Option<PathBuf>> = calls(&harness).into_iter().map(|call| call.home).collect();
         assert_eq!(homes, HashSet::from([Some(PathBuf::from("/homes/a"))]), "dies at {dies_at}");
-        assert_eq!(stage.worktrees.homes(), HashSet::new(), "dies at {dies_at}");
+        assert_eq!(harness.worktrees.homes(), HashSet::new(), "dies at {dies_at}");
     }
 }

@@ -1,4 +1,4 @@
-//! What holds for any plan, however its tasks behave.
+//! Properties of any plan, however its tasks behave.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use gadugi_core::{AttemptRef, Control, EventKind, ExitStatus, Outcome, RunRecord
 use gadugi_test_support::fakes::Play;
 use proptest::prelude::*;
 
-use crate::stage::{Stage, task};
+use crate::harness::{Harness, task};
 
 #[derive(Debug, Clone)]
 struct Sketch {
@@ -46,7 +46,7 @@ fn sketch() -> impl Strategy<Value = Sketch> {
     )
 }
 
-fn stage(sketches: &[Sketch], jobs: usize, fail_fast: bool) -> Stage {
+fn harness(sketches: &[Sketch], jobs: usize, fail_fast: bool) -> Harness {
     let name = |at: usize| format!("t{at}");
     let tasks = sketches.iter().enumerate().map(|(at, sketch)| {
         let earlier = sketch.needs.iter().take(if at == 0 { 0 } else { sketch.need_count });
@@ -58,23 +58,23 @@ fn stage(sketches: &[Sketch], jobs: usize, fail_fast: bool) -> Stage {
         task.spec.touches = sketch.area.iter().filter_map(|area| format!("area-{area}").parse().ok()).collect();
         task
     });
-    let mut stage = Stage::new(tasks.collect()).jobs(jobs);
-    stage.settings.fail_fast = fail_fast;
+    let mut harness = Harness::new(tasks.collect()).jobs(jobs);
+    harness.settings.fail_fast = fail_fast;
     for (at, sketch) in sketches.iter().enumerate() {
         for (attempt, play) in (1..).zip(&sketch.plays) {
-            stage = stage.plays_at(&name(at), attempt, *play);
+            harness = harness.plays_at(&name(at), attempt, *play);
         }
     }
-    stage
+    harness
 }
 
-/// Goes through the events by itself, without the state machine that is tested.
-fn check(stage: &Stage, record: &RunRecord, jobs: usize) {
+/// Checks the events without the state machine that is tested.
+fn check(harness: &Harness, record: &RunRecord, jobs: usize) {
     let plan = &record.header.plan;
     let mut live: HashSet<AttemptRef> = HashSet::new();
     let mut begun: HashSet<AttemptRef> = HashSet::new();
     let mut over: HashMap<TaskId, Outcome> = HashMap::new();
-    for (seq, event) in (1..).zip(stage.log.events()) {
+    for (seq, event) in (1..).zip(harness.log.events()) {
         assert_eq!(event.seq, seq, "numbers have no gaps");
         match event.kind {
             EventKind::AttemptIntended { attempt, .. } => {
@@ -112,18 +112,18 @@ fn check(stage: &Stage, record: &RunRecord, jobs: usize) {
         let needs_failed = plan.needs(at).iter().any(|need| !over[&plan.tasks()[*need].spec.id].success());
         assert!(!needs_failed || skipped, "{} ran although a need had failed", planned.spec.id);
     }
-    let replayed = RunRecord::fold(record.header.clone(), &stage.log.events()).expect("the events can be replayed");
+    let replayed = RunRecord::fold(record.header.clone(), &harness.log.events()).expect("the events can be replayed");
     assert_eq!(&replayed, record, "the log tells the same as the run");
 }
 
-async fn drive(stage: &Stage, stop_after: Option<(Duration, bool)>) -> RunRecord {
+async fn drive(harness: &Harness, stop_after: Option<(Duration, bool)>) -> RunRecord {
     let beside = |control: Control| async move {
         if let Some((after, now)) = stop_after {
             tokio::time::sleep(after).await;
             control.stop_all(now);
         }
     };
-    stage.drive_with(beside).await.expect("the run ends")
+    harness.drive_with(beside).await.expect("the run ends")
 }
 
 proptest! {
@@ -136,9 +136,9 @@ proptest! {
         fail_fast: bool,
         stop_after in prop::option::of(((0u64..60).prop_map(Duration::from_secs), any::<bool>())),
     ) {
-        let stage = stage(&sketches, jobs, fail_fast);
+        let harness = harness(&sketches, jobs, fail_fast);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-        let record = runtime.expect("a runtime").block_on(drive(&stage, stop_after));
-        check(&stage, &record, jobs);
+        let record = runtime.expect("a runtime").block_on(drive(&harness, stop_after));
+        check(&harness, &record, jobs);
     }
 }

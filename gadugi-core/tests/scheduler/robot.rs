@@ -1,4 +1,4 @@
-//! An agent of few words, and the format that reads them.
+//! A scripted agent, and the format of its output.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use gadugi_core::{
     OutputFormat, OutputReader, Phase, Piece, RateLimit, RawTask, RunRecord, Tokens,
 };
 
-use crate::stage::{SECOND, Stage, id, outcome, task};
+use crate::harness::{Harness, SECOND, id, outcome, task};
 
-/// Each line is a word and what belongs to it; others are passed over.
+/// A format in which each line is a word and its arguments; unknown words are skipped.
 struct Words;
 
 #[derive(Default)]
@@ -71,7 +71,7 @@ impl OutputReader for WordsReader {
     }
 }
 
-/// A task for the robot.
+/// A task for the scripted agent.
 pub(crate) fn robot(name: &str, needs: &[&str]) -> RawTask {
     let mut task = task(name, needs);
     let command = ["robot", "-p"].map(Argument::text).to_vec();
@@ -82,28 +82,28 @@ pub(crate) fn robot(name: &str, needs: &[&str]) -> RawTask {
     task
 }
 
-/// The error that the robot tells of with `fails`.
+/// The error of the word `fails`.
 pub(crate) fn error(class: AgentErrorClass, message: &str) -> AgentError {
     AgentError { class, message: message.to_owned() }
 }
 
-impl Stage {
+impl Harness {
     /// A run with agents.
     pub(crate) fn with_robots(tasks: Vec<RawTask>) -> Self {
         let registry = tempfile::tempdir().expect("a folder");
-        let mut stage = Self::new(tasks);
-        stage.formats.insert("words".to_owned(), Arc::new(Words));
-        stage.log = stage.log.in_folder(registry.path());
-        stage.registry = Some(registry);
-        stage
+        let mut harness = Self::new(tasks);
+        harness.formats.insert("words".to_owned(), Arc::new(Words));
+        harness.log = harness.log.in_folder(registry.path());
+        harness.registry = Some(registry);
+        harness
     }
 
-    /// Lets the agent of a task say something at its start.
+    /// Scripts the output of a task's agent at its start.
     pub(crate) fn says(self, name: &str, attempt: u32, words: &str) -> Self {
         self.says_at(name, attempt, &[(0, words)])
     }
 
-    /// Lets the agent of a task say something so many seconds after its start.
+    /// Scripts the output of a task's agent, these seconds after its start.
     pub(crate) fn says_at(self, name: &str, attempt: u32, words: &[(u32, &str)]) -> Self {
         self.prints(name, attempt, Phase::Main, words)
     }
@@ -123,7 +123,7 @@ pub(crate) fn attempt(name: &str, number: u32) -> AttemptRef {
     AttemptRef { task: id(name), number: AttemptNo::new(number).expect("a number") }
 }
 
-/// What was reported of agents, in order.
+/// The reports of agents, in order.
 pub(crate) fn reports(events: &[Event]) -> Vec<(AttemptRef, AgentReport)> {
     let reports = events.iter().filter_map(|event| match &event.kind {
         EventKind::AgentReported { attempt, report } => Some((attempt.clone(), report.clone())),
@@ -132,7 +132,7 @@ pub(crate) fn reports(events: &[Event]) -> Vec<(AttemptRef, AgentReport)> {
     reports.collect()
 }
 
-/// How the task ended, in words.
+/// The outcome of the task, in words.
 pub(crate) fn ended(record: &RunRecord, name: &str) -> String {
     outcome(record, name).to_string()
 }

@@ -1,23 +1,23 @@
-//! What is told of the output of a command that failed.
+//! The error at the end of a failed command's output.
 
 use gadugi_core::{ExitStatus, Phase, Report, RunRecord, WarningKind};
 use gadugi_test_support::fakes::Play;
 
-use crate::stage::{SECOND, Stage, set_up, task};
+use crate::harness::{Harness, SECOND, set_up, task};
 
-/// A task of which the command of that phase prints this, and exits with that code.
+/// A task whose command of this phase prints this, and exits with this code.
 async fn drive(phase: Phase, printed: &str, code: i32) -> RunRecord {
     let ends = Play::Ends(SECOND, ExitStatus::Code(code));
-    let stage = Stage::with_robots(vec![task("a", &[])]).prints("a", 1, phase, &[(0, printed)]).spec("a", |spec| {
+    let harness = Harness::with_robots(vec![task("a", &[])]).prints("a", 1, phase, &[(0, printed)]).spec("a", |spec| {
         spec.setup = Some(set_up());
         spec.check = Some("make test".to_owned());
     });
-    let stage = match phase {
-        Phase::Setup => stage.plays_setup("a", ends),
-        Phase::Check => stage.plays_check("a", 1, ends),
-        _ => stage.plays("a", ends),
+    let harness = match phase {
+        Phase::Setup => harness.plays_setup("a", ends),
+        Phase::Check => harness.plays_check("a", 1, ends),
+        _ => harness.plays("a", ends),
     };
-    stage.drive().await
+    harness.drive().await
 }
 
 fn said(record: RunRecord) -> Option<String> {

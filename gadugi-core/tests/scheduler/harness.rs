@@ -1,4 +1,4 @@
-//! A run of fakes.
+//! A run with fakes.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -24,23 +24,24 @@ pub(crate) fn plan(tasks: Vec<RawTask>) -> Result<Plan, PlanError> {
     Plan::try_from(RawPlan { tasks })
 }
 
-/// Something that prepares worktrees, for as long as it takes.
+/// A setup without a time limit.
 pub(crate) fn set_up() -> Setup {
     Setup { script: "npm ci".to_owned(), timeout: None }
 }
 
-pub(crate) struct Stage {
+/// A run of fakes that is set up for a test.
+pub(crate) struct Harness {
     pub(crate) tasks: Vec<RawTask>,
     pub(crate) settings: RunSettings,
     pub(crate) executor: FakeExecutor,
     pub(crate) worktrees: FakeWorktrees,
     pub(crate) log: FakeLog,
     pub(crate) formats: OutputFormats,
-    /// Where the attempts have their folders, if they need any.
+    /// Folder of the attempts' files, if they need any.
     pub(crate) registry: Option<TempDir>,
 }
 
-impl Stage {
+impl Harness {
     pub(crate) fn new(tasks: Vec<RawTask>) -> Self {
         Self {
             tasks,
@@ -83,7 +84,7 @@ impl Stage {
         self
     }
 
-    /// Lets the driver die when it writes the event of that number.
+    /// Lets the driver die when it records the event with this number.
     pub(crate) fn dies_at(&mut self, seq: u64) {
         let log = FakeLog::hanging_from(seq);
         self.log = match &self.registry {
@@ -92,7 +93,7 @@ impl Stage {
         };
     }
 
-    /// Drives it, with something that happens beside it.
+    /// Drives the run, with a future beside it.
     pub(crate) async fn drive_with<F: Future<Output = ()>>(
         &self,
         beside: impl FnOnce(Control) -> F,
@@ -121,7 +122,7 @@ impl Stage {
         }
     }
 
-    /// Takes over what an earlier driver has left in the log.
+    /// Resumes the run of an earlier driver from the log.
     pub(crate) fn resumed(&self, moment: Option<Moment>) -> Run {
         let events = self.log.events();
         let record = RunRecord::fold(self.header(), &events).expect("a sound history");
@@ -136,7 +137,7 @@ impl Stage {
         self.drive_with(|_| async {}).await.expect("the run ends")
     }
 
-    /// Waits, in the log, until the command of a task runs.
+    /// Waits until the log has the start of a task's command.
     pub(crate) async fn running(&self, name: &str) {
         let runs =
             |kind: &EventKind| matches!(kind, EventKind::CommandStarted { attempt, .. } if attempt.task == id(name));
