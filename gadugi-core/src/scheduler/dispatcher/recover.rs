@@ -36,6 +36,16 @@ pub(crate) struct Resumption {
     pub(crate) moment: Option<Moment>,
 }
 
+/// The state in which an earlier driver has left an attempt.
+struct LeftState<'a> {
+    /// State of the command that it had started last, or may have started.
+    last: Option<(Phase, Result<Reattached, ExecError>)>,
+    /// Lease of the worktree that exists.
+    lease: Option<&'a Lease>,
+    /// Whether the machine was restarted since.
+    restarted: bool,
+}
+
 impl Dispatcher {
     /// Starts a new run, or resumes one.
     pub(super) async fn start_driver(&mut self, start: DriverStart) -> Result<(), RunError> {
@@ -112,23 +122,17 @@ impl Dispatcher {
                 Some(phase) => Some((phase, reattach(&*executor, self.command(record, &attempt, phase)).await?)),
                 None => None,
             };
-            let found =
-                leases.iter().find(|lease| lease.run == self.journal.record.header.run && lease.attempt == attempt);
-            let recovered = self.recovered(record, &task.task.spec, last, found, restarted);
+            let run = &self.journal.record.header.run;
+            let lease = leases.iter().find(|lease| lease.run == *run && lease.attempt == attempt);
+            let recovered = self.recovered(record, &task.task.spec, LeftState { last, lease, restarted });
             open.push(NextAttempt { position, attempt, executor, recovered: Some(recovered) });
         }
         Ok(open)
     }
 
-    /// The work of the earlier driver for an attempt; `found` is the lease of a worktree that exists.
-    fn recovered(
-        &self,
-        record: &AttemptRecord,
-        spec: &TaskSpec,
-        last: Option<(Phase, Result<Reattached, ExecError>)>,
-        found: Option<&Lease>,
-        restarted: bool,
-    ) -> Recovered {
+    /// The work of the earlier driver for an attempt.
+    fn recovered(&self, record: &AttemptRecord, spec: &TaskSpec, state: LeftState<'_>) -> Recovered {
+        let LeftState { last, lease: found, restarted } = state;
         // A worktree that is gone before any command has started in it is made anew.
         let first = spec.phases().next();
         let unused = matches!(last, Some((last, Ok(Reattached::NeverStarted))) if Some(last) == first);

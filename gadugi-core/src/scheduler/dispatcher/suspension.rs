@@ -67,6 +67,7 @@ impl Suspension {
 
     /// Ends the suspension; returns whether there was one.
     pub(super) fn resume(&self) -> bool {
-        self.suspended.send_if_modified(|suspended| std::mem::take(suspended))
+        // Taking it sets it to false, and returns what it was.
+        self.suspended.send_if_modified(std::mem::take)
     }
 }
