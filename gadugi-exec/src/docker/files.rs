@@ -106,7 +106,7 @@ impl CommandFiles {
     }
 
     /// Removes the files that the container was shown. Those that cannot be removed do no harm.
-    pub(super) fn hide(&self) {
+    pub(super) fn remove_shown(&self) {
         fs::remove_dir_all(self.shown()).ok();
     }
 
@@ -116,21 +116,21 @@ impl CommandFiles {
     }
 
     /// Records the container that is about to be started; `false` when another one is recorded.
-    pub(super) fn note_container(&self, record: &ContainerRecord) -> Result<bool, DockerError> {
+    pub(super) fn record_container(&self, record: &ContainerRecord) -> Result<bool, DockerError> {
         let path = self.container_path();
         let noted = self.put(&path, record);
         noted.map_err(DockerError::file(&path))
     }
 
     /// Replaces the record of the container by one that says more.
-    pub(super) fn note_again(&self, record: &ContainerRecord) -> Result<(), DockerError> {
+    pub(super) fn update_container(&self, record: &ContainerRecord) -> Result<(), DockerError> {
         let path = self.container_path();
         let written = temporary(&path, record, true).and_then(|file| file.persist(&path));
         written.map_err(DockerError::file(path))
     }
 
     /// Removes the record of a container that was never started and is gone.
-    pub(super) fn forget_container(&self) -> Result<(), DockerError> {
+    pub(super) fn unrecord_container(&self) -> Result<(), DockerError> {
         let path = self.container_path();
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(DockerError::file(path)(error)),
@@ -144,13 +144,13 @@ impl CommandFiles {
     }
 
     /// Records the first process of the container, in place of that of an earlier one.
-    pub(super) fn note_process(&self, record: &ProcessRecord) -> io::Result<()> {
+    pub(super) fn record_process(&self, record: &ProcessRecord) -> io::Result<()> {
         let path = self.process_path();
         temporary(&path, record, false)?.persist(&path)
     }
 
     /// Records that the command is about to get its secrets, and may begin.
-    pub(super) fn note_handover(&self) -> Result<(), DockerError> {
+    pub(super) fn record_handover(&self) -> Result<(), DockerError> {
         let path = self.handover_path();
         let noted = open_regular(OpenOptions::new().write(true).create(true).truncate(true).mode(0o600), &path);
         noted.map(drop).map_err(DockerError::file(path))
@@ -162,7 +162,7 @@ impl CommandFiles {
     }
 
     /// Records that a stop was requested; `false` when that is recorded. It outlives the process that requests it.
-    pub(super) fn note_stop(&self) -> io::Result<bool> {
+    pub(super) fn record_stop(&self) -> io::Result<bool> {
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.stop_path()) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
             noted => noted.map(|_| true),
@@ -170,7 +170,7 @@ impl CommandFiles {
     }
 
     /// Removes the record of a stop that came too late.
-    pub(super) fn forget_stop(&self) {
+    pub(super) fn unrecord_stop(&self) {
         fs::remove_file(self.stop_path()).ok();
     }
 
@@ -185,7 +185,7 @@ impl CommandFiles {
     }
 
     /// Records the end of the command, once; it is on the disk when this returns.
-    pub(super) fn keep_end(&self, record: &EndRecord) -> Result<(), DockerError> {
+    pub(super) fn record_end(&self, record: &EndRecord) -> Result<(), DockerError> {
         let path = self.end_path();
         let kept = self.put(&path, record).and_then(|_| File::open(&self.folder)?.sync_all());
         kept.map_err(DockerError::file(path))

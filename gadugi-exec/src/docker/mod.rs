@@ -52,22 +52,24 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 ///   [`ExecRequest::mounts`]; a mount that would show it the daemon's socket is refused.
 /// - **Image.** [`Resources::image`](gadugi_core::Resources::image), which has to be there: nothing is fetched.
 /// - **Environment.** The image's own, what [`PASSED_VARIABLES`] lets through, the task's variables, `GADUGI_RUN`,
-///   `GADUGI_TASK`, `GADUGI_ATTEMPT`, and a [`HOME`], which is [`ExecRequest::home`], else in memory. Secrets, and what [`DockerSettings::passed`] names, are
-///   written to the container's input when it begins, and stand in no description, no file and no argument.
+///   `GADUGI_TASK`, `GADUGI_ATTEMPT`, and a [`HOME`], which is [`ExecRequest::home`], else in memory. Secrets, and what
+///   [`DockerSettings::passed`] names, are written to the container's input when it begins, and stand in no description, no
+///   file and no argument.
 /// - **Shell.** A script, an input and a secret need a `sh` in the image. Everything else is executed as it is.
-/// - **Output.** Taken as it comes, byte for byte; of a command that is executed without a shell in between, the two outputs are
-///   taken by two pipes, and texts that are written to both at one moment may change places. Output that was printed while no driver was running is taken from the daemon's log,
-///   which ends every output with a newline.
-/// - **End.** The exit code is the daemon's: of a command that was ended by a signal it is 128 and the signal's number. When it
-///   is [kept](ExecRequest::files), in `exit.json`, the container is removed, and not before. An end that the daemon itself
-///   may have caused, when it was restarted, is [unknown](gadugi_core::ExitStatus::Unknown).
-/// - **Stop.** [`ExecRequest::stop_signal`], mostly `SIGTERM`, to the command's process group, and after the grace `SIGKILL` to all of the container. The daemon
-///   counts the grace too, so that a stop is finished without this process.
+/// - **Output.** Taken as it comes, byte for byte; of a command that is executed without a shell in between, the two outputs
+///   are taken by two pipes, and texts that are written to both at one moment may change places. Output that was printed
+///   while no driver was running is taken from the daemon's log, which ends every output with a newline.
+/// - **End.** The exit code is the daemon's: of a command that was ended by a signal it is 128 and the signal's number. When
+///   it is [kept](ExecRequest::files), in `exit.json`, the container is removed, and not before. An end that the daemon
+///   itself may have caused, when it was restarted, is [unknown](gadugi_core::ExitStatus::Unknown).
+/// - **Stop.** [`ExecRequest::stop_signal`], mostly `SIGTERM`, to the command's process group, and after the grace `SIGKILL`
+///   to all of the container. The daemon counts the grace too, so that a stop is finished without this process.
 /// - **Usage.** The last sample of the daemon, which sends one a second; none for a shorter command.
 ///
-/// Files in [`ExecRequest::files`], with `check-` or `setup-` before the names of a check's: `container.json`, written before a container is
-/// started; `process.json`, its first process as this machine sees it; `handover`, written before it gets its secrets; `stop`, written before it is asked to stop; `exit.json`, written
-/// before it is removed; and the folder `container` with its script and its input, while it runs.
+/// Files in [`ExecRequest::files`], with `check-` or `setup-` before the names of a check's: `container.json`, written
+/// before a container is started; `process.json`, its first process as this machine sees it; `handover`, written before it
+/// gets its secrets; `stop`, written before it is asked to stop; `exit.json`, written before it is removed; and the folder
+/// `container` with its script and its input, while it runs.
 ///
 /// Everything has to be called within a Tokio runtime with I/O and time enabled.
 #[derive(Clone)]

@@ -20,7 +20,7 @@ use super::unstarted::{self, Removed};
 use super::{NAME, Shared};
 
 /// The records of a command in the folder of its attempt.
-struct Noted {
+struct Records {
     files: CommandFiles,
     container: Option<ContainerRecord>,
     end: Option<EndRecord>,
@@ -35,12 +35,12 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) async fn running(shared: &Arc<Shared>, command: &CommandRef) -> Result<Option<ExecIdentity>, ExecError> {
     let token = token_of(command)?;
     let watch = |fault| watch_fault(command, fault);
-    let noted = noted(command).await.map_err(watch)?;
-    if noted.end.is_some() {
+    let records = read_records(command).await.map_err(watch)?;
+    if records.end.is_some() {
         return Ok(None);
     }
-    let Some(record) = record(&noted, token).map_err(watch)? else { return Ok(None) };
-    let container = connect(shared, record, noted.files).await.map_err(watch)?;
+    let Some(record) = record(&records, token).map_err(watch)? else { return Ok(None) };
+    let container = connect(shared, record, records.files).await.map_err(watch)?;
     let found = container.inspect().await.map_err(watch)?;
     let runs = found.is_some_and(|found| !matches!(life(&found), Some(Life::Exited(_) | Life::Created)));
     Ok(runs.then(|| identity(&container.record)))
@@ -49,12 +49,12 @@ pub(super) async fn running(shared: &Arc<Shared>, command: &CommandRef) -> Resul
 pub(super) async fn reattach(shared: &Arc<Shared>, command: &CommandRef) -> Result<Reattached, ExecError> {
     let token = token_of(command)?;
     let watch = |fault| watch_fault(command, fault);
-    let noted = noted(command).await.map_err(watch)?;
-    let record = record(&noted, token).map_err(watch)?;
-    if let Some(end) = &noted.end {
+    let records = read_records(command).await.map_err(watch)?;
+    let record = record(&records, token).map_err(watch)?;
+    if let Some(end) = &records.end {
         let named = || ContainerRecord::named(end.container.clone(), end.nonce.clone(), String::new());
         let record = record.unwrap_or_else(named);
-        if let Ok(container) = connect(shared, record.clone(), noted.files.clone()).await {
+        if let Ok(container) = connect(shared, record.clone(), records.files.clone()).await {
             // It was kept, and then perhaps not removed.
             container.remove(true).await.ok();
         }
@@ -68,7 +68,7 @@ pub(super) async fn reattach(shared: &Arc<Shared>, command: &CommandRef) -> Resu
             _ => Reattached::NeverStarted,
         });
     };
-    let container = Arc::new(connect(shared, record, noted.files).await.map_err(watch)?);
+    let container = Arc::new(connect(shared, record, records.files).await.map_err(watch)?);
     find(container, command.identity.is_some()).await.map_err(watch)
 }
 
@@ -146,11 +146,11 @@ async fn ended(container: Arc<Container>, exit: &Exit) -> Reattached {
 }
 
 /// Returns the container of a command, by its identity and its record.
-fn record(noted: &Noted, token: Option<Token>) -> Result<Option<ContainerRecord>, DockerError> {
-    Ok(match (token, &noted.container) {
-        (Some(token), Some(noted)) if token.nonce == noted.nonce => Some(noted.clone()),
+fn record(records: &Records, token: Option<Token>) -> Result<Option<ContainerRecord>, DockerError> {
+    Ok(match (token, &records.container) {
+        (Some(token), Some(recorded)) if token.nonce == recorded.nonce => Some(recorded.clone()),
         (Some(token), _) => Some(ContainerRecord::named(token.id, token.nonce, token.daemon)),
-        (None, Some(noted)) => Some(noted.clone()),
+        (None, Some(recorded)) => Some(recorded.clone()),
         (None, None) => None,
     })
 }
@@ -166,14 +166,14 @@ async fn connect(shared: &Arc<Shared>, record: ContainerRecord, files: CommandFi
     Ok(Container::new(Arc::clone(shared), daemon, record, files))
 }
 
-async fn noted(command: &CommandRef) -> Result<Noted, DockerError> {
+async fn read_records(command: &CommandRef) -> Result<Records, DockerError> {
     let (folder, phase) = (command.files.clone(), command.phase);
-    let noted = spawn_blocking(move || {
+    let records = spawn_blocking(move || {
         let files = CommandFiles::of(&folder, phase).map_err(DockerError::file(&folder))?;
         let (container, end) = (files.container()?, files.end()?);
-        Ok(Noted { files, container, end })
+        Ok(Records { files, container, end })
     });
-    noted.await.unwrap_or(Err(DockerError::ShutDown))
+    records.await.unwrap_or(Err(DockerError::ShutDown))
 }
 
 /// Removes containers of a command that were created and never started. Returns the id of one that was started all the same.
@@ -210,15 +210,15 @@ mod tests {
 
     #[test]
     fn the_note_completes_an_identity_and_another_note_does_not() {
-        let noted = |nonce: &str| Noted {
+        let records = |nonce: &str| Records {
             files: CommandFiles::of(std::path::Path::new("/nowhere"), gadugi_core::Phase::Main).expect("a path"),
             container: Some(ContainerRecord::named("ab".repeat(32), nonce.to_owned(), "D".to_owned())),
             end: None,
         };
         let token = || Some(Token { id: "cd".repeat(6), nonce: "01".to_owned(), daemon: "D".to_owned() });
-        let id = |noted, token| record(&noted, token).expect("a record").expect("a container").id;
-        assert_eq!(id(noted("01"), token()), "ab".repeat(32));
-        assert_eq!(id(noted("02"), token()), "cd".repeat(6));
-        assert_eq!(id(noted("02"), None), "ab".repeat(32));
+        let id = |records, token| record(&records, token).expect("a record").expect("a container").id;
+        assert_eq!(id(records("01"), token()), "ab".repeat(32));
+        assert_eq!(id(records("02"), token()), "cd".repeat(6));
+        assert_eq!(id(records("02"), None), "ab".repeat(32));
     }
 }

@@ -40,11 +40,12 @@ pub struct DockerSettings {
     /// eight. More gain nothing, and make each start slower.
     pub starts_at_once: Option<NonZeroUsize>,
     /// Time for a daemon that has gone away to come back, before its commands are given up as lost.
-    pub patience: Duration,
+    pub reconnect_timeout: Duration,
 }
 
 impl DockerSettings {
-    /// The usual confinement, the default cap of output, as many starts at once as are of use, and five minutes of patience.
+    /// The usual confinement, the default cap of output, as many starts at once as are of use, and five minutes to
+    /// reconnect.
     #[must_use]
     pub fn new(
         endpoint: Endpoint,
@@ -59,7 +60,7 @@ impl DockerSettings {
             output_cap: OutputCap::default(),
             confinement: Confinement::default(),
             starts_at_once: None,
-            patience: Duration::from_secs(300),
+            reconnect_timeout: Duration::from_secs(300),
         }
     }
 
@@ -83,7 +84,7 @@ impl fmt::Debug for DockerSettings {
             .field("output_cap", &self.output_cap)
             .field("confinement", &self.confinement)
             .field("starts_at_once", &self.starts_at_once)
-            .field("patience", &self.patience)
+            .field("reconnect_timeout", &self.reconnect_timeout)
             .finish()
     }
 }

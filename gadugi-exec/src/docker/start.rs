@@ -43,7 +43,7 @@ pub(super) async fn start(
         Err(error) => Err(cannot_start(request, error)),
     };
     if started.is_err() {
-        prepared.files.hide();
+        prepared.files.remove_shown();
     }
     started
 }
@@ -115,14 +115,14 @@ impl<'a> Prepared<'a> {
         let id = self.create(body).await.map_err(|error| self.failed(error))?;
         crash_point("container-created");
         let container = Arc::new(self.container(id));
-        let listening = match self.listen(&container).await {
+        let connected = match self.connect(&container).await {
             Ok(_) if !is_wanted() => Err(given_up()),
-            listening => listening,
+            connected => connected,
         };
-        let started = match listening {
-            Ok(listening) => self.run(&container, listening).await,
+        let started = match connected {
+            Ok(connected) => self.run(&container, connected).await,
             Err(error) => {
-                // Nothing was noted, or asked for. One that stays is collected by its labels.
+                // Nothing was recorded, or asked for. One that stays is collected by its labels.
                 container.remove(true).await.ok();
                 Err(error)
             }
@@ -160,7 +160,7 @@ enum Started {
 }
 
 /// The connections to a container that was created: they are there before it is started, so that nothing of it is missed.
-struct Listening {
+struct Connected {
     attached: AttachContainerResults,
     /// `None` where the end cannot be waited for yet.
     end: Option<AwaitedEnd>,
@@ -192,25 +192,25 @@ impl Prepared<'_> {
     }
 
     /// Makes sure that the container can be started, waits for its end, and listens to it from the first byte on.
-    async fn listen(&self, container: &Arc<Container>) -> Result<Listening, ExecError> {
+    async fn connect(&self, container: &Arc<Container>) -> Result<Connected, ExecError> {
         // Podman only looks now and then, and would miss a short life. Its containers have ends of their own without it.
         let end = (!container.daemon.is_podman).then(|| AwaitedEnd::of(container, Condition::NextExit));
         container.shared.programs.require(&container.daemon, container.id(), self.request).await?;
         let options = AttachContainerOptionsBuilder::new().stdout(true).stderr(true).stream(true);
         let options = options.stdin(self.entry.secrets.is_some()).build();
         match container.client.attach_container(container.id(), Some(options)).await {
-            Ok(attached) => Ok(Listening { attached, end }),
+            Ok(attached) => Ok(Connected { attached, end }),
             Err(error) => Err(self.failed(DockerError::request("listen to its container")(error))),
         }
     }
 
     /// Starts a container that was created. After an error it is not there any more, or was not started by this.
-    async fn run(&self, container: &Arc<Container>, listening: Listening) -> Result<(Started, Instant), ExecError> {
-        let noted = container.files.note_container(&container.record);
-        if !matches!(noted, Ok(true)) {
+    async fn run(&self, container: &Arc<Container>, connected: Connected) -> Result<(Started, Instant), ExecError> {
+        let recorded = container.files.record_container(&container.record);
+        if !matches!(recorded, Ok(true)) {
             container.remove(true).await.ok();
             let taken = DockerError::StartedBefore { id: "that another process has started".to_owned() };
-            return Err(self.failed(noted.err().unwrap_or(taken)));
+            return Err(self.failed(recorded.err().unwrap_or(taken)));
         }
         crash_point("container-noted");
         debug!(container = container.id(), "starting a container");
@@ -220,10 +220,10 @@ impl Prepared<'_> {
             return self.not_started(container, refused).await.map(|started| (started, asked));
         }
         crash_point("container-started");
-        let Listening { mut attached, end } = listening;
+        let Connected { mut attached, end } = connected;
         if let Some(secrets) = &self.entry.secrets {
             // Before this record it has begun nothing, and a later driver may start it anew.
-            if let Err(error) = container.files.note_handover() {
+            if let Err(error) = container.files.record_handover() {
                 unstarted::remove(container, Unstarted::Waits).await.ok();
                 return Err(self.failed(error));
             }
@@ -251,7 +251,7 @@ impl Prepared<'_> {
             Certainty::Unknown => None,
         };
         if let Some(unbegun) = unbegun {
-            unstarted::note(container, unbegun);
+            unstarted::record(container, unbegun);
         }
         // An answer is given at once, and so is the next one.
         let is_removed = match refused.status() {
@@ -262,7 +262,7 @@ impl Prepared<'_> {
         match unbegun {
             Some(unbegun) if is_removed => match unstarted::finish(container, unbegun).await {
                 Ok(Removed::MayHaveBegun(_)) => {
-                    container.files.hide();
+                    container.files.remove_shown();
                     Ok(Started::Lost)
                 }
                 Ok(Removed::NeverStarted) | Err(_) => Err(start_error(self.request, refused)),
@@ -270,7 +270,7 @@ impl Prepared<'_> {
             Some(Unstarted::Waits | Unstarted::Refused) => Err(start_error(self.request, refused)),
             Some(Unstarted::Created) | None => {
                 container.kill_orphans().await;
-                container.files.hide();
+                container.files.remove_shown();
                 Ok(Started::Lost)
             }
         }

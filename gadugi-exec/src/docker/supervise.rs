@@ -99,11 +99,11 @@ pub(super) async fn supervise(container: Arc<Container>, heard: Option<Connectio
         }
         Err(fault) => {
             // Another driver may have been faster, recorded the end and removed the container.
-            let kept = if matches!(fault, DockerError::Removed) { kept_end(&container).await } else { None };
+            let kept = if matches!(fault, DockerError::Removed) { recorded_end(&container).await } else { None };
             if matches!(fault, DockerError::Vanished) {
                 // Also processes that the daemon does not know of.
                 container.kill_orphans().await;
-                container.files.hide();
+                container.files.remove_shown();
                 is_left = true;
             }
             kept.map_or_else(|| Err(Arc::new(fault)), |record| Ok(record.end()))
@@ -118,7 +118,7 @@ pub(super) async fn supervise(container: Arc<Container>, heard: Option<Connectio
 }
 
 /// Returns the recorded end of the command, if there is one.
-async fn kept_end(container: &Container) -> Option<EndRecord> {
+async fn recorded_end(container: &Container) -> Option<EndRecord> {
     let files = container.files.clone();
     let kept = tokio::task::spawn_blocking(move || files.end()).await.ok()?.ok()?;
     kept.filter(|end| end.nonce == container.record.nonce)
@@ -173,12 +173,12 @@ async fn watch(container: &Container, output: &mut Output, heard: Option<Connect
             }
             Some(Life::Created) => return Err(DockerError::Removed),
             // It would wait for its secrets for ever. A command that has just begun loses nothing by its removal.
-            Some(Life::Running) if may_wait_in_vain && waits(&found) && kept(container).await == 0 => {
+            Some(Life::Running) if may_wait_in_vain && waits(&found) && logged_bytes(container).await == 0 => {
                 container.remove_for_sure().await;
                 return Err(DockerError::NotHandedOver);
             }
             _ => {
-                output.rewind(kept(container).await);
+                output.rewind(logged_bytes(container).await);
                 stream = logs(container, true);
             }
         }
@@ -229,7 +229,7 @@ fn logs(container: &Container, follow: bool) -> OutputStream {
 }
 
 /// Counts the bytes of the daemon's log.
-async fn kept(container: &Container) -> u64 {
+async fn logged_bytes(container: &Container) -> u64 {
     let mut kept = 0;
     let mut stream = logs(container, false);
     while let Ok(Some(Ok(chunk))) = timeout(DRAIN_TIMEOUT, stream.next()).await {
@@ -243,8 +243,8 @@ async fn kept(container: &Container) -> u64 {
 async fn conclude(container: &Container, record: &EndRecord) -> bool {
     let (files, record) = (container.files.clone(), record.clone());
     let kept = tokio::task::spawn_blocking(move || {
-        files.keep_end(&record)?;
-        files.hide();
+        files.record_end(&record)?;
+        files.remove_shown();
         Ok::<_, DockerError>(())
     });
     if !matches!(kept.await, Ok(Ok(()))) {

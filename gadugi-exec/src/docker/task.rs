@@ -94,7 +94,7 @@ impl DockerTask {
         if let Hold::Running { container, .. } = &self.hold
             && container.remove(true).await.is_ok()
         {
-            container.files.forget_container().ok();
+            container.files.unrecord_container().ok();
         }
     }
 }
@@ -133,11 +133,11 @@ impl RunningTask for DockerTask {
             return Ok(());
         }
         // The driver that records the end, perhaps another process, sees by this that it was stopped. A failed note hinders no stop.
-        let is_first = container.files.note_stop().unwrap_or(false);
+        let is_first = container.files.record_stop().unwrap_or(false);
         if grace.is_zero() {
             let heard = container.signal("SIGKILL").await;
             if is_first && !matches!(heard, Ok(true)) {
-                container.files.forget_stop();
+                container.files.unrecord_stop();
             }
             heard.map_err(|error| self.lost(error))?;
             // After a successful kill nothing of it is left.
@@ -150,7 +150,7 @@ impl RunningTask for DockerTask {
             let mut stopping = tokio::spawn(async move {
                 let heard = stopped.stop(seconds).await;
                 if is_first && !matches!(heard, Ok(true)) {
-                    stopped.files.forget_stop();
+                    stopped.files.unrecord_stop();
                 }
                 heard
             });

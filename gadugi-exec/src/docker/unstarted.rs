@@ -16,16 +16,16 @@ pub(super) enum Removed {
 }
 
 /// Records that the command has not begun, for the driver that comes after a kill of this one and finds no container.
-pub(super) fn note(container: &Container, unbegun: Unstarted) {
+pub(super) fn record(container: &Container, unbegun: Unstarted) {
     let record = ContainerRecord { unbegun: Some(unbegun), ..container.record.clone() };
     // Without the record, a kill before the end of the removal leaves the command lost.
-    container.files.note_again(&record).ok();
+    container.files.update_container(&record).ok();
     crash_point("container-unbegun");
 }
 
 /// Removes the container. One that runs all the same stays, which is an error (409), unless it only waits for secrets.
 pub(super) async fn remove(container: &Container, unbegun: Unstarted) -> Result<Removed, DockerError> {
-    note(container, unbegun);
+    record(container, unbegun);
     container.remove(unbegun == Unstarted::Waits).await?;
     finish(container, unbegun).await
 }
@@ -46,6 +46,6 @@ pub(super) async fn finish(container: &Container, unbegun: Unstarted) -> Result<
             return Ok(Removed::MayHaveBegun("the Docker daemon was begun again when it was to start it"));
         }
     }
-    container.files.forget_container()?;
+    container.files.unrecord_container()?;
     Ok(Removed::NeverStarted)
 }

@@ -37,7 +37,7 @@ enum Family {
 }
 
 impl Family {
-    fn look() -> Self {
+    fn read() -> Self {
         let own = getpid().as_raw_nonzero();
         if fs::exists(format!("/proc/{own}/task/{own}/children")).unwrap_or(false) {
             return Self::Files;
@@ -74,7 +74,7 @@ type Descent = (Pid, Pid);
 
 /// Calls `found` for every descendant of this process, parents before their children.
 fn walk(mut found: impl FnMut(Descent)) {
-    let family = Family::look();
+    let family = Family::read();
     let mut parents = vec![getpid()];
     let mut met = HashSet::new();
     while let Some(parent) = parents.pop() {

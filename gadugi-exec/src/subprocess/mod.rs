@@ -39,30 +39,27 @@ const NAME: &str = "subprocess";
 /// Runs each command as a process of this machine, the leader of a process group of its own.
 ///
 /// What is promised beyond [`Executor`]:
-/// - **Shim.** With [`SubprocessSettings::shim`], on Linux, a process of its own supervises each command and
-///   outlives this one; see [`shim`](crate::shim). A command is then started once for each attempt and phase;
-///   a second start is refused. What is said below of a stop and an end is meant without a shim; with one,
-///   nothing of a command outlives it, and its output is drained before that.
-/// - **Environment.** A command sees the variables that [`SubprocessSettings::passed`] lets through, the
-///   secrets that its task names, the task's own variables, and `GADUGI_RUN`, `GADUGI_TASK` and
-///   `GADUGI_ATTEMPT`; with a shim also `GADUGI_NONCE`. It inherits its input, its output and its errors, and no other file that is closed
-///   on exec, as all are that Rust opens; no blocked signals; and it is not deaf to `SIGPIPE`.
-/// - **Program.** It is looked for on the command's `PATH`; a relative place is meant from
-///   [`ExecRequest::folder`]. A script is written to `script.sh` (a check to `check.sh`) in
-///   [`ExecRequest::files`].
+/// - **Shim.** With [`SubprocessSettings::shim`], on Linux, a process of its own supervises each command and outlives this
+///   one; see [`shim`](crate::shim). A command is then started once for each attempt and phase; a second start is refused.
+///   The promises below on a stop and an end are those without a shim; with one, nothing of a command outlives it, and
+///   its output is drained before that.
+/// - **Environment.** A command sees the variables that [`SubprocessSettings::passed`] lets through, the secrets that its
+///   task names, the task's own variables, and `GADUGI_RUN`, `GADUGI_TASK` and `GADUGI_ATTEMPT`; with a shim also
+///   `GADUGI_NONCE`. It inherits its input, its output and its errors, and no other file that is closed on exec, as all are
+///   that Rust opens; no blocked signals; and the default action for `SIGPIPE`.
+/// - **Program.** It is looked for on the command's `PATH`; a relative path starts at [`ExecRequest::folder`]. A script
+///   is written to `script.sh` (a check to `check.sh`) in [`ExecRequest::files`].
 /// - **Output.** Both outputs go to the log in the order in which they were written, at most
 ///   [`SubprocessSettings::output_cap`] of them; a line in the log says how many bytes are missing where.
-/// - **End.** When the command ends by itself, the rest of its process group is killed. Processes that have left
-///   the group, such as daemons, live on; if one holds the output open, its output is taken for
-///   [`SubprocessSettings::drain`] and the end is marked as
-///   [`leaked`](gadugi_core::OutputSummary::leaked).
-/// - **Stop.** [`ExecRequest::stop_signal`](gadugi_core::ExecRequest::stop_signal), mostly `SIGTERM`, to the group, and after the grace `SIGKILL`; a suspended command is resumed, so
-///   that the signal reaches it. When the leader ends within the grace, its children have the rest of it, until they have closed
-///   the output.
+/// - **End.** When the command ends by itself, the rest of its process group is killed. Processes that have left the group,
+///   such as daemons, live on; if one holds the output open, its output is taken for [`SubprocessSettings::drain`] and the
+///   end is marked as [`leaked`](gadugi_core::OutputSummary::leaked).
+/// - **Stop.** [`ExecRequest::stop_signal`](gadugi_core::ExecRequest::stop_signal), mostly `SIGTERM`, to the group, and
+///   after the grace `SIGKILL`; a suspended command is resumed, so that the signal reaches it. When the leader ends within
+///   the grace, its children have the rest of it, until they have closed the output.
 ///
-/// It isolates nothing and holds no limits. Everything has to be called within a tokio runtime with I/O
-/// and time enabled; without a shim, a command is supervised as long as the runtime lives that it was started
-/// in.
+/// It isolates nothing and holds no limits. Everything has to be called within a tokio runtime with I/O and time enabled;
+/// without a shim, a command is supervised as long as the runtime lives that it was started in.
 #[derive(Debug, Clone)]
 pub struct SubprocessExecutor {
     settings: Arc<SubprocessSettings>,

@@ -20,7 +20,7 @@ fn endpoint(daemon: &PrivateDaemon) -> Endpoint {
 fn harness_at(daemon: &PrivateDaemon) -> Harness {
     Harness::at(daemon.docker(), |settings| {
         settings.endpoint = endpoint(daemon);
-        settings.patience = Duration::from_secs(60);
+        settings.reconnect_timeout = Duration::from_secs(60);
     })
 }
 
@@ -227,7 +227,7 @@ async fn a_daemon_that_does_not_come_back_loses_its_commands() {
     let Some(mut daemon) = PrivateDaemon::start(&[]) else { return };
     let harness = Harness::at(daemon.docker(), |settings| {
         settings.endpoint = endpoint(&daemon);
-        settings.patience = Duration::from_millis(300);
+        settings.reconnect_timeout = Duration::from_millis(300);
     });
     let request = harness.script("echo one; sleep 1000");
     let task = harness.start(&request).await;
@@ -246,7 +246,7 @@ async fn a_process_that_is_gone_is_lost_though_its_daemon_says_that_it_runs() {
     let impatient = |settings: &mut DockerSettings| {
         settings.endpoint = endpoint(&daemon);
         // For so long the daemon may still tell of its end.
-        settings.patience = Duration::from_secs(2);
+        settings.reconnect_timeout = Duration::from_secs(2);
     };
     let harness = Harness::at(daemon.docker(), impatient);
     // Whoever starts it, and dies when it is ready, has seen its process by then.
@@ -300,7 +300,7 @@ async fn a_command_that_may_have_begun_before_its_daemon_died_is_lost_and_no_fai
     let relay = Relay::before(&daemon);
     let harness = Harness::at(daemon.docker(), |settings| {
         settings.endpoint = Endpoint::at(&format!("unix://{}", relay.socket.display())).expect("an address");
-        settings.patience = Duration::from_secs(60);
+        settings.reconnect_timeout = Duration::from_secs(60);
     });
     for (ending, script) in [("goes on", "echo begun > begun; sleep 1000"), ("has ended", "echo begun > begun")] {
         let request = harness.script(script);

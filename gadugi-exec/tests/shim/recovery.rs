@@ -396,7 +396,7 @@ mod heavy {
             let harness = harness();
             let script = "echo once >> lines; sleep 0.02; exit 7";
             let request = harness.script(script);
-            let starter = Starter::begin(&harness, script);
+            let starter = Starter::spawn(&harness, script);
             std::thread::sleep(Duration::from_micros(100 * round));
             starter.kill();
             let end = match find(&harness, &request).await {

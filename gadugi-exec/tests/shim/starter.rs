@@ -54,7 +54,7 @@ impl Starter {
     }
 
     /// The same without waiting.
-    pub(crate) fn begin(harness: &Harness, script: &str) -> Self {
+    pub(crate) fn spawn(harness: &Harness, script: &str) -> Self {
         Self { process: Self::command(harness, script).spawn().expect("this test can be started"), token: None }
     }
 

@@ -285,7 +285,7 @@ impl Container {
                     self.find_first_process(&found);
                     if self.has_lost_its_processes() {
                         let since = *missed.get_or_insert(answered);
-                        if since.elapsed() >= REPORT_TIMEOUT.min(self.shared.settings.patience) {
+                        if since.elapsed() >= REPORT_TIMEOUT.min(self.shared.settings.reconnect_timeout) {
                             return DockerError::Vanished;
                         }
                     }
@@ -295,7 +295,7 @@ impl Container {
                     sleep(INSPECT_INTERVAL).await;
                     return DockerError::Untold;
                 }
-                _ if answered.elapsed() > self.shared.settings.patience => return self.went_away(),
+                _ if answered.elapsed() > self.shared.settings.reconnect_timeout => return self.went_away(),
                 _ => {}
             }
         }
@@ -315,7 +315,7 @@ impl Container {
         let pid = found.state.as_ref().and_then(|state| state.pid).unwrap_or_default();
         if let Some((first, record)) = FirstProcess::find(pid, self.id(), nonce) {
             // Without the record, a later driver depends on the daemon.
-            self.files.note_process(&record).ok();
+            self.files.record_process(&record).ok();
             self.first.set(first).ok();
         }
     }
@@ -334,16 +334,16 @@ impl Container {
 
     fn went_away(&self) -> DockerError {
         let endpoint = self.shared.settings.endpoint.to_string();
-        DockerError::WentAway { endpoint, seconds: self.shared.settings.patience.as_secs() }
+        DockerError::WentAway { endpoint, seconds: self.shared.settings.reconnect_timeout.as_secs() }
     }
 
-    /// Kills it, and repeats the request until it is answered or the patience is over.
+    /// Kills it, and repeats the request until it is answered or the time to reconnect is over.
     pub(in crate::docker) async fn kill_for_sure(&self) {
         let mut retries = self.retries();
         while !matches!(timeout(ANSWER_TIMEOUT, self.signal("SIGKILL")).await, Ok(Ok(_))) && retries.again().await {}
     }
 
-    /// Removes it, and repeats the request until it is answered or the patience is over. Returns whether it is gone.
+    /// Removes it, and repeats the request until it is answered or the time to reconnect is over. Returns whether it is gone.
     pub(in crate::docker) async fn remove_for_sure(&self) -> bool {
         let mut retries = self.retries();
         loop {
@@ -370,21 +370,21 @@ impl Container {
     }
 
     fn retries(&self) -> Retries {
-        Retries { begun: Instant::now(), patience: self.shared.settings.patience, pause: MIN_PAUSE }
+        Retries { begun: Instant::now(), reconnect_timeout: self.shared.settings.reconnect_timeout, pause: MIN_PAUSE }
     }
 }
 
-/// Pauses between repeated retries, which get longer until the patience is over.
+/// Pauses between retries, which get longer until the time to reconnect is over.
 struct Retries {
     begun: Instant,
-    patience: Duration,
+    reconnect_timeout: Duration,
     pause: Duration,
 }
 
 impl Retries {
-    /// Waits before the next question; `false` when the patience is over.
+    /// Waits before the next question; `false` when that time is over.
     async fn again(&mut self) -> bool {
-        if self.begun.elapsed() > self.patience {
+        if self.begun.elapsed() > self.reconnect_timeout {
             return false;
         }
         sleep(self.pause).await;

@@ -12,7 +12,7 @@ use gadugi_core::{ExecError, ExecRequest, StopSignal};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use tokio::net::unix::pipe;
 
-use super::watch::listen;
+use super::watch::open_progress;
 use crate::os::{nonce, private_file};
 use crate::output::sealed::Content;
 use crate::shim::files::CommandFiles;
@@ -86,7 +86,7 @@ impl<'a> Prepared<'a> {
         // Without the pipe nothing is known of how much is printed, which keeps no command from running.
         if mkfifoat(CWD, &written.progress, Mode::RUSR | Mode::WUSR).is_ok() {
             written.paths.push(written.progress.clone());
-            written.listener = listen(&written.progress);
+            written.listener = open_progress(&written.progress);
         }
         Ok(written)
     }

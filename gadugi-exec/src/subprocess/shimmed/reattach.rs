@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::cleanup;
 use super::task::ShimmedTask;
 use super::token::ShimToken;
-use super::watch::{Traces, Watched, listen};
+use super::watch::{Traces, Watched, open_progress};
 use crate::os::syscalls::watch_end;
 use crate::os::{nonce, pidfd, process_table};
 use crate::output::sealed::{Content, Unsound, read};
@@ -231,7 +231,7 @@ impl<'a> Sought<'a> {
         };
         if let Some(shim) = shim {
             let began = self.began.unwrap_or_else(process_table::uptime);
-            let progress = listen(&self.traces.files.progress(&self.traces.token.nonce));
+            let progress = open_progress(&self.traces.files.progress(&self.traces.token.nonce));
             let shim = watch_end(shim).map_err(ReattachError::Processes)?;
             let watched = Watched::new(shim, self.traces, began, progress, None);
             return Ok(Recovered::Runs(Box::new(watched)));

@@ -76,24 +76,24 @@ impl Watched {
 
     /// Supervises it in a background task, which ends with the shim and not before, also when the handle is dropped.
     pub(super) fn supervise(mut self) -> ShimHandle {
-        let (tell, printed) = watch::channel(0);
+        let (counter, printed) = watch::channel(0);
         let (end, ending) = watch::channel(None);
         let printed = self.progress.is_some().then_some(printed);
         let shim = Arc::clone(&self.shim);
         let given_up = Arc::new(Notify::new());
-        let told = Arc::clone(&given_up);
+        let notified = Arc::clone(&given_up);
         let identity = self.traces.token.to_string();
         let supervision = async move {
             let has_ended = tokio::select! {
-                () = self.until_end(&tell) => true,
-                () = told.notified() => false,
+                () = self.until_end(&counter) => true,
+                () = notified.notified() => false,
             };
-            let seen = *tell.borrow();
+            let seen = *counter.borrow();
             let conclude = move || if has_ended { self.conclude(seen) } else { self.give_up(seen) };
             // It fails when the runtime is shut down. Waiting callers see that by the dropped sender.
             if let Ok(ended) = spawn_blocking(conclude).await {
-                tell.send_replace(ended.output.bytes);
-                drop(tell);
+                counter.send_replace(ended.output.bytes);
+                drop(counter);
                 events::ended(identity, &Ok::<_, Infallible>(ended));
                 end.send_replace(Some(ended));
             }
@@ -102,7 +102,7 @@ impl Watched {
         ShimHandle { shim, printed, ending, given_up }
     }
 
-    async fn until_end(&mut self, tell: &watch::Sender<u64>) {
+    async fn until_end(&mut self, counter: &watch::Sender<u64>) {
         let mut number = [0; 8];
         let mut filled = 0;
         loop {
@@ -119,7 +119,7 @@ impl Watched {
                         filled = (filled + count) % number.len();
                         if filled == 0 {
                             let printed = u64::from_le_bytes(number);
-                            tell.send_if_modified(|told| std::mem::replace(told, printed.max(*told)) < printed);
+                            counter.send_if_modified(|counted| std::mem::replace(counted, printed.max(*counted)) < printed);
                         }
                     }
                     // It has been open for both directions here, so it has no end.
@@ -138,7 +138,7 @@ impl Watched {
         let orderly = reap(shim.get_ref());
         drop(starter);
         // The shim's own answer goes before a file that the command could have written.
-        let recorded = status.and_then(told).or_else(|| match read(&traces.files.exit(traces.generation)) {
+        let recorded = status.and_then(sent_end).or_else(|| match read(&traces.files.exit(traces.generation)) {
             Ok(Content::Sound(record)) => Some(record),
             _ => None,
         });
@@ -168,7 +168,7 @@ fn unknown(traces: &Traces, began: Duration, printed: u64) -> ExecEnd {
 }
 
 /// Opens the reports of how much a command prints; `None` when there are none. To be called within a runtime.
-pub(super) fn listen(progress: &Path) -> Option<pipe::Receiver> {
+pub(super) fn open_progress(progress: &Path) -> Option<pipe::Receiver> {
     // Open for both directions it has no end before the shim has opened it, and none when another listener goes.
     pipe::OpenOptions::new().read_write(true).open_receiver(progress).ok()
 }
@@ -188,7 +188,7 @@ fn reap(shim: &OwnedFd) -> bool {
 }
 
 /// Returns the end that the shim has sent to its starter. It has ended, so this does not wait.
-fn told(mut status: BufReader<ChildStdout>) -> Option<ExitRecord> {
+fn sent_end(mut status: BufReader<ChildStdout>) -> Option<ExitRecord> {
     let mut said = Vec::new();
     status.read_to_end(&mut said).ok()?;
     unseal(said.split_inclusive(|&byte| byte == b'\n').next_back()?).ok()
