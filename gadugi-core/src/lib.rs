@@ -46,20 +46,20 @@ pub use executor::{
 pub use id::{AttemptNo, AttemptRef, BranchName, CommitId, IdError, RunId, TaskId};
 pub use mount::Mount;
 pub use plan::{
-    Action, Changes, LONGEST_RETRY_DELAY, Limits, Phase, Plan, PlanError, PlanIssue, PlannedTask, Program, RawPlan,
+    Action, Changes, Limits, MAX_RETRY_DELAY, Phase, Plan, PlanError, PlanIssue, PlannedTask, Program, RawPlan,
     RawTask, Resources, RetryFrom, Setup, SourceLocation, TaskSpec, TouchPattern,
 };
 pub use registry::{EventSink, Registry, RegistryError, RunHistory, RunListing, RunLog, Ticket};
 pub use run::{
     AgentTotals, AttemptRecord, CommandRecord, Event, EventKind, Failure, IllegalTransition, Interruption, KeepPolicy,
-    Outcome, Performance, Place, Report, RunHeader, RunRecord, RunSettings, SkipReason, StopReason, TaskRecord,
-    TaskState, Totals, Warning, WarningKind,
+    Outcome, Performance, Report, RunHeader, RunRecord, RunSettings, SkipReason, StopReason, TaskRecord, TaskState,
+    Totals, Warning, WarningKind, WorktreeState,
 };
 pub use scheduler::{Control, ControlReceiver, Run, RunError, control, first_started, start_order};
 pub use signal::StopSignal;
 pub use time::{Clock, Moment};
 pub use worktrees::{
-    AgentHome, BranchFate, BranchRelease, Counts, Elsewhere, IgnoredFiles, InPlace, KeepReason, Lease, Made, MergedBy,
-    NeededTip, Paths, Pruned, Release, ReleaseDetails, ReleaseRequest, Seeded, SnapshotRequest, Unsaved, Work,
-    WorktreeError, WorktreeFate, WorktreeRequest, Worktrees,
+    AgentHome, BranchFate, BranchRelease, Counts, CreatedWorktree, Elsewhere, IgnoredFiles, InPlace, KeepReason, Lease,
+    MergedBy, NeededTip, Paths, Pruned, Release, ReleaseDetails, ReleaseRequest, Seeded, SnapshotRequest, Unsaved,
+    Work, WorktreeError, WorktreeFate, WorktreeRequest, Worktrees,
 };

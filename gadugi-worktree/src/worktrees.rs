@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use gadugi_core::{
-    AgentHome, BranchName, CommitId, IdError, Lease, Made, Mount, Pruned, Release, ReleaseRequest, RunId,
+    AgentHome, BranchName, CommitId, CreatedWorktree, IdError, Lease, Mount, Pruned, Release, ReleaseRequest, RunId,
     SnapshotRequest, TaskId, Work, WorktreeError, WorktreeRequest, Worktrees, error_chain,
 };
 
@@ -173,7 +173,7 @@ impl Shared {
         if !homes::is_larger(&self.settings.state, run, task, limit) {
             return Ok(None);
         }
-        self.forget_home(run, task)?;
+        self.remove_home(run, task)?;
         Ok(Some(format!(
             "the home folder of the agent of {task} had more than {} MiB or {} files in it, and is removed: it cannot go on with its conversation",
             limit.bytes >> 20,
@@ -181,7 +181,7 @@ impl Shared {
         )))
     }
 
-    fn forget_home(&self, run: &RunId, task: &TaskId) -> Result<(), GitError> {
+    fn remove_home(&self, run: &RunId, task: &TaskId) -> Result<(), GitError> {
         if homes::put_aside(&self.settings.state, run, task)? {
             self.sweeper.request([]);
         }
@@ -304,7 +304,7 @@ fn shared<T, E>(
 
 #[async_trait]
 impl Worktrees for GitWorktrees {
-    async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Made, WorktreeError>> {
+    async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<CreatedWorktree, WorktreeError>> {
         let waiter = Waiter::default();
         let awaited = waiter.awaited();
         let asked = requests.clone();
@@ -333,8 +333,8 @@ impl Worktrees for GitWorktrees {
         self.with_home(run, task, Shared::check_home).await
     }
 
-    async fn forget_home(&self, run: &RunId, task: &TaskId) -> Result<(), WorktreeError> {
-        self.with_home(run, task, Shared::forget_home).await
+    async fn remove_home(&self, run: &RunId, task: &TaskId) -> Result<(), WorktreeError> {
+        self.with_home(run, task, Shared::remove_home).await
     }
 
     async fn import(&self, lease: &Lease) -> Result<(), WorktreeError> {

@@ -42,7 +42,7 @@ impl Site {
         let Some(worktrees) = self.worktrees.get() else { return Ok(()) };
         for (run, task) in worktrees.homes().await? {
             if self.is_over(&run).await.unwrap_or(true) {
-                worktrees.forget_home(&run, &task).await?;
+                worktrees.remove_home(&run, &task).await?;
                 removed.push(format!("home folder of the agent of {task} in run {run}"));
             }
         }

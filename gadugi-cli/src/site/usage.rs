@@ -44,7 +44,7 @@ pub(crate) async fn usage(task: &TaskRecord, pending: Option<PendingReport>) -> 
     let Some(PendingReport(report)) = pending else { return AgentTotals::of(task) };
     let mut task = task.clone();
     if let (Some(number), Ok(mut report)) = (task.last().map(|last| last.number), report.await) {
-        report.own = report.own_part(task.told_before(number));
+        report.own = report.own_part(task.reports_before(number));
         if let Some(last) = task.attempts.last_mut() {
             Arc::make_mut(last).agent = Some(Box::new(report));
         }

@@ -40,8 +40,8 @@ impl AgentTail {
                 *doing = harmless(first).trim().to_owned();
             }
         });
-        let told_before = self.earlier.iter().filter_map(|earlier| earlier.agent.as_deref());
-        let cost = self.reader.report().own_part(told_before).cost_usd;
+        let reports_before = self.earlier.iter().filter_map(|earlier| earlier.agent.as_deref());
+        let cost = self.reader.report().own_part(reports_before).cost_usd;
         let cost = cost.map(|cost| format!("${}  ", Dollars(cost.value))).unwrap_or_default();
         format!("{cost}{}", self.doing)
     }

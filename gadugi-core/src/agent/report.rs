@@ -128,13 +128,13 @@ impl AgentReport {
     /// The cost of this call in US dollars. Reports of versions without [`own`](Self::own) are taken at their word.
     #[must_use]
     pub fn own_cost(&self) -> Option<Figure<f64>> {
-        self.own.cost_usd.or(self.cost_usd.map(Figure::told))
+        self.own.cost_usd.or(self.cost_usd.map(Figure::reported))
     }
 
     /// The tokens of this call, by the same rule.
     #[must_use]
     pub fn own_tokens(&self) -> Option<Figure<Tokens>> {
-        self.own.tokens.or(self.tokens.map(Figure::told))
+        self.own.tokens.or(self.tokens.map(Figure::reported))
     }
 
     /// The use of this call so far.
@@ -152,13 +152,13 @@ fn reckon<T: Copy>(
     less: impl Fn(T, T) -> Option<T>,
 ) -> Option<Figure<T>> {
     let told = told?;
-    let Some(last) = before.next() else { return Some(Figure::told(told)) };
+    let Some(last) = before.next() else { return Some(Figure::reported(told)) };
     match last.or_else(|| before.flatten().next()) {
-        // What earlier calls have used may be in it, and they have told nothing.
+        // It may include earlier calls, which have reported nothing.
         None => Some(Figure { value: told, is_reckoned: true }),
         Some(before) => Some(match less(told, before) {
             Some(value) => Figure { value, is_reckoned: true },
-            None => Figure::told(told),
+            None => Figure::reported(told),
         }),
     }
 }
@@ -193,7 +193,7 @@ pub struct Figure<T> {
 impl<T> Figure<T> {
     /// A figure that the agent reported.
     #[must_use]
-    pub fn told(value: T) -> Self {
+    pub fn reported(value: T) -> Self {
         Self { value, is_reckoned: false }
     }
 }

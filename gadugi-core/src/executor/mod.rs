@@ -42,7 +42,7 @@ pub struct Capabilities {
 /// What an implementer owes:
 /// - **Start.** When [`start`](Executor::start) returns an error, nothing runs and nothing is left.
 /// - **Drop.** Dropping the future of `start` before it is ready leaves nothing running either.
-///   Dropping a [`RunningTask`] stops nothing: the command goes on, and its identity still names it.
+///   Dropping a [`RunningTask`] stops nothing: the command runs on, and its identity still names it.
 /// - **Crash.** A command whose identity was recorded can be found by
 ///   [`reattach`](Executor::reattach) in another process, or is gone.
 /// - **Cancel.** The scheduler never drops a running command; it calls [`RunningTask::stop`] and goes

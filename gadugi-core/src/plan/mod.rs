@@ -11,7 +11,7 @@ use thiserror::Error;
 
 pub use self::phase::Phase;
 pub use self::task::{
-    Action, Changes, LONGEST_RETRY_DELAY, Limits, Program, Resources, RetryFrom, Setup, SourceLocation, TaskSpec,
+    Action, Changes, Limits, MAX_RETRY_DELAY, Program, Resources, RetryFrom, Setup, SourceLocation, TaskSpec,
 };
 pub use self::touches::TouchPattern;
 use crate::id::TaskId;

@@ -102,7 +102,7 @@ pub struct Resources {
 }
 
 /// Longest wait before a further attempt.
-pub const LONGEST_RETRY_DELAY: Duration = Duration::from_secs(300);
+pub const MAX_RETRY_DELAY: Duration = Duration::from_secs(300);
 
 /// The start of a further attempt. In either case the earlier attempt keeps its branch, and its worktree when that
 /// holds something else.
@@ -152,7 +152,7 @@ pub struct TaskSpec {
     pub limits: Limits,
     /// Number of further attempts after failures.
     pub retries: u32,
-    /// Wait before the first further attempt; doubled for each later one, up to [`LONGEST_RETRY_DELAY`].
+    /// Wait before the first further attempt; doubled for each later one, up to [`MAX_RETRY_DELAY`].
     pub retry_delay: Duration,
     /// Start of a further attempt.
     pub retry_from: RetryFrom,

@@ -112,7 +112,7 @@ impl fmt::Display for WarningKind {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// The run begins.
+    /// The run starts.
     RunStarted,
     /// Another process resumes a run whose driver had ended before it.
     RunResumed {

@@ -12,7 +12,7 @@ pub use self::event::{Event, EventKind, StopReason, WarningKind};
 pub use self::header::RunHeader;
 pub use self::outcome::{Failure, Outcome, SkipReason};
 pub(crate) use self::record::base_of_work;
-pub use self::record::{AttemptRecord, CommandRecord, Interruption, Place, RunRecord, TaskRecord, Warning};
+pub use self::record::{AttemptRecord, CommandRecord, Interruption, RunRecord, TaskRecord, Warning, WorktreeState};
 pub use self::report::{AgentTotals, Performance, Report, Totals};
 pub use self::settings::{KeepPolicy, RunSettings};
 pub use self::state::{IllegalTransition, TaskState};

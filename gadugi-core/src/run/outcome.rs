@@ -131,7 +131,7 @@ impl Outcome {
                 | Failure::NothingChanged
                 | Failure::Elsewhere(_)
                 | Failure::ConflictMarkers { .. } => true,
-                Failure::Agent(_) => !self.is_of_authentication(),
+                Failure::Agent(_) => !self.is_unauthenticated(),
                 _ => false,
             },
             _ => false,
@@ -153,7 +153,7 @@ impl Outcome {
 
     /// Whether its agent could not authenticate to its vendor.
     #[must_use]
-    pub fn is_of_authentication(&self) -> bool {
+    pub fn is_unauthenticated(&self) -> bool {
         matches!(self, Self::Failed(Failure::Agent(error)) if error.class == AgentErrorClass::Authentication)
     }
 

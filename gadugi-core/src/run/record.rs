@@ -37,7 +37,7 @@ pub struct CommandRecord {
 
 /// The state of an attempt's worktree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum WorktreeState {
     /// It is in use, or was never released.
     InUse,
     /// It is removed; its branch holds everything.
@@ -64,7 +64,7 @@ pub struct AttemptRecord {
     /// Files that were copied into the worktree.
     pub seeded: Option<Seeded>,
     /// State of the worktree.
-    pub place: Place,
+    pub worktree: WorktreeState,
     /// Its commands, in order.
     pub commands: Vec<CommandRecord>,
     /// Report of its agent.
@@ -143,7 +143,7 @@ pub struct RunRecord {
     /// Tasks that were asked to stop individually.
     pub stopping_tasks: Vec<TaskId>,
     /// Start of its driver, on the machine's monotonic clock.
-    pub driver_began: Option<Moment>,
+    pub driver_started: Option<Moment>,
     /// Largest number of attempts under way at once.
     pub peak_parallelism: usize,
     positions: HashMap<TaskId, usize>,
@@ -171,7 +171,7 @@ impl RunRecord {
             .collect();
         let positions = tasks.iter().enumerate().map(|(at, task)| (task.task.spec.id.clone(), at)).collect();
         Self {
-            driver_began: header.moment.clone(),
+            driver_started: header.moment.clone(),
             header,
             tasks,
             executor: None,
@@ -258,7 +258,7 @@ impl RunRecord {
                     let torn = open.filter(|attempt| attempt.may_be_torn());
                     torn.for_each(|attempt| Arc::make_mut(attempt).restarted = true);
                 }
-                self.driver_began.clone_from(moment);
+                self.driver_started.clone_from(moment);
             }
             EventKind::Warning { kind, task, message } => {
                 self.warnings.push(Warning { kind: kind.clone(), task: task.clone(), message: message.clone() });
@@ -283,7 +283,7 @@ impl RunRecord {
     /// unknown.
     #[must_use]
     pub fn restarted_before(&self, now: Option<&Moment>) -> Option<bool> {
-        Some(self.driver_began.as_ref()?.boot != now?.boot)
+        Some(self.driver_started.as_ref()?.boot != now?.boot)
     }
 
     /// Time for which the run was suspended between two moments, by the wall clock.
@@ -345,7 +345,7 @@ impl TaskRecord {
                 lease: None,
                 worktree_took: None,
                 seeded: None,
-                place: Place::InUse,
+                worktree: WorktreeState::InUse,
                 commands: Vec::new(),
                 agent: None,
                 work: None,
@@ -360,10 +360,11 @@ impl TaskRecord {
         let Some(number) = kind.attempt().map(|attempt| attempt.number) else { return };
         if let EventKind::WorktreeReady { lease, .. } = kind {
             let is_it = |earlier: &Lease| (&earlier.path, &earlier.branch) == (&lease.path, &lease.branch);
-            let in_use = |earlier: &&mut Arc<AttemptRecord>| earlier.number < number && earlier.place == Place::InUse;
+            let in_use =
+                |earlier: &&mut Arc<AttemptRecord>| earlier.number < number && earlier.worktree == WorktreeState::InUse;
             let earlier = self.attempts.iter_mut().filter(in_use);
             let handed_over = earlier.filter(|earlier| earlier.lease.as_ref().is_some_and(is_it));
-            handed_over.for_each(|earlier| Arc::make_mut(earlier).place = Place::HandedOver);
+            handed_over.for_each(|earlier| Arc::make_mut(earlier).worktree = WorktreeState::HandedOver);
         }
         let Some(position) = self.attempts.iter().rposition(|attempt| attempt.number == number) else { return };
         let (earlier, rest) = self.attempts.split_at_mut(position);
@@ -410,8 +411,8 @@ impl TaskRecord {
                 attempt.ended = Some((outcome.clone(), at));
                 attempt.said.clone_from(said);
             }
-            EventKind::WorktreeReleased { .. } => attempt.place = Place::Released,
-            EventKind::WorktreeKept { reasons, .. } => attempt.place = Place::Kept(reasons.clone()),
+            EventKind::WorktreeReleased { .. } => attempt.worktree = WorktreeState::Released,
+            EventKind::WorktreeKept { reasons, .. } => attempt.worktree = WorktreeState::Kept(reasons.clone()),
             _ => {}
         }
     }
@@ -424,7 +425,7 @@ impl TaskRecord {
     }
 
     /// Reports of the agents of the attempts before this one, in order.
-    pub fn told_before(&self, number: AttemptNo) -> impl DoubleEndedIterator<Item = &AgentReport> + Clone {
+    pub fn reports_before(&self, number: AttemptNo) -> impl DoubleEndedIterator<Item = &AgentReport> + Clone {
         self.attempts
             .iter()
             .filter(move |attempt| attempt.number < number)

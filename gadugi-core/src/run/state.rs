@@ -132,9 +132,9 @@ impl TaskState {
                 Self::Queued | Self::Blocked { .. },
                 EventKind::TaskFinished { outcome: outcome @ (Outcome::Skipped { .. } | Outcome::Cancelled), .. },
             ) => Ok(Self::Finished(outcome.clone())),
-            // Its agent is known not to be let in.
+            // Its agent could not authenticate.
             (Self::Queued | Self::Blocked { .. }, EventKind::TaskFinished { outcome, .. })
-                if outcome.is_of_authentication() =>
+                if outcome.is_unauthenticated() =>
             {
                 Ok(Self::Finished(outcome.clone()))
             }

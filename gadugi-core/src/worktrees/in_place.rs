@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::worktrees::Worktrees;
 use crate::worktrees::error::WorktreeError;
-use crate::worktrees::lease::{Lease, Made, WorktreeRequest};
+use crate::worktrees::lease::{CreatedWorktree, Lease, WorktreeRequest};
 use crate::worktrees::release::{BranchRelease, KeepReason, Pruned, Release, ReleaseRequest, WorktreeFate};
 use crate::worktrees::work::{SnapshotRequest, Work};
 
@@ -27,7 +27,7 @@ impl InPlace {
 
 #[async_trait]
 impl Worktrees for InPlace {
-    async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Made, WorktreeError>> {
+    async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<CreatedWorktree, WorktreeError>> {
         let lease = |request: WorktreeRequest| Lease {
             run: request.run,
             attempt: request.attempt,

@@ -25,7 +25,7 @@ pub struct WorktreeRequest {
     /// Tip of an earlier attempt at the task to start from, without any merge.
     pub from: Option<CommitId>,
     /// Lease of an earlier attempt at the task whose worktree is used again. Where that is gone, another one is made.
-    pub take_over: Option<Lease>,
+    pub reuse: Option<Lease>,
 }
 
 /// A worktree that belongs to one attempt. It is plain data, so that another process can release it later.
@@ -54,7 +54,7 @@ pub struct Seeded {
 
 /// A new worktree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Made {
+pub struct CreatedWorktree {
     /// Its lease.
     pub lease: Lease,
     /// Files that were copied into it in addition to the checkout, if any were.
@@ -63,7 +63,7 @@ pub struct Made {
     pub warnings: Vec<String>,
 }
 
-impl From<Lease> for Made {
+impl From<Lease> for CreatedWorktree {
     fn from(lease: Lease) -> Self {
         Self { lease, seeded: None, warnings: Vec::new() }
     }

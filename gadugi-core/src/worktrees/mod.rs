@@ -16,7 +16,7 @@ use async_trait::async_trait;
 pub use self::elsewhere::Elsewhere;
 pub use self::error::WorktreeError;
 pub use self::in_place::InPlace;
-pub use self::lease::{AgentHome, Lease, Made, NeededTip, Seeded, WorktreeRequest};
+pub use self::lease::{AgentHome, CreatedWorktree, Lease, NeededTip, Seeded, WorktreeRequest};
 pub use self::release::{
     BranchFate, BranchRelease, KeepReason, MergedBy, Paths, Pruned, Release, ReleaseDetails, ReleaseRequest,
     WorktreeFate,
@@ -30,7 +30,7 @@ use crate::mount::Mount;
 /// What an implementer owes:
 /// - **Crash.** After a crash at any moment nothing that an attempt made is lost, and what is half made
 ///   is found by [`prune`](Worktrees::prune) or overwritten by nothing.
-/// - **Cancel.** A caller may drop a future at any await. The work that it began is finished or undone
+/// - **Cancel.** A caller may drop a future at any await. Work that was started is finished or undone
 ///   in the background; it is never left half done on purpose.
 /// - **Concurrency.** Methods are called from many tasks at once; the implementation serialises what
 ///   the repository cannot bear at the same time, also against other processes.
@@ -38,7 +38,7 @@ use crate::mount::Mount;
 pub trait Worktrees: Send + Sync {
     /// Makes a worktree for each request, in bulk, so that an implementation can share work among them. The answers are
     /// in the order of the requests; a failure does not affect the others.
-    async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Made, WorktreeError>>;
+    async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<CreatedWorktree, WorktreeError>>;
 
     /// Prepares the worktree for commands that see nothing else of this machine: git must work there, and the commands
     /// must not reach anything that all worktrees share. Returns the mounts that such a command needs besides the
@@ -76,7 +76,7 @@ pub trait Worktrees: Send + Sync {
     ///
     /// # Errors
     /// [`WorktreeError::Home`].
-    async fn forget_home(&self, run: &RunId, task: &TaskId) -> Result<(), WorktreeError> {
+    async fn remove_home(&self, run: &RunId, task: &TaskId) -> Result<(), WorktreeError> {
         let _ = (run, task);
         Ok(())
     }

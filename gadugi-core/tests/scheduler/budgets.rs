@@ -40,7 +40,7 @@ async fn what_a_conversation_that_goes_on_had_used_before_counts_once() {
     let tokens = |input| Tokens { input, ..Tokens::default() };
     assert_eq!(
         first,
-        (Some(0.5), OwnPart { cost_usd: Some(Figure::told(0.5)), tokens: Some(Figure::told(tokens(100))) })
+        (Some(0.5), OwnPart { cost_usd: Some(Figure::reported(0.5)), tokens: Some(Figure::reported(tokens(100))) })
     );
     let own = OwnPart {
         cost_usd: Some(Figure { value: 0.25, is_reckoned: true }),

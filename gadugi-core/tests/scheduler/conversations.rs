@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gadugi_core::{
-    Clock, ExecRequest, ExitStatus, Failure, KeepPolicy, Outcome, Phase, Place, Program, RetryFrom, RunRecord, TaskSpec,
+    Clock, ExecRequest, ExitStatus, Failure, KeepPolicy, Outcome, Phase, Program, RetryFrom, RunRecord, TaskSpec,
+    WorktreeState,
 };
 use gadugi_test_support::fakes::{BrokenWorktree, Play, WorktreeCall};
 
@@ -64,8 +65,8 @@ async fn after_a_failed_check_the_conversation_goes_on_in_the_same_worktree_with
     let prompts: Vec<&str> = calls.iter().filter_map(|call| call.stdin.as_deref()).collect();
     assert_eq!(prompts, ["Do a.\n", &printed(1), &printed(2)]);
     assert!(folders(&harness).iter().all(|folder| *folder == calls[0].folder));
-    let places: Vec<&Place> = record.tasks[0].attempts.iter().map(|attempt| &attempt.place).collect();
-    assert_eq!(places, [&Place::HandedOver, &Place::HandedOver, &Place::Released]);
+    let places: Vec<&WorktreeState> = record.tasks[0].attempts.iter().map(|attempt| &attempt.worktree).collect();
+    assert_eq!(places, [&WorktreeState::HandedOver, &WorktreeState::HandedOver, &WorktreeState::Released]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,7 +142,7 @@ async fn after_a_clock_ran_out_the_conversation_goes_on_where_it_was_and_hears_o
         assert_eq!(argv(&calls[1]), ["robot", "--resume=s1"]);
         assert_eq!(calls[1].stdin, Some(format!("You were stopped, since {why}. {rest}")));
         assert_eq!(calls[0].folder, calls[1].folder);
-        assert_eq!(record.tasks[0].attempts[0].place, Place::HandedOver);
+        assert_eq!(record.tasks[0].attempts[0].worktree, WorktreeState::HandedOver);
     }
 }
 
@@ -240,7 +241,7 @@ async fn where_no_worktree_is_kept_it_stays_as_long_as_somebody_may_go_on_there(
         assert_eq!(folders(&harness).len(), attempts);
         assert!(folders(&harness).iter().all(|folder| *folder == folders(&harness)[0]));
         assert_eq!(releases(&harness), 1, "{retries}");
-        assert_eq!(record.tasks[0].attempts.last().map(|attempt| &attempt.place), Some(&Place::Released));
+        assert_eq!(record.tasks[0].attempts.last().map(|attempt| &attempt.worktree), Some(&WorktreeState::Released));
     }
     let mut stopped = unchecked(1).spec("a", |spec| spec.retry_delay = SECOND * 100);
     stopped.settings.keep = KeepPolicy::Never;
@@ -249,7 +250,7 @@ async fn where_no_worktree_is_kept_it_stays_as_long_as_somebody_may_go_on_there(
         control.stop_all(false);
     });
     let record = record.await.expect("the run ends");
-    assert_eq!(record.tasks[0].attempts[0].place, Place::Released, "nobody goes on there");
+    assert_eq!(record.tasks[0].attempts[0].worktree, WorktreeState::Released, "nobody goes on there");
 }
 
 #[tokio::test(start_paused = true)]

@@ -114,7 +114,7 @@ impl Reader {
 
     /// Sets the tokens of this call, where there is something new of them.
     fn set_own_tokens(&mut self, tokens: Option<Tokens>) {
-        self.report.own.tokens = tokens.map(Figure::told).or(self.report.own.tokens);
+        self.report.own.tokens = tokens.map(Figure::reported).or(self.report.own.tokens);
     }
 
     /// The last line of a call. A request that was refused has the subtype `success` too, but also `is_error`.
@@ -126,8 +126,8 @@ impl Reader {
         if let Some((cost, tokens)) = since_last_result(&line["model_usage_since_last_result"]) {
             let (earlier_cost, earlier) = self.results.unwrap_or_default();
             self.results = Some((earlier_cost + cost, tokens.plus(earlier)));
-            self.report.own.cost_usd = Some(Figure::told(earlier_cost + cost));
-            self.report.own.tokens = Some(Figure::told(tokens.plus(earlier)));
+            self.report.own.cost_usd = Some(Figure::reported(earlier_cost + cost));
+            self.report.own.tokens = Some(Figure::reported(tokens.plus(earlier)));
         } else {
             self.set_own_tokens(self.report.tokens);
         }

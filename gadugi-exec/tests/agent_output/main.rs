@@ -98,8 +98,8 @@ fn claude_that_succeeds_tells_everything() {
             tokens: Some(Tokens { input: 200, cached: 0, output: 40 }),
             cost_usd: Some(0.0016),
             own: OwnPart {
-                cost_usd: Some(Figure::told(0.0016)),
-                tokens: Some(Figure::told(Tokens { input: 200, cached: 0, output: 40 })),
+                cost_usd: Some(Figure::reported(0.0016)),
+                tokens: Some(Figure::reported(Tokens { input: 200, cached: 0, output: 40 })),
             },
             last_tool: Some("Bash: echo stdin-works > stdin.txt".to_owned()),
             last_message: Some("Task finished.".to_owned()),
@@ -121,9 +121,9 @@ fn parts(format: &str, first: &[u8], second: &[u8]) -> [OwnPart; 2] {
 #[test]
 fn of_a_conversation_that_goes_on_each_call_has_its_own_part() {
     let tokens = Tokens { input: 200, cached: 0, output: 40 };
-    let told = OwnPart { cost_usd: Some(Figure::told(0.0016)), tokens: Some(Figure::told(tokens)) };
+    let told = OwnPart { cost_usd: Some(Figure::reported(0.0016)), tokens: Some(Figure::reported(tokens)) };
     assert_eq!(parts("claude-stream-json", STREAMS[6].1, STREAMS[7].1), [told, told]);
-    let first = OwnPart { cost_usd: None, tokens: Some(Figure::told(tokens)) };
+    let first = OwnPart { cost_usd: None, tokens: Some(Figure::reported(tokens)) };
     let second = OwnPart { tokens: Some(Figure { value: tokens, is_reckoned: true }), ..first };
     assert_eq!(parts("codex-json", STREAMS[8].1, STREAMS[9].1), [first, second]);
 }
@@ -138,12 +138,12 @@ fn what_a_version_of_claude_does_not_tell_of_the_call_is_reckoned_from_the_conve
     let costs = |first: f64, second: f64| {
         parts("claude-stream-json", result(first).as_bytes(), result(second).as_bytes()).map(|part| part.cost_usd)
     };
-    assert_eq!(costs(0.5, 0.75), [Some(Figure::told(0.5)), Some(Figure { value: 0.25, is_reckoned: true })]);
+    assert_eq!(costs(0.5, 0.75), [Some(Figure::reported(0.5)), Some(Figure { value: 0.25, is_reckoned: true })]);
     // It cannot be that of the conversation.
-    assert_eq!(costs(0.5, 0.25), [Some(Figure::told(0.5)), Some(Figure::told(0.25))]);
+    assert_eq!(costs(0.5, 0.25), [Some(Figure::reported(0.5)), Some(Figure::reported(0.25))]);
     // Its tokens are always those of the call.
     let [_, second] = parts("claude-stream-json", result(0.5).as_bytes(), result(0.75).as_bytes());
-    assert_eq!(second.tokens, Some(Figure::told(Tokens { input: 10, cached: 0, output: 5 })));
+    assert_eq!(second.tokens, Some(Figure::reported(Tokens { input: 10, cached: 0, output: 5 })));
 }
 
 #[test]
@@ -155,14 +155,14 @@ fn what_several_results_of_a_call_tell_adds_up_and_models_do() {
     };
     let told = report("claude-stream-json", &[result(0.25), result(0.5)].join("\n"));
     let tokens = Tokens { input: 36, cached: 6, output: 44 };
-    assert_eq!(told.own, OwnPart { cost_usd: Some(Figure::told(2.75)), tokens: Some(Figure::told(tokens)) });
+    assert_eq!(told.own, OwnPart { cost_usd: Some(Figure::reported(2.75)), tokens: Some(Figure::reported(tokens)) });
 }
 
 #[test]
 fn claude_that_has_reached_its_budget_tells_all_that_it_has_cost() {
     let told = read("claude-stream-json", [STREAMS[10].1]);
     let tokens = Tokens { input: 20_000, cached: 0, output: 4000 };
-    assert_eq!(told.own, OwnPart { cost_usd: Some(Figure::told(0.16)), tokens: Some(Figure::told(tokens)) });
+    assert_eq!(told.own, OwnPart { cost_usd: Some(Figure::reported(0.16)), tokens: Some(Figure::reported(tokens)) });
     let error = told.end.and_then(Result::err).expect("an error");
     assert_eq!(error.message, "Reached maximum budget ($0.1)");
 }

@@ -3,8 +3,8 @@
 use std::io::{self, BufWriter, Write};
 
 use gadugi_core::{
-    AgentTotals, AttemptRecord, BranchName, CommandRecord, CommitId, Interruption, Outcome, Place, Report, RunId,
-    TaskId, TaskRecord,
+    AgentTotals, AttemptRecord, BranchName, CommandRecord, CommitId, Interruption, Outcome, Report, RunId, TaskId,
+    TaskRecord, WorktreeState,
 };
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -365,11 +365,11 @@ fn attempt_form<'a>(task: &TaskRecord, attempt: &'a AttemptRecord, log: LogPath<
 
 fn worktree_form(attempt: &AttemptRecord) -> Option<WorktreeForm> {
     let lease = attempt.lease.as_ref()?;
-    let (place, kept_because) = match &attempt.place {
-        Place::InUse => ("in_use", Vec::new()),
-        Place::Released => ("released", Vec::new()),
-        Place::HandedOver => ("handed_over", Vec::new()),
-        Place::Kept(reasons) => ("kept", reasons.iter().map(ToString::to_string).collect()),
+    let (place, kept_because) = match &attempt.worktree {
+        WorktreeState::InUse => ("in_use", Vec::new()),
+        WorktreeState::Released => ("released", Vec::new()),
+        WorktreeState::HandedOver => ("handed_over", Vec::new()),
+        WorktreeState::Kept(reasons) => ("kept", reasons.iter().map(ToString::to_string).collect()),
     };
     Some(WorktreeForm {
         path: lease.path.as_path().into(),

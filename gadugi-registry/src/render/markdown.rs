@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use gadugi_core::{AttemptRecord, BranchName, CommitId, Counts, Outcome, Phase, Place, Report, TaskRecord, TaskState};
+use gadugi_core::{
+    AttemptRecord, BranchName, CommitId, Counts, Outcome, Phase, Report, TaskRecord, TaskState, WorktreeState,
+};
 
 use super::LogPath;
 use super::agents;
@@ -199,17 +201,17 @@ fn place(task: &TaskRecord, attempt: &AttemptRecord) -> Vec<String> {
         facts.push(format!("Branch: {} ({})", code(branch.as_str()), made(task.made(attempt))));
     }
     let path = code(&lease.path.display().to_string());
-    facts.push(match &attempt.place {
-        Place::Released => "Worktree: removed; everything is on the branch".to_owned(),
-        Place::InUse => format!("Worktree: {path}"),
-        Place::HandedOver => format!("Worktree: {path}, in which the next attempt went on"),
-        Place::Kept(reasons) => {
+    facts.push(match &attempt.worktree {
+        WorktreeState::Released => "Worktree: removed; everything is on the branch".to_owned(),
+        WorktreeState::InUse => format!("Worktree: {path}"),
+        WorktreeState::HandedOver => format!("Worktree: {path}, in which the next attempt went on"),
+        WorktreeState::Kept(reasons) => {
             let reasons: Vec<String> = reasons.iter().map(|reason| inline(&reason.to_string())).collect();
             format!("Worktree: {path}, kept: {}", reasons.join(", "))
         }
     });
     let ignored = attempt.work.as_ref().map(|work| &work.ignored).filter(|ignored| ignored.files > 0);
-    if let Some(ignored) = ignored.filter(|_| attempt.place == Place::Released) {
+    if let Some(ignored) = ignored.filter(|_| attempt.worktree == WorktreeState::Released) {
         let largest: Vec<String> = ignored.largest.iter().map(|folder| code(&format!("{folder}/"))).collect();
         let most = if largest.is_empty() { String::new() } else { format!(", most in {}", largest.join(", ")) };
         let (files, bytes) = (count(ignored.files, "file"), count(ignored.bytes, "byte"));

@@ -41,7 +41,7 @@ pub(crate) fn story() -> (RunHeader, Vec<Event>) {
         cost_usd: Some(1.5),
         own: OwnPart {
             cost_usd: Some(Figure { value: 1.25, is_reckoned: true }),
-            tokens: Some(Figure::told(Tokens { input: 1200, cached: 1000, output: 300 })),
+            tokens: Some(Figure::reported(Tokens { input: 1200, cached: 1000, output: 300 })),
         },
         last_tool: Some("Bash: cargo test".into()),
         last_message: Some("All <b>done</b>.\n```\nreally".into()),

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use gadugi_core::{BranchName, Lease, Made, Seeded, WorktreeError, WorktreeRequest, crash_point};
+use gadugi_core::{BranchName, CreatedWorktree, Lease, Seeded, WorktreeError, WorktreeRequest, crash_point};
 use gix::ObjectId;
 use gix::refs::Target;
 use gix::refs::transaction::{PreviousValue, RefEdit};
@@ -53,7 +53,7 @@ pub(crate) fn create(
     lock: &RepositoryLock,
     requests: &[WorktreeRequest],
     awaited: &Awaited,
-) -> Vec<Result<Made, WorktreeError>> {
+) -> Vec<Result<CreatedWorktree, WorktreeError>> {
     if let Err(error) = inspect::record(settings, requests) {
         return refuse(settings, requests, error);
     }
@@ -73,7 +73,7 @@ fn create_new(
     lock: &RepositoryLock,
     requests: &[WorktreeRequest],
     awaited: &Awaited,
-) -> Vec<Result<Made, WorktreeError>> {
+) -> Vec<Result<CreatedWorktree, WorktreeError>> {
     let try_once = |requests: &[WorktreeRequest]| {
         let made = Batch::open(settings, lock, awaited, requests).and_then(|batch| batch.create(requests));
         made.unwrap_or_else(|error| refuse(settings, requests, error))
@@ -98,10 +98,13 @@ fn may_be_of_gc(error: &WorktreeError) -> bool {
 }
 
 /// The worktree of a request that reuses that of an earlier attempt; `None` when it needs a new one.
-fn handed_over(settings: &WorktreeSettings, request: &WorktreeRequest) -> Option<Result<Made, WorktreeError>> {
-    let asked = request.take_over.as_ref()?;
+fn handed_over(
+    settings: &WorktreeSettings,
+    request: &WorktreeRequest,
+) -> Option<Result<CreatedWorktree, WorktreeError>> {
+    let asked = request.reuse.as_ref()?;
     let place = hand_over(settings, request, asked).transpose()?;
-    Some(place.map(Made::from).map_err(failure(request, &asked.path)))
+    Some(place.map(CreatedWorktree::from).map_err(failure(request, &asked.path)))
 }
 
 /// Fails all requests for one reason.
@@ -109,7 +112,7 @@ pub(crate) fn refuse(
     settings: &WorktreeSettings,
     requests: &[WorktreeRequest],
     error: GitError,
-) -> Vec<Result<Made, WorktreeError>> {
+) -> Vec<Result<CreatedWorktree, WorktreeError>> {
     let error = Arc::new(error);
     let refusal = |_| {
         let path = settings.repository.common_dir().to_owned();
@@ -137,7 +140,7 @@ enum Registered {
 }
 
 impl Planned {
-    fn made(self, request: &WorktreeRequest) -> Made {
+    fn made(self, request: &WorktreeRequest) -> CreatedWorktree {
         let lease = Lease {
             run: request.run.clone(),
             attempt: request.attempt.clone(),
@@ -145,7 +148,7 @@ impl Planned {
             branch: Some(self.branch),
             base: Some(to_commit(self.start)),
         };
-        Made { lease, seeded: self.seeded, warnings: self.warnings }
+        CreatedWorktree { lease, seeded: self.seeded, warnings: self.warnings }
     }
 
     fn was_made_by_git(&mut self, why: &str) {
@@ -205,7 +208,7 @@ impl<'a> Batch<'a> {
         Ok(Self { settings, lock, awaited, planner: CheckoutPlanner::of(&repo, &settings.repository)?, repo, left })
     }
 
-    fn create(mut self, requests: &[WorktreeRequest]) -> Result<Vec<Result<Made, WorktreeError>>, GitError> {
+    fn create(mut self, requests: &[WorktreeRequest]) -> Result<Vec<Result<CreatedWorktree, WorktreeError>>, GitError> {
         let folder_is_new = !self.settings.folder.exists();
         let mut made = self.plan(requests)?;
         let mut unwritten = Vec::new();

@@ -129,7 +129,7 @@ pub(crate) fn record(settings: &WorktreeSettings, requests: &[WorktreeRequest]) 
         let folder = record.parent().unwrap_or(&settings.state);
         fs::create_dir_all(folder).map_err(GitError::io("create", folder))?;
         clear(settings, folder)?;
-        let earlier = request.take_over.as_ref().and_then(|lease| ordinary::read(&path(settings, &lease.run)).ok());
+        let earlier = request.reuse.as_ref().and_then(|lease| ordinary::read(&path(settings, &lease.run)).ok());
         let text = match earlier {
             Some(text) => text,
             None => UserRules::now(&settings.repository.open(&[])?, settings.repository.opener.sources)?.to_text(),

@@ -2,13 +2,14 @@
 
 use std::fs;
 
-use gadugi_core::{Made, WorktreeError, WorktreeRequest, Worktrees};
+use gadugi_core::{CreatedWorktree, WorktreeError, WorktreeRequest, Worktrees};
 use gadugi_test_support::repo::TestRepo;
 
 use crate::harness::{Harness, chain, commit_id, request};
 
-async fn make(harness: &Harness, requests: Vec<WorktreeRequest>) -> Vec<Made> {
-    let made: Result<Vec<Made>, WorktreeError> = harness.worktrees.create(requests).await.into_iter().collect();
+async fn make(harness: &Harness, requests: Vec<WorktreeRequest>) -> Vec<CreatedWorktree> {
+    let made: Result<Vec<CreatedWorktree>, WorktreeError> =
+        harness.worktrees.create(requests).await.into_iter().collect();
     made.expect("all worktrees")
 }
 
@@ -32,7 +33,7 @@ async fn requests_with_different_starts_get_the_files_of_their_own() {
         WorktreeRequest { from, ..request(&format!("task-{number}")) }
     });
     let made = make(&harness, requests.collect()).await;
-    for (number, Made { lease, warnings, .. }) in made.iter().enumerate() {
+    for (number, CreatedWorktree { lease, warnings, .. }) in made.iter().enumerate() {
         assert_eq!(fs::read_to_string(lease.path.join("a.txt")).expect("a file"), format!("{}\n", number % 3));
         assert_eq!(harness.git(lease, &["status", "--porcelain"]), "");
         assert!(warnings.is_empty());
@@ -52,7 +53,7 @@ async fn large_files_come_through_whole_and_with_their_permissions() {
     repo.git(&["add", "."]);
     repo.git(&["commit", "-q", "-m", "Begin"]);
     let harness = Harness::on(repo);
-    for Made { lease, .. } in make(&harness, ["a", "b", "c"].map(request).into()).await {
+    for CreatedWorktree { lease, .. } in make(&harness, ["a", "b", "c"].map(request).into()).await {
         let path = lease.path.join("deep/in/large.bin");
         assert!(fs::read(&path).expect("a file") == large);
         assert_eq!(path.metadata().expect("metadata").permissions().mode() & 0o111, 0o111);
@@ -169,7 +170,7 @@ mod heavy {
         repo.git(&["add", "."]);
         repo.git(&["commit", "-q", "-m", "Begin"]);
         let harness = Harness::on(repo);
-        for Made { lease, warnings, .. } in make(&harness, ["a", "b", "c", "d"].map(request).into()).await {
+        for CreatedWorktree { lease, warnings, .. } in make(&harness, ["a", "b", "c", "d"].map(request).into()).await {
             assert!(warnings.is_empty());
             assert_eq!(harness.git(&lease, &["status", "--porcelain"]), "");
             for path in harness.git(&lease, &["ls-files"]).lines() {

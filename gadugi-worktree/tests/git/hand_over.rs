@@ -62,7 +62,7 @@ async fn a_place_that_is_gone_or_belongs_to_somebody_else_is_not_taken() {
     let second = harness.try_create(next_in(&given)).await.expect("the place");
     let third = next_in(&second);
     // Of another attempt since.
-    let late = WorktreeRequest { take_over: Some(given.clone()), ..third };
+    let late = WorktreeRequest { reuse: Some(given.clone()), ..third };
     // Of another run.
     let foreign = harness.create("foreign").await;
     let of_other = Lease { run: "20261122-083355-zzz".parse().expect("a run id"), ..foreign.clone() };
@@ -74,7 +74,7 @@ async fn a_place_that_is_gone_or_belongs_to_somebody_else_is_not_taken() {
     harness.repo.git(&["worktree", "add", "-q", "-b", "users", &users.to_string_lossy()]);
     let not_ours = Lease { path: users.clone(), ..foreign.clone() };
     for request in [next_in(&gone), late, next_in(&of_other), next_in(&moved), next_in(&not_ours)] {
-        let asked = request.take_over.clone().expect("a place");
+        let asked = request.reuse.clone().expect("a place");
         let made = harness.try_create(request.clone()).await.expect("another one");
         assert_ne!(made.path, asked.path);
         assert_eq!(made.attempt, request.attempt);

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gadugi_core::{
-    AttemptNo, AttemptRef, BranchFate, CommitId, Lease, Made, NeededTip, Release, ReleaseRequest, SnapshotRequest,
-    Work, WorktreeError, WorktreeRequest, Worktrees,
+    AttemptNo, AttemptRef, BranchFate, CommitId, CreatedWorktree, Lease, NeededTip, Release, ReleaseRequest,
+    SnapshotRequest, Work, WorktreeError, WorktreeRequest, Worktrees,
 };
 use gadugi_test_support::repo::TestRepo;
 use gadugi_worktree::{ConfigSources, GitWorktrees, Repository, WorktreeSettings};
@@ -48,7 +48,7 @@ impl Harness {
         self.make(request).await.map(|made| made.lease)
     }
 
-    pub(crate) async fn make(&self, request: WorktreeRequest) -> Result<Made, WorktreeError> {
+    pub(crate) async fn make(&self, request: WorktreeRequest) -> Result<CreatedWorktree, WorktreeError> {
         self.worktrees.create(vec![request]).await.pop().expect("an answer for each request")
     }
 
@@ -141,14 +141,14 @@ pub(crate) fn request(task: &str) -> WorktreeRequest {
         attempt: AttemptRef { task: task.parse().expect("a task id"), number: AttemptNo::FIRST },
         needs: Vec::new(),
         from: None,
-        take_over: None,
+        reuse: None,
     }
 }
 
 /// Asks for the place of an attempt, for the next one at its task.
 pub(crate) fn next_in(lease: &Lease) -> WorktreeRequest {
     let attempt = AttemptRef { number: lease.attempt.number.next(), ..lease.attempt.clone() };
-    WorktreeRequest { attempt, take_over: Some(lease.clone()), ..request(lease.attempt.task.as_str()) }
+    WorktreeRequest { attempt, reuse: Some(lease.clone()), ..request(lease.attempt.task.as_str()) }
 }
 
 pub(crate) fn write(lease: &Lease, path: &str, text: impl AsRef<[u8]>) {

@@ -52,7 +52,7 @@ async fn a_task_finds_its_home_again_with_what_it_has_left_and_nobody_else_comes
     let homes = harness.worktrees.homes().await.expect("a list");
     assert_eq!(homes, [(run(), id("a")), (run(), id("b"))]);
     for task in ["a", "b", "never-there"] {
-        harness.worktrees.forget_home(&run(), &id(task)).await.expect("it is gone");
+        harness.worktrees.remove_home(&run(), &id(task)).await.expect("it is gone");
     }
     assert_eq!(harness.worktrees.homes().await.expect("a list"), []);
     harness.worktrees.swept().await.expect("it is deleted");
@@ -82,7 +82,7 @@ async fn whatever_is_left_in_a_home_goes_with_it_and_nothing_else_does() {
     close(path.clone());
     assert!(harness.worktrees.check_home(&run(), &id("a")).await.expect("an answer").is_none(), "what it has counts");
     assert_eq!(home(&harness.worktrees, "a").await, (path.clone(), false), "nobody knows that it is empty");
-    harness.worktrees.forget_home(&run(), &id("a")).await.expect("it is gone");
+    harness.worktrees.remove_home(&run(), &id("a")).await.expect("it is gone");
     harness.worktrees.swept().await.expect("it is deleted");
     assert!(are_gone(&harness));
     assert_eq!(fs::read_to_string(outside.join("file.txt")).expect("the file"), "precious");

@@ -242,7 +242,7 @@ async fn work(worktrees: &GitWorktrees, step: &str) {
         }
         "forget-home" => {
             for task in tasks.split(' ').map(|task| request(task).attempt.task) {
-                worktrees.forget_home(&request("a").run, &task).await.expect("it is gone");
+                worktrees.remove_home(&request("a").run, &task).await.expect("it is gone");
             }
         }
         "take-over" => {

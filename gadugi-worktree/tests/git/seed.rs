@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, SystemTime};
 
-use gadugi_core::{Lease, Made, Pruned, Seeded, WorktreeFate, Worktrees};
+use gadugi_core::{CreatedWorktree, Lease, Pruned, Seeded, WorktreeFate, Worktrees};
 use gadugi_test_support::repo::TestRepo;
 use gadugi_worktree::{GitWorktrees, Seeding, Seeds, Sharing, WorktreeSettings, sharing};
 use proptest::prelude::*;
@@ -33,7 +33,7 @@ fn seeding(repo: TestRepo, seed: Seeds) -> Harness {
     Harness { repo, worktrees: GitWorktrees::new(settings).expect("a valid prefix") }
 }
 
-async fn make(harness: &Harness, task: &str) -> Made {
+async fn make(harness: &Harness, task: &str) -> CreatedWorktree {
     harness.make(request(task)).await.expect("a worktree")
 }
 

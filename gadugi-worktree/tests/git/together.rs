@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 
-use gadugi_core::{Lease, Made, WorktreeError, WorktreeFate, Worktrees};
+use gadugi_core::{CreatedWorktree, Lease, WorktreeError, WorktreeFate, Worktrees};
 use gadugi_worktree::GitWorktrees;
 use tokio::task::JoinSet;
 
@@ -57,8 +57,9 @@ async fn a_batch_of_sixteen_succeeds() {
     harness.repo.many_files(300);
     let harness = Harness::on(harness.repo);
     let requests = (0..16).map(|number| request(&format!("task-{number}"))).collect();
-    let made: Result<Vec<Made>, WorktreeError> = harness.worktrees.create(requests).await.into_iter().collect();
-    for (number, Made { lease, .. }) in made.expect("all worktrees").iter().enumerate() {
+    let made: Result<Vec<CreatedWorktree>, WorktreeError> =
+        harness.worktrees.create(requests).await.into_iter().collect();
+    for (number, CreatedWorktree { lease, .. }) in made.expect("all worktrees").iter().enumerate() {
         assert_eq!(branch(lease), format!("gadugi/task-{number}"));
         assert_eq!(harness.git(lease, &["status", "--porcelain"]), "");
     }

@@ -83,7 +83,7 @@ async fn worktree(
         attempt: attempt_of(task),
         needs: Vec::new(),
         from: None,
-        take_over: None,
+        reuse: None,
     };
     let begun = Instant::now();
     let leases = worktrees.create(vec![request]).await;

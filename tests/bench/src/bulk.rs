@@ -22,7 +22,7 @@ pub(crate) async fn create(job: &CreateJob) -> Result<CreateFigures, BenchError>
         attempt: AttemptRef { task: task.spec.id.clone(), number: AttemptNo::FIRST },
         needs: Vec::new(),
         from: None,
-        take_over: None,
+        reuse: None,
     };
     let requests = header.plan.tasks().iter().map(request).collect();
     let worktrees = git_worktrees(&job.repository, false)?;

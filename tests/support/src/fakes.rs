@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gadugi_core::{
-    AgentHome, AttemptRef, BranchRelease, Capabilities, CommandRef, CommitId, Event, ExecEnd, ExecError, ExecIdentity,
-    ExecRequest, ExecUsage, Executor, ExitStatus, Lease, Made, OutputSummary, Phase, Pruned, Reattached, RegistryError,
-    Release, ReleaseRequest, RunId, RunLog, RunningTask, SnapshotRequest, TaskId, Ticket, Work, WorktreeError,
-    WorktreeFate, WorktreeRequest, Worktrees,
+    AgentHome, AttemptRef, BranchRelease, Capabilities, CommandRef, CommitId, CreatedWorktree, Event, ExecEnd,
+    ExecError, ExecIdentity, ExecRequest, ExecUsage, Executor, ExitStatus, Lease, OutputSummary, Phase, Pruned,
+    Reattached, RegistryError, Release, ReleaseRequest, RunId, RunLog, RunningTask, SnapshotRequest, TaskId, Ticket,
+    Work, WorktreeError, WorktreeFate, WorktreeRequest, Worktrees,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -370,7 +370,7 @@ fn as_played<T>(error: impl Fn(Box<dyn std::error::Error + Send + Sync>) -> T) -
 
 #[async_trait]
 impl Worktrees for FakeWorktrees {
-    async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<Made, WorktreeError>> {
+    async fn create(&self, requests: Vec<WorktreeRequest>) -> Vec<Result<CreatedWorktree, WorktreeError>> {
         locked(&self.calls).push(WorktreeCall::Create(requests.clone()));
         let is_any = |broken| requests.iter().any(|request| self.broken(&request.attempt) == Some(broken));
         if is_any(BrokenWorktree::Late) {
@@ -380,7 +380,7 @@ impl Worktrees for FakeWorktrees {
             let _hangs = Hangs(&self.calls);
             std::future::pending::<()>().await;
         }
-        let answer = |WorktreeRequest { run, attempt, take_over, .. }| {
+        let answer = |WorktreeRequest { run, attempt, reuse, .. }| {
             let path = place(&attempt);
             match self.broken(&attempt) {
                 Some(BrokenWorktree::Create) => Err(as_played(|source| WorktreeError::Create {
@@ -392,7 +392,7 @@ impl Worktrees for FakeWorktrees {
                     Err(WorktreeError::Conflict { tasks: vec![attempt.task], files: vec!["file".to_owned()] })
                 }
                 broken => {
-                    let asked = take_over.filter(|_| broken != Some(BrokenWorktree::TakeOver));
+                    let asked = reuse.filter(|_| broken != Some(BrokenWorktree::TakeOver));
                     let mut made = locked(&self.made);
                     // A driver that has ended since may have handed it over.
                     let is_asked = |there: &&mut Lease| {
@@ -425,7 +425,7 @@ impl Worktrees for FakeWorktrees {
         Ok(is_gone.then(|| "its home is too large".to_owned()))
     }
 
-    async fn forget_home(&self, _: &RunId, task: &TaskId) -> Result<(), WorktreeError> {
+    async fn remove_home(&self, _: &RunId, task: &TaskId) -> Result<(), WorktreeError> {
         locked(&self.homes).remove(task);
         Ok(())
     }

@@ -36,7 +36,7 @@ use crate::registry::{RegistryError, Ticket};
 use crate::run::{AttemptRecord, EventKind, Failure, KeepPolicy, Outcome, StopReason, WarningKind};
 use crate::scheduler::message::{CommandEnd, Message, Recovered, StopLevel};
 use crate::time::Clock;
-use crate::worktrees::{Lease, Made, WorktreeError, Worktrees};
+use crate::worktrees::{CreatedWorktree, Lease, WorktreeError, Worktrees};
 
 /// Everything that an attempt needs.
 pub(super) struct Attempt {
@@ -123,7 +123,7 @@ impl Attempt {
         };
         match result {
             None => (None, Verdict::Outcome(Outcome::Cancelled)),
-            Some(Ok(Ok((Made { lease, seeded, warnings }, took, recorded)))) => {
+            Some(Ok(Ok((CreatedWorktree { lease, seeded, warnings }, took, recorded)))) => {
                 let ready = EventKind::WorktreeReady { lease: lease.clone(), seeded, took };
                 let recorded = recorded || self.record(ready).await;
                 crash_point("worktree-ready");

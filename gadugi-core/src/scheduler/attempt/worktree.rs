@@ -16,7 +16,8 @@ use crate::scheduler::attempt::outcome::judged_by_work;
 use crate::scheduler::attempt::{Attempt, Verdict};
 use crate::scheduler::message::StopLevel;
 use crate::worktrees::{
-    BranchFate, Lease, Made, ReleaseRequest, SnapshotRequest, WorktreeError, WorktreeFate, WorktreeRequest, Worktrees,
+    BranchFate, CreatedWorktree, Lease, ReleaseRequest, SnapshotRequest, WorktreeError, WorktreeFate, WorktreeRequest,
+    Worktrees,
 };
 
 /// The reason for which an attempt has no worktree.
@@ -28,7 +29,7 @@ pub(crate) enum NoWorktree {
 }
 
 /// The answer to the request for a worktree, with the time that it took to make it.
-pub(crate) type WorktreeResult = Result<(Made, Duration), NoWorktree>;
+pub(crate) type WorktreeResult = Result<(CreatedWorktree, Duration), NoWorktree>;
 
 /// Makes the worktrees of a batch, once the intents are on disk, and hands them out. Those of attempts that no longer wait are
 /// not made, or released.
@@ -40,7 +41,7 @@ pub(crate) async fn make_worktrees(
     for (request, intent, sender) in batch {
         match intent.await {
             Ok(()) => {
-                senders.push((sender, request.take_over.is_none()));
+                senders.push((sender, request.reuse.is_none()));
                 requests.push(request);
             }
             // An attempt that is gone needs no answer, here and below.

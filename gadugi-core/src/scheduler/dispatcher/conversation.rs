@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::agent::{AgentReport, NeedDone, Used, why_stopped};
 use crate::id::AttemptRef;
 use crate::plan::Phase;
-use crate::run::{AttemptRecord, Failure, Outcome, Place};
+use crate::run::{AttemptRecord, Failure, Outcome, WorktreeState};
 use crate::scheduler::attempt::conversation::{Before, Conversation, can_continue};
 use crate::scheduler::dispatcher::Dispatcher;
 use crate::scheduler::message::Recovered;
@@ -41,7 +41,7 @@ impl Dispatcher {
             session: session.map(|(session, lease)| (session, lease.path)),
         });
         let task = &self.journal.record.tasks[position];
-        let used = task.told_before(attempt.number).map(AgentReport::used).fold(Used::default(), Used::plus);
+        let used = task.reports_before(attempt.number).map(AgentReport::used).fold(Used::default(), Used::plus);
         let earlier = self.earlier(position, attempt);
         Some(Conversation {
             format,
@@ -73,7 +73,7 @@ impl Dispatcher {
             .skip_while(|earlier| earlier.number > before.number);
         let is_same = |earlier: &&Arc<AttemptRecord>| {
             let is_there = earlier.lease.as_ref().is_some_and(|earlier| earlier.path == lease.path);
-            earlier.number == before.number || (earlier.place == Place::HandedOver && is_there)
+            earlier.number == before.number || (earlier.worktree == WorktreeState::HandedOver && is_there)
         };
         let mut sessions = earlier.take_while(is_same).filter_map(|earlier| earlier.agent.as_ref()?.session.clone());
         Some((sessions.next()?, lease))
@@ -136,5 +136,5 @@ fn has_started_check(attempt: &AttemptRecord) -> bool {
 
 /// The lease of an attempt, as long as its worktree exists.
 fn existing_lease(attempt: &AttemptRecord) -> Option<Lease> {
-    attempt.lease.clone().filter(|lease| lease.branch.is_some() && attempt.place != Place::Released)
+    attempt.lease.clone().filter(|lease| lease.branch.is_some() && attempt.worktree != WorktreeState::Released)
 }

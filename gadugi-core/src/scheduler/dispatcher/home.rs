@@ -7,7 +7,7 @@ use crate::scheduler::dispatcher::Dispatcher;
 
 impl Dispatcher {
     /// Removes the home of a task that is over.
-    pub(super) fn forget_home(&mut self, position: usize) {
+    pub(super) fn remove_home(&mut self, position: usize) {
         let task = &self.journal.record.tasks[position];
         let spec = &task.task.spec;
         let executor = self.plugins.executors.get(spec.executor.as_deref());
@@ -17,7 +17,7 @@ impl Dispatcher {
         let (worktrees, run, task) =
             (self.plugins.worktrees.clone(), self.journal.record.header.run.clone(), spec.id.clone());
         self.spawn_work(async move {
-            let error = worktrees.forget_home(&run, &task).await.err()?;
+            let error = worktrees.remove_home(&run, &task).await.err()?;
             Some(EventKind::Warning { kind: WarningKind::Release, task: Some(task), message: error_chain(&error) })
         });
     }

@@ -61,7 +61,7 @@ impl Journal {
         let ticket = match &event.kind {
             EventKind::AttemptIntended { .. } => self.log.intent(&event),
             EventKind::CommandStarted { .. } => self.log.started(&event),
-            // With the last one everything before it lasts, and a run that was told as ended is not resumed.
+            // The end of the run makes everything before it durable, too: a run that was reported as ended is not resumed.
             EventKind::CommandEnded { .. } | EventKind::AttemptEnded { .. } | EventKind::RunEnded { .. } => {
                 self.log.ended(&event)
             }

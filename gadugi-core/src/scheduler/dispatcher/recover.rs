@@ -94,7 +94,7 @@ impl Dispatcher {
         }
         for position in 0..self.specs.len() {
             if self.journal.record.tasks[position].state.is_finished() {
-                self.forget_home(position);
+                self.remove_home(position);
             }
         }
         // What a stopped run ends with is the stop, not the budget.

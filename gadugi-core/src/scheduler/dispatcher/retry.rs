@@ -8,8 +8,8 @@ use tracing::debug;
 
 use crate::crash_point::crash_point;
 use crate::id::{AttemptNo, AttemptRef};
-use crate::plan::LONGEST_RETRY_DELAY;
-use crate::run::{AttemptRecord, EventKind, Outcome, Place, TaskState};
+use crate::plan::MAX_RETRY_DELAY;
+use crate::run::{AttemptRecord, EventKind, Outcome, TaskState, WorktreeState};
 use crate::scheduler::attempt::conversation::may_be_reused;
 use crate::scheduler::attempt::worktree::is_released;
 use crate::scheduler::dispatcher::Dispatcher;
@@ -40,7 +40,7 @@ impl Dispatcher {
             return self.shut_out(position, &outcome);
         }
         let doublings = spent.saturating_sub(1).min(31);
-        let delay = spec.retry_delay.saturating_mul(1 << doublings).min(LONGEST_RETRY_DELAY).saturating_sub(waited);
+        let delay = spec.retry_delay.saturating_mul(1 << doublings).min(MAX_RETRY_DELAY).saturating_sub(waited);
         // A refused attempt waits for its agent, and one that was out of its share does not wait.
         let delay = if spends(&outcome) { delay } else { own_wait };
         debug!(task = %self.specs[position].id, ?delay, "another attempt follows");
@@ -87,7 +87,7 @@ impl Dispatcher {
 
     /// Releases the worktrees that stayed for further attempts at a finished task, and removes the home of its agent.
     pub(super) fn release_held_back(&mut self, position: usize) {
-        self.forget_home(position);
+        self.remove_home(position);
         for (attempt, lease) in self.unreleased_of(position) {
             let task = &self.journal.record.tasks[position];
             let record = task.attempts.iter().find(|record| record.number == attempt.number);
@@ -108,7 +108,7 @@ impl Dispatcher {
                 let is_over = task.state.is_finished() || !may_be_reused(spec, outcome);
                 is_over && is_released(self.journal.record.header.settings.keep, outcome)
             };
-            record.place == Place::InUse && record.ended.as_ref().is_some_and(is_due)
+            record.worktree == WorktreeState::InUse && record.ended.as_ref().is_some_and(is_due)
         };
         let due = task.attempts.iter().filter(is_due).filter_map(|record| {
             let lease = record.lease.clone().filter(|lease| lease.branch.is_some())?;

@@ -179,9 +179,9 @@ impl Dispatcher {
     /// The request for the worktree of an attempt.
     pub(super) fn worktree_request(&self, position: usize, attempt: AttemptRef) -> WorktreeRequest {
         let from = self.start_of_retry(position, &attempt);
-        let take_over = self.lease_to_reuse(position, &attempt);
+        let reuse = self.lease_to_reuse(position, &attempt);
         let (run, needs) = (self.journal.record.header.run.clone(), self.needed_tips(position));
-        WorktreeRequest { run, attempt, needs, from, take_over }
+        WorktreeRequest { run, attempt, needs, from, reuse }
     }
 
     /// The tip of the attempt before this one, if this one starts there.

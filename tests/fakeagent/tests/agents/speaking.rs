@@ -30,7 +30,7 @@ fn an_agent_tells_all_that_its_script_says() {
             turns: Some(3),
             tokens,
             cost_usd: Some(0.75),
-            own: OwnPart { cost_usd: Some(Figure::told(0.75)), tokens: tokens.map(Figure::told) },
+            own: OwnPart { cost_usd: Some(Figure::reported(0.75)), tokens: tokens.map(Figure::reported) },
             last_tool: Some("Bash: echo \"it's done\" | tee made.txt".to_owned()),
             last_message: Some("All of it.".to_owned()),
             denials: Denials::default(),
