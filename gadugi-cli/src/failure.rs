@@ -1,5 +1,4 @@
-//! Every way that a command can fail: its exit code, what is said, and what the user can do. The one
-//! place where errors become exit codes.
+//! Failures of commands: exit code, message and hint. The only file where errors become exit codes.
 
 use std::process::ExitCode;
 
@@ -9,7 +8,7 @@ use crate::config::{ConfigError, ConfigIssue};
 use crate::input::{InputError, InputIssue, PlaceError, PlaceIssue};
 use crate::terminal::{Terminal, Tone};
 
-/// What the process exits with. The table in `--help` says the same.
+/// The exit code of the process. The table in `--help` lists the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
     Success = 0,
@@ -26,7 +25,7 @@ impl From<Code> for ExitCode {
     }
 }
 
-/// Why a command failed.
+/// The failure of a command.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) code: Code,
@@ -39,44 +38,44 @@ impl Failure {
         Self { code, message: message.into(), hint: None }
     }
 
-    /// The usage, the configuration or the plan is wrong.
+    /// A wrong usage, configuration or plan.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::new(Code::Usage, message)
     }
 
-    /// The environment does not fit.
+    /// An environment that does not fit.
     pub(crate) fn environment(message: impl Into<String>) -> Self {
         Self::new(Code::Environment, message)
     }
 
-    /// A command cannot do all that it was asked for.
+    /// A command that could not do all of its work.
     pub(crate) fn undone(message: impl Into<String>) -> Self {
         Self::new(Code::TaskFailed, message)
     }
 
-    /// The registry is busy or damaged.
+    /// A registry that is busy or damaged.
     pub(crate) fn registry(message: impl Into<String>) -> Self {
         Self::new(Code::Registry, message)
     }
 
-    /// Says what came of it, before why.
+    /// Puts the consequence before the message.
     pub(crate) fn about(mut self, what: impl std::fmt::Display) -> Self {
         self.message = format!("{what}: {}", self.message);
         self
     }
 
-    /// Says what the user can do.
+    /// Adds a hint: what the user can do.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into()).filter(|hint: &String| !hint.is_empty());
         self
     }
 
-    /// What happened, and what the user can do (empty where nothing is known), in a line each.
+    /// Returns the message and the hint, which may be empty, on a line each.
     pub(crate) fn texts(&self) -> (String, String) {
         (one_line(&self.message), self.hint.as_deref().map(one_line).unwrap_or_default())
     }
 
-    /// Prints it, a line for each thing to mend.
+    /// Prints the failure, a line for each thing to mend.
     pub(crate) fn print(&self, terminal: &Terminal) {
         let label = terminal.toned_err(Tone::Bad, "error:");
         for line in self.message.lines() {
@@ -88,12 +87,12 @@ impl Failure {
     }
 }
 
-/// A text that is one fact, without the line breaks that it may have from a file's name or from git.
+/// Joins the lines of a text that is one fact, and has line breaks from a file's name or from git.
 fn one_line(text: &str) -> String {
     text.lines().collect::<Vec<_>>().join("; ")
 }
 
-/// Each problem has a remedy of its own; one that several share is said once.
+/// Joins the hints of several problems; a shared hint stands once.
 fn hints(hints: impl Iterator<Item = String>) -> String {
     let mut said: Vec<String> = Vec::new();
     for hint in hints.filter(|hint| !hint.is_empty()) {
@@ -169,7 +168,7 @@ impl From<RunError> for Failure {
     }
 }
 
-/// A result that could not be printed. A reader that went away is no failure worth a word.
+/// A result that could not be printed. A reader that went away is no failure to report.
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         let silent = error.kind() == std::io::ErrorKind::BrokenPipe;

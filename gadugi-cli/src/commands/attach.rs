@@ -15,7 +15,7 @@ use crate::site::{Activity, FollowedRun, LoadedRun, Site, encode_event, output_f
 use crate::terminal::Terminal;
 use crate::view::{Scene, View};
 
-/// How often the journal is polled, which works on every file system.
+/// Interval between polls of the journal. Polling works on every file system.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The reason why the view of a run ends.

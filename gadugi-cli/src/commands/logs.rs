@@ -15,7 +15,7 @@ use crate::failure::{Code, Failure};
 use crate::site::{GrowingLog, LoadedRun, Site};
 use crate::terminal::harmless;
 
-/// How often a followed log is polled, which works on every file system.
+/// Interval between polls of a followed log. Polling works on every file system.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 pub(super) async fn logs(context: &Context, args: &LogsArgs) -> Result<Code, Failure> {

@@ -16,7 +16,7 @@ use crate::failure::{Code, Failure};
 use crate::prepare;
 use crate::site::{Activity, FollowedRun, LoadedRun, Question, Site, is_suspended};
 
-/// How often the journal is polled for the ends of tasks, which works on every file system.
+/// Interval between polls of the journal for the ends of tasks. Polling works on every file system.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 pub(super) async fn stop(context: &Context, args: &StopArgs) -> Result<Code, Failure> {

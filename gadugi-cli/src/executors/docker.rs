@@ -1,4 +1,4 @@
-//! The Docker executor, as the configuration wants it, and what is asked of it by itself.
+//! The Docker executor with the configured settings, and its images.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub(crate) fn executor(context: &Context, site: Option<&Site>, config: &Config) 
     DockerExecutor::new(settings)
 }
 
-/// Where the daemon is. One that cannot be found is told of when it is needed.
+/// The endpoint of the daemon. A daemon that cannot be found is reported when it is needed.
 fn endpoint(surroundings: &Surroundings, config: &DockerConfig) -> Endpoint {
     let home = surroundings.env.get(OsStr::new("HOME")).map(PathBuf::from);
     let found = match &config.host {
@@ -40,7 +40,7 @@ fn endpoint(surroundings: &Surroundings, config: &DockerConfig) -> Endpoint {
     found.unwrap_or_else(|error| Endpoint::nowhere(&error))
 }
 
-/// Names the repository among those of all machines that use a daemon.
+/// Identifies the repository among those of all machines that use a daemon.
 fn repository(surroundings: &Surroundings, git_folder: &Path) -> String {
     format!("{}:{}", surroundings.machine(), git_folder.display())
 }
@@ -77,7 +77,7 @@ pub(crate) async fn is_absent(docker: &DockerExecutor) -> bool {
     docker.probe().await.is_err()
 }
 
-/// The images that tasks may come into and that are not there, each once.
+/// Lists the missing images of tasks that may run in containers, each once.
 pub(crate) async fn missing_images(docker: &DockerExecutor, plan: &Plan) -> Result<Vec<String>, Failure> {
     let may_come = |task: &&TaskSpec| task.executor.as_deref().is_none_or(|name| matches!(name, "docker" | "auto"));
     let mut named: Vec<&String> = plan

@@ -1,4 +1,4 @@
-//! Giving up commands of which nobody can tell from here whether they run.
+//! Giving up commands whose executor cannot tell whether they run (`gadugi stop --forget`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use gadugi_core::{
 
 use crate::terminal::Terminal;
 
-/// An executor that takes what it cannot judge for gone, and says so.
+/// An executor that gives up commands that it cannot judge, with a warning.
 struct Forgetting {
     inner: Arc<dyn Executor>,
     terminal: Terminal,
 }
 
-/// Lets an executor give up what it cannot judge.
+/// Wraps an executor so that it gives up commands that it cannot judge.
 pub(crate) fn forgetting(inner: Arc<dyn Executor>, terminal: &Terminal) -> Arc<dyn Executor> {
     Arc::new(Forgetting { inner, terminal: terminal.clone() })
 }
@@ -28,7 +28,7 @@ impl Executor for Forgetting {
         self.inner.name()
     }
 
-    /// It starts nothing.
+    /// Always usable, since it starts nothing.
     async fn probe(&self) -> Result<(), Unusable> {
         Ok(())
     }
@@ -71,7 +71,7 @@ impl Executor for Forgetting {
                 ));
                 Ok(Reattached::Gone { why: format!("given up by `gadugi stop --forget`: {why}") })
             }
-            told => told,
+            reattached => reattached,
         }
     }
 }

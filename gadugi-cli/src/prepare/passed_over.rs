@@ -1,4 +1,4 @@
-//! What of task files is passed over, since it is another tool's.
+//! Messages about keys of other tools in task files, which are passed over.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,13 +6,13 @@ use std::path::Path;
 use crate::input::PassedOver;
 use crate::terminal::Terminal;
 
-/// Up to so many files have a line each.
+/// Files that get a line each; more are summed up.
 const MAX_LINES: usize = 3;
 
-/// How many keys a line names.
+/// Keys that a line names.
 const MAX_NAMED: usize = 8;
 
-/// Says what was passed over, in a line for each file or, where there are many, in one for all of them.
+/// Prints what was passed over, on a line for each file or, for many files, on one line.
 pub(super) fn say(terminal: &Terminal, passed: &[PassedOver]) {
     let mut files: BTreeMap<&Path, Vec<&str>> = BTreeMap::new();
     for PassedOver { at, what } in passed {

@@ -1,4 +1,4 @@
-//! What still runs of a run, as its executors tell: the start of a command need not be in the journal.
+//! Activities of attempts, as executors report them: the start of a command may be missing in the journal.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,68 +14,68 @@ use super::Site;
 /// Time for an executor to say whether a command runs. One of another machine or of a daemon may never answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often executors are asked again what runs.
+/// Interval between questions to executors about what runs.
 pub(crate) const ACTIVITY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What an attempt does at this moment.
+/// The activity of an attempt at this moment.
 pub(crate) enum Activity {
-    /// A command of it runs.
+    /// A command of the attempt runs.
     Runs {
-        /// The command, as executors look for it.
+        /// The command, as executors search for it.
         command: Box<CommandRef>,
-        /// Names it, whether or not that was recorded.
+        /// Its identity, recorded or not.
         identity: ExecIdentity,
     },
-    /// Nothing of it runs.
+    /// No command runs.
     Still,
-    /// It cannot be told from here whether anything of it runs.
+    /// No executor can tell whether a command runs.
     Unknown {
         /// The command in question.
         command: Box<CommandRef>,
-        /// Why it cannot be told.
+        /// The reason.
         why: String,
     },
 }
 
 impl Activity {
-    /// Whether something of it runs, as far as anybody can tell.
+    /// Whether a command runs, as far as executors can tell.
     pub(crate) fn may_run(&self) -> bool {
         !matches!(self, Self::Still)
     }
 }
 
-/// What an executor says of a command: its identity if it runs, or why it cannot be told.
+/// The answer of an executor about a command: its identity if it runs, or why the executor cannot tell.
 type Answer = Result<Option<ExecIdentity>, String>;
 
-/// What an attempt does, which executors are being asked. Of several questions the answers come at the same time.
-#[must_use = "nobody hears the answer"]
+/// A question to executors about the activity of an attempt. Answers to several questions come at the same time.
+#[must_use = "the answer is what was asked for"]
 pub(crate) struct Question {
-    /// The commands that may run, and who is asked about each.
+    /// The commands that may run, each with the pending answers of executors.
     commands: Vec<(CommandRef, Vec<JoinHandle<Answer>>)>,
-    /// Why there is nobody to be asked.
-    nobody: Option<String>,
+    /// Why there is no executor to ask.
+    no_executor: Option<String>,
 }
 
 impl Question {
-    /// Asks the executor that an attempt was recorded with about the commands of it that may run; all of them, if it
-    /// was not recorded.
+    /// Asks the recorded executor of an attempt about its commands that may run; without a record, all executors.
     fn ask(executors: &[Arc<dyn Executor>], commands: Vec<CommandRef>, recorded: Option<&str>) -> Self {
         let asked: Vec<_> =
             executors.iter().filter(|executor| recorded.is_none_or(|name| executor.name() == name)).collect();
-        let nobody = recorded.filter(|_| asked.is_empty()).map(|name| format!("this build has no executor `{name}`"));
+        let no_executor =
+            recorded.filter(|_| asked.is_empty()).map(|name| format!("this build has no executor `{name}`"));
         let ask = |command: CommandRef| {
             let answers =
                 asked.iter().map(|executor| tokio::spawn(answer(Arc::clone(executor), command.clone()))).collect();
             (command, answers)
         };
-        Self { commands: commands.into_iter().map(ask).collect(), nobody }
+        Self { commands: commands.into_iter().map(ask).collect(), no_executor }
     }
 
-    /// Waits for the answers. What one executor cannot tell counts only if no other says that it runs.
+    /// Waits for the answers. An executor that cannot tell counts only if no other reports the command as running.
     pub(crate) async fn answer(self) -> Activity {
         let mut activity = Activity::Still;
         for (command, answers) in self.commands {
-            let mut unknown = self.nobody.clone();
+            let mut unknown = self.no_executor.clone();
             for answer in answers {
                 match answer.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) {
                     Ok(Some(identity)) => {
@@ -104,14 +104,14 @@ async fn answer(executor: Arc<dyn Executor>, command: CommandRef) -> Answer {
 }
 
 impl Site {
-    /// Asks what the last attempt of a task does.
+    /// Asks for the activity of a task's last attempt.
     pub(crate) fn ask(&self, executors: &[Arc<dyn Executor>], run: &RunRecord, task: &TaskRecord) -> Question {
         match task.last().filter(|last| last.ended.is_none()) {
             Some(last) => {
                 let attempt = AttemptRef { task: task.task.spec.id.clone(), number: last.number };
                 self.ask_of(executors, &run.header.run, &attempt, Some(last))
             }
-            None => Question { commands: Vec::new(), nobody: None },
+            None => Question { commands: Vec::new(), no_executor: None },
         }
     }
 
@@ -137,7 +137,7 @@ impl Site {
         Question::ask(executors, commands, recorded.map(|recorded| recorded.executor.as_str()))
     }
 
-    /// What the last attempt of a task does.
+    /// Returns the activity of a task's last attempt.
     pub(crate) async fn activity(
         &self,
         executors: &[Arc<dyn Executor>],
@@ -147,7 +147,7 @@ impl Site {
         self.ask(executors, run, task).answer().await
     }
 
-    /// What an attempt does of which this was recorded, if anything was.
+    /// Returns the activity of an attempt with that record, if it has one.
     pub(crate) async fn activity_of(
         &self,
         executors: &[Arc<dyn Executor>],
@@ -167,7 +167,7 @@ mod tests {
 
     use super::*;
 
-    /// What an executor says of every command.
+    /// The answer of an executor about every command.
     #[derive(Clone, Copy)]
     enum Says {
         Runs,
@@ -202,7 +202,7 @@ mod tests {
         }
     }
 
-    /// Asks those executors about both commands of an attempt: who runs it, or why nobody knows.
+    /// Asks those executors about both commands of an attempt. Returns which one runs it, or why none can tell.
     async fn ask(recorded: Option<&str>, witnesses: &[(&'static str, Says)]) -> String {
         let executors: Vec<Arc<dyn Executor>> =
             witnesses.iter().map(|(name, says)| Arc::new(Witness(name, *says)) as Arc<dyn Executor>).collect();

@@ -1,4 +1,4 @@
-//! The room that worktrees take on their disk, and what there is.
+//! The disk space that worktrees take, and that is free.
 
 use std::path::{Path, PathBuf};
 
@@ -11,18 +11,18 @@ use crate::failure::Failure;
 use crate::surroundings::Surroundings;
 use crate::terminal::size_text;
 
-/// What is known before worktrees are made.
+/// Disk space, as surveyed before worktrees are created.
 pub(crate) struct DiskSpace {
-    /// Where they are to lie.
+    /// The folder of the worktrees.
     pub(crate) folder: PathBuf,
-    /// What each of them takes, before a task has worked in it.
+    /// The footprint of a new worktree, before a task has worked in it.
     each: Footprint,
     free: FreeSpace,
 }
 
 impl Site {
-    /// Looks how much room worktrees of a commit take, and how much there is. The inner
-    /// error says why that cannot be known.
+    /// Surveys the disk space for worktrees of a commit. The inner
+    /// error says why it cannot be known.
     pub(crate) fn disk_space(
         &self,
         surroundings: &Surroundings,
@@ -38,10 +38,8 @@ impl Site {
             Err(error) => Err(format!("what a worktree takes is not known: {}", error_chain(&error))),
         })
     }
-}
 
-impl Site {
-    /// What is copied into each worktree in this folder. What shares its contents with the original takes no room yet.
+    /// The footprint of the files copied into a worktree in this folder. Files that share their contents with the original take no space yet.
     fn footprint_of_seeds(&self, config: &Config, folder: &Path) -> Result<Footprint, Failure> {
         let (seeds, _) = self.seeds(config)?;
         let is_shared = || matches!(sharing(&self.repository, folder), Ok(Sharing::Shared));
@@ -51,7 +49,7 @@ impl Site {
 }
 
 impl DiskSpace {
-    /// What so many worktrees would lack, as a sentence; `None` if they fit.
+    /// A sentence about the space that so many worktrees lack; `None` if they fit.
     pub(crate) fn shortage(&self, worktrees: u64) -> Option<String> {
         let needed = self.each.times(worktrees);
         if self.free.holds(needed) {
@@ -66,22 +64,22 @@ impl DiskSpace {
         })
     }
 
-    /// How many worktrees fit.
+    /// The number of worktrees that fit.
     pub(crate) fn fitting(&self) -> u64 {
         self.free.count(self.each)
     }
 
-    /// What one takes.
+    /// The size of one worktree.
     pub(crate) fn each(&self) -> String {
         size_text(self.each.bytes)
     }
 
-    /// What so many of them take together.
+    /// The size of so many worktrees together.
     pub(crate) fn all(&self, worktrees: u64) -> String {
         size_text(self.each.times(worktrees).bytes)
     }
 
-    /// What is free.
+    /// The size of the free space.
     pub(crate) fn free(&self) -> String {
         size_text(self.free.bytes)
     }

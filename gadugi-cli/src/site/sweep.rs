@@ -1,4 +1,4 @@
-//! Deleting what was given back after the command has returned: this program, once more, in the background.
+//! Deletion of released worktrees after the command has returned: this program once more, in the background.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -17,14 +17,14 @@ use super::Site;
 use crate::surroundings::Surroundings;
 use crate::terminal::Terminal;
 
-/// The first argument of a program that is to delete; the state folder follows, and the folders in which something was put
-/// aside. Its standard input is the lock.
+/// The first argument of a process that deletes; the state folder follows, and the folders with removed worktrees.
+/// Its standard input is the lock.
 const ARGUMENT: &str = "__sweep";
 
-/// How much it steps back behind others. The disk schedulers that know priorities go by it too.
+/// Niceness of the process that deletes. Disk schedulers with priorities go by it too.
 const NICE: i32 = 10;
 
-/// Makes this process the one that deletes, if it was started for that; gives its exit code when it is done.
+/// Deletes removed worktrees if this process was started for that, and then returns its exit code.
 pub(crate) fn sweep_if_requested() -> Option<ExitCode> {
     let mut args = std::env::args_os().skip(1);
     if args.next().is_none_or(|first| first != ARGUMENT) {
@@ -32,17 +32,17 @@ pub(crate) fn sweep_if_requested() -> Option<ExitCode> {
     }
     let state = args.next().map(PathBuf::from);
     let folders: Vec<PathBuf> = args.map(PathBuf::from).collect();
-    // It does as well where it is not allowed to be so considerate.
+    // Deletion works as well without these.
     setsid().ok();
     nice(NICE).ok();
     let lock = io::stdin().as_fd().try_clone_to_owned().map(File::from);
     let swept = state.zip(lock.ok()).map(|(state, lock)| sweep_left(&state, &lock, &folders));
-    // What is left, the next command says and tries again.
+    // The next command reports what is left, and tries again.
     Some(if matches!(swept, Some(Ok(()))) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 impl Site {
-    /// Lets another process delete what this one has given back and not deleted yet. Says whether there is one.
+    /// Lets another process delete what this one has released and not deleted yet. Returns whether one was started.
     pub(crate) fn leave_deletion(&self, terminal: &Terminal) -> bool {
         let Some(worktrees) = self.worktrees.get() else { return false };
         let left = worktrees.leave_to_sweep().map_err(|error| error_chain(&error));
@@ -51,25 +51,26 @@ impl Site {
             None => Ok(false),
         });
         started.unwrap_or_else(|why| {
-            // It lies beside the worktrees under a name that says so, and the next command deletes it.
+            // What was removed lies beside the worktrees under a name that says so, and the next command deletes it.
             terminal.detail(&format!("what was removed is not deleted yet: {why}"));
             false
         })
     }
 
-    /// How many removed folders are not deleted yet, and whether a process is at it.
+    /// Counts the removed folders that are not deleted yet. Returns also whether a process deletes them.
     pub(crate) fn left_to_delete(&self, worktrees: &Path) -> Result<(usize, bool), String> {
         left_to_sweep(&self.state_folder(), worktrees).map_err(|error| error_chain(&error))
     }
 }
 
+/// Starts the process that deletes.
 fn start(state: &Path, left: LeftToSweep) -> io::Result<()> {
     let LeftToSweep { lock, folders } = left;
     let mut args: Vec<OsString> = vec![OsStr::new(ARGUMENT).to_owned(), state.into()];
     args.extend(folders.into_iter().map(PathBuf::into_os_string));
-    // It is nobody's child when this process has ended, which waits for nothing more.
+    // This process does not wait for it, and ends before it.
     let mut command = Command::new(Surroundings::this_program()?);
-    // As this one: a program may tell by its name what it is.
+    // The name of this process, by which a program may decide what it is.
     if let Some(name) = std::env::args_os().next() {
         command.arg0(name);
     }
@@ -84,10 +85,10 @@ fn start(state: &Path, left: LeftToSweep) -> io::Result<()> {
         .map(drop)
 }
 
-/// How many files are looked at in search of one of another user.
-const LOOKED_AT: usize = 10_000;
+/// Files that are searched for one of another user.
+const MAX_SEARCHED: usize = 10_000;
 
-/// What helps where files of another user are in the way, as a container leaves them whose commands run as root.
+/// Returns a hint if files of another user are in the way, as left by a container whose commands run as root.
 pub(crate) fn foreign_files(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     let mut chain = std::iter::successors(Some(error), |error| error.source());
     let path = chain.find_map(|error| match error.downcast_ref()? {
@@ -95,7 +96,7 @@ pub(crate) fn foreign_files(error: &(dyn std::error::Error + 'static)) -> Option
         _ => None,
     })?;
     let path = aside(path);
-    let foreign = foreign_owner(path, geteuid().as_raw(), &mut { LOOKED_AT })?;
+    let foreign = foreign_owner(path, geteuid().as_raw(), &mut { MAX_SEARCHED })?;
     Some(format!(
         "files in it belong to user {foreign}, as a container leaves them whose commands run as root: `sudo chown -R \"$(id -u)\" '{}'`, \
          then the same again; with `user = \"owner\"` in [docker] it does not come about",
@@ -103,7 +104,7 @@ pub(crate) fn foreign_files(error: &(dyn std::error::Error + 'static)) -> Option
     ))
 }
 
-/// The user of the first file below a path that is not this one's; `None` also where that is not found in a while.
+/// The owner of the first file below a path that is not `own`; `None` also if it is not among the `left` files searched.
 fn foreign_owner(path: &Path, own: u32, left: &mut usize) -> Option<u32> {
     *left = left.checked_sub(1)?;
     let metadata = path.symlink_metadata().ok()?;

@@ -15,7 +15,7 @@ use super::{Message, Scene};
 use crate::site::AttemptFolder;
 use crate::terminal::{Terminal, duration_text};
 
-/// How often the view is drawn, and the tails of the running tasks' logs are read.
+/// Interval between drawings of the view, and between readings of the running tasks' logs.
 const DRAW_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A running task on the screen.

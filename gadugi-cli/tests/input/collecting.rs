@@ -1,4 +1,4 @@
-//! Which files are taken, and in which order.
+//! The files that are collected, and their order.
 
 use insta::assert_snapshot;
 

@@ -65,7 +65,7 @@ impl Folder {
         Config::load(ConfigSources { files: &files, environment: &self.environment, flags: ConfigLayer::default() })
     }
 
-    /// What is wrong with the settings.
+    /// Loads wrong settings, and returns the message and hints.
     pub(crate) fn config_errors(&self) -> String {
         let error = self.load().expect_err("an invalid configuration");
         let text = render(error.issues.iter().map(|issue| (issue.to_string(), issue.hint())));
@@ -76,7 +76,7 @@ impl Folder {
         self.read_noting(arguments, texts, &mut Vec::new())
     }
 
-    /// What of these files is passed over, a line each.
+    /// Reads task files, and returns what was passed over, a line each.
     pub(crate) fn passed_over(&self, arguments: &[&str]) -> String {
         let mut passed = Vec::new();
         if let Err(error) = self.read_noting(arguments, &[], &mut passed) {
@@ -124,7 +124,7 @@ impl Folder {
         self.read(arguments).iter().map(|task| task.spec.id.to_string()).collect()
     }
 
-    /// What is wrong with the tasks.
+    /// Reads wrong task files, and returns the message and hints.
     pub(crate) fn errors(&self, arguments: &[&str]) -> String {
         let error = self.try_read(arguments, &[]).expect_err("tasks with something wrong");
         render(error.issues.iter().map(|issue| (issue.to_string(), issue.hint())))
