@@ -50,9 +50,9 @@ pub(crate) struct Global {
     /// Choose when to use colours
     #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
     pub(crate) color: ColorChoice,
-    /// Print more about what is done and why
-    #[arg(short, long, global = true)]
-    pub(crate) verbose: bool,
+    /// Print more about what is done and why; twice (-vv), also print traces, which GADUGI_LOG filters
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
     /// Print only results and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,

@@ -26,6 +26,7 @@ mod site;
 mod surroundings;
 mod terminal;
 mod threads;
+mod traces;
 mod view;
 
 use std::process::ExitCode;
@@ -41,7 +42,7 @@ use crate::failure::{Code, Failure};
 use crate::surroundings::Surroundings;
 use crate::terminal::Terminal;
 
-/// The command line, about to be run.
+/// The command line, ready to run.
 #[derive(Default)]
 #[must_use = "the command line does nothing until `main` is called"]
 pub struct Gadugi {
@@ -68,12 +69,12 @@ impl Gadugi {
         self
     }
 
-    /// Reads the arguments and the environment of the process, does what they ask for, and gives the exit
-    /// code. To be called first in `main`: tasks are looked after, and removed worktrees deleted, by processes of this
-    /// same program, which never come further than this call. Nothing else of this crate ends the process, except that wrong usage, `--help` and `--version`
-    /// end it at once, as is usual.
+    /// Reads the arguments and the environment of the process, executes the command, and returns the exit
+    /// code. Must be called first in `main`: tasks are supervised, and removed worktrees deleted, by processes of this
+    /// same program, which never get past this call. Wrong usage, `--help` and `--version` end the process at once, as is usual;
+    /// nothing else in this crate ends it.
     pub fn main(self) -> ExitCode {
-        // First of all: what this program does before it, everyone does who looks after a command of a task.
+        // Must come first: supervisor processes run everything above this line.
         executors::become_shim_if_requested();
         // Before anything is opened.
         let inherited = InheritedFiles::find();
@@ -86,9 +87,11 @@ impl Gadugi {
         crash::arm();
         let cli = Cli::parse();
         let var = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        let terminal =
-            Terminal::new(&cli.global, var("NO_COLOR").is_some(), var("TERM").is_none_or(|term| term == "dumb"));
-        match self.execute(cli, &terminal, inherited) {
+        let filter = traces::filter(var(traces::VARIABLE).as_deref(), cli.global.verbose);
+        let (no_color, dumb) = (var("NO_COLOR").is_some(), var("TERM").is_none_or(|term| term == "dumb"));
+        let terminal = Terminal::new(&cli.global, no_color, dumb, matches!(filter, Ok(Some(_))));
+        let traced = filter.map(|filter| filter.into_iter().for_each(|filter| traces::print(filter, &terminal)));
+        match traced.and_then(|()| self.execute(cli, &terminal, inherited)) {
             Ok(code) => code.into(),
             Err(failure) => {
                 failure.print(&terminal);
@@ -112,7 +115,7 @@ impl Gadugi {
         };
         let runtime = threads::runtime()?;
         let result = runtime.block_on(commands::execute(&context, cli.command));
-        // What still runs in the background is nobody's concern any more.
+        // Work that still runs in the background does not concern the command.
         runtime.shutdown_background();
         result
     }

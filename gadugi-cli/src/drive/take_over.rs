@@ -75,6 +75,7 @@ pub(crate) async fn take_over(
         return Ok(TakeOver::Ended(Box::new(history.record)));
     }
     let record = history.record.clone();
+    tracing::debug!(run = %id, purpose = ?purpose, interruptions = record.interruptions.len(), "run resumed");
     let over = record.tasks.iter().filter(|task| task.state.is_finished()).count();
     driver.claim(id, &format!("run {id}: resumed, {over} of {} tasks over", record.tasks.len()))?;
     if resumes && let Ok(Some(space)) = disk_space::survey(context, site, config, &base) {

@@ -27,12 +27,12 @@ pub(crate) use self::forgetting::forgetting;
 /// The name of the executor that runs tasks as processes of this machine.
 pub(crate) const SUBPROCESS: &str = "subprocess";
 
-/// Whether tasks outlive the process that starts them.
+/// The lifetime of tasks, beside the process that starts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TaskLifetime {
-    /// They do, and another gadugi can take them over.
+    /// Tasks outlive the process, and another gadugi can take them over.
     Own,
-    /// They end with it (`--die-with-parent`).
+    /// Tasks end with the process (`--die-with-parent`).
     OfParent,
 }
 
@@ -86,7 +86,7 @@ impl Chosen {
         &self.reason
     }
 
-    /// The executor that runs a task.
+    /// The executor of a task.
     pub(crate) fn of(&self, task: &TaskSpec) -> Option<&Arc<dyn Executor>> {
         let Some(name) = &task.executor else { return Some(&self.default) };
         std::iter::once(&self.default).chain(&self.others).find(|executor| executor.name() == name)
@@ -189,9 +189,11 @@ impl Choice<'_> {
                 .extend(limits::lifetime_not_held(&*executor, lifetime).filter(|warning| !warnings.contains(warning)));
             warnings.extend(limits::not_held(spec, &*executor, config));
             if is_left_to_us {
+                tracing::debug!(task = %spec.id, executor = executor.name(), "executor chosen for a task");
                 plan.set_executor(position, executor.name().to_owned());
             }
         }
+        tracing::debug!(executor = choice.executor.name(), reason = choice.reason, "executor chosen");
         let others = available.into_iter().filter(|executor| executor.name() != choice.executor.name()).collect();
         Ok(Chosen { default: choice.executor, others, reason: choice.reason, warnings })
     }

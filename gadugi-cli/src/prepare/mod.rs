@@ -28,7 +28,11 @@ pub(crate) fn config(context: &Context, site: &Site, args: Option<&TaskArgs>) ->
     let mut files = vec![ConfigFile { path: &repository, required: named.is_some() }];
     files.extend(user.iter().map(|path| ConfigFile { path, required: false }));
     let flags = args.map(layer).transpose()?.unwrap_or_default();
-    Ok(Config::load(ConfigSources { files: &files, environment: &context.surroundings.env, flags })?)
+    let config = Config::load(ConfigSources { files: &files, environment: &context.surroundings.env, flags })?;
+    for file in files.iter().filter(|file| file.path.is_file()) {
+        tracing::debug!(file = %file.path.display(), "configuration file read");
+    }
+    Ok(config)
 }
 
 /// The settings of this call, for a command that shows or stops what runs: a mistake in them, which is said, must not

@@ -77,7 +77,11 @@ impl Site {
                     header.moment = gadugi_exec::moment();
                     header.run = RunId::new(header.created);
                 }
-                result => return Ok(result?),
+                result => {
+                    let log = result?;
+                    tracing::debug!(run = %header.run, tasks = header.plan.tasks().len(), "run created");
+                    return Ok(log);
+                }
             }
         }
     }

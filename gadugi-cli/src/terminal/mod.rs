@@ -1,7 +1,6 @@
-//! The two output streams, and how much goes to them: results to one, everything else to the other.
+//! The two output streams: results go to one, everything else to the other.
 //!
-//! All that is printed is printed here, and no text but raw bytes passes without the filter: what a terminal would obey is shown, and
-//! not sent.
+//! Everything is printed here, and all text but raw bytes passes the filter: control characters are shown, and not sent.
 
 mod announcer;
 mod size;
@@ -10,7 +9,9 @@ mod time;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 
+use console::Style;
 use gadugi_registry::sanitize::{escape_in_json, escaped};
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::args::{ColorChoice, Global};
 
@@ -20,7 +21,7 @@ pub(crate) use self::table::columns;
 pub(crate) use self::time::duration_text;
 pub(crate) use gadugi_registry::sanitize::harmless;
 
-/// What a piece of text is, for colours.
+/// The tone of a text, which becomes its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
     Plain,
@@ -30,8 +31,8 @@ pub(crate) enum Tone {
     Faint,
 }
 
-/// Where text goes. Write errors on the standard output are returned, so that a broken pipe ends a
-/// command; those on the standard error have nowhere to be said and are passed over.
+/// The terminal. Write errors on the standard output are returned, so that a broken pipe ends a
+/// command; those on the standard error cannot be reported and are ignored.
 #[derive(Debug, Clone)]
 pub(crate) struct Terminal {
     color_out: bool,
@@ -42,8 +43,9 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// Looks at the streams and at `NO_COLOR` and `TERM` (<https://no-color.org>).
-    pub(crate) fn new(global: &Global, no_color: bool, dumb: bool) -> Self {
+    /// Inspects the streams. `no_color` and `dumb` come from `NO_COLOR` and `TERM` (<https://no-color.org>). With tracing there is no
+    /// live view, which its lines would tear apart.
+    pub(crate) fn new(global: &Global, no_color: bool, dumb: bool, traces: bool) -> Self {
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         let color = |tty: bool| match global.color {
             ColorChoice::Always => true,
@@ -53,8 +55,8 @@ impl Terminal {
         Self {
             color_out: color(out),
             color_err: color(err),
-            live: err && !dumb && !global.quiet,
-            verbose: global.verbose,
+            live: err && !dumb && !global.quiet && !traces,
+            verbose: global.verbose > 0,
             quiet: global.quiet,
         }
     }
@@ -64,12 +66,12 @@ impl Terminal {
         self.bytes(shown(text, self.color_out).as_bytes())
     }
 
-    /// Prints one line of a result, whatever it holds.
+    /// Prints a text as one line of a result.
     pub(crate) fn line(&self, text: &str) -> io::Result<()> {
         self.bytes((shown_line(text, self.color_out) + "\n").as_bytes())
     }
 
-    /// Prints JSON, which has an escape of its own for what must not reach a terminal.
+    /// Prints JSON, with control characters in its own escapes.
     pub(crate) fn json(&self, json: &str) -> io::Result<()> {
         self.bytes(escape_in_json(json).as_bytes())
     }
@@ -81,52 +83,57 @@ impl Terminal {
         out.flush()
     }
 
-    /// Prints a result as it is made, which has an escape of its own.
+    /// Prints a result as it is written, with control characters already escaped.
     pub(crate) fn written(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
         let mut out = BufWriter::new(io::stdout().lock());
         write(&mut out)?;
         out.flush()
     }
 
-    /// Says something beside the result, on a line; not with `-q`.
+    /// Prints a line beside the result; not with `-q`.
     pub(crate) fn say(&self, text: &str) {
         if !self.quiet {
             self.insist(text);
         }
     }
 
-    /// Says something, on a line, for those who want to know more (`-v`).
+    /// Prints a line beside the result with `-v`.
     pub(crate) fn detail(&self, text: &str) {
         if self.verbose {
             self.insist(&self.toned_err(Tone::Faint, text));
         }
     }
 
-    /// Says something in any case, on a line.
+    /// Prints lines of traces.
+    fn trace(&self, text: &str) {
+        text.lines().for_each(|line| self.insist(&self.toned_err(Tone::Faint, line)));
+    }
+
+    /// Prints a line beside the result, also with `-q`.
     pub(crate) fn insist(&self, text: &str) {
         // There is no other place to report this to.
         drop(writeln!(io::stderr().lock(), "{}", self.drawn(text)));
     }
 
-    /// What is to be drawn for a line of text, for what draws on the standard error by itself.
+    /// Filters a line and resolves its colours, for a view that draws on the standard error by itself.
     pub(crate) fn drawn(&self, text: &str) -> String {
         shown_line(text, self.color_err)
     }
 
-    /// Passes on what another process of ours says.
+    /// Passes on the messages of another gadugi.
     pub(crate) fn relay(&self, mut from: impl io::Read) {
-        // What cannot be relayed was not meant for the result.
+        // A message that cannot be relayed does not concern the result.
         drop(io::copy(&mut from, &mut io::stderr()));
     }
 
-    /// Rings the bell of a terminal, or shows a text where it shows notices (OSC 9).
+    /// Rings the bell of the terminal, or with a text shows a notice (OSC 9).
     pub(crate) fn ring(&self, notice: Option<&str>) {
         let sequence = match notice {
             Some(text) => format!("\x1b]9;{}\x07", harmless(text)),
             None => "\x07".to_owned(),
         };
         if self.live {
-            // A terminal that cannot be written to hears nothing.
+            // On a terminal that cannot be written to, nothing rings.
             drop(io::stderr().write_all(sequence.as_bytes()));
         }
     }
@@ -142,8 +149,31 @@ impl Terminal {
     }
 }
 
-/// Marks for colours, which become sequences when a text is printed and never before, so that no sequence of another origin is taken
-/// for one of ours. These code points stand for no characters.
+/// Traces are printed line by line through the filter.
+impl<'a> MakeWriter<'a> for Terminal {
+    type Writer = TraceWriter<'a>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        TraceWriter(self)
+    }
+}
+
+/// Writes traces to a terminal. Each write is a whole event.
+pub(crate) struct TraceWriter<'a>(&'a Terminal);
+
+impl Write for TraceWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.trace(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Marks for colours, which become sequences only when a text is printed, so that no sequence of another origin is taken
+/// for one of ours. These code points are noncharacters.
 const MARKS: std::ops::RangeInclusive<char> = '\u{fdd0}'..='\u{fdd4}';
 
 fn paint(tone: Tone, text: &str) -> String {
@@ -157,18 +187,19 @@ fn paint(tone: Tone, text: &str) -> String {
     format!("{mark}{}\u{fdd0}", text.replace(|c| MARKS.contains(&c), ""))
 }
 
-/// What a mark becomes where there are colours.
-fn sequence(mark: char) -> &'static str {
+/// The style of text after a mark.
+fn style(mark: char) -> Style {
+    let style = Style::new().force_styling(true);
     match mark {
-        '\u{fdd1}' => "\u{1b}[32m",
-        '\u{fdd2}' => "\u{1b}[31m",
-        '\u{fdd3}' => "\u{1b}[33m",
-        '\u{fdd4}' => "\u{1b}[2m",
-        _ => "\u{1b}[0m",
+        '\u{fdd1}' => style.green(),
+        '\u{fdd2}' => style.red(),
+        '\u{fdd3}' => style.yellow(),
+        '\u{fdd4}' => style.dim(),
+        _ => style,
     }
 }
 
-/// Lines of text as they are printed: with colours for the marks or without, and nothing else that a terminal would obey.
+/// Filters lines of text, and resolves their marks with or without colours.
 fn shown(text: &str, color: bool) -> String {
     let mut shown = String::with_capacity(text.len());
     for piece in text.split_inclusive(['\n', '\t']) {
@@ -179,16 +210,22 @@ fn shown(text: &str, color: bool) -> String {
     shown
 }
 
-/// The same for one line, which stays one.
+/// Filters one line, which stays one, and resolves its marks.
 fn shown_line(text: &str, color: bool) -> String {
     let mut shown = String::with_capacity(text.len());
-    let mut from = 0;
-    for (at, mark) in text.char_indices().filter(|(_, c)| MARKS.contains(c)) {
-        shown.push_str(&escaped(&text[from..at]));
-        shown.push_str(if color { sequence(mark) } else { "" });
-        from = at + mark.len_utf8();
+    let mut rest = text;
+    let mut current = None;
+    loop {
+        let end = rest.find(|c| MARKS.contains(&c)).unwrap_or(rest.len());
+        let piece = escaped(&rest[..end]);
+        match current.filter(|_| color) {
+            Some(mark) => shown.push_str(&style(mark).apply_to(piece).to_string()),
+            None => shown.push_str(&piece),
+        }
+        let Some(mark) = rest[end..].chars().next() else { return shown };
+        current = Some(mark);
+        rest = &rest[end + mark.len_utf8()..];
     }
-    shown + &escaped(&text[from..])
 }
 
 #[cfg(test)]
