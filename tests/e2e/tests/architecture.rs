@@ -41,7 +41,7 @@ const EXCEPTIONS: [(&str, &[&str]); 2] = [
 const CONCRETE: [&str; 4] = ["GitWorktrees", "SubprocessExecutor", "DockerExecutor", "FsRegistry"];
 
 /// The crates whose files are in rooms: no folder is crowded, and neither two files nor two rooms import each other.
-const IN_ROOMS: [&str; 4] = ["gadugi-core", "gadugi-worktree", "gadugi-exec", "gadugi-registry"];
+const IN_ROOMS: [&str; 5] = ["gadugi-core", "gadugi-worktree", "gadugi-exec", "gadugi-registry", "gadugi-cli"];
 
 /// The files that a folder may have of its own.
 const MAX_FILES: usize = 14;
@@ -147,6 +147,25 @@ fn only_two_rooms_of_the_command_line_name_adapters() {
     let rooms = ["site", "executors"].map(|room| source.join(room));
     let outside: Vec<_> = files.iter().filter(|file| !rooms.iter().any(|room| file.starts_with(room))).collect();
     assert!(!files.is_empty() && outside.is_empty(), "outside of site/ and executors/: {outside:?}");
+}
+
+#[test]
+fn the_room_of_commands_holds_a_file_or_a_folder_for_each_command_and_nothing_else() {
+    let workspace = workspace();
+    let source = package(&workspace, COMPOSER).manifest_path.as_std_path().with_file_name("src");
+    let args = fs::read_to_string(source.join("args.rs")).expect("the arguments");
+    let (_, variants) = args.split_once("enum Command {\n").expect("the commands");
+    let (variants, _) = variants.split_once("\n}").expect("their end");
+    let variants = variants.lines().filter_map(|line| line.strip_prefix("    "));
+    let variants = variants.filter(|line| line.starts_with(char::is_uppercase));
+    let name = |line: &str| line.split(|letter: char| !letter.is_alphanumeric()).next().map(str::to_lowercase);
+    let commands: BTreeSet<String> = variants.filter_map(name).collect();
+    let entries = fs::read_dir(source.join("commands")).expect("the room of commands");
+    let entries = entries.map(|entry| entry.expect("an entry of a folder").path().with_extension(""));
+    let entries = entries.filter_map(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()));
+    let entries: BTreeSet<String> = entries.filter(|name| name != "mod").collect();
+    assert!(commands.len() > 10, "commands were found: {commands:?}");
+    assert_eq!(entries, commands);
 }
 
 #[test]

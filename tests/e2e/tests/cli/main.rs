@@ -39,5 +39,6 @@ mod stopping;
 #[cfg(target_os = "linux")]
 mod terminals;
 mod together;
+mod traces;
 mod undriven;
 mod waiting;
