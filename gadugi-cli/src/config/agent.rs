@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use gadugi_core::{AgentCall, Argument, Budget, DEFAULT_FRAME, Piece, SourceLocation, StopSignal};
 
-use crate::config::keys::AGENT_KEYS;
 use crate::config::placeholders::{self, Placeholders, fill, mentions};
+use crate::config::setting::{key_names, settings};
 use crate::parse::document::Entry;
 use crate::parse::fields::{Fields, Located};
-use crate::parse::parse_duration;
+use crate::parse::kind::{ENVIRONMENT, Kind, LOCATED_TEXT, SCRIPT, SWITCH, TEXT, TEXTS, TIME, VARIABLES};
 use crate::parse::{ValueIssue, shown};
 
 /// Where an agent that wants a file finds its prompt. It is given on the standard input, so that no file has
@@ -41,51 +41,135 @@ pub enum AgentPlace {
     Isolated,
 }
 
-/// How one agent is started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AgentProfile {
-    /// The program and its arguments, with placeholders. Never empty.
-    pub command: Vec<String>,
-    /// How it is given the text of a task.
-    pub prompt: PromptMode,
-    /// The command by which it goes on with a conversation; empty where it cannot.
-    pub resume: Vec<String>,
-    /// The name of the format of its output.
-    pub output: String,
-    /// What it is given on the user's machine, where somebody has to be asked; `None` where nothing makes it go on there.
-    pub host_args: Option<Vec<String>>,
-    /// What it is given where it is isolated.
-    pub isolated_args: Vec<String>,
-    /// Variables that are set where it is isolated.
-    pub isolated_env: BTreeMap<String, String>,
-    /// The model that it is to use.
-    pub model: Option<String>,
-    /// How it is told the model, by `{model}`.
-    pub model_args: Vec<String>,
-    /// Models that a task may name, `*` at the end for any rest; any where there is none.
-    pub models: Vec<String>,
-    /// How it is told what a task may cost, by `{max_cost}`.
-    pub budget_args: Vec<String>,
-    /// Names of variables that it gets from the environment of gadugi, where they are set.
-    pub env: Vec<String>,
-    /// Variables that are set for it.
-    pub set_env: BTreeMap<String, String>,
-    /// The container image for its tasks that name none; the configured one where it is `None`.
-    pub image: Option<String>,
-    /// The signal by which it is asked to stop first.
-    pub stop_signal: StopSignal,
-    /// How long its process may go on after it has said that it is done.
-    pub linger: Duration,
-    /// How long its tasks wait after a first refusal that names no time.
-    pub backoff: Duration,
-    /// What follows on the words of the task's author.
-    pub frame: String,
-    /// Variables any of which lets it in.
-    pub keys: Vec<String>,
-    /// Files of which it has one when somebody has logged in; `~/` is the home folder.
-    pub login: Vec<String>,
-    /// Whether it sees those of these files that are there also in a container, to read.
-    pub mount_login: bool,
+const PROMPT: Kind<PromptMode> =
+    Kind::text("`\"stdin\"`, `\"file\"`, `\"argument\"` or `\"script\"`", |fields, key, _| {
+        use PromptMode::{Argument, File, Script, Stdin};
+        fields.word(key, &["stdin", "file", "argument", "script"], &[Stdin, File, Argument, Script])
+    });
+
+const OUTPUT: Kind<String> =
+    Kind::text("`\"text\"`, `\"claude-stream-json\"` or `\"codex-json\"`", |fields, key, _| {
+        const FORMATS: &[&str] = &["text", "claude-stream-json", "codex-json"];
+        fields.word(key, FORMATS, FORMATS).map(str::to_owned)
+    });
+
+const SIGNAL: Kind<StopSignal> = Kind::text("`\"SIGTERM\"` or `\"SIGINT\"`", |fields, key, _| {
+    fields.word(key, &["SIGTERM", "SIGINT"], &[StopSignal::Terminate, StopSignal::Interrupt])
+});
+
+const COMMAND: Kind<Vec<String>> = Kind::texts("list of texts", |fields, key, example| {
+    let command = fields.texts(key, example)?;
+    checked(command, fields, key)
+});
+
+/// A command, or an empty list for none.
+const COMMAND_OR_NONE: Kind<Vec<String>> = Kind::texts("list of texts", |fields, key, example| {
+    let command = fields.texts(key, example)?;
+    if command.is_empty() { Some(Vec::new()) } else { checked(command, fields, key) }
+});
+
+settings! {
+    /// The keys of a table `[agents.NAME]`, in the order of the docs.
+    table pub AGENT_KEYS;
+
+    /// A table `[agents.NAME]`. `None` leaves a setting to the agent that it extends.
+    #[derive(Debug, Clone, PartialEq, Default)]
+    layer pub AgentLayer {
+        fields pub(crate),
+        /// The line of its command, else that of the table.
+        at: SourceLocation,
+    };
+
+    /// All settings of an agent.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    settings AgentProfile {};
+
+    only {
+        /// Another agent, from which comes all that is not set here.
+        extends: Located<String> = LOCATED_TEXT {
+            without: "the agent of that name that gadugi knows", example: "\"claude\""
+        };
+    }
+
+    /// Program and its arguments, with placeholders. There is no shell in between.
+    command: Vec<String> = COMMAND {
+        without: "must be set for a new agent", example: "[\"program\", \"argument\"]"
+    };
+
+    /// Way in which the agent gets the text of the task. With `"script"` it does not: the text is run as a shell script.
+    prompt: PromptMode = PROMPT { default: "\"stdin\"", example: "\"file\"" };
+
+    /// Format of its output.
+    output: String = OUTPUT { default: "\"text\"", example: "\"codex-json\"" };
+
+    /// Command that resumes a conversation, with `{session}` in it. `[]` is none.
+    resume: Vec<String> = COMMAND_OR_NONE { default: "[]", example: "[\"program\", \"--resume\", \"{session}\"]" };
+
+    /// Arguments in place of `{options}` on your machine. Without them, an agent with `{options}` in its command is not
+    /// started there.
+    host_args: Vec<String> => Option<Vec<String>> = TEXTS { example: "[\"--sandbox\"]" };
+
+    /// Arguments in place of `{options}` in a container, and on your machine with `--unsafe-host`.
+    isolated_args: Vec<String> = TEXTS { default: "[]", example: "[\"--yes\"]" };
+
+    /// Variables that are set there.
+    isolated_env: BTreeMap<String, String> = ENVIRONMENT { default: "{}", example: "{ IS_SANDBOX = \"1\" }" };
+
+    /// Model of the agent.
+    model: String => Option<String> = TEXT { without: "its own default", example: "\"opus\"" };
+
+    /// Arguments that name the model: they follow in `{options}`, with `{model}` replaced.
+    model_args: Vec<String> = TEXTS { default: "[]", example: "[\"--model\", \"{model}\"]" };
+
+    /// Models that a task may name (`model:`), with `*` at the end for any rest; `[]` is any. Only an agent with `model_args`
+    /// and `{options}` takes one.
+    models: Vec<String> = TEXTS { default: "[]", example: "[\"opus\", \"claude-*\"]" };
+
+    /// Arguments that limit the cost of a call, where its task or the run has a budget in US dollars. They follow in
+    /// `{options}` too, with `{max_cost}` replaced by what is left of the budget when the call begins.
+    budget_args: Vec<String> = TEXTS { default: "[]", example: "[\"--max-cost\", \"{max_cost}\"]" };
+
+    /// First signal that asks it to stop. `SIGTERM` follows on `SIGINT` in the middle of the `grace`.
+    stop_signal: StopSignal = SIGNAL { default: "\"SIGTERM\"", example: "\"SIGINT\"" };
+
+    /// Container image of this agent's tasks that name none. Not set, it is the configured `image`.
+    image: String => Option<String> = TEXT { example: "\"ubuntu:24.04\"" };
+
+    /// Names of variables that this agent gets from the environment of gadugi, where they are set, such as its API key. Their
+    /// values are written nowhere.
+    env: Vec<String> = VARIABLES { default: "[]", example: "[\"API_KEY\"]" };
+
+    /// Variables that are set for it; `env` and `secrets` of a task win. They are written down in the record of the run.
+    set_env: BTreeMap<String, String> = ENVIRONMENT { default: "{}", example: "{ NO_UPDATES = \"1\" }" };
+
+    /// Time that its process may live after it has reported its end.
+    linger: Duration = TIME { default: "\"60s\"", example: "\"5s\"" };
+
+    /// Wait of its tasks after a rate limit that names no time. It doubles with each further one in a row.
+    backoff: Duration = TIME { default: "\"30s\"", example: "\"1m\"" };
+
+    /// Text that follows on that of the task. `""` is nothing.
+    frame: String = SCRIPT {
+        without: "[the frame](agents.md#what-an-agent-is-told)", example: "\"Commit to {branch}.\""
+    };
+
+    /// Variables any of which logs it in; for `gadugi doctor`.
+    keys: Vec<String> = VARIABLES { default: "[]", example: "[\"API_KEY\"]" };
+
+    /// Files any of which shows that somebody has logged in; for `gadugi doctor` and `mount_login`.
+    login: Vec<String> = TEXTS { default: "[]", example: "[\"~/.agent/login.json\"]" };
+
+    /// Whether a container of this agent sees those of these files that exist below `~/`, at the same path in its home folder,
+    /// read-only.
+    mount_login: bool = SWITCH { default: "false", example: "true" };
+}
+
+impl Default for AgentProfile {
+    /// An agent without a command.
+    fn default() -> Self {
+        let (command, frame) = (Some(Vec::new()), Some(DEFAULT_FRAME.to_owned()));
+        Self::settle(AgentLayer { command, frame, ..AgentLayer::defaults() })
+    }
 }
 
 /// What is particular to one call of an agent.
@@ -182,7 +266,7 @@ impl AgentProfile {
             PromptMode::File if !mentions("prompt_file") => Some(ValueIssue::NoPromptFile),
             PromptMode::Argument if mentions("prompt_file") => misplaced("prompt_file", "argument"),
             _ if mentions("session") => Some(ValueIssue::SessionInCommand),
-            _ if !self.resume.is_empty() && !crate::config::placeholders::mentions(&self.resume, "session") => {
+            _ if !self.resume.is_empty() && !placeholders::mentions(&self.resume, "session") => {
                 Some(ValueIssue::NoSession)
             }
             _ => None,
@@ -197,129 +281,14 @@ fn with_max_cost(argument: &str) -> Argument {
     Argument(pieces.collect())
 }
 
-/// What a table `[agents.NAME]` says. What is `None` is left to the agent that it extends.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct AgentLayer {
-    /// Where its command stands, else the table.
-    pub(crate) at: SourceLocation,
-    pub(crate) extends: Option<Located<String>>,
-    command: Option<Vec<String>>,
-    prompt: Option<PromptMode>,
-    resume: Option<Vec<String>>,
-    output: Option<String>,
-    host_args: Option<Vec<String>>,
-    isolated_args: Option<Vec<String>>,
-    isolated_env: Option<BTreeMap<String, String>>,
-    model: Option<String>,
-    model_args: Option<Vec<String>>,
-    models: Option<Vec<String>>,
-    budget_args: Option<Vec<String>>,
-    env: Option<Vec<String>>,
-    set_env: Option<BTreeMap<String, String>>,
-    image: Option<String>,
-    stop_signal: Option<StopSignal>,
-    linger: Option<Duration>,
-    backoff: Option<Duration>,
-    frame: Option<String>,
-    keys: Option<Vec<String>>,
-    login: Option<Vec<String>>,
-    mount_login: Option<bool>,
-}
-
 impl AgentLayer {
     /// The profile that this makes of another one; `Err` where the prompt would not come where it is expected.
-    pub(crate) fn over(&self, earlier: Option<&AgentProfile>) -> Result<AgentProfile, ValueIssue> {
-        let bare = AgentProfile {
-            command: Vec::new(),
-            prompt: PromptMode::default(),
-            resume: Vec::new(),
-            output: "text".to_owned(),
-            host_args: None,
-            isolated_args: Vec::new(),
-            isolated_env: BTreeMap::new(),
-            model: None,
-            model_args: Vec::new(),
-            models: Vec::new(),
-            budget_args: Vec::new(),
-            env: Vec::new(),
-            set_env: BTreeMap::new(),
-            image: None,
-            stop_signal: StopSignal::default(),
-            linger: Duration::from_secs(60),
-            backoff: Duration::from_secs(30),
-            frame: DEFAULT_FRAME.to_owned(),
-            keys: Vec::new(),
-            login: Vec::new(),
-            mount_login: false,
-        };
-        let earlier = earlier.unwrap_or(&bare).clone();
-        let own = self.clone();
-        let profile = AgentProfile {
-            command: own.command.unwrap_or(earlier.command),
-            prompt: own.prompt.unwrap_or(earlier.prompt),
-            resume: own.resume.unwrap_or(earlier.resume),
-            output: own.output.unwrap_or(earlier.output),
-            host_args: own.host_args.or(earlier.host_args),
-            isolated_args: own.isolated_args.unwrap_or(earlier.isolated_args),
-            isolated_env: own.isolated_env.unwrap_or(earlier.isolated_env),
-            model: own.model.or(earlier.model),
-            model_args: own.model_args.unwrap_or(earlier.model_args),
-            models: own.models.unwrap_or(earlier.models),
-            budget_args: own.budget_args.unwrap_or(earlier.budget_args),
-            env: own.env.unwrap_or(earlier.env),
-            set_env: own.set_env.unwrap_or(earlier.set_env),
-            image: own.image.or(earlier.image),
-            stop_signal: own.stop_signal.unwrap_or(earlier.stop_signal),
-            linger: own.linger.unwrap_or(earlier.linger),
-            backoff: own.backoff.unwrap_or(earlier.backoff),
-            frame: own.frame.unwrap_or(earlier.frame),
-            keys: own.keys.unwrap_or(earlier.keys),
-            login: own.login.unwrap_or(earlier.login),
-            mount_login: own.mount_login.unwrap_or(earlier.mount_login),
-        };
+    pub(crate) fn over(&self, earlier: AgentProfile) -> Result<AgentProfile, ValueIssue> {
+        let mut profile = earlier;
+        profile.set(self.clone());
         profile.prompt_issue().map_or(Ok(profile), Err)
     }
-
-    fn read(fields: &mut Fields<'_, '_>) -> Self {
-        let texts = |fields: &mut Fields<'_, '_>, key, example| {
-            let texts = fields.texts(key, example)?;
-            Some(texts.into_iter().map(|text| text.value).collect::<Vec<_>>())
-        };
-        let text = |text: Located<String>| text.value;
-        Self {
-            at: fields.at_key("command"),
-            extends: fields.text("extends", "\"claude\""),
-            command: read_command(fields, "command"),
-            prompt: fields.word("prompt", MODE_WORDS, &MODES),
-            resume: read_command(fields, "resume"),
-            output: fields.word("output", OUTPUT_WORDS, OUTPUT_WORDS).map(str::to_owned),
-            host_args: texts(fields, "host_args", "[\"--sandbox\"]"),
-            isolated_args: texts(fields, "isolated_args", "[\"--yes\"]"),
-            isolated_env: fields.environment("isolated_env", "{ IS_SANDBOX = \"1\" }"),
-            model: fields.text("model", "\"opus\"").map(text),
-            model_args: texts(fields, "model_args", "[\"--model\", \"{model}\"]"),
-            models: texts(fields, "models", "[\"opus\", \"claude-*\"]"),
-            budget_args: texts(fields, "budget_args", "[\"--max-cost\", \"{max_cost}\"]"),
-            env: fields.variables("env", "[\"API_KEY\"]").map(|names| names.into_iter().map(text).collect()),
-            set_env: fields.environment("set_env", "{ NO_UPDATES = \"1\" }"),
-            image: fields.text("image", "\"ubuntu:24.04\"").map(text),
-            stop_signal: fields.word("stop_signal", SIGNAL_WORDS, &SIGNALS),
-            linger: fields.quantity("linger", "\"60s\"", parse_duration),
-            backoff: fields.quantity("backoff", "\"30s\"", parse_duration),
-            frame: fields.script("frame", "\"Commit to {branch}.\""),
-            keys: fields.variables("keys", "[\"API_KEY\"]").map(|names| names.into_iter().map(text).collect()),
-            login: texts(fields, "login", "[\"~/.agent/login.json\"]"),
-            mount_login: fields.switch("mount_login"),
-        }
-    }
 }
-
-const MODE_WORDS: &[&str] = &["stdin", "file", "argument", "script"];
-const MODES: [PromptMode; 4] = [PromptMode::Stdin, PromptMode::File, PromptMode::Argument, PromptMode::Script];
-const SIGNAL_WORDS: &[&str] = &["SIGTERM", "SIGINT"];
-const SIGNALS: [StopSignal; 2] = [StopSignal::Terminate, StopSignal::Interrupt];
-const OUTPUT_WORDS: &[&str] = &["text", "claude-stream-json", "codex-json"];
-const COMMAND: &str = "[\"program\", \"argument\"]";
 
 /// Reads a table `[agents.NAME]`; `None`, with a note, if it has no usable command. `is_known` says whether the command may be
 /// left to a profile of that name.
@@ -335,20 +304,19 @@ pub(crate) fn read_agent<'a>(
         return None;
     }
     let table = agents.table(name, "[agents.NAME] with a line command = [\"program\"]")?;
-    let mut fields = agents.nested(entry.line, table).only(AGENT_KEYS);
-    let layer = AgentLayer::read(&mut fields);
+    let mut fields = agents.nested(entry.line, table).only(&key_names(AGENT_KEYS));
+    let at = fields.at_key("command");
+    let layer = AgentLayer { at, ..AgentLayer::read(&mut fields, |setting| Some(setting.hint())) };
     if !fields.has("command") && !fields.has("extends") && !is_known(name) {
-        fields.note_missing("command", COMMAND);
+        fields.note_missing("command", "[\"program\", \"argument\"]");
     }
     let is_left = !fields.has("command") && (fields.has("extends") || is_known(name));
     (layer.command.is_some() || is_left).then(|| (name.clone(), layer))
 }
 
-/// Reads a program and its arguments. An empty list is no command, which only `resume` may say.
-fn read_command(fields: &mut Fields<'_, '_>, key: &'static str) -> Option<Vec<String>> {
-    let command = fields.texts(key, COMMAND)?;
-    let is_none = key == "resume" && command.is_empty();
-    if !is_none && command.first().is_none_or(|program| program.value.trim().is_empty()) {
+/// The program and the arguments of a command. A blank program, and slips in placeholders, are noted.
+fn checked(command: Vec<Located<String>>, fields: &mut Fields<'_, '_>, key: &str) -> Option<Vec<String>> {
+    if command.first().is_none_or(|program| program.value.trim().is_empty()) {
         let at = command.first().map_or_else(|| fields.at_key(key), |program| program.at.clone());
         fields.note_value(key, at, ValueIssue::Blank);
         return None;

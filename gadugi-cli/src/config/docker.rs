@@ -3,10 +3,9 @@
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use crate::config::keys::DOCKER_KEYS;
-use crate::parse::document::Entry;
+use crate::config::setting::settings;
 use crate::parse::fields::{Fields, Located};
-use crate::parse::parse_size;
+use crate::parse::kind::{COUNT_32, Kind, POSITIVE, SIZE, SWITCH};
 use crate::parse::{ValueIssue, closest, shown};
 
 /// What a container sees of networks.
@@ -48,138 +47,109 @@ pub enum DockerSeccomp {
     Profile(PathBuf),
 }
 
-/// All settings of the table `[docker]`, each with a value.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DockerConfig {
-    /// What a container sees of networks; `bridge` by default.
-    pub network: DockerNetwork,
-    /// How many bytes of memory a task gets that says nothing of it; 4 GiB by default.
-    pub memory: u64,
-    /// How many processors a task gets that says nothing of it, above 0; 2 by default.
-    pub cpus: f64,
-    /// How many processes and threads a container has at once, at the most; 512 by default.
-    pub pids: NonZeroU32,
-    /// Whose user its commands run as; the owner's of the worktree by default.
-    pub user: DockerUser,
-    /// Whether nothing of the image can be changed in a container; so by default.
-    pub read_only: bool,
-    /// Folders in memory, which are empty at first, by their absolute paths in the container; `/tmp`, `/run` and `/var/tmp`
-    /// by default.
-    pub tmpfs: Vec<String>,
-    /// The capabilities that are not taken from it, by their names in capitals without `CAP_`; none by default.
-    pub cap_add: Vec<String>,
-    /// Whether its programs get no more rights than those that start them; so by default.
-    pub no_new_privileges: bool,
-    /// Which system calls it may make; those of Docker's own profile by default.
-    pub seccomp: DockerSeccomp,
-    /// Whether its first process is one that looks after those that nobody waits for; so by default.
-    pub init: bool,
-    /// The address of the daemon, such as `unix:///run/docker.sock`; by default whatever `DOCKER_HOST` or the current
-    /// context say.
-    pub host: Option<String>,
+const NETWORK: Kind<DockerNetwork> = Kind::text("`\"bridge\"` or `\"none\"`", |fields, key, _| {
+    fields.word(key, &["bridge", "none"], &[DockerNetwork::Bridge, DockerNetwork::None])
+});
+
+const USER: Kind<DockerUser> = Kind::text("`\"owner\"`, `\"image\"` or `\"UID:GID\"`", |fields, key, example| {
+    fields.parsed(key, example, parse_user)
+});
+
+const FOLDERS: Kind<Vec<String>> =
+    Kind::texts("list of texts", |fields, key, example| listed(fields, key, example, parse_container_path));
+
+const CAPABILITIES: Kind<Vec<String>> =
+    Kind::texts("list of texts", |fields, key, example| listed(fields, key, example, parse_capability));
+
+const SECCOMP: Kind<DockerSeccomp> = Kind::text("`\"default\"`, `\"unconfined\"` or a path", |fields, key, example| {
+    fields.parsed(key, example, parse_seccomp)
+});
+
+const ADDRESS: Kind<String> = Kind::text("text", |fields, key, example| fields.parsed(key, example, parse_host));
+
+settings! {
+    /// The keys of the table `[docker]`, in the order of the docs.
+    table pub DOCKER_KEYS;
+
+    /// The settings of containers that one source makes. `None` leaves a setting to the sources before it.
+    #[derive(Debug, Clone, PartialEq, Default)]
+    layer pub DockerLayer { fields pub, };
+
+    /// All settings of containers, merged from all sources.
+    #[derive(Debug, Clone, PartialEq)]
+    settings DockerConfig {};
+
+    only {}
+
+    /// Network of a container: `"bridge"` (one of Docker's own, from which it reaches others) or `"none"` (only itself).
+    network: DockerNetwork = NETWORK { default: "\"bridge\"", example: "\"none\"" };
+
+    /// Memory of a task's container.
+    ///
+    /// A process of this machine has no limit, which the start of the run says.
+    memory: u64 = SIZE { default: "\"4GiB\"", example: "\"8GiB\"", task: "from the configuration (`[docker]`)" };
+
+    /// Processors of a task's container; `1.5` is one and a half.
+    ///
+    /// A process of this machine has no limit, which the start of the run says.
+    cpus: f64 = POSITIVE { default: "2", example: "1.5", task: "from the configuration (`[docker]`)" };
+
+    /// Maximum number of processes and threads in a container at once.
+    pids: NonZeroU32 = COUNT_32 { default: "512", example: "2048" };
+
+    /// User of a container's commands: `"owner"` (the owner of the worktree), `"image"` (that of the image), or a `"UID:GID"`.
+    ///
+    /// A user that cannot write the worktree cannot work there. What root (`"0:0"`) leaves there, you cannot delete, and
+    /// `gadugi clean --wait` says so.
+    user: DockerUser = USER { default: "\"owner\"", example: "\"1000:1000\"" };
+
+    /// Whether the files of the image are read-only in a container.
+    ///
+    /// The worktree, the home folder and `tmpfs` can be written in any case.
+    read_only: bool = SWITCH { default: "true", example: "false" };
+
+    /// Folders of a container, by their absolute paths, that are in memory, empty at first, and can be written.
+    ///
+    /// What is in them counts as memory.
+    tmpfs: Vec<String> = FOLDERS {
+        default: "[\"/tmp\", \"/run\", \"/var/tmp\"]", example: "[\"/tmp\", \"/var/cache\"]"
+    };
+
+    /// Capabilities that a container keeps, which are of use to root only. All others are dropped.
+    ///
+    /// Their names stand with or without `CAP_`. They are of use to root (`user = "0:0"`), or, with
+    /// `no_new_privileges = false`, to programs whose files have them. `"ALL"` is refused.
+    cap_add: Vec<String> = CAPABILITIES { default: "[]", example: "[\"NET_BIND_SERVICE\"]" };
+
+    /// Whether programs are kept from gaining rights that their callers have not, so that sudo and set-user-ID do nothing.
+    no_new_privileges: bool = SWITCH { default: "true", example: "false" };
+
+    /// System calls that a container may make: `"default"` (those of Docker's own profile), `"unconfined"` (all), or those of a
+    /// profile, by its path relative to the file that names it.
+    seccomp: DockerSeccomp = SECCOMP { default: "\"default\"", example: "\"seccomp.json\"" };
+
+    /// Whether a small first process passes signals on and reaps orphaned processes.
+    init: bool = SWITCH { default: "true", example: "false" };
+
+    /// Address of the daemon, with its scheme. It wins over `DOCKER_HOST` and over Docker's contexts.
+    host: String => Option<String> = ADDRESS { example: "\"unix:///run/docker.sock\"" };
 }
 
 impl Default for DockerConfig {
     fn default() -> Self {
-        Self::from(DockerLayer::default())
+        Self::settle(DockerLayer::defaults())
     }
-}
-
-impl From<DockerLayer> for DockerConfig {
-    /// Fills what the layer leaves open with the defaults.
-    fn from(layer: DockerLayer) -> Self {
-        let tmpfs = || ["/tmp", "/run", "/var/tmp"].map(str::to_owned).to_vec();
-        Self {
-            network: layer.network.unwrap_or_default(),
-            memory: layer.memory.unwrap_or(4 << 30),
-            cpus: layer.cpus.unwrap_or(2.0),
-            pids: layer.pids.unwrap_or(PIDS),
-            user: layer.user.unwrap_or_default(),
-            read_only: layer.read_only.unwrap_or(true),
-            tmpfs: layer.tmpfs.unwrap_or_else(tmpfs),
-            cap_add: layer.cap_add.unwrap_or_default(),
-            no_new_privileges: layer.no_new_privileges.unwrap_or(true),
-            seccomp: layer.seccomp.unwrap_or_default(),
-            init: layer.init.unwrap_or(true),
-            host: layer.host,
-        }
-    }
-}
-
-const PIDS: NonZeroU32 = NonZeroU32::new(512).expect("cannot fail because 512 is not 0");
-
-/// What one source says of containers. What is `None` is left to the sources before it.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct DockerLayer {
-    /// What a container sees of networks.
-    pub network: Option<DockerNetwork>,
-    /// How many bytes of memory a task gets that says nothing of it.
-    pub memory: Option<u64>,
-    /// How many processors a task gets that says nothing of it, above 0.
-    pub cpus: Option<f64>,
-    /// How many processes and threads a container has at once, at the most.
-    pub pids: Option<NonZeroU32>,
-    /// Whose user its commands run as.
-    pub user: Option<DockerUser>,
-    /// Whether nothing of the image can be changed in a container.
-    pub read_only: Option<bool>,
-    /// Folders in memory, by their absolute paths in the container.
-    pub tmpfs: Option<Vec<String>>,
-    /// The capabilities that are not taken from it, by their names in capitals without `CAP_`.
-    pub cap_add: Option<Vec<String>>,
-    /// Whether its programs get no more rights than those that start them.
-    pub no_new_privileges: Option<bool>,
-    /// Which system calls it may make.
-    pub seccomp: Option<DockerSeccomp>,
-    /// Whether its first process is one that looks after those that nobody waits for.
-    pub init: Option<bool>,
-    /// The address of the daemon.
-    pub host: Option<String>,
 }
 
 impl DockerLayer {
-    /// The settings of this layer, and where it makes none, those of an earlier one.
-    #[must_use]
-    pub fn over(self, earlier: Self) -> Self {
-        Self {
-            network: self.network.or(earlier.network),
-            memory: self.memory.or(earlier.memory),
-            cpus: self.cpus.or(earlier.cpus),
-            pids: self.pids.or(earlier.pids),
-            user: self.user.or(earlier.user),
-            read_only: self.read_only.or(earlier.read_only),
-            tmpfs: self.tmpfs.or(earlier.tmpfs),
-            cap_add: self.cap_add.or(earlier.cap_add),
-            no_new_privileges: self.no_new_privileges.or(earlier.no_new_privileges),
-            seccomp: self.seccomp.or(earlier.seccomp),
-            init: self.init.or(earlier.init),
-            host: self.host.or(earlier.host),
+    /// Takes the path of a profile from the folder of the file that names it.
+    pub(crate) fn in_folder(mut self, folder: &Path) -> Self {
+        if let Some(DockerSeccomp::Profile(profile)) = &mut self.seccomp {
+            *profile = folder.join(&*profile);
         }
-    }
-
-    /// Reads the table `[docker]` of a file in `folder`, which a path of a profile is relative to.
-    pub(crate) fn read<'a>(fields: &mut Fields<'a, '_>, line: usize, table: &'a [Entry], folder: &Path) -> Self {
-        let known: Vec<&'static str> = DOCKER_KEYS.iter().map(|key| key.name).collect();
-        let mut fields = fields.nested(line, table).only(&known);
-        let pids = |number: i128| NonZeroU32::new(u32::try_from(number).ok()?);
-        Self {
-            network: fields.word("network", NETWORK_WORDS, &[DockerNetwork::Bridge, DockerNetwork::None]),
-            memory: fields.quantity("memory", "\"4GiB\"", parse_size),
-            cpus: fields.positive("cpus", "2"),
-            pids: fields.integer("pids", "a whole number from 1 on", "512", pids),
-            user: fields.parsed("user", "\"owner\"", parse_user),
-            read_only: fields.switch("read_only"),
-            tmpfs: listed(&mut fields, "tmpfs", "[\"/tmp\"]", parse_container_path),
-            cap_add: listed(&mut fields, "cap_add", "[\"NET_BIND_SERVICE\"]", parse_capability),
-            no_new_privileges: fields.switch("no_new_privileges"),
-            seccomp: fields.parsed("seccomp", "\"default\"", |text| parse_seccomp(text, folder)),
-            init: fields.switch("init"),
-            host: fields.parsed("host", "\"unix:///run/docker.sock\"", parse_host),
-        }
+        self
     }
 }
-
-const NETWORK_WORDS: &[&str] = &["bridge", "none"];
 
 /// A list of texts of a form of their own. Each that has not that form is noted.
 fn listed<T>(
@@ -199,12 +169,12 @@ fn listed<T>(
 }
 
 /// The largest number of a user or group that Docker takes.
-const LARGEST_ID: u32 = i32::MAX.cast_unsigned();
+const MAX_ID: u32 = i32::MAX.cast_unsigned();
 
 fn parse_user(text: &str) -> Result<DockerUser, ValueIssue> {
     let id = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse::<u32>().ok().filter(|id| digits && *id <= LARGEST_ID)
+        text.parse::<u32>().ok().filter(|id| digits && *id <= MAX_ID)
     };
     let ids = || {
         let (uid, gid) = text.split_once(':')?;
@@ -225,7 +195,7 @@ fn parse_container_path(text: &str) -> Result<String, ValueIssue> {
 }
 
 /// The capabilities of capabilities(7).
-const CAPABILITIES: &[&str] = &[
+const KNOWN_CAPABILITIES: &[&str] = &[
     "AUDIT_CONTROL",
     "AUDIT_READ",
     "AUDIT_WRITE",
@@ -275,24 +245,24 @@ fn parse_capability(text: &str) -> Result<String, ValueIssue> {
     if name == "ALL" {
         return Err(ValueIssue::AllCapabilities);
     }
-    if CAPABILITIES.contains(&name) {
+    if KNOWN_CAPABILITIES.contains(&name) {
         return Ok(name.to_owned());
     }
-    let suggestion = closest(name, CAPABILITIES.iter().copied());
+    let suggestion = closest(name, KNOWN_CAPABILITIES.iter().copied());
     Err(ValueIssue::Capability { name: shown(text), suggestion })
 }
 
 const SECCOMP_WORDS: &[&str] = &["default", "unconfined"];
 
 /// A word, or the path of a profile: one that is nearly a word must be a slip.
-fn parse_seccomp(text: &str, folder: &Path) -> Result<DockerSeccomp, ValueIssue> {
+fn parse_seccomp(text: &str) -> Result<DockerSeccomp, ValueIssue> {
     match text {
         "default" => Ok(DockerSeccomp::Default),
         "unconfined" => Ok(DockerSeccomp::Unconfined),
         _ if !text.contains(['/', '.']) && closest(&text.to_lowercase(), SECCOMP_WORDS.iter().copied()).is_some() => {
             Err(ValueIssue::NoneOf { found: shown(text), words: SECCOMP_WORDS })
         }
-        _ => Ok(DockerSeccomp::Profile(folder.join(text))),
+        _ => Ok(DockerSeccomp::Profile(text.into())),
     }
 }
 

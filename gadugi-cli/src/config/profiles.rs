@@ -33,7 +33,7 @@ pub(crate) fn built_in() -> &'static BTreeMap<String, AgentProfile> {
         let mut issues = Vec::new();
         let mut fields = Fields::new(file, 1, &entries, &mut issues);
         let layers: Vec<_> = entries.iter().filter_map(|entry| read_agent(&mut fields, entry, |_| false)).collect();
-        let profile = |(name, layer): (String, AgentLayer)| Some((name, layer.over(None).ok()?));
+        let profile = |(name, layer): (String, AgentLayer)| Some((name, layer.over(AgentProfile::default()).ok()?));
         let profiles: BTreeMap<_, _> = layers.into_iter().filter_map(profile).collect();
         assert!(issues.is_empty() && profiles.len() == entries.len(), "the file is a part of the program: {issues:?}");
         profiles
@@ -91,7 +91,11 @@ fn profile<'a>(
         }
     };
     let key = "command".to_owned();
-    layer.over(extended.as_ref()).map_err(|issue| KeyIssue::Value { at: layer.at.clone(), key, issue: issue.into() })
+    layer.over(extended.unwrap_or_default()).map_err(|issue| KeyIssue::Value {
+        at: layer.at.clone(),
+        key,
+        issue: issue.into(),
+    })
 }
 
 /// What in a command lets an agent do everything unasked.

@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::config::keys::{CONFIG_KEYS, ConfigKey, DOCKER_KEYS};
+use crate::config::docker::DOCKER_KEYS;
+use crate::config::keys::CONFIG_KEYS;
+use crate::config::setting::Setting;
 
 const HEAD: &str = "\
 # Settings of gadugi for this repository. Every line that begins with `#` and a key shows a default:
@@ -60,7 +62,7 @@ pub(crate) fn seed_line(patterns: &[String]) -> String {
     format!("seed = [{}]", patterns.join(", "))
 }
 
-fn push_key(text: &mut String, key: &ConfigKey) {
+fn push_key(text: &mut String, key: &Setting) {
     push_about(text, key);
     match key.default {
         Some(default) => push_line(text, format_args!("#{} = {default}", key.name)),
@@ -68,10 +70,10 @@ fn push_key(text: &mut String, key: &ConfigKey) {
     }
 }
 
-fn push_about(text: &mut String, key: &ConfigKey) {
+fn push_about(text: &mut String, key: &Setting) {
     text.push('\n');
-    for line in key.about {
-        push_line(text, format_args!("# {line}"));
+    for line in key.about.iter().take_while(|line| !line.is_empty()) {
+        push_line(text, format_args!("#{line}"));
     }
 }
 

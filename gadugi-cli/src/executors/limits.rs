@@ -55,8 +55,8 @@ fn budgets_not_held_by(call: &AgentCall, config: &Config) -> Vec<String> {
         ),
         _ => (None, None),
     };
-    let cost = cost.filter(|_| call.budget.cost_usd.or(config.run_budget.cost_usd).is_some());
-    let tokens = tokens.filter(|_| call.budget.tokens.or(config.run_budget.tokens).is_some());
+    let cost = cost.filter(|_| call.budget.cost_usd.or(config.run_max_cost).is_some());
+    let tokens = tokens.filter(|_| call.budget.tokens.or(config.run_max_tokens).is_some());
     let cost = cost.map(|cost| format!("a budget in US dollars {cost}"));
     cost.into_iter().chain(tokens.map(|tokens| format!("a budget in tokens {tokens}"))).collect()
 }

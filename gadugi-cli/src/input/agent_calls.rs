@@ -109,7 +109,7 @@ pub fn place_agents(
             prompt: &call.prompt,
             model: call.model.as_deref(),
             budget: call.budget,
-            run_budget: config.run_budget,
+            run_budget: config.run_budget(),
             place: Some(place),
         };
         let mut call = profile.call(of);

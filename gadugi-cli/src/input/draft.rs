@@ -1,48 +1,128 @@
 //! A task as its author wrote it, before the settings fill what it leaves open.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::LazyLock;
 
-use gadugi_core::{Changes, RetryFrom, SourceLocation, TaskId, TouchPattern};
+use gadugi_core::{SourceLocation, TaskId, TouchPattern};
 
-use crate::config::{CHANGES, CHANGES_WORDS, RETRY_FROM, RETRY_FROM_WORDS, TOKENS, tokens};
+use crate::config::setting::layer;
+use crate::config::{CONFIG_KEYS, ConfigLayer, DOCKER_KEYS, Setting};
 use crate::input::issue::InputIssue;
-use crate::parse::fields::{Fields, Located, from_text};
-use crate::parse::{TimeLimit, ValueIssue, parse_duration, parse_size};
+use crate::parse::ValueIssue;
+use crate::parse::fields::{Fields, Located};
+use crate::parse::kind::{ENVIRONMENT, INTEGER, Kind, LOCATED_TEXT, LOCATED_TEXTS, LOCATED_VARIABLES, TEXT};
 
-/// The keys of a task, in its front matter or in a table `[[task]]`.
-pub const TASK_KEYS: &[&str] = &[
-    "id",
-    "title",
-    "needs",
-    "touches",
-    "run",
-    "command",
-    "agent",
-    "model",
-    "check",
-    "setup",
-    "setup_timeout",
-    "executor",
-    "image",
-    "timeout",
-    "idle_timeout",
-    "grace",
-    "retries",
-    "retry_delay",
-    "retry_from",
-    "changes",
-    "max_cost",
-    "max_tokens",
-    "memory",
-    "cpus",
-    "env",
-    "secrets",
-    "priority",
-];
+const ID: Kind<TaskId> = Kind::text("text", |fields, key, _| {
+    fields.parsed(key, "fix-login", |text| {
+        let example = || TaskId::slug(text).to_string();
+        text.parse::<TaskId>().map_err(|error| ValueIssue::Name { error, example: example() })
+    })
+});
 
-/// The keys that a table `[[task]]` has besides [`TASK_KEYS`]: a task file has its text below the front matter.
-pub const BATCH_KEYS: &[&str] = &["prompt", "prompt_file"];
+const TOUCHES: Kind<Vec<TouchPattern>> = Kind::texts("list of texts", |fields, key, example| {
+    let mut touches = Vec::new();
+    for Located { value, at } in fields.texts(key, example)? {
+        match value.parse() {
+            Ok(pattern) => touches.push(pattern),
+            Err(error) => fields.note_value(key, at, ValueIssue::Name { error, example: "src/auth/**".into() }),
+        }
+    }
+    Some(touches)
+});
+
+const COMMAND: Kind<Vec<String>> = Kind::texts("list of texts", |fields, key, example| {
+    let command = fields.texts(key, example)?;
+    if command.first().is_none_or(|program| program.value.trim().is_empty()) {
+        fields.note_value(key, fields.at_key(key), ValueIssue::Blank);
+        return None;
+    }
+    Some(command.into_iter().map(|argument| argument.value).collect())
+});
+
+layer! {
+    /// The keys of a task that are no settings of the configuration, in the order of the docs: those before `env` come before
+    /// such settings, the others after them.
+    table pub(crate) OWN_KEYS;
+
+    /// The own keys of one task.
+    #[derive(Debug, Clone, PartialEq, Default)]
+    layer pub(crate) TaskLayer { fields pub(crate), };
+
+    /// Name of the task in `needs`, in the branch `gadugi/<id>` and in all commands: 1 to 64 of `a-z`, `0-9`, `.`, `_` and `-`,
+    /// beginning with a letter or digit.
+    id: TaskId = ID { without: "from the file's name", example: "fix-login" };
+
+    /// A line for people.
+    title: String = TEXT {
+        without: "the first heading, else the first line of the text, else the id", example: "\"Fix the login\""
+    };
+
+    /// Ids of tasks that must have succeeded before. This task starts from their branches, merged.
+    needs: Vec<Located<String>> = LOCATED_TEXTS { default: "[]", example: "[add-models, add-routes]" };
+
+    /// Paths that the task is going to change, relative to the repository: `src/auth/**`, `docs`, `*.toml`. Two tasks whose
+    /// patterns overlap do not run at once.
+    touches: Vec<TouchPattern> = TOUCHES { default: "[]", example: "[\"src/auth/**\"]" };
+
+    /// Shell script that is run by `bash -e` where there is a bash, else by `sh -e`, in the task's worktree.
+    run: String = TEXT { without: "none", example: "\"cargo fmt\"" };
+
+    /// Program and its arguments, without a shell.
+    command: Vec<String> = COMMAND {
+        without: "none", example: "[\"cargo\", \"test\"], or a shell script by `run`"
+    };
+
+    /// [An agent that gadugi knows](agents.md), or a table `[agents.NAME]` of the configuration.
+    agent: Located<String> = LOCATED_TEXT { without: "the default agent", example: "claude" };
+
+    /// Model of its agent. A name that the agent does not have is [passed over](#prompt-files-of-other-tools).
+    model: Located<String> = LOCATED_TEXT { without: "from its agent", example: "opus" };
+
+    /// Shell script that is run in the worktree after the task has ended well. The task has succeeded if this exits with 0.
+    check: String = TEXT { without: "none", example: "\"cargo test\"" };
+
+    /// Variables of the task's environment and their values. They are written down in the record of the run; do not put secrets
+    /// here.
+    env: BTreeMap<String, String> = ENVIRONMENT { default: "{}", example: "{RUST_LOG: debug}" };
+
+    /// Names of variables that the task gets from the environment of gadugi. They must be set there; their values are written
+    /// nowhere.
+    secrets: Vec<Located<String>> = LOCATED_VARIABLES { default: "[]", example: "[API_KEY]" };
+
+    /// Rank among tasks that can start: the highest starts first.
+    priority: i32 = INTEGER { default: "0", example: "10" };
+}
+
+layer! {
+    /// The keys that a table `[[task]]` has besides [`TASK_KEYS`]: a task file has its text below the front matter.
+    table pub BATCH_KEYS;
+
+    /// The prompt of one task of a batch.
+    #[derive(Debug, Clone, PartialEq, Default)]
+    layer pub(crate) BatchLayer { fields pub(crate), };
+
+    /// Text for the agent.
+    prompt: Located<String> = LOCATED_TEXT { without: "none", example: "\"What is to be done.\"" };
+
+    /// File that holds the text, relative to the folder of the batch. Keep such files in a folder of their own: those beside a
+    /// `tasks.toml` are tasks themselves when the folder is named.
+    prompt_file: Located<String> = LOCATED_TEXT { without: "none", example: "\"prompts/login.md\"" };
+}
+
+/// The keys of a task, in its front matter or in a table `[[task]]`, in the order of the docs.
+pub static TASK_KEYS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
+    let mut shared: Vec<_> = CONFIG_KEYS.iter().chain(DOCKER_KEYS).filter(|setting| setting.task.is_some()).collect();
+    // What prepares the work of a task stands beside what checks it.
+    shared.sort_by_key(|setting| !setting.name.starts_with("setup"));
+    let before = OWN_KEYS.iter().take_while(|setting| setting.name != "env");
+    let after = OWN_KEYS.iter().skip_while(|setting| setting.name != "env");
+    before.chain(shared).chain(after).copied().collect()
+});
+
+/// Whether a key is one of [`TASK_KEYS`].
+pub(crate) fn is_task_key(key: &str) -> bool {
+    TASK_KEYS.iter().any(|setting| setting.name == key)
+}
 
 /// What a task says that it runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,69 +170,19 @@ pub(crate) struct Draft {
     /// The line of its id, else that of the task, else just the file.
     pub(crate) at: SourceLocation,
     pub(crate) names: Names,
-    pub(crate) id: Option<TaskId>,
-    pub(crate) title: Option<String>,
     pub(crate) prompt: Prompt,
     pub(crate) work: Work,
-    /// The model that its agent is to use.
-    pub(crate) model: Option<Located<String>>,
-    pub(crate) needs: Vec<Located<String>>,
-    pub(crate) touches: Vec<TouchPattern>,
-    pub(crate) check: Option<String>,
-    /// An empty one stands for none.
-    pub(crate) setup: Option<String>,
-    pub(crate) setup_timeout: Option<TimeLimit>,
-    pub(crate) executor: Option<String>,
-    pub(crate) image: Option<String>,
-    pub(crate) timeout: Option<TimeLimit>,
-    pub(crate) idle_timeout: Option<TimeLimit>,
-    pub(crate) grace: Option<Duration>,
-    pub(crate) retries: Option<u32>,
-    pub(crate) retry_delay: Option<Duration>,
-    pub(crate) retry_from: Option<RetryFrom>,
-    pub(crate) changes: Option<Changes>,
-    pub(crate) max_cost: Option<f64>,
-    pub(crate) max_tokens: Option<u64>,
-    pub(crate) memory: Option<u64>,
-    pub(crate) cpus: Option<f64>,
-    pub(crate) env: BTreeMap<String, String>,
-    pub(crate) secrets: Vec<Located<String>>,
-    pub(crate) priority: i32,
+    /// Its own keys, without those that became its work.
+    pub(crate) keys: TaskLayer,
+    /// What it says in place of the configuration.
+    pub(crate) settings: ConfigLayer,
 }
 
 impl Draft {
-    /// A task that says nothing but what an agent is told.
+    /// A task that has no keys.
     pub(crate) fn of_prompt(at: SourceLocation, names: Names, prompt: Prompt) -> Self {
-        Self {
-            at,
-            names,
-            id: None,
-            title: None,
-            prompt,
-            work: Work::Unsaid,
-            model: None,
-            needs: Vec::new(),
-            touches: Vec::new(),
-            check: None,
-            setup: None,
-            setup_timeout: None,
-            executor: None,
-            image: None,
-            timeout: None,
-            idle_timeout: None,
-            grace: None,
-            retries: None,
-            retry_delay: None,
-            retry_from: None,
-            changes: None,
-            max_cost: None,
-            max_tokens: None,
-            memory: None,
-            cpus: None,
-            env: BTreeMap::new(),
-            secrets: Vec::new(),
-            priority: 0,
-        }
+        let (keys, settings) = (TaskLayer::default(), ConfigLayer::default());
+        Self { at, names, prompt, work: Work::Unsaid, keys, settings }
     }
 
     /// Reads the keys of a task whose names and text are known.
@@ -163,83 +193,25 @@ impl Draft {
         prompt: Prompt,
         issues: &mut Vec<InputIssue>,
     ) -> Self {
-        let text = |text: Located<String>| text.value;
-        let id = fields.parsed("id", "fix-login", |text| {
-            let example = || TaskId::slug(text).to_string();
-            text.parse::<TaskId>().map_err(|error| ValueIssue::Name { error, example: example() })
-        });
+        let mut keys = TaskLayer::read(fields, |setting| Some(setting.example));
         let at = if fields.has("id") { fields.at_key("id") } else { at };
-        let retries = |number: i128| u32::try_from(number).ok();
-        let priority = |number: i128| i32::try_from(number).ok();
-        Self {
-            id,
-            title: fields.text("title", "\"Fix the login\"").map(text),
-            work: read_work(fields, &at, issues),
-            model: fields.text("model", "opus"),
-            needs: fields.texts("needs", "[add-models, add-routes]").unwrap_or_default(),
-            touches: read_touches(fields),
-            check: fields.text("check", "\"cargo test\"").map(text),
-            setup: fields.script("setup", "\"npm ci\""),
-            setup_timeout: fields.quantity("setup_timeout", "10m", from_text),
-            executor: fields.text("executor", "docker").map(text),
-            image: fields.text("image", "\"ubuntu:24.04\"").map(text),
-            timeout: fields.quantity("timeout", "30m", from_text),
-            idle_timeout: fields.quantity("idle_timeout", "10m", from_text),
-            grace: fields.quantity("grace", "10s", parse_duration),
-            retries: fields.integer("retries", "a whole number from 0 on", "1", retries),
-            retry_delay: fields.quantity("retry_delay", "30s", parse_duration),
-            retry_from: fields.word("retry_from", RETRY_FROM_WORDS, &RETRY_FROM),
-            changes: fields.word("changes", CHANGES_WORDS, &CHANGES),
-            max_cost: fields.positive("max_cost", "2.5"),
-            max_tokens: fields.integer("max_tokens", TOKENS, "2000000", tokens),
-            memory: fields.quantity("memory", "2GiB", parse_size),
-            cpus: fields.positive("cpus", "1.5"),
-            env: fields.environment("env", "{RUST_LOG: debug}").unwrap_or_default(),
-            secrets: fields.variables("secrets", "[API_KEY]").unwrap_or_default(),
-            priority: fields.integer("priority", "a whole number", "10", priority).unwrap_or(0),
-            at,
-            names,
-            prompt,
-        }
+        let work = work(&mut keys, fields, &at, issues);
+        Self { at, names, prompt, work, keys, settings: ConfigLayer::from_task(fields) }
     }
 }
 
-fn read_work(fields: &mut Fields<'_, '_>, at: &SourceLocation, issues: &mut Vec<InputIssue>) -> Work {
-    const COMMAND: &str = "[\"cargo\", \"test\"], or a shell script by `run`";
+/// Takes the work of a task out of its keys.
+fn work(keys: &mut TaskLayer, fields: &Fields<'_, '_>, at: &SourceLocation, issues: &mut Vec<InputIssue>) -> Work {
     let said: Vec<&'static str> = ["run", "command", "agent"].into_iter().filter(|key| fields.has(key)).collect();
     if said.len() > 1 {
         let last = said.iter().map(|key| fields.at_key(key)).max_by_key(|at| at.line);
         issues.push(InputIssue::Several { at: last.unwrap_or_else(|| at.clone()), keys: said.clone() });
     }
-    let script = fields.text("run", "\"cargo fmt\"").map(|script| Work::Script(script.value));
-    let command = fields.texts("command", COMMAND).and_then(|command| match command.first() {
-        Some(program) if !program.value.trim().is_empty() => {
-            Some(Work::Command(command.into_iter().map(|argument| argument.value).collect()))
-        }
-        _ => {
-            let at = fields.at_key("command");
-            fields.note_value("command", at, ValueIssue::Blank);
-            None
-        }
-    });
-    let agent = fields.text("agent", "claude").map(Work::Agent);
+    let (script, command) = (keys.run.take().map(Work::Script), keys.command.take().map(Work::Command));
+    let agent = keys.agent.take().map(Work::Agent);
     match (said.is_empty(), script.or(command).or(agent)) {
         (true, _) if !fields.has_unknown() => Work::Unsaid,
         (_, Some(work)) => work,
         _ => Work::Unclear,
     }
-}
-
-fn read_touches(fields: &mut Fields<'_, '_>) -> Vec<TouchPattern> {
-    let patterns = fields.texts("touches", "[\"src/auth/**\"]").unwrap_or_default();
-    let mut touches = Vec::new();
-    for Located { value, at } in patterns {
-        match value.parse() {
-            Ok(pattern) => touches.push(pattern),
-            Err(error) => {
-                fields.note_value("touches", at, ValueIssue::Name { error, example: "src/auth/**".into() });
-            }
-        }
-    }
-    touches
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use gadugi_core::SourceLocation;
 
 use crate::config::Config;
-use crate::input::draft::TASK_KEYS;
+use crate::config::setting::key_names;
+use crate::input::draft::{TASK_KEYS, is_task_key};
 use crate::parse::document::{Entry, Node, Value};
 use crate::parse::{closest, shown, similar_key};
 
@@ -107,16 +108,16 @@ pub(crate) struct Sifted {
 
 /// Whether a key is one of ours, or of those that prompt files have elsewhere.
 pub(crate) fn is_known(key: &str) -> bool {
-    TASK_KEYS.contains(&key) || matches!(key, "name" | "description") || OF_TOOLS.contains(&key)
+    is_task_key(key) || matches!(key, "name" | "description") || OF_TOOLS.contains(&key)
 }
 
 /// Whether a key that is not ours was probably meant to be one.
 pub(crate) fn is_slip(key: &str) -> bool {
     let is_other = |keys: &[&str]| keys.contains(&key);
-    !is_other(TASK_KEYS)
+    !is_task_key(key)
         && !is_other(OF_TOOLS)
         && !is_other(OF_TEXTS)
-        && similar_key(key, TASK_KEYS.iter().copied()).is_some()
+        && similar_key(key, key_names(&*TASK_KEYS)).is_some()
 }
 
 /// Takes out what is not ours. What means the same as a key of ours becomes that one, what looks like a slip stays and is told
@@ -145,7 +146,7 @@ pub(crate) fn sift(
             "model" if says_no_model(&entry.node) => continue,
             // Copilot's list of those that an agent may start, and no slip.
             "agents" if matches!(entry.node.value, Value::List(_)) => Some("agents".to_owned()),
-            key if TASK_KEYS.contains(&key) => foreign_value(&entry, config, is_of_tool),
+            key if is_task_key(key) => foreign_value(&entry, config, is_of_tool),
             key if is_slip(key) => None,
             key => Some(key.to_owned()),
         };

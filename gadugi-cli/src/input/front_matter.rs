@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::input::draft::TASK_KEYS;
+use crate::input::draft::is_task_key;
 use crate::input::foreign::is_slip;
 use crate::input::issue::{InputIssue, whole};
 use crate::input::markdown::{Block, key};
@@ -35,7 +35,7 @@ fn entries_of(node: Node, file: &Path, line: usize) -> Result<Vec<Entry>, InputI
 fn by_blocks(block: &Block<'_>, file: &Path) -> Option<Result<Vec<Entry>, KeyIssue>> {
     let mut entries: Vec<Entry> = Vec::new();
     for (line, name, text) in blocks(block.text)? {
-        let is_ours = TASK_KEYS.contains(&name);
+        let is_ours = is_task_key(name);
         if entries.iter().any(|entry| entry.key == name) {
             if is_ours {
                 return None;

@@ -6,9 +6,10 @@ use std::path::Path;
 use gadugi_core::SourceLocation;
 
 use crate::config::Config;
+use crate::config::setting::key_names;
 use crate::input::Findings;
 use crate::input::collect::Source;
-use crate::input::draft::{BATCH_KEYS, Draft, Names, Prompt, TASK_KEYS};
+use crate::input::draft::{BATCH_KEYS, BatchLayer, Draft, Names, Prompt, TASK_KEYS};
 use crate::input::foreign::{PassedOver, is_known, sift};
 use crate::input::front_matter::read_front_matter;
 use crate::input::issue::{InputIssue, whole};
@@ -109,7 +110,7 @@ impl Reader<'_> {
             }
         }
         let mut wrong = Vec::new();
-        let mut fields = Fields::new(&at.file, block.lines_before, &entries, &mut wrong).only(TASK_KEYS);
+        let mut fields = Fields::new(&at.file, block.lines_before, &entries, &mut wrong).only(&key_names(&*TASK_KEYS));
         let draft = Draft::read(&mut fields, at.clone(), names, prompt, &mut self.found.issues);
         self.found.issues.extend(wrong.into_iter().map(InputIssue::Key));
         Some(draft)
@@ -136,15 +137,15 @@ impl Reader<'_> {
     }
 
     fn read_table(&mut self, batch: &Path, number: usize, line: usize, table: &[Entry]) -> Draft {
-        let known: Vec<&'static str> = TASK_KEYS.iter().chain(BATCH_KEYS).copied().collect();
+        let known: Vec<&'static str> = key_names(TASK_KEYS.iter().chain(BATCH_KEYS));
         let mut wrong: Vec<KeyIssue> = Vec::new();
         let mut fields = Fields::new(batch, line, table, &mut wrong).only(&known);
-        let text = fields.text("prompt", "\"What is to be done.\"");
-        let file = fields.text("prompt_file", "\"prompts/login.md\"");
+        let BatchLayer { prompt: text, prompt_file: file } =
+            BatchLayer::read(&mut fields, |setting| Some(setting.example));
         // An agent is told one text, and what is no agent's task has none to be told.
         let told: Vec<&'static str> =
             ["run", "command", "prompt", "prompt_file"].into_iter().filter(|key| fields.has(key)).collect();
-        if told.len() > 1 && told.last().is_some_and(|key| BATCH_KEYS.contains(key)) {
+        if told.len() > 1 && told.last().is_some_and(|key| key_names(BATCH_KEYS).contains(key)) {
             self.found.issues.push(InputIssue::Several { at: fields.at_key(told[told.len() - 1]), keys: told });
         }
         let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();

@@ -28,12 +28,12 @@ impl Ids {
     /// Drafts that name their id get that, whether it is taken or not: the plan refuses duplicates. Others get
     /// one of their own, from their names.
     fn assign(drafts: &[Draft]) -> Self {
-        let explicit: HashSet<TaskId> = drafts.iter().filter_map(|draft| draft.id.clone()).collect();
+        let explicit: HashSet<TaskId> = drafts.iter().filter_map(|draft| draft.keys.id.clone()).collect();
         let mut plain: HashMap<TaskId, Vec<SourceLocation>> = HashMap::new();
         let mut taken = explicit.clone();
         let mut ids = Vec::new();
         for draft in drafts {
-            let id = draft.id.clone().unwrap_or_else(|| {
+            let id = draft.keys.id.clone().unwrap_or_else(|| {
                 let name = TaskId::slug(&draft.names.plain);
                 if !explicit.contains(&name) {
                     plain.entry(name).or_default().push(draft.at.clone());
@@ -48,7 +48,7 @@ impl Ids {
 
     /// Notes needs that name a file whose name other files have too.
     fn check_needs(&self, draft: &Draft, issues: &mut Vec<InputIssue>) {
-        for need in &draft.needs {
+        for need in draft.keys.needs.iter().flatten() {
             let named = need.value.parse().ok().and_then(|need: TaskId| self.plain.get(&need));
             if let Some(candidates) = named.filter(|candidates| candidates.len() > 1) {
                 issues.push(InputIssue::AmbiguousNeed {
@@ -85,7 +85,7 @@ fn check_lengths(draft: &Draft, issues: &mut Vec<InputIssue>) {
     if let Work::Command(command) = &draft.work {
         command.iter().for_each(|argument| check(&|| "an argument of `command`".to_owned(), argument.len()));
     }
-    for (name, value) in &draft.env {
+    for (name, value) in draft.keys.env.iter().flatten() {
         check(&|| format!("`env.{name}`"), name.len() + 1 + value.len());
     }
 }
@@ -124,7 +124,7 @@ impl Resolver<'_> {
             Prompt::Text(text) => text.as_str(),
             Prompt::Unclear => "",
         };
-        let title = draft.title.as_deref().map(markdown::one_line).or_else(|| markdown::title(prompt));
+        let title = draft.keys.title.as_deref().map(markdown::one_line).or_else(|| markdown::title(prompt));
         let title = title.unwrap_or_else(|| id.to_string());
         let (action, profile) = match self.action(&draft, &id, &title, found) {
             Some((action, profile)) => (Some(action), profile),
@@ -133,12 +133,12 @@ impl Resolver<'_> {
         let secrets = self.secrets(&draft, &id, profile, &mut found.issues);
         check_lengths(&draft, &mut found.issues);
         let has_agent = action.as_ref().is_some_and(|action| action.agent.is_some());
-        let retry_from = draft.retry_from.or(config.retry_from);
-        let goes_on = if has_agent && draft.check.is_some() { RetryFrom::Previous } else { RetryFrom::Base };
-        let needs_changes = if has_agent && draft.check.is_none() { Changes::Required } else { Changes::Optional };
+        let retry_from = draft.settings.retry_from.or(config.retry_from);
+        let goes_on = if has_agent && draft.keys.check.is_some() { RetryFrom::Previous } else { RetryFrom::Base };
+        let needs_changes = if has_agent && draft.keys.check.is_none() { Changes::Required } else { Changes::Optional };
         let mut env = profile.map(|profile| profile.set_env.clone()).unwrap_or_default();
         env.retain(|name, _| !secrets.contains(name));
-        env.extend(draft.env);
+        env.extend(draft.keys.env.unwrap_or_default());
         let image = profile.and_then(|profile| profile.image.as_ref()).or(config.image.as_ref());
         let limit = |own: Option<TimeLimit>, default: Option<Duration>| own.map_or(default, TimeLimit::duration);
         let spec = TaskSpec {
@@ -147,32 +147,33 @@ impl Resolver<'_> {
             source: draft.at,
             action: action?,
             setup: draft
+                .settings
                 .setup
                 .or_else(|| config.setup.clone())
                 .filter(|script| !script.is_empty())
-                .map(|script| Setup { script, timeout: limit(draft.setup_timeout, config.setup_timeout) }),
-            check: draft.check,
-            changes: draft.changes.or(config.changes).unwrap_or(needs_changes),
-            touches: draft.touches,
-            executor: draft.executor,
+                .map(|script| Setup { script, timeout: limit(draft.settings.setup_timeout, config.setup_timeout) }),
+            check: draft.keys.check,
+            changes: draft.settings.changes.or(config.changes).unwrap_or(needs_changes),
+            touches: draft.keys.touches.unwrap_or_default(),
+            executor: draft.settings.executor,
             limits: Limits {
-                timeout: limit(draft.timeout, config.timeout),
-                idle_timeout: limit(draft.idle_timeout, config.idle_timeout),
-                grace: draft.grace.unwrap_or(config.grace),
+                timeout: limit(draft.settings.timeout, config.timeout),
+                idle_timeout: limit(draft.settings.idle_timeout, config.idle_timeout),
+                grace: draft.settings.grace.unwrap_or(config.grace),
             },
-            retries: draft.retries.unwrap_or(config.retries),
-            retry_delay: draft.retry_delay.unwrap_or(config.retry_delay),
+            retries: draft.settings.retries.unwrap_or(config.retries),
+            retry_delay: draft.settings.retry_delay.unwrap_or(config.retry_delay),
             retry_from: retry_from.unwrap_or(goes_on),
             env,
             secrets,
-            priority: draft.priority,
+            priority: draft.keys.priority.unwrap_or_default(),
             resources: Resources {
-                image: draft.image.or_else(|| image.cloned()),
-                memory: draft.memory,
-                cpus: draft.cpus,
+                image: draft.settings.image.or_else(|| image.cloned()),
+                memory: draft.settings.docker.memory,
+                cpus: draft.settings.docker.cpus,
             },
         };
-        let needs = draft.needs.into_iter().map(|need| (need.value, need.at)).collect();
+        let needs = draft.keys.needs.into_iter().flatten().map(|need| (need.value, need.at)).collect();
         Some(RawTask { spec, needs })
     }
 
@@ -186,7 +187,7 @@ impl Resolver<'_> {
     ) -> Option<(Action, Option<&AgentProfile>)> {
         let issues = &mut found.issues;
         let own = |program| Some((Action { program, stdin: None, agent: None }, None));
-        if let (Some(model), Work::Script(_) | Work::Command(_)) = (&draft.model, &draft.work) {
+        if let (Some(model), Work::Script(_) | Work::Command(_)) = (&draft.keys.model, &draft.work) {
             found.passed.push(PassedOver { at: model.at.clone(), what: "model (of no agent)".to_owned() });
         }
         let default = self.config.agent.as_ref().or(self.only_installed());
@@ -226,7 +227,7 @@ impl Resolver<'_> {
             return None;
         }
         if profile.prompt == PromptMode::Script {
-            if let Some(model) = &draft.model {
+            if let Some(model) = &draft.keys.model {
                 let what = format!("model (of {agent}, which has none)");
                 found.passed.push(PassedOver { at: model.at.clone(), what });
             }
@@ -234,10 +235,10 @@ impl Resolver<'_> {
             return Some((Action { program, stdin: None, agent: None }, Some(profile)));
         }
         let budget = Budget {
-            cost_usd: draft.max_cost.or(self.config.budget.cost_usd),
-            tokens: draft.max_tokens.or(self.config.budget.tokens),
+            cost_usd: draft.settings.max_cost.or(self.config.max_cost),
+            tokens: draft.settings.max_tokens.or(self.config.max_tokens),
         };
-        let model = draft.model.as_ref().and_then(|model| {
+        let model = draft.keys.model.as_ref().and_then(|model| {
             let taken = profile.model_named(&model.value);
             if taken.is_none() {
                 let what = format!("model: {} (no model of {agent})", shown(&model.value));
@@ -245,7 +246,7 @@ impl Resolver<'_> {
             }
             taken
         });
-        let run_budget = self.config.run_budget;
+        let run_budget = self.config.run_budget();
         let of = CallOf { agent, task: id.as_str(), title, prompt, model, budget, run_budget, place: None };
         let call = profile.call(of);
         Some((Action::of_agent(call), Some(profile)))
@@ -260,11 +261,12 @@ impl Resolver<'_> {
         profile: Option<&AgentProfile>,
         issues: &mut Vec<InputIssue>,
     ) -> Vec<String> {
+        let in_env = |name: &str| draft.keys.env.as_ref().is_some_and(|env| env.contains_key(name));
         let is_set = |name: &str| self.environment.contains_key(OsStr::new(name));
         let mut names: Vec<String> = Vec::new();
-        for secret in &draft.secrets {
+        for secret in draft.keys.secrets.iter().flatten() {
             let (at, task, name) = (secret.at.clone(), id.to_string(), secret.value.clone());
-            if draft.env.contains_key(&name) {
+            if in_env(&name) {
                 issues.push(InputIssue::SecretInEnv { at, task, name });
             } else if !is_set(&name) {
                 issues.push(InputIssue::NoSecret { at, task, name });
@@ -273,7 +275,7 @@ impl Resolver<'_> {
             }
         }
         for name in profile.iter().flat_map(|profile| &profile.env) {
-            if is_set(name) && !draft.env.contains_key(name) && !names.contains(name) {
+            if is_set(name) && !in_env(name) && !names.contains(name) {
                 names.push(name.clone());
             }
         }

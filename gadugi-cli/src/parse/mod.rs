@@ -4,6 +4,7 @@
 pub(crate) mod document;
 pub(crate) mod fields;
 mod key_issue;
+pub(crate) mod kind;
 mod quantity;
 mod text_file;
 mod yaml;

@@ -1,22 +1,21 @@
 //! From the arguments to a configuration and a plan; shared by `plan` and `run`.
 
 pub(crate) mod disk_space;
+mod flags;
 mod passed_over;
 pub(crate) mod programs;
 
 use std::collections::HashSet;
-use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use gadugi_core::{Changes, Executor, KeepPolicy, Plan, RawPlan, TaskId, TaskSpec};
+use gadugi_core::{Executor, Plan, RawPlan, TaskId, TaskSpec};
 
-use crate::args::{Keep, TaskArgs};
-use crate::config::{AgentPlace, AgentProfile, Config, ConfigFile, ConfigLayer, ConfigSources, PromptMode};
+use crate::args::TaskArgs;
+use crate::config::{AgentPlace, AgentProfile, Config, ConfigFile, ConfigSources, PromptMode};
 use crate::context::Context;
 use crate::executors::{Chosen, TaskLifetime, executors, login_mounts};
 use crate::failure::Failure;
 use crate::input::{self, TaskInput, read_tasks};
-use crate::parse::{QuantityError, TimeLimit};
 use crate::site::Site;
 use crate::surroundings::Surroundings;
 
@@ -27,7 +26,7 @@ pub(crate) fn config(context: &Context, site: &Site, args: Option<&TaskArgs>) ->
     let user = context.surroundings.user_config();
     let mut files = vec![ConfigFile { path: &repository, required: named.is_some() }];
     files.extend(user.iter().map(|path| ConfigFile { path, required: false }));
-    let flags = args.map(layer).transpose()?.unwrap_or_default();
+    let flags = args.map(flags::layer).transpose()?.unwrap_or_default();
     let config = Config::load(ConfigSources { files: &files, environment: &context.surroundings.env, flags })?;
     for file in files.iter().filter(|file| file.path.is_file()) {
         tracing::debug!(file = %file.path.display(), "configuration file read");
@@ -47,41 +46,6 @@ pub(crate) fn config_or_default(context: &Context, site: &Site) -> Config {
 /// The executors to ask whether a recorded command still runs.
 pub(crate) fn witnesses(context: &Context, site: &Site) -> Vec<Arc<dyn Executor>> {
     executors(context, Some(site), &config_or_default(context, site), TaskLifetime::Own)
-}
-
-fn layer(args: &TaskArgs) -> Result<ConfigLayer, Failure> {
-    let limit = |flag: &str, text: &Option<String>| -> Result<Option<TimeLimit>, Failure> {
-        let parse = |text: &String| {
-            let wrong = |error: QuantityError| Failure::usage(format!("--{flag}: {error}")).hint(error.hint());
-            text.parse::<TimeLimit>().map_err(wrong)
-        };
-        text.as_ref().map(parse).transpose()
-    };
-    if let Some(cost) = args.max_cost.filter(|cost| !cost.is_finite() || *cost <= 0.0) {
-        let wrong = Failure::usage(format!("--max-cost: `{cost}` is not a number above 0"));
-        return Err(wrong.hint("write US dollars, such as 2.5, or leave it out for no limit"));
-    }
-    Ok(ConfigLayer {
-        run_max_cost: args.max_cost,
-        run_max_tokens: args.max_tokens.map(NonZeroU64::get),
-        jobs: args.jobs,
-        executor: args.executor.clone(),
-        agent: args.agent.clone(),
-        image: args.image.clone(),
-        base: args.base.clone(),
-        timeout: limit("timeout", &args.timeout)?,
-        idle_timeout: limit("idle-timeout", &args.idle_timeout)?,
-        retries: args.retries,
-        changes: args.require_changes.then_some(Changes::Required),
-        strict: args.strict.then_some(true),
-        fail_fast: args.fail_fast.then_some(true),
-        keep: args.keep.map(|keep| match keep {
-            Keep::Failed => KeepPolicy::Failed,
-            Keep::Always => KeepPolicy::Always,
-            Keep::Never => KeepPolicy::Never,
-        }),
-        ..ConfigLayer::default()
-    })
 }
 
 /// The tasks of this call, as a sound plan.
