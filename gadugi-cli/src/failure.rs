@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use gadugi_core::{PlanError, RegistryError, RunError, WorktreeError, error_chain};
 
 use crate::config::{ConfigError, ConfigIssue};
-use crate::input::{InputError, InputIssue, PlaceError, PlaceIssue};
+use crate::input::{AgentCallError, AgentCallIssue, InputError, InputIssue};
 use crate::terminal::{Terminal, Tone};
 
 /// The exit code of the process. The table in `--help` lists the same.
@@ -115,12 +115,12 @@ impl From<InputError> for Failure {
     }
 }
 
-impl From<PlaceError> for Failure {
-    fn from(error: PlaceError) -> Self {
+impl From<AgentCallError> for Failure {
+    fn from(error: AgentCallError) -> Self {
         // What the configuration says wrongly has to be mended in any case.
-        let is_wrong = error.issues.iter().any(|issue| !matches!(issue, PlaceIssue::NotAlone { .. }));
+        let is_wrong = error.issues.iter().any(|issue| !matches!(issue, AgentCallIssue::NotAlone { .. }));
         let failure = if is_wrong { Self::usage } else { Self::environment };
-        failure(error.to_string()).hint(hints(error.issues.iter().map(PlaceIssue::hint)))
+        failure(error.to_string()).hint(hints(error.issues.iter().map(AgentCallIssue::hint)))
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Code, Failu
     }
     let lifetime = TaskLifetime::asked_for(&args.driving);
     let chosen = choose_executor(context, &site, &config, &mut plan, lifetime).await?;
-    prepare::place_agents(context, &mut plan, &chosen, &config, args.tasks.unsafe_host)?;
+    prepare::complete_agent_calls(context, &mut plan, &chosen, &config, &args.tasks)?;
     programs::require(context, plan.tasks().iter().map(|task| &task.spec), &chosen, &config)?;
     let worktrees = site.worktrees(&context.surroundings, &config, &base.commit)?;
     warn_of_uncommitted(context, &site);

@@ -12,11 +12,10 @@ use crate::parse::fields::{Fields, Located};
 use crate::parse::kind::{ENVIRONMENT, Kind, LOCATED_TEXT, SCRIPT, SWITCH, TEXT, TEXTS, TIME, VARIABLES};
 use crate::parse::{ValueIssue, shown};
 
-/// Where an agent that wants a file finds its prompt. It is given on the standard input, so that no file has
-/// to be made and removed.
+/// The path of the prompt for an agent that reads a file: its standard input, so that no file has to be made and removed.
 const PROMPT_FILE: &str = "/dev/stdin";
 
-/// How an agent is given the text of a task.
+/// The way in which an agent gets the text of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PromptMode {
     /// On its standard input.
@@ -26,18 +25,18 @@ pub enum PromptMode {
     File,
     /// As an argument: where `{prompt}` stands in its command, else as the last one.
     Argument,
-    /// Not at all: the text is a shell script, which is run in the place of a command.
+    /// None: the text is a shell script, which runs in place of a command.
     Script,
 }
 
-/// What surrounds an agent where it runs.
+/// The surroundings that an agent runs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AgentPlace {
     /// The user's machine, with all that is on it.
     Host,
-    /// The same, and the user says that it may do there what it likes.
+    /// The same, where the user lets it act without asking.
     UnsafeHost,
-    /// Something that keeps it from the machine.
+    /// A container, or another boundary that keeps it from the machine.
     Isolated,
 }
 
@@ -156,7 +155,7 @@ settings! {
     /// Variables any of which logs it in; for `gadugi doctor`.
     keys: Vec<String> = VARIABLES { default: "[]", example: "[\"API_KEY\"]" };
 
-    /// Files any of which shows that somebody has logged in; for `gadugi doctor` and `mount_login`.
+    /// Files any of which shows a login; for `gadugi doctor` and `mount_login`.
     login: Vec<String> = TEXTS { default: "[]", example: "[\"~/.agent/login.json\"]" };
 
     /// Whether a container of this agent sees those of these files that exist below `~/`, at the same path in its home folder,
@@ -172,24 +171,24 @@ impl Default for AgentProfile {
     }
 }
 
-/// What is particular to one call of an agent.
+/// The parts of a call that are not those of the agent's profile.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CallOf<'a> {
     pub(crate) agent: &'a str,
     pub(crate) task: &'a str,
     pub(crate) title: &'a str,
     pub(crate) prompt: &'a str,
-    /// In the place of the profile's.
+    /// A model in place of the profile's.
     pub(crate) model: Option<&'a str>,
     pub(crate) budget: Budget,
-    /// What all tasks of the run may use up.
+    /// The budget of all tasks of the run together.
     pub(crate) run_budget: Budget,
-    /// `None` as long as nobody knows.
+    /// `None` until the executor of the task is chosen.
     pub(crate) place: Option<AgentPlace>,
 }
 
 impl AgentProfile {
-    /// Calls the agent.
+    /// Returns the call of the agent.
     pub(crate) fn call(&self, of: CallOf<'_>) -> AgentCall {
         let options = self.options(of);
         let CallOf { task, title, .. } = of;
@@ -215,7 +214,7 @@ impl AgentProfile {
         }
     }
 
-    /// What stands for `{options}`.
+    /// The arguments in place of `{options}`.
     fn options(&self, of: CallOf<'_>) -> Vec<Argument> {
         let mode = match of.place {
             None => &[][..],
@@ -232,7 +231,7 @@ impl AgentProfile {
         mode.chain(model).chain(budget).collect()
     }
 
-    /// The model that a task names, as this agent calls it; `None` if it has none of that name, or cannot be told. Other tools
+    /// The model that a task names, as this agent calls it; `None` if the agent has none of that name or takes none. Other tools
     /// write the vendor before it: `anthropic/claude-…`.
     pub(crate) fn model_named<'m>(&self, name: &'m str) -> Option<&'m str> {
         let is_known = |name: &str| {
@@ -250,13 +249,12 @@ impl AgentProfile {
         [name, without_vendor].into_iter().find(|name| is_known(name))
     }
 
-    /// Whether it can do its work on the user's machine with nobody there to be asked. A command without `{options}` says
-    /// all that there is to say.
-    pub(crate) fn goes_on_alone(&self) -> bool {
+    /// Whether it works on the user's machine without asking questions. A command without `{options}` is taken as it is.
+    pub(crate) fn works_unattended(&self) -> bool {
         self.host_args.is_some() || self.prompt == PromptMode::Script || !mentions(&self.command, "options")
     }
 
-    /// Why the prompt would not come where the command expects it.
+    /// The reason why the command would not get its prompt, if there is one.
     fn prompt_issue(&self) -> Option<ValueIssue> {
         let misplaced = |placeholder, mode| Some(ValueIssue::PromptPlaceholder { placeholder, mode });
         let mentions = |placeholder| mentions(&self.command, placeholder);
@@ -274,7 +272,7 @@ impl AgentProfile {
     }
 }
 
-/// An argument that holds what a call may cost, where it says `{max_cost}`.
+/// An argument with the budget of a call in place of `{max_cost}`.
 fn with_max_cost(argument: &str) -> Argument {
     let texts = argument.split("{max_cost}").map(|text| (!text.is_empty()).then(|| Piece::Text(text.to_owned())));
     let pieces = texts.enumerate().flat_map(|(at, text)| (at > 0).then_some(Piece::MaxCost).into_iter().chain(text));
@@ -282,7 +280,10 @@ fn with_max_cost(argument: &str) -> Argument {
 }
 
 impl AgentLayer {
-    /// The profile that this makes of another one; `Err` where the prompt would not come where it is expected.
+    /// Returns another profile with the settings of this layer.
+    ///
+    /// # Errors
+    /// [`ValueIssue`] where the command would not get its prompt.
     pub(crate) fn over(&self, earlier: AgentProfile) -> Result<AgentProfile, ValueIssue> {
         let mut profile = earlier;
         profile.set(self.clone());
@@ -290,8 +291,8 @@ impl AgentLayer {
     }
 }
 
-/// Reads a table `[agents.NAME]`; `None`, with a note, if it has no usable command. `is_known` says whether the command may be
-/// left to a profile of that name.
+/// Reads a table `[agents.NAME]`; `None`, with a note, if it has no usable command. The command may be left out where `is_known`
+/// holds for the name.
 pub(crate) fn read_agent<'a>(
     agents: &mut Fields<'a, '_>,
     entry: &'a Entry,

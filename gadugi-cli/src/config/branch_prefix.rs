@@ -1,4 +1,4 @@
-//! What the names of the tasks' branches begin with.
+//! The beginning of the names of the tasks' branches.
 
 use std::fmt;
 use std::str::FromStr;

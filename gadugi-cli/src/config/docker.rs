@@ -1,4 +1,4 @@
-//! How containers are kept from the machine: the table `[docker]` of the configuration.
+//! The settings of containers: the table `[docker]` of the configuration.
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use crate::parse::fields::{Fields, Located};
 use crate::parse::kind::{COUNT_32, Kind, POSITIVE, SIZE, SWITCH};
 use crate::parse::{ValueIssue, closest, shown};
 
-/// What a container sees of networks.
+/// The network of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DockerNetwork {
     /// A network of Docker's own, from which others can be reached.
@@ -18,15 +18,15 @@ pub enum DockerNetwork {
     None,
 }
 
-/// Whose user the commands of a container run as.
+/// The user of a container's commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DockerUser {
-    /// The owner's of the task's worktree.
+    /// The owner of the task's worktree.
     #[default]
     Owner,
-    /// The one that the image says.
+    /// The user of the image.
     Image,
-    /// This one.
+    /// The user with these numbers.
     Ids {
         /// The user's number.
         uid: u32,
@@ -35,15 +35,15 @@ pub enum DockerUser {
     },
 }
 
-/// Which system calls a container may make.
+/// The system calls that a container may make.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum DockerSeccomp {
-    /// Those of Docker's own profile.
+    /// The calls of Docker's own profile.
     #[default]
     Default,
     /// All.
     Unconfined,
-    /// Those of the profile in this file.
+    /// The calls of the profile in this file.
     Profile(PathBuf),
 }
 
@@ -142,7 +142,7 @@ impl Default for DockerConfig {
 }
 
 impl DockerLayer {
-    /// Takes the path of a profile from the folder of the file that names it.
+    /// Resolves the path of a profile against the folder of the file that names it.
     pub(crate) fn in_folder(mut self, folder: &Path) -> Self {
         if let Some(DockerSeccomp::Profile(profile)) = &mut self.seccomp {
             *profile = folder.join(&*profile);

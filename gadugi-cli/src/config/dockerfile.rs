@@ -43,7 +43,7 @@ RUN apt-get update \
 "#;
 
 /// The longest name of a folder that goes into the name of an image as a whole.
-const LONGEST: usize = 100;
+const MAX_NAME: usize = 100;
 
 /// The name of the image for a repository, of whose folder it keeps what can stand in such a name: parts of `a-z` and
 /// `0-9`, with `.`, `_`, `__` or any number of `-` between them.
@@ -55,7 +55,7 @@ pub(crate) fn image_name(folder: &str) -> String {
             between.push(if matches!(c, '.' | '_') { c } else { '-' });
             continue;
         }
-        if name.len() + between.len() >= LONGEST {
+        if name.len() + between.len() >= MAX_NAME {
             break;
         }
         if !name.is_empty() {
@@ -90,6 +90,6 @@ mod tests {
         ] {
             assert_eq!(image_name(folder), format!("gadugi/{name}:latest"), "{folder}");
         }
-        assert_eq!(image_name(&"x".repeat(255)).len(), "gadugi/:latest".len() + LONGEST);
+        assert_eq!(image_name(&"x".repeat(255)).len(), "gadugi/:latest".len() + MAX_NAME);
     }
 }

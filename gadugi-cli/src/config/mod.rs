@@ -1,4 +1,4 @@
-//! The settings of gadugi: where they come from, which wins, and what they are when nobody sets them.
+//! The settings of gadugi: their sources, the order of these, and the defaults.
 //!
 //! Four sources are merged key by key, and a later one wins: `gadugi.toml` in the root of the repository, the
 //! user's own file, `GADUGI_*` variables, and the flags of the command. This module reads only what it is
@@ -45,13 +45,13 @@ pub type Environment = BTreeMap<OsString, OsString>;
 /// A configuration file.
 #[derive(Debug, Clone, Copy)]
 pub struct ConfigFile<'a> {
-    /// Where it is.
+    /// The path.
     pub path: &'a Path,
-    /// Whether it is an error that it does not exist.
+    /// Whether the file must exist.
     pub required: bool,
 }
 
-/// Where settings come from.
+/// The sources of settings.
 #[derive(Debug)]
 pub struct ConfigSources<'a> {
     /// The files, the later one wins: the repository's `gadugi.toml`, the user's, one that is named by a flag.
@@ -161,7 +161,7 @@ pub enum ConfigIssue {
 }
 
 impl ConfigIssue {
-    /// What the user can do.
+    /// A remedy.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {

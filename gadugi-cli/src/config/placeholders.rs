@@ -5,10 +5,10 @@ use gadugi_core::{Argument, Piece as Filled, SourceLocation};
 use crate::parse::fields::Fields;
 use crate::parse::{ValueIssue, closest};
 
-/// An argument of its own that becomes what an agent is given by the place where it runs, its model and its budget.
+/// An argument of its own that stands for the arguments of an agent's surroundings, model and budget.
 pub(crate) const OPTIONS: &str = "{options}";
 
-/// What [`fill`] puts in the place of the placeholders.
+/// The values of the placeholders for [`fill`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Placeholders<'a> {
     /// For `{task}`: the task's id.

@@ -9,7 +9,7 @@ use crate::parse::fields::Fields;
 use crate::parse::parse_toml;
 use crate::parse::{KeyIssue, ValueIssue, closest, shown};
 
-/// The flags by which agents that are known ask nobody for anything. On the host they take `--unsafe-host`.
+/// The flags that let known agents act without asking. On the host they need `--unsafe-host`.
 const SKIP_FLAGS: [&str; 3] =
     ["--dangerously-skip-permissions", "--dangerously-bypass-approvals-and-sandbox", "--yolo"];
 
@@ -98,7 +98,7 @@ fn profile<'a>(
     })
 }
 
-/// What in a command lets an agent do everything unasked.
+/// The argument of a command that lets an agent act without asking, if there is one.
 pub(crate) fn skips_permissions(command: &[String]) -> Option<String> {
     let is_skip = |argument: &str| {
         let split = argument.split_once('=').is_some_and(|split| SKIP_VALUES.contains(&split));

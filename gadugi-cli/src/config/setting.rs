@@ -17,7 +17,7 @@ pub struct Setting {
     pub kind: &'static str,
     /// The default as TOML; `None` where nothing is set.
     pub default: Option<&'static str>,
-    /// What the docs say in place of a default.
+    /// Text of the docs in place of a default.
     pub without: Option<&'static str>,
     /// A value as TOML, which is not the default.
     pub example: &'static str,

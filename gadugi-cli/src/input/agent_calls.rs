@@ -1,4 +1,4 @@
-//! What agents are given once it is known where they run.
+//! The calls of agents, completed by the surroundings that they run in.
 
 use std::fmt;
 
@@ -10,11 +10,11 @@ use thiserror::Error;
 use crate::config::{AgentPlace, AgentProfile, CallOf, Config, HOST_FOLDERS, skips_permissions};
 use crate::parse::write_lines;
 
-/// An agent that is not started where it would run.
+/// An agent that is refused where it would run.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum PlaceIssue {
-    /// Nothing makes it go on alone on the user's machine that does not let it do everything.
+pub enum AgentCallIssue {
+    /// It would ask questions on the user's machine, unless everything were allowed to it.
     #[error(
         "{task}: the agent `{agent}` would run on this machine, where gadugi knows no way to let it work alone but to let it do everything unasked"
     )]
@@ -24,7 +24,7 @@ pub enum PlaceIssue {
         /// The agent.
         agent: String,
     },
-    /// What it reads would be too long for an argument.
+    /// Its prompt is too long for an argument.
     #[error(
         "{task}: what the agent `{agent}` is told has {bytes} bytes, with the frame, its needs and its check, and is an argument (the limit is {MAX_ARGUMENT_BYTES} bytes)"
     )]
@@ -43,13 +43,13 @@ pub enum PlaceIssue {
         task: String,
         /// The agent.
         agent: String,
-        /// What says so.
+        /// The argument of its command.
         flag: String,
     },
 }
 
-impl PlaceIssue {
-    /// What the user can do.
+impl AgentCallIssue {
+    /// A remedy.
     #[must_use]
     pub fn hint(&self) -> String {
         let (remedy, agent) = match self {
@@ -68,38 +68,38 @@ impl PlaceIssue {
     }
 }
 
-/// All agents that are not started where they would run.
+/// All agents that are refused where they would run.
 #[derive(Debug, Error)]
-pub struct PlaceError {
+pub struct AgentCallError {
     /// One or more.
-    pub issues: Vec<PlaceIssue>,
+    pub issues: Vec<AgentCallIssue>,
 }
 
-impl fmt::Display for PlaceError {
+impl fmt::Display for AgentCallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_lines(f, &self.issues)
     }
 }
 
-/// Completes the calls of all agents of a plan by what they are given where they run. `login` finds the files that show that
-/// somebody has logged in with an agent, for those that may see them in a container.
+/// Completes the calls of all agents of a plan with the arguments, variables and mounts of their surroundings. `login` finds the
+/// login files of an agent, for those that may see them in a container.
 ///
 /// # Errors
-/// [`PlaceError`] with all that must not run there.
-pub fn place_agents(
+/// [`AgentCallError`] with all agents that must not run there.
+pub fn complete_agent_calls(
     plan: &mut Plan,
     config: &Config,
     place: impl Fn(&TaskSpec) -> AgentPlace,
     login: impl Fn(&AgentProfile) -> Vec<Mount>,
-) -> Result<(), PlaceError> {
+) -> Result<(), AgentCallError> {
     let mut issues = Vec::new();
     for position in 0..plan.tasks().len() {
         let spec = &plan.tasks()[position].spec;
         let Some(call) = &spec.action.agent else { continue };
         let Some(profile) = config.agents.get(&call.name) else { continue };
         let (place, task, agent) = (place(spec), spec.id.to_string(), call.name.clone());
-        if place == AgentPlace::Host && !profile.goes_on_alone() {
-            issues.push(PlaceIssue::NotAlone { task, agent });
+        if place == AgentPlace::Host && !profile.works_unattended() {
+            issues.push(AgentCallIssue::NotAlone { task, agent });
             continue;
         }
         let of = CallOf {
@@ -121,12 +121,12 @@ pub fn place_agents(
         let resume = call.resume.as_deref().map(filled).unwrap_or_default();
         let skips = skips_permissions(&filled(&call.command)).or_else(|| skips_permissions(&resume));
         if let Some(flag) = skips.filter(|_| place == AgentPlace::Host) {
-            issues.push(PlaceIssue::SkipsPermissions { task, agent, flag });
+            issues.push(AgentCallIssue::SkipsPermissions { task, agent, flag });
             continue;
         }
         let bytes = longest_argument(plan, position, &call, config);
         if bytes > MAX_ARGUMENT_BYTES {
-            issues.push(PlaceIssue::LongPrompt { task, agent, bytes });
+            issues.push(AgentCallIssue::LongPrompt { task, agent, bytes });
             continue;
         }
         let mut env = spec.env.clone();
@@ -141,13 +141,13 @@ pub fn place_agents(
         }
         plan.set_action(position, Action::of_agent(call), env, secrets);
     }
-    if issues.is_empty() { Ok(()) } else { Err(PlaceError { issues }) }
+    if issues.is_empty() { Ok(()) } else { Err(AgentCallError { issues }) }
 }
 
-/// What an agent may be told beyond what is known before the run: what a failed check has printed.
-const ROOM_FOR_CHECK: usize = 9 * 1024;
+/// Room in a prompt for the output of a failed check, which is not known before the run.
+const MAX_CHECK_OUTPUT: usize = 9 * 1024;
 
-/// How long the longest argument of a call can become, where the prompt is one; else 0.
+/// The length that the longest argument of a call can reach, where the prompt is one; else 0.
 fn longest_argument(plan: &Plan, position: usize, call: &AgentCall, config: &Config) -> usize {
     let commands = || call.command.iter().chain(call.resume.iter().flatten());
     if !commands().any(Argument::has_prompt) {
@@ -166,7 +166,7 @@ fn longest_argument(plan: &Plan, position: usize, call: &AgentCall, config: &Con
         check: spec.check.as_deref(),
         earlier: None,
     });
-    let room = if spec.check.is_some() { ROOM_FOR_CHECK } else { 0 };
+    let room = if spec.check.is_some() { MAX_CHECK_OUTPUT } else { 0 };
     let arguments =
         commands().filter(|argument| argument.has_prompt()).map(|argument| argument.fill(&prompt, "", "").len());
     arguments.max().unwrap_or_default() + room

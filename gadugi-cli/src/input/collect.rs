@@ -1,4 +1,4 @@
-//! From the arguments of a command to the places where its tasks stand.
+//! Finds the sources of tasks that the arguments of a command name.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -11,17 +11,17 @@ use crate::input::issue::{InputIssue, MAX_TASKS, whole};
 use crate::input::no_task::kind_by_ending;
 use crate::input::{Findings, glob};
 
-/// A place where one or more tasks stand.
+/// A source of one or more tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum TaskSource {
     /// A file, as the user named it.
     File(PathBuf),
     /// The standard input.
     Stdin,
 }
 
-impl Source {
-    /// What it is called in messages.
+impl TaskSource {
+    /// The name in messages.
     pub(crate) fn shown(&self) -> &Path {
         match self {
             Self::File(file) => file,
@@ -36,8 +36,8 @@ impl Source {
     }
 }
 
-/// Finds all places, in the order of the arguments, each once.
-pub(crate) fn collect(arguments: &[PathBuf], folder: &Path, findings: &mut Findings) -> Vec<Source> {
+/// Finds all sources, in the order of the arguments, each once.
+pub(crate) fn collect(arguments: &[PathBuf], folder: &Path, findings: &mut Findings) -> Vec<TaskSource> {
     let mut collector = Collector { folder, sources: Vec::new(), seen: HashSet::new(), left_out: Vec::new() };
     for argument in arguments {
         if let Err(issue) = collector.add(argument) {
@@ -54,9 +54,9 @@ pub(crate) fn collect(arguments: &[PathBuf], folder: &Path, findings: &mut Findi
 }
 
 struct Collector<'a> {
-    /// What relative arguments are relative to.
+    /// The folder of relative arguments.
     folder: &'a Path,
-    sources: Vec<Source>,
+    sources: Vec<TaskSource>,
     /// The real paths of the files so far.
     seen: HashSet<PathBuf>,
     /// Files of folders that are no batches and look as if they were meant to be.
@@ -66,8 +66,8 @@ struct Collector<'a> {
 impl Collector<'_> {
     fn add(&mut self, argument: &Path) -> Result<(), InputIssue> {
         if argument == Path::new("-") {
-            if !self.sources.contains(&Source::Stdin) {
-                self.sources.push(Source::Stdin);
+            if !self.sources.contains(&TaskSource::Stdin) {
+                self.sources.push(TaskSource::Stdin);
             }
             return Ok(());
         }
@@ -128,7 +128,7 @@ impl Collector<'_> {
         // What has no real path cannot be read either, and is told when that is tried.
         let real = path.canonicalize().unwrap_or(path);
         if self.seen.insert(real) {
-            self.sources.push(Source::File(shown));
+            self.sources.push(TaskSource::File(shown));
         }
     }
 }

@@ -124,9 +124,9 @@ pub(crate) fn is_task_key(key: &str) -> bool {
     TASK_KEYS.iter().any(|setting| setting.name == key)
 }
 
-/// What a task says that it runs.
+/// The action of a task, as its file states it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Work {
+pub(crate) enum TaskAction {
     /// `run:`
     Script(String),
     /// `command:`
@@ -139,7 +139,7 @@ pub(crate) enum Work {
     Unclear,
 }
 
-/// What an agent is told.
+/// The text for an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Prompt {
     /// This; it may be empty.
@@ -155,7 +155,7 @@ impl Prompt {
     }
 }
 
-/// What a task is called as long as it does not say so itself.
+/// The names of a task without an id of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Names {
     /// For its id.
@@ -171,10 +171,10 @@ pub(crate) struct Draft {
     pub(crate) at: SourceLocation,
     pub(crate) names: Names,
     pub(crate) prompt: Prompt,
-    pub(crate) work: Work,
-    /// Its own keys, without those that became its work.
+    pub(crate) action: TaskAction,
+    /// Its own keys, without those of its action.
     pub(crate) keys: TaskLayer,
-    /// What it says in place of the configuration.
+    /// Its settings in place of the configuration's.
     pub(crate) settings: ConfigLayer,
 }
 
@@ -182,7 +182,7 @@ impl Draft {
     /// A task that has no keys.
     pub(crate) fn of_prompt(at: SourceLocation, names: Names, prompt: Prompt) -> Self {
         let (keys, settings) = (TaskLayer::default(), ConfigLayer::default());
-        Self { at, names, prompt, work: Work::Unsaid, keys, settings }
+        Self { at, names, prompt, action: TaskAction::Unsaid, keys, settings }
     }
 
     /// Reads the keys of a task whose names and text are known.
@@ -195,23 +195,28 @@ impl Draft {
     ) -> Self {
         let mut keys = TaskLayer::read(fields, |setting| Some(setting.example));
         let at = if fields.has("id") { fields.at_key("id") } else { at };
-        let work = work(&mut keys, fields, &at, issues);
-        Self { at, names, prompt, work, keys, settings: ConfigLayer::from_task(fields) }
+        let action = take_action(&mut keys, fields, &at, issues);
+        Self { at, names, prompt, action, keys, settings: ConfigLayer::from_task(fields) }
     }
 }
 
-/// Takes the work of a task out of its keys.
-fn work(keys: &mut TaskLayer, fields: &Fields<'_, '_>, at: &SourceLocation, issues: &mut Vec<InputIssue>) -> Work {
+/// Takes the action of a task out of its keys.
+fn take_action(
+    keys: &mut TaskLayer,
+    fields: &Fields<'_, '_>,
+    at: &SourceLocation,
+    issues: &mut Vec<InputIssue>,
+) -> TaskAction {
     let said: Vec<&'static str> = ["run", "command", "agent"].into_iter().filter(|key| fields.has(key)).collect();
     if said.len() > 1 {
         let last = said.iter().map(|key| fields.at_key(key)).max_by_key(|at| at.line);
         issues.push(InputIssue::Several { at: last.unwrap_or_else(|| at.clone()), keys: said.clone() });
     }
-    let (script, command) = (keys.run.take().map(Work::Script), keys.command.take().map(Work::Command));
-    let agent = keys.agent.take().map(Work::Agent);
+    let (script, command) = (keys.run.take().map(TaskAction::Script), keys.command.take().map(TaskAction::Command));
+    let agent = keys.agent.take().map(TaskAction::Agent);
     match (said.is_empty(), script.or(command).or(agent)) {
-        (true, _) if !fields.has_unknown() => Work::Unsaid,
-        (_, Some(work)) => work,
-        _ => Work::Unclear,
+        (true, _) if !fields.has_unknown() => TaskAction::Unsaid,
+        (_, Some(action)) => action,
+        _ => TaskAction::Unclear,
     }
 }

@@ -94,15 +94,15 @@ const NO_MODEL: &[&str] = &["auto", "default", "inherit"];
 pub struct PassedOver {
     /// Where it stands.
     pub at: SourceLocation,
-    /// What it is, as it is written there.
+    /// The key or value, as it is written there.
     pub what: String,
 }
 
-/// What the keys of a file mean here.
+/// The keys of a file, sorted by their meaning.
 pub(crate) struct Sifted {
-    /// Those of ours.
+    /// The keys of ours.
     pub(crate) entries: Vec<Entry>,
-    /// What the file calls its task.
+    /// The name that the file gives to its task.
     pub(crate) name: Option<String>,
 }
 
@@ -120,8 +120,8 @@ pub(crate) fn is_slip(key: &str) -> bool {
         && similar_key(key, key_names(&*TASK_KEYS)).is_some()
 }
 
-/// Takes out what is not ours. What means the same as a key of ours becomes that one, what looks like a slip stays and is told
-/// as one, and all else is passed over.
+/// Takes out keys that are not ours. One that means the same as a key of ours becomes that one, one that looks like a slip stays
+/// and is reported as one, and all others are passed over.
 pub(crate) fn sift(
     entries: Vec<Entry>,
     file: impl Into<PathBuf>,
@@ -143,7 +143,7 @@ pub(crate) fn sift(
                 entry.key = "title".to_owned();
                 None
             }
-            "model" if says_no_model(&entry.node) => continue,
+            "model" if names_no_model(&entry.node) => continue,
             // Copilot's list of those that an agent may start, and no slip.
             "agents" if matches!(entry.node.value, Value::List(_)) => Some("agents".to_owned()),
             key if is_task_key(key) => foreign_value(&entry, config, is_of_tool),
@@ -165,7 +165,7 @@ fn text(node: &Node) -> Option<&str> {
     }
 }
 
-fn says_no_model(node: &Node) -> bool {
+fn names_no_model(node: &Node) -> bool {
     match &node.value {
         Value::Nothing => true,
         Value::Text(text) => text.trim().is_empty() || NO_MODEL.contains(&text.trim().to_lowercase().as_str()),

@@ -1,4 +1,4 @@
-//! Patterns such as `tasks/**/*.md`, for those who quote them.
+//! Patterns such as `tasks/**/*.md`, which the shell has not expanded.
 
 use std::fs;
 use std::io;
@@ -47,7 +47,7 @@ struct Walk<'a> {
     shown: &'a str,
     matcher: GlobMatcher,
     hidden: bool,
-    /// How many folders below `start` can matter.
+    /// The depth of folders below `start` that can match.
     depth: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What can be wrong with the tasks that a run is given.
+//! Errors in the tasks that a run is given.
 
 use std::fmt;
 use std::io;
@@ -58,7 +58,7 @@ pub enum InputIssue {
     Pattern {
         /// The pattern.
         at: SourceLocation,
-        /// What is wrong with it.
+        /// The error in it.
         message: String,
     },
     /// A pattern matches nothing.
@@ -70,7 +70,7 @@ pub enum InputIssue {
     /// There are more tasks than a run takes.
     #[error("there are {found} tasks (the limit is {MAX_TASKS})")]
     TooManyTasks {
-        /// How many were found.
+        /// The number of tasks.
         found: usize,
     },
     /// A file has nothing in it but white space.
@@ -84,7 +84,7 @@ pub enum InputIssue {
     NoTask {
         /// The file.
         at: SourceLocation,
-        /// What it is, with its article.
+        /// Its kind, with an article.
         what: &'static str,
     },
     /// The front matter is not closed.
@@ -127,12 +127,12 @@ pub enum InputIssue {
         /// As it is written there.
         what: String,
     },
-    /// What is between the two lines `---` is something else than keys and values.
+    /// The text between the two lines `---` is no keys and values.
     #[error("{at}: the front matter between the lines `---` must be keys with values, not {found}")]
     NotKeys {
         /// The file and the line where it begins.
         at: SourceLocation,
-        /// What it is.
+        /// The value in words.
         found: String,
     },
     /// A batch file has no task.
@@ -186,7 +186,7 @@ pub enum InputIssue {
         at: SourceLocation,
         /// The agent.
         agent: String,
-        /// How long the text is.
+        /// The length of the text.
         bytes: usize,
     },
     /// Something is too long for any program to be given.
@@ -197,9 +197,9 @@ pub enum InputIssue {
     TooLong {
         /// The task.
         at: SourceLocation,
-        /// What it is.
+        /// The thing, in words.
         what: String,
-        /// How long it is.
+        /// The length.
         bytes: usize,
     },
     /// A task asks for a variable that is not set.
@@ -287,7 +287,7 @@ impl InputIssue {
         }
     }
 
-    /// What the user can do.
+    /// A remedy.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {

@@ -9,11 +9,11 @@ pub(crate) struct Parts<'a> {
     pub(crate) body: &'a str,
 }
 
-/// What is between the lines `---`.
+/// The text between the lines `---`.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Block<'a> {
     pub(crate) text: &'a str,
-    /// How many lines of the file come before it.
+    /// The number of lines of the file before it.
     pub(crate) lines_before: usize,
 }
 

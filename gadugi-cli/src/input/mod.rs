@@ -1,8 +1,7 @@
 //! The tasks of a run: from the arguments of the command to a [`RawPlan`].
 //!
 //! Files, folders, patterns, the standard input and inline texts are collected, each file is read once into
-//! drafts, and drafts become tasks with the [settings](crate::config) for what they leave open. All that is
-//! wrong anywhere is told at once.
+//! drafts, and drafts become tasks with the [settings](crate::config) for what they leave open. All errors are reported at once.
 
 mod agent_calls;
 mod collect;
@@ -23,12 +22,12 @@ use std::path::{Path, PathBuf};
 use gadugi_core::RawPlan;
 
 use crate::config::{Config, Environment};
-pub use agent_calls::{PlaceError, PlaceIssue, place_agents};
+pub use agent_calls::{AgentCallError, AgentCallIssue, complete_agent_calls};
 pub use draft::{BATCH_KEYS, TASK_KEYS};
 pub use foreign::PassedOver;
 pub use issue::{InputError, InputIssue, MAX_ARGUMENT_BYTES, MAX_TASKS};
 
-/// What a run is given, and what it is read with.
+/// The tasks that a run is given, and all that is needed to read them.
 pub struct TaskInput<'a> {
     /// Files, folders, patterns, and `-` for the standard input.
     pub arguments: &'a [PathBuf],
@@ -40,17 +39,17 @@ pub struct TaskInput<'a> {
     pub stdin: &'a mut dyn Read,
     /// Defaults and agents.
     pub config: &'a Config,
-    /// Where secrets must be set. Their values are not looked at.
+    /// The environment in which secrets must be set. Their values are not read.
     pub environment: &'a Environment,
-    /// The agents that are installed. If there is just one, tasks get it that name none where nobody has named one.
+    /// The agents that are installed. A single one is the default agent where the settings name none.
     pub installed: &'a [String],
     /// Becomes `true` if that was done.
     pub took_installed: &'a mut bool,
-    /// Gets what was passed over: keys and values of other tools.
+    /// Receives the keys and values of other tools that were passed over.
     pub passed_over: &'a mut Vec<PassedOver>,
 }
 
-/// What reading tasks brings to light.
+/// The findings of reading tasks.
 #[derive(Default)]
 pub(crate) struct Findings {
     pub(crate) issues: Vec<InputIssue>,

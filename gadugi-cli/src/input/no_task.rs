@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// What files of these endings are.
+/// The kinds of files with these endings.
 const BY_ENDING: &[(&[&str], &str)] = &[
     (&["json", "jsonl", "ndjson", "json5", "jsonc"], "JSON"),
     (&["yaml", "yml"], "YAML"),
@@ -16,13 +16,13 @@ const BY_ENDING: &[(&[&str], &str)] = &[
     ),
 ];
 
-/// What a file is by its ending, where that is of no text for people.
+/// The kind of a file by its ending, where that is of no text for people.
 pub(crate) fn kind_by_ending(file: &Path) -> Option<&'static str> {
     let ending = file.extension()?.to_str()?.to_ascii_lowercase();
     BY_ENDING.iter().find(|(endings, _)| endings.contains(&ending.as_str())).map(|(_, kind)| *kind)
 }
 
-/// What a text without front matter is by its content, where that is no text for people.
+/// The kind of a text without front matter by its content, where that is no text for people.
 pub(crate) fn kind_by_content(text: &str) -> Option<&'static str> {
     let text = text.trim();
     let begins = |with: &str| text.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with));

@@ -1,4 +1,4 @@
-//! From the places where tasks stand to drafts.
+//! Reads drafts from the sources of tasks.
 
 use std::io::Read;
 use std::path::Path;
@@ -8,7 +8,7 @@ use gadugi_core::SourceLocation;
 use crate::config::Config;
 use crate::config::setting::key_names;
 use crate::input::Findings;
-use crate::input::collect::Source;
+use crate::input::collect::TaskSource;
 use crate::input::draft::{BATCH_KEYS, BatchLayer, Draft, Names, Prompt, TASK_KEYS};
 use crate::input::foreign::{PassedOver, is_known, sift};
 use crate::input::front_matter::read_front_matter;
@@ -19,22 +19,22 @@ use crate::parse::document::{Entry, parse_toml};
 use crate::parse::fields::{Fields, Located};
 use crate::parse::{KeyIssue, read_text, read_text_file, shown};
 
-/// Reads places where tasks stand. What is wrong, and what is passed over, is noted.
+/// Reads sources of tasks, and notes errors and what is passed over.
 pub(crate) struct Reader<'a> {
-    /// What files are relative to.
+    /// The folder of relative paths.
     pub(crate) folder: &'a Path,
     pub(crate) config: &'a Config,
     pub(crate) found: &'a mut Findings,
 }
 
 impl Reader<'_> {
-    /// Reads all drafts of a place.
-    pub(crate) fn read(&mut self, source: &Source, stdin: &mut dyn Read) -> Vec<Draft> {
+    /// Reads all drafts of a source.
+    pub(crate) fn read(&mut self, source: &TaskSource, stdin: &mut dyn Read) -> Vec<Draft> {
         let shown = source.shown();
         let at = whole(shown);
         let text = match source {
-            Source::Stdin => read_text(stdin, &at),
-            Source::File(file) => read_text_file(&self.folder.join(file), file),
+            TaskSource::Stdin => read_text(stdin, &at),
+            TaskSource::File(file) => read_text_file(&self.folder.join(file), file),
         };
         let text = match text {
             Ok(text) => text,
@@ -51,8 +51,8 @@ impl Reader<'_> {
             return self.read_batch(&text, shown);
         }
         let names = match source {
-            Source::Stdin => Names { plain: "stdin".into(), unique: "stdin".into() },
-            Source::File(file) => names_of(file),
+            TaskSource::Stdin => Names { plain: "stdin".into(), unique: "stdin".into() },
+            TaskSource::File(file) => names_of(file),
         };
         self.read_task(&text, at, names).into_iter().collect()
     }

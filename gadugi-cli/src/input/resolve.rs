@@ -1,5 +1,4 @@
-//! From drafts to tasks: ids for those that have none, defaults from the settings, and the commands of
-//! agents.
+//! Makes tasks of drafts: ids for those that have none, defaults from the settings, and the commands of agents.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -11,7 +10,7 @@ use gadugi_core::{
 
 use crate::config::{AgentProfile, CallOf, Config, Environment, PromptMode};
 use crate::input::Findings;
-use crate::input::draft::{Draft, Names, Prompt, Work};
+use crate::input::draft::{Draft, Names, Prompt, TaskAction};
 use crate::input::foreign::PassedOver;
 use crate::input::issue::{InputIssue, MAX_ARGUMENT_BYTES};
 use crate::input::markdown;
@@ -82,7 +81,7 @@ fn check_lengths(draft: &Draft, issues: &mut Vec<InputIssue>) {
             issues.push(InputIssue::TooLong { at: draft.at.clone(), what: what(), bytes });
         }
     };
-    if let Work::Command(command) = &draft.work {
+    if let TaskAction::Command(command) = &draft.action {
         command.iter().for_each(|argument| check(&|| "an argument of `command`".to_owned(), argument.len()));
     }
     for (name, value) in draft.keys.env.iter().flatten() {
@@ -104,13 +103,13 @@ impl Resolver<'_> {
         let mut tasks = Vec::new();
         for (draft, id) in drafts.into_iter().zip(&ids.ids) {
             ids.check_needs(&draft, &mut found.issues);
-            *took_installed |= matches!(draft.work, Work::Unsaid) && self.only_installed().is_some();
+            *took_installed |= matches!(draft.action, TaskAction::Unsaid) && self.only_installed().is_some();
             tasks.extend(self.task(draft, id.clone(), found));
         }
         tasks
     }
 
-    /// The only agent that is installed, where nobody has named one.
+    /// The only agent that is installed, where the settings name none.
     fn only_installed(&self) -> Option<&String> {
         match (&self.config.agent, self.installed) {
             (None, [only]) => Some(only),
@@ -134,7 +133,7 @@ impl Resolver<'_> {
         check_lengths(&draft, &mut found.issues);
         let has_agent = action.as_ref().is_some_and(|action| action.agent.is_some());
         let retry_from = draft.settings.retry_from.or(config.retry_from);
-        let goes_on = if has_agent && draft.keys.check.is_some() { RetryFrom::Previous } else { RetryFrom::Base };
+        let default_start = if has_agent && draft.keys.check.is_some() { RetryFrom::Previous } else { RetryFrom::Base };
         let needs_changes = if has_agent && draft.keys.check.is_none() { Changes::Required } else { Changes::Optional };
         let mut env = profile.map(|profile| profile.set_env.clone()).unwrap_or_default();
         env.retain(|name, _| !secrets.contains(name));
@@ -163,7 +162,7 @@ impl Resolver<'_> {
             },
             retries: draft.settings.retries.unwrap_or(config.retries),
             retry_delay: draft.settings.retry_delay.unwrap_or(config.retry_delay),
-            retry_from: retry_from.unwrap_or(goes_on),
+            retry_from: retry_from.unwrap_or(default_start),
             env,
             secrets,
             priority: draft.keys.priority.unwrap_or_default(),
@@ -177,7 +176,7 @@ impl Resolver<'_> {
         Some(RawTask { spec, needs })
     }
 
-    /// What the task runs, and the agent that does.
+    /// The action of a task, and the profile of its agent.
     fn action(
         &self,
         draft: &Draft,
@@ -187,20 +186,20 @@ impl Resolver<'_> {
     ) -> Option<(Action, Option<&AgentProfile>)> {
         let issues = &mut found.issues;
         let own = |program| Some((Action { program, stdin: None, agent: None }, None));
-        if let (Some(model), Work::Script(_) | Work::Command(_)) = (&draft.keys.model, &draft.work) {
+        if let (Some(model), TaskAction::Script(_) | TaskAction::Command(_)) = (&draft.keys.model, &draft.action) {
             found.passed.push(PassedOver { at: model.at.clone(), what: "model (of no agent)".to_owned() });
         }
         let default = self.config.agent.as_ref().or(self.only_installed());
-        let (agent, at) = match (&draft.work, default) {
-            (Work::Script(script), _) => return own(Program::Script(script.clone())),
-            (Work::Command(command), _) => return own(Program::Argv(command.clone())),
-            (Work::Agent(agent), _) => (&agent.value, &agent.at),
-            (Work::Unsaid, Some(agent)) => (agent, &draft.at),
-            (Work::Unsaid, None) => {
+        let (agent, at) = match (&draft.action, default) {
+            (TaskAction::Script(script), _) => return own(Program::Script(script.clone())),
+            (TaskAction::Command(command), _) => return own(Program::Argv(command.clone())),
+            (TaskAction::Agent(agent), _) => (&agent.value, &agent.at),
+            (TaskAction::Unsaid, Some(agent)) => (agent, &draft.at),
+            (TaskAction::Unsaid, None) => {
                 issues.push(InputIssue::NoAction { at: draft.at.clone(), installed: self.installed.to_vec() });
                 return None;
             }
-            (Work::Unclear, _) => return None,
+            (TaskAction::Unclear, _) => return None,
         };
         let prompt = match &draft.prompt {
             Prompt::Text(text) if markdown::is_blank(text) => {

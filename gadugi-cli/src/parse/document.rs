@@ -1,4 +1,4 @@
-//! What a TOML or YAML file holds, with the line of everything.
+//! The values of a TOML or YAML file, each with its line.
 
 use std::path::Path;
 
@@ -53,7 +53,7 @@ impl Node {
     }
 }
 
-/// Reads a TOML file. Of several errors in its syntax, all are told.
+/// Reads a TOML file, and reports all errors in its syntax.
 ///
 /// # Errors
 /// [`KeyIssue::Syntax`].

@@ -1,5 +1,4 @@
-//! Reads the keys of a table. What is wrong is noted and the next key read, so that all that is wrong with
-//! a file is told at once.
+//! Reads the keys of a table. A wrong value is noted and the next key read, so that all errors of a file are reported at once.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,7 +22,7 @@ pub(crate) struct Fields<'a, 'n> {
     file: &'a Path,
     line: usize,
     entries: &'a [Entry],
-    /// How a key is called in messages.
+    /// Turns a key into its name in messages.
     called: fn(&str) -> String,
     issues: &'n mut Vec<KeyIssue>,
     unknown: bool,
@@ -59,17 +58,17 @@ impl<'a, 'n> Fields<'a, 'n> {
         self.unknown
     }
 
-    /// Sets how a key is called in messages.
+    /// Sets the names of keys in messages.
     pub(crate) fn called(self, called: fn(&str) -> String) -> Self {
         Self { called, ..self }
     }
 
-    /// Where the table stands.
+    /// The location of the table.
     pub(crate) fn at(&self) -> SourceLocation {
         SourceLocation { file: self.file.to_owned(), line: self.line }
     }
 
-    /// Where a key stands, or the table if it has no such key.
+    /// The location of a key, or of the table if it has no such key.
     pub(crate) fn at_key(&self, key: &str) -> SourceLocation {
         let line = self.entries.iter().find(|entry| entry.key == key).map_or(self.line, |entry| entry.line);
         SourceLocation { file: self.file.to_owned(), line }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 /// The longest time that can be asked for: a leap year.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// A text that is no length of time or no amount of memory.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -57,7 +57,7 @@ pub enum QuantityError {
 }
 
 impl QuantityError {
-    /// What the user can write instead.
+    /// A remedy.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
@@ -98,7 +98,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, QuantityError> {
         units = &units[unit + 1..];
         rest = after[letters..].trim_start();
     }
-    if total > LONGEST { Err(QuantityError::TooLong { text: owned() }) } else { Ok(total) }
+    if total > MAX_DURATION { Err(QuantityError::TooLong { text: owned() }) } else { Ok(total) }
 }
 
 /// Reads an amount of memory in bytes: a number with one of the units `B`, `KB`, `MB`, `GB`, `TB` (powers of
@@ -152,7 +152,7 @@ pub enum TimeLimit {
 }
 
 impl TimeLimit {
-    /// How long; `None` for no limit.
+    /// The length of time; `None` for no limit.
     #[must_use]
     pub fn duration(self) -> Option<Duration> {
         match self {

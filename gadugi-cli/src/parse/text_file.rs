@@ -10,7 +10,7 @@ use thiserror::Error;
 /// The largest file that is read, in bytes: 1 MiB.
 pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// Why a file does not give a text.
+/// The reason why a file gives no text.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FileIssue {
@@ -27,7 +27,7 @@ pub enum FileIssue {
     NotRegular {
         /// The file.
         at: SourceLocation,
-        /// What it is instead, with its article.
+        /// Its kind, with an article.
         kind: &'static str,
     },
     /// It has more than [`MAX_FILE_BYTES`].
@@ -43,7 +43,7 @@ pub enum FileIssue {
     NotUtf8 {
         /// The file and the line.
         at: SourceLocation,
-        /// How many bytes come before.
+        /// The number of bytes before.
         offset: usize,
     },
     /// It has a NUL byte, as no text has.
@@ -51,7 +51,7 @@ pub enum FileIssue {
     NotText {
         /// The file and the line.
         at: SourceLocation,
-        /// How many bytes come before.
+        /// The number of bytes before.
         offset: usize,
     },
 }
@@ -73,7 +73,7 @@ impl FileIssue {
         }
     }
 
-    /// What the user can do.
+    /// A remedy.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {

@@ -34,8 +34,8 @@ pub(crate) fn config(context: &Context, site: &Site, args: Option<&TaskArgs>) ->
     Ok(config)
 }
 
-/// The settings of this call, for a command that shows or stops what runs: a mistake in them, which is said, must not
-/// hinder that, and the defaults count.
+/// The settings of this call, or with a warning the defaults: an error in the settings must not keep a command from showing or
+/// stopping what runs.
 pub(crate) fn config_or_default(context: &Context, site: &Site) -> Config {
     config(context, site, None).unwrap_or_else(|failure| {
         context.terminal.say(&format!("warning: {}", failure.texts().0));
@@ -64,7 +64,7 @@ pub(crate) fn plan(context: &Context, config: &Config, args: &TaskArgs) -> Resul
         took_installed: &mut took_installed,
         passed_over: &mut passed_over,
     })?;
-    passed_over::say(&context.terminal, &passed_over);
+    passed_over::report(&context.terminal, &passed_over);
     if let ([only], true) = (&installed[..], took_installed) {
         context.terminal.say(&format!("no agent is named; tasks get `{only}`, the only one that is installed here"));
     }
@@ -83,21 +83,21 @@ pub(crate) fn installed_agents(surroundings: &Surroundings, config: &Config) -> 
     installed.map(|(name, _)| name.clone()).collect()
 }
 
-/// Says to the agents of a plan where they run: what they may do unasked depends on it.
-pub(crate) fn place_agents(
+/// Completes the calls of the agents of a plan by their executors, on which the rights of an agent depend.
+pub(crate) fn complete_agent_calls(
     context: &Context,
     plan: &mut Plan,
     chosen: &Chosen,
     config: &Config,
-    unsafe_host: bool,
+    args: &TaskArgs,
 ) -> Result<(), Failure> {
     let place = |spec: &TaskSpec| match chosen.of(spec).map(|executor| executor.capabilities().isolates) {
         Some(true) => AgentPlace::Isolated,
-        _ if unsafe_host => AgentPlace::UnsafeHost,
+        _ if args.unsafe_host => AgentPlace::UnsafeHost,
         _ => AgentPlace::Host,
     };
     let login = |profile: &AgentProfile| login_mounts(&context.surroundings, profile);
-    Ok(input::place_agents(plan, config, place, login)?)
+    Ok(input::complete_agent_calls(plan, config, place, login)?)
 }
 
 /// Takes what `--only` names, with all that it needs, and leaves out what `--skip` names.

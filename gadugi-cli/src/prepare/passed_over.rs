@@ -13,7 +13,7 @@ const MAX_LINES: usize = 3;
 const MAX_NAMED: usize = 8;
 
 /// Prints what was passed over, on a line for each file or, for many files, on one line.
-pub(super) fn say(terminal: &Terminal, passed: &[PassedOver]) {
+pub(super) fn report(terminal: &Terminal, passed: &[PassedOver]) {
     let mut files: BTreeMap<&Path, Vec<&str>> = BTreeMap::new();
     for PassedOver { at, what } in passed {
         files.entry(&at.file).or_default().push(what);

@@ -1,7 +1,7 @@
 //! Agents that need no configuration, and what they are given where they run.
 
 use gadugi_cli::config::{AgentPlace, Bell, Config};
-use gadugi_cli::input::place_agents;
+use gadugi_cli::input::complete_agent_calls;
 use gadugi_core::{AgentCall, Budget, DEFAULT_FRAME, Plan, Program, RetryFrom, TaskSpec};
 use insta::assert_snapshot;
 
@@ -10,8 +10,8 @@ use crate::fixture::Folder;
 fn placed(folder: &Folder, place: AgentPlace) -> Result<TaskSpec, String> {
     let raw = folder.try_read(&["t.md"], &[]).expect("a valid task");
     let mut plan = Plan::try_from(raw).expect("a sound plan");
-    let placed = place_agents(&mut plan, &folder.config, |_| place, |_| Vec::new());
-    let issue = |issue: &gadugi_cli::input::PlaceIssue| format!("error: {issue}\n hint: {}\n", issue.hint());
+    let placed = complete_agent_calls(&mut plan, &folder.config, |_| place, |_| Vec::new());
+    let issue = |issue: &gadugi_cli::input::AgentCallIssue| format!("error: {issue}\n hint: {}\n", issue.hint());
     placed.map_err(|error| error.issues.iter().map(issue).collect::<String>())?;
     Ok(plan.tasks()[0].spec.clone())
 }

@@ -27,7 +27,7 @@ pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<Code, Fai
     let base = site.base(&config)?;
     site.check_branches(&config)?;
     let chosen = choose_executor(context, &site, &config, &mut plan, TaskLifetime::Own).await?;
-    prepare::place_agents(context, &mut plan, &chosen, &config, args.tasks.unsafe_host)?;
+    prepare::complete_agent_calls(context, &mut plan, &chosen, &config, &args.tasks)?;
     programs::require(context, plan.tasks().iter().map(|task| &task.spec), &chosen, &config)?;
     limits::budgets_not_held(&plan, &config).iter().for_each(|what| context.terminal.say(&format!("warning: {what}")));
     let durations = site.earlier_durations(None)?;
