@@ -17,6 +17,7 @@
 compile_error!("Gadugi runs on Linux and macOS");
 
 mod agent;
+mod closest;
 mod crash_point;
 mod error_chain;
 mod executor;
@@ -35,6 +36,7 @@ pub use agent::{
     Figure, Lines, MAX_ARGUMENT_BYTES, NeedDone, OutputFormat, OutputFormats, OutputReader, OwnPart, Piece,
     PromptParts, RateLimit, Tokens, Used, compose_argument, compose_prompt,
 };
+pub use closest::closest;
 #[cfg(any(debug_assertions, feature = "crash-points"))]
 pub use crash_point::arm_crash_point;
 pub use crash_point::crash_point;

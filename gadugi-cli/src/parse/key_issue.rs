@@ -1,4 +1,4 @@
-//! What can be wrong with the keys and values of a file.
+//! Errors in the keys and values of a file.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ pub enum KeyIssue {
         at: SourceLocation,
         /// `TOML` or `YAML`.
         format: &'static str,
-        /// What the parser says.
+        /// The message of the parser.
         message: String,
     },
     /// There is no such key.
@@ -50,9 +50,9 @@ pub enum KeyIssue {
         at: SourceLocation,
         /// Its key.
         key: String,
-        /// What can stand there.
+        /// The values that can stand there.
         expected: String,
-        /// What stands there.
+        /// The value that stands there.
         found: String,
         /// A value that could stand there.
         example: &'static str,
@@ -64,7 +64,7 @@ pub enum KeyIssue {
         at: SourceLocation,
         /// Its key.
         key: String,
-        /// What is wrong with it.
+        /// The error in it.
         issue: Box<ValueIssue>,
     },
     /// A key that must be there is not.
@@ -79,7 +79,7 @@ pub enum KeyIssue {
     },
 }
 
-/// What is wrong with a single value.
+/// An error in a single value.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ValueIssue {
@@ -99,7 +99,7 @@ pub enum ValueIssue {
     NoneOf {
         /// As it was given.
         found: String,
-        /// What can stand there.
+        /// The words that can stand there.
         words: &'static [&'static str],
     },
     /// Nothing but white space.
@@ -134,10 +134,10 @@ pub enum ValueIssue {
     /// `{options}` together with something else.
     #[error("`{{options}}` stands for several arguments, or none")]
     OptionsInArgument,
-    /// `{session}` where no conversation goes on.
+    /// `{session}` in a command that resumes no conversation.
     #[error("`{{session}}` has no meaning in `command`")]
     SessionInCommand,
-    /// A way of going on that does not say with what.
+    /// A command that resumes a conversation without naming it.
     #[error("`resume` needs `{{session}}`")]
     NoSession,
     /// An agent extends one that does not exist.
@@ -218,7 +218,7 @@ impl KeyIssue {
         }
     }
 
-    /// What the user can do.
+    /// A remedy.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
@@ -239,7 +239,7 @@ impl KeyIssue {
 }
 
 impl ValueIssue {
-    /// What the user can do.
+    /// A remedy.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
@@ -286,17 +286,13 @@ pub(crate) fn did_you_mean(suggestion: Option<&str>) -> String {
 
 /// The candidate that is most like `name`, if one is: at most a third of its letters differ.
 pub(crate) fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let measured = candidates.into_iter().map(|known| (strsim::damerau_levenshtein(name, known), known));
-    let (distance, known) = measured.min()?;
-    (distance * 3 <= name.chars().count()).then_some(known)
+    gadugi_core::closest(name, candidates, name.chars().count() / 3)
 }
 
 /// The key that is most like `name`, if one is: two fifths of its letters differ at most.
 pub(crate) fn similar_key<'a>(name: &str, keys: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase().replace('-', "_");
-    let measured = keys.into_iter().map(|known| (strsim::damerau_levenshtein(&name, known), known));
-    let (distance, known) = measured.min()?;
-    (distance * 5 <= name.chars().count() * 2).then_some(known)
+    gadugi_core::closest(&name, keys, name.chars().count() * 2 / 5)
 }
 
 /// A text for a message: on one line, without control characters, and not longer than 60 characters.

@@ -14,6 +14,7 @@ pub use self::task::{
     Action, Changes, Limits, MAX_RETRY_DELAY, Program, Resources, RetryFrom, Setup, SourceLocation, TaskSpec,
 };
 pub use self::touches::TouchPattern;
+use crate::closest::closest;
 use crate::id::TaskId;
 
 /// A task as read from the input, with needs that are not checked yet.
@@ -152,7 +153,7 @@ impl TryFrom<RawPlan> for Plan {
                         task: task.spec.id.clone(),
                         need: need.clone(),
                         at: at.clone(),
-                        suggestion: closest(need, positions.keys()),
+                        suggestion: closest_id(need, positions.keys()),
                     }),
                 }
             }
@@ -359,9 +360,8 @@ fn topological_order(needs: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
     }
 }
 
-/// The id most similar to `name`, if at most a third of the letters differ.
-fn closest<'a>(name: &str, ids: impl Iterator<Item = &'a TaskId>) -> Option<TaskId> {
-    let distance = |id: &TaskId| strsim::damerau_levenshtein(name, id.as_str());
-    let (distance, id) = ids.map(|id| (distance(id), id)).min()?;
-    (distance * 3 <= name.chars().count().max(3)).then(|| id.clone())
+/// The id most similar to `name`, if at most a third of the letters differ, or one of a short name.
+fn closest_id<'a>(name: &str, ids: impl Iterator<Item = &'a TaskId>) -> Option<TaskId> {
+    let slips = name.chars().count().max(3) / 3;
+    closest(name, ids.map(TaskId::as_str), slips)?.parse().ok()
 }
