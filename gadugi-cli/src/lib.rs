@@ -40,7 +40,7 @@ use crate::args::Cli;
 use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::surroundings::Surroundings;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, TerminalLimits};
 
 /// The command line, ready to run.
 #[derive(Default)]
@@ -88,8 +88,12 @@ impl Gadugi {
         let cli = Cli::parse();
         let var = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let filter = traces::filter(var(traces::VARIABLE).as_deref(), cli.global.verbose);
-        let (no_color, dumb) = (var("NO_COLOR").is_some(), var("TERM").is_none_or(|term| term == "dumb"));
-        let terminal = Terminal::new(&cli.global, no_color, dumb, matches!(filter, Ok(Some(_))));
+        let limits = TerminalLimits {
+            no_color: var("NO_COLOR").is_some(),
+            dumb: var("TERM").is_none_or(|term| term == "dumb"),
+            traces: matches!(filter, Ok(Some(_))),
+        };
+        let terminal = Terminal::new(&cli.global, limits);
         let traced = filter.map(|filter| filter.into_iter().for_each(|filter| traces::print(filter, &terminal)));
         match traced.and_then(|()| self.execute(cli, &terminal, inherited)) {
             Ok(code) => code.into(),

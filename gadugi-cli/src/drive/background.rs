@@ -119,7 +119,7 @@ impl Background {
         dup2_stdin(&nothing).map_err(|error| failed(error.into()))?;
         dup2_stdout(&log).map_err(|error| failed(error.into()))?;
         dup2_stderr(&log).map_err(|error| failed(error.into()))?;
-        // Whoever called it may wait for the end of a pipe, or for a lock. All arguments are read by now.
+        // The caller may wait for the end of a pipe, or for a lock. All arguments are read by now.
         self.0.close();
         Ok(())
     }

@@ -208,8 +208,8 @@ impl Driver {
         let handles: Vec<_> = views.iter().map(View::handle).collect();
         let clear = move || handles.iter().for_each(ViewHandle::clear);
         self.signals.suspend_with(self.control.clone(), clear)?;
-        let (_, nobody) = control();
-        let receiver = std::mem::replace(&mut self.receiver, nobody);
+        let (_, unused) = control();
+        let receiver = std::mem::replace(&mut self.receiver, unused);
         // A task of its own, so that this one can leave without waiting for what it does.
         let driver = tokio::spawn(run.drive(receiver));
         let driven = tokio::select! {

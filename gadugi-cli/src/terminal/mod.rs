@@ -42,10 +42,21 @@ pub(crate) struct Terminal {
     pub(crate) quiet: bool,
 }
 
+/// Limits of a terminal beside the options.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TerminalLimits {
+    /// `NO_COLOR` is set (<https://no-color.org>).
+    pub(crate) no_color: bool,
+    /// `TERM` names a terminal without control sequences, or none.
+    pub(crate) dumb: bool,
+    /// Traces are printed, whose lines would tear a live view apart.
+    pub(crate) traces: bool,
+}
+
 impl Terminal {
-    /// Inspects the streams. `no_color` and `dumb` come from `NO_COLOR` and `TERM` (<https://no-color.org>). With tracing there is no
-    /// live view, which its lines would tear apart.
-    pub(crate) fn new(global: &Global, no_color: bool, dumb: bool, traces: bool) -> Self {
+    /// Inspects the streams.
+    pub(crate) fn new(global: &Global, limits: TerminalLimits) -> Self {
+        let TerminalLimits { no_color, dumb, traces } = limits;
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         let color = |tty: bool| match global.color {
             ColorChoice::Always => true,

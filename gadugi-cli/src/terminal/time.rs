@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// `0.4s`, `12s`, `3m05s`, `2h07m`.
+/// Formats a duration: `0.4s`, `12s`, `3m05s`, `2h07m`.
 pub(crate) fn duration_text(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::agent_tail::AgentTail;
 use super::log_tail::LogTail;
-use super::plain::{is_set_up, line};
+use super::plain::{LineOptions, is_set_up, line};
 use super::{Message, Scene};
 use crate::site::AttemptFolder;
 use crate::terminal::{Terminal, duration_text};
@@ -162,7 +162,8 @@ impl Screen {
             }
             _ => {}
         }
-        if let Some((subject, text, tone)) = line(&self.record, &event.kind, self.terminal.verbose, self.drives) {
+        let options = LineOptions { verbose: self.terminal.verbose, drives: self.drives };
+        if let Some((subject, text, tone)) = line(&self.record, &event.kind, options) {
             let text = self.terminal.toned_err(tone, &text);
             let text = if subject.is_empty() { text } else { format!("{subject}  {text}") };
             self.print(&text);

@@ -14,7 +14,9 @@ pub(super) fn show(terminal: &Terminal, scene: Scene, messages: &Receiver<Messag
         if record.apply(&event).is_err() {
             return;
         }
-        if let Some((subject, text, tone)) = line(&record, &event.kind, terminal.verbose, drives) {
+        if let Some((subject, text, tone)) =
+            line(&record, &event.kind, LineOptions { verbose: terminal.verbose, drives })
+        {
             let time = event.at.strftime("%H:%M:%SZ");
             terminal.say(&format!("{time}  {subject:<width$}  {}", terminal.toned_err(tone, &text)));
         }
@@ -36,13 +38,18 @@ pub(crate) fn tone_of(outcome: &Outcome) -> Tone {
     }
 }
 
-/// Returns the line for an event: its task, the text and the colour. `drives` tells whether Ctrl-C stops the run.
-pub(super) fn line(
-    record: &RunRecord,
-    kind: &EventKind,
-    verbose: bool,
-    drives: bool,
-) -> Option<(String, String, Tone)> {
+/// Options of the lines for events.
+#[derive(Clone, Copy)]
+pub(super) struct LineOptions {
+    /// Lines have more details, and more events have a line.
+    pub(super) verbose: bool,
+    /// Ctrl-C stops the run.
+    pub(super) drives: bool,
+}
+
+/// Returns the line for an event: its task, the text and the colour.
+pub(super) fn line(record: &RunRecord, kind: &EventKind, options: LineOptions) -> Option<(String, String, Tone)> {
+    let LineOptions { verbose, drives } = options;
     let task = || kind.task().map(ToString::to_string).unwrap_or_default();
     let (text, tone) = match kind {
         EventKind::WorktreeReady { lease, seeded, took } if verbose => {

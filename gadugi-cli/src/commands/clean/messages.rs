@@ -1,6 +1,8 @@
 //! The messages of `gadugi clean`, a line for each thing.
 
-use gadugi_core::{BranchRelease, KeepReason, Lease, Paths, Pruned, Release, ReleaseDetails, WorktreeFate};
+use gadugi_core::{
+    BranchRelease, KeepReason, Lease, Paths, Pruned, Release, ReleaseDetails, ReleaseRequest, WorktreeFate,
+};
 
 /// The word before a thing that is removed.
 pub(super) fn removed(dry_run: bool) -> &'static str {
@@ -8,7 +10,8 @@ pub(super) fn removed(dry_run: bool) -> &'static str {
 }
 
 /// Returns lines about a worktree and its branch; none about what was gone before.
-pub(super) fn released(lease: &Lease, release: &Release, discard: bool, dry_run: bool) -> Vec<String> {
+pub(super) fn released(lease: &Lease, release: &Release, request: ReleaseRequest) -> Vec<String> {
+    let ReleaseRequest { discard, dry_run, .. } = request;
     let removed = removed(dry_run);
     let path = lease.path.display();
     let branch = lease.branch.as_ref().map(ToString::to_string).unwrap_or_default();

@@ -260,7 +260,7 @@ impl Cleaning<'_> {
         for (lease, released) in leases.iter().zip(self.worktrees.release_all(requests, no_keepers).await) {
             match released {
                 Ok(release) => {
-                    for line in messages::released(lease, &release, discard, dry_run) {
+                    for line in messages::released(lease, &release, request) {
                         self.context.terminal.line(&line)?;
                     }
                     if matches!(release.branch, BranchRelease::Deleted { .. }) {
