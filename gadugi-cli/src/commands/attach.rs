@@ -13,7 +13,7 @@ use crate::failure::{Code, Failure};
 use crate::signals::Interrupts;
 use crate::site::{Activity, FollowedRun, LoadedRun, Site, encode_event, output_formats, process_name};
 use crate::terminal::Terminal;
-use crate::view::{Scene, View};
+use crate::view::{View, ViewState};
 
 /// Interval between polls of the journal. Polling works on every file system.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -161,8 +161,8 @@ impl Views {
             let folder = site.attempt_folders(&header.run);
             let estimates = site.earlier_durations(Some(&header.run))?;
             let record = RunRecord::new(header);
-            let scene = Scene { record, estimates, folder, formats: output_formats(), drives: false };
-            views.add(View::for_people(context.terminal.clone(), scene)?);
+            let state = ViewState { record, estimates, folder, formats: output_formats(), drives: false };
+            views.add(View::for_people(context.terminal.clone(), state)?);
         }
         if args.json {
             views.add(View::for_programs(context.terminal.clone(), encode_event)?);

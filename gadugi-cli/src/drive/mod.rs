@@ -23,7 +23,7 @@ use crate::failure::{Code, Failure};
 use crate::signals::{Hangup, Signals};
 use crate::site::{Site, WrittenReports, encode_event, output_formats};
 use crate::terminal::Terminal;
-use crate::view::{Scene, View, ViewHandle};
+use crate::view::{View, ViewHandle, ViewState};
 
 pub(crate) use self::background::{Background, Role, role};
 pub(crate) use self::take_over::{Purpose, TakeOver, TakeOverSettings, take_over};
@@ -191,8 +191,8 @@ impl Driver {
         let mut views = Vec::new();
         if self.audience != Audience::Nobody {
             let folder = self.site.attempt_folders(&id);
-            let scene = Scene { record, estimates, folder, formats: output_formats(), drives: true };
-            let (view, sink) = View::for_people(self.terminal.clone(), scene)?;
+            let state = ViewState { record, estimates, folder, formats: output_formats(), drives: true };
+            let (view, sink) = View::for_people(self.terminal.clone(), state)?;
             view.announce_for(&self.site.announcer);
             views.push(view);
             run = run.sink(sink);

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::agent_tail::AgentTail;
 use super::log_tail::LogTail;
 use super::plain::{LineOptions, is_set_up, line};
-use super::{Message, Scene};
+use super::{Message, ViewState};
 use crate::site::AttemptFolder;
 use crate::terminal::{Terminal, duration_text};
 
@@ -57,9 +57,9 @@ struct Screen {
     drives: bool,
 }
 
-pub(super) fn show(terminal: Terminal, scene: Scene, messages: &Receiver<Message>) {
+pub(super) fn show(terminal: Terminal, state: ViewState, messages: &Receiver<Message>) {
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(20));
-    let Scene { record, estimates, folder, formats, drives } = scene;
+    let ViewState { record, estimates, folder, formats, drives } = state;
     let total = bars.add(ProgressBar::new(record.tasks.len() as u64));
     total.set_style(style("{bar:30} {pos}/{len} tasks  {wide_msg}"));
     let begun = record.started.map_or_else(Instant::now, instant_of);

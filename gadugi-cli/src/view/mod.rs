@@ -39,7 +39,7 @@ enum Message {
 }
 
 /// The state that a view for people starts from.
-pub(crate) struct Scene {
+pub(crate) struct ViewState {
     /// The part of the run that was shown before.
     pub(crate) record: RunRecord,
     /// Times that tasks took in earlier runs.
@@ -62,11 +62,11 @@ pub(crate) struct ViewHandle(Sender<Message>);
 
 impl View {
     /// Starts the view for people, and returns it with the sink that feeds it.
-    pub(crate) fn for_people(terminal: Terminal, scene: Scene) -> Result<(Self, Box<dyn EventSink>), Failure> {
+    pub(crate) fn for_people(terminal: Terminal, state: ViewState) -> Result<(Self, Box<dyn EventSink>), Failure> {
         if terminal.live {
-            Self::start("the live view", move |messages| live::show(terminal, scene, &messages))
+            Self::start("the live view", move |messages| live::show(terminal, state, &messages))
         } else {
-            Self::start("the view", move |messages| plain::show(&terminal, scene, &messages))
+            Self::start("the view", move |messages| plain::show(&terminal, state, &messages))
         }
     }
 

@@ -4,11 +4,11 @@ use std::sync::mpsc::Receiver;
 
 use gadugi_core::{EventKind, Outcome, Phase, RunRecord, StopReason, TaskRecord, TaskState};
 
-use super::{Message, Scene};
+use super::{Message, ViewState};
 use crate::terminal::{Terminal, Tone, duration_text, harmless, seed_text};
 
-pub(super) fn show(terminal: &Terminal, scene: Scene, messages: &Receiver<Message>) {
-    let Scene { mut record, drives, .. } = scene;
+pub(super) fn show(terminal: &Terminal, state: ViewState, messages: &Receiver<Message>) {
+    let ViewState { mut record, drives, .. } = state;
     let width = record.tasks.iter().map(|task| task.task.spec.id.as_str().len()).max().unwrap_or(0);
     while let Some(event) = Message::next_event(messages, |text| terminal.say(text)) {
         if record.apply(&event).is_err() {

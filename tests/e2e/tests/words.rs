@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::MetadataCommand;
 
 /// The crates that keep to it, with their tests.
-const IN_PLAIN_WORDS: [&str; 8] = [
+const IN_PLAIN_WORDS: [&str; 9] = [
+    "gadugi-cli",
     "gadugi-worktree",
     "gadugi-registry",
     "gadugi-test-support",
