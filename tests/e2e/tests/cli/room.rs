@@ -87,7 +87,7 @@ fn force_begins_all_the_same_and_what_does_not_fit_can_be_resumed() {
     let Some(tight) = Tight::new("size=1300k") else { return };
     let answer = tight.gadugi(&["run", "--force"]).expect(4);
     assert!(answer.err.contains("warning: there is too little room in"), "{}", answer.err);
-    answer.says(&["there is no room on the disk, so the run stopped early", "`gadugi resume` goes on"]);
+    answer.says(&["there is no room on the disk, so the run stopped early", "`gadugi resume` continues the run"]);
     let outcomes = tight.harness.outcomes();
     let succeeded = outcomes.values().filter(|outcome| *outcome == "succeeded").count();
     assert!(succeeded > 0 && succeeded < 4, "{outcomes:?}");
@@ -130,7 +130,7 @@ fn runs_into_a_full_disk_of_objects(options: &str, with_files: bool) {
     let args =
         |first: &[&'static str]| first.iter().copied().chain(tasks.iter().map(String::as_str)).collect::<Vec<_>>();
     let answer = harness.gadugi(&args(&["run", "--force", "-j2"])).expect(4);
-    answer.says(&["there is no room on the disk, so the run stopped early", "`gadugi resume` goes on"]);
+    answer.says(&["there is no room on the disk, so the run stopped early", "`gadugi resume` continues the run"]);
     let outcomes = harness.outcomes();
     assert!(outcomes.values().all(String::is_empty), "no task has failed by that: {outcomes:?}");
     assert!(!harness.latest_run().join("tasks/t5").exists(), "nothing new was started");
