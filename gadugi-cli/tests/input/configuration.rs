@@ -24,56 +24,57 @@ fn without_any_source_there_are_defaults() {
     assert_eq!((config.setup, config.setup_timeout), (None, Some(Duration::from_secs(600))));
 }
 
+/// A configuration with a value other than the default for each key.
+const EVERY_KEY: &str = r#"
+jobs = 8
+executor = "subprocess"
+agent = "claude"
+image = "ubuntu:24.04"
+base = "origin/main"
+timeout = "1h30m"
+idle_timeout = "10m"
+grace = "0s"
+retries = 2
+retry_delay = "250ms"
+retry_from = "previous"
+fail_fast = true
+keep = "always"
+allow_overlap = true
+worktrees = "../trees"
+worktree_timeout = "2m"
+branch_prefix = "bots/"
+seed = [".env", "!.env.production"]
+setup = ["npm ci", "npm run build"]
+setup_timeout = "5m"
+env = ["CARGO_HOME"]
+output_cap = "1GiB"
+
+[docker]
+network = "none"
+memory = "512MiB"
+cpus = 1.5
+pids = 64
+user = "1000:100"
+read_only = false
+tmpfs = ["/tmp/", "/var/./cache"]
+cap_add = ["NET_BIND_SERVICE", "cap_chown"]
+no_new_privileges = false
+seccomp = "docker/profile.json"
+init = false
+host = "unix:///run/user/1000/docker.sock"
+
+[agents.claude]
+command = ["claude", "-p", "{title}"]
+image = "node:22"
+env = ["KEY"]
+[agents.codex]
+command = ["codex", "exec", "{prompt}"]
+prompt = "argument"
+"#;
+
 #[test]
 fn a_file_sets_every_key() {
-    let folder = Folder::configured(
-        r#"
-        jobs = 8
-        executor = "subprocess"
-        agent = "claude"
-        image = "ubuntu:24.04"
-        base = "origin/main"
-        timeout = "1h30m"
-        idle_timeout = "10m"
-        grace = "0s"
-        retries = 2
-        retry_delay = "250ms"
-        retry_from = "previous"
-        fail_fast = true
-        keep = "always"
-        allow_overlap = true
-        worktrees = "../trees"
-        worktree_timeout = "2m"
-        branch_prefix = "bots/"
-        seed = [".env", "!.env.production"]
-        setup = ["npm ci", "npm run build"]
-        setup_timeout = "5m"
-        env = ["CARGO_HOME"]
-        output_cap = "1GiB"
-
-        [docker]
-        network = "none"
-        memory = "512MiB"
-        cpus = 1.5
-        pids = 64
-        user = "1000:100"
-        read_only = false
-        tmpfs = ["/tmp/", "/var/./cache"]
-        cap_add = ["NET_BIND_SERVICE", "cap_chown"]
-        no_new_privileges = false
-        seccomp = "docker/profile.json"
-        init = false
-        host = "unix:///run/user/1000/docker.sock"
-
-        [agents.claude]
-        command = ["claude", "-p", "{title}"]
-        image = "node:22"
-        env = ["KEY"]
-        [agents.codex]
-        command = ["codex", "exec", "{prompt}"]
-        prompt = "argument"
-        "#,
-    );
+    let folder = Folder::configured(EVERY_KEY);
     let config = &folder.config;
     assert_eq!(config.jobs.get(), 8);
     assert_eq!(config.executor, "subprocess");
@@ -258,11 +259,8 @@ fn a_required_file_must_exist() {
     assert_snapshot!(error, @"nowhere/my.toml: cannot be read: No such file or directory (os error 2)");
 }
 
-#[test]
-fn everything_wrong_in_a_file_is_told_at_once() {
-    let folder = Folder::with(
-        "gadugi.toml",
-        r#"job = 4
+/// A configuration with an error of each kind.
+const MANY_ERRORS: &str = r#"job = 4
 idle-timeout = "1m"
 colour = "red"
 jobs = 0
@@ -296,8 +294,11 @@ command = ["x"]
 prompt = "file"
 [agents.argument]
 command = ["x", "{prompt}"]
-"#,
-    );
+"#;
+
+#[test]
+fn everything_wrong_in_a_file_is_told_at_once() {
+    let folder = Folder::with("gadugi.toml", MANY_ERRORS);
     assert_snapshot!(folder.config_errors(), @r#"
     error: gadugi.toml:1: unknown key `job` (did you mean `jobs`?)
      hint: write `jobs`, or remove it
