@@ -99,12 +99,6 @@ impl Config {
         self.setup.take_if(|script| script.is_empty());
     }
 
-    /// The budget of a task that sets none.
-    #[must_use]
-    pub fn budget(&self) -> Budget {
-        Budget { cost_usd: self.max_cost, tokens: self.max_tokens }
-    }
-
     /// The budget of all tasks of a run together.
     #[must_use]
     pub fn run_budget(&self) -> Budget {

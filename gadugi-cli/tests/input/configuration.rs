@@ -6,7 +6,7 @@ use gadugi_cli::config::{
     CONFIG_KEYS, Config, ConfigFile, ConfigLayer, ConfigSources, DOCKER_KEYS, DockerConfig, DockerNetwork,
     DockerSeccomp, DockerUser, Environment, PromptMode, TimeLimit, template,
 };
-use gadugi_core::{KeepPolicy, RetryFrom};
+use gadugi_core::{KeepPolicy, Limits, RetryFrom, RunSettings};
 use insta::assert_snapshot;
 
 use crate::fixture::Folder;
@@ -15,6 +15,7 @@ use crate::fixture::Folder;
 fn without_any_source_there_are_defaults() {
     let config = Folder::new().load().unwrap();
     assert_eq!(config, Config::default());
+    assert_eq!((config.run_settings(), config.grace), (RunSettings::default(), Limits::default().grace));
     assert_eq!(config.jobs.get(), 4);
     assert_eq!((config.executor.as_str(), config.base.as_str()), ("auto", "HEAD"));
     assert_eq!((config.timeout, config.idle_timeout, config.grace), (None, None, Duration::from_secs(10)));
