@@ -104,7 +104,7 @@ fn table(out: &mut Paragraphs, report: &Report) {
             branch(task).map_or(NONE.to_owned(), |branch| code_cell(&branch)),
             figure(has_worktree, made.map(|made| made.commits.to_string())),
             figure(has_worktree, made.map(|made| made.files.to_string())),
-            figure(has_begun(task), task_time(task).map(duration)),
+            figure(has_started(task), task_time(task).map(duration)),
             last.map_or(NONE.to_owned(), |last| inline(&last.executor)),
         ];
         if any_cost {
@@ -125,7 +125,7 @@ fn has_commands(task: &TaskRecord) -> bool {
 }
 
 /// Whether the task itself was started, and not only what prepares its worktree.
-fn has_begun(task: &TaskRecord) -> bool {
+fn has_started(task: &TaskRecord) -> bool {
     let mut commands = task.attempts.iter().flat_map(|attempt| &attempt.commands);
     commands.any(|command| command.phase != Phase::Setup)
 }

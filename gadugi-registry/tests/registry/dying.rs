@@ -105,7 +105,7 @@ async fn a_run_that_was_being_taken_over_when_its_driver_died_is_taken_over_agai
         fs::remove_file(left.file("journal.damaged-1.jsonl")).ok();
         die_at(point, &state);
         let_go(&left.registry, &left.header.run).await;
-        let history = left.go_on().await;
+        let history = left.resume_and_drive().await;
         assert!(!history.damage.is_empty());
         assert_eq!(history.events.iter().filter(|event| left.events.contains(event)).count(), left.events.len() - 1);
         assert_eq!(fs::read(left.file("journal.damaged-1.jsonl")).expect("it is kept"), damaged.as_bytes(), "{point}");

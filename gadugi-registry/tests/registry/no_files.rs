@@ -79,7 +79,7 @@ async fn what_is_no_file_of_a_run_is_told_and_moved_aside_and_the_run_is_gone_on
         let taken = [twin.registry.take_requests(run), twin.registry.take_requests_for_next(run)];
         let taken = taken.map(|taken| taken.expect("readable").damage.len()).iter().sum::<usize>();
         assert_eq!(taken > 0, file.starts_with("requests"), "{what}");
-        let history = twin.go_on().await;
+        let history = twin.resume_and_drive().await;
         twin.assert_true(&history);
         assert_eq!(history.damage.is_empty(), silent.contains(&file), "{what}: {:?}", history.damage);
         if file != "journal.jsonl" {
@@ -87,7 +87,7 @@ async fn what_is_no_file_of_a_run_is_told_and_moved_aside_and_the_run_is_gone_on
         }
         // It is mended for good.
         if !file.starts_with("requests") && file != "journal.jsonl" {
-            assert_eq!(twin.go_on().await.damage, Vec::<String>::new(), "{what}");
+            assert_eq!(twin.resume_and_drive().await.damage, Vec::<String>::new(), "{what}");
         }
     }
 }
@@ -104,7 +104,7 @@ async fn a_folder_in_the_place_of_a_file_is_kept() {
     ] {
         let twin = left.twin();
         replace(&twin.file(file), "folder");
-        twin.go_on().await;
+        twin.resume_and_drive().await;
         assert!(twin.file(file).is_file(), "{file}");
         assert_eq!(fs::read_to_string(twin.file(aside).join("theirs")).expect("it is kept"), "kept", "{file}");
     }

@@ -85,7 +85,7 @@ impl Left {
     }
 
     /// Resumes the run, drives it, and releases it; returns the history at the resumption.
-    pub(crate) async fn go_on(&self) -> Told {
+    pub(crate) async fn resume_and_drive(&self) -> Told {
         let (history, mut log) = self.resume().await;
         keep(&mut log, &resumed_after(&history)).await;
         drop(log);
@@ -130,10 +130,10 @@ impl Left {
     }
 
     /// Cuts the journal, and asserts that the run can be gone on with.
-    async fn cut_and_go_on(&self, bytes: &[u8], length: usize) {
+    async fn cut_and_resume(&self, bytes: &[u8], length: usize) {
         fs::write(self.journal(), &bytes[..length]).expect("a journal");
         let loaded = self.load().await;
-        let history = self.go_on().await;
+        let history = self.resume_and_drive().await;
         self.assert_true(&history);
         assert!(history.events.starts_with(&loaded.events), "cut at {length}");
         let whole = bytes[..=length.min(bytes.len() - 1)].iter().filter(|byte| **byte == b'\n').count();
@@ -160,7 +160,7 @@ fn lines(path: &Path) -> Vec<String> {
 async fn what_the_next_driver_writes_stands_behind_what_the_last_one_wrote() {
     let left = Left::long().await;
     let before = lines(&left.journal());
-    let history = left.go_on().await;
+    let history = left.resume_and_drive().await;
     assert_eq!((&history.header, &history.events, history.driven), (&left.header, &left.events, true));
     assert_eq!(history.damage, Vec::<String>::new());
     let after = lines(&left.journal());
@@ -173,11 +173,11 @@ async fn what_the_next_driver_writes_stands_behind_what_the_last_one_wrote() {
 async fn a_run_that_lost_the_folders_of_its_attempts_is_gone_on_with_and_says_so() {
     let left = Left::short().await;
     fs::remove_dir_all(left.file("tasks")).expect("they go");
-    let history = left.go_on().await;
+    let history = left.resume_and_drive().await;
     assert_eq!(history.events, left.events);
     assert_eq!(history.damage, ["tasks was missing, with the files of all attempts; it was made again"]);
     assert!(left.file("tasks/a/1/intent.json").is_file() && left.file("tasks/b/1/intent.json").is_file());
-    assert_eq!(left.go_on().await.damage, Vec::<String>::new());
+    assert_eq!(left.resume_and_drive().await.damage, Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -207,7 +207,7 @@ async fn a_run_cut_at_the_end_or_the_middle_of_each_line_is_gone_on_with() {
     let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at);
     for end in ends.step_by(3) {
         for length in [end - 40, end - 1, end, end + 1] {
-            left.twin().cut_and_go_on(&bytes, length).await;
+            left.twin().cut_and_resume(&bytes, length).await;
         }
     }
 }
@@ -219,7 +219,7 @@ async fn a_torn_line_is_cut_off_and_nothing_is_glued_to_it() {
     for torn in ["{\"v\":2,\"seq\":13,\"at\"", "\0\0\0\0", "{"] {
         let twin = left.twin();
         fs::write(twin.journal(), before.join("\n") + "\n" + torn).expect("a journal");
-        let history = twin.go_on().await;
+        let history = twin.resume_and_drive().await;
         assert_eq!((&history.events, &history.damage), (&left.events, &Vec::new()), "{torn}");
         assert_eq!(lines(&twin.journal())[..before.len()], before);
     }
@@ -231,7 +231,7 @@ async fn a_damaged_journal_is_set_aside_and_rebuilt_once() {
     let mut bytes = fs::read(left.journal()).expect("a journal");
     bytes[100] ^= 1;
     fs::write(left.journal(), &bytes).expect("a damaged journal");
-    let history = left.go_on().await;
+    let history = left.resume_and_drive().await;
     assert_eq!(history.damage[0], "line 2 of journal.jsonl is damaged: its checksum is wrong");
     assert_eq!(fs::read(left.file("journal.damaged-1.jsonl")).expect("it is kept"), bytes);
     let warning = history.events.last().expect("a warning");
@@ -241,7 +241,7 @@ async fn a_damaged_journal_is_set_aside_and_rebuilt_once() {
 
     // The rebuilt one says what is lost, and is no reason to rebuild.
     let before = fs::read(left.journal()).expect("a journal");
-    let again = left.go_on().await;
+    let again = left.resume_and_drive().await;
     assert_eq!(again.damage, ["1 event before line 2 of journal.jsonl is lost"]);
     assert!(fs::read(left.journal()).expect("a journal").starts_with(&before));
     assert!(!left.file("journal.damaged-2.jsonl").exists());
@@ -250,7 +250,7 @@ async fn a_damaged_journal_is_set_aside_and_rebuilt_once() {
     let mut bytes = fs::read(left.journal()).expect("a journal");
     bytes[300] ^= 1;
     fs::write(left.journal(), &bytes).expect("a damaged journal");
-    left.go_on().await;
+    left.resume_and_drive().await;
     assert_eq!(fs::read(left.file("journal.damaged-2.jsonl")).expect("it is kept"), bytes);
 }
 
@@ -262,7 +262,7 @@ async fn a_damaged_journal_that_a_crash_has_left_set_aside_is_set_aside_once() {
     fs::write(left.journal(), &bytes).expect("a damaged journal");
     fs::write(left.file("journal.damaged-1.jsonl"), "of an earlier time").expect("a file");
     fs::hard_link(left.journal(), left.file("journal.damaged-2.jsonl")).expect("a second name");
-    left.go_on().await;
+    left.resume_and_drive().await;
     assert!(!left.file("journal.damaged-3.jsonl").exists());
     assert_eq!(lines(&left.file("journal.damaged-1.jsonl")), ["of an earlier time"]);
     assert_eq!(fs::read(left.file("journal.damaged-2.jsonl")).expect("it is kept"), bytes);
@@ -276,7 +276,7 @@ async fn an_attempt_that_may_still_run_stays_open_when_its_start_and_end_are_los
     let cut: String = text.split_inclusive('\n').take(9).collect();
     fs::write(left.journal(), cut).expect("a journal");
     fs::remove_file(left.journal()).expect("it was there");
-    let history = left.go_on().await;
+    let history = left.resume_and_drive().await;
     left.assert_true(&history);
     let record = RunRecord::fold(history.header, &history.events).expect("a run");
     assert!(matches!(record.task(&task("b")).expect("a task").state, TaskState::Preparing { .. }));
@@ -313,7 +313,7 @@ async fn the_intent_of_a_task_that_is_over_is_mended_where_it_was_cut() {
     let intent = left.file("tasks/a/1/intent.json");
     let line = fs::read(&intent).expect("an intent");
     fs::write(&intent, &line[..line.len() / 2]).expect("a small file");
-    left.go_on().await;
+    left.resume_and_drive().await;
     assert_eq!(fs::read(&intent).expect("an intent"), line);
 }
 
@@ -398,14 +398,14 @@ async fn a_header_that_is_missing_or_damaged_is_read_from_its_copy_and_written_a
         let history = twin.load().await;
         assert_eq!((&history.header, &history.events), (&left.header, &left.events));
         assert!(history.damage.len() == 1 && history.damage[0].ends_with(wanted), "{:?}", history.damage);
-        assert_eq!(twin.go_on().await.damage, history.damage);
+        assert_eq!(twin.resume_and_drive().await.damage, history.damage);
         assert_eq!(fs::read_to_string(twin.file("run.json")).expect("a header"), json);
         assert_eq!(twin.load().await.damage, Vec::<String>::new());
         assert_eq!(fs::read_to_string(twin.file("run.damaged-1.json")).ok(), change);
     }
     let twin = left.twin();
     fs::write(twin.file("run.copy.json"), "nonsense").expect("a damaged copy");
-    assert_eq!(twin.go_on().await.damage, Vec::<String>::new());
+    assert_eq!(twin.resume_and_drive().await.damage, Vec::<String>::new());
     assert_eq!(fs::read_to_string(twin.file("run.copy.json")).expect("a copy"), json);
     for name in ["run.json", "run.copy.json"] {
         fs::write(twin.file(name), "nonsense").expect("a damaged file");
@@ -422,7 +422,7 @@ async fn who_follows_a_journal_goes_on_behind_its_rebuilding() {
     let mut bytes = fs::read(left.journal()).expect("a journal");
     bytes[100] ^= 1;
     fs::write(left.journal(), &bytes).expect("a damaged journal");
-    let history = left.go_on().await;
+    let history = left.resume_and_drive().await;
     let behind = [history.events.last().expect("a warning").clone(), resumed_after(&history)];
     assert_eq!(follower.next_events().expect("sound lines"), behind);
 }
@@ -436,7 +436,7 @@ async fn events_are_in_the_order_of_their_numbers_whatever_the_clock_says() {
     }
     write(&left.registry, &left.header, &left.events).await;
     let_go(&left.registry, &left.header.run).await;
-    let history = left.go_on().await;
+    let history = left.resume_and_drive().await;
     assert_eq!((history.events, history.damage), (left.events.clone(), Vec::new()));
 }
 
@@ -538,7 +538,7 @@ async fn flip_bits(flips: usize, seed: u64) {
         }
         assert_eq!(loaded.header, left.header, "{what}");
         left.assert_true(&loaded);
-        let history = left.go_on().await;
+        let history = left.resume_and_drive().await;
         left.assert_true(&history);
         assert!(history.events.starts_with(&loaded.events), "{what}");
     }
@@ -565,7 +565,7 @@ mod heavy {
                 let (left, bytes) = (Arc::clone(&left), bytes.clone());
                 tokio::spawn(async move {
                     for length in (part..=bytes.len()).step_by(4) {
-                        left.twin().cut_and_go_on(&bytes, length).await;
+                        left.twin().cut_and_resume(&bytes, length).await;
                     }
                 })
             })

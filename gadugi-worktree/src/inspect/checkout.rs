@@ -34,7 +34,7 @@ pub(crate) struct Checkout {
     /// The tip of the attempt's branch; `None` when it does not exist.
     pub(crate) tip: Option<ObjectId>,
     /// The operation of git that the task has left unfinished in isolation.
-    begun_in_isolation: Option<&'static str>,
+    isolated_operation: Option<&'static str>,
     /// Whether it has submodules whose repositories lie in its private git folder.
     has_private_modules: bool,
     pub(crate) stashed: Stashed,
@@ -59,7 +59,7 @@ impl Checkout {
         let mut changes = Changes::of(&repo, &index, &rules, Extent::All)?;
         let hidden = std::mem::take(&mut changes.hidden);
         let on_branch = repo.head_name()?.is_some_and(|name| name == full_name(branch));
-        let begun_in_isolation = isolation::operation(settings, lease);
+        let isolated_operation = isolation::operation(settings, lease);
         let has_private_modules = isolation::has_modules(settings, lease);
         let stashed = stash::entries(&repo, lease, &[branch.as_str().into()], head)?;
         Ok(Self {
@@ -71,7 +71,7 @@ impl Checkout {
             on_branch,
             tip,
             repo,
-            begun_in_isolation,
+            isolated_operation,
             has_private_modules,
             stashed,
         })
@@ -135,13 +135,13 @@ impl Checkout {
                 Some("a rebase")
             }
             None if self.entry.admin.join("sequencer").exists() => Some("a cherry-pick or revert"),
-            None => self.begun_in_isolation,
+            None => self.isolated_operation,
         }
     }
 
     /// Whether that operation runs in the private git folder of an isolated task.
-    pub(crate) fn is_begun_in_isolation(&self) -> bool {
-        self.begun_in_isolation.is_some()
+    pub(crate) fn is_operation_isolated(&self) -> bool {
+        self.isolated_operation.is_some()
     }
 
     /// Submodules whose folders are not empty. Their changes cannot be known without reading their configuration, and their

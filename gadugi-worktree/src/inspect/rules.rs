@@ -93,24 +93,24 @@ impl<'a> Level<'a> {
             let path = joined(folder, b".gitignore".into());
             let source = gix::path::from_bstring(path.clone())?;
             level.own = Some(list(text, source, Some(Path::new("")))?);
-            level.is_users = is_tracked || level.says(path.as_bstr(), false, false) != Some(true);
+            level.is_users = is_tracked || level.last_match(path.as_bstr(), false, false) != Some(true);
         }
         Ok(level)
     }
 
     /// The fate of a file or folder in this folder, which has a fate of its own.
     pub(super) fn fate(&self, above: Fate, path: &BStr, is_folder: bool) -> Fate {
-        let by_any = above.by_any || self.says(path, is_folder, false) == Some(true);
+        let by_any = above.by_any || self.last_match(path, is_folder, false) == Some(true);
         let by_users = match self.are_all_users() {
             // Both are the same then, but for what is above.
             true if above.by_any == above.by_users => by_any,
-            _ => above.by_users || self.says(path, is_folder, true) == Some(true),
+            _ => above.by_users || self.last_match(path, is_folder, true) == Some(true),
         };
         Fate { by_any, by_users }
     }
 
     /// Whether the last rule that matches a path ignores it; `None` where none matches.
-    fn says(&self, path: &BStr, is_folder: bool, only_users: bool) -> Option<bool> {
+    fn last_match(&self, path: &BStr, is_folder: bool, only_users: bool) -> Option<bool> {
         let name = path.rfind_byte(b'/').map(|slash| slash + 1);
         let ask = |list: &List| {
             let found = pattern_matching_relative_path(list, path, name, Some(is_folder), self.everywhere.case)?;

@@ -32,7 +32,7 @@ const NAMES_AT_ONCE: usize = 32 * 1024;
 
 /// Whether the work tree has no differences from the index, and no further files, ignored or not.
 pub(crate) fn is_untouched(repo: &gix::Repository, index: &gix::index::State) -> Result<bool, GitError> {
-    let Some(root) = repo.workdir().filter(|_| can_tell(index)) else { return Ok(false) };
+    let Some(root) = repo.workdir().filter(|_| is_sufficient(index)) else { return Ok(false) };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let Ok(root) = open(root, flags, Mode::empty()) else { return Ok(false) };
     let differs = AtomicBool::new(false);
@@ -56,7 +56,7 @@ fn are_as_noted(repo: &gix::Repository, index: &gix::index::State, entries: &[&E
 }
 
 /// Whether the index has all that the check needs.
-fn can_tell(index: &gix::index::State) -> bool {
+fn is_sufficient(index: &gix::index::State) -> bool {
     let special = Flags::SKIP_WORKTREE | Flags::ASSUME_VALID;
     index.link().is_none()
         && index.entries().iter().all(|entry| index_tree::is_plain(entry) && !entry.flags.intersects(special))

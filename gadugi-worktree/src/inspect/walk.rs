@@ -63,7 +63,7 @@ pub(crate) struct Ignored {
 
 impl Ignored {
     /// The same for the report, with the largest `most` folders.
-    pub(crate) fn told(&self, most: usize) -> IgnoredFiles {
+    pub(crate) fn summary(&self, most: usize) -> IgnoredFiles {
         let mut folders: Vec<_> = self.folders.iter().filter(|(_, bytes)| **bytes > 0).collect();
         folders.sort_by_key(|(_, bytes)| Reverse(**bytes));
         let largest = folders.into_iter().take(most).map(|(folder, _)| folder.to_string()).collect();

@@ -109,7 +109,7 @@ impl Import<'_> {
             return Ok(Imported { apart: None, left: self.staged.unread + u64::from(self.found.has_more) });
         }
         debug!(branch = %self.branch, commits = news.len(), "import started");
-        self.isolated.begin_import()?;
+        self.isolated.start_import()?;
         let brought = self.fetch_with(&news, &extras, &candidates)?;
         if brought.is_some() {
             crash_point("import-objects-taken");

@@ -172,7 +172,7 @@ impl IsolationFolder {
     }
 
     /// Notes that an import has begun, until [`end_import`](Self::end_import).
-    pub(super) fn begin_import(&self) -> Result<(), GitError> {
+    pub(super) fn start_import(&self) -> Result<(), GitError> {
         let note = self.importing();
         ordinary::write(&note, "").map_err(GitError::io("write", &note))
     }

@@ -77,7 +77,7 @@ pub(super) fn find(
         found.push(Elsewhere::OtherRepository);
     }
     if let Some(operation) = checkout.operation() {
-        let isolated = checkout.is_begun_in_isolation();
+        let isolated = checkout.is_operation_isolated();
         found.push(Elsewhere::Unfinished { operation: operation.to_owned(), isolated });
     } else if !checkout.on_branch {
         found.extend(

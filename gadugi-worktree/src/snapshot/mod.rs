@@ -115,7 +115,7 @@ fn snapshot_once(settings: &WorktreeSettings, lease: &Lease, request: &SnapshotR
         of_task: since.map(|since| counts(repo, since, tip)).transpose()?,
         uncommitted,
         left_out,
-        ignored: checkout.changes.ignored.told(MAX_NAMED_FOLDERS),
+        ignored: checkout.changes.ignored.summary(MAX_NAMED_FOLDERS),
         unsaved,
         kept_refs,
         elsewhere: elsewhere::find(&checkout, lease, branch, uncommitted)?,

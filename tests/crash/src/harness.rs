@@ -185,18 +185,18 @@ impl<'a> Harness<'a> {
     }
 
     /// Starts a call without reading its output.
-    pub(crate) fn begin(&self, args: &[&str]) -> io::Result<Child> {
+    pub(crate) fn start(&self, args: &[&str]) -> io::Result<Child> {
         self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
     }
 
     /// Starts a call, and keeps its errors.
-    pub(crate) fn begin_heard(&self, args: &[&str]) -> io::Result<Child> {
+    pub(crate) fn start_with_errors(&self, args: &[&str]) -> io::Result<Child> {
         self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()
     }
 
     /// Begins the run of all task files.
-    pub(crate) fn begin_run(&self) -> io::Result<Child> {
-        self.begin(&["run", "../tasks"])
+    pub(crate) fn start_run(&self) -> io::Result<Child> {
+        self.start(&["run", "../tasks"])
     }
 
     /// The report of the latest run.

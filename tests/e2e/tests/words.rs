@@ -140,7 +140,7 @@ fn is_of_bool(lines: &[&str]) -> bool {
         let code = line.split("//").next().unwrap_or_default();
         item.push_str(code);
         item.push(' ');
-        let is_field = !item.contains("fn ") && code.ends_with(',');
+        let is_field = !item.contains("fn ") && code.trim_end().ends_with(',');
         if is_field || code.contains('{') || code.trim_end().ends_with(';') {
             break;
         }

@@ -102,7 +102,7 @@ fn run() -> Result<u8, Fault> {
         call.prompt = Some(work.prompt.read()?);
         call.resumed.clone_from(&work.resume);
         call.session = match &work.resume {
-            None => Some(state.begin_session(agent)?),
+            None => Some(state.new_session(agent)?),
             Some(id) => state.knows_session(agent, id).then(|| id.clone()),
         };
     }

@@ -63,8 +63,8 @@ pub(crate) fn play(agent: Agent, work: &Request, session: &str, prompt: &str, st
             state.keep(agent, session, line)?;
         }
     }
-    let begun = play.speech.begun();
-    play.tell(begun)?;
+    let begun = play.speech.started();
+    play.print_events(begun)?;
     for directive in script {
         if let Next::Exit(code) = play.follow(directive)? {
             return Ok(code);
@@ -97,7 +97,7 @@ impl Play<'_> {
             Directive::Say(text) => {
                 let charged = std::mem::take(&mut self.uncharged);
                 let said = self.speech.said(&text, charged);
-                self.tell(said)?;
+                self.print_events(said)?;
             }
             Directive::Run(command) => return self.use_tool(&command, run),
             Directive::Tokens { input, output } => self.charge(Bill { input, output, usd: 0.0 })?,
@@ -108,35 +108,35 @@ impl Play<'_> {
                 let (status, message) = (429, "too many requests of the fake");
                 for nth in 1..=MAX_RETRIES {
                     let refused = self.speech.asks_again(nth, status, message, pause);
-                    self.tell(refused)?;
+                    self.print_events(refused)?;
                 }
                 return self.fail(status, message).map(Next::Exit);
             }
             Directive::Refused { status, times, pause } => {
                 for nth in 1..=times {
                     let refused = self.speech.asks_again(nth, status, "refused by the fake", pause);
-                    self.tell(refused)?;
+                    self.print_events(refused)?;
                     sleep(pause);
                 }
             }
             Directive::UsedUp(time) => {
                 let ended = self.speech.used_up(SystemTime::now() + time, self.charged);
-                self.tell(ended)?;
+                self.print_events(ended)?;
                 return Ok(Next::Exit(1));
             }
             Directive::Linger(time) => self.linger = time,
-            Directive::Endless => return self.go_on().map(Next::Exit),
+            Directive::Endless => return self.run_endlessly().map(Next::Exit),
             Directive::Garbage => {
                 for line in GARBAGE {
-                    self.tell_bytes(&[line, b"\n"].concat())?;
+                    self.print_bytes(&[line, b"\n"].concat())?;
                 }
                 let filling = "x".repeat(LONG_LINE);
-                self.tell_bytes(format!("{{\"type\":\"of_another_version\",\"text\":\"{filling}\"}}\n").as_bytes())?;
+                self.print_bytes(format!("{{\"type\":\"of_another_version\",\"text\":\"{filling}\"}}\n").as_bytes())?;
             }
             Directive::Cut => {
                 let events = self.speech.said("This is never said to the end.", Bill::default());
                 let line = events.iter().map(Value::to_string).collect::<String>();
-                self.tell_bytes(&line.as_bytes()[..line.len() / 2])?;
+                self.print_bytes(&line.as_bytes()[..line.len() / 2])?;
                 return Ok(Next::Exit(0));
             }
             Directive::Exit(code) => return Ok(Next::Exit(code)),
@@ -161,21 +161,21 @@ impl Play<'_> {
     /// A tool that the model asks for when the call has cost what it may is not used.
     fn use_tool(&mut self, command: &str, run: impl FnOnce(&str) -> Result<Ran, Fault>) -> Result<Next, Fault> {
         let charged = std::mem::take(&mut self.uncharged);
-        let begun = self.speech.tool_begun(command, charged);
-        self.tell(begun)?;
+        let begun = self.speech.tool_started(command, charged);
+        self.print_events(begun)?;
         if let Some(most) = self.max_cost.filter(|most| self.charged.call.usd >= *most) {
             let ended = self.speech.out_of_budget(most, self.charged);
-            self.tell(ended)?;
+            self.print_events(ended)?;
             return Ok(Next::Exit(1));
         }
         let ran = run(command)?;
         let ended = self.speech.tool_ended(command, &ran);
-        self.tell(ended)?;
+        self.print_events(ended)?;
         Ok(Next::Directive)
     }
 
     /// Goes on and on with what does nothing.
-    fn go_on(&mut self) -> Result<u8, Fault> {
+    fn run_endlessly(&mut self) -> Result<u8, Fault> {
         self.pause = self.pause.max(ENDLESS_INTERVAL);
         let begun = Instant::now();
         while begun.elapsed() < MAX_ENDLESS {
@@ -189,26 +189,26 @@ impl Play<'_> {
 
     fn fail(&mut self, status: u16, message: &str) -> Result<u8, Fault> {
         let failed = self.speech.failed(status, message, self.charged);
-        self.tell(failed)?;
+        self.print_events(failed)?;
         sleep(self.linger);
         Ok(1)
     }
 
     fn succeed(&mut self, code: u8) -> Result<u8, Fault> {
         let succeeded = self.speech.succeeded(self.charged);
-        self.tell(succeeded)?;
+        self.print_events(succeeded)?;
         sleep(self.linger);
         Ok(code)
     }
 
-    fn tell(&self, events: Vec<Value>) -> Result<(), Fault> {
+    fn print_events(&self, events: Vec<Value>) -> Result<(), Fault> {
         events.iter().try_for_each(|event| {
             sleep(self.pause);
             speech::print(event)
         })
     }
 
-    fn tell_bytes(&self, bytes: &[u8]) -> Result<(), Fault> {
+    fn print_bytes(&self, bytes: &[u8]) -> Result<(), Fault> {
         sleep(self.pause);
         speech::print_bytes(bytes)
     }

@@ -63,7 +63,7 @@ impl State {
     }
 
     /// Begins a session and gives its id.
-    pub(crate) fn begin_session(&self, agent: Agent) -> Result<String, Fault> {
+    pub(crate) fn new_session(&self, agent: Agent) -> Result<String, Fault> {
         let id = unique_id();
         let path = self.session(agent, &id);
         File::create_new(&path).map_err(fault(&path))?;

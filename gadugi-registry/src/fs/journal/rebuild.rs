@@ -196,7 +196,7 @@ impl Conclusion {
             EventKind::WorktreeReleased { attempt } | EventKind::WorktreeKept { attempt, .. }
                 if self.under_way(&attempt.task) == Some(attempt.number) =>
             {
-                self.end_attempt(&attempt.task, event, || outcome_told_later(attempt, event.seq, known));
+                self.end_attempt(&attempt.task, event, || outcome_from_later(attempt, event.seq, known));
             }
             EventKind::TaskFinished { task, outcome } => self.end_attempt(task, event, || outcome.clone()),
             EventKind::RunEnded { .. } => {
@@ -253,7 +253,7 @@ impl Conclusion {
 }
 
 /// The outcome of an attempt that was the last one, from the end of its task.
-fn outcome_told_later(attempt: &AttemptRef, seq: u64, known: &BTreeMap<u64, Event>) -> Outcome {
+fn outcome_from_later(attempt: &AttemptRef, seq: u64, known: &BTreeMap<u64, Event>) -> Outcome {
     let later = known.range(seq..).find_map(|(_, event)| match &event.kind {
         EventKind::AttemptIntended { attempt: next, .. } if next.task == attempt.task => Some(None),
         EventKind::TaskFinished { task, outcome } if *task == attempt.task => Some(Some(outcome.clone())),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
-use super::{Round, bring_to_its_end, kill_child, wait_at_random, wait_for_begun};
+use super::{Round, bring_to_its_end, kill_child, wait_at_random, wait_for_started};
 use crate::harness::Harness;
 use crate::oracle::Harm;
 use crate::plan::Expected;
@@ -43,9 +43,9 @@ pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
     let mut random = round.random();
     round.with_plan(Harm::None, plan, &mut random, |harness, random, tally| {
         tally.count("escaping tasks", WAYS.len());
-        let mut child = harness.begin(&["run", "-j5", "../tasks"])?;
+        let mut child = harness.start(&["run", "-j5", "../tasks"])?;
         if random.bool() {
-            wait_for_begun(harness, &mut child, 1)?;
+            wait_for_started(harness, &mut child, 1)?;
             wait_at_random(random, Duration::from_secs(2));
             if kill_child(&mut child)? {
                 tally.kills += 1;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Round, kill_child, wait_for_begun};
+use super::{Round, kill_child, wait_for_started};
 use crate::harness::{Answer, Harness};
 use crate::oracle::Harm;
 use crate::report::Tally;
@@ -47,7 +47,7 @@ fn finished(round: &Round<'_>) -> io::Result<Tally> {
                 let same = sound.code == damaged.code && sound.out == damaged.out;
                 if damaged.code.is_none_or(|code| code > 4) {
                     tally.broken.push(format!("{told}: {:?} {}", damaged.code, damaged.err));
-                } else if !same && !tells_of_damage(damaged) {
+                } else if !same && !reports_damage(damaged) {
                     tally.broken.push(format!("{told}: read as something else, without a word"));
                 } else if !same {
                     tally.count("noticed", 1);
@@ -60,7 +60,7 @@ fn finished(round: &Round<'_>) -> io::Result<Tally> {
 }
 
 /// Whether a call has said that something is damaged: to people, or in its JSON.
-fn tells_of_damage(answer: &Answer) -> bool {
+fn reports_damage(answer: &Answer) -> bool {
     let runs: Value = serde_json::from_str(&answer.out).unwrap_or_default();
     let in_json = runs.as_array().into_iter().flatten().filter_map(|run| run["damage"].as_array());
     !answer.err.is_empty() || in_json.into_iter().any(|damage| !damage.is_empty())
@@ -73,8 +73,8 @@ fn readings(harness: &Harness<'_>) -> io::Result<[Answer; 2]> {
 /// An interrupted run whose tasks have ended, with one bit flipped, is resumed or refused.
 fn resumed(round: &Round<'_>) -> io::Result<Tally> {
     round.with_mixed_plan(Harm::Tasks, |harness, random, tally| {
-        let mut child = harness.begin_run()?;
-        wait_for_begun(harness, &mut child, random.usize(1..5))?;
+        let mut child = harness.start_run()?;
+        wait_for_started(harness, &mut child, random.usize(1..5))?;
         tally.kills += usize::from(kill_child(&mut child)?);
         // What runs comes to its end unseen.
         sleep(Duration::from_millis(600));

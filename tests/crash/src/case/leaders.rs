@@ -2,15 +2,15 @@
 
 use std::io;
 
-use super::{Round, wait_for_begun};
+use super::{Round, wait_for_started};
 use crate::oracle::Harm;
 use crate::processes;
 use crate::report::Tally;
 
 pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
     round.with_mixed_plan(Harm::Tasks, |harness, random, tally| {
-        let mut child = harness.begin_run()?;
-        wait_for_begun(harness, &mut child, random.usize(1..3))?;
+        let mut child = harness.start_run()?;
+        wait_for_started(harness, &mut child, random.usize(1..3))?;
         let shims = processes::shims(&harness.folder);
         let leader = shims.first().and_then(|&shim| processes::children(shim).first().copied());
         if let Some(leader) = leader {

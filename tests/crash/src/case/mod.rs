@@ -119,7 +119,7 @@ fn expect_end(answer: &Answer, tally: &mut Tally) {
 }
 
 /// Waits until so many tasks have begun; gives up when `gadugi` ends before.
-fn wait_for_begun(harness: &Harness<'_>, child: &mut Child, tasks: usize) -> io::Result<bool> {
+fn wait_for_started(harness: &Harness<'_>, child: &mut Child, tasks: usize) -> io::Result<bool> {
     loop {
         if harness.lines("begun")?.len() >= tasks {
             return Ok(true);

@@ -13,7 +13,7 @@ const RUN: Duration = Duration::from_millis(700);
 
 pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
     round.with_mixed_plan(Harm::None, |harness, random, tally| {
-        let mut child = harness.begin_run()?;
+        let mut child = harness.start_run()?;
         wait_at_random(random, RUN);
         let mut killed = kill_child(&mut child)?;
         tally.kills += usize::from(killed);
@@ -25,7 +25,7 @@ pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
                 // Tasks end while nobody sees it.
                 sleep(Duration::from_millis(random.u64(0..800)));
             }
-            let mut child = harness.begin(&["resume"])?;
+            let mut child = harness.start(&["resume"])?;
             wait_at_random(random, RUN);
             killed = kill_child(&mut child)?;
             tally.kills += usize::from(killed);

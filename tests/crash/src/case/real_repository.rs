@@ -24,10 +24,10 @@ pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
     let expected = many(&harness, &mut random)?;
     let mine = Mine::of(&harness)?;
     let mut tally = Tally { rounds: 1, ..Tally::default() };
-    let mut is_over = !dies(harness.begin_run()?, RUN, &mut random, &mut tally)?;
+    let mut is_over = !dies(harness.start_run()?, RUN, &mut random, &mut tally)?;
     for _ in 0..random.usize(0..4) {
         if !is_over {
-            is_over = !dies(harness.begin(&["resume"])?, RUN, &mut random, &mut tally)?;
+            is_over = !dies(harness.start(&["resume"])?, RUN, &mut random, &mut tally)?;
         }
     }
     // A call to resume also ends when the first one was killed before there was a run.
@@ -39,7 +39,7 @@ pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
     broken.extend(left_out(&harness, &mut tally)?);
     for discard in [&["clean", "--all"][..], &["clean", "--all", "--discard"]] {
         if random.bool() {
-            let clean = harness.begin(discard)?;
+            let clean = harness.start(discard)?;
             let killed = dies(clean, CLEAN, &mut random, &mut tally)?;
             tally.count("killed while it cleaned", killed.into());
             let sweepers = processes::sweepers(&harness.folder);

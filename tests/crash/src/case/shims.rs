@@ -2,15 +2,15 @@
 
 use std::io;
 
-use super::{Round, bring_to_its_end, kill_child, wait_for_begun};
+use super::{Round, bring_to_its_end, kill_child, wait_for_started};
 use crate::oracle::Harm;
 use crate::processes;
 use crate::report::Tally;
 
 pub(super) fn round(round: &Round<'_>) -> io::Result<Tally> {
     round.with_mixed_plan(Harm::Tasks, |harness, random, tally| {
-        let mut child = harness.begin_run()?;
-        wait_for_begun(harness, &mut child, random.usize(1..4))?;
+        let mut child = harness.start_run()?;
+        wait_for_started(harness, &mut child, random.usize(1..4))?;
         let driven = random.bool();
         if !driven {
             tally.kills += usize::from(kill_child(&mut child)?);

@@ -60,7 +60,7 @@ impl Claude {
 }
 
 impl Speech for Claude {
-    fn begun(&mut self) -> Vec<Value> {
+    fn started(&mut self) -> Vec<Value> {
         let cwd = std::env::current_dir().unwrap_or_default();
         vec![json!({
             "type": "system", "subtype": "init", "cwd": cwd, "session_id": self.session, "tools": ["Bash"],
@@ -75,7 +75,7 @@ impl Speech for Claude {
         vec![self.message(&json!({"type": "text", "text": text}), charged)]
     }
 
-    fn tool_begun(&mut self, command: &str, charged: Bill) -> Vec<Value> {
+    fn tool_started(&mut self, command: &str, charged: Bill) -> Vec<Value> {
         let id = format!("toolu_{:02}", self.messages + 1);
         let tool = json!({"type": "tool_use", "id": id, "name": "Bash", "input": {"command": command}});
         vec![self.message(&tool, charged)]

@@ -25,7 +25,7 @@ impl Codex {
 }
 
 impl Speech for Codex {
-    fn begun(&mut self) -> Vec<Value> {
+    fn started(&mut self) -> Vec<Value> {
         vec![json!({"type": "thread.started", "thread_id": self.session}), json!({"type": "turn.started"})]
     }
 
@@ -34,7 +34,7 @@ impl Speech for Codex {
         vec![json!({"type": "item.completed", "item": item})]
     }
 
-    fn tool_begun(&mut self, command: &str, _: Bill) -> Vec<Value> {
+    fn tool_started(&mut self, command: &str, _: Bill) -> Vec<Value> {
         let item = json!({
             "id": self.next_item(), "type": "command_execution", "command": in_a_shell(command), "aggregated_output": "",
             "exit_code": null, "status": "in_progress",

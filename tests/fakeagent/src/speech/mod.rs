@@ -39,11 +39,11 @@ pub(crate) struct Ran {
 /// The output format of an agent, by what happens.
 pub(crate) trait Speech {
     /// The first thing that it says.
-    fn begun(&mut self) -> Vec<Value>;
+    fn started(&mut self) -> Vec<Value>;
 
     fn said(&mut self, text: &str, charged: Bill) -> Vec<Value>;
 
-    fn tool_begun(&mut self, command: &str, charged: Bill) -> Vec<Value>;
+    fn tool_started(&mut self, command: &str, charged: Bill) -> Vec<Value>;
 
     /// Of the last tool that has begun.
     fn tool_ended(&mut self, command: &str, ran: &Ran) -> Vec<Value>;
