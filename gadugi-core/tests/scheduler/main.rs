@@ -14,3 +14,4 @@ mod resuming;
 mod robot;
 mod said;
 mod setup;
+mod spans;
