@@ -6,7 +6,7 @@
 //!   "crc": "0c9fb6e1",
 //! ```
 //!
-//! It is the CRC-32C of the file without that line.
+//! The checksum is the CRC-32C of the file without that line.
 
 use super::FormatError;
 

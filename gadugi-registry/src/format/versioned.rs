@@ -24,7 +24,7 @@ pub(crate) fn to_json(version: u64, body: &impl Serialize) -> Result<String, For
     Ok(escape_in_json(&json) + "\n")
 }
 
-/// Looks at the version first, since nothing else of a newer one is known.
+/// Checks the version first, since nothing else of a newer one is known.
 pub(crate) fn from_json<T: DeserializeOwned>(known: u64, json: &[u8]) -> Result<T, FormatError> {
     check_version(known, json)?;
     serde_json::from_slice(json).map_err(FormatError::Json)

@@ -38,7 +38,7 @@ impl Ballast {
         made
     }
 
-    /// Gives its room back, and says whether there was any.
+    /// Frees its disk space, and returns whether there was any.
     pub(crate) fn release(&self) -> io::Result<bool> {
         match fs::remove_file(&self.0) {
             Ok(()) => Ok(true),

@@ -58,9 +58,9 @@ pub(crate) fn replace_by(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::
     sync_folder(folder_of(path))
 }
 
-/// Gives a file a further name, so that its content stays when another file takes its place: `a.damaged-1.json`
-/// for `a.json`, or with the first number that is free. A file that has such a name already, since a crash
-/// came between that and its replacement, gets no other one. What is no regular file loses its old name.
+/// Links a file to a further name, so that its content stays when another file takes its place: `a.damaged-1.json` for
+/// `a.json`, or with the first free number. A file that has such a name already, since a crash came between that and its
+/// replacement, gets no other one. Anything but a regular file is renamed instead.
 pub(crate) fn set_aside(path: &Path) -> io::Result<PathBuf> {
     if regular::is_no_file(path)? {
         return move_aside(path);

@@ -54,7 +54,7 @@ const NEXT: &str = "next";
 #[derive(Debug)]
 #[must_use]
 pub struct HeldRun {
-    /// Only to be dropped.
+    /// The lock, which is only held.
     _lock: RunLock,
 }
 
@@ -154,8 +154,7 @@ impl FsRegistry {
         requests::post(&folder.requests(), request)
     }
 
-    /// Takes what others have asked of the run that this process drives. A crash between reading and
-    /// removing a request leaves it there.
+    /// Takes the requests for the run that this process drives. A crash between reading and removing a request leaves it there.
     ///
     /// # Errors
     /// [`RegistryError::Read`], and [`RegistryError::Write`] when one cannot be removed.
@@ -176,7 +175,7 @@ impl FsRegistry {
         requests::post(&folder.requests().join(NEXT), request)
     }
 
-    /// Takes what was left for this process before it drove the run, as [`take_requests`](Self::take_requests) does.
+    /// Takes the requests that were left before this process drove the run, as [`take_requests`](Self::take_requests) does.
     ///
     /// # Errors
     /// As there.
@@ -309,7 +308,7 @@ impl FsRegistry {
         Ok(RunHistory { record: record?, last: journal.last, driven, damage })
     }
 
-    /// All that is known of a run, and whether a process drives it.
+    /// The content of a run, and whether a process drives it.
     fn read_run(&self, run: &RunId) -> Result<(Header, History, bool), RegistryError> {
         let folder = self.folder(run);
         let header = header::read(&folder, run)?;

@@ -63,7 +63,7 @@ pub(super) fn resume(
     Ok(RunHistory { record, last: journal.last, driven: true, damage })
 }
 
-/// Says who holds the lock.
+/// Writes down the holder of the lock.
 pub(super) fn write_owner(folder: &RunFolder, lock: &RunLock) -> Result<(), RegistryError> {
     let path = folder.owner();
     let lock_file = lock.lock_file().map_err(|source| RegistryError::Write { path: folder.lock(), source })?;
@@ -124,8 +124,8 @@ fn lines(events: &[Event]) -> Result<String, FormatError> {
     Ok(lines)
 }
 
-/// Gives every attempt of a sound journal its folder and its `intent.json`, and moves aside every other `intent.json`,
-/// which would be in the way of an attempt that is made later.
+/// Writes the folder and `intent.json` of every attempt in a sound journal, and moves aside every other `intent.json`, which
+/// would be in the way of a later attempt.
 fn mend_intents(folder: &RunFolder, record: &RunRecord, damage: &mut Vec<String>) -> Result<(), RegistryError> {
     let tasks = folder.tasks();
     if make_folder(&tasks, folder, damage).map_err(|source| RegistryError::Write { path: tasks, source })? {

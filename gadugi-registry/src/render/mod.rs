@@ -27,10 +27,10 @@ pub use json::{json, write_json};
 pub use junit::junit;
 pub use markdown::markdown;
 
-/// Says where the output of a command is; `None` where there is none.
+/// The path of a command's output; `None` where there is none.
 pub type LogPath<'a> = &'a dyn Fn(&AttemptRef, Phase) -> Option<PathBuf>;
 
-/// Gives the end of the output of a command, whatever bytes it is; `None` where there is none.
+/// The end of a command's output, whatever bytes it has; `None` where there is none.
 pub type LogTail<'a> = &'a dyn Fn(&AttemptRef, Phase) -> Option<Vec<u8>>;
 
 /// Length of the end of an output in JUnit.

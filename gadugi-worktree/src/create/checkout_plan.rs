@@ -13,10 +13,10 @@ use crate::error::GitError;
 use crate::files::ordinary;
 use crate::repo::{Repository, is_partial};
 
-/// The way of one tree.
+/// The plan for one tree.
 #[derive(Clone)]
 pub(crate) enum CheckoutPlan {
-    /// It is written with the others.
+    /// The tree is written with the others.
     InBulk(Arc<TreeSource>),
     /// Git makes the worktree, for this reason.
     ByGit(Arc<str>),
@@ -34,7 +34,7 @@ pub(crate) struct CheckoutPlanner {
 }
 
 impl CheckoutPlanner {
-    /// Looks at the configuration.
+    /// Reads the configuration.
     pub(crate) fn of(repo: &gix::Repository, repository: &Repository) -> Result<Self, GitError> {
         let config = repo.config_snapshot();
         let sections = config.plumbing().sections_by_name("filter").into_iter().flatten();
@@ -56,7 +56,7 @@ impl CheckoutPlanner {
         Ok(Self { everywhere: everywhere.map(Into::into), filters, converts, trees: HashMap::new() })
     }
 
-    /// The way of the tree of this commit.
+    /// The plan for the tree of this commit.
     pub(crate) fn plan(&mut self, repo: &gix::Repository, commit: ObjectId) -> Result<CheckoutPlan, GitError> {
         if let Some(why) = &self.everywhere {
             return Ok(CheckoutPlan::ByGit(Arc::clone(why)));
@@ -187,7 +187,7 @@ fn asks_for_crlf(attributes: &[u8]) -> bool {
     words(attributes).any(|word| word == b"eol=crlf")
 }
 
-/// All that stands behind a pattern or the name of a macro.
+/// All words after a pattern or the name of a macro.
 fn words(attributes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let lines = attributes.lines().filter(|line| !line.trim_start().starts_with(b"#"));
     lines.flat_map(|line| line.fields().skip(1))

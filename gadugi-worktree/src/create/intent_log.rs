@@ -1,7 +1,7 @@
 //! The record of the worktrees that are being made, in the state folder.
 //!
-//! It is on disk before anything of them exists, and goes when they are there in full or gone again. So what a crash
-//! leaves of them can be told from what others have made.
+//! The record is on disk before anything of them exists, and is removed when they are complete or gone again. So the remains of
+//! a crash can be told from worktrees that others have made.
 
 use std::fs;
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! Intent worktrees, in bulk.
+//! Making worktrees, in bulk.
 //!
 //! What is to be made is recorded first (see [`intent_log`]). Branches and git's entries are made one after the other; then the
 //! files of all that start from one tree are written together (see [`bulk`](crate::create::bulk)).
@@ -133,7 +133,7 @@ struct Planned {
 
 /// A worktree that is registered.
 enum Registered {
-    /// It has no files yet.
+    /// The worktree has no files yet.
     Unwritten(Arc<TreeSource>, Box<PrepareCheckout>),
     /// Git has made it in full, for this reason.
     ByGit(Arc<str>),
@@ -166,7 +166,7 @@ impl Planned {
         }
     }
 
-    /// Notes that the worktree is there in full, and gives its entry.
+    /// Notes that the worktree is complete, and returns its entry.
     fn finish(&self, request: &WorktreeRequest, common_dir: &Path) -> Result<Entry, GitError> {
         let not_there = || GitError::NotAWorktree { path: self.folder.clone() };
         let entry = Entry::of(common_dir, &self.folder)?.ok_or_else(not_there)?;
@@ -320,7 +320,7 @@ impl<'a> Batch<'a> {
         Ok(all)
     }
 
-    /// Gives a request its branch and its entry in git's list; where git makes the worktree, also its files.
+    /// Makes the branch of a request and its entry in git's list; where git makes the worktree, also its files.
     fn register(&mut self, planned: &Planned, request: &WorktreeRequest) -> Result<Registered, GitError> {
         match self.planner.plan(&self.repo, planned.start)? {
             CheckoutPlan::ByGit(why) => self.add_by_git(planned, request).map(|()| Registered::ByGit(why)),
@@ -442,8 +442,8 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Makes sure that git takes the folder of a new worktree for its work tree. Where worktrees have settings of their own,
-/// `core.worktree` and `core.bare` of all of them count for each.
+/// Checks that git takes the folder of a new worktree for its work tree. Where worktrees have settings of their own,
+/// `core.worktree` and `core.bare` of the repository count for each of them.
 fn has_own_work_trees(repo: &gix::Repository) -> Result<(), GitError> {
     use gix::config::Source;
     let config = repo.config_snapshot();

@@ -49,10 +49,10 @@ pub(crate) fn differing<'a>(
     for entry in entries {
         part.dangerously_push_entry(entry.stat, entry.id, entry.flags, entry.mode, entry.path(index));
     }
-    // FileKind may have been written just after it was noted is read.
+    // A file that may have been written just after it was noted is read.
     part.set_timestamp(index.timestamp());
     let (mut filter, stack) = gix::filter::Pipeline::new(repo, attributes)?.into_parts();
-    // FileKind has a filter differs here. Whether it does then is told by a [`Conversion`](crate::inspect::conversion::Conversion).
+    // A file with a filter differs here. Whether it really does is told by a [`Conversion`](crate::inspect::conversion::Conversion).
     filter.options_mut().drivers.clear();
     let everything = repo.pathspec(false, None::<&str>, false, &State::new(index.object_hash()), Source::IdMapping)?;
     let should_interrupt = AtomicBool::new(false);

@@ -7,7 +7,7 @@
 //!   change them, and what only its rules hide counts.
 //! - `nested` tells of repositories within ignored folders whether they hold anything of their own.
 //!
-//! FileKind is of no known kind, or cannot be looked at, keeps the worktree.
+//! A file of no known kind, or one that cannot be read, keeps the worktree.
 
 pub(crate) mod changes;
 pub(crate) mod checkout;

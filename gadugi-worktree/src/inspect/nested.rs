@@ -185,7 +185,7 @@ fn is_checked_out(git: &Dir, path: &Path) -> Option<bool> {
         if !is_file || !entry.stat.matches(&stat, trust) {
             return Some(false);
         }
-        // FileKind may have been written just after it was noted is read.
+        // A file that may have been written just after it was noted is read.
         Some(!entry.stat.is_racy(index.timestamp(), trust) || has_content(&file, &metadata, entry.id).unwrap_or(false))
     };
     let is_told = index.link().is_none() && index.entries().iter().all(is_plain);

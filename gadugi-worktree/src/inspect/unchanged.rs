@@ -37,7 +37,7 @@ pub(crate) fn is_untouched(repo: &gix::Repository, index: &gix::index::State) ->
     let Ok(root) = open(root, flags, Mode::empty()) else { return Ok(false) };
     let differs = AtomicBool::new(false);
     let whole = Whole { index, trust: repo.stat_options()?, differs: &differs };
-    // FileKind cannot be checked at so may yet be in another way.
+    // A folder that cannot be checked so may yet be in another way.
     let Ok(Some(doubtful)) = whole.check(&root) else { return Ok(false) };
     Ok(doubtful.is_empty() || are_as_noted(repo, index, &doubtful)?)
 }
@@ -153,7 +153,7 @@ impl<'a> Pass<'a> {
         let is_executable = found.st_mode & 0o100 != 0;
         let is_its_kind = match entry.mode {
             Kind::COMMIT => return Ok(kind == FileType::Directory),
-            // FileKind is no file is not opened by anything.
+            // Anything but a file is not opened at all.
             _ if !matches!(kind, FileType::RegularFile | FileType::Symlink) => return Ok(false),
             Kind::SYMLINK => kind == FileType::Symlink,
             Kind::FILE_EXECUTABLE => kind == FileType::RegularFile && is_executable,

@@ -423,7 +423,7 @@ impl<'a> Walk<'a> {
             return None;
         }
         if names.iter().any(|(name, _)| name == NAME.as_bstr()) {
-            // FileKind is no ordinary file has no rules, as for git.
+            // Anything but an ordinary file has no rules, as for git.
             return at.dir.read(NAME, MAX_RULES_BYTES).ok().flatten();
         }
         let is_known = known.contains_key(NAME) && !self.absent_rules.is_empty();

@@ -19,7 +19,7 @@ use crate::settings::WorktreeSettings;
 pub(crate) fn clear(settings: &WorktreeSettings) -> Result<(), GitError> {
     IsolationFolder::clear_half_made(settings)?;
     let all_isolated = IsolationFolder::all(settings)?;
-    // Looked at after the all_isolated: a worktree is there before its isolated is made.
+    // Read after the folders: a worktree exists before its private folder is made.
     let markers: Vec<Marker> = Entry::all(settings.repository.common_dir())?.iter().filter_map(Entry::marker).collect();
     for (isolated, run, attempt) in all_isolated {
         // Whoever holds it sees to the rest.

@@ -1,4 +1,4 @@
-//! Intent a private git folder: plain files, and no process.
+//! Making a private git folder: plain files, and no process.
 
 use std::fs;
 use std::io;

@@ -30,7 +30,7 @@ pub(super) struct IndexContent<'a> {
     pub(super) staged_before: &'a BTreeMap<BString, File>,
 }
 
-/// A new index that is written and not in its isolated yet. The index lock is held.
+/// A new index that is written and not in its place yet. The index lock is held.
 pub(super) struct NewIndex {
     lock: LockFile,
 }
@@ -95,7 +95,7 @@ pub(super) fn has(index: &State, path: &BString, file: &File) -> bool {
     entry.is_some_and(|entry| entry.id == file.id && entry.mode == file.mode)
 }
 
-/// Puts files into an index, in isolated of conflicting entries.
+/// Puts files into an index, in place of conflicting entries.
 fn stage(index: &mut State, files: &BTreeMap<BString, File>) {
     if files.is_empty() {
         return;

@@ -82,10 +82,10 @@ struct Import<'a> {
 
 /// The next step for the branch.
 enum BranchUpdate {
-    /// It has all commits.
+    /// The branch has all commits.
     Stays,
     MovesTo(ObjectId),
-    /// It cannot lead to this commit.
+    /// The branch cannot move to this commit.
     Apart(ObjectId, Apart),
 }
 

@@ -56,7 +56,7 @@ impl IsolationFolder {
         for (_, run) in names(&root(settings))? {
             for (_, task) in names(&run)? {
                 for (_, new) in names(&task)?.into_iter().filter(|(name, _)| name.starts_with(NEW)) {
-                    // Whoever makes it holds its lock. Under another name, it does not become a isolated any more.
+                    // The process that makes it holds its lock. Under another name, it does not become the folder of an attempt any more.
                     let lock = ordinary::open(&new.join(LOCK), File::options().read(true));
                     if lock.is_err() || lock.is_ok_and(|file| file.try_lock().is_ok()) {
                         rename_aside::put_aside(&new).map(drop).or_else(unless_gone)?;
@@ -77,7 +77,7 @@ impl IsolationFolder {
         self.folder.join("git")
     }
 
-    /// The file that the task sees in isolated of `.git` in its worktree.
+    /// The file that the task sees in place of `.git` in its worktree.
     pub(super) fn git_file(&self) -> PathBuf {
         self.folder.join("gitfile")
     }
@@ -164,7 +164,7 @@ impl IsolationFolder {
             if !take(&file).map_err(GitError::io("lock", &path))? {
                 return Ok(None);
             }
-            // The isolated may have been removed, and made again, while this waited.
+            // The folder may have been removed, and made again, while this waited.
             if is_at(&file, &path) {
                 return Ok(Some(Held(file)));
             }

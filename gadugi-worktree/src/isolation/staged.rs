@@ -122,7 +122,7 @@ impl ImportedFiles {
         self.0.contains(&line(path, file))
     }
 
-    /// Notes that these were imported too.
+    /// Adds these to the note.
     pub(super) fn add(&mut self, isolated: &IsolationFolder, files: &BTreeMap<BString, File>) -> Result<(), GitError> {
         let before = self.0.len();
         self.0.extend(files.iter().map(|(path, file)| line(path.as_bstr(), file)));

@@ -45,7 +45,7 @@ pub(crate) struct Decision {
 
 #[derive(Default)]
 pub(crate) enum Fate {
-    /// It does not exist.
+    /// The branch does not exist.
     #[default]
     Absent,
     Kept(KeepReason),

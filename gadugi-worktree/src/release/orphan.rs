@@ -23,7 +23,7 @@ use crate::repo::ids::{full_name, to_object};
 use crate::repo::{branch, filters};
 use crate::settings::WorktreeSettings;
 
-/// Looks for such folders in the worktrees folder, and puts those without work of their own aside. The caller holds the
+/// Finds such folders in the worktrees folder, and puts those without work of their own aside. The caller holds the
 /// repository's lock.
 pub(crate) fn clear(
     settings: &WorktreeSettings,

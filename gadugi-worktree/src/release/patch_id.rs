@@ -1,6 +1,6 @@
 //! Patch ids: the same change has the same id anywhere in history.
 //!
-//! It is that of `git patch-id --verbatim` (git-patch-id(1)) over `git diff-tree -p`: each file's diff with three lines of
+//! The id is that of `git patch-id --verbatim` (git-patch-id(1)) over `git diff-tree -p`: each file's diff with three lines of
 //! context is hashed without line numbers, and the hashes are added up. White space counts, so that a change of white space is
 //! a change. It differs from git's in this: a file that is binary (it has a NUL in its first 8,000 bytes), or very large, is
 //! known by the ids of its blobs, as in git's own comparison of commits; attributes, renames and `core.quotePath` do not count.

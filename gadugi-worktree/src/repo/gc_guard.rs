@@ -48,7 +48,7 @@ pub(crate) struct GcGuard {
 #[derive(Debug)]
 struct Watch {
     thread: JoinHandle<()>,
-    /// Dropped to end it.
+    /// The channel whose end stops the thread.
     stop: Sender<()>,
 }
 

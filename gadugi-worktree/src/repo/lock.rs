@@ -1,4 +1,4 @@
-//! One process at a time changes the worktrees of a repository.
+//! The lock under which one process at a time changes the worktrees of a repository.
 //!
 //! Worktrees that are added at the same time lose entries, with git and with gix.
 

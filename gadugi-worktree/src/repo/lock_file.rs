@@ -170,8 +170,8 @@ fn folder(common_dir: &Path) -> PathBuf {
     common_dir.join("gadugi").join("locks")
 }
 
-/// Gives our own file the name of the lock file. Where the file system has no links, the lock file is made apart, and for
-/// a moment does not say whose it is.
+/// Links the lock file to our own file. Where the file system has no links, the lock file is made apart, and for a moment does
+/// not say whose it is.
 fn link(own: &Own, lock: &Path) -> io::Result<Option<File>> {
     match fs::hard_link(&own.path, lock) {
         Ok(()) => Ok(None),

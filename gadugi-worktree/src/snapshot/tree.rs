@@ -34,7 +34,7 @@ pub(crate) struct Saved {
 struct Blob {
     id: ObjectId,
     mode: Mode,
-    /// Of the file in the work tree; `None` where the index has it already.
+    /// Stat data of the file in the work tree; `None` where the index has it already.
     stat: Option<Stat>,
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct Journal {
     pub(crate) last: u64,
     /// Whether that is the end of the run.
     pub(crate) over: bool,
-    /// Up to here its lines are whole. Behind that is a line that was being written when the machine stopped.
+    /// Length of the whole lines. Behind them is a line that was being written when the machine stopped.
     pub(crate) whole: u64,
     /// Whether the last of these lines lacks its newline.
     pub(crate) unended: bool,
@@ -139,8 +139,7 @@ impl Journal {
         take(event);
     }
 
-    /// Takes what stands behind the last newline. It may be a whole line, whose newline was not written any
-    /// more or is damaged.
+    /// Reads the bytes behind the last newline. They may be a whole line whose newline was not written, or is damaged.
     fn take_rest(&mut self, rest: &[u8], number: usize, take: &mut impl FnMut(Event)) {
         if let Ok(line) = decode_line(rest) {
             self.whole += rest.len() as u64;
@@ -289,7 +288,7 @@ impl JournalFollower {
     }
 }
 
-/// Tells a journal from what it is after anything was written to it.
+/// The identity and state of a journal's file, which change with every write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct JournalState {
     file: FileId,
@@ -305,7 +304,7 @@ impl JournalState {
     }
 }
 
-/// Tells a file from another one of the same name.
+/// The identity of a file, as opposed to another one of the same name.
 type FileId = (u64, u64);
 
 fn file_id(metadata: &Metadata) -> FileId {

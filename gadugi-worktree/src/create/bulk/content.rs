@@ -35,7 +35,7 @@ enum Held {
     At { block: usize, place: Range<usize> },
     /// Nowhere, since it is too large.
     TooLarge,
-    /// It has none.
+    /// The entry has no content.
     None,
 }
 

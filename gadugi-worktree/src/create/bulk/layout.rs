@@ -33,7 +33,7 @@ pub(super) struct Item {
 }
 
 struct Folder {
-    /// Of the worktree itself it is that one.
+    /// The parent's index; the worktree itself is its own parent.
     parent: usize,
     name: Range<usize>,
 }

@@ -5,7 +5,8 @@
 //! first `git status` there reads no file. What this takes is bounded whatever the repository: content is held in portions,
 //! and large files pass through.
 //!
-//! It does what `git worktree add` does for trees that need no filter; [`checkout_plan`](crate::create::checkout_plan) tells which do.
+//! The result is that of `git worktree add` for trees that need no filter; [`checkout_plan`](crate::create::checkout_plan)
+//! tells which do.
 
 mod cache_tree;
 mod content;
@@ -198,7 +199,7 @@ impl FirstError {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
 
-    /// Does something for the worktree unless it has failed.
+    /// Runs a step for the worktree unless it has failed.
     fn unless(&self, work: impl FnOnce() -> Result<(), GitError>) {
         if self.is_none()
             && let Err(error) = work()

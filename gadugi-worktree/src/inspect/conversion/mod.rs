@@ -275,7 +275,7 @@ impl<'a> Conversion<'a> {
         if status.success() { Ok(true) } else { Err(status.to_string()) }
     }
 
-    /// Lets the process of a filter convert a file; `false` where it does not do that.
+    /// Converts a file by the process of a filter; `false` where the process does not do that.
     fn by_process(&mut self, driver: &Driver, path: &BStr, from: &mut File, into: &mut File) -> Result<bool, String> {
         let mut driver = driver.clone();
         if let (Some(process), Some((_, limit))) = (&driver.process, self.deadline) {

@@ -67,7 +67,7 @@ fn make_folder(folder: &Path, shared: i32) -> Result<(), GitError> {
 fn move_file(from: &Path, to: &Path, shared: i32) -> Result<(), GitError> {
     if shared == 0 {
         sync(from)?;
-        // Unlike a rename, a link never takes the isolated of what is there, which holds the same, and may be in use.
+        // Unlike a rename, a link never takes the place of what is there, which holds the same, and may be in use.
         match fs::hard_link(from, to) {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),

@@ -1,4 +1,4 @@
-//! The cases, one file each. A case is a number of rounds, each in an harness of its own.
+//! The cases, one file each. A case is a number of rounds, each in a harness of its own.
 
 mod crash_points;
 mod escapes;
