@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use gadugi_core::{PlanError, RegistryError, RunError, WorktreeError, error_chain};
+use gadugi_core::plan::PlanError;
+use gadugi_core::registry::RegistryError;
+use gadugi_core::worktrees::WorktreeError;
+use gadugi_core::{RunError, error_chain};
 
 use crate::config::{ConfigError, ConfigIssue};
 use crate::input::{AgentCallError, AgentCallIssue, InputError, InputIssue};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gadugi_core::Control;
+use gadugi_core::scheduler::Control;
 use rustix::process::{self, getpid, kill_process};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;

@@ -19,6 +19,6 @@ pub enum Clock {
     Wall,
     /// Runs from the last output.
     Idle,
-    /// Runs from the start of the [`Setup`](crate::Setup).
+    /// Runs from the start of the [`Setup`](crate::plan::Setup).
     Setup,
 }

@@ -3,7 +3,8 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use gadugi_core::{ExecEnd, ExecError, ExecIdentity, Reattached, RunningTask, error_chain};
+use gadugi_core::error_chain;
+use gadugi_core::executor::{ExecEnd, ExecError, ExecIdentity, Reattached, RunningTask};
 use tracing::debug;
 
 /// Reports the result of a start.

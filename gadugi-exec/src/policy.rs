@@ -5,7 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use gadugi_core::{Executor, TaskSpec, Unusable};
+use gadugi_core::executor::Unusable;
+use gadugi_core::{Executor, TaskSpec};
 use thiserror::Error;
 
 /// The executor of [`ExecutorPolicy::Auto`] when none that isolates can be used.

@@ -9,7 +9,7 @@ use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gadugi_core::ExecRequest;
+use gadugi_core::executor::ExecRequest;
 use gadugi_exec::{ShimProgram, SubprocessSettings};
 use gadugi_test_support::commands::printed;
 use tracing::field::{Field, Visit};

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use gadugi_core::{
-    Capabilities, CommandRef, ExecError, ExecRequest, Executor, Program, Reattached, RunningTask, TaskSpec, Unusable,
-};
+use gadugi_core::executor::{Capabilities, CommandRef, ExecError, ExecRequest, Reattached, RunningTask, Unusable};
+use gadugi_core::plan::Program;
+use gadugi_core::{Executor, TaskSpec};
 use gadugi_exec::{ExecutorPolicy, PolicyError, choose};
 
 struct Fake {

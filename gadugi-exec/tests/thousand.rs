@@ -8,7 +8,8 @@ mod harness;
 use std::fs;
 use std::sync::Arc;
 
-use gadugi_core::{ExecRequest, Executor};
+use gadugi_core::Executor;
+use gadugi_core::executor::ExecRequest;
 use harness::Harness;
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, waitid};

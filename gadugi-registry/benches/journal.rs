@@ -4,9 +4,12 @@
 
 use std::time::{Duration, Instant};
 
+use gadugi_core::executor::{ExecEnd, ExecIdentity, ExecUsage, ExitStatus, OutputSummary};
+use gadugi_core::plan::{Program, RawPlan, RawTask};
+use gadugi_core::registry::{RunLog, Ticket};
+use gadugi_core::run::WarningKind;
 use gadugi_core::{
-    AttemptNo, AttemptRef, Event, EventKind, ExecEnd, ExecIdentity, ExecUsage, ExitStatus, OutputSummary, Phase, Plan,
-    Program, RawPlan, RawTask, Registry, RunHeader, RunLog, RunSettings, TaskId, TaskSpec, Ticket, WarningKind,
+    AttemptNo, AttemptRef, Event, EventKind, Phase, Plan, Registry, RunHeader, RunSettings, TaskId, TaskSpec,
 };
 use gadugi_registry::FsRegistry;
 use jiff::Timestamp;

@@ -5,10 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use gadugi_core::{
-    AttemptRef, Event, Registry, RegistryError, RunHeader, RunHistory, RunId, RunListing, RunLog, RunRecord, Ticket,
-    error_chain,
-};
+use gadugi_core::registry::{RegistryError, RunHistory, RunListing, RunLog, Ticket};
+use gadugi_core::{AttemptRef, Event, Registry, RunHeader, RunId, RunRecord, error_chain};
 
 /// Keeps runs in memory, for tests and for programs that embed Gadugi and need no memory beyond their
 /// own. Only the files of attempts, such as their output, go to disk.

@@ -6,7 +6,8 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gadugi_core::{BranchName, CommitId, IdError, WorktreeError, is_no_room};
+use gadugi_core::worktrees::WorktreeError;
+use gadugi_core::{BranchName, CommitId, IdError, is_no_room};
 use thiserror::Error;
 
 /// The reason why a step in the repository failed.

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use gadugi_core::{CommitId, Seeded};
+use gadugi_core::CommitId;
+use gadugi_core::worktrees::Seeded;
 
 use crate::repo::Repository;
 use crate::repo::disk_usage::Footprint;

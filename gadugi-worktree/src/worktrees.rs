@@ -8,10 +8,11 @@ use std::time::Duration;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use gadugi_core::{
-    AgentHome, BranchName, CommitId, CreatedWorktree, IdError, Lease, Mount, Pruned, Release, ReleaseRequest, RunId,
-    SnapshotRequest, TaskId, Work, WorktreeError, WorktreeRequest, Worktrees, error_chain,
+use gadugi_core::executor::Mount;
+use gadugi_core::worktrees::{
+    AgentHome, CreatedWorktree, Pruned, Release, ReleaseRequest, SnapshotRequest, Work, WorktreeError, WorktreeRequest,
 };
+use gadugi_core::{BranchName, CommitId, IdError, Lease, RunId, TaskId, Worktrees, error_chain};
 
 use crate::create;
 use crate::delete::sweeper::{LeftToSweep, Sweeper};

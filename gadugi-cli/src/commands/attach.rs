@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gadugi_core::{Event, EventSink, Executor, Report, RunRecord};
+use gadugi_core::registry::EventSink;
+use gadugi_core::{Event, Executor, Report, RunRecord};
 use tokio::time::interval;
 
 use crate::args::AttachArgs;

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gadugi_core::{AttemptRecord, AttemptRef, Executor, Phase, RunId, TaskId};
+use gadugi_core::run::AttemptRecord;
+use gadugi_core::{AttemptRef, Executor, Phase, RunId, TaskId};
 use tokio::time::interval;
 
 use crate::args::LogsArgs;

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gadugi_core::{
-    AgentTotals, AttemptNo, AttemptRecord, AttemptRef, Outcome, Phase, RunId, RunRecord, TaskId, TaskRecord, TaskState,
-    Tokens,
-};
+use gadugi_core::agent::Tokens;
+use gadugi_core::run::{AgentTotals, AttemptRecord, TaskRecord, TaskState};
+use gadugi_core::{AttemptNo, AttemptRef, Outcome, Phase, RunId, RunRecord, TaskId};
 use jiff::Timestamp;
 use serde::Serialize;
 

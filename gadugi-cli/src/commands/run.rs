@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use gadugi_core::{Run, RunHeader, RunRecord, WarningKind};
+use gadugi_core::run::WarningKind;
+use gadugi_core::{Run, RunHeader, RunRecord};
 
 use super::image;
 use crate::args::RunArgs;

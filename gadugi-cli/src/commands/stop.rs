@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gadugi_core::{CommandRef, ExecError, ExecIdentity, Executor, Reattached, RunId, TaskId, TaskRecord, error_chain};
+use gadugi_core::executor::{CommandRef, ExecError, ExecIdentity, Reattached};
+use gadugi_core::run::TaskRecord;
+use gadugi_core::{Executor, RunId, TaskId, error_chain};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::interval;
 

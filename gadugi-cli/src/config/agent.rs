@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gadugi_core::{AgentCall, Argument, Budget, DEFAULT_FRAME, Piece, SourceLocation, StopSignal};
+use gadugi_core::agent::{AgentCall, Argument, Budget, DEFAULT_FRAME, Piece};
+use gadugi_core::executor::StopSignal;
+use gadugi_core::plan::SourceLocation;
 
 use crate::config::placeholders::{self, Placeholders, fill, mentions};
 use crate::config::setting::{key_names, settings};

@@ -6,7 +6,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gadugi_core::{Changes, KeepPolicy, RetryFrom};
+use gadugi_core::plan::{Changes, RetryFrom};
+use gadugi_core::run::KeepPolicy;
 
 use crate::config::agent::{AgentLayer, AgentProfile};
 use crate::config::branch_prefix::BranchPrefix;

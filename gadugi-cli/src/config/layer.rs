@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-use gadugi_core::SourceLocation;
+use gadugi_core::plan::SourceLocation;
 
 use crate::config::agent::read_agent;
 use crate::config::docker::{DOCKER_KEYS, DockerLayer};

@@ -20,7 +20,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
 
-use gadugi_core::{Budget, RunSettings};
+use gadugi_core::RunSettings;
+use gadugi_core::agent::Budget;
 use thiserror::Error;
 
 pub use crate::parse::{

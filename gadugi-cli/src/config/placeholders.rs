@@ -1,6 +1,7 @@
 //! Words in braces in the commands of agents, and what comes in their places.
 
-use gadugi_core::{Argument, Piece as Filled, SourceLocation};
+use gadugi_core::agent::{Argument, Piece as Filled};
+use gadugi_core::plan::SourceLocation;
 
 use crate::parse::fields::Fields;
 use crate::parse::{ValueIssue, closest};

@@ -10,9 +10,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use gadugi_core::{
-    Control, ControlReceiver, Report, Run, RunError, RunId, RunRecord, TaskId, TaskState, control, error_chain,
-};
+use gadugi_core::run::TaskState;
+use gadugi_core::scheduler::{Control, ControlReceiver, control};
+use gadugi_core::{Report, Run, RunError, RunId, RunRecord, TaskId, error_chain};
 
 use self::notify::Notices;
 use crate::args::DrivingArgs;

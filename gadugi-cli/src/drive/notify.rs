@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::process::Stdio;
 use std::time::Duration;
 
-use gadugi_core::{Event, EventKind, EventSink, RunRecord, TaskState, WarningKind};
+use gadugi_core::registry::EventSink;
+use gadugi_core::run::{TaskState, WarningKind};
+use gadugi_core::{Event, EventKind, RunRecord};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};

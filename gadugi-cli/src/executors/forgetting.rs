@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use gadugi_core::{
-    Capabilities, CommandRef, ExecError, ExecIdentity, ExecRequest, Executor, Reattached, RunId, RunningTask, TaskSpec,
-    Unusable, error_chain,
+use gadugi_core::executor::{
+    Capabilities, CommandRef, ExecError, ExecIdentity, ExecRequest, Reattached, RunningTask, Unusable,
 };
+use gadugi_core::{Executor, RunId, TaskSpec, error_chain};
 
 use crate::terminal::Terminal;
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use gadugi_core::{AgentCall, Executor, Plan, TaskSpec, WarningKind};
+use gadugi_core::agent::AgentCall;
+use gadugi_core::run::WarningKind;
+use gadugi_core::{Executor, Plan, TaskSpec};
 
 use super::TaskLifetime;
 use crate::config::Config;

@@ -9,7 +9,9 @@ pub(crate) mod limits;
 use std::path::Path;
 use std::sync::Arc;
 
-use gadugi_core::{Executor, Executors, Mount, Plan, RunRecord, TaskRecord, TaskSpec, WarningKind, error_chain};
+use gadugi_core::executor::Mount;
+use gadugi_core::run::{TaskRecord, WarningKind};
+use gadugi_core::{Executor, Executors, Plan, RunRecord, TaskSpec, error_chain};
 use gadugi_exec::shim::Containment;
 use gadugi_exec::{
     ExecutorPolicy, OutputCap, PolicyError, ShimProgram, SubprocessExecutor, SubprocessSettings, choose,

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use gadugi_core::{
-    Action, AgentCall, Argument, MAX_ARGUMENT_BYTES, Mount, NeedDone, Plan, PromptParts, TaskSpec, compose_argument,
-};
+use gadugi_core::agent::{AgentCall, Argument, MAX_ARGUMENT_BYTES, NeedDone, PromptParts, compose_argument};
+use gadugi_core::executor::Mount;
+use gadugi_core::plan::Action;
+use gadugi_core::{Plan, TaskSpec};
 use thiserror::Error;
 
 use crate::config::{AgentPlace, AgentProfile, CallOf, Config, HOST_FOLDERS, skips_permissions};

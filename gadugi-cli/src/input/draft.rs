@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use gadugi_core::{SourceLocation, TaskId, TouchPattern};
+use gadugi_core::TaskId;
+use gadugi_core::plan::{SourceLocation, TouchPattern};
 
 use crate::config::setting::layer;
 use crate::config::{CONFIG_KEYS, ConfigLayer, DOCKER_KEYS, Setting};

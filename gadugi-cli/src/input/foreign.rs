@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use gadugi_core::SourceLocation;
+use gadugi_core::plan::SourceLocation;
 
 use crate::config::Config;
 use crate::config::setting::key_names;

@@ -25,7 +25,7 @@ fn entries_of(node: Node, file: &Path, line: usize) -> Result<Vec<Entry>, InputI
         Node { value: Value::Table(entries), .. } => Ok(entries),
         Node { value: Value::Nothing, .. } => Ok(Vec::new()),
         other => {
-            let at = gadugi_core::SourceLocation { line, ..whole(file) };
+            let at = gadugi_core::plan::SourceLocation { line, ..whole(file) };
             Err(InputIssue::NotKeys { at, found: other.in_words() })
         }
     }

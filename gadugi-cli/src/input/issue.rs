@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use gadugi_core::SourceLocation;
+use gadugi_core::plan::SourceLocation;
 use thiserror::Error;
 
 use crate::parse::{FileIssue, KeyIssue, did_you_mean, write_lines};
@@ -192,7 +192,7 @@ pub enum InputIssue {
     /// Something is too long for any program to be given.
     #[error(
         "{at}: {what} has {bytes} bytes, more than a program can be given (the limit is {} bytes)",
-        gadugi_core::MAX_ARGUMENT_BYTES
+        gadugi_core::agent::MAX_ARGUMENT_BYTES
     )]
     TooLong {
         /// The task.

@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use gadugi_core::RawPlan;
+use gadugi_core::plan::RawPlan;
 
 use crate::config::{Config, Environment};
 pub use agent_calls::{AgentCallError, AgentCallIssue, complete_agent_calls};

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use gadugi_core::SourceLocation;
+use gadugi_core::plan::SourceLocation;
 
 use crate::config::Config;
 use crate::config::setting::key_names;

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use gadugi_core::{
-    Action, Budget, Changes, Limits, Program, RawTask, Resources, RetryFrom, Setup, SourceLocation, TaskId, TaskSpec,
-};
+use gadugi_core::agent::Budget;
+use gadugi_core::plan::{Action, Changes, Limits, Program, RawTask, Resources, RetryFrom, Setup, SourceLocation};
+use gadugi_core::{TaskId, TaskSpec};
 
 use crate::config::{AgentProfile, CallOf, Config, Environment, PromptMode};
 use crate::input::Findings;
@@ -77,7 +77,7 @@ fn free_id(names: &Names, taken: &HashSet<TaskId>) -> TaskId {
 /// Notes arguments and variables that the system gives to no program.
 fn check_lengths(draft: &Draft, issues: &mut Vec<InputIssue>) {
     let mut check = |what: &dyn Fn() -> String, bytes: usize| {
-        if bytes > gadugi_core::MAX_ARGUMENT_BYTES {
+        if bytes > gadugi_core::agent::MAX_ARGUMENT_BYTES {
             issues.push(InputIssue::TooLong { at: draft.at.clone(), what: what(), bytes });
         }
     };

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gadugi_core::SourceLocation;
+use gadugi_core::plan::SourceLocation;
 use toml::de::{DeTable, DeValue};
 
 use crate::parse::key_issue::{KeyIssue, shown};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
 
-use gadugi_core::SourceLocation;
+use gadugi_core::plan::SourceLocation;
 
 use crate::parse::document::{Entry, Node, Value};
 use crate::parse::key_issue::{KeyIssue, ValueIssue, shown, similar_key};

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use gadugi_core::{IdError, SourceLocation};
+use gadugi_core::IdError;
+use gadugi_core::plan::SourceLocation;
 use thiserror::Error;
 
 use crate::parse::quantity::QuantityError;

@@ -4,7 +4,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
 
-use gadugi_core::SourceLocation;
+use gadugi_core::plan::SourceLocation;
 use thiserror::Error;
 
 /// The largest file that is read, in bytes: 1 MiB.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
-use gadugi_core::SourceLocation;
+use gadugi_core::plan::SourceLocation;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::localizer::Localizer;
 use serde_saphyr::{Location, MergeKeyPolicy, Options, Spanned, UserMessageFormatter};

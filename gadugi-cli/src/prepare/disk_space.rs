@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use gadugi_core::{CommitId, KeepPolicy, Plan, RunRecord, TaskId, TaskState, first_started};
+use gadugi_core::run::{KeepPolicy, TaskState};
+use gadugi_core::scheduler::first_started;
+use gadugi_core::{CommitId, Plan, RunRecord, TaskId};
 
 use crate::config::Config;
 use crate::context::Context;

@@ -2,7 +2,8 @@
 
 use std::num::NonZeroU64;
 
-use gadugi_core::{Changes, KeepPolicy};
+use gadugi_core::plan::Changes;
+use gadugi_core::run::KeepPolicy;
 
 use crate::args::{Keep, TaskArgs};
 use crate::config::ConfigLayer;

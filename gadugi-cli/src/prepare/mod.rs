@@ -8,7 +8,8 @@ pub(crate) mod programs;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use gadugi_core::{Executor, Plan, RawPlan, TaskId, TaskSpec};
+use gadugi_core::plan::RawPlan;
+use gadugi_core::{Executor, Plan, TaskId, TaskSpec};
 
 use crate::args::TaskArgs;
 use crate::config::{AgentPlace, AgentProfile, Config, ConfigFile, ConfigSources, PromptMode};

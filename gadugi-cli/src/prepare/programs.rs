@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use gadugi_core::{Action, Program, TaskSpec};
+use gadugi_core::TaskSpec;
+use gadugi_core::plan::{Action, Program};
 
 use crate::config::Config;
 use crate::context::Context;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gadugi_core::{
-    AttemptRecord, AttemptRef, CommandRef, ExecIdentity, Executor, Phase, RunId, RunRecord, TaskRecord, error_chain,
-};
+use gadugi_core::executor::{CommandRef, ExecIdentity};
+use gadugi_core::run::{AttemptRecord, TaskRecord};
+use gadugi_core::{AttemptRef, Executor, Phase, RunId, RunRecord, error_chain};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -162,7 +162,7 @@ impl Site {
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
-    use gadugi_core::{ExecError, ExecRequest, RunningTask};
+    use gadugi_core::executor::{ExecError, ExecRequest, RunningTask};
     use tokio::time::Instant;
 
     use super::*;

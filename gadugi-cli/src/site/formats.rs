@@ -1,6 +1,7 @@
 //! Formats that other crates of ours define, as the views and the commands use them.
 
-use gadugi_core::{Event, OutputFormats};
+use gadugi_core::Event;
+use gadugi_core::agent::OutputFormats;
 use gadugi_exec::agent_output::{TimeZones, formats};
 use jiff::tz::TimeZone;
 

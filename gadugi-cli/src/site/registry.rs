@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gadugi_core::{AttemptRef, Registry, RegistryError, RunHeader, RunHistory, RunId, RunLog, TaskId};
+use gadugi_core::registry::{RegistryError, RunHistory, RunLog};
+use gadugi_core::{AttemptRef, Registry, RunHeader, RunId, TaskId};
 use gadugi_registry::{FindError, Owner};
 use jiff::Timestamp;
 

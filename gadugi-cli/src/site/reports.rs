@@ -4,7 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use gadugi_core::{AttemptRef, Phase, RegistryError, Report};
+use gadugi_core::registry::RegistryError;
+use gadugi_core::{AttemptRef, Phase, Report};
 use gadugi_registry::render;
 
 use super::{Site, WrittenReports};

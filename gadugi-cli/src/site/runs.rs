@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use gadugi_core::{Event, ExecIdentity, Registry, RegistryError, RunHistory, RunId, RunRecord, TaskId};
+use gadugi_core::executor::ExecIdentity;
+use gadugi_core::registry::{RegistryError, RunHistory};
+use gadugi_core::{Event, Registry, RunId, RunRecord, TaskId};
 use gadugi_registry::JournalFollower;
 use rustix::process::Pid;
 

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use gadugi_core::{Control, RegistryError, RunId, TaskId, error_chain};
+use gadugi_core::registry::RegistryError;
+use gadugi_core::scheduler::Control;
+use gadugi_core::{RunId, TaskId, error_chain};
 use gadugi_registry::StopRequest;
 
 use super::Site;

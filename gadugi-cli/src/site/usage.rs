@@ -4,7 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use gadugi_core::{AgentReport, AgentTotals, Dollars, Lines, OutputReader, Phase, TaskRecord, TaskState, Tokens};
+use gadugi_core::Phase;
+use gadugi_core::agent::{AgentReport, Dollars, Lines, OutputReader, Tokens};
+use gadugi_core::run::{AgentTotals, TaskRecord, TaskState};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{GrowingLog, output_formats};

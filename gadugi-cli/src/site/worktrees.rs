@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gadugi_core::{CommitId, Seeded, TaskId, Worktrees, error_chain};
+use gadugi_core::worktrees::Seeded;
+use gadugi_core::{CommitId, TaskId, Worktrees, error_chain};
 use gadugi_worktree::{GitWorktrees, Seeding, Seeds, Sharing, WorktreeSettings, check_worktrees_folder, sharing};
 
 use super::Site;

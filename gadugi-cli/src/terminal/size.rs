@@ -1,6 +1,6 @@
 //! Amounts of bytes as people read them.
 
-use gadugi_core::Seeded;
+use gadugi_core::worktrees::Seeded;
 
 /// Formats an amount of bytes: `1 byte`, `512 bytes`, `1.5 KiB`, `85.1 MiB`, `2.0 GiB`.
 pub(crate) fn size_text(bytes: u64) -> String {

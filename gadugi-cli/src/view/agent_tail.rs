@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use gadugi_core::{AttemptRecord, Dollars, Lines, OutputReader};
+use gadugi_core::agent::{Dollars, Lines, OutputReader};
+use gadugi_core::run::AttemptRecord;
 
 use crate::site::GrowingLog;
 use crate::terminal::harmless;

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use gadugi_core::{AttemptRef, Event, EventKind, OutputFormats, Phase, RunRecord, TaskId, TaskState};
+use gadugi_core::agent::OutputFormats;
+use gadugi_core::run::TaskState;
+use gadugi_core::{AttemptRef, Event, EventKind, Phase, RunRecord, TaskId};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 

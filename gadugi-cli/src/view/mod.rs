@@ -14,7 +14,9 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use gadugi_core::{Event, EventSink, OutputFormats, RunRecord, TaskId};
+use gadugi_core::agent::OutputFormats;
+use gadugi_core::registry::EventSink;
+use gadugi_core::{Event, RunRecord, TaskId};
 
 pub(crate) use self::plain::{is_set_up, tone_of};
 use crate::failure::Failure;

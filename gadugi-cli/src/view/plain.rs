@@ -2,7 +2,8 @@
 
 use std::sync::mpsc::Receiver;
 
-use gadugi_core::{EventKind, Outcome, Phase, RunRecord, StopReason, TaskRecord, TaskState};
+use gadugi_core::run::{StopReason, TaskRecord, TaskState};
+use gadugi_core::{EventKind, Outcome, Phase, RunRecord};
 
 use super::{Message, ViewState};
 use crate::terminal::{Terminal, Tone, duration_text, harmless, seed_text};

@@ -2,7 +2,9 @@
 
 use gadugi_cli::config::{AgentPlace, Bell, Config};
 use gadugi_cli::input::complete_agent_calls;
-use gadugi_core::{AgentCall, Budget, DEFAULT_FRAME, Plan, Program, RetryFrom, TaskSpec};
+use gadugi_core::agent::{AgentCall, Budget, DEFAULT_FRAME};
+use gadugi_core::plan::{Program, RetryFrom};
+use gadugi_core::{Plan, TaskSpec};
 use insta::assert_snapshot;
 
 use crate::fixture::Folder;
@@ -20,7 +22,7 @@ fn call(spec: &TaskSpec) -> &AgentCall {
     spec.action.agent.as_ref().expect("an agent")
 }
 
-fn shown(command: &[gadugi_core::Argument]) -> String {
+fn shown(command: &[gadugi_core::agent::Argument]) -> String {
     command.iter().map(|argument| argument.fill("PROMPT", "SESSION", "MAX-COST")).collect::<Vec<_>>().join(" ")
 }
 

@@ -1,6 +1,6 @@
 //! Files with many tasks.
 
-use gadugi_core::Program;
+use gadugi_core::plan::Program;
 use insta::assert_snapshot;
 
 use crate::fixture::Folder;

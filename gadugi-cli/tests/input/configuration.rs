@@ -6,7 +6,9 @@ use gadugi_cli::config::{
     CONFIG_KEYS, Config, ConfigFile, ConfigLayer, ConfigSources, DOCKER_KEYS, DockerConfig, DockerNetwork,
     DockerSeccomp, DockerUser, Environment, PromptMode, TimeLimit, template,
 };
-use gadugi_core::{KeepPolicy, Limits, RetryFrom, RunSettings};
+use gadugi_core::RunSettings;
+use gadugi_core::plan::{Limits, RetryFrom};
+use gadugi_core::run::KeepPolicy;
 use insta::assert_snapshot;
 
 use crate::fixture::Folder;

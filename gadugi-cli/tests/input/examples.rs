@@ -8,7 +8,8 @@ use std::process::Command;
 
 use gadugi_cli::config::{Config, Environment};
 use gadugi_cli::input::{TaskInput, read_tasks};
-use gadugi_core::{Plan, Program};
+use gadugi_core::Plan;
+use gadugi_core::plan::Program;
 use gadugi_test_support::repo::TestRepo;
 use insta::assert_snapshot;
 

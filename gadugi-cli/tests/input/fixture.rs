@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use gadugi_cli::config::{Config, ConfigError, ConfigFile, ConfigLayer, ConfigSources, Environment};
 use gadugi_cli::input::{InputError, PassedOver, TaskInput, read_tasks};
-use gadugi_core::{Action, Argument, PromptParts, RawPlan, RawTask, compose_prompt};
+use gadugi_core::agent::{Argument, PromptParts, compose_prompt};
+use gadugi_core::plan::{Action, RawPlan, RawTask};
 use tempfile::TempDir;
 
 /// A folder that goes when this is dropped, the settings and the environment that its files are read with.

@@ -1,6 +1,7 @@
 //! Prompt files of other tools run as they are, and files that are neither tasks nor prompts are refused.
 
-use gadugi_core::{AgentCall, RawTask};
+use gadugi_core::agent::AgentCall;
+use gadugi_core::plan::RawTask;
 use insta::assert_snapshot;
 
 use crate::fixture::Folder;
@@ -291,7 +292,7 @@ fn front_matter_is_found_after_empty_lines_marks_and_comments_and_with_old_line_
     ] {
         folder.write("a.md", text);
         let program = folder.task("a.md").spec.action.program;
-        assert_eq!(program, gadugi_core::Program::Script("make".into()), "{text:?}");
+        assert_eq!(program, gadugi_core::plan::Program::Script("make".into()), "{text:?}");
     }
     folder.write("a.md", "\n\n---\nrun: make\nnedds: [a]\n---\n");
     assert!(folder.errors(&["a.md"]).starts_with("error: a.md:5: unknown key `nedds` (did you mean `needs`?)"));

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use gadugi_core::{Plan, Program, RetryFrom, Setup};
+use gadugi_core::Plan;
+use gadugi_core::plan::{Program, RetryFrom, Setup};
 use insta::{assert_debug_snapshot, assert_snapshot};
 
 use crate::fixture::{Folder, called};

@@ -19,9 +19,9 @@ pub struct AgentCall {
     pub prompt: String,
     /// Model that the task names; `None` leaves it to the profile.
     pub model: Option<String>,
-    /// Text around the prompt; see [`compose_prompt`](crate::compose_prompt).
+    /// Text around the prompt; see [`compose_prompt`](crate::agent::compose_prompt).
     pub frame: String,
-    /// Name of the [`OutputFormat`](crate::OutputFormat) that reads its output.
+    /// Name of the [`OutputFormat`](crate::agent::OutputFormat) that reads its output.
     pub output: String,
     /// Time for which its process may run on after its final report.
     pub linger: Duration,

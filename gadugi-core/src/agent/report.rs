@@ -36,7 +36,7 @@ impl Budget {
 /// where it is not whole cents.
 ///
 /// ```
-/// let shown = [0.0024, 0.5, 1.2345].map(|cost| gadugi_core::Dollars(cost).to_string());
+/// let shown = [0.0024, 0.5, 1.2345].map(|cost| gadugi_core::agent::Dollars(cost).to_string());
 /// assert_eq!(shown, ["0.0024", "0.50", "1.23"]);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -82,7 +82,7 @@ pub struct AgentReport {
     pub tokens: Option<Tokens>,
     /// Cost in US dollars, perhaps of the whole conversation, too.
     pub cost_usd: Option<f64>,
-    /// The share of this call in the tokens and the cost. An [`OutputReader`](crate::OutputReader) sets it only where
+    /// The share of this call in the tokens and the cost. An [`OutputReader`](crate::agent::OutputReader) sets it only where
     /// the agent itself reports it.
     pub own: OwnPart,
     /// Last use of a tool, with its purpose, on one line.

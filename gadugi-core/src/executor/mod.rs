@@ -17,17 +17,19 @@ pub use self::error::{ExecError, Unusable};
 pub use self::request::{CommandRef, ExecRequest};
 pub use self::set::Executors;
 use crate::id::RunId;
+pub use crate::mount::Mount;
 use crate::plan::TaskSpec;
+pub use crate::signal::StopSignal;
 
 /// The capabilities of an executor, so that a plan that asks for more is refused before it starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Capabilities {
     /// Whether it isolates a task from the rest of the machine.
     pub isolates: bool,
-    /// Whether it enforces [`Resources::memory`](crate::Resources::memory) and
-    /// [`Resources::cpus`](crate::Resources::cpus).
+    /// Whether it enforces [`Resources::memory`](crate::plan::Resources::memory) and
+    /// [`Resources::cpus`](crate::plan::Resources::cpus).
     pub limits_resources: bool,
-    /// Whether it runs a task in [`Resources::image`](crate::Resources::image).
+    /// Whether it runs a task in [`Resources::image`](crate::plan::Resources::image).
     pub images: bool,
     /// Whether a command sees nothing of this machine but its folder and [`ExecRequest::mounts`], so that git works
     /// there only after [`Worktrees::isolate`](crate::Worktrees::isolate).

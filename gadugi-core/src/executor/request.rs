@@ -33,10 +33,10 @@ pub struct ExecRequest {
     pub files: PathBuf,
     /// Resources of its container.
     pub resources: Resources,
-    /// Mounts for an executor with [`Capabilities::mounts`](crate::Capabilities::mounts), besides
+    /// Mounts for an executor with [`Capabilities::mounts`](crate::executor::Capabilities::mounts), besides
     /// [`folder`](Self::folder), which is always mounted, writable, at the same path. Other executors ignore them.
     pub mounts: Vec<Mount>,
-    /// Writable home folder of the command for an executor with [`Capabilities::homes`](crate::Capabilities::homes);
+    /// Writable home folder of the command for an executor with [`Capabilities::homes`](crate::executor::Capabilities::homes);
     /// `None` for an empty one that is removed with the command. Other executors ignore it.
     pub home: Option<PathBuf>,
     /// First signal of a stop.

@@ -90,7 +90,7 @@ impl Default for Limits {
 }
 
 /// The resources of a task in an isolating executor. An executor that cannot limit one of them says so in its
-/// [`Capabilities`](crate::Capabilities).
+/// [`Capabilities`](crate::executor::Capabilities).
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Resources {
     /// The container image.

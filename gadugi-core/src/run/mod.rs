@@ -16,3 +16,4 @@ pub use self::record::{AttemptRecord, CommandRecord, Interruption, RunRecord, Ta
 pub use self::report::{AgentTotals, Performance, Report, Totals};
 pub use self::settings::{KeepPolicy, RunSettings};
 pub use self::state::{IllegalTransition, TaskState};
+pub use crate::time::{Clock, Moment};

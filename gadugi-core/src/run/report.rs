@@ -39,7 +39,7 @@ pub struct Totals {
 pub struct Performance {
     /// Time from the start of the run to its end; `None` while it is not over, or where it could not be measured.
     pub wall: Option<Duration>,
-    /// The sum of [`AttemptRecord::command_time`](crate::AttemptRecord::command_time) over all attempts.
+    /// The sum of [`AttemptRecord::command_time`](crate::run::AttemptRecord::command_time) over all attempts.
     pub task_time: Duration,
     /// `task_time / wall`; `None` where the wall time is not known, or when nothing ran.
     pub speedup: Option<f64>,
@@ -47,7 +47,7 @@ pub struct Performance {
     pub worktree_time: Duration,
     /// The sum of the times to start commands, as far as executors measured them.
     pub spawn_time: Duration,
-    /// The sum of [`AttemptRecord::setup_time`](crate::AttemptRecord::setup_time) over all attempts.
+    /// The sum of [`AttemptRecord::setup_time`](crate::run::AttemptRecord::setup_time) over all attempts.
     pub setup_time: Duration,
     /// The overhead before the tasks themselves, `worktree_time + spawn_time + setup_time`, as a share of that and
     /// `task_time` together; `None` when nothing ran.

@@ -21,7 +21,7 @@ use crate::worktrees::Worktrees;
 /// A run that is about to be driven.
 ///
 /// Dropping the future of [`drive`](Run::drive) releases the run: its commands run on, and their end is not recorded. To end a
-/// run, use its [`Control`](crate::Control).
+/// run, use its [`Control`](crate::scheduler::Control).
 #[must_use = "a run does nothing until it is driven"]
 pub struct Run {
     record: RunRecord,

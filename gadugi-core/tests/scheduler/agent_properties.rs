@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use gadugi_core::{AttemptRef, Event, EventKind, ExitStatus, Outcome, Phase, RunRecord, WarningKind};
+use gadugi_core::executor::ExitStatus;
+use gadugi_core::run::WarningKind;
+use gadugi_core::{AttemptRef, Event, EventKind, Outcome, Phase, RunRecord};
 use gadugi_test_support::fakes::Play;
 use proptest::prelude::*;
 

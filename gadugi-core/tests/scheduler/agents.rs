@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use gadugi_core::{
-    AgentErrorClass, Argument, Clock, EventKind, ExitStatus, Failure, Outcome, Phase, Piece, Program, StopReason,
-    control,
-};
+use gadugi_core::agent::{AgentErrorClass, Argument, Piece};
+use gadugi_core::executor::ExitStatus;
+use gadugi_core::plan::Program;
+use gadugi_core::run::{Clock, Failure, StopReason};
+use gadugi_core::scheduler::control;
+use gadugi_core::{EventKind, Outcome, Phase};
 use gadugi_test_support::fakes::Play;
 use proptest::prelude::*;
 use tokio::time::Instant;

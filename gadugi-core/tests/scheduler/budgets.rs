@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use gadugi_core::{
-    Argument, EventKind, Figure, OwnPart, Phase, Piece, Program, RawTask, Report, Tokens, Warning, WarningKind,
-};
+use gadugi_core::agent::{Argument, Figure, OwnPart, Piece, Tokens};
+use gadugi_core::plan::{Program, RawTask};
+use gadugi_core::run::{Warning, WarningKind};
+use gadugi_core::{EventKind, Phase, Report};
 use gadugi_test_support::fakes::BrokenWorktree;
 use tokio::time::Instant;
 

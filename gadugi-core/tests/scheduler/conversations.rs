@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gadugi_core::{
-    Clock, ExecRequest, ExitStatus, Failure, KeepPolicy, Outcome, Phase, Program, RetryFrom, RunRecord, TaskSpec,
-    WorktreeState,
-};
+use gadugi_core::executor::{ExecRequest, ExitStatus};
+use gadugi_core::plan::{Program, RetryFrom};
+use gadugi_core::run::{Clock, Failure, KeepPolicy, WorktreeState};
+use gadugi_core::{Outcome, Phase, RunRecord, TaskSpec};
 use gadugi_test_support::fakes::{BrokenWorktree, Play, WorktreeCall};
 
 use crate::harness::{Harness, SECOND, id, outcome};
@@ -162,7 +162,7 @@ async fn after_a_clock_ran_out_one_that_cannot_go_on_begins_anew_where_its_task_
     gone.worktrees.break_for(&id("a"), BrokenWorktree::TakeOver);
     let unprepared = timed_out(0, wall)
         .spec("a", |spec| {
-            spec.setup = Some(gadugi_core::Setup { script: "make".to_owned(), timeout: Some(SECOND) });
+            spec.setup = Some(gadugi_core::plan::Setup { script: "make".to_owned(), timeout: Some(SECOND) });
         })
         .plays_setup("a", Play::WaitsForStop);
     for (harness, at) in [(cannot, 1), (nameless, 1), (gone, 1), (unprepared, 0)] {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use gadugi_core::{
-    AttemptNo, Clock, ExitStatus, Failure, KeepPolicy, Outcome, Phase, RunError, StopReason, TaskId, control,
-};
+use gadugi_core::executor::ExitStatus;
+use gadugi_core::run::{Clock, Failure, KeepPolicy, StopReason};
+use gadugi_core::scheduler::control;
+use gadugi_core::{AttemptNo, Outcome, Phase, RunError, TaskId};
 use gadugi_test_support::fakes::{BrokenWorktree, FakeLog, FakeWorktrees, Play, WorktreeCall};
 
 use crate::harness::{Harness, SECOND, id, outcome, plan, task};
@@ -269,7 +270,10 @@ async fn a_run_that_was_stopped_before_it_began_starts_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_known_before_a_run_stands_in_its_log_and_report() {
-    use gadugi_core::{Executors, InPlace, Report, Run, RunHeader, RunSettings, WarningKind, control};
+    use gadugi_core::run::WarningKind;
+    use gadugi_core::scheduler::control;
+    use gadugi_core::worktrees::InPlace;
+    use gadugi_core::{Executors, Report, Run, RunHeader, RunSettings};
     use gadugi_test_support::fakes::FakeExecutor;
     let header = RunHeader::new(plan(vec![task("a", &[])]).expect("a plan"), RunSettings::default());
     let executors = Executors::new(std::sync::Arc::new(FakeExecutor::default()));
@@ -314,7 +318,7 @@ async fn tasks_that_touch_the_same_files_take_turns() {
     assert_eq!(started(&harness), [id("a"), id("c"), id("b")]);
     let first = |harness: &Harness| {
         let plan = plan(harness.tasks.clone()).expect("a plan");
-        gadugi_core::first_started(&plan, &std::collections::HashMap::new(), &harness.settings)
+        gadugi_core::scheduler::first_started(&plan, &std::collections::HashMap::new(), &harness.settings)
     };
     assert_eq!(first(&harness), [0, 2]);
     let mut free = harness;
@@ -334,10 +338,10 @@ async fn priority_comes_first_then_the_longer_chain_then_the_users_order() {
     let expected = [id("urgent"), id("head"), id("plain"), id("tail")];
     assert_eq!(started(&harness), expected);
     let plan = plan(harness.tasks.clone()).expect("a plan");
-    let foretold = gadugi_core::start_order(&plan, &std::collections::HashMap::new());
+    let foretold = gadugi_core::scheduler::start_order(&plan, &std::collections::HashMap::new());
     assert_eq!(foretold.iter().map(|at| plan.tasks()[*at].spec.id.clone()).collect::<Vec<_>>(), expected);
     let longer = [(id("plain"), 60 * SECOND), (id("head"), SECOND), (id("tail"), SECOND)].into();
-    let foretold = gadugi_core::start_order(&plan, &longer);
+    let foretold = gadugi_core::scheduler::start_order(&plan, &longer);
     assert_eq!(plan.tasks()[foretold[1]].spec.id, id("plain"), "what took long before comes first");
 }
 
@@ -469,7 +473,9 @@ fn a_circle_is_spelled_out_and_unknown_needs_get_a_suggestion() {
 
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_fails_is_not_called_again_and_the_report_says_so() {
-    use gadugi_core::{Executors, Run, RunHeader, RunSettings, WarningKind, control};
+    use gadugi_core::run::WarningKind;
+    use gadugi_core::scheduler::control;
+    use gadugi_core::{Executors, Run, RunHeader, RunSettings};
     use gadugi_test_support::fakes::{FakeExecutor, FakeWorktrees};
     use std::sync::Arc;
     let header = RunHeader {

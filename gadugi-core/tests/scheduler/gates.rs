@@ -1,6 +1,7 @@
 //! The opening of gates, and their warnings.
 
-use gadugi_core::{EventKind, Failure, Outcome, StopReason, WarningKind};
+use gadugi_core::run::{Failure, StopReason, WarningKind};
+use gadugi_core::{EventKind, Outcome};
 use gadugi_test_support::fakes::Play;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use tokio::time::Instant;

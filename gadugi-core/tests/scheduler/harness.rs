@@ -4,9 +4,13 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gadugi_core::agent::OutputFormats;
+use gadugi_core::plan::{PlanError, Program, RawPlan, RawTask, Setup, SourceLocation};
+use gadugi_core::registry::RunHistory;
+use gadugi_core::run::Moment;
+use gadugi_core::scheduler::{Control, control};
 use gadugi_core::{
-    Control, EventKind, Executors, Moment, Outcome, OutputFormats, Phase, Plan, PlanError, Program, RawPlan, RawTask,
-    Run, RunError, RunHeader, RunHistory, RunRecord, RunSettings, Setup, SourceLocation, TaskId, TaskSpec, control,
+    EventKind, Executors, Outcome, Phase, Plan, Run, RunError, RunHeader, RunRecord, RunSettings, TaskId, TaskSpec,
 };
 use gadugi_test_support::fakes::{FakeExecutor, FakeLog, FakeWorktrees, Play};
 use tempfile::TempDir;

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gadugi_core::{Capabilities, Outcome, Phase, WarningKind};
+use gadugi_core::executor::Capabilities;
+use gadugi_core::run::WarningKind;
+use gadugi_core::{Outcome, Phase};
 use gadugi_test_support::fakes::{BrokenWorktree, Play};
 
 use crate::conversations::{argv, calls, unchecked};

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use gadugi_core::{
-    AttemptNo, AttemptRef, EventKind, ExitStatus, Outcome, Phase, RunRecord, SkipReason, StopReason, TaskId,
-    WarningKind, control,
-};
+use gadugi_core::executor::ExitStatus;
+use gadugi_core::run::{SkipReason, StopReason, WarningKind};
+use gadugi_core::scheduler::control;
+use gadugi_core::{AttemptNo, AttemptRef, EventKind, Outcome, Phase, RunRecord, TaskId};
 use gadugi_test_support::fakes::{Play, WorktreeCall};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;

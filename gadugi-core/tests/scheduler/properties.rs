@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use gadugi_core::{AttemptRef, Control, EventKind, ExitStatus, Outcome, RunRecord, TaskId};
+use gadugi_core::executor::ExitStatus;
+use gadugi_core::scheduler::Control;
+use gadugi_core::{AttemptRef, EventKind, Outcome, RunRecord, TaskId};
 use gadugi_test_support::fakes::Play;
 use proptest::prelude::*;
 

@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use gadugi_core::{
-    AttemptNo, Clock, Event, EventKind, ExecEnd, ExecIdentity, ExecUsage, ExitStatus, Failure, Moment, Outcome,
-    OutputSummary, Phase, RetryFrom, RunError, RunRecord, StopReason, Work, control,
-};
+use gadugi_core::executor::{ExecEnd, ExecIdentity, ExecUsage, ExitStatus, OutputSummary};
+use gadugi_core::plan::RetryFrom;
+use gadugi_core::run::{Clock, Failure, Moment, StopReason};
+use gadugi_core::scheduler::control;
+use gadugi_core::worktrees::Work;
+use gadugi_core::{AttemptNo, Event, EventKind, Outcome, Phase, RunError, RunRecord};
 use gadugi_test_support::fakes::{FakeLog, Play, WorktreeCall, lease};
 
 use crate::harness::{Harness, SECOND, id, outcome, set_up, task};

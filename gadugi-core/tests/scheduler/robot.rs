@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gadugi_core::{
-    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, AttemptNo, AttemptRef, Event, EventKind,
-    OutputFormat, OutputReader, Phase, Piece, RateLimit, RawTask, RunRecord, Tokens,
+use gadugi_core::agent::{
+    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, OutputFormat, OutputReader, Piece, RateLimit, Tokens,
 };
+use gadugi_core::plan::RawTask;
+use gadugi_core::{AttemptNo, AttemptRef, Event, EventKind, Phase, RunRecord};
 
 use crate::harness::{Harness, SECOND, id, outcome, task};
 

@@ -1,6 +1,8 @@
 //! The error at the end of a failed command's output.
 
-use gadugi_core::{ExitStatus, Phase, Report, RunRecord, WarningKind};
+use gadugi_core::executor::ExitStatus;
+use gadugi_core::run::WarningKind;
+use gadugi_core::{Phase, Report, RunRecord};
 use gadugi_test_support::fakes::Play;
 
 use crate::harness::{Harness, SECOND, set_up, task};

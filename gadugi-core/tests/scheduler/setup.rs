@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use gadugi_core::{
-    Clock, Event, EventKind, ExitStatus, Failure, Limits, Outcome, Phase, Program, Report, RunRecord, Setup,
-    StopReason, control,
-};
+use gadugi_core::executor::ExitStatus;
+use gadugi_core::plan::{Limits, Program, Setup};
+use gadugi_core::run::{Clock, Failure, StopReason};
+use gadugi_core::scheduler::control;
+use gadugi_core::{Event, EventKind, Outcome, Phase, Report, RunRecord};
 use gadugi_test_support::fakes::{FakeLog, Play};
 
 use crate::harness::{Harness, SECOND, id, outcome, set_up, task};

@@ -3,7 +3,8 @@
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use gadugi_core::{ExitStatus, Outcome};
+use gadugi_core::Outcome;
+use gadugi_core::executor::ExitStatus;
 use gadugi_test_support::fakes::Play;
 use tracing::dispatcher::set_default;
 use tracing::field::{Field, Visit};

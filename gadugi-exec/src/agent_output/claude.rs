@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use gadugi_core::{AgentError, AgentErrorClass, AgentReport, Figure, OutputReader, RateLimit, Tokens};
+use gadugi_core::agent::{AgentError, AgentErrorClass, AgentReport, Figure, OutputReader, RateLimit, Tokens};
 use jiff::{Timestamp, Zoned};
 use serde_json::Value;
 

@@ -1,7 +1,7 @@
 //! `codex exec --json`: a JSON object on each line. Its tokens, at the end of a turn, are those of the whole conversation; it
 //! prints no cost.
 
-use gadugi_core::{AgentError, AgentErrorClass, AgentReport, OutputReader, RateLimit, Tokens};
+use gadugi_core::agent::{AgentError, AgentErrorClass, AgentReport, OutputReader, RateLimit, Tokens};
 use jiff::{Timestamp, Zoned};
 use serde_json::Value;
 

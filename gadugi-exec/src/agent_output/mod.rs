@@ -11,7 +11,7 @@ mod text;
 
 use std::sync::Arc;
 
-use gadugi_core::{OutputFormat, OutputFormats, OutputReader};
+use gadugi_core::agent::{OutputFormat, OutputFormats, OutputReader};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 

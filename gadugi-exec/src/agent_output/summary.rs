@@ -1,6 +1,6 @@
 //! Short texts for people, from the output of agents.
 
-use gadugi_core::AgentErrorClass;
+use gadugi_core::agent::AgentErrorClass;
 use serde_json::Value;
 
 /// Characters of a summary.

@@ -1,6 +1,6 @@
 //! Output without a format: the last line counts as the last message.
 
-use gadugi_core::{AgentReport, OutputReader};
+use gadugi_core::agent::{AgentReport, OutputReader};
 
 use super::summary::one_line;
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bollard::models::ContainerSummary;
 use bollard::query_parameters::ListContainersOptionsBuilder;
-use gadugi_core::{ExecError, RunId};
+use gadugi_core::RunId;
+use gadugi_core::executor::ExecError;
 use jiff::Timestamp;
 
 use super::api::Daemon;

@@ -5,7 +5,9 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use gadugi_core::{ExecRequest, Phase, Program};
+use gadugi_core::Phase;
+use gadugi_core::executor::ExecRequest;
+use gadugi_core::plan::Program;
 use serde::Serialize;
 
 use super::api::error::DockerError;

@@ -1,6 +1,7 @@
 //! The limits of a task, as they are checked before it starts and shown to people.
 
-use gadugi_core::{TaskSpec, Unusable, error_chain};
+use gadugi_core::executor::Unusable;
+use gadugi_core::{TaskSpec, error_chain};
 
 use super::api::{Daemon, status};
 use super::settings::{Confinement, HOME, Network, Seccomp, User};

@@ -22,10 +22,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use gadugi_core::{
-    Capabilities, CommandRef, ExecError, ExecIdentity, ExecRequest, Executor, Program, Reattached, RunId, RunningTask,
-    TaskSpec, Unusable,
+use gadugi_core::executor::{
+    Capabilities, CommandRef, ExecError, ExecIdentity, ExecRequest, Reattached, RunningTask, Unusable,
 };
+use gadugi_core::plan::Program;
+use gadugi_core::{Executor, RunId, TaskSpec};
 use tokio::sync::{OnceCell, oneshot};
 use tokio::time::Instant;
 use tracing::{Instrument, debug};
@@ -50,7 +51,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 /// What is promised beyond [`Executor`]:
 /// - **Confinement.** As [`Confinement`] says. Of this machine a command sees its folder, writable and at its own path, and
 ///   [`ExecRequest::mounts`]; a mount that would show it the daemon's socket is refused.
-/// - **Image.** [`Resources::image`](gadugi_core::Resources::image), which has to be there: nothing is fetched.
+/// - **Image.** [`Resources::image`](gadugi_core::plan::Resources::image), which has to be there: nothing is fetched.
 /// - **Environment.** The image's own, what [`PASSED_VARIABLES`] lets through, the task's variables, `GADUGI_RUN`,
 ///   `GADUGI_TASK`, `GADUGI_ATTEMPT`, and a [`HOME`], which is [`ExecRequest::home`], else in memory. Secrets, and what
 ///   [`DockerSettings::passed`] names, are written to the container's input when it begins, and stand in no description, no
@@ -61,7 +62,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 ///   while no driver was running is taken from the daemon's log, which ends every output with a newline.
 /// - **End.** The exit code is the daemon's: of a command that was ended by a signal it is 128 and the signal's number. When
 ///   it is [kept](ExecRequest::files), in `exit.json`, the container is removed, and not before. An end that the daemon
-///   itself may have caused, when it was restarted, is [unknown](gadugi_core::ExitStatus::Unknown).
+///   itself may have caused, when it was restarted, is [unknown](gadugi_core::executor::ExitStatus::Unknown).
 /// - **Stop.** [`ExecRequest::stop_signal`], mostly `SIGTERM`, to the command's process group, and after the grace `SIGKILL`
 ///   to all of the container. The daemon counts the grace too, so that a stop is finished without this process.
 /// - **Usage.** The last sample of the daemon, which sends one a second; none for a shorter command.

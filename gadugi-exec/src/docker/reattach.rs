@@ -6,7 +6,7 @@ use std::time::Duration;
 use bollard::models::ContainerInspectResponse;
 use bollard::models::ContainerSummaryStateEnum;
 use bollard::query_parameters::ListContainersOptionsBuilder;
-use gadugi_core::{CommandRef, ExecError, ExecIdentity, Reattached, RunningTask};
+use gadugi_core::executor::{CommandRef, ExecError, ExecIdentity, Reattached, RunningTask};
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};

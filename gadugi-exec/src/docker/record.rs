@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use gadugi_core::{ExecEnd, ExecUsage, ExitStatus, OutputSummary};
+use gadugi_core::executor::{ExecEnd, ExecUsage, ExitStatus, OutputSummary};
 use serde::{Deserialize, Serialize};
 
 /// The content of `container.json`: the container that is about to be started, or was.

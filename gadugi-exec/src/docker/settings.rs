@@ -15,7 +15,7 @@ use crate::output::capped_log::OutputCap;
 /// the end stands for any rest. The paths of programs and folders are the image's.
 pub const PASSED_VARIABLES: &[&str] = &["LANG", "LANGUAGE", "LC_*", "TERM", "TZ"];
 
-/// The home folder of a command: in memory, unless it is [shown one](gadugi_core::ExecRequest::home).
+/// The home folder of a command: in memory, unless it is [shown one](gadugi_core::executor::ExecRequest::home).
 pub const HOME: &str = "/home/gadugi";
 
 /// The settings of a [`DockerExecutor`](super::DockerExecutor).

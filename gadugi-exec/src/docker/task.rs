@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use gadugi_core::{ExecEnd, ExecError, ExecIdentity, ExecUsage, RunningTask};
+use gadugi_core::executor::{ExecEnd, ExecError, ExecIdentity, ExecUsage, RunningTask};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;

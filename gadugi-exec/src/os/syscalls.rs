@@ -11,7 +11,7 @@ use std::process::Command;
 use std::ptr;
 use std::time::Duration;
 
-use gadugi_core::ExitStatus;
+use gadugi_core::executor::ExitStatus;
 use rustix::process::Pid;
 #[cfg(target_os = "linux")]
 use {

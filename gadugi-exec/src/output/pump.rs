@@ -1,6 +1,6 @@
 //! Moves a command's output from its pipe into its log, and its input into the command.
 
-use gadugi_core::OutputSummary;
+use gadugi_core::executor::OutputSummary;
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe;
 use tokio::sync::{oneshot, watch};

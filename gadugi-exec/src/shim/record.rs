@@ -3,7 +3,7 @@
 use std::time::Duration;
 use std::{fmt, io};
 
-use gadugi_core::{ExecEnd, ExecUsage, ExitStatus, OutputSummary};
+use gadugi_core::executor::{ExecEnd, ExecUsage, ExitStatus, OutputSummary};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 

@@ -4,7 +4,7 @@ use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use gadugi_core::ExitStatus;
+use gadugi_core::executor::ExitStatus;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use rustix::time::Timespec;

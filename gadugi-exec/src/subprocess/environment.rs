@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use gadugi_core::ExecRequest;
+use gadugi_core::executor::ExecRequest;
 
 use super::settings::SubprocessSettings;
 use super::start_error::StartError;

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use gadugi_core::{ExecError, ExecRequest};
+use gadugi_core::executor::{ExecError, ExecRequest};
 use rustix::fs::Access;
 use rustix::process::Pid;
 use tokio::net::unix::pipe;

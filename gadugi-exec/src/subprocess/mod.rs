@@ -17,9 +17,11 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use gadugi_core::{
-    Capabilities, CommandRef, ExecError, ExecIdentity, ExecRequest, Executor, Moment, Reattached, RunningTask, Unusable,
+use gadugi_core::Executor;
+use gadugi_core::executor::{
+    Capabilities, CommandRef, ExecError, ExecIdentity, ExecRequest, Reattached, RunningTask, Unusable,
 };
+use gadugi_core::run::Moment;
 use tokio::task::spawn_blocking;
 
 use self::launch::launch;
@@ -53,8 +55,8 @@ const NAME: &str = "subprocess";
 ///   [`SubprocessSettings::output_cap`] of them; a line in the log says how many bytes are missing where.
 /// - **End.** When the command ends by itself, the rest of its process group is killed. Processes that have left the group,
 ///   such as daemons, live on; if one holds the output open, its output is taken for [`SubprocessSettings::drain`] and the
-///   end is marked as [`leaked`](gadugi_core::OutputSummary::leaked).
-/// - **Stop.** [`ExecRequest::stop_signal`](gadugi_core::ExecRequest::stop_signal), mostly `SIGTERM`, to the group, and
+///   end is marked as [`leaked`](gadugi_core::executor::OutputSummary::leaked).
+/// - **Stop.** [`ExecRequest::stop_signal`](gadugi_core::executor::ExecRequest::stop_signal), mostly `SIGTERM`, to the group, and
 ///   after the grace `SIGKILL`; a suspended command is resumed, so that the signal reaches it. When the leader ends within
 ///   the grace, its children have the rest of it, until they have closed the output.
 ///
@@ -111,7 +113,7 @@ impl Executor for SubprocessExecutor {
     /// its end is the one that the shim has recorded, also when no driver was running.
     ///
     /// A command that was started without a shim, as its identity shows, is found while it runs. It is no child
-    /// of this process, so its end is [`ExitStatus::Unknown`](gadugi_core::ExitStatus::Unknown), its output is not
+    /// of this process, so its end is [`ExitStatus::Unknown`](gadugi_core::executor::ExitStatus::Unknown), its output is not
     /// seen here, and its duration is computed from its start by a clock that also runs while the machine sleeps.
     ///
     /// Works on Linux only; on macOS it fails with [`ExecError::Watch`] for a command that still runs.

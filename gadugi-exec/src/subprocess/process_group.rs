@@ -2,7 +2,7 @@
 
 use std::io;
 
-use gadugi_core::{ExecUsage, ExitStatus, StopSignal};
+use gadugi_core::executor::{ExecUsage, ExitStatus, StopSignal};
 use rustix::io::Errno;
 use rustix::process::{self, Pid, Signal, WaitId, WaitIdOptions};
 use tokio::sync::watch;

@@ -5,7 +5,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use gadugi_core::{ExecError, ExecRequest, Phase, Program};
+use gadugi_core::Phase;
+use gadugi_core::executor::{ExecError, ExecRequest};
+use gadugi_core::plan::Program;
 use rustix::fs::Access;
 
 use super::start_error::StartError;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// The source of an [`ExecError::Start`](gadugi_core::ExecError::Start) of this executor.
+/// The source of an [`ExecError::Start`](gadugi_core::executor::ExecError::Start) of this executor.
 #[derive(Debug, Error)]
 pub(super) enum StartError {
     #[error("the command is empty")]

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gadugi_core::{ExecEnd, OutputSummary, StopSignal};
+use gadugi_core::executor::{ExecEnd, OutputSummary, StopSignal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until, timeout};

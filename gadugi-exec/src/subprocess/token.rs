@@ -6,7 +6,7 @@ use rustix::process::Pid;
 
 use crate::os::{nonce, process_table};
 
-/// The text of an [`ExecIdentity::token`](gadugi_core::ExecIdentity::token):
+/// The text of an [`ExecIdentity::token`](gadugi_core::executor::ExecIdentity::token):
 /// `pid 4711 v1 boot=<id> start=<ticks> nonce=<16 digits>`, with `-` for unknown values.
 ///
 /// The pid with the boot and the start time names one process and no later one that gets the same pid;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gadugi_core::{
+use gadugi_core::agent::{
     AgentError, AgentErrorClass, AgentReport, Denials, Figure, Lines, OutputReader, OwnPart, RateLimit, Tokens,
 };
 use gadugi_exec::agent_output::{TimeZones, formats};

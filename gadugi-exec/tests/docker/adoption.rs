@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use gadugi_core::{ExecError, ExecRequest, Executor, ExitStatus, Reattached, RunningTask, StopSignal};
+use gadugi_core::Executor;
+use gadugi_core::executor::{ExecError, ExecRequest, ExitStatus, Reattached, RunningTask, StopSignal};
 use gadugi_exec::docker::{DockerExecutor, Endpoint};
 use gadugi_test_support::small_disk::SmallDisk;
 
@@ -29,7 +30,7 @@ impl Harness {
 }
 
 /// A start whose process has died: the runtime that followed the command is shut down at once.
-fn start_and_die(harness: &Harness, request: &ExecRequest, until: u64) -> gadugi_core::ExecIdentity {
+fn start_and_die(harness: &Harness, request: &ExecRequest, until: u64) -> gadugi_core::executor::ExecIdentity {
     let executor = harness.successor();
     std::thread::scope(|threads| {
         let driver = threads.spawn(|| {

@@ -4,7 +4,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use gadugi_core::{Action, AgentCall, Argument, Executor, ExitStatus, Mount, Piece, Program, TaskSpec};
+use gadugi_core::agent::{AgentCall, Argument, Piece};
+use gadugi_core::executor::{ExitStatus, Mount};
+use gadugi_core::plan::{Action, Program};
+use gadugi_core::{Executor, TaskSpec};
 use gadugi_exec::docker::{Network, User};
 
 use crate::harness::{Harness, chain, log};

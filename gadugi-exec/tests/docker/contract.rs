@@ -1,8 +1,9 @@
 //! The promises of every executor, kept by this one with the image of the test.
 
 use async_trait::async_trait;
-use gadugi_core::{
-    Capabilities, CommandRef, ExecError, ExecIdentity, ExecRequest, Executor, Reattached, RunningTask, Unusable,
+use gadugi_core::Executor;
+use gadugi_core::executor::{
+    Capabilities, CommandRef, ExecError, ExecIdentity, ExecRequest, Reattached, RunningTask, Unusable,
 };
 use gadugi_exec::docker::DockerExecutor;
 use gadugi_test_support::contract;

@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use gadugi_core::{ExecRequest, Executor, ExitStatus, Reattached};
+use gadugi_core::Executor;
+use gadugi_core::executor::{ExecRequest, ExitStatus, Reattached};
 use gadugi_exec::docker::{DockerExecutor, DockerSettings, Endpoint};
 use gadugi_test_support::docker::PrivateDaemon;
 

@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gadugi_core::{AttemptNo, ExecEnd, ExecRequest, Executor, Program, RunningTask};
+use gadugi_core::executor::{ExecEnd, ExecRequest, RunningTask};
+use gadugi_core::plan::Program;
+use gadugi_core::{AttemptNo, Executor};
 use gadugi_exec::docker::{Confinement, DockerExecutor, DockerSettings, Endpoint, Network};
 use gadugi_test_support::commands;
 pub(crate) use gadugi_test_support::commands::{command, printed};

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use gadugi_core::{ExecRequest, Mount};
+use gadugi_core::executor::{ExecRequest, Mount};
 use gadugi_exec::docker::{DockerSettings, User};
 
 use crate::harness::{Harness, log};

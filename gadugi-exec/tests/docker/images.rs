@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use gadugi_core::{Executor, Program, TaskSpec};
+use gadugi_core::plan::Program;
+use gadugi_core::{Executor, TaskSpec};
 use gadugi_exec::docker::BuildOptions;
 
 use crate::harness::{Harness, chain};

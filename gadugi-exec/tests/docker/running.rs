@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use gadugi_core::{ExecError, Executor, ExitStatus, Phase};
+use gadugi_core::executor::{ExecError, ExitStatus};
+use gadugi_core::{Executor, Phase};
 use gadugi_test_support::contract::ending;
 use gadugi_test_support::contract::stopping::{self, Stops};
 
@@ -67,7 +68,7 @@ async fn a_command_is_started_once() {
     let after = harness.executor.start(&request).await.err().expect("it was started before");
     assert!(chain(&after).contains("started before"), "{}", chain(&after));
     assert_eq!(fs::read_to_string(harness.folder().join("count")).expect("a file"), "once\n");
-    let check = gadugi_core::ExecRequest { phase: Phase::Check, ..request };
+    let check = gadugi_core::executor::ExecRequest { phase: Phase::Check, ..request };
     assert!(harness.end_of(&check).await.status.success());
 }
 
@@ -106,7 +107,7 @@ async fn a_missing_image_a_missing_folder_and_a_missing_shell_are_told() {
     assert!(matches!(harness.executor.start(&request).await, Err(ExecError::Start { .. })));
     let mut request = harness.argv(&["true"]);
     let (source, target) = (harness.root.path().join("gone"), "/gone".into());
-    request.mounts.push(gadugi_core::Mount { source: source.clone(), target, writable: false });
+    request.mounts.push(gadugi_core::executor::Mount { source: source.clone(), target, writable: false });
     assert!(harness.executor.start(&request).await.is_err());
     assert!(!source.exists(), "the daemon has made no folder for it");
     assert_eq!(harness.containers(), Vec::<String>::new());

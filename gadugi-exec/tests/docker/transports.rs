@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use gadugi_core::{Executor, ExitStatus};
+use gadugi_core::Executor;
+use gadugi_core::executor::ExitStatus;
 use gadugi_exec::docker::{DockerExecutor, Endpoint};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::net::{TcpListener, UnixStream};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use gadugi_core::{ExecRequest, ExitStatus, RunningTask};
+use gadugi_core::executor::{ExecRequest, ExitStatus, RunningTask};
 use gadugi_exec::{OutputCap, SubprocessSettings, is_alive};
 use gadugi_test_support::commands::printed;
 use gadugi_test_support::contract::ending;

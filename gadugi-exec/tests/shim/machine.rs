@@ -3,7 +3,8 @@
 use std::fs;
 use std::sync::Arc;
 
-use gadugi_core::{ExecRequest, Executor, ExitStatus};
+use gadugi_core::Executor;
+use gadugi_core::executor::{ExecRequest, ExitStatus};
 use gadugi_test_support::small_disk::SmallDisk;
 use tokio::task::JoinSet;
 

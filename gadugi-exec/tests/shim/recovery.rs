@@ -5,7 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use gadugi_core::{CommandRef, ExecError, ExecIdentity, ExecRequest, Executor, ExitStatus, Reattached};
+use gadugi_core::Executor;
+use gadugi_core::executor::{CommandRef, ExecError, ExecIdentity, ExecRequest, ExitStatus, Reattached};
 use gadugi_exec::{SubprocessSettings, is_alive, moment};
 use gadugi_test_support::commands::printed;
 use rustix::process::{Pid, Signal, kill_process};

@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use gadugi_core::{Executor, Program};
+use gadugi_core::Executor;
+use gadugi_core::plan::Program;
 use gadugi_exec::{SubprocessExecutor, SubprocessSettings};
 use gadugi_test_support::commands;
 

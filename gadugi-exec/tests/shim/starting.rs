@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use gadugi_core::{ExecRequest, Executor, ExitStatus, Reattached};
+use gadugi_core::Executor;
+use gadugi_core::executor::{ExecRequest, ExitStatus, Reattached};
 use gadugi_exec::{ShimProgram, SubprocessSettings};
 use gadugi_test_support::commands::printed;
 use gadugi_test_support::contract::ending;

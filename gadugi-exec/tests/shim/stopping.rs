@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use gadugi_core::{ExecRequest, ExitStatus, StopSignal};
+use gadugi_core::executor::{ExecRequest, ExitStatus, StopSignal};
 use gadugi_exec::SubprocessSettings;
 use gadugi_test_support::commands::printed;
 use gadugi_test_support::contract::stopping::{self, Stops};

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use gadugi_core::{ExecRequest, Executor, Reattached, RunningTask};
+use gadugi_core::Executor;
+use gadugi_core::executor::{ExecRequest, Reattached, RunningTask};
 use gadugi_exec::{ShimProgram, SubprocessSettings};
 pub(crate) use gadugi_test_support::commands::command;
 

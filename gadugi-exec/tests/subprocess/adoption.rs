@@ -5,7 +5,8 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use gadugi_core::{ExecError, ExecIdentity, Executor, ExitStatus, Reattached, RunningTask};
+use gadugi_core::Executor;
+use gadugi_core::executor::{ExecError, ExecIdentity, ExitStatus, Reattached, RunningTask};
 use gadugi_exec::is_alive;
 use gadugi_test_support::commands::command;
 use gadugi_test_support::commands::printed;

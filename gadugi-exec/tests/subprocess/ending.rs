@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gadugi_core::ExitStatus;
+use gadugi_core::executor::ExitStatus;
 use gadugi_exec::SubprocessSettings;
 use gadugi_test_support::commands::printed;
 use gadugi_test_support::contract::ending;

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use gadugi_core::{Executor, Program};
+use gadugi_core::Executor;
+use gadugi_core::plan::Program;
 use gadugi_exec::SubprocessSettings;
 
 use crate::harness::{Harness, settings};

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
-use gadugi_core::{ExecEnd, ExecError, ExecRequest, Executor, Program, RunningTask};
+use gadugi_core::Executor;
+use gadugi_core::executor::{ExecEnd, ExecError, ExecRequest, RunningTask};
+use gadugi_core::plan::Program;
 use gadugi_exec::{SubprocessExecutor, SubprocessSettings};
 use gadugi_test_support::commands;
 use tempfile::TempDir;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use gadugi_core::ExitStatus;
+use gadugi_core::executor::ExitStatus;
 use gadugi_exec::{OutputCap, SubprocessSettings};
 use gadugi_test_support::contract::ending;
 use gadugi_test_support::small_disk::SmallDisk;

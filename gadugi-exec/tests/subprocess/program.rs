@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::process::Command;
 
-use gadugi_core::ExecRequest;
+use gadugi_core::executor::ExecRequest;
 
 use crate::harness::Harness;
 

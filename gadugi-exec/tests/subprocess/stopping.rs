@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use gadugi_core::ExitStatus;
+use gadugi_core::executor::ExitStatus;
 use gadugi_test_support::commands::printed;
 use gadugi_test_support::contract::stopping::{self, Stops};
 use rustix::process::WaitIdOptions;

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gadugi_core::{
-    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Budget, Denials, Figure, Mount, OwnPart, Piece,
-    RateLimit, StopSignal, Tokens,
+use gadugi_core::agent::{
+    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Budget, Denials, Figure, OwnPart, Piece, RateLimit,
+    Tokens,
 };
+use gadugi_core::executor::{Mount, StopSignal};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,7 @@
 //! The JSON form of places of work outside of the branch.
 
-use gadugi_core::{CommitId, Elsewhere};
+use gadugi_core::CommitId;
+use gadugi_core::worktrees::Elsewhere;
 use serde::{Deserialize, Serialize};
 
 use super::scalar::{PathForm, Text};

@@ -1,8 +1,8 @@
 //! The JSON form of the ends of commands and attempts.
 
-use gadugi_core::{
-    Clock, ExecEnd, ExecUsage, ExitStatus, Failure, Outcome, OutputSummary, Phase, SkipReason, StopReason, TaskId,
-};
+use gadugi_core::executor::{ExecEnd, ExecUsage, ExitStatus, OutputSummary};
+use gadugi_core::run::{Clock, Failure, SkipReason, StopReason};
+use gadugi_core::{Outcome, Phase, TaskId};
 use serde::{Deserialize, Serialize};
 
 use super::agent::ErrorForm;

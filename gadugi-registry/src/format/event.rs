@@ -1,6 +1,8 @@
 //! The JSON form of events. The name of a kind is the value of its member `kind`, the first one.
 
-use gadugi_core::{AttemptRef, EventKind, ExecIdentity, Moment, TaskId, WarningKind};
+use gadugi_core::executor::ExecIdentity;
+use gadugi_core::run::{Moment, WarningKind};
+use gadugi_core::{AttemptRef, EventKind, TaskId};
 use serde::{Deserialize, Serialize};
 
 use super::agent::AgentReportForm;

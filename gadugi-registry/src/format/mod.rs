@@ -17,7 +17,7 @@ mod task;
 mod versioned;
 mod worktree;
 
-use gadugi_core::PlanError;
+use gadugi_core::plan::PlanError;
 use thiserror::Error;
 
 pub(crate) use agent::{AgentReportForm, TokensForm};

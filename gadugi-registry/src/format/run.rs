@@ -2,7 +2,9 @@
 
 use std::num::NonZeroUsize;
 
-use gadugi_core::{CommitId, KeepPolicy, Moment, Plan, RawPlan, RawTask, RunHeader, RunId, RunSettings};
+use gadugi_core::plan::{RawPlan, RawTask};
+use gadugi_core::run::{KeepPolicy, Moment};
+use gadugi_core::{CommitId, Plan, RunHeader, RunId, RunSettings};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gadugi_core::{
-    Action, Changes, Limits, PlannedTask, Program, RawTask, Resources, RetryFrom, Setup, SourceLocation, TaskId,
-    TaskSpec, TouchPattern,
+use gadugi_core::plan::{
+    Action, Changes, Limits, PlannedTask, Program, RawTask, Resources, RetryFrom, Setup, SourceLocation, TouchPattern,
 };
+use gadugi_core::{TaskId, TaskSpec};
 use serde::{Deserialize, Serialize};
 
 use super::agent::AgentForm;

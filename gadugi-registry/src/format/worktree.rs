@@ -1,8 +1,7 @@
 //! The JSON form of worktrees, and of the work in them.
 
-use gadugi_core::{
-    AttemptRef, BranchName, CommitId, Counts, IgnoredFiles, KeepReason, Lease, RunId, Seeded, TaskId, Unsaved, Work,
-};
+use gadugi_core::worktrees::{Counts, IgnoredFiles, KeepReason, Seeded, Unsaved, Work};
+use gadugi_core::{AttemptRef, BranchName, CommitId, Lease, RunId, TaskId};
 use serde::{Deserialize, Serialize};
 
 use super::elsewhere::ElsewhereForm;

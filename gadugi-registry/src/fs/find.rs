@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use gadugi_core::{AttemptRef, EventKind, RegistryError, RunId, TaskId};
+use gadugi_core::registry::RegistryError;
+use gadugi_core::{AttemptRef, EventKind, RunId, TaskId};
 use thiserror::Error;
 
 use super::{FsRegistry, journal};

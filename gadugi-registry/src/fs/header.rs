@@ -3,7 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use gadugi_core::{RegistryError, RunId, error_chain};
+use gadugi_core::registry::RegistryError;
+use gadugi_core::{RunId, error_chain};
 
 use super::durable::{replace, set_aside};
 use super::layout::RunFolder;

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use gadugi_core::{AttemptRef, Event, EventKind, RegistryError, RunLog, Ticket};
+use gadugi_core::registry::{RegistryError, RunLog, Ticket};
+use gadugi_core::{AttemptRef, Event, EventKind};
 
 use super::journal::writer::{Entry, Writer};
 use super::layout::{INTENT, RunFolder};

@@ -21,10 +21,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use gadugi_core::{
-    AttemptRef, Event, Registry, RegistryError, RunHeader, RunHistory, RunId, RunListing, RunLog, crash_point,
-    error_chain,
-};
+use gadugi_core::registry::{RegistryError, RunHistory, RunListing, RunLog};
+use gadugi_core::{AttemptRef, Event, Registry, RunHeader, RunId, crash_point, error_chain};
 use tracing::debug;
 
 use self::ballast::{Ballast, is_full};

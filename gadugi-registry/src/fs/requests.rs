@@ -6,7 +6,8 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use gadugi_core::{RegistryError, TaskId, error_chain};
+use gadugi_core::registry::RegistryError;
+use gadugi_core::{TaskId, error_chain};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

@@ -7,9 +7,9 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use gadugi_core::{
-    AttemptRef, Event, EventKind, RegistryError, RunHistory, RunId, RunRecord, WarningKind, crash_point, error_chain,
-};
+use gadugi_core::registry::{RegistryError, RunHistory};
+use gadugi_core::run::WarningKind;
+use gadugi_core::{AttemptRef, Event, EventKind, RunId, RunRecord, crash_point, error_chain};
 use jiff::Timestamp;
 use tracing::debug;
 

@@ -1,6 +1,7 @@
 //! The reports of agents about their work, as text.
 
-use gadugi_core::{AgentReport, AgentTotals, Dollars, Figure, TaskRecord, Tokens};
+use gadugi_core::agent::{AgentReport, Dollars, Figure, Tokens};
+use gadugi_core::run::{AgentTotals, TaskRecord};
 
 use super::escape::{block, code, inline};
 use super::words::{UNKNOWN, count};

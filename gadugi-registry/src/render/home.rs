@@ -1,6 +1,8 @@
 //! The commands that bring work to the branch of its attempt.
 
-use gadugi_core::{AttemptRecord, Elsewhere, Lease, TaskRecord};
+use gadugi_core::Lease;
+use gadugi_core::run::{AttemptRecord, TaskRecord};
+use gadugi_core::worktrees::Elsewhere;
 
 use super::escape::shell;
 

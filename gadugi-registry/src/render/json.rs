@@ -2,10 +2,8 @@
 
 use std::io::{self, BufWriter, Write};
 
-use gadugi_core::{
-    AgentTotals, AttemptRecord, BranchName, CommandRecord, CommitId, Interruption, Outcome, Report, RunId, TaskId,
-    TaskRecord, WorktreeState,
-};
+use gadugi_core::run::{AgentTotals, AttemptRecord, CommandRecord, Interruption, TaskRecord, WorktreeState};
+use gadugi_core::{BranchName, CommitId, Outcome, Report, RunId, TaskId};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 

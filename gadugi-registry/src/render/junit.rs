@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use gadugi_core::{AttemptRecord, Clock, Failure, Outcome, Phase, Report, TaskRecord};
+use gadugi_core::run::{AttemptRecord, Clock, Failure, TaskRecord};
+use gadugi_core::{Outcome, Phase, Report};
 use quick_junit::{NonSuccessKind, Report as JUnit, TestCase, TestCaseStatus, TestRerun, TestSuite};
 
 use super::LogTail;

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use gadugi_core::{
-    AttemptRecord, BranchName, CommitId, Counts, Outcome, Phase, Report, TaskRecord, TaskState, WorktreeState,
-};
+use gadugi_core::run::{AttemptRecord, TaskRecord, TaskState, WorktreeState};
+use gadugi_core::worktrees::Counts;
+use gadugi_core::{BranchName, CommitId, Outcome, Phase, Report};
 
 use super::LogPath;
 use super::agents;

@@ -17,7 +17,8 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use gadugi_core::{AttemptNo, AttemptRef, Phase, RegistryError, Report, TaskId};
+use gadugi_core::registry::RegistryError;
+use gadugi_core::{AttemptNo, AttemptRef, Phase, Report, TaskId};
 
 use crate::fs::{RunFolder, open_regular, replace_by};
 

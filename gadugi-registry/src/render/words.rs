@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use gadugi_core::{AttemptRecord, AttemptRef, CommandRecord, Phase, Report, TaskRecord, TaskState, Totals};
+use gadugi_core::run::{AttemptRecord, CommandRecord, TaskRecord, TaskState, Totals};
+use gadugi_core::{AttemptRef, Phase, Report};
 
 /// The text for an unknown figure of something that was started.
 pub(super) const UNKNOWN: &str = "unknown";

@@ -1,9 +1,11 @@
 //! Agents in reports.
 
-use gadugi_core::{
-    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Denials, Event, EventKind, ExitStatus, Failure,
-    Figure, Outcome, OwnPart, Phase, RateLimit, Report, RunHeader, RunRecord, Tokens, WarningKind,
+use gadugi_core::agent::{
+    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Denials, Figure, OwnPart, RateLimit, Tokens,
 };
+use gadugi_core::executor::ExitStatus;
+use gadugi_core::run::{Failure, WarningKind};
+use gadugi_core::{Event, EventKind, Outcome, Phase, Report, RunHeader, RunRecord};
 use gadugi_registry::render::{json, markdown};
 use serde_json::{Value, json as value};
 

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use gadugi_core::{Event, EventKind, ExitStatus, Failure, Outcome, Phase, RunHeader, RunRecord};
+use gadugi_core::executor::ExitStatus;
+use gadugi_core::run::Failure;
+use gadugi_core::{Event, EventKind, Outcome, Phase, RunHeader, RunRecord};
 use gadugi_registry::FsRegistry;
 use tempfile::TempDir;
 
@@ -161,8 +163,9 @@ async fn the_end_of_an_attempt_is_concluded_from_the_end_of_its_task() {
     let whole = RunRecord::fold(written.header.clone(), &written.events).expect("a run");
     for (task, original) in record.tasks.iter().zip(&whole.tasks) {
         assert_eq!(task.state, original.state, "{}", task.task.spec.id);
-        let outcome =
-            |at: usize, task: &gadugi_core::TaskRecord| task.attempts[at].ended.clone().map(|(outcome, _)| outcome);
+        let outcome = |at: usize, task: &gadugi_core::run::TaskRecord| {
+            task.attempts[at].ended.clone().map(|(outcome, _)| outcome)
+        };
         for at in 0..task.attempts.len() {
             if at + 1 == task.attempts.len() {
                 assert_eq!(outcome(at, task), outcome(at, original));

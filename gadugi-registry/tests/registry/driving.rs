@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use gadugi_core::{Event, EventKind, Outcome, Registry, RegistryError, RunLog};
+use gadugi_core::registry::{RegistryError, RunLog};
+use gadugi_core::{Event, EventKind, Outcome, Registry};
 use gadugi_registry::{FsRegistry, MemoryRegistry};
 use tempfile::TempDir;
 

@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use gadugi_core::{Event, EventKind, Phase, Registry, RegistryError, RunRecord, arm_crash_point};
+use gadugi_core::registry::RegistryError;
+use gadugi_core::{Event, EventKind, Phase, Registry, RunRecord, arm_crash_point};
 use gadugi_registry::FsRegistry;
 
 use crate::resuming::{Left, resumed_after};

@@ -5,7 +5,9 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::Command;
 
-use gadugi_core::{Event, EventKind, Phase, Registry, RegistryError, RunLog, WarningKind};
+use gadugi_core::registry::{RegistryError, RunLog};
+use gadugi_core::run::WarningKind;
+use gadugi_core::{Event, EventKind, Phase, Registry};
 use gadugi_registry::FsRegistry;
 use tempfile::TempDir;
 

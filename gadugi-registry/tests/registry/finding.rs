@@ -3,7 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
-use gadugi_core::{ExitStatus, Outcome, Registry, RegistryError};
+use gadugi_core::executor::ExitStatus;
+use gadugi_core::registry::RegistryError;
+use gadugi_core::{Outcome, Registry};
 use gadugi_registry::{FindError, FsRegistry, StopRequest};
 use insta::assert_snapshot;
 

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use gadugi_core::{Event, EventKind, Report, RunRecord, TaskState};
+use gadugi_core::run::TaskState;
+use gadugi_core::{Event, EventKind, Report, RunRecord};
 use gadugi_registry::FsRegistry;
 use gadugi_registry::render::write_reports;
 use tempfile::TempDir;

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gadugi_core::{
-    AgentError, AgentErrorClass, AgentReport, AttemptNo, AttemptRef, Clock, Counts, Elsewhere, Event, EventKind,
-    ExecEnd, ExecIdentity, ExecUsage, ExitStatus, Failure, Figure, IgnoredFiles, KeepReason, Lease, Moment, Outcome,
-    OutputSummary, OwnPart, Phase, RateLimit, RawTask, Registry, RegistryError, RetryFrom, RunHeader, Seeded, Setup,
-    SkipReason, StopReason, TaskId, Tokens, WarningKind, Work,
-};
+use gadugi_core::agent::{AgentError, AgentErrorClass, AgentReport, Figure, OwnPart, RateLimit, Tokens};
+use gadugi_core::executor::{ExecEnd, ExecIdentity, ExecUsage, ExitStatus, OutputSummary};
+use gadugi_core::plan::{RawTask, RetryFrom, Setup};
+use gadugi_core::registry::RegistryError;
+use gadugi_core::run::{Clock, Failure, Moment, SkipReason, StopReason, WarningKind};
+use gadugi_core::worktrees::{Counts, Elsewhere, IgnoredFiles, KeepReason, Seeded, Work};
+use gadugi_core::{AttemptNo, AttemptRef, Event, EventKind, Lease, Outcome, Phase, Registry, RunHeader, TaskId};
 use gadugi_registry::FsRegistry;
 use gadugi_registry::format::event_to_json;
 use insta::{assert_snapshot, with_settings};

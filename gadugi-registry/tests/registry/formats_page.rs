@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use gadugi_core::{Registry, RegistryError, RunRecord, TaskState};
+use gadugi_core::registry::RegistryError;
+use gadugi_core::run::TaskState;
+use gadugi_core::{Registry, RunRecord};
 use gadugi_registry::FsRegistry;
 use gadugi_registry::format::event_to_json;
 

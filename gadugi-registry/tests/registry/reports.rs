@@ -4,9 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gadugi_core::{
-    AgentCall, Argument, AttemptRef, Event, EventKind, ExitStatus, Moment, Outcome, Phase, Report, RunHeader, RunRecord,
-};
+use gadugi_core::agent::{AgentCall, Argument};
+use gadugi_core::executor::ExitStatus;
+use gadugi_core::run::Moment;
+use gadugi_core::{AttemptRef, Event, EventKind, Outcome, Phase, Report, RunHeader, RunRecord};
 use gadugi_registry::FsRegistry;
 use gadugi_registry::render::{json, junit, markdown, write_reports};
 use insta::{assert_snapshot, with_settings};

@@ -6,10 +6,10 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use gadugi_core::{
-    Event, EventKind, ExitStatus, Outcome, Phase, Registry, RegistryError, RunHeader, RunLog, RunRecord, TaskState,
-    WarningKind,
-};
+use gadugi_core::executor::ExitStatus;
+use gadugi_core::registry::{RegistryError, RunLog};
+use gadugi_core::run::{TaskState, WarningKind};
+use gadugi_core::{Event, EventKind, Outcome, Phase, Registry, RunHeader, RunRecord};
 use gadugi_registry::FsRegistry;
 use gadugi_registry::format::event_to_json;
 use tempfile::TempDir;

@@ -1,6 +1,9 @@
 //! Tasks of several attempts, in reports.
 
-use gadugi_core::{CommitId, Counts, EventKind, ExitStatus, Failure, Lease, Outcome, Phase, Report, RunRecord, Work};
+use gadugi_core::executor::ExitStatus;
+use gadugi_core::run::Failure;
+use gadugi_core::worktrees::{Counts, Work};
+use gadugi_core::{CommitId, EventKind, Lease, Outcome, Phase, Report, RunRecord};
 use gadugi_registry::render::{json, junit, markdown};
 use serde_json::{Value, json as value};
 

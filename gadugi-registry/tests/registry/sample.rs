@@ -5,11 +5,15 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gadugi_core::agent::{AgentCall, Argument, Budget, Piece};
+use gadugi_core::executor::{ExecEnd, ExecIdentity, ExecUsage, ExitStatus, Mount, OutputSummary};
+use gadugi_core::plan::{Limits, Program, RawPlan, RawTask, Resources, RetryFrom, Setup, SourceLocation};
+use gadugi_core::registry::{RegistryError, RunHistory, RunLog};
+use gadugi_core::run::{Clock, Failure, Moment, StopReason, WarningKind};
+use gadugi_core::worktrees::{Elsewhere, KeepReason, Work};
 use gadugi_core::{
-    AgentCall, Argument, AttemptNo, AttemptRef, Budget, Clock, Elsewhere, Event, EventKind, ExecEnd, ExecIdentity,
-    ExecUsage, ExitStatus, Failure, KeepReason, Lease, Limits, Moment, Mount, Outcome, OutputSummary, Phase, Piece,
-    Plan, Program, RawPlan, RawTask, Registry, RegistryError, Resources, RetryFrom, RunHeader, RunHistory, RunId,
-    RunLog, RunRecord, RunSettings, Setup, SourceLocation, StopReason, TaskId, TaskSpec, WarningKind, Work,
+    AttemptNo, AttemptRef, Event, EventKind, Lease, Outcome, Phase, Plan, Registry, RunHeader, RunId, RunRecord,
+    RunSettings, TaskId, TaskSpec,
 };
 use gadugi_registry::FsRegistry;
 use jiff::{SignedDuration, Timestamp};

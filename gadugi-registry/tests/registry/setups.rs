@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use gadugi_core::{
-    AttemptRef, Clock, EventKind, ExitStatus, Failure, Outcome, Phase, Report, RunHeader, RunRecord, Seeded, Setup,
-    StopReason,
-};
+use gadugi_core::executor::ExitStatus;
+use gadugi_core::plan::Setup;
+use gadugi_core::run::{Clock, Failure, StopReason};
+use gadugi_core::worktrees::Seeded;
+use gadugi_core::{AttemptRef, EventKind, Outcome, Phase, Report, RunHeader, RunRecord};
 use gadugi_registry::FsRegistry;
 use gadugi_registry::format::event_to_json;
 use gadugi_registry::render::{json, junit, markdown};

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use gadugi_core::{CommitId, NeededTip, TaskId, WorktreeError, WorktreeRequest};
+use gadugi_core::worktrees::{NeededTip, WorktreeError, WorktreeRequest};
+use gadugi_core::{CommitId, TaskId};
 use gix::ObjectId;
 use gix::bstr::BStr;
 use gix::merge::blob::builtin_driver::text::Labels;

@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use gadugi_core::{BranchName, CreatedWorktree, Lease, Seeded, WorktreeError, WorktreeRequest, crash_point};
+use gadugi_core::worktrees::{CreatedWorktree, Seeded, WorktreeError, WorktreeRequest};
+use gadugi_core::{BranchName, Lease, crash_point};
 use gix::ObjectId;
 use gix::refs::Target;
 use gix::refs::transaction::{PreviousValue, RefEdit};

@@ -1,6 +1,7 @@
 //! Reusing the worktree of an earlier attempt for the next one.
 
-use gadugi_core::{Lease, WorktreeRequest, crash_point};
+use gadugi_core::worktrees::WorktreeRequest;
+use gadugi_core::{Lease, crash_point};
 use tracing::debug;
 
 use crate::error::GitError;

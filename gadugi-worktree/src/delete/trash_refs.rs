@@ -9,7 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use gadugi_core::{Lease, Pruned};
+use gadugi_core::Lease;
+use gadugi_core::worktrees::Pruned;
 use gix::ObjectId;
 use gix::bstr::ByteSlice;
 use gix::refs::FullName;

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use gadugi_core::{BranchFate, BranchName, KeepReason, Lease, Paths, ReleaseDetails};
+use gadugi_core::worktrees::{BranchFate, KeepReason, Paths, ReleaseDetails};
+use gadugi_core::{BranchName, Lease};
 use gix::ObjectId;
 use gix::bstr::ByteSlice;
 use gix::index::entry::{Flags, Mode};

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use gadugi_core::Unsaved;
+use gadugi_core::worktrees::Unsaved;
 use gix::bstr::BString;
 
 /// Number of paths of a kind that are named.

@@ -8,7 +8,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use gadugi_core::{RunId, WorktreeRequest};
+use gadugi_core::RunId;
+use gadugi_core::worktrees::WorktreeRequest;
 use gix::bstr::ByteSlice;
 
 use crate::error::GitError;

@@ -28,7 +28,8 @@ mod untrusted_folder;
 
 use std::path::PathBuf;
 
-use gadugi_core::{BranchName, Lease, Mount};
+use gadugi_core::executor::Mount;
+use gadugi_core::{BranchName, Lease};
 use gix::ObjectId;
 
 use crate::error::GitError;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use gadugi_core::{Lease, Mount};
+use gadugi_core::Lease;
+use gadugi_core::executor::Mount;
 
 use crate::error::GitError;
 use crate::files::ordinary;

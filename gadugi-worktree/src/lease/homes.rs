@@ -8,7 +8,8 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use gadugi_core::{AgentHome, RunId, TaskId, crash_point};
+use gadugi_core::worktrees::AgentHome;
+use gadugi_core::{RunId, TaskId, crash_point};
 
 use crate::error::GitError;
 use crate::files::rename_aside;

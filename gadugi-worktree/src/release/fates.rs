@@ -9,7 +9,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use gadugi_core::{BranchFate, BranchName, KeepReason, Lease, MergedBy, ReleaseRequest, WorktreeFate};
+use gadugi_core::worktrees::{BranchFate, KeepReason, MergedBy, ReleaseRequest, WorktreeFate};
+use gadugi_core::{BranchName, Lease};
 use gix::ObjectId;
 use gix::bstr::ByteSlice;
 use gix::hashtable::{HashMap, HashSet};

@@ -10,7 +10,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-use gadugi_core::MergedBy;
+use gadugi_core::worktrees::MergedBy;
 use gix::ObjectId;
 use gix::bstr::{BString, ByteSlice};
 use gix::merge::blob::builtin_driver::text::Labels;

@@ -11,10 +11,10 @@ mod reach;
 use std::io;
 use std::path::PathBuf;
 
-use gadugi_core::{
-    BranchName, BranchRelease, KeepReason, Lease, MergedBy, Release, ReleaseDetails, ReleaseRequest, WorktreeFate,
-    crash_point, error_chain,
+use gadugi_core::worktrees::{
+    BranchRelease, KeepReason, MergedBy, Release, ReleaseDetails, ReleaseRequest, WorktreeFate,
 };
+use gadugi_core::{BranchName, Lease, crash_point, error_chain};
 use gix::ObjectId;
 use gix::bstr::BString;
 use tracing::debug;

@@ -7,7 +7,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use gadugi_core::{BranchName, Paths, Pruned, error_chain};
+use gadugi_core::worktrees::{Paths, Pruned};
+use gadugi_core::{BranchName, error_chain};
 
 use crate::delete::trash;
 use crate::durable;

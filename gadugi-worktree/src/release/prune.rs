@@ -6,7 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use gadugi_core::{BranchName, CommitId, Pruned};
+use gadugi_core::worktrees::Pruned;
+use gadugi_core::{BranchName, CommitId};
 use gix::bstr::ByteSlice;
 
 use crate::create::rollback;

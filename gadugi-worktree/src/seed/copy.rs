@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use gadugi_core::{Seeded, crash_point};
+use gadugi_core::crash_point;
+use gadugi_core::worktrees::Seeded;
 use gix::bstr::BString;
 
 use super::SeedResult;

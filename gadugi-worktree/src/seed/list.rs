@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
-use gadugi_core::Seeded;
+use gadugi_core::worktrees::Seeded;
 use gix::bstr::{BStr, BString, ByteSlice, ByteVec};
 use gix::dir::EntryRef;
 use gix::dir::entry::{Kind as DirKind, Status};

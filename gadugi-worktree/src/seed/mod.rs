@@ -14,7 +14,7 @@ mod warnings;
 
 use std::path::Path;
 
-use gadugi_core::Seeded;
+use gadugi_core::worktrees::Seeded;
 use gix::bstr::BStr;
 use gix::index::entry::Mode;
 use gix::worktree::stack::state::ignore::Source;

@@ -8,7 +8,8 @@ use std::fs;
 use std::path::Path;
 use std::time::SystemTime;
 
-use gadugi_core::{BranchName, Elsewhere, Lease};
+use gadugi_core::worktrees::Elsewhere;
+use gadugi_core::{BranchName, Lease};
 use gix::ObjectId;
 use gix::bstr::{BString, ByteSlice};
 use gix::refs::{Category, FullName, FullNameRef};

@@ -10,7 +10,8 @@ pub(crate) mod tree;
 
 use std::io;
 
-use gadugi_core::{BranchName, Counts, Lease, SnapshotRequest, Work, crash_point};
+use gadugi_core::worktrees::{Counts, SnapshotRequest, Work};
+use gadugi_core::{BranchName, Lease, crash_point};
 use gix::ObjectId;
 use tracing::debug;
 

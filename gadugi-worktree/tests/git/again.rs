@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use gadugi_core::{AttemptNo, AttemptRef, CommitId, WorktreeFate, WorktreeRequest, Worktrees};
+use gadugi_core::worktrees::{WorktreeFate, WorktreeRequest};
+use gadugi_core::{AttemptNo, AttemptRef, CommitId, Worktrees};
 
 use crate::harness::{Harness, KEEP, branch, commit_id, request, write};
 

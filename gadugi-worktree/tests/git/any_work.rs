@@ -7,7 +7,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use gadugi_core::{Lease, WorktreeFate, Worktrees};
+use gadugi_core::worktrees::WorktreeFate;
+use gadugi_core::{Lease, Worktrees};
 use gadugi_test_support::repo::TestRepo;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -292,7 +293,7 @@ async fn nothing_is_lost(case: &Case) -> Result<(), TestCaseError> {
     let worth = worth_keeping(&harness, &lease.path);
     // What cannot be collected stays as it is.
     let collected =
-        harness.worktrees.snapshot(&lease, gadugi_core::SnapshotRequest { commit: true, since: None }).await;
+        harness.worktrees.snapshot(&lease, gadugi_core::worktrees::SnapshotRequest { commit: true, since: None }).await;
     let released = harness.worktrees.release(&lease, KEEP).await;
     let cleaned = harness.worktrees.release(&lease, DELETE).await;
     harness.worktrees.prune(false).await.expect("a list");

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use gadugi_core::{CreatedWorktree, WorktreeError, WorktreeRequest, Worktrees};
+use gadugi_core::Worktrees;
+use gadugi_core::worktrees::{CreatedWorktree, WorktreeError, WorktreeRequest};
 use gadugi_test_support::repo::TestRepo;
 
 use crate::harness::{Harness, chain, commit_id, request};

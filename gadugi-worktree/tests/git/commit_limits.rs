@@ -5,7 +5,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use gadugi_core::{BranchRelease, KeepReason, Release, SnapshotRequest, WorktreeFate, Worktrees};
+use gadugi_core::Worktrees;
+use gadugi_core::worktrees::{BranchRelease, KeepReason, Release, SnapshotRequest, WorktreeFate};
 
 use crate::harness::{DELETE, DISCARD, Harness, branch, chain};
 use crate::isolated::Isolated;

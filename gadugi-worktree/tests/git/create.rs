@@ -1,6 +1,7 @@
 use std::fs;
 
-use gadugi_core::{AttemptNo, WorktreeError, WorktreeFate, Worktrees};
+use gadugi_core::worktrees::{WorktreeError, WorktreeFate};
+use gadugi_core::{AttemptNo, Worktrees};
 use gadugi_test_support::repo::TestRepo;
 use gadugi_worktree::{GitWorktrees, WorktreeSettings};
 

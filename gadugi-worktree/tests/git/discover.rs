@@ -1,6 +1,6 @@
 use std::fs;
 
-use gadugi_core::WorktreeFate;
+use gadugi_core::worktrees::WorktreeFate;
 use gadugi_test_support::repo::TestRepo;
 use gadugi_worktree::{
     BaseError, ConfigSources, GitWorktrees, Head, ObjectFormat, OpenError, PlaceError, Repository, Uncommitted,

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use gadugi_core::{Elsewhere, Lease, Work, WorktreeFate, Worktrees};
+use gadugi_core::worktrees::{Elsewhere, Work, WorktreeFate};
+use gadugi_core::{Lease, Worktrees};
 
 use crate::harness::{Harness, KEEP, branch, commit_id, write};
 use crate::isolated::{Isolated, kept};

@@ -4,7 +4,8 @@ use std::fs;
 use std::process::{Child, Command, Output};
 use std::time::Duration;
 
-use gadugi_core::{SnapshotRequest, WorktreeFate, Worktrees};
+use gadugi_core::Worktrees;
+use gadugi_core::worktrees::{SnapshotRequest, WorktreeFate};
 
 use crate::harness::{Harness, KEEP, chain, worktrees_with, write};
 

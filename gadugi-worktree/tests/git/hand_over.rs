@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use gadugi_core::{Lease, WorktreeFate, WorktreeRequest, Worktrees};
+use gadugi_core::worktrees::{WorktreeFate, WorktreeRequest};
+use gadugi_core::{Lease, Worktrees};
 
 use crate::harness::{DELETE, Harness, KEEP, branch, next_in, request, worktrees_of, write};
 use crate::isolated::{Isolated, all_private, kept};

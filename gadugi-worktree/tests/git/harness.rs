@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gadugi_core::{
-    AttemptNo, AttemptRef, BranchFate, CommitId, CreatedWorktree, Lease, NeededTip, Release, ReleaseRequest,
-    SnapshotRequest, Work, WorktreeError, WorktreeRequest, Worktrees,
+use gadugi_core::worktrees::{
+    BranchFate, CreatedWorktree, NeededTip, Release, ReleaseRequest, SnapshotRequest, Work, WorktreeError,
+    WorktreeRequest,
 };
+use gadugi_core::{AttemptNo, AttemptRef, CommitId, Lease, Worktrees};
 use gadugi_test_support::repo::TestRepo;
 use gadugi_worktree::{ConfigSources, GitWorktrees, Repository, WorktreeSettings};
 

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::SystemTime;
 
-use gadugi_core::{KeepReason, Lease, SnapshotRequest, WorktreeFate, Worktrees};
+use gadugi_core::worktrees::{KeepReason, SnapshotRequest, WorktreeFate};
+use gadugi_core::{Lease, Worktrees};
 use gadugi_test_support::repo::TestRepo;
 
 use crate::attack::pipe;
@@ -155,7 +156,7 @@ async fn ignored_files_that_go_with_the_worktree_are_counted() {
     assert_eq!((ignored.files, ignored.bytes), (5, 6035));
     assert_eq!(ignored.largest, ["d1/cache", "cache", "new/cache"]);
     let other = harness.create("b").await;
-    assert_eq!(harness.commit(&other).await.ignored, gadugi_core::IgnoredFiles::default());
+    assert_eq!(harness.commit(&other).await.ignored, gadugi_core::worktrees::IgnoredFiles::default());
 }
 
 #[tokio::test]

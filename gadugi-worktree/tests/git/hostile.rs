@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use gadugi_core::WorktreeFate;
+use gadugi_core::worktrees::WorktreeFate;
 
 use crate::aside::{is_above_permissions, run_without_privileges};
 use crate::attack::{Attack, pipe};

@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use gadugi_core::{BranchRelease, CommitId, KeepReason, Lease, MergedBy, Pruned, ReleaseRequest, Worktrees};
+use gadugi_core::worktrees::{BranchRelease, KeepReason, MergedBy, Pruned, ReleaseRequest};
+use gadugi_core::{CommitId, Lease, Worktrees};
 
 use crate::harness::{DELETE, Harness, RUN, commit_id, write};
 

@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use gadugi_core::{Mount, Worktrees};
+use gadugi_core::Worktrees;
+use gadugi_core::executor::Mount;
 use gadugi_test_support::repo::TestRepo;
 
 use crate::harness::{Harness, KEEP, branch, chain, write};

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use gadugi_core::{Lease, Mount, WorktreeError, Worktrees};
+use gadugi_core::executor::Mount;
+use gadugi_core::worktrees::WorktreeError;
+use gadugi_core::{Lease, Worktrees};
 use gadugi_test_support::repo::Fingerprint;
 
 use crate::harness::{Harness, RUN, branch, write};

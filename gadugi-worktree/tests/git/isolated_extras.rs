@@ -1,6 +1,6 @@
 //! Commits that no branch of an isolated task leads to any more.
 
-use gadugi_core::{KeepReason, WorktreeFate};
+use gadugi_core::worktrees::{KeepReason, WorktreeFate};
 
 use crate::harness::{Harness, KEEP};
 use crate::isolated::{Isolated, Untouched, all_private, kept};

@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use gadugi_core::{WorktreeFate, Worktrees};
+use gadugi_core::Worktrees;
+use gadugi_core::worktrees::WorktreeFate;
 
 use crate::harness::{Harness, KEEP, chain, write};
 use crate::isolated::{Isolated, Untouched, all_private, kept};

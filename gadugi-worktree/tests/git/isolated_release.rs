@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use gadugi_core::{KeepReason, Release, WorktreeFate, Worktrees};
+use gadugi_core::Worktrees;
+use gadugi_core::worktrees::{KeepReason, Release, WorktreeFate};
 
 use crate::harness::{DELETE, DISCARD, Harness, KEEP, RUN, chain, write};
 use crate::isolated::{Isolated, all_private, kept};
@@ -56,7 +57,7 @@ async fn a_release_imports_first_and_a_dry_one_changes_nothing() {
     let harness = Harness::new();
     let task = Isolated::new(&harness, "a").await;
     let tip = task.commit(&harness, "a.txt", "a");
-    let dry = gadugi_core::ReleaseRequest { dry_run: true, ..KEEP };
+    let dry = gadugi_core::worktrees::ReleaseRequest { dry_run: true, ..KEEP };
     harness.release(&task.lease, dry).await;
     assert_eq!(task.tip(&harness), task.base());
     assert!(task.git.exists());

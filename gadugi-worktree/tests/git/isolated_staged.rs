@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use gadugi_core::{KeepReason, WorktreeFate, Worktrees};
+use gadugi_core::Worktrees;
+use gadugi_core::worktrees::{KeepReason, WorktreeFate};
 
 use crate::harness::{DISCARD, Harness, KEEP, write};
 use crate::isolated::{Isolated, Untouched, all_private};

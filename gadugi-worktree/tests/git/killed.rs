@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
-use gadugi_core::{
-    BranchRelease, KeepReason, Lease, MergedBy, Pruned, SnapshotRequest, WorktreeFate, WorktreeRequest, Worktrees,
+use gadugi_core::worktrees::{
+    BranchRelease, KeepReason, MergedBy, Pruned, SnapshotRequest, WorktreeFate, WorktreeRequest,
 };
+use gadugi_core::{Lease, Worktrees};
 
 use crate::harness::{DELETE, Harness, KEEP, branch, chain, request, worktrees_of, write};
 use crate::process;

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gadugi_core::{Lease, WorktreeFate, Worktrees};
+use gadugi_core::worktrees::WorktreeFate;
+use gadugi_core::{Lease, Worktrees};
 use gadugi_test_support::repo::TestRepo;
 
 use crate::harness::{DISCARD, Harness, KEEP, branch, chain, request, worktrees_within, write};

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use gadugi_core::{BranchRelease, KeepReason, Lease, Pruned, ReleaseRequest, WorktreeFate, Worktrees};
+use gadugi_core::worktrees::{BranchRelease, KeepReason, Pruned, ReleaseRequest, WorktreeFate};
+use gadugi_core::{Lease, Worktrees};
 
 use crate::harness::{DELETE, DISCARD, Harness, KEEP, chain, write};
 use crate::process::has_own_mounts;

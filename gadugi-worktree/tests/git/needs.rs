@@ -1,6 +1,7 @@
 use std::fs;
 
-use gadugi_core::{Lease, NeededTip, WorktreeError, WorktreeRequest};
+use gadugi_core::Lease;
+use gadugi_core::worktrees::{NeededTip, WorktreeError, WorktreeRequest};
 
 use crate::harness::{Harness, RUN, branch, request, write};
 

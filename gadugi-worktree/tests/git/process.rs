@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use gadugi_core::{Lease, SnapshotRequest, WorktreeFate, Worktrees, arm_crash_point};
+use gadugi_core::worktrees::{SnapshotRequest, WorktreeFate};
+use gadugi_core::{Lease, Worktrees, arm_crash_point};
 use gadugi_worktree::GitWorktrees;
 
 use crate::harness::{DELETE, KEEP, branch, chain, next_in, request, worktrees_of, write};

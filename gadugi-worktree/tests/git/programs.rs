@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use gadugi_core::{SnapshotRequest, WorktreeFate, Worktrees};
+use gadugi_core::Worktrees;
+use gadugi_core::worktrees::{SnapshotRequest, WorktreeFate};
 use gadugi_test_support::repo::TestRepo;
 
 use crate::harness::{DISCARD, Harness, KEEP, chain, next_in, request, worktrees_of, worktrees_within, write};

@@ -2,7 +2,8 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use gadugi_core::{BranchRelease, KeepReason, Pruned, Release, ReleaseRequest, WorktreeFate, Worktrees};
+use gadugi_core::Worktrees;
+use gadugi_core::worktrees::{BranchRelease, KeepReason, Pruned, Release, ReleaseRequest, WorktreeFate};
 
 use crate::harness::{DELETE, Harness, KEEP, write};
 

@@ -1,9 +1,10 @@
 use std::fs;
 
-use gadugi_core::{
-    BranchFate, BranchRelease, CommitId, KeepReason, Lease, MergedBy, Paths, Release, ReleaseRequest, SnapshotRequest,
-    WorktreeError, WorktreeFate, Worktrees,
+use gadugi_core::worktrees::{
+    BranchFate, BranchRelease, KeepReason, MergedBy, Paths, Release, ReleaseRequest, SnapshotRequest, WorktreeError,
+    WorktreeFate,
 };
+use gadugi_core::{CommitId, Lease, Worktrees};
 
 use crate::harness::{DELETE, DISCARD, Harness, KEEP, RUN, branch, chain, commit_id, request, worktrees_of, write};
 

@@ -2,7 +2,8 @@
 
 use std::process::{Child, Command};
 
-use gadugi_core::{SnapshotRequest, WorktreeFate, Worktrees};
+use gadugi_core::Worktrees;
+use gadugi_core::worktrees::{SnapshotRequest, WorktreeFate};
 
 use crate::harness::{Harness, KEEP, request, write};
 use crate::process::has_few_threads;

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, SystemTime};
 
-use gadugi_core::{CreatedWorktree, Lease, Pruned, Seeded, WorktreeFate, Worktrees};
+use gadugi_core::worktrees::{CreatedWorktree, Pruned, Seeded, WorktreeFate};
+use gadugi_core::{Lease, Worktrees};
 use gadugi_test_support::repo::TestRepo;
 use gadugi_worktree::{GitWorktrees, Seeding, Seeds, Sharing, WorktreeSettings, sharing};
 use proptest::prelude::*;

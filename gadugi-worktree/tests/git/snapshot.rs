@@ -1,7 +1,8 @@
 use std::fs;
 use std::process::Command;
 
-use gadugi_core::{AttemptNo, Elsewhere, Lease, SnapshotRequest, Work, WorktreeError, Worktrees};
+use gadugi_core::worktrees::{Elsewhere, SnapshotRequest, Work, WorktreeError};
+use gadugi_core::{AttemptNo, Lease, Worktrees};
 
 use crate::harness::{Harness, RUN, branch, chain, commit_id, request, worktrees_of, write};
 
@@ -115,7 +116,7 @@ async fn secrets_that_are_staged_or_announced_are_left_out_as_well_unless_the_ta
     assert_eq!(harness.git(&lease, &["show", "--format=", "--name-only"]), "a.txt\nown.pem");
     assert_eq!(status(&harness, &lease), "A  .env\n A announced.pem\nAM changed.key\nA  staged.key");
     let release = harness.release(&lease, crate::harness::KEEP).await;
-    assert!(matches!(release.worktree, gadugi_core::WorktreeFate::Kept(_)), "{release:?}");
+    assert!(matches!(release.worktree, gadugi_core::worktrees::WorktreeFate::Kept(_)), "{release:?}");
     let release = harness.release(&lease, crate::harness::DISCARD).await;
     assert_eq!(release.dropped, [".env", "announced.pem", "changed.key", "staged.key"]);
 }

@@ -1,6 +1,6 @@
 //! Worktrees in which something was put away with `git stash`.
 
-use gadugi_core::{BranchRelease, KeepReason, WorktreeFate};
+use gadugi_core::worktrees::{BranchRelease, KeepReason, WorktreeFate};
 
 use crate::harness::{DELETE, DISCARD, Harness, KEEP, write};
 

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gadugi_core::{Lease, Pruned, Worktrees};
+use gadugi_core::worktrees::Pruned;
+use gadugi_core::{Lease, Worktrees};
 
 use crate::harness::{Harness, write};
 

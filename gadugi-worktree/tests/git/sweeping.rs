@@ -5,7 +5,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use gadugi_core::{WorktreeFate, Worktrees};
+use gadugi_core::Worktrees;
+use gadugi_core::worktrees::WorktreeFate;
 use gadugi_worktree::{GitWorktrees, WorktreeSettings, left_to_sweep, sweep_left};
 use rustix::fs::{Mode, OFlags};
 

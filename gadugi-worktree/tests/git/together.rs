@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 
-use gadugi_core::{CreatedWorktree, Lease, WorktreeError, WorktreeFate, Worktrees};
+use gadugi_core::worktrees::{CreatedWorktree, WorktreeError, WorktreeFate};
+use gadugi_core::{Lease, Worktrees};
 use gadugi_worktree::GitWorktrees;
 use tokio::task::JoinSet;
 
@@ -37,7 +38,7 @@ async fn sixteen_creations_at_once_all_succeed() {
         async move {
             write(&lease, "result.txt", branch(&lease));
             worktrees
-                .snapshot(&lease, gadugi_core::SnapshotRequest { commit: true, since: None })
+                .snapshot(&lease, gadugi_core::worktrees::SnapshotRequest { commit: true, since: None })
                 .await
                 .expect("a snapshot");
             worktrees.release(&lease, KEEP).await.expect("a release").worktree

@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use gadugi_core::{Lease, Release, WorktreeFate, Worktrees};
+use gadugi_core::worktrees::{Release, WorktreeFate};
+use gadugi_core::{Lease, Worktrees};
 use gadugi_test_support::repo::TestRepo;
 
 use crate::aside::{is_above_permissions, run_without_privileges};

@@ -6,7 +6,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Stdio;
 
-use gadugi_core::{KeepReason, Lease, WorktreeFate};
+use gadugi_core::Lease;
+use gadugi_core::worktrees::{KeepReason, WorktreeFate};
 use gadugi_test_support::repo::TestRepo;
 
 use crate::harness::{DELETE, Harness, write};

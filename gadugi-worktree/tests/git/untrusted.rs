@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gadugi_core::{KeepReason, Lease, SnapshotRequest, WorktreeFate, Worktrees};
+use gadugi_core::worktrees::{KeepReason, SnapshotRequest, WorktreeFate};
+use gadugi_core::{Lease, Worktrees};
 
 use crate::harness::{DISCARD, Harness, KEEP, RUN, branch, chain, write};
 

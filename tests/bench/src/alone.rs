@@ -6,10 +6,11 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
-use gadugi_core::{
-    AttemptNo, AttemptRef, BranchFate, Event, EventKind, ExecRequest, Executor, InPlace, Phase, PlannedTask, Registry,
-    ReleaseRequest, RunHeader, RunLog, SnapshotRequest, WorktreeFate, WorktreeRequest, Worktrees,
-};
+use gadugi_core::executor::ExecRequest;
+use gadugi_core::plan::PlannedTask;
+use gadugi_core::registry::RunLog;
+use gadugi_core::worktrees::{BranchFate, InPlace, ReleaseRequest, SnapshotRequest, WorktreeFate, WorktreeRequest};
+use gadugi_core::{AttemptNo, AttemptRef, Event, EventKind, Executor, Phase, Registry, RunHeader, Worktrees};
 use gadugi_registry::FsRegistry;
 
 use crate::error::BenchError;
@@ -147,7 +148,7 @@ async fn execute(
         resources: task.spec.resources.clone(),
         mounts: Vec::new(),
         home: None,
-        stop_signal: gadugi_core::StopSignal::default(),
+        stop_signal: gadugi_core::executor::StopSignal::default(),
     };
     let begun = Instant::now();
     executor.start(&request).await?.wait().await?;

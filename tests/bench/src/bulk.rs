@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
-use gadugi_core::{
-    AttemptNo, AttemptRef, BranchFate, BranchRelease, Lease, PlannedTask, ReleaseRequest, WorktreeFate,
-    WorktreeRequest, Worktrees,
-};
+use gadugi_core::plan::PlannedTask;
+use gadugi_core::worktrees::{BranchFate, BranchRelease, ReleaseRequest, WorktreeFate, WorktreeRequest};
+use gadugi_core::{AttemptNo, AttemptRef, Lease, Worktrees};
 
 use crate::error::BenchError;
 use crate::job::{CleanFigures, CleanJob, CreateFigures, CreateJob};

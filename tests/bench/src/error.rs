@@ -4,7 +4,11 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
-use gadugi_core::{ExecError, IdError, PlanError, RegistryError, RunError, WorktreeError};
+use gadugi_core::executor::ExecError;
+use gadugi_core::plan::PlanError;
+use gadugi_core::registry::RegistryError;
+use gadugi_core::worktrees::WorktreeError;
+use gadugi_core::{IdError, RunError};
 use gadugi_worktree::OpenError;
 use thiserror::Error;
 

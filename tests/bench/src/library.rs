@@ -4,10 +4,10 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use gadugi_core::{
-    Executor, Executors, InPlace, Plan, Program, RawPlan, RawTask, Registry, Report, Run, RunHeader, RunSettings,
-    TaskSpec, Worktrees, control,
-};
+use gadugi_core::plan::{Program, RawPlan, RawTask};
+use gadugi_core::scheduler::control;
+use gadugi_core::worktrees::InPlace;
+use gadugi_core::{Executor, Executors, Plan, Registry, Report, Run, RunHeader, RunSettings, TaskSpec, Worktrees};
 use gadugi_exec::{ShimProgram, SubprocessExecutor, SubprocessSettings};
 use gadugi_registry::{FsRegistry, MemoryRegistry};
 use gadugi_worktree::{GitWorktrees, Repository, WorktreeSettings};

@@ -6,7 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use gadugi_core::{Executor, ExitStatus, Program, RunningTask};
+use gadugi_core::Executor;
+use gadugi_core::executor::{ExitStatus, RunningTask};
+use gadugi_core::plan::Program;
 use gadugi_exec::{ShimProgram, SubprocessExecutor, SubprocessSettings};
 use gadugi_test_support::commands;
 use tempfile::TempDir;

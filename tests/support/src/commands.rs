@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use gadugi_core::{
-    AttemptNo, AttemptRef, CommandRef, ExecIdentity, ExecRequest, Phase, Program, Resources, RunningTask, StopSignal,
-};
+use gadugi_core::executor::{CommandRef, ExecIdentity, ExecRequest, RunningTask, StopSignal};
+use gadugi_core::plan::{Program, Resources};
+use gadugi_core::{AttemptNo, AttemptRef, Phase};
 
 /// Returns a request for the first attempt of `task`, which works in `folder` and whose executor keeps its files in `files`.
 ///

@@ -10,12 +10,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use gadugi_core::{
-    AgentHome, AttemptRef, BranchRelease, Capabilities, CommandRef, CommitId, CreatedWorktree, Event, ExecEnd,
-    ExecError, ExecIdentity, ExecRequest, ExecUsage, Executor, ExitStatus, Lease, OutputSummary, Phase, Pruned,
-    Reattached, RegistryError, Release, ReleaseRequest, RunId, RunLog, RunningTask, SnapshotRequest, TaskId, Ticket,
-    Work, WorktreeError, WorktreeFate, WorktreeRequest, Worktrees,
+use gadugi_core::executor::{
+    Capabilities, CommandRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, ExecUsage, ExitStatus, OutputSummary,
+    Reattached, RunningTask,
 };
+use gadugi_core::registry::{RegistryError, RunLog, Ticket};
+use gadugi_core::worktrees::{
+    AgentHome, BranchRelease, CreatedWorktree, Pruned, Release, ReleaseRequest, SnapshotRequest, Work, WorktreeError,
+    WorktreeFate, WorktreeRequest,
+};
+use gadugi_core::{AttemptRef, CommitId, Event, Executor, Lease, Phase, RunId, TaskId, Worktrees};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 

@@ -1,7 +1,8 @@
 //! The messages of `gadugi clean`, a line for each thing.
 
-use gadugi_core::{
-    BranchRelease, KeepReason, Lease, Paths, Pruned, Release, ReleaseDetails, ReleaseRequest, WorktreeFate,
+use gadugi_core::Lease;
+use gadugi_core::worktrees::{
+    BranchRelease, KeepReason, Paths, Pruned, Release, ReleaseDetails, ReleaseRequest, WorktreeFate,
 };
 
 /// The word before a thing that is removed.

@@ -7,10 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gadugi_core::{
-    AttemptRecord, BranchFate, BranchName, BranchRelease, Executor, Lease, Outcome, Pruned, ReleaseRequest, RunId,
-    RunRecord, WorktreeError, Worktrees, error_chain,
-};
+use gadugi_core::run::AttemptRecord;
+use gadugi_core::worktrees::{BranchFate, BranchRelease, Pruned, ReleaseRequest, WorktreeError};
+use gadugi_core::{BranchName, Executor, Lease, Outcome, RunId, RunRecord, Worktrees, error_chain};
 
 use self::owners::Owners;
 use crate::args::CleanArgs;

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use gadugi_core::{Executor, Program, TaskSpec};
+use gadugi_core::plan::Program;
+use gadugi_core::{Executor, TaskSpec};
 
 use self::finding::{Finding, Health};
 use crate::config::{Config, seed_line};

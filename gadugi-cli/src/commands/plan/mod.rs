@@ -2,7 +2,9 @@
 
 mod prompt;
 
-use gadugi_core::{Action, Plan, Program, Setup, start_order};
+use gadugi_core::Plan;
+use gadugi_core::plan::{Action, Program, Setup};
+use gadugi_core::scheduler::start_order;
 
 use crate::args::PlanArgs;
 use crate::config::{Config, seed_line};

@@ -1,6 +1,7 @@
 //! `gadugi plan --prompt`: the prompt of an agent.
 
-use gadugi_core::{NeedDone, Plan, PromptParts, TaskId, compose_prompt};
+use gadugi_core::agent::{NeedDone, PromptParts, compose_prompt};
+use gadugi_core::{Plan, TaskId};
 
 use crate::config::Config;
 use crate::context::Context;

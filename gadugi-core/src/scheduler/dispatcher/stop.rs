@@ -63,7 +63,7 @@ impl Stops {
 }
 
 impl Dispatcher {
-    /// Carries out an order of the run's [`Control`](crate::Control).
+    /// Carries out an order of the run's [`Control`](crate::scheduler::Control).
     pub(super) fn execute(&mut self, order: Order) -> Result<(), RunError> {
         match order {
             Order::Stop { tasks, now } => self.stop(tasks, StopLevel::of(now)),

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use bollard::errors::Error;
-use gadugi_core::Unusable;
+use gadugi_core::executor::Unusable;
 use thiserror::Error as ThisError;
 use tracing::debug;
 

@@ -15,7 +15,8 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{SystemInfo, SystemVersion};
-use gadugi_core::{Unusable, error_chain};
+use gadugi_core::error_chain;
+use gadugi_core::executor::Unusable;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use bollard::query_parameters::ContainerArchiveInfoOptionsBuilder;
-use gadugi_core::{ExecError, ExecRequest, Program};
+use gadugi_core::executor::{ExecError, ExecRequest};
+use gadugi_core::plan::Program;
 
 use super::{Daemon, status};
 

@@ -7,7 +7,8 @@ use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType, RestartPolicy,
     RestartPolicyNameEnum,
 };
-use gadugi_core::{ExecRequest, Resources, StopSignal};
+use gadugi_core::executor::{ExecRequest, StopSignal};
+use gadugi_core::plan::Resources;
 
 use super::entrypoint::Entry;
 use super::labels;

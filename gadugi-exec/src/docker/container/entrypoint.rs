@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use gadugi_core::{ExecRequest, Program};
+use gadugi_core::executor::ExecRequest;
+use gadugi_core::plan::Program;
 
 use crate::docker::api::error::DockerError;
 use crate::docker::files::{INPUT, INSIDE, SCRIPT};
@@ -115,7 +116,8 @@ mod tests {
     use std::path::PathBuf;
     use std::process::{Command, Output, Stdio};
 
-    use gadugi_core::{AttemptNo, AttemptRef, Phase, Resources};
+    use gadugi_core::plan::Resources;
+    use gadugi_core::{AttemptNo, AttemptRef, Phase};
 
     use super::*;
     use crate::docker::Endpoint;
@@ -139,7 +141,7 @@ mod tests {
             resources: Resources::default(),
             mounts: Vec::new(),
             home: None,
-            stop_signal: gadugi_core::StopSignal::default(),
+            stop_signal: gadugi_core::executor::StopSignal::default(),
         };
         Entry::of(&settings, &request, "0123")
     }

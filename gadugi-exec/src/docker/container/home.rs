@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path};
 
-use gadugi_core::ExecRequest;
+use gadugi_core::executor::ExecRequest;
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, chmodat, fchmod, fchown, fstat, mkdirat, open, openat, statat, unlinkat,
 };

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use gadugi_core::{AttemptRef, ExecRequest, Phase, RunId};
+use gadugi_core::executor::ExecRequest;
+use gadugi_core::{AttemptRef, Phase, RunId};
 
 use crate::docker::settings::DockerSettings;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bollard::container::LogOutput;
-use gadugi_core::OutputSummary;
+use gadugi_core::executor::OutputSummary;
 use tokio::sync::watch;
 
 use crate::output::capped_log::CappedLog;

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use gadugi_core::ExecUsage;
+use gadugi_core::executor::ExecUsage;
 use rustix::process::{Pid, getpid};
 use rustix::time::{ClockId, clock_gettime};
 

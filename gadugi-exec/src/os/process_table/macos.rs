@@ -1,6 +1,6 @@
 //! macOS: start times, and nothing else.
 
-use gadugi_core::ExecUsage;
+use gadugi_core::executor::ExecUsage;
 use rustix::process::Pid;
 
 pub(crate) use crate::os::syscalls::start_time;

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf, absolute};
 use std::time::Duration;
 
-use gadugi_core::{ExecError, ExecRequest, StopSignal};
+use gadugi_core::executor::{ExecError, ExecRequest, StopSignal};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use tokio::net::unix::pipe;
 

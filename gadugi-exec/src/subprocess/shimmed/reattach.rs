@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::{PathBuf, absolute};
 use std::time::Duration;
 
-use gadugi_core::{CommandRef, ExecEnd, ExecError, Reattached, RunningTask};
+use gadugi_core::executor::{CommandRef, ExecEnd, ExecError, Reattached, RunningTask};
 use rustix::process::Pid;
 use thiserror::Error;
 

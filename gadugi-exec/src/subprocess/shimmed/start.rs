@@ -6,7 +6,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use gadugi_core::{CommandRef, ExecError, ExecRequest, crash_point};
+use gadugi_core::crash_point;
+use gadugi_core::executor::{CommandRef, ExecError, ExecRequest};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::unix::AsyncFd;
 

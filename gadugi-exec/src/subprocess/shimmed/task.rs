@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use gadugi_core::{ExecEnd, ExecError, ExecIdentity, ExecUsage, RunningTask};
+use gadugi_core::executor::{ExecEnd, ExecError, ExecIdentity, ExecUsage, RunningTask};
 use rustix::process::{Pid, Signal, pidfd_send_signal};
 use tokio::sync::watch;
 use tokio::time::timeout;

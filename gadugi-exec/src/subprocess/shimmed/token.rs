@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::shim::record::{ProcessId, Started};
 
-/// The text of an [`ExecIdentity::token`](gadugi_core::ExecIdentity::token), version 2:
+/// The text of an [`ExecIdentity::token`](gadugi_core::executor::ExecIdentity::token), version 2:
 /// `pid 4711 v2 shim=4710:<ticks> boot=<id> start=<ticks> nonce=<16 digits>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ShimToken {

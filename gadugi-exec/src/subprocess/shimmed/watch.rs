@@ -8,7 +8,7 @@ use std::process::{ChildStdin, ChildStdout};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gadugi_core::{ExecEnd, ExitStatus, OutputSummary};
+use gadugi_core::executor::{ExecEnd, ExitStatus, OutputSummary};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use tokio::io::AsyncReadExt;

@@ -1,6 +1,8 @@
 //! A run as its files tell of it.
 
-use gadugi_core::{Event, IllegalTransition, RegistryError, RunRecord, error_chain};
+use gadugi_core::registry::RegistryError;
+use gadugi_core::run::IllegalTransition;
+use gadugi_core::{Event, RunRecord, error_chain};
 
 use super::rebuild::rebuild;
 use super::{Journal, JournalState};

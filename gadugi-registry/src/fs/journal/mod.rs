@@ -9,7 +9,8 @@ use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use gadugi_core::{Event, EventKind, RegistryError, error_chain};
+use gadugi_core::registry::RegistryError;
+use gadugi_core::{Event, EventKind, error_chain};
 
 use crate::format::{FormatError, Line, decode, decode_line, kind_of};
 use crate::fs::regular::{self, is_unfit};

@@ -13,9 +13,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use gadugi_core::{
-    AttemptNo, AttemptRef, Event, EventKind, Outcome, RunHeader, RunRecord, TaskId, TaskRecord, TaskState, error_chain,
-};
+use gadugi_core::run::{TaskRecord, TaskState};
+use gadugi_core::{AttemptNo, AttemptRef, Event, EventKind, Outcome, RunHeader, RunRecord, TaskId, error_chain};
 
 use super::Journal;
 use crate::format::{FormatError, StoredRun, decode};

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
-use gadugi_core::{RegistryError, Ticket, crash_point};
+use gadugi_core::crash_point;
+use gadugi_core::registry::{RegistryError, Ticket};
 use tokio::sync::oneshot;
 
 use crate::fs::ballast::{Ballast, is_full};

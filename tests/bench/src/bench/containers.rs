@@ -12,7 +12,9 @@ use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptions, RemoveContainerOptions, WaitContainerOptions,
 };
 use futures_util::StreamExt;
-use gadugi_core::{AttemptNo, AttemptRef, ExecRequest, Executor, Phase, Program, Resources};
+use gadugi_core::executor::ExecRequest;
+use gadugi_core::plan::{Program, Resources};
+use gadugi_core::{AttemptNo, AttemptRef, Executor, Phase};
 use gadugi_exec::docker::{Confinement, DockerExecutor, DockerSettings, Endpoint, Network};
 use gadugi_test_support::docker::Docker as DockerCommand;
 use tokio::task::JoinSet;
@@ -89,7 +91,7 @@ async fn execute(
             resources: Resources { image: Some(image.to_owned()), ..Resources::default() },
             mounts: Vec::new(),
             home: None,
-            stop_signal: gadugi_core::StopSignal::default(),
+            stop_signal: gadugi_core::executor::StopSignal::default(),
         };
         let executor = Arc::clone(&executor);
         running.spawn(async move { executor.start(&request).await?.wait().await });
@@ -100,7 +102,9 @@ async fn execute(
     Ok(begun.elapsed().as_secs_f64())
 }
 
-async fn ended(running: &mut JoinSet<Result<gadugi_core::ExecEnd, gadugi_core::ExecError>>) -> Result<(), BenchError> {
+async fn ended(
+    running: &mut JoinSet<Result<gadugi_core::executor::ExecEnd, gadugi_core::executor::ExecError>>,
+) -> Result<(), BenchError> {
     match running.join_next().await {
         Some(Ok(end)) if end.as_ref().is_ok_and(|end| end.status.success()) => Ok(()),
         Some(Ok(Err(error))) => Err(error.into()),

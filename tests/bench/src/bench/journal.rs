@@ -5,9 +5,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gadugi_core::executor::{ExecEnd, ExecIdentity, ExitStatus};
+use gadugi_core::plan::{Program, RawPlan, RawTask, SourceLocation};
+use gadugi_core::run::Failure;
+use gadugi_core::worktrees::KeepReason;
 use gadugi_core::{
-    AttemptNo, AttemptRef, Event, EventKind, ExecEnd, ExecIdentity, ExitStatus, Failure, KeepReason, Lease, Outcome,
-    Phase, Plan, Program, RawPlan, RawTask, Registry, RunHeader, RunSettings, SourceLocation, TaskId, TaskSpec,
+    AttemptNo, AttemptRef, Event, EventKind, Lease, Outcome, Phase, Plan, Registry, RunHeader, RunSettings, TaskId,
+    TaskSpec,
 };
 use gadugi_registry::FsRegistry;
 use gadugi_test_support::repo::TestRepo;

@@ -1,6 +1,6 @@
 //! The ends of calls.
 
-use gadugi_core::{AgentError, AgentErrorClass, AgentReport};
+use gadugi_core::agent::{AgentError, AgentErrorClass, AgentReport};
 
 use crate::harness::{Agent, BOTH, Harness};
 

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-use gadugi_core::{AgentReport, Lines, OutputReader};
+use gadugi_core::agent::{AgentReport, Lines, OutputReader};
 use gadugi_exec::agent_output::{TimeZones, formats};
 use gadugi_fakeagent::Installed;
 use tempfile::TempDir;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use gadugi_core::{AgentErrorClass, AgentReport, Tokens, Used};
+use gadugi_core::agent::{AgentErrorClass, AgentReport, Tokens, Used};
 use gadugi_fakeagent::{Call, Installed};
 
 use crate::harness::{Agent, BOTH, Harness};

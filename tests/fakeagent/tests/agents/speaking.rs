@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Stdio;
 
-use gadugi_core::{AgentReport, Denials, Figure, OwnPart, Tokens};
+use gadugi_core::agent::{AgentReport, Denials, Figure, OwnPart, Tokens};
 use serde_json::Value;
 
 use crate::harness::{Agent, BOTH, Harness};

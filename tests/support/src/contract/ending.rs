@@ -8,7 +8,8 @@ use std::process::Command;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use gadugi_core::{Executor, ExitStatus};
+use gadugi_core::Executor;
+use gadugi_core::executor::ExitStatus;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 

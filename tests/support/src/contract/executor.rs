@@ -7,7 +7,8 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use gadugi_core::{ExecError, ExecIdentity, ExecRequest, Executor, ExitStatus, Phase, Reattached};
+use gadugi_core::executor::{ExecError, ExecIdentity, ExecRequest, ExitStatus, Reattached};
+use gadugi_core::{Executor, Phase};
 
 use super::promise::{Promise, within_a_minute};
 use crate::commands::{command, log, printed};

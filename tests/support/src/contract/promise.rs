@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gadugi_core::{AttemptNo, ExecEnd, ExecRequest, Executor, Program, RunningTask};
+use gadugi_core::executor::{ExecEnd, ExecRequest, RunningTask};
+use gadugi_core::plan::Program;
+use gadugi_core::{AttemptNo, Executor};
 
 use crate::commands;
 

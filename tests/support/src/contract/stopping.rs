@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use gadugi_core::{ExecRequest, Executor, ExitStatus, StopSignal};
+use gadugi_core::Executor;
+use gadugi_core::executor::{ExecRequest, ExitStatus, StopSignal};
 
 use super::promise::Promise;
 use crate::commands::log;
