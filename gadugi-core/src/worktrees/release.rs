@@ -9,9 +9,10 @@ use crate::id::{BranchName, CommitId};
 pub enum BranchFate {
     /// It stays.
     Keep,
-    /// It is deleted if its tip is reachable from another branch or tag that stays, or if all its changes are in the
-    /// branch that is checked out or in the default branch of its remote; else it stays. A [`MergedBy`] tells which.
-    /// Where its commits themselves are on no other branch, its tip stays under `refs/gadugi/trash/<run>/<task>`.
+    /// It is deleted if its tip is reachable from another branch or tag that stays, or if all its changes are in the branch
+    /// that is checked out, in the upstream of that one, or in the default branch of a remote; else it stays. A [`MergedBy`]
+    /// tells which. Where its commits themselves are on no other branch, its tip stays under
+    /// `refs/gadugi/trash/<run>/<task>`.
     DeleteIfMerged,
 }
 
