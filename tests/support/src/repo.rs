@@ -50,6 +50,9 @@ impl TestRepo {
         fs::create_dir_all(&path).expect("a folder for the repository");
         let repo = Self { root, path };
         repo.git(&[&["init", "-q", "-b", "main"], args].concat());
+        // Since 2.47 each commit starts a git in the background, which still holds a lock file when the test ends and its
+        // folder goes (git-config(1), `maintenance.autoDetach`).
+        repo.git(&["config", "maintenance.auto", "false"]);
         repo
     }
 
@@ -104,6 +107,12 @@ impl TestRepo {
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_OPTIONAL_LOCKS", "0")
+            // As in the repository itself, also for one that is made within it.
+            .envs([
+                ("GIT_CONFIG_COUNT", "1"),
+                ("GIT_CONFIG_KEY_0", "maintenance.auto"),
+                ("GIT_CONFIG_VALUE_0", "false"),
+            ])
             .env("GIT_AUTHOR_NAME", "Test Author")
             .env("GIT_AUTHOR_EMAIL", "author@example.com")
             .env("GIT_AUTHOR_DATE", "2026-01-02T03:04:05Z")
