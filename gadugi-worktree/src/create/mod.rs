@@ -8,20 +8,17 @@ mod bulk;
 mod checkout_plan;
 pub(crate) mod intent_log;
 mod names;
+mod register;
 mod reuse;
 pub(crate) mod rollback;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use gadugi_core::worktrees::{CreatedWorktree, Seeded, WorktreeError, WorktreeRequest};
 use gadugi_core::{BranchName, Lease, crash_point};
 use gix::ObjectId;
-use gix::refs::Target;
-use gix::refs::transaction::{PreviousValue, RefEdit};
-use gix::worktree::add::{Head, PrepareCheckout};
 use tracing::debug;
 
 use crate::create::base::{NoStart, start};
@@ -29,6 +26,7 @@ use crate::create::bulk::{TreeSource, Unwritten};
 use crate::create::checkout_plan::{CheckoutPlan, CheckoutPlanner};
 use crate::create::intent_log::Intent;
 use crate::create::names::Names;
+use crate::create::register::{NewEntry, register};
 use crate::create::reuse::hand_over;
 use crate::durable;
 use crate::error::GitError;
@@ -45,8 +43,6 @@ use crate::repo::{branch, filters, git_command};
 use crate::seed;
 use crate::settings::WorktreeSettings;
 use crate::threads::cancel::Awaited;
-
-static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// Makes the worktrees of these requests, or none of them once the waiter gives up. The caller holds the repository's lock.
 pub(crate) fn create(
@@ -135,7 +131,7 @@ struct Planned {
 /// A worktree that is registered.
 enum Registered {
     /// The worktree has no files yet.
-    Unwritten(Arc<TreeSource>, Box<PrepareCheckout>),
+    Unwritten(Arc<TreeSource>, Entry),
     /// Git has made it in full, for this reason.
     ByGit(Arc<str>),
 }
@@ -172,10 +168,7 @@ impl Planned {
         let not_there = || GitError::NotAWorktree { path: self.folder.clone() };
         let entry = Entry::of(common_dir, &self.folder)?.ok_or_else(not_there)?;
         Marker { in_the_making: false, ..self.marker(request) }.write(&entry.admin)?;
-        // Where gix has made it, it is unlocked already.
-        if entry.lock_reason().is_some() {
-            entry.unlock()?;
-        }
+        entry.unlock()?;
         Ok(entry)
     }
 }
@@ -325,25 +318,12 @@ impl<'a> Batch<'a> {
     fn register(&mut self, planned: &Planned, request: &WorktreeRequest) -> Result<Registered, GitError> {
         match self.planner.plan(&self.repo, planned.start)? {
             CheckoutPlan::ByGit(why) => self.add_by_git(planned, request).map(|()| Registered::ByGit(why)),
-            CheckoutPlan::InBulk(source) => match self.prepare(planned, request) {
-                Ok(checkout) => Ok(Registered::Unwritten(source, checkout.into())),
-                Err(error @ GitError::Gix(_)) => match odd_entry(&self.repo) {
-                    Some(name) => {
-                        let why = format!("{name} in its list of worktrees does not say where its worktree is");
-                        self.add_by_git(planned, request).map(|()| Registered::ByGit(why.into()))
-                    }
-                    None => Err(error),
-                },
-                Err(error) => Err(error),
-            },
+            CheckoutPlan::InBulk(source) => Ok(Registered::Unwritten(source, self.prepare(planned, request)?)),
         }
     }
 
-    /// Writes the files of worktrees. The answers are in no order; one that failed has no entry any more.
-    fn write_files(
-        &self,
-        mut worktrees: Vec<(usize, Arc<TreeSource>, Box<PrepareCheckout>)>,
-    ) -> Vec<(usize, Result<(), GitError>)> {
+    /// Writes the files of worktrees. The answers are in no order.
+    fn write_files(&self, mut worktrees: Vec<(usize, Arc<TreeSource>, Entry)>) -> Vec<(usize, Result<(), GitError>)> {
         let repository = &self.settings.repository;
         let git = || git_command::in_repository(repository.opener.sources, repository.common_dir());
         let mut results = Vec::with_capacity(worktrees.len());
@@ -353,14 +333,13 @@ impl<'a> Batch<'a> {
             let (same, others): (Vec<_>, Vec<_>) =
                 worktrees.into_iter().partition(|(_, other, _)| Arc::ptr_eq(&source, other));
             worktrees = others;
-            let targets: Vec<_> = same.iter().map(|(_, _, checkout)| target(checkout)).collect();
+            let unwritten = same.iter().map(|(_, _, entry)| Unwritten { folder: &entry.folder, git_dir: &entry.admin });
+            let targets: Vec<_> = unwritten.collect();
             let written = source.write(&self.repo, &git, &targets, &awaited).unwrap_or_else(|error| {
                 let error = Arc::new(error);
                 targets.iter().map(|_| Err(Arc::clone(&error).into())).collect()
             });
-            for ((at, _, checkout), written) in same.into_iter().zip(written) {
-                results.push((at, written.and_then(|()| checkout.persist().map(drop).map_err(Into::into))));
-            }
+            results.extend(same.iter().zip(written).map(|((at, ..), written)| (*at, written)));
         }
         results
     }
@@ -377,20 +356,16 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    fn prepare(&self, planned: &Planned, request: &WorktreeRequest) -> Result<PrepareCheckout, GitError> {
+    fn prepare(&self, planned: &Planned, request: &WorktreeRequest) -> Result<Entry, GitError> {
         branch::create(&self.repo, &planned.branch, planned.start)?;
         crash_point("worktree-branch-made");
         let register = || {
-            // To attach it at once, gix would open every other worktree to see whether it has the new branch.
-            let head = Head::Detached(planned.start);
-            let checkout = self.repo.prepare_add_worktree(&planned.folder, head, &NEVER)?;
-            planned.marker(request).write(checkout.repo().git_dir())?;
-            let head = "HEAD".try_into().map_err(gix::Error::from_error)?;
-            let target = Target::Symbolic(full_name(&planned.branch));
-            let attached = RefEdit::update(head, target, PreviousValue::MustExist, "");
-            checkout.repo().edit_reference(attached)?;
+            let Planned { folder, start, .. } = planned;
+            let branch = full_name(&planned.branch);
+            let new = NewEntry { folder, branch, start: *start, marker: planned.marker(request) };
+            let entry = register(&self.repo, &new)?;
             crash_point("worktree-entry-made");
-            Ok(checkout)
+            Ok(entry)
         };
         register().map_err(|error| self.undo(planned, error))
     }
@@ -458,22 +433,6 @@ fn has_own_work_trees(repo: &gix::Repository) -> Result<(), GitError> {
         None => return Ok(()),
     };
     Err(GitError::SharedByWorktrees { common_dir: repo.common_dir().to_owned(), key })
-}
-
-/// The name of an entry in git's list of worktrees that git passes over, and for which gix makes no worktree at all.
-fn odd_entry(repo: &gix::Repository) -> Option<String> {
-    let is_odd = |entry: &gix::worktree::Proxy<'_>| match entry.base() {
-        Ok(folder) => {
-            matches!(folder.canonicalize(), Err(error) if error.kind() != io::ErrorKind::NotFound)
-        }
-        Err(_) => true,
-    };
-    repo.worktrees().ok()?.iter().find(|entry| is_odd(entry)).and_then(|entry| Some(entry.id().ok()?.to_string()))
-}
-
-fn target(checkout: &PrepareCheckout) -> Unwritten<'_> {
-    let repo = checkout.repo();
-    Unwritten { folder: repo.workdir().unwrap_or(repo.git_dir()), git_dir: repo.git_dir() }
 }
 
 fn failure(request: &WorktreeRequest, folder: &Path) -> impl FnOnce(GitError) -> WorktreeError {

@@ -10,6 +10,7 @@ use gix::bstr::ByteSlice;
 use tracing::debug;
 
 use crate::create::intent_log::{self, Intent};
+use crate::create::register;
 use crate::error::GitError;
 use crate::files::paths::remove_if_empty;
 use crate::files::{ordinary, rename_aside};
@@ -43,6 +44,7 @@ pub(crate) fn clear(settings: &WorktreeSettings, repo: &gix::Repository, dry_run
     if !dry_run {
         lock_file::sweep(settings.repository.common_dir())?;
         rename_aside::delete(&removed(settings.repository.common_dir()))?;
+        register::clear(settings.repository.common_dir())?;
     }
     let recorded = intent_log::read(&settings.state)?;
     let mut cleared = Cleared::default();

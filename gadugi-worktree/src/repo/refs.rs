@@ -243,13 +243,24 @@ fn append_to_log(
         fs::create_dir_all(folder).map_err(GitError::io("create", folder))?;
     }
     remove_empty_folders(&log);
+    let line = log_line(repo, from, to, message)?;
+    // In one go, so that a crash leaves no half of a line.
+    ordinary::append_to(&log).and_then(|mut file| file.write_all(&line)).map_err(GitError::io("write", &log))
+}
+
+/// A line of the log of a reference (git-reflog(1)).
+pub(crate) fn log_line(
+    repo: &gix::Repository,
+    from: Option<ObjectId>,
+    to: ObjectId,
+    message: &str,
+) -> Result<Vec<u8>, GitError> {
     let committer = repo.committer().ok_or(GitError::NoCommitter)??;
     let from = from.unwrap_or_else(|| to.kind().null());
     let mut line = format!("{from} {to} ").into_bytes();
-    committer.trim().write_to(&mut line).map_err(GitError::io("write", &log))?;
+    committer.trim().write_to(&mut line).expect("cannot fail because it is written to memory");
     line.extend_from_slice(format!("\t{message}\n").as_bytes());
-    // In one go, so that a crash leaves no half of a line.
-    ordinary::append_to(&log).and_then(|mut file| file.write_all(&line)).map_err(GitError::io("write", &log))
+    Ok(line)
 }
 
 /// Packed references without some of them; `None` when none of these is among them.

@@ -1,13 +1,17 @@
 //! Collections of garbage beside worktrees in use, by real git.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Child, Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use gadugi_core::Worktrees;
 use gadugi_core::worktrees::{SnapshotRequest, WorktreeFate};
 
-use crate::harness::{Harness, KEEP, chain, worktrees_with, write};
+use crate::harness::{Harness, KEEP, chain, request, worktrees_with, write};
 
 fn gc(harness: &Harness, args: &[&str]) -> Output {
     harness.repo.try_git_in(harness.repo.path(), &[&["gc", "-q"], args].concat())
@@ -135,4 +139,36 @@ async fn a_multi_pack_index_of_packs_that_are_gone_is_read_past_as_git_does() {
     write(&lease, "a.txt", "a");
     assert_eq!(harness.commit(&lease).await.files, 1);
     assert_eq!(harness.release(&lease, KEEP).await.worktree, WorktreeFate::Removed);
+}
+
+/// Watches git's list of worktrees as `git worktree prune` looks at it, and gives the entries that it would delete: those that
+/// are neither locked nor say where their worktree is.
+fn watch_for_prunable(list: PathBuf, is_over: Arc<AtomicBool>) -> JoinHandle<Vec<PathBuf>> {
+    thread::spawn(move || {
+        let mut found = Vec::new();
+        while !is_over.load(Ordering::Relaxed) {
+            for entry in fs::read_dir(&list).into_iter().flatten().flatten() {
+                let entry = entry.path();
+                let is_safe = entry.join("locked").exists() || entry.join("gitdir").exists();
+                if !is_safe && entry.exists() {
+                    found.push(entry);
+                }
+            }
+        }
+        found
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn git_never_sees_an_entry_of_a_new_worktree_that_it_would_prune() {
+    let harness = Harness::new();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let watching = watch_for_prunable(harness.repo.path().join(".git/worktrees"), Arc::clone(&is_over));
+    let requests = (0..40).map(|number| request(&format!("t{number}"))).collect();
+    for made in harness.worktrees.create(requests).await {
+        made.expect("a worktree");
+    }
+    is_over.store(true, Ordering::Relaxed);
+    assert_eq!(watching.join().expect("no panic"), [PathBuf::new(); 0]);
+    assert!(harness.repo.path().join(".git/gadugi/new-entry").symlink_metadata().is_err());
 }
