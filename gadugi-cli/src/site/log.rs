@@ -158,3 +158,66 @@ fn last_lines(file: &mut File, lines: usize) -> io::Result<(u64, usize)> {
     }
     Ok(if lines == 0 || length == 0 { (length, 0) } else { (0, found + 1) })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::io::Write;
+
+    use super::*;
+
+    /// Appends text to a log after a hole.
+    fn append(path: &Path, hole: u64, text: &str) {
+        let mut log = OpenOptions::new().write(true).create(true).truncate(false).open(path).expect("a log");
+        log.seek(SeekFrom::End(i64::try_from(hole).expect("a small hole"))).expect("its end");
+        log.write_all(text.as_bytes()).expect("it grows");
+    }
+
+    #[test]
+    fn each_byte_is_read_once_and_what_is_not_there_yet_is_empty() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("output.log");
+        let mut log = GrowingLog::new(path.clone());
+        assert_eq!(log.read_on().expect("no log is no error"), b"");
+        append(&path, 0, "one\n");
+        assert_eq!(log.read_on().expect("it is read"), b"one\n");
+        append(&path, 0, "two");
+        assert_eq!(log.read_on().expect("it is read"), b"two");
+        assert_eq!(log.read_on().expect("it is read"), b"");
+        assert_eq!(log.skipped(), 0);
+    }
+
+    #[test]
+    fn holes_are_skipped_and_counted_where_the_file_system_knows_them() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("output.log");
+        append(&path, 0, "one\n");
+        append(&path, 1 << 20, "two\n");
+        let mut log = GrowingLog::new(path);
+        let mut text = Vec::new();
+        loop {
+            match log.read_on().expect("it is read") {
+                portion if portion.is_empty() => break,
+                portion => text.extend(portion),
+            }
+        }
+        assert_eq!(text.len() as u64 + log.skipped(), (1 << 20) + 8);
+        text.retain(|byte| *byte != 0);
+        assert_eq!(text, b"one\ntwo\n");
+    }
+
+    #[test]
+    fn the_last_lines_are_found_from_the_end() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("output.log");
+        let last = |lines| {
+            let (mut log, found) = GrowingLog::from_last_lines(path.clone(), lines).expect("it is read");
+            (String::from_utf8(log.read_on().expect("it is read")).expect("text"), found)
+        };
+        assert_eq!(last(3), (String::new(), 0));
+        append(&path, 0, "one\ntwo\nthree\n");
+        assert_eq!(last(2), ("two\nthree\n".to_owned(), 2));
+        assert_eq!(last(9), ("one\ntwo\nthree\n".to_owned(), 3));
+        assert_eq!(last(0), (String::new(), 0));
+    }
+}
