@@ -304,27 +304,33 @@ impl Releasing<'_> {
                 }
             }
         };
-        if !request.dry_run && !matches!(worktree, WorktreeFate::Kept(_)) {
-            let what = match &imported.failure {
-                Some(why) => Some(format!("what was committed in isolation ({why})")),
-                None if imported.left > 0 => Some("what was staged in isolation".to_owned()),
-                // Their work is nowhere else.
-                None if isolation::has_modules(settings, lease) => Some("the repositories of submodules".to_owned()),
-                None => None,
-            };
-            if let Some(what) = what {
-                let folder = isolation::discard(settings, lease)?;
-                dropped
-                    .extend(folder.map(|folder| format!(".git: {what}; it stays at {} for 14 days", folder.display())));
-            } else {
-                isolation::remove(settings, lease)?;
-            }
-        }
         if !request.dry_run {
+            // A worktree that stays may still need its private git folder: the task's `HEAD` and stash are there.
+            if !matches!(worktree, WorktreeFate::Kept(_)) {
+                dropped.extend(self.end_isolation(&imported)?);
+            }
             // That it stays would do no harm.
             remove_if_empty(&settings.folder).ok();
         }
         Ok(ReleasedWorktree { worktree, may_come_back, dropped, kept_as, details })
+    }
+
+    /// Removes the private git folder of the worktree. One with work that could not be imported goes into the trash instead,
+    /// and a message about that is returned.
+    fn end_isolation(self, imported: &ImportOutcome) -> Result<Option<String>, GitError> {
+        let Self { settings, lease, .. } = self;
+        let what = match &imported.failure {
+            Some(why) => format!("what was committed in isolation ({why})"),
+            None if imported.left > 0 => "what was staged in isolation".to_owned(),
+            // Their work is nowhere else.
+            None if isolation::has_modules(settings, lease) => "the repositories of submodules".to_owned(),
+            None => {
+                isolation::remove(settings, lease)?;
+                return Ok(None);
+            }
+        };
+        let folder = isolation::discard(settings, lease)?;
+        Ok(folder.map(|folder| format!(".git: {what}; it stays at {} for 14 days", folder.display())))
     }
 
     /// Removes a worktree that nothing keeps; a dry run only reserves references in `promised`. Discarded work is kept by a
