@@ -31,12 +31,6 @@ mod signal;
 mod time;
 pub mod worktrees;
 
-#[doc(hidden)]
-pub use agent::{
-    AgentCall, AgentError, AgentErrorClass, AgentReport, Argument, Budget, DEFAULT_FRAME, Denials, Dollars, Earlier,
-    Figure, Lines, MAX_ARGUMENT_BYTES, NeedDone, OutputFormat, OutputFormats, OutputReader, OwnPart, Piece,
-    PromptParts, RateLimit, Tokens, Used, compose_argument, compose_prompt,
-};
 pub use closest::closest;
 #[doc(hidden)]
 #[cfg(any(debug_assertions, feature = "crash-points"))]
@@ -44,41 +38,10 @@ pub use crash_point::arm_crash_point;
 #[doc(hidden)]
 pub use crash_point::crash_point;
 pub use error_chain::{error_chain, is_no_room};
-#[doc(hidden)]
-pub use executor::{
-    Capabilities, CommandRef, ExecEnd, ExecError, ExecIdentity, ExecRequest, ExecUsage, ExitStatus, OutputSummary,
-    Reattached, RunningTask, Unusable,
-};
 pub use executor::{Executor, Executors};
 pub use id::{AttemptNo, AttemptRef, BranchName, CommitId, IdError, RunId, TaskId};
-#[doc(hidden)]
-pub use mount::Mount;
-#[doc(hidden)]
-pub use plan::{
-    Action, Changes, Limits, MAX_RETRY_DELAY, PlanError, PlanIssue, PlannedTask, Program, RawPlan, RawTask, Resources,
-    RetryFrom, Setup, SourceLocation, TouchPattern,
-};
 pub use plan::{Phase, Plan, TaskSpec};
 pub use registry::Registry;
-#[doc(hidden)]
-pub use registry::{EventSink, RegistryError, RunHistory, RunListing, RunLog, Ticket};
-#[doc(hidden)]
-pub use run::{
-    AgentTotals, AttemptRecord, CommandRecord, Failure, IllegalTransition, Interruption, KeepPolicy, Performance,
-    SkipReason, StopReason, TaskRecord, TaskState, Totals, Warning, WarningKind, WorktreeState,
-};
 pub use run::{Event, EventKind, Outcome, Report, RunHeader, RunRecord, RunSettings};
-#[doc(hidden)]
-pub use scheduler::{Control, ControlReceiver, control, first_started, start_order};
 pub use scheduler::{Run, RunError};
-#[doc(hidden)]
-pub use signal::StopSignal;
-#[doc(hidden)]
-pub use time::{Clock, Moment};
-#[doc(hidden)]
-pub use worktrees::{
-    AgentHome, BranchFate, BranchRelease, Counts, CreatedWorktree, Elsewhere, IgnoredFiles, InPlace, KeepReason,
-    MergedBy, NeededTip, Paths, Pruned, Release, ReleaseDetails, ReleaseRequest, Seeded, SnapshotRequest, Unsaved,
-    Work, WorktreeError, WorktreeFate, WorktreeRequest,
-};
 pub use worktrees::{Lease, Worktrees};
