@@ -3,11 +3,7 @@
 use std::{fs, io, sync::Arc, time::Duration, time::Instant};
 
 use async_trait::async_trait;
-use gadugi_core::executor::*;
-use gadugi_core::plan::*;
-use gadugi_core::scheduler::control;
-use gadugi_core::worktrees::InPlace;
-use gadugi_core::*;
+use gadugi_core::{executor::*, plan::*, scheduler::control, worktrees::InPlace, *};
 use gadugi_registry::MemoryRegistry;
 
 struct Adder;
