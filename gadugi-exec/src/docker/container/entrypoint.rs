@@ -116,8 +116,7 @@ mod tests {
     use std::path::PathBuf;
     use std::process::{Command, Output, Stdio};
 
-    use gadugi_core::plan::Resources;
-    use gadugi_core::{AttemptNo, AttemptRef, Phase};
+    use gadugi_test_support::commands;
 
     use super::*;
     use crate::docker::Endpoint;
@@ -128,21 +127,8 @@ mod tests {
         let environment = [("API_KEY".into(), VALUE.into()), ("PASSED".into(), "too".into())];
         let mut settings = DockerSettings::new(Endpoint::default(), "here", environment);
         settings.passed = vec!["PASS*".to_owned()];
-        let request = ExecRequest {
-            run: "20261122-083355-k7q".parse().expect("a valid id"),
-            attempt: AttemptRef { task: "a".parse().expect("a valid id"), number: AttemptNo::FIRST },
-            phase: Phase::Main,
-            program,
-            stdin: None,
-            folder: PathBuf::from("/"),
-            env: BTreeMap::new(),
-            secrets: secrets.iter().map(|&name| name.to_owned()).collect(),
-            files: PathBuf::from("/nowhere"),
-            resources: Resources::default(),
-            mounts: Vec::new(),
-            home: None,
-            stop_signal: gadugi_core::executor::StopSignal::default(),
-        };
+        let mut request = commands::request("a", program, PathBuf::from("/"), PathBuf::from("/nowhere"));
+        request.secrets = secrets.iter().map(|&name| name.to_owned()).collect();
         Entry::of(&settings, &request, "0123")
     }
 
