@@ -12,7 +12,7 @@ use crate::harness::{DELETE, DISCARD, Harness, branch, chain};
 use crate::isolated::Isolated;
 use crate::process::run_and_measure;
 
-const MOST_MEMORY: u64 = 128 * 1024 * 1024;
+const MAX_MEMORY: u64 = 128 * 1024 * 1024;
 
 /// Runs git, by a command that knows its repository, with an input.
 fn ask(mut git: Command, args: &[&str], input: &str) -> String {
@@ -48,7 +48,7 @@ async fn a_commit_with_more_files_than_can_be_counted_keeps_the_worktree_until_i
         harness.git(&lease, &["update-ref", &format!("refs/heads/{}", branch(&lease)), &commit]);
         let (said, memory) = run_and_measure(harness.repo.path(), "fail-to-snapshot a");
         assert!(said.contains(why) && said.contains(&commit), "{said}");
-        assert!(memory < MOST_MEMORY, "{memory}");
+        assert!(memory < MAX_MEMORY, "{memory}");
         let error = harness.worktrees.release(&lease, DELETE).await.expect_err("it is not looked at");
         assert!(chain(&error).contains(why), "{}", chain(&error));
         assert!(lease.path.join("src/lib.rs").exists());
@@ -120,7 +120,7 @@ async fn a_commit_of_an_isolated_task_with_more_files_than_can_be_counted_is_not
     task.git(&harness, &["update-ref", &format!("refs/heads/{}", branch(&task.lease)), &commit]);
     let (said, memory) = run_and_measure(harness.repo.path(), "fail-to-import a");
     assert!(said.contains("more than 500000 files that its base has not"), "{said}");
-    assert!(memory < MOST_MEMORY, "{memory}");
+    assert!(memory < MAX_MEMORY, "{memory}");
     assert_eq!(task.tip(&harness), task.base());
     assert!(task.lease.path.exists());
     let Release { worktree, dropped, .. } = harness.release(&task.lease, DISCARD).await;

@@ -11,7 +11,7 @@ use crate::process::run_and_measure;
 
 /// More than is held in memory of one file.
 const LARGE: usize = 5 * 1024 * 1024;
-const MOST_MEMORY: u64 = 128 * 1024 * 1024;
+const MAX_MEMORY: u64 = 128 * 1024 * 1024;
 
 fn repeated(text: impl AsRef<[u8]>) -> Vec<u8> {
     text.as_ref().repeat(LARGE / text.as_ref().len() + 1)
@@ -147,7 +147,7 @@ async fn the_memory_of_a_snapshot_does_not_grow_with_a_file() {
     write(&lease, ".gitattributes", "* text=auto\n");
     sparse(&lease, "big", 150 * 1024 * 1024);
     let memory = memory(&harness, &lease).await;
-    assert!(memory < MOST_MEMORY, "{memory}");
+    assert!(memory < MAX_MEMORY, "{memory}");
     assert_eq!(harness.git(&lease, &["cat-file", "-s", "HEAD:big"]), (150 * 1024 * 1024).to_string());
 }
 
@@ -165,6 +165,6 @@ mod heavy {
         let block: Vec<u8> = (0..1024 * 1024).map(|at: u32| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         (0..1536).for_each(|_| real.write_all(&block).expect("room"));
         let memory = memory(&harness, &lease).await;
-        assert!(memory < MOST_MEMORY, "{memory}");
+        assert!(memory < MAX_MEMORY, "{memory}");
     }
 }

@@ -14,7 +14,7 @@ use crate::harness::{Going, Harness};
 const SIGNS: &str = ".signs";
 
 /// Longer than anything takes here, also on a busy machine.
-const FOR_EVER: Duration = Duration::from_secs(120);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(crate) struct Dock {
     pub(crate) harness: Harness,
@@ -145,7 +145,7 @@ impl Drop for Dock {
 pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < FOR_EVER, "waited in vain until {what}");
+        assert!(begun.elapsed() < WAIT_TIMEOUT, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
