@@ -29,6 +29,7 @@ mod history;
 mod inspect;
 mod isolation;
 mod lease;
+mod merge;
 mod release;
 mod repo;
 mod seed;

@@ -10,7 +10,8 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use gadugi_core::executor::Mount;
 use gadugi_core::worktrees::{
-    AgentHome, CreatedWorktree, Pruned, Release, ReleaseRequest, SnapshotRequest, Work, WorktreeError, WorktreeRequest,
+    AgentHome, CreatedWorktree, Forecast, Pruned, Release, ReleaseRequest, Side, SnapshotRequest, Work, WorktreeError,
+    WorktreeRequest,
 };
 use gadugi_core::{BranchName, CommitId, IdError, Lease, RunId, TaskId, Worktrees, error_chain};
 
@@ -21,6 +22,7 @@ use crate::error::{BoxedError, GitError, or_no_room};
 use crate::isolation;
 use crate::lease;
 use crate::lease::{homes, stale_locks};
+use crate::merge;
 use crate::release::fates::{self, BranchRequest};
 use crate::release::{self, ImportOutcome, ReleasedWorktree, prune};
 use crate::repo::gc_guard::GcGuard;
@@ -377,6 +379,11 @@ impl Worktrees for GitWorktrees {
             let failed = |path| Err(WorktreeError::Release { path, source: Arc::clone(&error).into() });
             paths.into_iter().map(failed).collect()
         })
+    }
+
+    async fn forecast(&self, sides: Vec<Side>) -> Result<Forecast, WorktreeError> {
+        let forecast = self.run(move |shared| merge::forecast::forecast(&shared.settings, &sides));
+        forecast.await.and_then(|forecast| forecast).map_err(|error| self.shared.failed(error))
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, WorktreeError> {

@@ -2,6 +2,7 @@
 
 mod elsewhere;
 mod error;
+mod forecast;
 mod in_place;
 mod lease;
 mod release;
@@ -15,6 +16,7 @@ use async_trait::async_trait;
 
 pub use self::elsewhere::Elsewhere;
 pub use self::error::WorktreeError;
+pub use self::forecast::{Forecast, Side, Verdict, merge_order};
 pub use self::in_place::InPlace;
 pub use self::lease::{AgentHome, CreatedWorktree, Lease, NeededTip, Seeded, WorktreeRequest};
 pub use self::release::{
@@ -124,6 +126,16 @@ pub trait Worktrees: Send + Sync {
             released.push(self.release(&lease, request).await);
         }
         released
+    }
+
+    /// Foretells which of several lines of work merge with each other, as text. Nothing is changed, and no object is kept.
+    ///
+    /// The default can tell nothing.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Repository`] when the repository cannot be read. A failure with one pair only is its verdict.
+    async fn forecast(&self, sides: Vec<Side>) -> Result<Forecast, WorktreeError> {
+        Ok(Forecast::unknown(sides.len(), "merges cannot be tried here"))
     }
 
     /// All existing worktrees that it has made, of any run; also those that are not recorded because of a crash, but

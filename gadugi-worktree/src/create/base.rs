@@ -1,16 +1,12 @@
 //! The commit that a new worktree starts from: the run's base, or the merged results of the needed tasks.
 
-use std::collections::BTreeSet;
-
 use gadugi_core::worktrees::{NeededTip, WorktreeError, WorktreeRequest};
 use gadugi_core::{CommitId, TaskId};
 use gix::ObjectId;
-use gix::bstr::BStr;
-use gix::merge::blob::builtin_driver::text::Labels;
-use gix::merge::tree::{Conflict, TreatAsUnresolved};
 
 use crate::error::GitError;
 use crate::history::is_ancestor;
+use crate::merge::{files_in_conflict, merge_commits};
 use crate::repo::ids::to_object;
 
 /// The reason why there is no commit to start from.
@@ -68,7 +64,7 @@ fn merge(
     request: &WorktreeRequest,
 ) -> Result<ObjectId, NoStart> {
     let theirs = to_object(&need.tip);
-    let mut outcome = merge_in_memory(repo, ours, theirs, &names(merged), &need.task)?;
+    let mut outcome = merge_commits(repo, (ours, &names(merged)), (theirs, need.task.as_str()))?;
     let files = files_in_conflict(&outcome);
     if !files.is_empty() {
         return Err(NoStart::Conflict { tasks: in_conflict(repo, merged, need)?, files });
@@ -84,41 +80,13 @@ fn merge(
 fn in_conflict(repo: &gix::Repository, merged: &[NeededTip], need: &NeededTip) -> Result<Vec<TaskId>, GitError> {
     for other in merged {
         let (ours, theirs) = (to_object(&other.tip), to_object(&need.tip));
-        if !files_in_conflict(&merge_in_memory(repo, ours, theirs, other.task.as_str(), &need.task)?).is_empty() {
+        if !files_in_conflict(&merge_commits(repo, (ours, other.task.as_str()), (theirs, need.task.as_str()))?)
+            .is_empty()
+        {
             return Ok(vec![other.task.clone(), need.task.clone()]);
         }
     }
     Ok(merged.iter().chain([need]).map(|need| need.task.clone()).collect())
-}
-
-fn merge_in_memory<'a>(
-    repo: &'a gix::Repository,
-    ours: ObjectId,
-    theirs: ObjectId,
-    ours_name: &str,
-    theirs_task: &TaskId,
-) -> Result<gix::merge::commit::Outcome<'a>, GitError> {
-    let labels = Labels {
-        ancestor: Some("base".into()),
-        current: Some(BStr::new(ours_name)),
-        other: Some(theirs_task.as_str().into()),
-    };
-    let options = repo.tree_merge_options()?.into();
-    Ok(repo.merge_commits(ours, theirs, labels, options)?)
-}
-
-/// The files that both sides have changed; empty when the merge is clean.
-fn files_in_conflict(outcome: &gix::merge::commit::Outcome<'_>) -> Vec<String> {
-    let unresolved = TreatAsUnresolved::git();
-    let conflicts = outcome.tree_merge.conflicts.iter().filter(|conflict| conflict.is_unresolved(unresolved));
-    let files: BTreeSet<String> = conflicts.map(file).collect();
-    files.into_iter().collect()
-}
-
-/// The path of a conflict on our side.
-fn file(conflict: &Conflict) -> String {
-    let (ours, _) = conflict.changes_in_resolution();
-    ours.location().to_string()
 }
 
 fn names(needs: &[NeededTip]) -> String {

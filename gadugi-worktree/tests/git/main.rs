@@ -12,6 +12,7 @@ mod create;
 mod discover;
 mod elsewhere;
 #[cfg(target_os = "linux")]
+mod forecast;
 mod gc;
 mod hand_over;
 mod harness;
