@@ -131,7 +131,10 @@ impl GitWorktrees {
     /// Runs blocking work on a thread for it. A panic there fails the request, and not the attempt.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Shared) -> T + Send + 'static) -> Result<T, GitError> {
         let shared = Arc::clone(&self.shared);
-        match tokio::task::spawn_blocking(move || work(&shared)).await.map_err(tokio::task::JoinError::try_into_panic) {
+        // What is traced there belongs to the attempt that has asked.
+        let span = tracing::Span::current();
+        let work = move || span.in_scope(|| work(&shared));
+        match tokio::task::spawn_blocking(work).await.map_err(tokio::task::JoinError::try_into_panic) {
             Ok(result) => Ok(result),
             Err(Ok(panic)) => {
                 let text = panic.downcast_ref::<&str>().map(ToString::to_string);

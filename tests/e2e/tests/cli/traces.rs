@@ -12,6 +12,7 @@ fn with_vv_a_run_prints_its_run_tasks_attempts_and_phases_beside_the_result() {
     let line = |words: [&str; 4]| answer.err.lines().any(|line| words.iter().all(|word| line.contains(word)));
     let (run, task, attempt) = (format!("run{{id={run}}}"), "task{id=greet}", "attempt{number=1}");
     assert!(line([&run, task, attempt, "phase{name=\"main\"}"]), "{}", answer.err);
+    assert!(line([&run, task, attempt, "worktree snapshotted"]), "{}", answer.err);
     // The result is the report alone.
     assert!(!answer.out.contains("DEBUG") && answer.out.starts_with('#'), "{}", answer.out);
     assert!(!answer.err.contains('\u{1b}'), "there is no terminal: {}", answer.err);
