@@ -4,6 +4,7 @@ use gadugi_core::worktrees::{Forecast, Side, Verdict};
 use gadugi_core::{Lease, Worktrees};
 use gadugi_test_support::repo::TestRepo;
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 
 use crate::harness::{Harness, commit_id, write};
 
@@ -94,36 +95,58 @@ fn objects(repo: &TestRepo) -> String {
     repo.git(&["count-objects"])
 }
 
+/// Five branches, each with its edits, from `trunk` or on the one before.
+fn branches() -> impl Strategy<Value = Vec<(Vec<Edit>, bool)>> {
+    prop::collection::vec((edits(), any::<bool>()), 5)
+}
+
+/// Compares the verdicts on every two branches, and on each with the target that has moved on, with those of git.
+fn compare(branches: &[(Vec<Edit>, bool)], moved: &[Edit]) -> Result<(), TestCaseError> {
+    let repo = begin();
+    let names = ["b0", "b1", "b2", "b3", "b4"];
+    for (number, (edits, is_stacked)) in branches.iter().enumerate() {
+        let from = if *is_stacked && number > 0 { names[number - 1] } else { "trunk" };
+        branch(&repo, names[number], from, edits);
+    }
+    branch(&repo, "trunk", "trunk", moved);
+    let harness = Harness::on(repo);
+    let before = objects(&harness.repo);
+    let all = [&names[..], &["trunk"]].concat();
+    let forecast = forecast(&harness, all.iter().map(|name| side(&harness.repo, name)).collect());
+    prop_assert_eq!(objects(&harness.repo), before);
+    for (one, ours) in all.iter().enumerate() {
+        for (other, theirs) in all.iter().enumerate().skip(one + 1) {
+            let is_in_conflict = match forecast.verdict(one, other) {
+                Some(Verdict::MergesAsText) => false,
+                Some(Verdict::Conflict { files }) => !files.is_empty(),
+                verdict => panic!("{ours} and {theirs}: {verdict:?}"),
+            };
+            let files = by_git(&harness.repo, ours, theirs);
+            prop_assert_eq!(is_in_conflict, !files.is_empty(), "{} and {}: git names {:?}", ours, theirs, files);
+        }
+    }
+    Ok(())
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4, failure_persistence: None, max_shrink_iters: 20, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_forecast_finds_the_conflicts_that_git_finds(
-        branches in prop::collection::vec((edits(), any::<bool>()), 5),
-        moved in edits(),
-    ) {
-        let repo = begin();
-        let names = ["b0", "b1", "b2", "b3", "b4"];
-        for (number, (edits, is_stacked)) in branches.iter().enumerate() {
-            let from = if *is_stacked && number > 0 { names[number - 1] } else { "trunk" };
-            branch(&repo, names[number], from, edits);
-        }
-        branch(&repo, "trunk", "trunk", &moved);
-        let harness = Harness::on(repo);
-        let before = objects(&harness.repo);
-        let all = [&names[..], &["trunk"]].concat();
-        let forecast = forecast(&harness, all.iter().map(|name| side(&harness.repo, name)).collect());
-        prop_assert_eq!(objects(&harness.repo), before);
-        for (one, ours) in all.iter().enumerate() {
-            for (other, theirs) in all.iter().enumerate().skip(one + 1) {
-                let is_in_conflict = match forecast.verdict(one, other) {
-                    Some(Verdict::MergesAsText) => false,
-                    Some(Verdict::Conflict { files }) => !files.is_empty(),
-                    verdict => panic!("{ours} and {theirs}: {verdict:?}"),
-                };
-                let files = by_git(&harness.repo, ours, theirs);
-                prop_assert_eq!(is_in_conflict, !files.is_empty(), "{} and {}: git names {:?}", ours, theirs, files);
-            }
+    fn a_forecast_finds_the_conflicts_that_git_finds(branches in branches(), moved in edits()) {
+        compare(&branches, &moved)?;
+    }
+}
+
+mod heavy {
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, max_shrink_iters: 60, ..ProptestConfig::default() })]
+
+        #[test]
+        #[ignore = "heavy: merges the branches of 60 repositories"]
+        fn forecasts_of_many_branches_find_the_conflicts_that_git_finds(branches in branches(), moved in edits()) {
+            compare(&branches, &moved)?;
         }
     }
 }
