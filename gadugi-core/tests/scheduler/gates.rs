@@ -135,7 +135,8 @@ async fn a_named_time_that_is_far_away_is_told_with_its_day_and_its_distance() {
 async fn an_agent_that_is_not_let_in_is_stopped_and_its_other_tasks_are_not_started() {
     let mut tasks: Vec<_> = ["a", "b", "queued", "other"].iter().map(|name| robot(name, &[])).collect();
     tasks.extend([task("plain", &[]), robot("blocked", &["plain"]), task("after", &["queued"])]);
-    let refusals = [(0, "refused authentication"), (1, "refused authentication"), (3, "refused authentication")];
+    // The first one comes when both have started.
+    let refusals = [(1, "refused authentication"), (2, "refused authentication"), (4, "refused authentication")];
     let harness = Harness::with_robots(tasks)
         .jobs(2)
         .call("other", |call| call.name = "other".to_owned())
