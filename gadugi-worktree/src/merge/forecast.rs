@@ -4,6 +4,7 @@
 //! others merge by what a merge of trees is: each path comes from the one side that has changed it.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use gadugi_core::worktrees::{Forecast, Side, Verdict};
 use gadugi_core::{Lease, error_chain};
@@ -98,8 +99,8 @@ fn verdicts(repo: &gix::Repository, lines: &[Line<'_>]) -> Result<Vec<Verdict>, 
         if let Bases::One(base) = *bases {
             let (ours, theirs) = ((base, lines[ours].commit), (base, lines[theirs].commit));
             for (base, line) in [ours, theirs] {
-                if !changed.contains_key(&(base, line)) {
-                    changed.insert((base, line), changed_paths(repo, base, line)?);
+                if let Entry::Vacant(unknown) = changed.entry((base, line)) {
+                    unknown.insert(changed_paths(repo, base, line)?);
                 }
             }
             if !meet(&changed[&ours], &changed[&theirs]) {

@@ -50,9 +50,9 @@ fn branch(repo: &TestRepo, name: &str, from: &str, edits: &[Edit]) {
         }
         std::fs::remove_file(&path).ok();
         match edit {
-            Edit::Line(_, line, number) => repo.write(FILES[*file], &text(FILES[*file], Some((*line, *number)))),
+            Edit::Line(_, line, number) => repo.write(FILES[*file], text(FILES[*file], Some((*line, *number)))),
             Edit::Remove(_) => {}
-            Edit::Folder(_) => repo.write(&format!("{}/inside", FILES[*file]), &format!("inside {}\n", FILES[*file])),
+            Edit::Folder(_) => repo.write(&format!("{}/inside", FILES[*file]), format!("inside {}\n", FILES[*file])),
         }
     }
     repo.git(&["add", "-A"]);
@@ -66,7 +66,7 @@ fn side(repo: &TestRepo, name: &str) -> Side {
 fn begin() -> TestRepo {
     let repo = TestRepo::new();
     for file in &FILES[..5] {
-        repo.write(file, &text(file, None));
+        repo.write(file, text(file, None));
     }
     repo.git(&["add", "."]);
     repo.git(&["commit", "-q", "-m", "Begin"]);
