@@ -43,15 +43,22 @@ pub(crate) fn files_between(repo: &gix::Repository, from: ObjectId, to: ObjectId
         return Ok(0);
     }
     let mut files = Files(0);
-    gix::diff::tree(
-        TreeRefIter::from_bytes(&from.data, from.id.kind()),
-        TreeRefIter::from_bytes(&to.data, to.id.kind()),
-        gix::diff::tree::State::default(),
-        &repo.objects,
-        &mut files,
-    )
-    .map_err(gix::Error::from_error)?;
+    diff_trees(repo, &from, &to, &mut files)?;
     Ok(files.0)
+}
+
+/// Shows a visitor all entries that differ between two trees.
+pub(crate) fn diff_trees(
+    repo: &gix::Repository,
+    from: &gix::Tree<'_>,
+    to: &gix::Tree<'_>,
+    visitor: &mut impl gix::diff::tree::Visit,
+) -> Result<(), GitError> {
+    let (before, after) =
+        (TreeRefIter::from_bytes(&from.data, from.id.kind()), TreeRefIter::from_bytes(&to.data, to.id.kind()));
+    gix::diff::tree(before, after, gix::diff::tree::State::default(), &repo.objects, visitor)
+        .map_err(gix::Error::from_error)?;
+    Ok(())
 }
 
 /// Counts files, and not folders.

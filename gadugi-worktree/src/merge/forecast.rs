@@ -11,10 +11,9 @@ use gadugi_core::{Lease, error_chain};
 use gix::ObjectId;
 use gix::bstr::{BStr, BString, ByteSlice};
 use gix::diff::tree::{Recorder, recorder::Change};
-use gix::objs::TreeRefIter;
 
 use crate::error::GitError;
-use crate::history::limits;
+use crate::history::{diff_trees, limits};
 use crate::inspect::checkout::Checkout;
 use crate::merge::{files_in_conflict, merge_commits};
 use crate::repo::ids::to_object;
@@ -90,30 +89,45 @@ fn with_uncommitted(
     Ok(commit)
 }
 
-/// The verdict on every two of the lines, in the order of [`pairs`].
+/// The verdict on every two of the lines, in the order of [`pairs`]. Of a pair that cannot be compared it says why.
 fn verdicts(repo: &gix::Repository, lines: &[Line<'_>]) -> Result<Vec<Verdict>, GitError> {
     let bases = bases(repo, lines)?;
-    let mut changed: HashMap<(ObjectId, ObjectId), Vec<BString>> = HashMap::new();
-    let mut to_merge = Vec::new();
-    for (place, ((ours, theirs), bases)) in pairs(lines.len()).zip(&bases).enumerate() {
-        if let Bases::One(base) = *bases {
-            let (ours, theirs) = ((base, lines[ours].commit), (base, lines[theirs].commit));
-            for (base, line) in [ours, theirs] {
-                if let Entry::Vacant(unknown) = changed.entry((base, line)) {
-                    unknown.insert(changed_paths(repo, base, line)?);
-                }
-            }
-            if !meet(&changed[&ours], &changed[&theirs]) {
-                continue;
-            }
-        }
-        to_merge.push(place);
-    }
+    let mut changes = Changes { repo, known: HashMap::new() };
     let mut verdicts = vec![Verdict::MergesAsText; bases.len()];
+    let mut to_merge = Vec::new();
+    for (place, ((ours, theirs), bases)) in pairs(lines.len()).zip(bases).enumerate() {
+        let meet = bases.and_then(|bases| match bases {
+            Bases::One(base) => changes.meet(base, lines[ours].commit, lines[theirs].commit),
+            Bases::Unrelated | Bases::Several => Ok(true),
+        });
+        match meet {
+            Ok(true) => to_merge.push(place),
+            Ok(false) => {}
+            Err(error) => verdicts[place] = Verdict::Unknown { reason: error_chain(&error) },
+        }
+    }
     for (place, verdict) in merge_pairs(repo, lines, &to_merge) {
         verdicts[place] = verdict;
     }
     Ok(verdicts)
+}
+
+/// The changed paths of commits since their bases, each looked for once.
+struct Changes<'a> {
+    repo: &'a gix::Repository,
+    known: HashMap<(ObjectId, ObjectId), Vec<BString>>,
+}
+
+impl Changes<'_> {
+    /// Whether two commits have changed the same path since their base, or one a folder of a path of the other.
+    fn meet(&mut self, base: ObjectId, ours: ObjectId, theirs: ObjectId) -> Result<bool, GitError> {
+        for commit in [ours, theirs] {
+            if let Entry::Vacant(unknown) = self.known.entry((base, commit)) {
+                unknown.insert(changed_paths(self.repo, base, commit)?);
+            }
+        }
+        Ok(meet(&self.known[&(base, ours)], &self.known[&(base, theirs)]))
+    }
 }
 
 /// Every two of so many sides: each with those after it.
@@ -122,7 +136,7 @@ fn pairs(sides: usize) -> impl Iterator<Item = (usize, usize)> {
 }
 
 /// The bases of every two lines. The graph of commits is read once for all of them.
-fn bases(repo: &gix::Repository, lines: &[Line<'_>]) -> Result<Vec<Bases>, GitError> {
+fn bases(repo: &gix::Repository, lines: &[Line<'_>]) -> Result<Vec<Result<Bases, GitError>>, GitError> {
     let cache = repo.commit_graph_if_enabled()?;
     let mut graph = repo.revision_graph(cache.as_ref());
     let mut bases_of = |ours: ObjectId, theirs: ObjectId| {
@@ -133,7 +147,7 @@ fn bases(repo: &gix::Repository, lines: &[Line<'_>]) -> Result<Vec<Bases>, GitEr
             _ => Bases::Several,
         })
     };
-    pairs(lines.len()).map(|(ours, theirs)| bases_of(lines[ours].commit, lines[theirs].commit)).collect()
+    Ok(pairs(lines.len()).map(|(ours, theirs)| bases_of(lines[ours].commit, lines[theirs].commit)).collect())
 }
 
 /// The paths of files that differ between two commits, sorted by their components.
@@ -144,14 +158,7 @@ fn changed_paths(repo: &gix::Repository, from: ObjectId, to: ObjectId) -> Result
         return Ok(Vec::new());
     }
     let mut recorder = Recorder::default();
-    gix::diff::tree(
-        TreeRefIter::from_bytes(&from.data, from.id.kind()),
-        TreeRefIter::from_bytes(&to.data, to.id.kind()),
-        gix::diff::tree::State::default(),
-        &repo.objects,
-        &mut recorder,
-    )
-    .map_err(gix::Error::from_error)?;
+    diff_trees(repo, &from, &to, &mut recorder)?;
     let mut paths: Vec<BString> = recorder.records.into_iter().filter_map(path_of_file).collect();
     paths.sort_by(|a, b| components(a.as_bstr()).cmp(components(b.as_bstr())));
     Ok(paths)

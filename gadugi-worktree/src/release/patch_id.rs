@@ -12,10 +12,10 @@ use gix::bstr::{BStr, BString, ByteSlice};
 use gix::diff::blob::{Algorithm, InternedInput, diff_with_slider_heuristics};
 use gix::diff::tree::Recorder;
 use gix::diff::tree::recorder::Change;
-use gix::objs::TreeRefIter;
 use gix::objs::tree::EntryMode;
 
 use crate::error::GitError;
+use crate::history::diff_trees;
 use crate::history::limits::check_trees;
 
 /// Lines of context around a change.
@@ -58,14 +58,7 @@ impl Difference {
         let to = repo.find_tree(to)?;
         let from = from.map(|from| repo.find_tree(from)).transpose()?.unwrap_or_else(|| repo.empty_tree());
         let mut recorder = Recorder::default();
-        gix::diff::tree(
-            TreeRefIter::from_bytes(&from.data, from.id.kind()),
-            TreeRefIter::from_bytes(&to.data, to.id.kind()),
-            gix::diff::tree::State::default(),
-            &repo.objects,
-            &mut recorder,
-        )
-        .map_err(gix::Error::from_error)?;
+        diff_trees(repo, &from, &to, &mut recorder)?;
         let file = |mode: EntryMode, id| Some((mode, id)).filter(|_| !mode.is_tree());
         let files = recorder.records.into_iter().map(|change| match change {
             Change::Addition { entry_mode, oid, path, .. } => (path, None, file(entry_mode, oid)),

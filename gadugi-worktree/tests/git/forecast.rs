@@ -167,6 +167,33 @@ fn a_conflict_names_its_files_and_unrelated_histories_are_not_judged() {
     assert!(matches!(forecast.verdict(1, 2), Some(Verdict::Unknown { .. })), "{forecast:?}");
 }
 
+#[test]
+fn what_both_sides_have_renamed_alike_is_no_conflict() {
+    let repo = begin();
+    for name in ["left", "right"] {
+        repo.git(&["checkout", "-q", "-B", name, "trunk"]);
+        repo.git(&["mv", "a.txt", "new"]);
+        repo.git(&["commit", "-q", "-m", name]);
+    }
+    let harness = Harness::on(repo);
+    let forecast = forecast(&harness, ["left", "right"].map(|name| side(&harness.repo, name)).to_vec());
+    assert_eq!(by_git(&harness.repo, "left", "right"), [""; 0]);
+    assert_eq!(forecast.verdict(0, 1), Some(&Verdict::MergesAsText));
+}
+
+#[test]
+fn a_commit_that_is_not_there_leaves_the_verdicts_on_the_others() {
+    let repo = begin();
+    branch(&repo, "left", "trunk", &[Edit::Line(0, 3, 0)]);
+    branch(&repo, "right", "trunk", &[Edit::Line(0, 3, 1)]);
+    let harness = Harness::on(repo);
+    let absent = Side { name: "absent".to_owned(), tip: commit_id(&"12".repeat(20)), worktree: None };
+    let sides = vec![absent, side(&harness.repo, "left"), side(&harness.repo, "right")];
+    let forecast = forecast(&harness, sides);
+    assert!(matches!(forecast.verdict(0, 1), Some(Verdict::Unknown { .. })), "{forecast:?}");
+    assert!(matches!(forecast.verdict(1, 2), Some(Verdict::Conflict { .. })), "{forecast:?}");
+}
+
 /// A side with what is in a worktree.
 fn live(lease: &Lease) -> Side {
     let tip = lease.base.clone().expect("a base");
