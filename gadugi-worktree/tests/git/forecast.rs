@@ -168,13 +168,15 @@ fn a_conflict_names_its_files_and_unrelated_histories_are_not_judged() {
 }
 
 #[test]
-fn what_both_sides_have_renamed_alike_is_no_conflict() {
+fn what_both_sides_have_changed_alike_and_one_has_renamed_is_no_conflict() {
     let repo = begin();
     for name in ["left", "right"] {
         repo.git(&["checkout", "-q", "-B", name, "trunk"]);
-        repo.git(&["mv", "a.txt", "new"]);
-        repo.git(&["commit", "-q", "-m", name]);
+        repo.write("a.txt", text("a.txt", Some((3, 1))));
+        repo.git(&["commit", "-q", "-a", "-m", name]);
     }
+    repo.git(&["mv", "a.txt", "new"]);
+    repo.git(&["commit", "-q", "--amend", "-m", "right"]);
     let harness = Harness::on(repo);
     let forecast = forecast(&harness, ["left", "right"].map(|name| side(&harness.repo, name)).to_vec());
     assert_eq!(by_git(&harness.repo, "left", "right"), [""; 0]);
