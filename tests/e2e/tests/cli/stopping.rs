@@ -7,7 +7,7 @@ use crate::hostile_tasks::is_alive;
 use crate::waiting::pid;
 
 fn slow(harness: &Harness, name: &str) -> String {
-    harness.script(name, &format!("echo $$ > ../../pid-{name}\necho half > half.txt\necho begun\nsleep 600"))
+    harness.script(name, &format!("echo half > half.txt\necho begun\necho $$ > ../../pid-{name}\nsleep 600"))
 }
 
 #[test]
