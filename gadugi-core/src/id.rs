@@ -59,18 +59,52 @@ impl FromStr for RunId {
     type Err = IdError;
 
     fn from_str(value: &str) -> Result<Self, IdError> {
-        let bytes = value.as_bytes();
-        let digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
-        let valid = bytes.len() == 19
-            && digits(&bytes[..8])
-            && bytes[8] == b'-'
-            && digits(&bytes[9..15])
-            && bytes[15] == b'-'
-            && bytes[16..].iter().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
-        if valid {
+        if is_timed(value) {
             Ok(Self(value.into()))
         } else {
             Err(IdError::new("run id", value, "it has the form 20261122-083355-k7q"))
+        }
+    }
+}
+
+/// Whether an id has the form of those that are made from a time.
+fn is_timed(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    let digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
+    bytes.len() == 19
+        && digits(&bytes[..8])
+        && bytes[8] == b'-'
+        && digits(&bytes[9..15])
+        && bytes[15] == b'-'
+        && bytes[16..].iter().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase())
+}
+
+/// Identifies a merge of the branches of a run; sorts by the time of its start. Form: that of a [`RunId`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MergeId(Arc<str>);
+
+impl MergeId {
+    /// Makes an id from the time of the start, as [`RunId::new`].
+    #[must_use]
+    pub fn new(at: Timestamp) -> Self {
+        Self(RunId::new(at).0)
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for MergeId {
+    type Err = IdError;
+
+    fn from_str(value: &str) -> Result<Self, IdError> {
+        if is_timed(value) {
+            Ok(Self(value.into()))
+        } else {
+            Err(IdError::new("merge id", value, "it has the form 20261122-083355-k7q"))
         }
     }
 }
@@ -252,13 +286,35 @@ impl FromStr for CommitId {
     type Err = IdError;
 
     fn from_str(value: &str) -> Result<Self, IdError> {
-        let hex = value.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if hex && matches!(value.len(), 40 | 64) {
-            Ok(Self(value.into()))
-        } else {
-            Err(IdError::new("commit id", value, "it has 40 or 64 hexadecimal digits in lower case"))
-        }
+        if is_object_id(value) { Ok(Self(value.into())) } else { Err(IdError::new("commit id", value, OBJECT_ID_RULE)) }
     }
+}
+
+/// The full hexadecimal name of a tree: 40 digits (SHA-1) or 64 (SHA-256). Commits with the same tree have the same files.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TreeId(Arc<str>);
+
+impl TreeId {
+    /// The full name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TreeId {
+    type Err = IdError;
+
+    fn from_str(value: &str) -> Result<Self, IdError> {
+        if is_object_id(value) { Ok(Self(value.into())) } else { Err(IdError::new("tree id", value, OBJECT_ID_RULE)) }
+    }
+}
+
+/// The form of ids of git's objects.
+const OBJECT_ID_RULE: &str = "it has 40 or 64 hexadecimal digits in lower case";
+
+fn is_object_id(value: &str) -> bool {
+    value.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) && matches!(value.len(), 40 | 64)
 }
 
 macro_rules! display_as_str {
@@ -270,7 +326,7 @@ macro_rules! display_as_str {
         }
     )*};
 }
-display_as_str!(RunId, TaskId, BranchName, CommitId);
+display_as_str!(RunId, MergeId, TaskId, BranchName, CommitId, TreeId);
 
 impl fmt::Display for AttemptNo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,8 @@
+//! Merging the branches of a run into a target branch.
+
+mod integration;
+
+pub use self::integration::{
+    AmendContent, AmendRequest, Amended, Chain, ChainRequest, Integration, LandRequest, Landing, Link, LinkResult,
+    MarkedConflict, MergeError, RecoveredLanding, Strategy, Target,
+};
