@@ -136,8 +136,8 @@ pub struct Chain {
     pub tree: TreeId,
     /// The result for each link, in the order of the request.
     pub links: Vec<LinkResult>,
-    /// Files that match the patterns of the request and that an added link has changed, sorted. They are as the chain's
-    /// start has them.
+    /// Files that match the patterns of the request and that an added link has changed, or the chain since that link's
+    /// branch started, sorted. They are as the chain's start has them.
     pub to_regenerate: Vec<String>,
 }
 
@@ -155,10 +155,25 @@ pub enum LinkResult {
     Conflict {
         /// The files in conflict, sorted.
         files: Vec<String>,
-        /// The names of earlier links that it conflicts with; all of those added before it, where only several together
-        /// conflict; none where it conflicts with the chain's start.
+        /// The names of earlier links that it conflicts with; where only several together conflict, all that have changed one
+        /// of the files; none where it conflicts with the chain's start.
         with: Vec<String>,
     },
+}
+
+/// A request to show the conflict of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConflictRequest {
+    /// The merge that keeps the commit.
+    pub merge: MergeId,
+    /// The tip of the chain that the link conflicts with.
+    pub onto: CommitId,
+    /// The link.
+    pub link: Link,
+    /// How it would be added. Rebasing shows it as squashing does: in one.
+    pub strategy: Strategy,
+    /// Patterns of generated files, as for a chain.
+    pub regenerate: Vec<String>,
 }
 
 /// A commit that shows a conflict.

@@ -3,6 +3,6 @@
 mod integration;
 
 pub use self::integration::{
-    AmendContent, AmendRequest, Amended, Chain, ChainRequest, Integration, LandRequest, Landing, Link, LinkResult,
-    MarkedConflict, MergeError, RecoveredLanding, Strategy, Target,
+    AmendContent, AmendRequest, Amended, Chain, ChainRequest, ConflictRequest, Integration, LandRequest, Landing, Link,
+    LinkResult, MarkedConflict, MergeError, RecoveredLanding, Strategy, Target,
 };
