@@ -38,7 +38,7 @@ pub trait Integration: Send + Sync {
     ///
     /// # Errors
     /// As [`chain`](Integration::chain).
-    async fn mark_conflict(&self, merge: &MergeId, onto: &CommitId, link: &Link) -> Result<MarkedConflict, MergeError>;
+    async fn mark_conflict(&self, request: ConflictRequest) -> Result<MarkedConflict, MergeError>;
 
     /// Adds content from another commit to the tip of a chain: regenerated files, or the resolution of a conflict. The
     /// result is kept by a reference like that of a chain.
