@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gadugi_core::plan::{Changes, RetryFrom};
+use gadugi_core::plan::{Changes, RetryFrom, SubjectTemplate};
 use gadugi_core::run::KeepPolicy;
 
 use crate::config::agent::{AgentLayer, AgentProfile};
@@ -41,6 +41,12 @@ const BELL: Kind<Bell> = Kind::switch("`true`, `false` or `\"osc9\"`", |fields, 
 const BRANCH_PREFIX: Kind<BranchPrefix> = Kind::text("text", |fields, key, example| {
     fields.parsed(key, example, |text| {
         text.parse().map_err(|error| ValueIssue::Name { error, example: "gadugi/".into() })
+    })
+});
+
+const COMMIT_SUBJECT: Kind<SubjectTemplate> = Kind::text("text", |fields, key, example| {
+    fields.parsed(key, example, |text| {
+        text.parse().map_err(|error| ValueIssue::Name { error, example: "{title} ({task})".into() })
     })
 });
 
@@ -193,6 +199,14 @@ settings! {
 
     /// Beginning of the names of the tasks' branches; the task's id follows.
     branch_prefix: BranchPrefix = BRANCH_PREFIX { default: "\"gadugi/\"", example: "\"bots/\"" };
+
+    /// Subject of the commit with what a task has left uncommitted; `{title}`, `{task}`, `{run}` and `{attempt}` stand for those
+    /// of the task.
+    ///
+    /// It is one line of at most 72 characters; a longer title is cut. Lines with the run and the task follow in the message.
+    commit_subject: SubjectTemplate = COMMIT_SUBJECT {
+        default: "\"{title}\"", example: "\"fix: {title}\"", task: "from the configuration"
+    };
 
     /// Files that git ignores and that are copied into each new worktree: patterns as in a `.gitignore`. Those in a file
     /// `.worktreeinclude` in the root of the work tree are copied in any case.

@@ -153,6 +153,7 @@ impl Resolver<'_> {
                 .map(|script| Setup { script, timeout: limit(draft.settings.setup_timeout, config.setup_timeout) }),
             check: draft.keys.check,
             changes: draft.settings.changes.or(config.changes).unwrap_or(needs_changes),
+            commit_subject: draft.settings.commit_subject.unwrap_or_else(|| config.commit_subject.clone()),
             touches: draft.keys.touches.unwrap_or_default(),
             executor: draft.settings.executor,
             limits: Limits {

@@ -190,19 +190,19 @@ fn what_looks_like_a_slip_stays_an_error_and_so_does_all_if_that_is_asked_for() 
     error: p/copilot.prompt.md:3: there is no agent `ask`
      hint: configured: aider, claude, codex, gemini, opencode, qwen, shell; to add it, write [agents.ask] with `command = ["program", …]` into gadugi.toml
     error: p/copilot.prompt.md:5: unknown key `tools`
-     hint: the keys are id, title, needs, touches, run, command, agent, model, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, changes, max_cost, max_tokens, memory, cpus, env, secrets, priority
+     hint: the keys are id, title, needs, touches, run, command, agent, model, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, changes, max_cost, max_tokens, commit_subject, memory, cpus, env, secrets, priority
     error: p/copilot.prompt.md:6: unknown key `description`
-     hint: the keys are id, title, needs, touches, run, command, agent, model, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, changes, max_cost, max_tokens, memory, cpus, env, secrets, priority
+     hint: the keys are id, title, needs, touches, run, command, agent, model, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, changes, max_cost, max_tokens, commit_subject, memory, cpus, env, secrets, priority
     error: p/opencode-agent.md:2: unknown key `description`
-     hint: the keys are id, title, needs, touches, run, command, agent, model, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, changes, max_cost, max_tokens, memory, cpus, env, secrets, priority
+     hint: the keys are id, title, needs, touches, run, command, agent, model, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, changes, max_cost, max_tokens, commit_subject, memory, cpus, env, secrets, priority
     error: p/opencode-agent.md:3: unknown key `mode` (did you mean `model`?)
      hint: write `model`, or remove it
     error: p/opencode-agent.md:5: unknown key `temperature`
-     hint: the keys are id, title, needs, touches, run, command, agent, model, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, changes, max_cost, max_tokens, memory, cpus, env, secrets, priority
+     hint: the keys are id, title, needs, touches, run, command, agent, model, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, changes, max_cost, max_tokens, commit_subject, memory, cpus, env, secrets, priority
     error: p/opencode-agent.md:6: unknown key `tools`
-     hint: the keys are id, title, needs, touches, run, command, agent, model, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, changes, max_cost, max_tokens, memory, cpus, env, secrets, priority
+     hint: the keys are id, title, needs, touches, run, command, agent, model, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, changes, max_cost, max_tokens, commit_subject, memory, cpus, env, secrets, priority
     error: p/opencode-agent.md:8: unknown key `permission`
-     hint: the keys are id, title, needs, touches, run, command, agent, model, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, changes, max_cost, max_tokens, memory, cpus, env, secrets, priority
+     hint: the keys are id, title, needs, touches, run, command, agent, model, check, setup, setup_timeout, executor, image, timeout, idle_timeout, grace, retries, retry_delay, retry_from, changes, max_cost, max_tokens, commit_subject, memory, cpus, env, secrets, priority
     "#);
     let strict = Folder::configured("agent = 'codex'\nstrict = true\n");
     strict.write("a.md", "---\nmodel: sonnet\n---\nText\n");

@@ -91,6 +91,9 @@ Documentation.
                 "cargo test -p auth",
             ),
             changes: Optional,
+            commit_subject: SubjectTemplate(
+                "{title}",
+            ),
             touches: [
                 TouchPattern(
                     "src/auth/**",

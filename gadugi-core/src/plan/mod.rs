@@ -1,6 +1,7 @@
 //! The plan of a run: tasks that are known to form a directed acyclic graph.
 
 mod phase;
+mod subject;
 mod task;
 mod touches;
 
@@ -10,6 +11,7 @@ use std::fmt;
 use thiserror::Error;
 
 pub use self::phase::Phase;
+pub use self::subject::{CommitSubject, SubjectTemplate};
 pub use self::task::{
     Action, Changes, Limits, MAX_RETRY_DELAY, Program, Resources, RetryFrom, Setup, SourceLocation, TaskSpec,
 };

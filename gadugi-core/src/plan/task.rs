@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::agent::AgentCall;
 use crate::id::TaskId;
 use crate::plan::phase::Phase;
+use crate::plan::subject::SubjectTemplate;
 use crate::plan::touches::TouchPattern;
 
 /// A location in the user's input, for messages: `tasks/login.md:3`.
@@ -144,6 +145,8 @@ pub struct TaskSpec {
     pub check: Option<String>,
     /// Rule for an attempt that changes nothing.
     pub changes: Changes,
+    /// Template for the subject of the commit with its uncommitted files.
+    pub commit_subject: SubjectTemplate,
     /// Patterns of the paths that it is going to change. Two tasks whose patterns overlap never run at once.
     pub touches: Vec<TouchPattern>,
     /// Name of its executor; `None` takes the default of the run.
@@ -178,6 +181,7 @@ impl TaskSpec {
             setup: None,
             check: None,
             changes: Changes::default(),
+            commit_subject: SubjectTemplate::default(),
             touches: Vec::new(),
             executor: None,
             limits: Limits::default(),

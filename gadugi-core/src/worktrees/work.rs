@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::id::CommitId;
+use crate::plan::CommitSubject;
 use crate::worktrees::elsewhere::Elsewhere;
 
 /// A request to collect the work of an attempt.
@@ -10,6 +11,8 @@ use crate::worktrees::elsewhere::Elsewhere;
 pub struct SnapshotRequest {
     /// Whether uncommitted and untracked (not ignored) files become a commit. Otherwise they are only counted.
     pub commit: bool,
+    /// Subject of that commit; `None` takes [`CommitSubject::of_untitled`].
+    pub subject: Option<CommitSubject>,
     /// Start of the task's work, where that is in an earlier attempt that this one continues.
     pub since: Option<CommitId>,
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gadugi_core::plan::{
-    Action, Changes, Limits, PlannedTask, Program, RawTask, Resources, RetryFrom, Setup, SourceLocation, TouchPattern,
+    Action, Changes, Limits, PlannedTask, Program, RawTask, Resources, RetryFrom, Setup, SourceLocation,
+    SubjectTemplate, TouchPattern,
 };
 use gadugi_core::{TaskId, TaskSpec};
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,9 @@ pub(crate) struct TaskForm {
     /// Left out where nothing has to be changed.
     #[serde(default, skip_serializing_if = "ChangesForm::is_optional")]
     changes: ChangesForm,
+    /// Left out where it is the title alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    commit_subject: Option<Text<SubjectTemplate>>,
     touches: Vec<Text<TouchPattern>>,
     executor: Option<String>,
     limits: LimitsForm,
@@ -129,6 +133,9 @@ impl TryFrom<&PlannedTask> for TaskForm {
                 Changes::Required => ChangesForm::Required,
                 _ => return no_format("this need of changes"),
             },
+            commit_subject: Some(&spec.commit_subject)
+                .filter(|subject| **subject != SubjectTemplate::default())
+                .map(|subject| Text(subject.clone())),
             touches: texts(&spec.touches),
             executor: spec.executor.clone(),
             limits: LimitsForm {
@@ -173,6 +180,7 @@ impl From<TaskForm> for RawTask {
                     ChangesForm::Optional => Changes::Optional,
                     ChangesForm::Required => Changes::Required,
                 },
+                commit_subject: form.commit_subject.map(|subject| subject.0).unwrap_or_default(),
                 touches: from_texts(form.touches),
                 executor: form.executor,
                 limits: Limits {

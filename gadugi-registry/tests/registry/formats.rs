@@ -506,23 +506,27 @@ fn any_header() -> impl Strategy<Value = RunHeader> {
     let cpus = option::of(any::<f64>().prop_filter("JSON has no other numbers", |cpus| cpus.is_finite()));
     let retry = (any::<bool>(), any_duration());
     let setup = option::of((any::<String>(), option::of(any_duration())));
-    (texts, limits, rest, place, cpus, 1..=9_usize, option::of(any_moment()), retry, setup).prop_map(|parts| {
-        let (texts, limits, rest, place, cpus, jobs, moment, (previous, retry_delay), setup) = parts;
-        let mut task: RawTask = raw("any", &["needed"]);
-        (task.spec.title, task.spec.action.stdin, task.spec.check, task.spec.executor) = texts;
-        task.spec.setup = setup.map(|(script, timeout)| Setup { script, timeout });
-        (task.spec.limits.timeout, task.spec.limits.idle_timeout, task.spec.limits.grace) = limits;
-        (task.spec.env, task.spec.secrets, task.spec.priority) = rest;
-        task.spec.resources.cpus = cpus;
-        task.spec.retry_delay = retry_delay;
-        task.spec.retry_from = if previous { RetryFrom::Previous } else { RetryFrom::Base };
-        let (base, base_name);
-        (task.spec.source.file, task.spec.source.line, base, base_name) = place;
-        let mut header = header('x', vec![task, raw("needed", &[])]);
-        header.settings.jobs = jobs.try_into().expect("not 0");
-        let executor = base_name.clone();
-        RunHeader { base, base_name, moment, executor, ..header }
-    })
+    let subject = option::of("[a-z]{1,9} \\{(title|task|run|attempt)\\}");
+    (texts, limits, rest, place, cpus, 1..=9_usize, option::of(any_moment()), retry, (setup, subject)).prop_map(
+        |parts| {
+            let (texts, limits, rest, place, cpus, jobs, moment, (previous, retry_delay), (setup, subject)) = parts;
+            let mut task: RawTask = raw("any", &["needed"]);
+            (task.spec.title, task.spec.action.stdin, task.spec.check, task.spec.executor) = texts;
+            task.spec.setup = setup.map(|(script, timeout)| Setup { script, timeout });
+            task.spec.commit_subject = subject.map(|subject| subject.parse().expect("a template")).unwrap_or_default();
+            (task.spec.limits.timeout, task.spec.limits.idle_timeout, task.spec.limits.grace) = limits;
+            (task.spec.env, task.spec.secrets, task.spec.priority) = rest;
+            task.spec.resources.cpus = cpus;
+            task.spec.retry_delay = retry_delay;
+            task.spec.retry_from = if previous { RetryFrom::Previous } else { RetryFrom::Base };
+            let (base, base_name);
+            (task.spec.source.file, task.spec.source.line, base, base_name) = place;
+            let mut header = header('x', vec![task, raw("needed", &[])]);
+            header.settings.jobs = jobs.try_into().expect("not 0");
+            let executor = base_name.clone();
+            RunHeader { base, base_name, moment, executor, ..header }
+        },
+    )
 }
 
 proptest! {

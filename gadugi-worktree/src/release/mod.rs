@@ -572,7 +572,7 @@ fn keep_last_state(
     let repo = &checkout.repo;
     let last = match parents[..] {
         [only] if repo.find_commit(only)?.tree_id()? == saved.tree => only,
-        _ => repo.new_commit(message(lease), saved.tree, parents)?.id,
+        _ => repo.new_commit(message(lease, None), saved.tree, parents)?.id,
     };
     let name = trash_refs::keep(settings, repo, lease, last, DISCARDED)?;
     Ok((name, saved.unsaved.iter().map(ToString::to_string).collect()))

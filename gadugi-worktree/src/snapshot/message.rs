@@ -1,9 +1,11 @@
 //! The message of commits that are made for a task.
 
 use gadugi_core::Lease;
+use gadugi_core::plan::CommitSubject;
 
 /// The message of a commit with a task's uncommitted files.
-pub(crate) fn message(lease: &Lease) -> String {
-    let task = &lease.attempt.task;
-    format!("gadugi: uncommitted work of {task}\n\nGadugi-Run: {}\nGadugi-Task: {task}\n", lease.run)
+pub(crate) fn message(lease: &Lease, subject: Option<&CommitSubject>) -> String {
+    let untitled = CommitSubject::of_untitled(&lease.attempt);
+    let (subject, task) = (subject.unwrap_or(&untitled), &lease.attempt.task);
+    format!("{subject}\n\nGadugi-Run: {}\nGadugi-Task: {task}\n", lease.run)
 }

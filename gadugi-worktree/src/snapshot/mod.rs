@@ -85,7 +85,8 @@ fn snapshot_once(settings: &WorktreeSettings, lease: &Lease, request: &SnapshotR
             // Before the index follows, which alone leads to it.
             own_references::keep(&settings.repository, &checkout, lease, Some(tip), staged)?;
         }
-        tip = commit(settings, &checkout, saved, tip, lease)?;
+        let message = message(lease, request.subject.as_ref());
+        tip = commit(settings, &checkout, saved, &message, lease)?;
     }
     if request.commit {
         own_references::keep(&settings.repository, &checkout, lease, Some(tip), None)?;
@@ -169,10 +170,11 @@ fn commit(
     settings: &WorktreeSettings,
     checkout: &Checkout,
     saved: Saved,
-    tip: ObjectId,
+    message: &str,
     lease: &Lease,
 ) -> Result<ObjectId, GitError> {
     let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
+    let tip = checkout.tip.ok_or_else(|| GitError::BranchMissing { branch: branch.clone() })?;
     let repo = &checkout.repo;
     let lock = lock_index(repo)?;
     // The index is written before the branch moves, so that a full disk leaves both as they were. After a crash
@@ -182,8 +184,7 @@ fn commit(
     lock.write(&content)?;
     let mut new_tip = tip;
     if saved.tree != repo.find_commit(tip)?.tree_id()? {
-        let message = message(lease);
-        new_tip = repo.new_commit(&message, saved.tree, [tip])?.id;
+        new_tip = repo.new_commit(message, saved.tree, [tip])?.id;
         // A branch that leads to a commit which a loss of power took would be of no use to anybody.
         durable::commit(settings, repo, lease.base.as_ref(), new_tip)?;
         let log = format!("commit: {}", message.lines().next().unwrap_or_default());

@@ -292,8 +292,10 @@ async fn nothing_is_lost(case: &Case) -> Result<(), TestCaseError> {
     case.steps.iter().for_each(|step| task.take(step));
     let worth = worth_keeping(&harness, &lease.path);
     // What cannot be collected stays as it is.
-    let collected =
-        harness.worktrees.snapshot(&lease, gadugi_core::worktrees::SnapshotRequest { commit: true, since: None }).await;
+    let collected = harness
+        .worktrees
+        .snapshot(&lease, gadugi_core::worktrees::SnapshotRequest { commit: true, subject: None, since: None })
+        .await;
     let released = harness.worktrees.release(&lease, KEEP).await;
     let cleaned = harness.worktrees.release(&lease, DELETE).await;
     harness.worktrees.prune(false).await.expect("a list");

@@ -76,7 +76,7 @@ async fn a_commit_with_paths_that_no_system_has_keeps_the_worktree() {
     harness.git(&lease, &["update-ref", &format!("refs/heads/{}", branch(&lease)), &commit]);
     let error = harness
         .worktrees
-        .snapshot(&lease, SnapshotRequest { commit: true, since: None })
+        .snapshot(&lease, SnapshotRequest { commit: true, subject: None, since: None })
         .await
         .expect_err("it is too deep");
     assert!(chain(&error).contains("paths that are longer than 4096 bytes"), "{}", chain(&error));

@@ -69,7 +69,7 @@ async fn work_is_committed_when_a_collection_that_was_under_way_has_ended() {
     write(&lease, "a.txt", "a");
     let committing = tokio::spawn({
         let worktrees = harness.worktrees.clone();
-        async move { worktrees.snapshot(&lease, SnapshotRequest { commit: true, since: None }).await }
+        async move { worktrees.snapshot(&lease, SnapshotRequest { commit: true, subject: None, since: None }).await }
     });
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(!committing.is_finished());
@@ -86,7 +86,10 @@ async fn a_worktree_goes_only_when_a_collection_that_was_under_way_has_ended() {
     write(&lease, "a.txt", "a");
     // That the collection takes long hinders no commit, and here it takes as long as nothing.
     let committing = worktrees_with(harness.repo.path(), |settings| settings.gc_timeout = Duration::ZERO);
-    let work = committing.snapshot(&lease, SnapshotRequest { commit: true, since: None }).await.expect("a snapshot");
+    let work = committing
+        .snapshot(&lease, SnapshotRequest { commit: true, subject: None, since: None })
+        .await
+        .expect("a snapshot");
     assert_eq!(work.commits, 1);
     let releasing = tokio::spawn({
         let (worktrees, lease) = (harness.worktrees.clone(), lease.clone());

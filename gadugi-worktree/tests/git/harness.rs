@@ -54,11 +54,17 @@ impl Harness {
     }
 
     pub(crate) async fn commit(&self, lease: &Lease) -> Work {
-        self.worktrees.snapshot(lease, SnapshotRequest { commit: true, since: None }).await.expect("a snapshot")
+        self.worktrees
+            .snapshot(lease, SnapshotRequest { commit: true, subject: None, since: None })
+            .await
+            .expect("a snapshot")
     }
 
     pub(crate) async fn count(&self, lease: &Lease) -> Work {
-        self.worktrees.snapshot(lease, SnapshotRequest { commit: false, since: None }).await.expect("a count")
+        self.worktrees
+            .snapshot(lease, SnapshotRequest { commit: false, subject: None, since: None })
+            .await
+            .expect("a count")
     }
 
     /// Releases a worktree, and waits until it is deleted.

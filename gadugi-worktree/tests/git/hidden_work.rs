@@ -370,7 +370,7 @@ async fn pipes_in_the_place_of_rules_and_of_gits_own_files_are_not_waited_for() 
         assert!(!matches!(&released, Ok(release) if release.worktree == WorktreeFate::Removed), "{name}: {released:?}");
         let error = harness
             .worktrees
-            .snapshot(&lease, SnapshotRequest { commit: true, since: None })
+            .snapshot(&lease, SnapshotRequest { commit: true, subject: None, since: None })
             .await
             .expect_err("it cannot be committed");
         assert!(chain(&error).contains("no ordinary file"), "{name}: {}", chain(&error));

@@ -114,7 +114,7 @@ async fn other_branches_and_the_stash_are_kept_by_references_of_their_own() {
     assert_eq!(task.tip(&harness), tip);
     assert_eq!(harness.commit(&task.lease).await.kept_refs, names);
     // Also for a process that knows nothing of it.
-    let count = gadugi_core::worktrees::SnapshotRequest { commit: false, since: None };
+    let count = gadugi_core::worktrees::SnapshotRequest { commit: false, subject: None, since: None };
     let others = worktrees_of(harness.repo.path()).snapshot(&task.lease, count).await.expect("a snapshot");
     assert_eq!(others.kept_refs, names);
     // One that goes on is followed.

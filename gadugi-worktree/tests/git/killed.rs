@@ -12,7 +12,7 @@ use gadugi_core::{Lease, Worktrees};
 use crate::harness::{DELETE, Harness, KEEP, branch, chain, request, worktrees_of, write};
 use crate::process;
 
-const COMMIT: SnapshotRequest = SnapshotRequest { commit: true, since: None };
+const COMMIT: SnapshotRequest = SnapshotRequest { commit: true, subject: None, since: None };
 
 /// Lets another process do a step, and die at a point of it.
 pub(crate) fn kill_at(harness: &Harness, step: &str, point: &str) {

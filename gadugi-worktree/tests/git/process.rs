@@ -202,12 +202,16 @@ async fn work(worktrees: &GitWorktrees, step: &str) {
         }
         "snapshot" => {
             for lease in leases(worktrees, tasks).await {
-                worktrees.snapshot(&lease, SnapshotRequest { commit: true, since: None }).await.expect("a snapshot");
+                worktrees
+                    .snapshot(&lease, SnapshotRequest { commit: true, subject: None, since: None })
+                    .await
+                    .expect("a snapshot");
             }
         }
         "fail-to-snapshot" => {
             for lease in leases(worktrees, tasks).await {
-                let error = worktrees.snapshot(&lease, SnapshotRequest { commit: true, since: None }).await;
+                let error =
+                    worktrees.snapshot(&lease, SnapshotRequest { commit: true, subject: None, since: None }).await;
                 say(&chain(&error.expect_err("no snapshot")));
             }
         }
@@ -279,7 +283,10 @@ async fn leave(worktrees: &GitWorktrees, tasks: &str) {
     }
     for lease in create(worktrees, next).await {
         write(&lease, "work.txt", "work");
-        let work = worktrees.snapshot(&lease, SnapshotRequest { commit: true, since: None }).await.expect("a snapshot");
+        let work = worktrees
+            .snapshot(&lease, SnapshotRequest { commit: true, subject: None, since: None })
+            .await
+            .expect("a snapshot");
         assert_eq!((work.commits, work.uncommitted), (1, 0));
         let released = worktrees.release(&lease, KEEP).await.expect("a release");
         assert_eq!(released.worktree, WorktreeFate::Removed);
@@ -303,7 +310,7 @@ async fn cycle(worktrees: &GitWorktrees, tasks: &str) {
                         write(&lease, "work.txt", format!("{} {number}", std::process::id()));
                     }
                     let work = worktrees
-                        .snapshot(&lease, SnapshotRequest { commit: true, since: None })
+                        .snapshot(&lease, SnapshotRequest { commit: true, subject: None, since: None })
                         .await
                         .expect("a snapshot");
                     if works {

@@ -10,7 +10,7 @@ use gadugi_test_support::repo::TestRepo;
 use crate::harness::{DISCARD, Harness, KEEP, chain, next_in, request, worktrees_of, worktrees_within, write};
 use crate::untrusted::canary;
 
-const COMMIT: SnapshotRequest = SnapshotRequest { commit: true, since: None };
+const COMMIT: SnapshotRequest = SnapshotRequest { commit: true, subject: None, since: None };
 
 #[tokio::test]
 async fn a_filter_that_a_task_has_configured_is_not_run_and_what_needs_it_is_named() {

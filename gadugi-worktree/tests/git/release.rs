@@ -408,7 +408,8 @@ async fn an_old_lease_does_not_touch_the_worktree_and_the_branch_that_a_newer_ru
         assert_eq!(release.branch, BranchRelease::Kept(reason));
         assert_eq!(harness.repo.git(&["for-each-ref", "refs/gadugi"]), "");
     }
-    let collected = harness.worktrees.snapshot(&old, SnapshotRequest { commit: true, since: None }).await;
+    let collected =
+        harness.worktrees.snapshot(&old, SnapshotRequest { commit: true, subject: None, since: None }).await;
     let error = collected.expect_err("the place is another attempt's");
     assert!(chain(&error).contains("made for this attempt"), "{}", chain(&error));
     assert_eq!((harness.git(&new, &["status", "--porcelain"]), harness.listed(), tip(&harness, "gadugi/a")), before);

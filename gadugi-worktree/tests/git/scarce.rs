@@ -18,8 +18,11 @@ async fn work_and_give_back(harness: &Harness) {
         for number in 0..50 {
             write(lease, &format!("target/{number}/file"), "ignored");
         }
-        let work =
-            harness.worktrees.snapshot(lease, SnapshotRequest { commit: true, since: None }).await.expect("a snapshot");
+        let work = harness
+            .worktrees
+            .snapshot(lease, SnapshotRequest { commit: true, subject: None, since: None })
+            .await
+            .expect("a snapshot");
         assert_eq!((work.commits, work.uncommitted), (1, 0));
     }
     let requests = leases.iter().map(|lease| (lease.clone(), KEEP)).collect();

@@ -6,7 +6,7 @@ use gadugi_core::{AttemptNo, Lease, Worktrees};
 
 use crate::harness::{Harness, RUN, branch, chain, commit_id, request, worktrees_of, write};
 
-const COMMIT: SnapshotRequest = SnapshotRequest { commit: true, since: None };
+const COMMIT: SnapshotRequest = SnapshotRequest { commit: true, subject: None, since: None };
 
 fn status(harness: &Harness, lease: &Lease) -> String {
     harness.git(lease, &["status", "--porcelain"])
@@ -23,7 +23,7 @@ async fn uncommitted_and_untracked_files_become_one_commit_that_names_run_and_ta
     assert_eq!((work.commits, work.files, work.uncommitted), (1, 2, 0));
     assert_eq!(work.tip, Some(commit_id(&harness.repo.git(&["rev-parse", branch(&lease)]))));
     let message = harness.git(&lease, &["log", "-1", "--format=%B"]);
-    assert_eq!(message.trim(), format!("gadugi: uncommitted work of fix\n\nGadugi-Run: {RUN}\nGadugi-Task: fix"));
+    assert_eq!(message.trim(), format!("Work of fix\n\nGadugi-Run: {RUN}\nGadugi-Task: fix"));
     assert_eq!(harness.git(&lease, &["log", "-1", "--format=%(trailers:key=Gadugi-Task,valueonly)"]).trim(), "fix");
     assert_eq!(harness.git(&lease, &["show", "--format=", "--name-status"]), "A\tdocs/new file.md\nM\tsrc/lib.rs");
     assert_eq!(status(&harness, &lease), "");

@@ -38,7 +38,7 @@ async fn sixteen_creations_at_once_all_succeed() {
         async move {
             write(&lease, "result.txt", branch(&lease));
             worktrees
-                .snapshot(&lease, gadugi_core::worktrees::SnapshotRequest { commit: true, since: None })
+                .snapshot(&lease, gadugi_core::worktrees::SnapshotRequest { commit: true, subject: None, since: None })
                 .await
                 .expect("a snapshot");
             worktrees.release(&lease, KEEP).await.expect("a release").worktree

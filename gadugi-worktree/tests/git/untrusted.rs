@@ -137,7 +137,7 @@ async fn gits_own_files_of_the_worktree_cannot_lead_to_another_repository() {
     trap(&harness, &elsewhere, &program);
     let shared = harness.repo.path().join(".git/worktrees/a/commondir");
     fs::write(&shared, format!("{}\n", elsewhere.join(".git").display())).expect("a redirection");
-    let error = harness.worktrees.snapshot(&lease, SnapshotRequest { commit: true, since: None }).await;
+    let error = harness.worktrees.snapshot(&lease, SnapshotRequest { commit: true, subject: None, since: None }).await;
     let error = error.expect_err("it leads to another repository");
     assert!(chain(&error).contains("leads to"), "{}", chain(&error));
     let refused = harness.worktrees.release(&lease, KEEP).await;
@@ -157,7 +157,11 @@ async fn a_worktree_replaced_by_a_link_is_refused() {
     let home = harness.repo.root().join("precious");
     fs::rename(&lease.path, &home).expect("a rename");
     std::os::unix::fs::symlink(&home, &lease.path).expect("a symbolic link");
-    harness.worktrees.snapshot(&lease, SnapshotRequest { commit: true, since: None }).await.expect_err("it is a link");
+    harness
+        .worktrees
+        .snapshot(&lease, SnapshotRequest { commit: true, subject: None, since: None })
+        .await
+        .expect_err("it is a link");
     harness.worktrees.release(&lease, DISCARD).await.expect_err("it is a link");
     assert!(home.join("src/lib.rs").exists());
 }

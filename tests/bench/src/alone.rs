@@ -92,7 +92,7 @@ async fn worktree(
     for lease in leases {
         let lease = lease?.lease;
         let begun = Instant::now();
-        worktrees.snapshot(&lease, SnapshotRequest { commit: true, since: None }).await?;
+        worktrees.snapshot(&lease, SnapshotRequest { commit: true, subject: None, since: None }).await?;
         times.snapshot.push(begun.elapsed().as_secs_f64());
         let begun = Instant::now();
         let request = ReleaseRequest { branch: BranchFate::Keep, discard: false, dry_run: false };

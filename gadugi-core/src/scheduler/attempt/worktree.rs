@@ -100,7 +100,10 @@ impl Attempt {
         let imported = self.worktrees.import(lease).await;
         crash_point("work-imported");
         let collected = match imported {
-            Ok(()) => self.worktrees.snapshot(lease, SnapshotRequest { commit, since }).await,
+            Ok(()) => {
+                let subject = Some(self.spec.commit_subject.fill(&self.spec.title, &self.run, &self.attempt));
+                self.worktrees.snapshot(lease, SnapshotRequest { commit, subject, since }).await
+            }
             Err(error) => Err(error),
         };
         match collected {

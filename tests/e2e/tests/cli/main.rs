@@ -36,6 +36,7 @@ mod retried;
 mod room;
 mod setting_up;
 mod stopping;
+mod subjects;
 #[cfg(target_os = "linux")]
 mod terminals;
 mod together;
