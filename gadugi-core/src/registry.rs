@@ -7,7 +7,7 @@ use std::pin::Pin;
 use async_trait::async_trait;
 use thiserror::Error;
 
-use crate::id::{AttemptRef, RunId};
+use crate::id::{AttemptRef, MergeId, RunId};
 use crate::run::{Event, RunHeader, RunRecord};
 
 /// A run as the registry has kept it.
@@ -59,6 +59,18 @@ pub enum RegistryError {
     NoSuchRun {
         /// The id as requested.
         run: String,
+    },
+    /// There is no such merge.
+    #[error("there is no merge `{merge}`")]
+    NoSuchMerge {
+        /// The id as requested.
+        merge: String,
+    },
+    /// Another process drives the merge, or a merge with this id exists.
+    #[error("the merge `{merge}` is held by another process")]
+    MergeHeld {
+        /// The merge.
+        merge: MergeId,
     },
     /// Another process drives the run, or a run with this id exists.
     #[error("the run `{run}` is held by {holder}")]

@@ -15,5 +15,8 @@ mod memory;
 pub mod render;
 pub mod sanitize;
 
-pub use fs::{FindError, FsRegistry, HeldRun, JournalFollower, Owner, StopRequest, TakenRequests, open_regular};
+pub use fs::{
+    FindError, FsMergeLog, FsRegistry, HeldRun, JournalFollower, MergeHistory, Owner, StopRequest, TakenRequests,
+    open_regular,
+};
 pub use memory::MemoryRegistry;

@@ -62,11 +62,45 @@ pub(crate) fn encode_after(lost: u64, event: &Event) -> Result<String, FormatErr
 
 /// The line before and after the place of its checksum.
 fn halves(event: &Event) -> Result<(String, String), FormatError> {
-    let head = format!("{{\"v\":{VERSION},\"seq\":{},\"at\":\"{}\",", event.seq, event.at);
     let form = EventForm::try_from(&event.kind)?;
-    let mut tail = escape_in_json(&form.to_json()?);
+    Ok((head(event.seq, event.at), tail(&form.to_json()?)))
+}
+
+fn head(seq: u64, at: Timestamp) -> String {
+    format!("{{\"v\":{VERSION},\"seq\":{seq},\"at\":\"{at}\",")
+}
+
+/// The rest of a line with the members of this object.
+fn tail(json: &str) -> String {
+    let mut tail = escape_in_json(json);
     tail.remove(0);
-    Ok((head, tail))
+    tail
+}
+
+/// A line of another journal, with its newline: an object with its place and its time.
+pub(super) fn seal_line(seq: u64, at: Timestamp, json: &str) -> String {
+    let (head, tail) = (head(seq, at), tail(json));
+    let crc = crc_member(head.as_bytes(), tail.as_bytes());
+    head + &crc + &tail + "\n"
+}
+
+/// Opens such a line: its place, its time, and its object without the first brace.
+pub(super) fn open_line(line: &[u8]) -> Result<(u64, Timestamp, &[u8]), FormatError> {
+    let member = find(line, CRC.as_bytes()).ok_or(FormatError::Checksum)?;
+    let (head, rest) = line.split_at(member);
+    let (crc, tail) = rest.split_at_checked(CRC.len() + "01234567\",".len()).ok_or(FormatError::Checksum)?;
+    if written_crc(crc) != Some(crc_of(head, tail)) {
+        return Err(FormatError::Checksum);
+    }
+    // Both halves are objects of their own, so that neither is read for what stands in the other.
+    let head = [head.strip_suffix(b",").unwrap_or(head), b"}"].concat();
+    let envelope = serde_json::from_slice(&head).map_err(FormatError::Json);
+    match envelope {
+        Ok(Envelope { v, .. }) if v > VERSION => Err(FormatError::TooNew { found: v, known: VERSION }),
+        Ok(Envelope { seq, at, .. }) => Ok((seq, at, tail)),
+        // Of a newer version nothing else is known.
+        Err(error) => Err(check_version(VERSION, &head).err().unwrap_or(error)),
+    }
 }
 
 fn crc_member(head: &[u8], tail: &[u8]) -> String {
@@ -120,21 +154,7 @@ pub(crate) fn decode(line: &[u8]) -> Result<Event, FormatError> {
 
 /// The same, with what else the line says.
 pub(crate) fn decode_line(line: &[u8]) -> Result<Line, FormatError> {
-    let member = find(line, CRC.as_bytes()).ok_or(FormatError::Checksum)?;
-    let (head, rest) = line.split_at(member);
-    let (crc, tail) = rest.split_at_checked(CRC.len() + "01234567\",".len()).ok_or(FormatError::Checksum)?;
-    if written_crc(crc) != Some(crc_of(head, tail)) {
-        return Err(FormatError::Checksum);
-    }
-    // Both halves are objects of their own, so that neither is read for what stands in the other.
-    let head = [head.strip_suffix(b",").unwrap_or(head), b"}"].concat();
-    let envelope = serde_json::from_slice(&head).map_err(FormatError::Json);
-    let Envelope { seq, at, .. } = match envelope {
-        Ok(Envelope { v, .. }) if v > VERSION => return Err(FormatError::TooNew { found: v, known: VERSION }),
-        Ok(envelope) => envelope,
-        // Of a newer version nothing else is known.
-        Err(error) => return Err(check_version(VERSION, &head).err().unwrap_or(error)),
-    };
+    let (seq, at, tail) = open_line(line)?;
     let (lost, tail) = match tail.strip_prefix(LOST) {
         Some(rest) => losses(rest)
             .ok_or_else(|| FormatError::Json(serde_json::Error::custom("the number of lost events is none")))?,

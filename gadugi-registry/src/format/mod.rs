@@ -10,6 +10,7 @@ mod elsewhere;
 mod end;
 mod event;
 mod line;
+mod merge;
 mod run;
 mod scalar;
 mod sealed;
@@ -23,12 +24,16 @@ use thiserror::Error;
 pub(crate) use agent::{AgentReportForm, TokensForm};
 pub(crate) use end::{EndForm, OutcomeForm, PhaseForm};
 pub(crate) use line::{Line, decode, decode_line, encode, encode_after, kind_of};
+pub(crate) use merge::{
+    decode_merge_event, encode_merge_event, kept_check_from_json, kept_check_to_json, merge_from_json, merge_to_json,
+};
 pub(crate) use run::{KeepPolicyForm, StoredRun, run_from_json, run_to_json};
 pub(crate) use scalar::{PathForm, Seconds, Text, from_texts, texts};
 pub(crate) use versioned::{from_json, to_json};
 pub(crate) use worktree::{SeededForm, WorkForm};
 
 pub use line::event_to_json;
+pub use merge::merge_event_to_json;
 
 /// Why something cannot be written in a format, or read from it.
 #[derive(Debug, Error)]

@@ -10,6 +10,7 @@ mod first_version;
 mod formats;
 mod formats_page;
 mod large;
+mod merges;
 mod no_files;
 mod reports;
 mod resuming;
