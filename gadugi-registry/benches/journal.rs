@@ -34,6 +34,7 @@ fn header(run: &str) -> RunHeader {
         base: None,
         executor: None,
         base_name: None,
+        link: None,
         settings: RunSettings::default(),
         plan: Plan::try_from(RawPlan { tasks: (0..ATTEMPTS).map(task).collect() }).expect("a plan"),
     }

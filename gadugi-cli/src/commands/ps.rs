@@ -31,6 +31,8 @@ pub(super) async fn ps(context: &Context, args: &PsArgs) -> Result<Code, Failure
             Err(failure) => context.terminal.say(&format!("warning: {}", failure.texts().0)),
         }
     }
+    let is_listed = |run: &LoadedRun| args.all || args.run.is_some() || !run.record.header.is_of_merge();
+    runs.retain(is_listed);
     let latest = runs.first().map(|run| run.record.header.run.clone());
     if !args.all && args.run.is_none() {
         // An interrupted run is to be resumed or ended by the user, however old it is.

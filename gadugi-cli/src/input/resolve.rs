@@ -5,7 +5,9 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use gadugi_core::agent::Budget;
-use gadugi_core::plan::{Action, Changes, Limits, Program, RawTask, Resources, RetryFrom, Setup, SourceLocation};
+use gadugi_core::plan::{
+    Action, Changes, Limits, Origin, Program, RawTask, Resources, RetryFrom, Setup, SourceLocation,
+};
 use gadugi_core::{TaskId, TaskSpec};
 
 use crate::config::{AgentProfile, CallOf, Config, Environment, PromptMode};
@@ -154,6 +156,7 @@ impl Resolver<'_> {
             check: draft.keys.check,
             changes: draft.settings.changes.or(config.changes).unwrap_or(needs_changes),
             commit_subject: draft.settings.commit_subject.unwrap_or_else(|| config.commit_subject.clone()),
+            origin: Origin::default(),
             touches: draft.keys.touches.unwrap_or_default(),
             executor: draft.settings.executor,
             limits: Limits {

@@ -64,7 +64,7 @@ impl Site {
                 continue;
             }
             match self.load(&listed.run).await {
-                Ok(run) if run.record.ended.is_some() => {}
+                Ok(run) if run.record.ended.is_some() || run.record.header.is_of_merge() => {}
                 Ok(run) => {
                     if listed.run != latest {
                         terminal.say(&format!("run {} is the latest that is not over", listed.run));

@@ -13,7 +13,7 @@ use thiserror::Error;
 pub use self::phase::Phase;
 pub use self::subject::{CommitSubject, SubjectTemplate};
 pub use self::task::{
-    Action, Changes, Limits, MAX_RETRY_DELAY, Program, Resources, RetryFrom, Setup, SourceLocation, TaskSpec,
+    Action, Changes, Limits, MAX_RETRY_DELAY, Origin, Program, Resources, RetryFrom, Setup, SourceLocation, TaskSpec,
 };
 pub use self::touches::TouchPattern;
 use crate::closest::closest;

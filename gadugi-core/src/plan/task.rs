@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::agent::AgentCall;
-use crate::id::TaskId;
+use crate::id::{CommitId, TaskId};
 use crate::plan::phase::Phase;
 use crate::plan::subject::SubjectTemplate;
 use crate::plan::touches::TouchPattern;
+use crate::worktrees::NeededTip;
 
 /// A location in the user's input, for messages: `tasks/login.md:3`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -117,7 +118,16 @@ pub enum RetryFrom {
     Previous,
 }
 
-/// The rule for a task that changes nothing.
+/// The start of a task's work, where that is not what its run and its needs make it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// Commit that its worktrees start from, instead of the base of the run. The tips of its needs are merged into it.
+    pub base: Option<CommitId>,
+    /// Tips of tasks of an earlier run that it needs, merged into the base like those of needs, and before them.
+    pub tips: Vec<NeededTip>,
+}
+
+/// The rule for the changes of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Changes {
@@ -126,6 +136,9 @@ pub enum Changes {
     Optional,
     /// A task without changes fails.
     Required,
+    /// Whatever it changes is neither collected nor kept: each attempt's worktree and branch are deleted at its end,
+    /// whatever its outcome.
+    Discarded,
 }
 
 /// A task as its author wrote it, without its needs.
@@ -143,10 +156,12 @@ pub struct TaskSpec {
     pub setup: Option<Setup>,
     /// A shell script that decides, after the command has exited with 0, whether the task succeeds.
     pub check: Option<String>,
-    /// Rule for an attempt that changes nothing.
+    /// Rule for what an attempt changes.
     pub changes: Changes,
     /// Template for the subject of the commit with its uncommitted files.
     pub commit_subject: SubjectTemplate,
+    /// Start of its work.
+    pub origin: Origin,
     /// Patterns of the paths that it is going to change. Two tasks whose patterns overlap never run at once.
     pub touches: Vec<TouchPattern>,
     /// Name of its executor; `None` takes the default of the run.
@@ -182,6 +197,7 @@ impl TaskSpec {
             check: None,
             changes: Changes::default(),
             commit_subject: SubjectTemplate::default(),
+            origin: Origin::default(),
             touches: Vec::new(),
             executor: None,
             limits: Limits::default(),

@@ -9,7 +9,7 @@ mod settings;
 mod state;
 
 pub use self::event::{Event, EventKind, StopReason, WarningKind};
-pub use self::header::RunHeader;
+pub use self::header::{RunHeader, RunLink};
 pub use self::outcome::{Failure, Outcome, SkipReason};
 pub(crate) use self::record::base_of_work;
 pub use self::record::{AttemptRecord, CommandRecord, Interruption, RunRecord, TaskRecord, Warning, WorktreeState};

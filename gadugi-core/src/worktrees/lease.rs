@@ -20,7 +20,9 @@ pub struct WorktreeRequest {
     pub run: RunId,
     /// The attempt.
     pub attempt: AttemptRef,
-    /// Branches to start from, in the order of the plan; none starts from the run's base.
+    /// Commit to start from instead of the run's base, with `needs` merged into it.
+    pub base: Option<CommitId>,
+    /// Branches to start from, in the order of the plan; none starts from the base.
     pub needs: Vec<NeededTip>,
     /// Tip of an earlier attempt at the task to start from, without any merge.
     pub from: Option<CommitId>,

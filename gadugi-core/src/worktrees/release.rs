@@ -14,6 +14,9 @@ pub enum BranchFate {
     /// tells which. Where its commits themselves are on no other branch, its tip stays under
     /// `refs/gadugi/trash/<run>/<task>`.
     DeleteIfMerged,
+    /// It is deleted, and the worktree with it, whatever they hold; nothing of them is kept, not even in the trash. For
+    /// worktrees that were only made to try something.
+    Delete,
 }
 
 /// A request to release a worktree.
@@ -22,7 +25,7 @@ pub struct ReleaseRequest {
     /// Fate of the branch.
     pub branch: BranchFate,
     /// Remove also work that is on no branch. The tip, with uncommitted files as a commit, stays under
-    /// `refs/gadugi/trash/<run>/<task>`.
+    /// `refs/gadugi/trash/<run>/<task>`. [`BranchFate::Delete`] implies it, and keeps nothing.
     pub discard: bool,
     /// Change nothing, and only report.
     pub dry_run: bool,

@@ -485,6 +485,7 @@ async fn a_sink_that_fails_is_not_called_again_and_the_report_says_so() {
         base: None,
         executor: None,
         base_name: None,
+        link: None,
         settings: RunSettings::default(),
         plan: plan(vec![task("a", &[])]).expect("a plan"),
     };

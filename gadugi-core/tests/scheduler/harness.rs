@@ -121,6 +121,7 @@ impl Harness {
             base: None,
             executor: None,
             base_name: None,
+            link: None,
             settings: self.settings,
             plan: plan(self.tasks.clone()).expect("a plan"),
         }

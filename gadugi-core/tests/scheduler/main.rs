@@ -4,6 +4,7 @@ mod agent_properties;
 mod agents;
 mod budgets;
 mod conversations;
+mod discarded;
 mod edges;
 mod gates;
 mod harness;

@@ -3,8 +3,8 @@
 use std::num::NonZeroUsize;
 
 use gadugi_core::plan::{RawPlan, RawTask};
-use gadugi_core::run::{KeepPolicy, Moment};
-use gadugi_core::{CommitId, Plan, RunHeader, RunId, RunSettings};
+use gadugi_core::run::{KeepPolicy, Moment, RunLink};
+use gadugi_core::{CommitId, MergeId, Plan, RunHeader, RunId, RunSettings};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,9 @@ struct RunForm {
     moment: Option<MomentForm>,
     base: Option<Text<CommitId>>,
     base_name: Option<String>,
+    /// Left out of a run that stands for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    link: Option<LinkForm>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     executor: Option<String>,
     settings: SettingsForm,
@@ -53,6 +56,34 @@ struct RunForm {
 struct MomentForm {
     boot: String,
     uptime_seconds: Seconds,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum LinkForm {
+    Retry { run: Text<RunId> },
+    Merge { merge: Text<MergeId> },
+}
+
+impl TryFrom<&RunLink> for LinkForm {
+    type Error = FormatError;
+
+    fn try_from(link: &RunLink) -> Result<Self, FormatError> {
+        match link {
+            RunLink::Retry { run } => Ok(Self::Retry { run: Text(run.clone()) }),
+            RunLink::Merge { merge } => Ok(Self::Merge { merge: Text(merge.clone()) }),
+            _ => no_format("this link of a run"),
+        }
+    }
+}
+
+impl From<LinkForm> for RunLink {
+    fn from(form: LinkForm) -> Self {
+        match form {
+            LinkForm::Retry { run } => Self::Retry { run: run.0 },
+            LinkForm::Merge { merge } => Self::Merge { merge: merge.0 },
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -97,11 +128,21 @@ pub(crate) fn run_to_json(header: &RunHeader) -> Result<String, FormatError> {
             .map(|moment| MomentForm { boot: moment.boot.clone(), uptime_seconds: Seconds(moment.uptime) }),
         base: header.base.clone().map(Text),
         base_name: header.base_name.clone(),
+        link: header.link.as_ref().map(LinkForm::try_from).transpose()?,
         executor: header.executor.clone(),
         settings: SettingsForm { jobs, fail_fast, keep: keep.try_into()?, allow_overlap, budget: budget.into() },
         tasks: header.plan.tasks().iter().map(TaskForm::try_from).collect::<Result<_, _>>()?,
     };
     Ok(seal(&to_json(VERSION, &form)?))
+}
+
+/// Whether the file says that the run belongs to a merge. Only that is read; `false` where it cannot be.
+pub(crate) fn is_of_merge(json: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct LinkOnly {
+        link: Option<LinkForm>,
+    }
+    serde_json::from_slice(json).is_ok_and(|form: LinkOnly| matches!(form.link, Some(LinkForm::Merge { .. })))
 }
 
 /// Reads the file. The checksum comes before everything else, so that a damaged file is never taken for one of
@@ -121,6 +162,7 @@ pub(crate) fn run_from_json(json: &[u8]) -> Result<StoredRun, FormatError> {
         moment: form.moment.map(|moment| Moment { boot: moment.boot, uptime: moment.uptime_seconds.0 }),
         base: form.base.map(|base| base.0),
         base_name: form.base_name,
+        link: form.link.map(RunLink::from),
         executor: form.executor,
         settings: RunSettings {
             jobs,

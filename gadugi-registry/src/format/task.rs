@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gadugi_core::plan::{
-    Action, Changes, Limits, PlannedTask, Program, RawTask, Resources, RetryFrom, Setup, SourceLocation,
+    Action, Changes, Limits, Origin, PlannedTask, Program, RawTask, Resources, RetryFrom, Setup, SourceLocation,
     SubjectTemplate, TouchPattern,
 };
-use gadugi_core::{TaskId, TaskSpec};
+use gadugi_core::worktrees::NeededTip;
+use gadugi_core::{CommitId, TaskId, TaskSpec};
 use serde::{Deserialize, Serialize};
 
 use super::agent::AgentForm;
@@ -33,6 +34,9 @@ pub(crate) struct TaskForm {
     /// Left out where it is the title alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     commit_subject: Option<Text<SubjectTemplate>>,
+    /// Left out where it starts as its run and its needs make it.
+    #[serde(default, skip_serializing_if = "OriginForm::is_default")]
+    origin: OriginForm,
     touches: Vec<Text<TouchPattern>>,
     executor: Option<String>,
     limits: LimitsForm,
@@ -74,11 +78,46 @@ enum ChangesForm {
     #[default]
     Optional,
     Required,
+    Discarded,
 }
 
 impl ChangesForm {
     fn is_optional(&self) -> bool {
         matches!(self, Self::Optional)
+    }
+}
+
+#[derive(Serialize, Deserialize, Default)]
+struct OriginForm {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base: Option<Text<CommitId>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tips: Vec<TipForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TipForm {
+    task: Text<TaskId>,
+    tip: Text<CommitId>,
+}
+
+impl OriginForm {
+    fn is_default(&self) -> bool {
+        self.base.is_none() && self.tips.is_empty()
+    }
+}
+
+impl From<&Origin> for OriginForm {
+    fn from(origin: &Origin) -> Self {
+        let tip = |tip: &NeededTip| TipForm { task: Text(tip.task.clone()), tip: Text(tip.tip.clone()) };
+        Self { base: origin.base.clone().map(Text), tips: origin.tips.iter().map(tip).collect() }
+    }
+}
+
+impl From<OriginForm> for Origin {
+    fn from(form: OriginForm) -> Self {
+        let tip = |form: TipForm| NeededTip { task: form.task.0, tip: form.tip.0 };
+        Self { base: form.base.map(|base| base.0), tips: form.tips.into_iter().map(tip).collect() }
     }
 }
 
@@ -131,11 +170,13 @@ impl TryFrom<&PlannedTask> for TaskForm {
             changes: match spec.changes {
                 Changes::Optional => ChangesForm::Optional,
                 Changes::Required => ChangesForm::Required,
+                Changes::Discarded => ChangesForm::Discarded,
                 _ => return no_format("this need of changes"),
             },
             commit_subject: Some(&spec.commit_subject)
                 .filter(|subject| **subject != SubjectTemplate::default())
                 .map(|subject| Text(subject.clone())),
+            origin: (&spec.origin).into(),
             touches: texts(&spec.touches),
             executor: spec.executor.clone(),
             limits: LimitsForm {
@@ -179,8 +220,10 @@ impl From<TaskForm> for RawTask {
                 changes: match form.changes {
                     ChangesForm::Optional => Changes::Optional,
                     ChangesForm::Required => Changes::Required,
+                    ChangesForm::Discarded => Changes::Discarded,
                 },
                 commit_subject: form.commit_subject.map(|subject| subject.0).unwrap_or_default(),
+                origin: form.origin.into(),
                 touches: from_texts(form.touches),
                 executor: form.executor,
                 limits: Limits {

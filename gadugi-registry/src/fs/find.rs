@@ -1,13 +1,16 @@
 //! Finding the run that a user names, and the durations of earlier runs.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::Duration;
 
 use gadugi_core::registry::RegistryError;
 use gadugi_core::{AttemptRef, EventKind, RunId, TaskId};
 use thiserror::Error;
 
+use super::regular::{self, MAX_HEADER};
 use super::{FsRegistry, journal};
+use crate::format::is_of_merge;
 
 /// Number of earlier runs that are read for durations.
 const MAX_RUNS: usize = 20;
@@ -43,14 +46,15 @@ fn names(runs: &[RunId]) -> String {
 }
 
 impl FsRegistry {
-    /// The run that is meant by an id, by a beginning that only one id has, or by `latest`.
+    /// The run that is meant by an id, by a beginning that only one id has, or by `latest`, which is never that of a merge.
     ///
     /// # Errors
     /// [`FindError`].
     pub fn find(&self, wanted: &str) -> Result<RunId, FindError> {
         let mut runs = self.ids().map_err(FindError::List)?;
         if wanted == "latest" {
-            return runs.pop().ok_or(FindError::NoRuns);
+            let mut latest = runs.into_iter().rev();
+            return latest.find(|run| !self.is_of_merge(run)).ok_or(FindError::NoRuns);
         }
         runs.retain(|run| !wanted.is_empty() && run.as_str().starts_with(wanted));
         match runs.len() {
@@ -60,14 +64,24 @@ impl FsRegistry {
         }
     }
 
+    /// Whether a run belongs to a merge, so that it is no run of the user's. `false` for one whose description cannot be read.
+    #[must_use]
+    pub fn is_of_merge(&self, run: &RunId) -> bool {
+        let read = |path: &Path| regular::read(path, MAX_HEADER).is_ok_and(|json| is_of_merge(&json));
+        let folder = self.folder(run);
+        read(&folder.header()) || read(&folder.header_copy())
+    }
+
     /// The duration of each task's commands in its most recent successful attempt, over the last 20 runs without `but`, the run
-    /// whose own tasks are known. A run that cannot be read is passed over, since this is only used to guess a good order.
+    /// whose own tasks are known, and without those of merges. A run that cannot be read is passed over, since this is only used to guess a good order.
     ///
     /// # Errors
     /// [`RegistryError::Read`] when the runs cannot be listed.
     pub fn earlier_durations(&self, but: Option<&RunId>) -> Result<HashMap<TaskId, Duration>, RegistryError> {
         let mut durations = HashMap::new();
-        for run in self.ids()?.iter().rev().filter(|run| Some(*run) != but).take(MAX_RUNS) {
+        let ids = self.ids()?;
+        let counts = |run: &&RunId| Some(*run) != but && !self.is_of_merge(run);
+        for run in ids.iter().rev().filter(counts).take(MAX_RUNS) {
             let mut times: HashMap<AttemptRef, Duration> = HashMap::new();
             let kinds = ["command_ended", "attempt_ended"];
             let read = journal::read_only(&self.folder(run).journal(), &kinds, |event, _| match event.kind {

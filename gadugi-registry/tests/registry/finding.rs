@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use gadugi_core::executor::ExitStatus;
 use gadugi_core::registry::RegistryError;
-use gadugi_core::{Outcome, Registry};
+use gadugi_core::run::RunLink;
+use gadugi_core::{Outcome, Registry, RunHeader};
 use gadugi_registry::{FindError, FsRegistry, StopRequest};
 use insta::assert_snapshot;
 
-use crate::sample::{Story, every_outcome, simple_header, task, write};
+use crate::sample::{Story, every_outcome, run, simple_header, task, write};
 
 #[tokio::test]
 async fn runs_are_listed_oldest_first_without_half_made_ones() {
@@ -90,4 +91,22 @@ async fn requests_are_taken_once_oldest_first_and_damaged_ones_are_reported() {
     assert_eq!(taken.requests, [all.clone(), one, all]);
     assert_eq!(taken.damage.len(), 1, "{:?}", taken.damage);
     assert_eq!(registry.take_requests(&header.run).expect("readable"), Default::default());
+}
+
+#[tokio::test]
+async fn the_latest_run_is_never_that_of_a_merge() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = FsRegistry::new(folder.path());
+    let of_merge = |last| {
+        let merge = "20261122-093355-abc".parse().expect("a merge id");
+        RunHeader { link: Some(RunLink::Merge { merge }), ..simple_header(last, 1) }
+    };
+    drop(registry.create(&of_merge('1')).await.expect("a new run"));
+    assert!(matches!(registry.find("latest"), Err(FindError::NoRuns)));
+    let retry = RunHeader { link: Some(RunLink::Retry { run: run('0') }), ..simple_header('2', 1) };
+    drop(registry.create(&retry).await.expect("a new run"));
+    drop(registry.create(&of_merge('3')).await.expect("a new run"));
+    assert_eq!(registry.find("latest").expect("one"), run('2'));
+    assert_eq!(registry.find(run('3').as_str()).expect("it is there by its name"), run('3'));
+    assert!(registry.is_of_merge(&run('3')) && !registry.is_of_merge(&run('2')));
 }

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use gadugi_core::agent::{AgentError, AgentErrorClass, AgentReport, Figure, OwnPart, RateLimit, Tokens};
 use gadugi_core::executor::{ExecEnd, ExecIdentity, ExecUsage, ExitStatus, OutputSummary};
-use gadugi_core::plan::{RawTask, RetryFrom, Setup};
+use gadugi_core::plan::{Changes, Origin, RawTask, RetryFrom, Setup};
 use gadugi_core::registry::RegistryError;
-use gadugi_core::run::{Clock, Failure, Moment, SkipReason, StopReason, WarningKind};
-use gadugi_core::worktrees::{Counts, Elsewhere, IgnoredFiles, KeepReason, Seeded, Work};
-use gadugi_core::{AttemptNo, AttemptRef, Event, EventKind, Lease, Outcome, Phase, Registry, RunHeader, TaskId};
+use gadugi_core::run::{Clock, Failure, Moment, RunLink, SkipReason, StopReason, WarningKind};
+use gadugi_core::worktrees::{Counts, Elsewhere, IgnoredFiles, KeepReason, NeededTip, Seeded, Work};
+use gadugi_core::{
+    AttemptNo, AttemptRef, Event, EventKind, Lease, MergeId, Outcome, Phase, Registry, RunHeader, TaskId,
+};
 use gadugi_registry::FsRegistry;
 use gadugi_registry::format::event_to_json;
 use insta::{assert_snapshot, with_settings};
@@ -497,6 +499,20 @@ fn any_events() -> impl Strategy<Value = Vec<Event>> {
     })
 }
 
+fn any_changes() -> impl Strategy<Value = Changes> {
+    prop_oneof![Just(Changes::Optional), Just(Changes::Required), Just(Changes::Discarded)]
+}
+
+fn any_origin() -> impl Strategy<Value = Origin> {
+    let tip = (any_task(), any_commit()).prop_map(|(task, tip)| NeededTip { task, tip });
+    (option::of(any_commit()), vec(tip, 0..3)).prop_map(|(base, tips)| Origin { base, tips })
+}
+
+fn any_link() -> impl Strategy<Value = RunLink> {
+    let merge: MergeId = "20261122-093355-abc".parse().expect("a merge id");
+    prop_oneof![Just(RunLink::Retry { run: run('w') }), Just(RunLink::Merge { merge })]
+}
+
 fn any_header() -> impl Strategy<Value = RunHeader> {
     let texts =
         (any::<String>(), option::of(any::<String>()), option::of(any::<String>()), option::of(any::<String>()));
@@ -506,27 +522,44 @@ fn any_header() -> impl Strategy<Value = RunHeader> {
     let cpus = option::of(any::<f64>().prop_filter("JSON has no other numbers", |cpus| cpus.is_finite()));
     let retry = (any::<bool>(), any_duration());
     let setup = option::of((any::<String>(), option::of(any_duration())));
+    let of_earlier = (any_changes(), any_origin(), option::of(any_link()));
     let subject = option::of("[a-z]{1,9} \\{(title|task|run|attempt)\\}");
-    (texts, limits, rest, place, cpus, 1..=9_usize, option::of(any_moment()), retry, (setup, subject)).prop_map(
-        |parts| {
-            let (texts, limits, rest, place, cpus, jobs, moment, (previous, retry_delay), (setup, subject)) = parts;
-            let mut task: RawTask = raw("any", &["needed"]);
-            (task.spec.title, task.spec.action.stdin, task.spec.check, task.spec.executor) = texts;
-            task.spec.setup = setup.map(|(script, timeout)| Setup { script, timeout });
-            task.spec.commit_subject = subject.map(|subject| subject.parse().expect("a template")).unwrap_or_default();
-            (task.spec.limits.timeout, task.spec.limits.idle_timeout, task.spec.limits.grace) = limits;
-            (task.spec.env, task.spec.secrets, task.spec.priority) = rest;
-            task.spec.resources.cpus = cpus;
-            task.spec.retry_delay = retry_delay;
-            task.spec.retry_from = if previous { RetryFrom::Previous } else { RetryFrom::Base };
-            let (base, base_name);
-            (task.spec.source.file, task.spec.source.line, base, base_name) = place;
-            let mut header = header('x', vec![task, raw("needed", &[])]);
-            header.settings.jobs = jobs.try_into().expect("not 0");
-            let executor = base_name.clone();
-            RunHeader { base, base_name, moment, executor, ..header }
-        },
-    )
+    let last = (retry, of_earlier, setup, subject);
+    (texts, limits, rest, place, cpus, 1..=9_usize, option::of(any_moment()), last).prop_map(|parts| {
+        let (texts, limits, rest, place, cpus, jobs, moment, last) = parts;
+        let ((previous, retry_delay), of_earlier, setup, subject) = last;
+        let link;
+        let mut task: RawTask = raw("any", &["needed"]);
+        (task.spec.title, task.spec.action.stdin, task.spec.check, task.spec.executor) = texts;
+        task.spec.setup = setup.map(|(script, timeout)| Setup { script, timeout });
+        task.spec.commit_subject = subject.map(|subject| subject.parse().expect("a template")).unwrap_or_default();
+        (task.spec.limits.timeout, task.spec.limits.idle_timeout, task.spec.limits.grace) = limits;
+        (task.spec.env, task.spec.secrets, task.spec.priority) = rest;
+        task.spec.resources.cpus = cpus;
+        task.spec.retry_delay = retry_delay;
+        task.spec.retry_from = if previous { RetryFrom::Previous } else { RetryFrom::Base };
+        (task.spec.changes, task.spec.origin, link) = of_earlier;
+        let (base, base_name);
+        (task.spec.source.file, task.spec.source.line, base, base_name) = place;
+        let mut header = header('x', vec![task, raw("needed", &[])]);
+        header.settings.jobs = jobs.try_into().expect("not 0");
+        let executor = base_name.clone();
+        RunHeader { base, base_name, moment, executor, link, ..header }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn whatever_a_header_says_is_read_as_it_was(header in any_header()) {
+        let (_folder, registry) = fresh();
+        let read = wait(async {
+            drop(registry.create(&header).await.expect("a new run"));
+            registry.load(&header.run).await.expect("the run").record.header
+        });
+        prop_assert_eq!(read, header);
+    }
 }
 
 proptest! {

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use gadugi_core::agent::{AgentCall, Argument, Budget, Piece};
 use gadugi_core::executor::{ExecEnd, ExecIdentity, ExecUsage, ExitStatus, Mount, OutputSummary};
-use gadugi_core::plan::{Limits, Program, RawPlan, RawTask, Resources, RetryFrom, Setup, SourceLocation};
+use gadugi_core::plan::{
+    Changes, Limits, Origin, Program, RawPlan, RawTask, Resources, RetryFrom, Setup, SourceLocation,
+};
 use gadugi_core::registry::{RegistryError, RunHistory, RunLog};
-use gadugi_core::run::{Clock, Failure, Moment, StopReason, WarningKind};
-use gadugi_core::worktrees::{Elsewhere, KeepReason, Work};
+use gadugi_core::run::{Clock, Failure, Moment, RunLink, StopReason, WarningKind};
+use gadugi_core::worktrees::{Elsewhere, KeepReason, NeededTip, Work};
 use gadugi_core::{
     AttemptNo, AttemptRef, Event, EventKind, Lease, Outcome, Phase, Plan, Registry, RunHeader, RunId, RunRecord,
     RunSettings, TaskId, TaskSpec,
@@ -57,6 +59,7 @@ pub(crate) fn header(last: char, tasks: Vec<RawTask>) -> RunHeader {
         moment: None,
         base: Some("0123456789abcdef0123456789abcdef01234567".parse().expect("a commit")),
         base_name: Some("main".into()),
+        link: None,
         executor: None,
         settings: RunSettings { jobs: NonZeroUsize::new(3).expect("not 0"), ..RunSettings::default() },
         plan: Plan::try_from(RawPlan { tasks }).expect("a plan"),
@@ -102,7 +105,17 @@ pub(crate) fn full_header() -> RunHeader {
     full.spec.resources = Resources { image: Some("rust:1".into()), memory: Some(4 << 30), cpus: Some(1.5) };
     let moment =
         Moment { boot: "76c1841c-dc2d-46eb-9313-a4728fe52765".into(), uptime: Duration::from_millis(9_182_001) };
-    RunHeader { moment: Some(moment), executor: Some("docker".into()), ..header('a', vec![raw("plain", &[]), full]) }
+    full.spec.changes = Changes::Required;
+    full.spec.origin = Origin {
+        base: Some("1123456789abcdef0123456789abcdef01234567".parse().expect("a commit")),
+        tips: vec![NeededTip {
+            task: task("earlier"),
+            tip: "2123456789abcdef0123456789abcdef01234567".parse().expect("a commit"),
+        }],
+    };
+    let link = Some(RunLink::Retry { run: run('9') });
+    let executor = Some("docker".into());
+    RunHeader { moment: Some(moment), link, executor, ..header('a', vec![raw("plain", &[]), full]) }
 }
 
 /// Writes events one after the other, a tenth of a second apart.

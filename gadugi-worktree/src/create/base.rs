@@ -1,4 +1,4 @@
-//! The commit that a new worktree starts from: the run's base, or the merged results of the needed tasks.
+//! The commit that a new worktree starts from: the base of the run or of the task, or the merged results of the needed tasks.
 
 use gadugi_core::worktrees::{NeededTip, WorktreeError, WorktreeRequest};
 use gadugi_core::{CommitId, TaskId};
@@ -37,14 +37,16 @@ impl NoStart {
 }
 
 /// Finds or makes the commit to start from. A retry takes the commit of the attempt before. A merge is made in memory, one
-/// needed branch after the other, and only its objects are written.
+/// needed branch after the other, beginning with the base of the task where it has one of its own; only its objects are written.
 pub(crate) fn start(repo: &gix::Repository, base: &CommitId, request: &WorktreeRequest) -> Result<ObjectId, NoStart> {
     if let Some(from) = &request.from {
         return Ok(to_object(from));
     }
-    let Some((first, others)) = request.needs.split_first() else { return Ok(to_object(base)) };
-    let mut tip = to_object(&first.tip);
-    for (merged, need) in (1..).zip(others) {
+    // The tips of needs start from the base of their run. One that is asked for need not be that.
+    let own_base = request.base.as_ref().map(|base| (0, to_object(base)));
+    let first = || request.needs.first().map(|first| (1, to_object(&first.tip)));
+    let Some((merged, mut tip)) = own_base.or_else(first) else { return Ok(to_object(base)) };
+    for (merged, need) in (merged..).zip(&request.needs[merged..]) {
         let theirs = to_object(&need.tip);
         if is_ancestor(repo, theirs, tip)? {
             continue;
@@ -64,7 +66,8 @@ fn merge(
     request: &WorktreeRequest,
 ) -> Result<ObjectId, NoStart> {
     let theirs = to_object(&need.tip);
-    let mut outcome = merge_commits(repo, (ours, &names(merged)), (theirs, need.task.as_str()))?;
+    let ours_named = if merged.is_empty() { "base".to_owned() } else { names(merged) };
+    let mut outcome = merge_commits(repo, (ours, &ours_named), (theirs, need.task.as_str()))?;
     let files = files_in_conflict(&outcome);
     if !files.is_empty() {
         return Err(NoStart::Conflict { tasks: in_conflict(repo, merged, need)?, files });

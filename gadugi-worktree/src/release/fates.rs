@@ -142,7 +142,8 @@ fn without_history(repo: &gix::Repository, heads: Option<&Heads>, asked: &Branch
     if let Some(path) = heads.and_then(|heads| heads.worktree_on(branch, asked.lease)) {
         return Ok(Fate::Kept(KeepReason::CheckedOut { path }));
     }
-    let by = if asked.request.discard { MergedBy::Discarded } else { MergedBy::Reachable { from: String::new() } };
+    let is_discarded = asked.request.discard || asked.request.branch == BranchFate::Delete;
+    let by = if is_discarded { MergedBy::Discarded } else { MergedBy::Reachable { from: String::new() } };
     Ok(Fate::MayGo { tip, by, keeper: None })
 }
 

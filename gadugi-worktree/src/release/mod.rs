@@ -12,7 +12,7 @@ use std::io;
 use std::path::PathBuf;
 
 use gadugi_core::worktrees::{
-    BranchRelease, KeepReason, MergedBy, Release, ReleaseDetails, ReleaseRequest, WorktreeFate,
+    BranchFate, BranchRelease, KeepReason, MergedBy, Release, ReleaseDetails, ReleaseRequest, WorktreeFate,
 };
 use gadugi_core::{BranchName, Lease, crash_point, error_chain};
 use gix::ObjectId;
@@ -116,7 +116,10 @@ pub(crate) fn delete_branches(
             let mut kept_as = kept_as;
             let branch = match checked(&repo, heads.as_ref(), lease, request, decided.fate)? {
                 Ok((tip, by)) => {
-                    if !by.keeps_commits() && kept_as.is_none() {
+                    // Without its worktree, a branch of its name may be another's by now.
+                    let is_its_own = worktree == WorktreeFate::Removed || lease.base.as_ref() == Some(&to_commit(tip));
+                    let is_unwanted = request.branch == BranchFate::Delete && is_its_own;
+                    if !by.keeps_commits() && kept_as.is_none() && !is_unwanted {
                         kept_as = Some(Releasing { settings, lease, request }.keep_tip(&repo, tip, &by, promised)?);
                     }
                     BranchRelease::Deleted { tip: to_commit(tip), by }
@@ -182,6 +185,8 @@ struct Removal {
 enum Content {
     /// All of it is committed.
     Committed,
+    /// None of it is kept.
+    Unwanted,
     /// It is discarded. Only then is the checkout needed, which takes memory, and time to be dropped.
     Discarded(Box<Checkout>),
     /// It is discarded too, and cannot be read, for this reason.
@@ -217,6 +222,16 @@ impl Location {
         Ok(Self::Here(Box::new(Here { reasons, details, removal: Removal { entry, own, content } })))
     }
 
+    /// The location of a worktree of which nothing is kept, so that it need not be inspected.
+    fn unwanted(settings: &WorktreeSettings, lease: &Lease) -> Result<Self, GitError> {
+        let common_dir = settings.repository.common_dir();
+        let entry = Entry::of_lease(common_dir, lease)?.or_else(|| Entry::without_link(common_dir, lease));
+        let entry = entry.ok_or_else(|| GitError::NotAWorktree { path: lease.path.clone() })?;
+        let reasons = entry.lock_reason().map(|reason| KeepReason::Locked { reason }).into_iter().collect();
+        let removal = Removal { entry, own: Vec::new(), content: Content::Unwanted };
+        Ok(Self::Here(Box::new(Here { reasons, details: ReleaseDetails::default(), removal })))
+    }
+
     /// The location of a worktree that is discarded, and that cannot be inspected.
     fn unreadable(settings: &WorktreeSettings, lease: &Lease, error: GitError) -> Result<Self, GitError> {
         let common_dir = settings.repository.common_dir();
@@ -237,7 +252,7 @@ impl Inspection {
         mut imported: ImportOutcome,
     ) -> Result<Self, GitError> {
         let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
-        if !request.dry_run && imported == ImportOutcome::default() {
+        if !request.dry_run && request.branch != BranchFate::Delete && imported == ImportOutcome::default() {
             // What has come since; nothing is to be done in most cases.
             imported = import(settings, lease, request)?;
         }
@@ -247,6 +262,7 @@ impl Inspection {
             Ok(_) if is_of_another(settings, lease)? => Location::OfAnother,
             Ok(_) => match mount_in(&lease.path) {
                 Some(path) => Location::Mounted(path),
+                None if request.branch == BranchFate::Delete => Location::unwanted(settings, lease)?,
                 None => {
                     let looked = Checkout::inspect(settings, lease, branch);
                     match looked.and_then(|found| Location::here(settings, lease, branch, found, request)) {
@@ -318,7 +334,11 @@ impl Releasing<'_> {
     /// Removes the private git folder of the worktree. One with work that could not be imported goes into the trash instead,
     /// and a message about that is returned.
     fn end_isolation(self, imported: &ImportOutcome) -> Result<Option<String>, GitError> {
-        let Self { settings, lease, .. } = self;
+        let Self { settings, lease, request } = self;
+        if request.branch == BranchFate::Delete {
+            isolation::remove(settings, lease)?;
+            return Ok(None);
+        }
         let what = match &imported.failure {
             Some(why) => format!("what was committed in isolation ({why})"),
             None if imported.left > 0 => "what was staged in isolation".to_owned(),
@@ -346,7 +366,7 @@ impl Releasing<'_> {
         let dry_run = promised.is_some();
         let mut kept_as = None;
         let unsaved = match content {
-            Content::Committed => None,
+            Content::Committed | Content::Unwanted => None,
             Content::Discarded(mut checkout) => {
                 let Hidden { files, nested, .. } = std::mem::take(&mut checkout.hidden);
                 checkout.changes.untracked.extend(files);
@@ -466,6 +486,9 @@ pub(crate) fn import(
     request: ReleaseRequest,
 ) -> Result<ImportOutcome, GitError> {
     let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
+    if request.branch == BranchFate::Delete {
+        return Ok(ImportOutcome::default());
+    }
     match isolation::import(settings, lease, branch) {
         Ok(imported) => Ok(ImportOutcome { is_apart: imported.apart.is_some(), left: imported.left, failure: None }),
         Err(error) if request.discard => {
@@ -494,7 +517,7 @@ fn clear_absent(
     let Some(entry) = entries.iter().find(is_its) else { return Ok(false) };
     let repo = settings.repository.open(&[])?;
     let may_go = entry.lock_reason().is_none()
-        && (request.discard || prune::is_expired(&repo, entry))
+        && (request.discard || request.branch == BranchFate::Delete || prune::is_expired(&repo, entry))
         && !own_references::is_lost_with(entry, &settings.repository, &repo)?;
     if may_go && !request.dry_run {
         entry.remove()?;
@@ -511,7 +534,7 @@ fn all_reasons(mut reasons: Vec<KeepReason>, request: ReleaseRequest, imported: 
     if imported.left > 0 && !reasons.iter().any(|reason| matches!(reason, KeepReason::Uncommitted { .. })) {
         reasons.push(KeepReason::Uncommitted { files: imported.left });
     }
-    if request.discard {
+    if request.discard || request.branch == BranchFate::Delete {
         // Whoever has locked it wants it to stay.
         reasons.retain(|reason| matches!(reason, KeepReason::Locked { .. }));
     }

@@ -146,6 +146,7 @@ pub(crate) fn request(task: &str) -> WorktreeRequest {
     WorktreeRequest {
         run: RUN.parse().expect("a run id"),
         attempt: AttemptRef { task: task.parse().expect("a task id"), number: AttemptNo::FIRST },
+        base: None,
         needs: Vec::new(),
         from: None,
         reuse: None,

@@ -9,6 +9,7 @@ mod bulk;
 #[cfg(target_os = "linux")]
 mod commit_limits;
 mod create;
+mod deleted;
 mod discover;
 mod elsewhere;
 #[cfg(target_os = "linux")]

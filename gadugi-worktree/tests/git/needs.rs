@@ -3,7 +3,7 @@ use std::fs;
 use gadugi_core::Lease;
 use gadugi_core::worktrees::{NeededTip, WorktreeError, WorktreeRequest};
 
-use crate::harness::{Harness, RUN, branch, request, write};
+use crate::harness::{Harness, RUN, branch, commit_id, request, write};
 
 fn needing(task: &str, needs: &[&NeededTip]) -> WorktreeRequest {
     WorktreeRequest { needs: needs.iter().copied().cloned().collect(), ..request(task) }
@@ -113,4 +113,36 @@ async fn the_branch_of_a_task_with_needs_is_its_own() {
     let work = harness.commit(&lease).await;
     assert_eq!((work.commits, work.files), (1, 1));
     assert_eq!(harness.git(&needed, &["rev-parse", branch(&needed)]), need.tip.as_str());
+}
+
+#[tokio::test]
+async fn needs_are_merged_into_a_base_of_its_own() {
+    let harness = Harness::new();
+    let (_, a) = harness.done("a", "a.txt", "a\n").await;
+    harness.repo.commit_file("later.txt", "later\n");
+    let base = commit_id(&harness.repo.git(&["rev-parse", "HEAD"]));
+    let request = WorktreeRequest { base: Some(base.clone()), ..needing("api", &[&a]) };
+    let lease = harness.try_create(request).await.expect("a worktree");
+    assert_eq!((read(&lease, "a.txt"), read(&lease, "later.txt")), ("a\n".into(), "later\n".into()));
+    assert_eq!(harness.git(&lease, &["rev-parse", "HEAD^1", "HEAD^2"]), format!("{base}\n{}", a.tip));
+    // One that has been merged already is in it.
+    harness.repo.git(&["merge", "-q", "--no-edit", a.tip.as_str()]);
+    let merged = commit_id(&harness.repo.git(&["rev-parse", "HEAD"]));
+    let request = WorktreeRequest { base: Some(merged.clone()), ..needing("ui", &[&a]) };
+    assert_eq!(harness.try_create(request).await.expect("a worktree").base, Some(merged));
+}
+
+#[tokio::test]
+async fn a_need_that_conflicts_with_a_base_of_its_own_is_named_alone() {
+    let harness = Harness::new();
+    let (_, a) = harness.done("a", "both.txt", "a\n").await;
+    harness.repo.commit_file("both.txt", "mine\n");
+    let base = commit_id(&harness.repo.git(&["rev-parse", "HEAD"]));
+    let request = WorktreeRequest { base: Some(base), ..needing("api", &[&a]) };
+    match harness.try_create(request).await {
+        Err(WorktreeError::Conflict { tasks, files }) => {
+            assert_eq!((tasks, files), (vec![a.task], vec!["both.txt".to_owned()]));
+        }
+        other => panic!("{other:?}"),
+    }
 }

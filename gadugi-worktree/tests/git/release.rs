@@ -398,12 +398,13 @@ async fn an_old_lease_does_not_touch_the_worktree_and_the_branch_that_a_newer_ru
     let harness = Harness::new();
     let (old, new) = a_place_that_is_another_attempts_now(&harness).await;
     let before = (harness.git(&new, &["status", "--porcelain"]), harness.listed(), tip(&harness, "gadugi/a"));
-    for request in [KEEP, DELETE, DISCARD, ReleaseRequest { dry_run: true, ..DISCARD }] {
+    let unwanted = ReleaseRequest { branch: BranchFate::Delete, ..DISCARD };
+    for request in [KEEP, DELETE, DISCARD, ReleaseRequest { dry_run: true, ..DISCARD }, unwanted] {
         let release = harness.release(&old, request).await;
         assert_eq!(release.worktree, WorktreeFate::Absent);
         let reason = match request.branch {
             BranchFate::Keep => KeepReason::Requested,
-            BranchFate::DeleteIfMerged => KeepReason::CheckedOut { path: new.path.clone() },
+            BranchFate::DeleteIfMerged | BranchFate::Delete => KeepReason::CheckedOut { path: new.path.clone() },
         };
         assert_eq!(release.branch, BranchRelease::Kept(reason));
         assert_eq!(harness.repo.git(&["for-each-ref", "refs/gadugi"]), "");

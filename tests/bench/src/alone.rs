@@ -82,6 +82,7 @@ async fn worktree(
     let request = WorktreeRequest {
         run: header.run.clone(),
         attempt: attempt_of(task),
+        base: None,
         needs: Vec::new(),
         from: None,
         reuse: None,

@@ -19,6 +19,7 @@ pub(crate) async fn create(job: &CreateJob) -> Result<CreateFigures, BenchError>
     let request = |task: &PlannedTask| WorktreeRequest {
         run: header.run.clone(),
         attempt: AttemptRef { task: task.spec.id.clone(), number: AttemptNo::FIRST },
+        base: None,
         needs: Vec::new(),
         from: None,
         reuse: None,

@@ -121,7 +121,8 @@ async fn chosen(
         return Ok(chosen);
     }
     let ids: Vec<RunId> = if args.runs.is_empty() {
-        site.run_ids().await?.into_iter().next_back().into_iter().collect()
+        let is_of_user = |id: &RunId| runs.get(id).is_none_or(|run| !run.record.header.is_of_merge());
+        site.run_ids().await?.into_iter().rfind(is_of_user).into_iter().collect()
     } else {
         args.runs.iter().map(|name| site.find(name)).collect::<Result<_, _>>()?
     };

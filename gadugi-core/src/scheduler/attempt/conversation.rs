@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::agent::{AgentReport, NeedDone, OutputFormat, OwnPart, RateLimit, Used};
-use crate::plan::{Phase, TaskSpec};
+use crate::plan::{Changes, Phase, TaskSpec};
 use crate::run::{AttemptRecord, Failure, Outcome};
 use crate::scheduler::attempt::agent_log::AgentLog;
 use crate::time::Clock;
@@ -78,6 +78,9 @@ pub(crate) fn can_continue(outcome: &Outcome) -> bool {
 
 /// Whether a further attempt may use the worktree of one with this outcome. Then it is released only when the task is finished.
 pub(crate) fn may_be_reused(spec: &TaskSpec, outcome: &Outcome) -> bool {
+    if spec.changes == Changes::Discarded {
+        return false;
+    }
     let resumes = spec.action.agent.as_ref().is_some_and(|call| call.resume.is_some());
     outcome.refused() || (resumes && can_continue(outcome))
 }

@@ -31,7 +31,7 @@ use crate::crash_point::crash_point;
 use crate::error_chain::error_chain;
 use crate::executor::{Executor, ExitStatus};
 use crate::id::{AttemptRef, RunId};
-use crate::plan::{Phase, Program, TaskSpec};
+use crate::plan::{Changes, Phase, Program, TaskSpec};
 use crate::registry::{RegistryError, Ticket};
 use crate::run::{AttemptRecord, EventKind, Failure, KeepPolicy, Outcome, StopReason, WarningKind};
 use crate::scheduler::message::{CommandEnd, Message, Recovered, StopLevel};
@@ -85,7 +85,8 @@ impl Attempt {
                 lost("the machine was restarted before its work was collected, so that files of it may not be whole");
         }
         let lease = lease.filter(|lease| lease.branch.is_some());
-        if let Some(lease) = &lease {
+        let is_collected = self.spec.changes != Changes::Discarded;
+        if let Some(lease) = lease.as_ref().filter(|_| is_collected) {
             match self.collect(lease, outcome).await {
                 Verdict::Outcome(collected) => outcome = collected,
                 Verdict::Abandoned => return,
@@ -100,7 +101,7 @@ impl Attempt {
         // Only after its end is on disk: without it, a later driver would look for the commands in the worktree.
         if let Some(lease) = lease
             && recorded
-            && is_released(self.keep, &outcome)
+            && is_released(&self.spec, self.keep, &outcome)
             && !may_be_reused(&self.spec, &outcome)
         {
             self.release(&lease).await;

@@ -20,6 +20,6 @@ pub(crate) fn judged_by_work(outcome: Outcome, work: &Work, has_earlier: bool, c
     match changes {
         _ if !is_unchanged => outcome,
         Changes::Required => Outcome::Failed(Failure::NothingChanged),
-        Changes::Optional => Outcome::Unchanged,
+        Changes::Optional | Changes::Discarded => Outcome::Unchanged,
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::crash_point::crash_point;
 use crate::error_chain::error_chain;
 use crate::id::CommitId;
-use crate::plan::RetryFrom;
+use crate::plan::{Changes, RetryFrom, TaskSpec};
 use crate::registry::{RegistryError, Ticket};
 use crate::run::{EventKind, Failure, KeepPolicy, Outcome, WarningKind, base_of_work};
 use crate::scheduler::attempt::outcome::judged_by_work;
@@ -31,21 +31,28 @@ pub(crate) enum NoWorktree {
 /// The answer to the request for a worktree, with the time that it took to make it.
 pub(crate) type WorktreeResult = Result<(CreatedWorktree, Duration), NoWorktree>;
 
+/// A request for the worktree of an attempt at a task.
+pub(crate) struct AskedWorktree {
+    pub(crate) request: WorktreeRequest,
+    pub(crate) spec: Arc<TaskSpec>,
+    /// Ticket of the attempt's intent.
+    pub(crate) intent: Ticket,
+    /// Sender to the attempt.
+    pub(crate) worktree: oneshot::Sender<WorktreeResult>,
+}
+
 /// Makes the worktrees of a batch, once the intents are on disk, and hands them out. Those of attempts that no longer wait are
 /// not made, or released.
-pub(crate) async fn make_worktrees(
-    worktrees: Arc<dyn Worktrees>,
-    batch: Vec<(WorktreeRequest, Ticket, oneshot::Sender<WorktreeResult>)>,
-) {
+pub(crate) async fn make_worktrees(worktrees: Arc<dyn Worktrees>, batch: Vec<AskedWorktree>) {
     let (mut requests, mut senders) = (Vec::new(), Vec::new());
-    for (request, intent, sender) in batch {
+    for AskedWorktree { request, spec, intent, worktree } in batch {
         match intent.await {
             Ok(()) => {
-                senders.push((sender, request.reuse.is_none()));
+                senders.push((worktree, spec, request.reuse.is_none()));
                 requests.push(request);
             }
             // An attempt that is gone needs no answer, here and below.
-            Err(error) => drop(sender.send(Err(NoWorktree::Unrecorded(error)))),
+            Err(error) => drop(worktree.send(Err(NoWorktree::Unrecorded(error)))),
         }
     }
     crash_point("intent-kept");
@@ -54,7 +61,7 @@ pub(crate) async fn make_worktrees(
         return;
     }
     let none_waits = async {
-        for (sender, _) in &mut senders {
+        for (sender, _, _) in &mut senders {
             sender.closed().await;
         }
     };
@@ -65,15 +72,15 @@ pub(crate) async fn make_worktrees(
     };
     let took = asked.elapsed();
     let mut untaken = Vec::new();
-    for (answer, (sender, is_new)) in answers.into_iter().zip(senders) {
+    for (answer, (sender, spec, is_new)) in answers.into_iter().zip(senders) {
         if let Err(Ok((made, _))) = sender.send(answer.map(|made| (made, took)).map_err(NoWorktree::Failed))
             && is_new
         {
-            untaken.push(made.lease);
+            untaken.push((made.lease, spec));
         }
     }
-    for lease in untaken {
-        let request = ReleaseRequest { branch: BranchFate::DeleteIfMerged, discard: false, dry_run: false };
+    for (lease, spec) in untaken {
+        let request = release_request(&spec, BranchFate::DeleteIfMerged);
         // A worktree that cannot be released is found by its mark.
         drop(worktrees.release(&lease, request).await);
     }
@@ -127,7 +134,7 @@ impl Attempt {
 
     /// Releases the worktree of an attempt that has ended.
     pub(crate) async fn release(&mut self, lease: &Lease) {
-        let request = ReleaseRequest { branch: BranchFate::Keep, discard: false, dry_run: false };
+        let request = release_request(&self.spec, BranchFate::Keep);
         let attempt = self.attempt.clone();
         let released = self.worktrees.release(lease, request).await;
         crash_point("worktree-released");
@@ -141,9 +148,16 @@ impl Attempt {
     }
 }
 
+/// The request to release the worktree of an attempt at a task; `branch` is the fate of a branch that has work.
+fn release_request(spec: &TaskSpec, branch: BranchFate) -> ReleaseRequest {
+    let discard = spec.changes == Changes::Discarded;
+    ReleaseRequest { branch: if discard { BranchFate::Delete } else { branch }, discard, dry_run: false }
+}
+
 /// Whether the worktree of an attempt with this outcome is released.
-pub(crate) fn is_released(keep: KeepPolicy, outcome: &Outcome) -> bool {
+pub(crate) fn is_released(spec: &TaskSpec, keep: KeepPolicy, outcome: &Outcome) -> bool {
     match keep {
+        _ if spec.changes == Changes::Discarded => true,
         KeepPolicy::Failed => outcome.success(),
         KeepPolicy::Always => false,
         // A command of a lost attempt may still run there.

@@ -241,8 +241,9 @@ impl Dispatcher {
             return Ok(());
         }
         let outcome = Outcome::Lost { why: "a plug-in panicked".to_owned() };
-        let ended = EventKind::AttemptEnded { attempt: live.attempt, outcome: outcome.clone(), said: None };
-        self.journal.note(ended)?;
+        let attempt = live.attempt.clone();
+        self.journal.note(EventKind::AttemptEnded { attempt, outcome: outcome.clone(), said: None })?;
+        self.release_unless_kept(live.position, live.attempt.number);
         self.task_finished(live.position, outcome)
     }
 }

@@ -12,7 +12,7 @@ use crate::id::AttemptRef;
 use crate::plan::{Phase, TaskSpec};
 use crate::registry::Ticket;
 use crate::run::{AttemptRecord, EventKind, Outcome, StopReason, TaskState, WarningKind};
-use crate::scheduler::attempt::worktree::make_worktrees;
+use crate::scheduler::attempt::worktree::{AskedWorktree, make_worktrees};
 use crate::scheduler::dispatcher::Dispatcher;
 use crate::scheduler::dispatcher::start::NextAttempt;
 use crate::scheduler::error::RunError;
@@ -164,7 +164,8 @@ impl Dispatcher {
             if !has_worktree {
                 // Its intent is on disk already.
                 let intent: Ticket = Box::pin(async { Ok(()) });
-                batch.push((self.worktree_request(position, attempt), intent, worktree));
+                let spec = Arc::clone(&self.specs[position]);
+                batch.push(AskedWorktree { request: self.worktree_request(position, attempt), spec, intent, worktree });
             }
         }
         if !batch.is_empty() {

@@ -8,7 +8,7 @@ use tracing::debug;
 
 use crate::crash_point::crash_point;
 use crate::id::{AttemptNo, AttemptRef};
-use crate::plan::MAX_RETRY_DELAY;
+use crate::plan::{Changes, MAX_RETRY_DELAY};
 use crate::run::{AttemptRecord, EventKind, Outcome, TaskState, WorktreeState};
 use crate::scheduler::attempt::conversation::may_be_reused;
 use crate::scheduler::attempt::worktree::is_released;
@@ -99,6 +99,17 @@ impl Dispatcher {
         }
     }
 
+    /// Releases the worktree of an attempt that has panicked, if nothing of it is kept.
+    pub(super) fn release_unless_kept(&mut self, position: usize, number: AttemptNo) {
+        if self.specs[position].changes != Changes::Discarded {
+            return;
+        }
+        for (attempt, lease) in self.unreleased_of(position).into_iter().filter(|(attempt, _)| attempt.number == number)
+        {
+            self.spawn_release(position, attempt, lease);
+        }
+    }
+
     /// The worktrees of a task that are due to be released and were not.
     pub(super) fn unreleased_of(&self, position: usize) -> Vec<(AttemptRef, Lease)> {
         let task = &self.journal.record.tasks[position];
@@ -106,7 +117,7 @@ impl Dispatcher {
         let is_due = |record: &&Arc<AttemptRecord>| {
             let is_due = |(outcome, _): &(Outcome, _)| {
                 let is_over = task.state.is_finished() || !may_be_reused(spec, outcome);
-                is_over && is_released(self.journal.record.header.settings.keep, outcome)
+                is_over && is_released(spec, self.journal.record.header.settings.keep, outcome)
             };
             record.worktree == WorktreeState::InUse && record.ended.as_ref().is_some_and(is_due)
         };

@@ -13,7 +13,7 @@ use crate::run::{AttemptRecord, EventKind, TaskState};
 use crate::scheduler::attempt::Attempt;
 use crate::scheduler::attempt::clocks::Clocks;
 use crate::scheduler::attempt::conversation::Conversation;
-use crate::scheduler::attempt::worktree::{WorktreeResult, make_worktrees};
+use crate::scheduler::attempt::worktree::{AskedWorktree, WorktreeResult, make_worktrees};
 use crate::scheduler::dispatcher::{Dispatcher, Live};
 use crate::scheduler::error::RunError;
 use crate::scheduler::message::{Message, Recovered, StopLevel};
@@ -93,7 +93,7 @@ impl Dispatcher {
                 .emit(EventKind::AttemptIntended { attempt: attempt.clone(), executor: executor.name().to_owned() })?;
             self.note_probe(position, &attempt);
             let worktree = self.spawn(NextAttempt { position, attempt: attempt.clone(), executor, recovered: None });
-            batch.push((self.worktree_request(position, attempt), intent, worktree));
+            batch.push(AskedWorktree { request: self.worktree_request(position, attempt), spec, intent, worktree });
         }
         tokio::spawn(make_worktrees(Arc::clone(&self.plugins.worktrees), batch));
         Ok(())
@@ -180,8 +180,9 @@ impl Dispatcher {
     pub(super) fn worktree_request(&self, position: usize, attempt: AttemptRef) -> WorktreeRequest {
         let from = self.start_of_retry(position, &attempt);
         let reuse = self.lease_to_reuse(position, &attempt);
-        let (run, needs) = (self.journal.record.header.run.clone(), self.needed_tips(position));
-        WorktreeRequest { run, attempt, needs, from, reuse }
+        let (run, base) = (self.journal.record.header.run.clone(), self.specs[position].origin.base.clone());
+        let needs = self.needed_tips(position);
+        WorktreeRequest { run, attempt, base, needs, from, reuse }
     }
 
     /// The tip of the attempt before this one, if this one starts there.
@@ -194,7 +195,7 @@ impl Dispatcher {
         earlier.find_map(|before| before.work.as_ref()?.tip.clone())
     }
 
-    /// The tips of the branches that this task needs.
+    /// The tips of the branches that this task needs, those of an earlier run first.
     fn needed_tips(&self, position: usize) -> Vec<NeededTip> {
         let needs = self.journal.record.header.plan.needs(position).iter();
         let tip = |need: &usize| {
@@ -202,7 +203,7 @@ impl Dispatcher {
             let tip = need.last()?.work.as_ref()?.tip.clone()?;
             Some(NeededTip { task: need.task.spec.id.clone(), tip })
         };
-        needs.filter_map(tip).collect()
+        self.specs[position].origin.tips.iter().cloned().chain(needs.filter_map(tip)).collect()
     }
 }
 
