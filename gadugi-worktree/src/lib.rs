@@ -20,6 +20,7 @@
 #[cfg(not(unix))]
 compile_error!("Gadugi runs on Linux and macOS");
 
+mod chain;
 mod create;
 mod delete;
 mod durable;

@@ -68,7 +68,7 @@ fn merge(
     let theirs = to_object(&need.tip);
     let ours_named = if merged.is_empty() { "base".to_owned() } else { names(merged) };
     let mut outcome = merge_commits(repo, (ours, &ours_named), (theirs, need.task.as_str()))?;
-    let files = files_in_conflict(&outcome);
+    let files = files_in_conflict(&outcome.tree_merge);
     if !files.is_empty() {
         return Err(NoStart::Conflict { tasks: in_conflict(repo, merged, need)?, files });
     }
@@ -83,9 +83,8 @@ fn merge(
 fn in_conflict(repo: &gix::Repository, merged: &[NeededTip], need: &NeededTip) -> Result<Vec<TaskId>, GitError> {
     for other in merged {
         let (ours, theirs) = (to_object(&other.tip), to_object(&need.tip));
-        if !files_in_conflict(&merge_commits(repo, (ours, other.task.as_str()), (theirs, need.task.as_str()))?)
-            .is_empty()
-        {
+        let merged = merge_commits(repo, (ours, other.task.as_str()), (theirs, need.task.as_str()))?;
+        if !files_in_conflict(&merged.tree_merge).is_empty() {
             return Ok(vec![other.task.clone(), need.task.clone()]);
         }
     }

@@ -224,7 +224,7 @@ fn merge_pairs(repo: &gix::Repository, lines: &[Line<'_>], places: &[usize]) -> 
 
 fn merge_pair(repo: &gix::Repository, ours: &Line<'_>, theirs: &Line<'_>) -> Verdict {
     let merged = merge_commits(repo, (ours.commit, ours.name), (theirs.commit, theirs.name));
-    match merged.map(|outcome| files_in_conflict(&outcome)) {
+    match merged.map(|outcome| files_in_conflict(&outcome.tree_merge)) {
         Ok(files) if files.is_empty() => Verdict::MergesAsText,
         Ok(files) => Verdict::Conflict { files },
         Err(error) => Verdict::Unknown { reason: error_chain(&error) },

@@ -1,4 +1,4 @@
-//! Merges in memory: of commits for a new worktree, and of every two branches of a run for a forecast.
+//! Merges in memory: of two commits, and of every two branches of a run for a forecast.
 
 pub(crate) mod forecast;
 
@@ -28,9 +28,9 @@ pub(crate) fn merge_commits<'a>(
 }
 
 /// The files in which a merge is in conflict, sorted; none when it is clean.
-pub(crate) fn files_in_conflict(outcome: &gix::merge::commit::Outcome<'_>) -> Vec<String> {
+pub(crate) fn files_in_conflict(outcome: &gix::merge::tree::Outcome<'_>) -> Vec<String> {
     let unresolved = TreatAsUnresolved::git();
-    let conflicts = outcome.tree_merge.conflicts.iter().filter(|conflict| conflict.is_unresolved(unresolved));
+    let conflicts = outcome.conflicts.iter().filter(|conflict| conflict.is_unresolved(unresolved));
     let files: BTreeSet<String> = conflicts.map(file).collect();
     files.into_iter().collect()
 }

@@ -2,11 +2,11 @@
 
 pub(crate) mod fates;
 mod heads;
-mod merged;
+pub(crate) mod merged;
 mod orphan;
-mod patch_id;
+pub(crate) mod patch_id;
 pub(crate) mod prune;
-mod reach;
+pub(crate) mod reach;
 
 use std::io;
 use std::path::PathBuf;

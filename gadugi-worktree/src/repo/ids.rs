@@ -1,6 +1,6 @@
 //! Between the ids of the domain and those of gix.
 
-use gadugi_core::{BranchName, CommitId};
+use gadugi_core::{BranchName, CommitId, TreeId};
 use gix::ObjectId;
 use gix::refs::FullName;
 
@@ -9,6 +9,10 @@ pub(crate) fn to_object(commit: &CommitId) -> ObjectId {
 }
 
 pub(crate) fn to_commit(id: impl AsRef<gix::oid>) -> CommitId {
+    id.as_ref().to_string().parse().expect("cannot fail because gix prints ids as 40 or 64 lower case hex digits")
+}
+
+pub(crate) fn to_tree(id: impl AsRef<gix::oid>) -> TreeId {
     id.as_ref().to_string().parse().expect("cannot fail because gix prints ids as 40 or 64 lower case hex digits")
 }
 

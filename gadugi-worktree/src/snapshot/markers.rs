@@ -26,7 +26,7 @@ const MAX_NAMED: usize = 10;
 
 /// The files to which the commits between two have added markers of all three kinds. As for `git diff --check`, a marker begins
 /// a line, and white space follows. Markers may have moved from a removed file to another one by its renaming.
-pub(super) fn added(
+pub(crate) fn added(
     repo: &gix::Repository,
     index: &gix::index::State,
     from: ObjectId,

@@ -1,7 +1,7 @@
 //! Snapshots: committing and counting the work of an attempt.
 
 mod elsewhere;
-mod markers;
+pub(crate) mod markers;
 pub(crate) mod message;
 pub(crate) mod own_references;
 mod secrets;
