@@ -296,6 +296,28 @@ pub enum GitError {
         /// The reference that keeps the commits.
         kept: String,
     },
+    /// A branch is to be moved to a commit that does not contain the one that it is at.
+    #[error("{new} does not contain {old}, which the branch is at")]
+    NotADescendant {
+        /// The commit that it is at.
+        old: String,
+        /// The commit that it is to be moved to.
+        new: String,
+    },
+    /// A branch is another name of a second one.
+    #[error("the branch `{branch}` is a symbolic reference; name the branch that it leads to")]
+    SymbolicBranch {
+        /// Its name.
+        branch: BranchName,
+    },
+    /// A landing in a process of its own has failed.
+    #[error("{message}")]
+    LandingFailed {
+        /// The error there, with its causes.
+        message: String,
+        /// Whether a full or read-only disk is the cause.
+        is_no_room: bool,
+    },
     /// A git command of the import could not be followed.
     #[error("cannot follow `git {command}`")]
     Watch {
@@ -347,6 +369,7 @@ impl GitError {
     /// Whether a full or read-only disk is the cause.
     pub(crate) fn is_no_room(&self) -> bool {
         match self {
+            Self::LandingFailed { is_no_room, .. } => *is_no_room,
             // The errors of gix are more than a chain.
             Self::Gix(error) => error.iter_errors().any(is_no_room),
             Self::Command { stderr, .. } | Self::Plumbing { stderr, .. } => {

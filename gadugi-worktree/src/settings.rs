@@ -9,6 +9,7 @@ use std::time::Duration;
 use gadugi_core::CommitId;
 use gadugi_core::worktrees::Seeded;
 
+use crate::landing_program::LandingProgram;
 use crate::repo::Repository;
 use crate::repo::disk_usage::Footprint;
 use crate::repo::open::Identity;
@@ -51,6 +52,9 @@ pub struct WorktreeSettings {
     /// Whether deletion of released worktrees waits for [`GitWorktrees::swept`](crate::GitWorktrees::swept) or
     /// [`GitWorktrees::leave_to_sweep`](crate::GitWorktrees::leave_to_sweep).
     pub defer_deletion: bool,
+    /// The program that lands merges in a process of its own; `None` lands them in this process, which must not be killed
+    /// meanwhile.
+    pub landing_program: Option<LandingProgram>,
 }
 
 impl WorktreeSettings {
@@ -70,6 +74,7 @@ impl WorktreeSettings {
             gc_timeout: DEFAULT_GC_TIMEOUT,
             home_limit: DEFAULT_HOME_LIMIT,
             defer_deletion: false,
+            landing_program: None,
         }
     }
 }

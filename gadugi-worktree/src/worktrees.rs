@@ -1,7 +1,7 @@
 //! The adapter itself: blocking work on a thread of its own, one change of the repository at a time.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -126,6 +126,23 @@ impl GitWorktrees {
         let (run, of) = (run.clone(), task.clone());
         let done = self.run(move |shared| work(shared, &run, &of)).await.and_then(|done| done);
         done.map_err(|source| or_no_room(WorktreeError::Home { task: task.clone(), source: source.into() }))
+    }
+
+    /// The folder of git's own files, which all worktrees share.
+    pub(crate) fn common_dir(&self) -> &Path {
+        self.shared.settings.repository.common_dir()
+    }
+
+    /// As [`run`](Self::run), for work that writes objects: `git gc` is held off.
+    pub(crate) async fn run_held<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&WorktreeSettings) -> T + Send + 'static,
+    ) -> Result<T, GitError> {
+        self.run(move |shared| {
+            shared.gc.hold_alone();
+            work(&shared.settings)
+        })
+        .await
     }
 
     /// Runs blocking work on a thread for it. A panic there fails the request, and not the attempt.

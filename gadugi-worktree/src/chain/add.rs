@@ -223,7 +223,7 @@ impl<'a> Adder<'a> {
         for commit in &commits {
             leaves.extend(self.repo.find_commit(*commit)?.parent_ids().map(gix::Id::detach));
         }
-        commits.iter().for_each(|commit| drop(leaves.remove(commit)));
+        leaves.retain(|leaf| !commits.contains(leaf));
         Ok(Own { tip, commits, leaves })
     }
 }

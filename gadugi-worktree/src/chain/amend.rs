@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use gadugi_core::crash_point;
-use gadugi_core::merge::{AmendContent, AmendRequest, Amended, ConflictRequest, Link, MarkedConflict, Strategy};
+use gadugi_core::merge::{AmendContent, AmendRequest, Amended, ConflictRequest, Link, MarkedConflict};
 use gix::ObjectId;
 use gix::bstr::{BString, ByteSlice};
 
 use super::add::{Adder, Onto, tree_of};
-use super::generated::{Patterns, changed, differences, with_named_of};
+use super::generated::{Patterns, changed, with_named_of};
 use super::{kept, memory, retried};
 use crate::error::GitError;
 use crate::repo::ids::{to_commit, to_object, to_tree};
@@ -87,8 +87,7 @@ impl Objections {
         let own = changed(repo, merged.tree, tree)?;
         let unrelated = own.difference(&related).map(ToString::to_string).collect();
         // Markers that the branch itself has are none of the merge's.
-        let not_of_branch: BTreeSet<BString> =
-            differences(repo, tree_of(repo, tip)?, tree)?.into_iter().map(|one| one.path).collect();
+        let not_of_branch = changed(repo, tree_of(repo, tip)?, tree)?;
         let index = repo.index_from_tree(&tree)?;
         let mut markers = markers::added(repo, &index, onto, from)?;
         markers.retain(|file| not_of_branch.contains(file.as_bytes().as_bstr()));

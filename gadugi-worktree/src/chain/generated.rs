@@ -4,14 +4,12 @@ use std::collections::BTreeSet;
 
 use gix::ObjectId;
 use gix::bstr::{BStr, BString, ByteSlice};
-use gix::diff::tree::{Recorder, recorder::Change};
 use gix::glob::pattern::Case;
 use gix::ignore::Search;
 use gix::ignore::search::Ignore;
-use gix::objs::tree::EntryMode;
 
 use crate::error::GitError;
-use crate::history::diff_trees;
+use crate::history::file_differences;
 
 /// Patterns of files, in the syntax of `.gitignore`.
 pub(super) struct Patterns {
@@ -43,39 +41,9 @@ impl Patterns {
     }
 }
 
-/// A file that differs between two trees; `None` where a tree has none of that path.
-pub(super) struct Difference {
-    pub(super) path: BString,
-    pub(super) before: Option<(EntryMode, ObjectId)>,
-    pub(super) after: Option<(EntryMode, ObjectId)>,
-}
-
-/// The files that differ between two trees.
-pub(super) fn differences(repo: &gix::Repository, from: ObjectId, to: ObjectId) -> Result<Vec<Difference>, GitError> {
-    if from == to {
-        return Ok(Vec::new());
-    }
-    let (from, to) = (repo.find_tree(from)?, repo.find_tree(to)?);
-    let mut recorder = Recorder::default();
-    diff_trees(repo, &from, &to, &mut recorder)?;
-    let file = |mode: EntryMode, id| Some((mode, id)).filter(|_| !mode.is_tree());
-    let differences = recorder.records.into_iter().map(|change| match change {
-        Change::Addition { entry_mode, oid, path, .. } => {
-            Difference { path, before: None, after: file(entry_mode, oid) }
-        }
-        Change::Deletion { entry_mode, oid, path, .. } => {
-            Difference { path, before: file(entry_mode, oid), after: None }
-        }
-        Change::Modification { previous_entry_mode, previous_oid, entry_mode, oid, path } => {
-            Difference { path, before: file(previous_entry_mode, previous_oid), after: file(entry_mode, oid) }
-        }
-    });
-    Ok(differences.filter(|one| one.before.is_some() || one.after.is_some()).collect())
-}
-
 /// The paths of the files that differ between two trees.
 pub(super) fn changed(repo: &gix::Repository, from: ObjectId, to: ObjectId) -> Result<BTreeSet<BString>, GitError> {
-    Ok(differences(repo, from, to)?.into_iter().map(|one| one.path).collect())
+    Ok(file_differences(repo, from, to)?.into_iter().map(|one| one.path).collect())
 }
 
 /// A tree with the named files as another tree has them. Returns also whether the two differ in such a file.
@@ -88,7 +56,7 @@ pub(super) fn with_named_of(
     if patterns.is_empty() {
         return Ok((tree, false));
     }
-    let mut named = differences(repo, tree, other)?;
+    let mut named = file_differences(repo, tree, other)?;
     named.retain(|one| patterns.name(one.path.as_bstr()));
     if named.is_empty() {
         return Ok((tree, false));

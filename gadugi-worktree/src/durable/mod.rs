@@ -124,6 +124,11 @@ fn reference_paths<'a>(
     Ok(paths)
 }
 
+/// Syncs the file system of a work tree.
+pub(crate) fn work_tree(folder: &Path) -> Result<(), GitError> {
+    sync::file_system(folder)
+}
+
 /// Syncs all file systems of a repository.
 pub(crate) fn everything(settings: &WorktreeSettings) -> Result<(), GitError> {
     let repo = settings.repository.open(&[])?;

@@ -4,7 +4,10 @@ pub(crate) mod limits;
 pub(crate) mod reachability;
 
 use gix::ObjectId;
+use gix::bstr::BString;
+use gix::diff::tree::{Recorder, recorder::Change};
 use gix::objs::TreeRefIter;
+use gix::objs::tree::EntryMode;
 
 use crate::error::GitError;
 
@@ -59,6 +62,40 @@ pub(crate) fn diff_trees(
     gix::diff::tree(before, after, gix::diff::tree::State::default(), &repo.objects, visitor)
         .map_err(gix::Error::from_error)?;
     Ok(())
+}
+
+/// A file that differs between two trees; `None` where a tree has none of that path.
+pub(crate) struct FileDifference {
+    pub(crate) path: BString,
+    pub(crate) before: Option<(EntryMode, ObjectId)>,
+    pub(crate) after: Option<(EntryMode, ObjectId)>,
+}
+
+/// The files that differ between two trees.
+pub(crate) fn file_differences(
+    repo: &gix::Repository,
+    from: ObjectId,
+    to: ObjectId,
+) -> Result<Vec<FileDifference>, GitError> {
+    if from == to {
+        return Ok(Vec::new());
+    }
+    let (from, to) = (repo.find_tree(from)?, repo.find_tree(to)?);
+    let mut recorder = Recorder::default();
+    diff_trees(repo, &from, &to, &mut recorder)?;
+    let file = |mode: EntryMode, id| Some((mode, id)).filter(|_| !mode.is_tree());
+    let differences = recorder.records.into_iter().map(|change| match change {
+        Change::Addition { entry_mode, oid, path, .. } => {
+            FileDifference { path, before: None, after: file(entry_mode, oid) }
+        }
+        Change::Deletion { entry_mode, oid, path, .. } => {
+            FileDifference { path, before: file(entry_mode, oid), after: None }
+        }
+        Change::Modification { previous_entry_mode, previous_oid, entry_mode, oid, path } => {
+            FileDifference { path, before: file(previous_entry_mode, previous_oid), after: file(entry_mode, oid) }
+        }
+    });
+    Ok(differences.filter(|one| one.before.is_some() || one.after.is_some()).collect())
 }
 
 /// Counts files, and not folders.

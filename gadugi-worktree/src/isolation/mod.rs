@@ -39,7 +39,7 @@ pub(crate) use clear::clear;
 pub(crate) use import::Imported;
 pub(crate) use kept_refs::{keep, names as kept_refs, names_and_commits as kept_refs_with_commits};
 use layout::IsolationFolder;
-pub(crate) use operation::{has_modules, operation};
+pub(crate) use operation::{OPERATIONS, has_modules, operation};
 pub(crate) use own_refs::references as own_references;
 
 /// Makes the private git folder of a lease, unless it exists, and returns the mounts of its commands.

@@ -7,7 +7,7 @@ use crate::isolation::untrusted_folder::Folder;
 use crate::settings::WorktreeSettings;
 
 /// File names of git's operations, and the operations.
-const OPERATIONS: [(&str, &str); 7] = [
+pub(crate) const OPERATIONS: [(&str, &str); 7] = [
     ("rebase-merge", "a rebase"),
     ("rebase-apply", "a rebase"),
     ("MERGE_HEAD", "a merge"),

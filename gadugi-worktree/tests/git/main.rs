@@ -33,6 +33,8 @@ mod killed;
 #[cfg(target_os = "linux")]
 mod large;
 mod like_git;
+mod merge_chain;
+mod merging;
 mod mounted;
 mod needs;
 mod process;

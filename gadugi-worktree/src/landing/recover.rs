@@ -1,0 +1,155 @@
+//! Finishing or undoing a landing that was cut short.
+//!
+//! Has the branch moved, it is finished; otherwise it is undone. A work tree whose index is neither the one before nor the one
+//! that was to follow is left to the user: somebody has removed the lock there and gone on.
+
+use std::path::Path;
+
+use gadugi_core::MergeId;
+use gadugi_core::merge::RecoveredLanding;
+use gix::bstr::BString;
+use tracing::debug;
+
+use super::checkouts::Checkout;
+use super::follow::{Landing, hash, read_index};
+use super::git::failed;
+use super::plan::Commits;
+use super::record::{Acting, Order, Outcome, Place};
+use super::settle::{Side, Unsettled};
+use super::{log_message, steps};
+use crate::durable;
+use crate::error::GitError;
+use crate::files::ordinary;
+use crate::history::is_ancestor;
+use crate::repo::Repository;
+use crate::repo::branch;
+use crate::repo::ids::to_commit;
+
+/// Waits for a landing that goes on, finishes or undoes one that was cut short, and says how it has ended; `None` where nothing
+/// has changed.
+pub(crate) fn recover(
+    repository: &Repository,
+    state: &Path,
+    merge: &MergeId,
+) -> Result<Option<RecoveredLanding>, GitError> {
+    let place = Place::of(state, merge);
+    if !place.has_order() {
+        return Ok(None);
+    }
+    let lock = steps::lock(state)?;
+    let Some(order) = place.read_order()? else { return Ok(None) };
+    let answer = |landed, followed| RecoveredLanding {
+        branch: order.branch.clone(),
+        new: to_commit(order.new),
+        landed,
+        followed,
+    };
+    match place.read_result()? {
+        Some(Outcome::Landed { followed }) => return Ok(Some(answer(true, followed))),
+        Some(_) => return Ok(None),
+        None => {}
+    }
+    let repo = repository.open(&[])?;
+    let landed = match branch::tip(&repo, &order.branch)? {
+        Some(tip) => is_ancestor(&repo, order.new, tip)?,
+        None => false,
+    };
+    let acting = place.read_acting()?.unwrap_or_default();
+    let was_begun = !acting.is_empty();
+    let mut followed = Vec::new();
+    if let Some(old) = order.old {
+        let commits = Commits { old, new: order.new };
+        let (place, branch) = (place.clone(), order.branch.clone());
+        let log_message = log_message(merge);
+        let landing = Landing { repository, repo, place, branch, commits, log_message, lock };
+        for (number, one) in acting.iter().enumerate() {
+            if recover_work_tree(&landing, number, one, landed)? {
+                durable::work_tree(&one.folder)?;
+                followed.push(one.folder.clone());
+            }
+        }
+        return end(&place_of(&landing), &order, landed, was_begun, followed, answer);
+    }
+    let _lock = lock;
+    end(&place, &order, landed, was_begun, followed, answer)
+}
+
+fn place_of(landing: &Landing<'_>) -> Place {
+    landing.place.clone()
+}
+
+/// Records how the landing has ended.
+fn end(
+    place: &Place,
+    order: &Order,
+    landed: bool,
+    was_begun: bool,
+    followed: Vec<std::path::PathBuf>,
+    answer: impl Fn(bool, Vec<std::path::PathBuf>) -> RecoveredLanding,
+) -> Result<Option<RecoveredLanding>, GitError> {
+    debug!(branch = %order.branch, landed, was_begun, "landing recovered");
+    if landed {
+        place.write_result(&Outcome::Landed { followed: followed.clone() })?;
+        return Ok(Some(answer(true, followed)));
+    }
+    place.remove()?;
+    Ok(was_begun.then(|| answer(false, Vec::new())))
+}
+
+/// Finishes or undoes what was begun in one work tree. Returns whether it has followed.
+fn recover_work_tree(landing: &Landing<'_>, number: usize, one: &Acting, landed: bool) -> Result<bool, GitError> {
+    let checkout = Checkout { folder: one.folder.clone(), git_dir: one.git_dir.clone() };
+    if !checkout.folder.is_dir() || !checkout.is_on(&landing.branch) {
+        return Ok(false);
+    }
+    let lock = landing.lock_index(&checkout)?.map_err(|lock| GitError::IndexLocked { lock })?;
+    let mut changes = landing.commits.differences(&landing.repo)?;
+    changes.retain(|change| !one.kept.contains(&change.path));
+    let real = checkout.git_dir.join("index");
+    let content = read_index(&checkout.git_dir)?;
+    let apart = landing.place.index(number);
+    let is_before = hash(&content)? == one.index;
+    let settle = |index: &Path, side, missing: &[BString]| {
+        let git = landing.git(&checkout, index);
+        Unsettled { git: &git, place: &landing.place, changes: &changes }.settle(side, missing)
+    };
+    if is_before && !landed {
+        settle(&real, Side::Before, &one.missing)?;
+        return Ok(false);
+    }
+    if is_before {
+        ordinary::write(&apart, &content).map_err(GitError::io("write", &apart))?;
+        let git = landing.git(&checkout, &apart);
+        let (old, new) = (landing.commits.old.to_string(), landing.commits.new.to_string());
+        let args = ["read-tree", "-m", "-i", &old, &new];
+        let ended = git.change(&args, &[])?;
+        if !ended.status.success() {
+            return Err(failed(&args, ended.status, ended.stderr));
+        }
+        settle(&apart, Side::After, &[])?;
+        git.refresh()?;
+        landing.log_head(&checkout)?;
+        lock.replace(&ordinary::read(&apart).map_err(GitError::io("read", &apart))?)?;
+        return Ok(true);
+    }
+    // The last step may have been done, and a loss of power may have taken files that were not on the disk yet.
+    let is_after = landed && ordinary::read(&apart).is_ok_and(|apart| apart == content);
+    if is_after {
+        settle(&apart, Side::After, &[])?;
+    }
+    Ok(is_after)
+}
+
+/// Removes the record of a landing of a merge that is over.
+pub(crate) fn forget(state: &Path, merge: &MergeId) -> Result<(), GitError> {
+    let place = Place::of(state, merge);
+    if !place.has_order() {
+        return place.remove();
+    }
+    let _lock = steps::lock(state)?;
+    match place.is_acting() && place.read_result()?.is_none() {
+        // What is unfinished is not to be forgotten.
+        true => Ok(()),
+        false => place.remove(),
+    }
+}
