@@ -104,6 +104,12 @@ pub(crate) enum Command {
     /// Print the output of a task
     #[command(after_long_help = examples::LOGS)]
     Logs(LogsArgs),
+    /// Show what tasks have made since they started, by git's own diff
+    ///
+    /// Include all attempts that continued from each other and, while a task runs or its worktree is kept, its uncommitted and
+    /// untracked files. Files that look like secrets are named and not shown, as they are not committed either.
+    #[command(after_long_help = examples::DIFF)]
+    Diff(DiffArgs),
     /// Stop a run or some of its tasks, and keep their work
     #[command(after_long_help = examples::STOP)]
     Stop(StopArgs),
@@ -339,6 +345,25 @@ pub(crate) struct LogsArgs {
     /// Print the bytes as they are, including those that control a terminal
     #[arg(long)]
     pub(crate) raw: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// The tasks [default: all tasks of the run that have changed something]
+    #[arg(value_name = "TASK")]
+    pub(crate) tasks: Vec<String>,
+    /// Choose the run by its id, a prefix of its id, or `latest`
+    #[arg(long, value_name = "RUN", default_value = "latest")]
+    pub(crate) run: String,
+    /// Print only the changed files, and how much has changed in each
+    #[arg(long, conflicts_with = "name_only")]
+    pub(crate) stat: bool,
+    /// Print only the names of changed files
+    #[arg(long)]
+    pub(crate) name_only: bool,
+    /// Only these files and folders
+    #[arg(last = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -28,6 +28,7 @@ mod terminal;
 mod threads;
 mod traces;
 mod view;
+mod work;
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};

@@ -60,6 +60,17 @@ pub enum GitError {
         /// Its name.
         branch: BranchName,
     },
+    /// The branch of an attempt is gone, and so is the commit that it led to.
+    #[error("the branch `{branch}` of its work does not exist any more, {}", match .tip {
+        Some(tip) => format!("and the commit {} that it led to is gone too", tip.short()),
+        None => "and no commit of it is recorded".to_owned(),
+    })]
+    WorkGone {
+        /// The branch.
+        branch: BranchName,
+        /// Its recorded tip.
+        tip: Option<CommitId>,
+    },
     /// The caller has given up waiting.
     #[error("nobody waits for it any more")]
     GivenUp,

@@ -53,4 +53,5 @@ pub use repo::worktrees_folder::{PlaceError, check_worktrees_folder};
 pub use repo::{BaseError, Head, ObjectFormat, OpenError, Repository};
 pub use seed::{INCLUDE_FILE, Sharing, Survey, sharing};
 pub use settings::{Seeding, Seeds, WorktreeSettings};
+pub use snapshot::preview::{Preview, PreviewRequest, PreviewSource};
 pub use worktrees::GitWorktrees;

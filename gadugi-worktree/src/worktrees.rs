@@ -29,6 +29,7 @@ use crate::repo::gc_guard::GcGuard;
 use crate::repo::lock::RepositoryLock;
 use crate::settings::WorktreeSettings;
 use crate::snapshot;
+use crate::snapshot::preview::{self, Preview, PreviewRequest};
 use crate::threads::cancel::Waiter;
 use crate::threads::parallel::side_by_side;
 
@@ -114,6 +115,16 @@ impl GitWorktrees {
     pub async fn homes(&self) -> Result<Vec<(RunId, TaskId)>, WorktreeError> {
         let homes = self.run(move |shared| homes::all(&shared.settings.state)).await;
         homes.and_then(|homes| homes).map_err(|error| self.shared.failed(error))
+    }
+
+    /// The work of an attempt, as git can show it: with uncommitted files of its worktree, where that exists, of which those
+    /// that a snapshot would leave out are left out. Neither the repository nor the worktree changes.
+    ///
+    /// # Errors
+    /// [`GitError`] when it cannot be read, or is gone.
+    pub async fn preview(&self, lease: &Lease, request: PreviewRequest) -> Result<Preview, GitError> {
+        let lease = lease.clone();
+        self.run(move |shared| preview::preview(&shared.settings, &lease, &request)).await?
     }
 
     /// Runs work on the home of a task.

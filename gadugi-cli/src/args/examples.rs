@@ -64,6 +64,13 @@ Examples:
   gadugi logs -f -n 20 fix-login     Print the last 20 lines, and follow
   gadugi logs fix-login --attempt 1  Print an earlier attempt";
 
+pub(super) const DIFF: &str = "\
+Examples:
+  gadugi diff fix-login              Show what the task has made so far
+  gadugi diff --stat                 Show the changed files of each task of the latest run
+  gadugi diff fix-login -- src/auth  Show only what has changed there
+  gadugi diff fix-login | git apply  Take it over without its commits";
+
 pub(super) const STOP: &str = "\
 Examples:
   gadugi stop                   Stop the latest unfinished run

@@ -3,6 +3,7 @@
 mod attach;
 mod clean;
 mod completions;
+mod diff;
 mod doctor;
 mod image;
 mod init;
@@ -31,6 +32,7 @@ pub(crate) async fn execute(context: &Context, command: Command) -> Result<Code,
         Command::Attach(args) => attach::attach(context, &args).await,
         Command::Ps(args) => ps::ps(context, &args).await,
         Command::Logs(args) => logs::logs(context, &args).await,
+        Command::Diff(args) => diff::diff(context, &args).await,
         Command::Stop(args) => stop::stop(context, &args).await,
         Command::Report(args) => report::report(context, &args).await,
         Command::Clean(args) => clean::clean(context, &args).await,

@@ -16,6 +16,7 @@ mod worktrees;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use gadugi_core::{CommitId, error_chain};
@@ -39,6 +40,8 @@ pub(crate) use self::usage::{PendingReport, usage, usage_text};
 pub(crate) use gadugi_registry::HeldRun;
 /// Paths of the reports of a run.
 pub(crate) use gadugi_registry::render::WrittenReports;
+/// The work of an attempt, as git can show it.
+pub(crate) use gadugi_worktree::{Preview, PreviewRequest, PreviewSource};
 
 /// A repository and its registry.
 pub(crate) struct Site {
@@ -82,6 +85,11 @@ impl Site {
     /// The folder of the registry.
     pub(crate) fn state_folder(&self) -> PathBuf {
         state_folder(&self.repository)
+    }
+
+    /// The command git, as the user calls it in a folder of the repository.
+    pub(crate) fn git(&self, folder: &Path) -> Command {
+        self.repository.git(folder)
     }
 
     /// Whether another process changes the worktrees of the repository at this moment.

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gadugi_core::worktrees::Seeded;
-use gadugi_core::{CommitId, TaskId, Worktrees, error_chain};
+use gadugi_core::{CommitId, Lease, TaskId, Worktrees, error_chain};
 use gadugi_worktree::{GitWorktrees, Seeding, Seeds, Sharing, WorktreeSettings, check_worktrees_folder, sharing};
 
-use super::Site;
+use super::{Preview, PreviewRequest, Site};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::surroundings::Surroundings;
@@ -92,6 +92,18 @@ impl Site {
         let worktrees = GitWorktrees::new(WorktreeSettings { branch_prefix, seed, limit, defer_deletion, ..defaults });
         let worktrees = worktrees.map_err(|error| Failure::usage(format!("`branch_prefix`: {error}")))?;
         Ok(self.worktrees.get_or_init(|| worktrees).clone())
+    }
+
+    /// Finds the work of an attempt, without a change in its worktree.
+    pub(crate) async fn preview(&self, lease: &Lease, request: PreviewRequest) -> Result<Preview, Failure> {
+        let head = self.repository.head_commit().clone();
+        let settings = WorktreeSettings::new(self.repository.clone(), head, self.repository.default_worktrees_folder());
+        let worktrees = GitWorktrees::new(WorktreeSettings { defer_deletion: true, ..settings })
+            .map_err(|error| Failure::environment(error.to_string()))?;
+        worktrees.preview(lease, request).await.map_err(|error| {
+            let hint = "`gadugi report` names the branches; `git reflog` may still know the commit";
+            Failure::environment(error_chain(&error)).hint(hint)
+        })
     }
 
     /// Surveys what would be copied into each worktree now. Returns the amount, and a sentence for each file that would not.

@@ -37,6 +37,8 @@ pub(crate) enum Tone {
 pub(crate) struct Terminal {
     color_out: bool,
     color_err: bool,
+    /// Whether the standard output is a terminal.
+    pub(crate) out_is_terminal: bool,
     pub(crate) live: bool,
     pub(crate) verbose: bool,
     pub(crate) quiet: bool,
@@ -66,6 +68,7 @@ impl Terminal {
         Self {
             color_out: color(out),
             color_err: color(err),
+            out_is_terminal: out,
             live: err && !dumb && !global.quiet && !traces,
             verbose: global.verbose > 0,
             quiet: global.quiet,
@@ -129,6 +132,16 @@ impl Terminal {
     /// Filters a line and resolves its colours, for a view that draws on the standard error by itself.
     pub(crate) fn drawn(&self, text: &str) -> String {
         shown_line(text, self.color_err)
+    }
+
+    /// Filters a line of a result and resolves its colours, for a pager.
+    pub(crate) fn paged(&self, text: &str) -> String {
+        shown_line(text, self.color_out) + "\n"
+    }
+
+    /// Number of columns of the terminal of the standard output, if it is one.
+    pub(crate) fn columns(&self) -> Option<u16> {
+        console::Term::stdout().size_checked().map(|(_, columns)| columns).filter(|_| self.out_is_terminal)
     }
 
     /// Passes on the messages of another gadugi.

@@ -48,6 +48,16 @@ pub(crate) fn git(sources: ConfigSources) -> Command {
     command
 }
 
+/// The command git as its user calls it in a folder, with the user's configuration, language and questions.
+pub(crate) fn of_user(folder: &Path) -> Command {
+    let mut command = Command::new("git");
+    for name in OF_ANOTHER_REPOSITORY {
+        command.env_remove(name);
+    }
+    command.current_dir(folder);
+    command
+}
+
 /// The command git in the repository with this common git folder.
 pub(crate) fn in_repository(sources: ConfigSources, common_dir: &Path) -> Command {
     let mut command = git(sources);

@@ -17,6 +17,7 @@ pub(crate) mod worktrees_folder;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use gadugi_core::CommitId;
@@ -285,6 +286,13 @@ impl Repository {
     /// [`GitError`] when the branches cannot be read.
     pub fn branch_in_the_way(&self, prefix: &str) -> Result<Option<String>, GitError> {
         branch::in_the_way(&self.open(&[])?, prefix)
+    }
+
+    /// The command git as the user calls it in a folder of the repository: with all of the user's configuration, and without
+    /// variables that name another repository.
+    #[must_use]
+    pub fn git(&self, folder: &Path) -> Command {
+        git_command::of_user(folder)
     }
 
     /// Opens the repository by the work tree that it was found from, which may be gone.

@@ -4,6 +4,7 @@ mod elsewhere;
 pub(crate) mod markers;
 pub(crate) mod message;
 pub(crate) mod own_references;
+pub(crate) mod preview;
 mod secrets;
 pub(crate) mod superseded;
 pub(crate) mod tree;
