@@ -56,6 +56,7 @@ impl From<RunnerError> for Halt {
         match error {
             RunnerError::Stopped => Self::End(MergeEnd::Cancelled),
             RunnerError::Failed(error) => Self::Failed(MergeFailure::Runner(error)),
+            error @ RunnerError::Impossible { .. } => Self::Failed(MergeFailure::Runner(Box::new(error))),
         }
     }
 }
@@ -80,26 +81,26 @@ pub(super) struct Onto {
 ///
 /// Dropping the future of [`drive`](Merge::drive) stops nothing that runs; the merge can be resumed.
 #[must_use = "a merge does nothing until it is driven"]
-pub struct Merge {
-    pub(super) journal: MergeJournal,
+pub struct Merge<'a> {
+    pub(super) journal: MergeJournal<'a>,
     pub(super) integration: Arc<dyn Integration>,
-    pub(super) runner: Arc<dyn MergeRunner>,
+    pub(super) runner: Arc<dyn MergeRunner + 'a>,
     pub(super) evidence: HashMap<TreeId, Evidence>,
     is_resumed: bool,
 }
 
-impl fmt::Debug for Merge {
+impl fmt::Debug for Merge<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Merge").field("merge", &self.journal.record.header.merge).finish_non_exhaustive()
     }
 }
 
-impl Merge {
+impl<'a> Merge<'a> {
     /// A new merge, with an empty log.
     pub fn new(
         header: MergeHeader,
         integration: Arc<dyn Integration>,
-        runner: Arc<dyn MergeRunner>,
+        runner: Arc<dyn MergeRunner + 'a>,
         log: Box<dyn MergeLog>,
     ) -> Self {
         let journal = MergeJournal::new(MergeRecord::new(header), log);
@@ -110,7 +111,7 @@ impl Merge {
     pub fn resume(
         record: MergeRecord,
         integration: Arc<dyn Integration>,
-        runner: Arc<dyn MergeRunner>,
+        runner: Arc<dyn MergeRunner + 'a>,
         log: Box<dyn MergeLog>,
     ) -> Self {
         let evidence = record.evidence();
@@ -118,7 +119,7 @@ impl Merge {
     }
 
     /// Sets the observer of its events, which is called for each after it was recorded.
-    pub fn observed_by(mut self, observer: Box<dyn FnMut(&MergeEvent, &MergeRecord) + Send>) -> Self {
+    pub fn observed_by(mut self, observer: Box<dyn FnMut(&MergeEvent, &MergeRecord) + Send + 'a>) -> Self {
         self.journal.observer = Some(observer);
         self
     }
@@ -143,6 +144,22 @@ impl Merge {
             // Only references of ours stay, until the next merge.
             tracing::warn!(merge = %self.id(), "{}", error_chain(&error));
         }
+        Ok(self.journal.record)
+    }
+
+    /// Ends the merge as it is: finishes or undoes a landing that was cut short, and gives the rest up. What it had begun to
+    /// run is for the caller to stop.
+    ///
+    /// # Errors
+    /// [`MergeFailure`].
+    pub async fn abandon(mut self) -> Result<MergeRecord, MergeFailure> {
+        let end = match self.recover_landing().await {
+            Ok(end) => end.unwrap_or(MergeEnd::Abandoned),
+            Err(Halt::End(end)) => end,
+            Err(Halt::Failed(failure)) => return Err(failure),
+        };
+        self.journal.emit(MergeEventKind::Ended { end, wall: None })?;
+        self.integration.forget(self.id()).await?;
         Ok(self.journal.record)
     }
 
@@ -181,6 +198,16 @@ impl Merge {
     /// landing was it.
     async fn take_up(&mut self) -> Result<Option<MergeEnd>, Halt> {
         self.journal.emit(MergeEventKind::Resumed)?;
+        if let Some(end) = self.recover_landing().await? {
+            return Ok(Some(end));
+        }
+        self.finish_trials().await?;
+        self.finish_work().await?;
+        Ok(None)
+    }
+
+    /// Finishes or undoes a landing that was cut short; returns the end of the merge if that has landed.
+    async fn recover_landing(&mut self) -> Result<Option<MergeEnd>, Halt> {
         if let Some(landing) = self.integration.recover_landing(self.id()).await?
             && landing.landed
         {
@@ -190,8 +217,6 @@ impl Merge {
             self.journal.emit(MergeEventKind::Landed { new: landing.new, followed: landing.followed })?;
             return Ok(Some(MergeEnd::Landed));
         }
-        self.finish_trials().await?;
-        self.finish_work().await?;
         Ok(None)
     }
 
@@ -268,6 +293,8 @@ impl Merge {
             return Ok(Some(MergeEnd::Cancelled));
         }
         let (old, new, tasks) = (onto.target.tip, prepared.tip, self.tasks(&members));
+        let is_new = |task: &TaskId| !self.journal.record.contained.contains(task);
+        let tasks = tasks.into_iter().filter(is_new).collect();
         let intended = MergeEventKind::LandingIntended { old: old.clone(), new: new.clone(), tasks };
         self.journal.emit(intended)?;
         crash_point("merge-landing-intended");

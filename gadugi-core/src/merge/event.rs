@@ -50,6 +50,11 @@ pub enum MergeEventKind {
         /// The files in conflict.
         files: Vec<String>,
     },
+    /// The target has all of a task already, as commits or as changes.
+    Contained {
+        /// The task.
+        task: TaskId,
+    },
     /// A run of trials is about to start.
     TrialsStarted {
         /// The run.

@@ -7,15 +7,15 @@ use crate::merge::record::MergeRecord;
 use crate::merge::runner::MergeLog;
 use crate::registry::RegistryError;
 
-type Observer = Box<dyn FnMut(&MergeEvent, &MergeRecord) + Send>;
+type Observer<'a> = Box<dyn FnMut(&MergeEvent, &MergeRecord) + Send + 'a>;
 
-pub(super) struct MergeJournal {
+pub(super) struct MergeJournal<'a> {
     pub(super) record: MergeRecord,
     pub(super) log: Box<dyn MergeLog>,
-    pub(super) observer: Option<Observer>,
+    pub(super) observer: Option<Observer<'a>>,
 }
 
-impl MergeJournal {
+impl MergeJournal<'_> {
     pub(super) fn new(record: MergeRecord, log: Box<dyn MergeLog>) -> Self {
         Self { record, log, observer: None }
     }

@@ -1,6 +1,6 @@
 //! The record of a merge, folded from its events.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -83,6 +83,8 @@ pub struct MergeRecord {
     pub trials: Vec<TrialRecord>,
     /// Reasons for which tasks were set aside, on the last of the targets.
     pub set_aside: BTreeMap<TaskId, SetAside>,
+    /// Tasks that the last of the targets has already.
+    pub contained: BTreeSet<TaskId>,
     /// Work by agents and scripts, in order.
     pub work: Vec<WorkRecord>,
     /// The last landing that was intended.
@@ -110,6 +112,7 @@ impl MergeRecord {
             targets: Vec::new(),
             trials: Vec::new(),
             set_aside: BTreeMap::new(),
+            contained: BTreeSet::new(),
             work: Vec::new(),
             landing: None,
             landed: None,
@@ -137,10 +140,14 @@ impl MergeRecord {
             MergeEventKind::TargetSeen { tip } => {
                 self.targets.push(tip.clone());
                 self.set_aside.clear();
+                self.contained.clear();
             }
             MergeEventKind::ConflictFound { task, with, files } => {
                 let reason = SetAside::Conflict { with: with.clone(), files: files.clone() };
                 self.set_aside.insert(task.clone(), reason);
+            }
+            MergeEventKind::Contained { task } => {
+                self.contained.insert(task.clone());
             }
             MergeEventKind::TrialsStarted { run, trials } => {
                 self.trials.extend(trials.iter().map(|trial| TrialRecord {

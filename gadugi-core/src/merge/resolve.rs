@@ -11,7 +11,7 @@ use crate::merge::train::Evidence;
 /// Attempts of an agent at one task.
 pub const MAX_RESOLUTIONS: usize = 2;
 
-impl Merge {
+impl Merge<'_> {
     /// Adds tasks that were set aside, once the agents of their authors have resolved what kept them from landing. Only what
     /// is checked like everything else is added.
     pub(super) async fn resolve_rest(

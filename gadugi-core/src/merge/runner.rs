@@ -49,6 +49,12 @@ pub enum RunnerError {
     /// The user has stopped the merge.
     #[error("the merge was stopped")]
     Stopped,
+    /// This one thing cannot be run, such as an agent of a task that has none. The merge goes on without.
+    #[error("{why}")]
+    Impossible {
+        /// The reason.
+        why: String,
+    },
     /// Nothing can be run.
     #[error(transparent)]
     Failed(Box<dyn std::error::Error + Send + Sync>),

@@ -6,11 +6,11 @@ use crate::merge::driver::{Halt, Merge, Onto, Prepared};
 use crate::merge::event::{MergeEnd, MergeEventKind, Trial};
 use crate::merge::integration::{AmendContent, AmendRequest, Amended, ChainRequest, LinkResult};
 use crate::merge::record::TrialEnd;
-use crate::merge::runner::{Work, WorkEnd};
+use crate::merge::runner::{RunnerError, Work, WorkEnd};
 use crate::merge::selection::Members;
 use crate::merge::train::{Evidence, TrialResult};
 
-impl Merge {
+impl Merge<'_> {
     /// Merges these tasks on top of the target, in memory; `None` when they conflict, which the train then knows.
     pub(super) async fn prepare(&mut self, onto: &mut Onto, members: &Members) -> Result<Option<Prepared>, Halt> {
         if let Some(prepared) = onto.prepared.get(members) {
@@ -34,6 +34,12 @@ impl Merge {
         crash_point("merge-chain-made");
         let mut conflicts = false;
         for (position, result) in positions.iter().zip(&chain.links) {
+            if *result == LinkResult::Contained {
+                let task = self.header().candidates[*position].task.clone();
+                if !self.journal.record.contained.contains(&task) {
+                    self.journal.emit(MergeEventKind::Contained { task })?;
+                }
+            }
             let LinkResult::Conflict { files, with } = result else { continue };
             conflicts = true;
             let candidates = &self.header().candidates;
@@ -193,7 +199,10 @@ impl Merge {
 
     /// Runs work whose result is a commit, and records its end.
     pub(super) async fn run_work(&mut self, work: Work) -> Result<WorkEnd, Halt> {
-        let run = self.runner.begin_work(&work).await?;
+        let run = match self.runner.begin_work(&work).await {
+            Err(RunnerError::Impossible { why }) => return Ok(WorkEnd { tip: None, why }),
+            run => run?,
+        };
         let task = if let Work::Resolve { task, .. } = &work { Some(task.clone()) } else { None };
         self.journal.emit(MergeEventKind::WorkStarted { run: run.clone(), task: task.clone() })?;
         crash_point("merge-work-started");

@@ -154,6 +154,9 @@ enum MergeEventForm {
         with: Vec<Text<TaskId>>,
         files: Vec<String>,
     },
+    Contained {
+        task: Text<TaskId>,
+    },
     TrialsStarted {
         run: Text<RunId>,
         trials: Vec<TrialForm>,
@@ -319,6 +322,7 @@ impl TryFrom<&MergeEventKind> for MergeEventForm {
             MergeEventKind::ConflictFound { task, with, files } => {
                 Self::ConflictFound { task: Text(task), with: texts(&with), files }
             }
+            MergeEventKind::Contained { task } => Self::Contained { task: Text(task) },
             MergeEventKind::TrialsStarted { run, trials } => {
                 Self::TrialsStarted { run: Text(run), trials: trials.into_iter().map(TrialForm::from).collect() }
             }
@@ -360,6 +364,7 @@ impl From<MergeEventForm> for MergeEventKind {
             MergeEventForm::ConflictFound { task, with, files } => {
                 Self::ConflictFound { task: task.0, with: from_texts(with), files }
             }
+            MergeEventForm::Contained { task } => Self::Contained { task: task.0 },
             MergeEventForm::TrialsStarted { run, trials } => {
                 Self::TrialsStarted { run: run.0, trials: trials.into_iter().map(Trial::from).collect() }
             }

@@ -25,7 +25,8 @@ pub(crate) use agent::{AgentReportForm, TokensForm};
 pub(crate) use end::{EndForm, OutcomeForm, PhaseForm};
 pub(crate) use line::{Line, decode, decode_line, encode, encode_after, kind_of};
 pub(crate) use merge::{
-    decode_merge_event, encode_merge_event, kept_check_from_json, kept_check_to_json, merge_from_json, merge_to_json,
+    EndForm as MergeEndForm, ResultForm as TrialResultForm, decode_merge_event, encode_merge_event,
+    kept_check_from_json, kept_check_to_json, merge_from_json, merge_to_json,
 };
 pub(crate) use run::{KeepPolicyForm, StoredRun, is_of_merge, run_from_json, run_to_json};
 pub(crate) use scalar::{PathForm, Seconds, Text, from_texts, texts};

@@ -9,6 +9,7 @@ mod home;
 mod json;
 mod junit;
 mod markdown;
+mod merge;
 mod words;
 
 use std::cell::RefCell;
@@ -27,6 +28,9 @@ use junit::write_junit;
 pub use json::{json, write_json};
 pub use junit::junit;
 pub use markdown::markdown;
+pub use merge::{
+    merge_figures, merge_json, merge_junit, merge_markdown, merge_result, merge_tasks, not_merged, write_merge_reports,
+};
 
 /// The path of a command's output; `None` where there is none.
 pub type LogPath<'a> = &'a dyn Fn(&AttemptRef, Phase) -> Option<PathBuf>;

@@ -89,6 +89,7 @@ fn events() -> Vec<MergeEvent> {
         ended(Some(TrialResult::Green), None),
         ended(Some(TrialResult::Environment), None),
         MergeEventKind::Resumed,
+        MergeEventKind::Contained { task: task("a") },
         MergeEventKind::Blamed { tasks: vec![task("a"), task("b")] },
         MergeEventKind::WorkStarted { run: run(), task: Some(task("b")) },
         MergeEventKind::WorkEnded { run: run(), task: Some(task("b")), tip: Some(commit('6')), why: String::new() },
