@@ -6,6 +6,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use gadugi_core::merge::Strategy;
 
 /// The headings of the options of `plan`, `run` and `resume`.
 const SELECTION: &str = "Task selection";
@@ -116,6 +117,12 @@ pub(crate) enum Command {
     /// Print the report of a run
     #[command(after_long_help = examples::REPORT)]
     Report(ReportArgs),
+    /// Merge the work of a run into a branch
+    ///
+    /// Merge what has succeeded, in memory, and check the result before the branch moves. What conflicts, and what breaks the
+    /// check, is set aside and named; the rest lands at once, or not at all.
+    #[command(after_long_help = examples::MERGE)]
+    Merge(MergeArgs),
     /// Remove the worktrees and merged branches of finished runs
     ///
     /// Name what is kept, and why. No commit is removed that nothing else keeps, unless `--discard` is given.
@@ -281,6 +288,9 @@ pub(crate) struct RunArgs {
     /// Start even if the worktrees may not fit on the disk
     #[arg(long, help_heading = WORKTREES)]
     pub(crate) force: bool,
+    /// Merge what has succeeded at the end of the run, as `gadugi merge` does
+    #[arg(long, help_heading = DRIVING)]
+    pub(crate) merge: bool,
 }
 
 /// The options of the process that drives a run, for `run` and `resume`.
@@ -397,12 +407,75 @@ pub(crate) struct ReportArgs {
     /// The run: its id, a prefix of its id, or `latest`
     #[arg(default_value = "latest")]
     pub(crate) run: String,
+    /// Print the report of the run's latest merge
+    #[arg(long)]
+    pub(crate) merge: bool,
     /// Choose the format
     #[arg(long, default_value = "md", value_name = "FORMAT")]
     pub(crate) format: ReportFormat,
     /// Write to FILE instead of the standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MergeStrategy {
+    /// A merge commit for each task
+    Merge,
+    /// One commit for each task
+    Squash,
+    /// Each commit of each task once more
+    Rebase,
+}
+
+impl From<MergeStrategy> for Strategy {
+    fn from(strategy: MergeStrategy) -> Self {
+        match strategy {
+            MergeStrategy::Merge => Self::Merge,
+            MergeStrategy::Squash => Self::Squash,
+            MergeStrategy::Rebase => Self::Rebase,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MergeArgs {
+    /// A run (its id, a prefix of its id, or `latest`) and tasks of it [default: all tasks of the latest run]
+    #[arg(value_name = "RUN|TASK")]
+    pub(crate) what: Vec<String>,
+    /// Merge into BRANCH [default: the branch that the run started from]
+    #[arg(long, value_name = "BRANCH")]
+    pub(crate) into: Option<String>,
+    /// Choose how a branch is merged
+    #[arg(long, value_name = "HOW")]
+    pub(crate) strategy: Option<MergeStrategy>,
+    /// Land only what this shell script succeeds on, such as "cargo test"
+    #[arg(long, value_name = "CMD")]
+    pub(crate) check: Option<String>,
+    /// Land whatever merges as text, without a check
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) no_check: bool,
+    /// Let the agent of a task that is set aside go on, in its own conversation, until it can land
+    #[arg(long, value_name = "AGENT", num_args = 0..=1, require_equals = true, default_missing_value = "author")]
+    pub(crate) resolve: Option<String>,
+    /// Run at most N checks at the same time
+    #[arg(short, long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>)]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// Run the check by this executor: auto, docker, subprocess, or a name of your own
+    #[arg(long, value_name = "NAME")]
+    pub(crate) executor: Option<String>,
+    /// Run the check in this container image
+    #[arg(long, value_name = "IMG")]
+    pub(crate) image: Option<String>,
+    /// Print what would be merged, and change nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// End a merge that was cut short, instead of continuing it
+    #[arg(long, conflicts_with_all = ["what", "dry_run"])]
+    pub(crate) abort: bool,
+    /// Print each event as a line of JSON, and no summary
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -19,6 +19,7 @@ mod drive;
 mod executors;
 mod failure;
 pub mod input;
+mod merge;
 mod parse;
 mod prepare;
 mod signals;

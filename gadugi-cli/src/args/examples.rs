@@ -81,7 +81,16 @@ pub(super) const REPORT: &str = "\
 Examples:
   gadugi report                              Print the latest report as Markdown
   gadugi report --format junit -o junit.xml  Write it for a CI server
-  gadugi report 20261122-0833 --format json  Print the report of an earlier run";
+  gadugi report 20261122-0833 --format json  Print the report of an earlier run
+  gadugi report --merge                      Print the report of its latest merge";
+
+pub(super) const MERGE: &str = "\
+Examples:
+  gadugi merge --dry-run              Show what would be merged, and what conflicts
+  gadugi merge --check 'cargo test'   Merge what the check succeeds on
+  gadugi merge fix-login docs         Merge these tasks, and those that they need
+  gadugi merge --strategy squash      Make one commit of each task
+  gadugi merge --resolve              Let agents resolve what conflicts";
 
 pub(super) const CLEAN: &str = "\
 Examples:

@@ -9,6 +9,7 @@ mod image;
 mod init;
 mod logs;
 mod man;
+mod merge;
 mod plan;
 mod ps;
 mod report;
@@ -35,6 +36,7 @@ pub(crate) async fn execute(context: &Context, command: Command) -> Result<Code,
         Command::Diff(args) => diff::diff(context, &args).await,
         Command::Stop(args) => stop::stop(context, &args).await,
         Command::Report(args) => report::report(context, &args).await,
+        Command::Merge(args) => merge::merge(context, &args).await,
         Command::Clean(args) => clean::clean(context, &args).await,
         Command::Completions { shell } => completions::completions(context, shell),
         Command::Man(args) => man::man(context, &args),

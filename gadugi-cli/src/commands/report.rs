@@ -9,7 +9,12 @@ use crate::site::Site;
 
 pub(super) async fn report(context: &Context, args: &ReportArgs) -> Result<Code, Failure> {
     let site = Site::open(&context.surroundings)?;
-    let run = site.load(&site.find(&args.run)?).await?;
+    let id = site.find(&args.run)?;
+    if args.merge {
+        let text = site.merge_report(&id, args.format)?;
+        return print(context, args, &text);
+    }
+    let run = site.load(&id).await?;
     for damage in &run.damage {
         context.terminal.say(&format!("warning: {damage}"));
     }
@@ -23,10 +28,15 @@ pub(super) async fn report(context: &Context, args: &ReportArgs) -> Result<Code,
         ReportFormat::Json => site.json(&report),
         ReportFormat::Junit => site.junit(&report),
     };
+    print(context, args, &text)
+}
+
+/// Prints a report, or writes it to a file.
+fn print(context: &Context, args: &ReportArgs, text: &str) -> Result<Code, Failure> {
     match &args.output {
         // It has escapes of its own.
         None if args.format == ReportFormat::Junit => context.terminal.bytes(text.as_bytes())?,
-        None => context.terminal.result(&text)?,
+        None => context.terminal.result(text)?,
         Some(path) => {
             let path = context.surroundings.folder.join(path);
             std::fs::write(&path, text).map_err(|error| {

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use gadugi_core::run::WarningKind;
-use gadugi_core::{Run, RunHeader, RunRecord};
+use gadugi_core::{Run, RunHeader, RunId, RunRecord};
 
 use super::image;
 use crate::args::RunArgs;
+use crate::config::Config;
 use crate::context::Context;
 use crate::drive::{Audience, Driver, Role, housekeeping, role};
 use crate::executors::{TaskLifetime, choose_executor, limits};
 use crate::failure::{Code, Failure};
+use crate::merge::{MergeRequest, Merging, unfinished};
 use crate::prepare::disk_space::{self, WorktreeCount};
 use crate::prepare::{self, programs};
 use crate::site::{Site, output_formats};
@@ -60,10 +62,34 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Code, Failu
     let record = RunRecord::new(header.clone());
     let run = Run::new(header, chosen.into_executors(), worktrees, log).reason(reason).output_formats(output_formats());
     let run = warnings.into_iter().fold(run, |run, (kind, message)| run.warning(kind, message));
+    let id = record.header.run.clone();
     let code = driver.drive_and_report(run, record, estimates).await;
     prune.abort();
     collect.abort();
-    code
+    match code? {
+        code @ (Code::Success | Code::TaskFailed) if args.merge => {
+            let merged = merge(context, &site, &config, args, &id).await?;
+            Ok(if merged == Code::Success { code } else { merged })
+        }
+        code => Ok(code),
+    }
+}
+
+/// Merges what a run has made that is over.
+async fn merge(
+    context: &Context,
+    site: &Arc<Site>,
+    config: &Config,
+    args: &RunArgs,
+    run: &RunId,
+) -> Result<Code, Failure> {
+    if let Some(unfinished) = unfinished(site)? {
+        let message = format!("the run is not merged: merge {} was cut short", unfinished.header.merge);
+        let hint = "`gadugi merge` goes on with it; `gadugi merge` once more merges this run";
+        return Err(Failure::registry(message).hint(hint));
+    }
+    let request = MergeRequest { run: site.load(run).await?.record, tasks: Vec::new() };
+    Merging::new(context, site, config, args.driving.json)?.merge(request).await
 }
 
 /// Warns of uncommitted files: tasks see only what is committed, which is easily forgotten.

@@ -23,7 +23,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 pub(super) async fn stop(context: &Context, args: &StopArgs) -> Result<Code, Failure> {
     let site = Arc::new(Site::open(&context.surroundings)?);
-    let (run, names) = target(context, &site, &args.what).await?;
+    let (run, names) = site.unfinished_run_and_tasks(&context.terminal, &args.what).await?;
     let run = site.follow(&run).await?;
     let id = run.run().record.header.run.clone();
     let tasks: Vec<TaskId> = names.iter().map(|name| run.run().task(name)).collect::<Result<_, _>>()?;
@@ -64,26 +64,6 @@ pub(super) async fn stop(context: &Context, args: &StopArgs) -> Result<Code, Fai
         }
         code => code,
     }
-}
-
-/// Finds the run to stop, and the names of its tasks. A task of the latest run comes before a run whose id only
-/// begins like it.
-async fn target(context: &Context, site: &Site, what: &[String]) -> Result<(RunId, Vec<String>), Failure> {
-    let Some((first, rest)) = what.split_first() else {
-        return Ok((site.find_or_unfinished(&context.terminal, None).await?, Vec::new()));
-    };
-    let Ok(named) = site.find(first) else {
-        return Ok((site.find_or_unfinished(&context.terminal, None).await?, what.to_vec()));
-    };
-    if named.as_str() != first && first != "latest" {
-        let latest = site.find_or_unfinished(&context.terminal, None).await?;
-        match site.load(&latest).await {
-            Ok(run) if run.task(first).is_ok() => return Ok((latest, what.to_vec())),
-            Ok(_) => {}
-            Err(failure) => context.terminal.say(&format!("warning: {}", failure.texts().0)),
-        }
-    }
-    Ok((named, rest.to_vec()))
 }
 
 /// A stop of a run, or of some of its tasks.

@@ -12,6 +12,7 @@ use gadugi_core::run::KeepPolicy;
 use crate::config::agent::{AgentLayer, AgentProfile};
 use crate::config::branch_prefix::BranchPrefix;
 use crate::config::docker::{DockerConfig, DockerLayer};
+use crate::config::merge::{MergeConfig, MergeLayer};
 use crate::config::setting::settings;
 use crate::parse::kind::{
     COUNT, FROM_ZERO, Kind, PATH, POSITIVE, SCRIPT, SIZE, SWITCH, TEXT, TEXTS, TIME, TIME_LIMIT, TOKENS,
@@ -63,7 +64,7 @@ const CHANGES: Kind<Changes> = Kind::text("`\"optional\"` or `\"required\"`", |f
 });
 
 settings! {
-    /// All keys of a configuration but the tables `[docker]` and `[agents.NAME]`, in the order of the docs.
+    /// All keys of a configuration but the tables `[docker]`, `[merge]` and `[agents.NAME]`, in the order of the docs.
     table pub CONFIG_KEYS;
 
     /// The settings of one source: a file, the environment, the flags of a command, or a task. `None` leaves a setting to the
@@ -73,6 +74,8 @@ settings! {
         fields pub,
         /// Settings of containers.
         docker: DockerLayer,
+        /// Settings of merges.
+        merge: MergeLayer,
         /// Tables of agents, by name.
         agents: BTreeMap<String, AgentLayer>,
     };
@@ -82,6 +85,8 @@ settings! {
     settings Config {
         /// Settings of containers.
         docker: DockerConfig,
+        /// Settings of merges.
+        merge: MergeConfig,
         /// Agents by name: those that gadugi knows, and those of the configuration.
         agents: BTreeMap<String, AgentProfile>,
     };

@@ -9,6 +9,7 @@ use gadugi_core::plan::SourceLocation;
 use crate::config::agent::read_agent;
 use crate::config::docker::{DOCKER_KEYS, DockerLayer};
 use crate::config::keys::{CONFIG_KEYS, ConfigLayer};
+use crate::config::merge::{MERGE_KEYS, MergeLayer};
 use crate::config::profiles::built_in;
 use crate::config::setting::{Setting, key_names, variable};
 use crate::parse::document::{Entry, Node};
@@ -19,7 +20,7 @@ impl ConfigLayer {
     /// Reads the keys of a configuration file. Relative paths are taken from the folder that the file is in.
     pub(crate) fn from_file(entries: &[Entry], file: &Path, issues: &mut Vec<KeyIssue>) -> Self {
         let mut known = key_names(CONFIG_KEYS);
-        known.extend(["docker", "agents"]);
+        known.extend(["docker", "merge", "agents"]);
         let mut fields = Fields::new(file, 1, entries, issues).only(&known);
         let mut layer = Self::read(&mut fields, in_config);
         let folder = file.parent().unwrap_or(Path::new(""));
@@ -28,6 +29,11 @@ impl ConfigLayer {
             let line = fields.at_key("docker").line;
             let mut fields = fields.nested(line, docker).only(&key_names(DOCKER_KEYS));
             layer.docker = DockerLayer::read(&mut fields, in_config).in_folder(folder);
+        }
+        if let Some(merge) = fields.table("merge", "[merge]") {
+            let line = fields.at_key("merge").line;
+            let mut fields = fields.nested(line, merge).only(&key_names(MERGE_KEYS));
+            layer.merge = MergeLayer::read(&mut fields, in_config);
         }
         if let Some(agents) = fields.table("agents", "[agents.claude]") {
             let mut fields = fields.nested(1, agents);

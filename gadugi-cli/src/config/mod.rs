@@ -10,6 +10,7 @@ mod docker;
 mod dockerfile;
 mod keys;
 mod layer;
+mod merge;
 mod placeholders;
 mod profiles;
 pub(crate) mod setting;
@@ -35,6 +36,7 @@ pub use branch_prefix::BranchPrefix;
 pub use docker::{DOCKER_KEYS, DockerConfig, DockerLayer, DockerNetwork, DockerSeccomp, DockerUser};
 pub(crate) use dockerfile::{DOCKERFILE, DOCKERFILE_TEMPLATE, image_name};
 pub use keys::{Bell, CONFIG_KEYS, Config, ConfigLayer};
+pub use merge::{MERGE_KEYS, MergeConfig, MergeLayer};
 pub(crate) use profiles::{HOST_FOLDERS, built_in, skips_permissions};
 pub use setting::Setting;
 pub(crate) use template::seed_line;
@@ -96,6 +98,7 @@ impl Config {
     /// Takes over all settings of a layer but those of agents.
     fn take_over(&mut self, mut layer: ConfigLayer) {
         self.docker.set(std::mem::take(&mut layer.docker));
+        self.merge.set(std::mem::take(&mut layer.merge));
         self.set(layer);
         self.setup.take_if(|script| script.is_empty());
     }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::config::docker::DOCKER_KEYS;
 use crate::config::keys::CONFIG_KEYS;
+use crate::config::merge::MERGE_KEYS;
 use crate::config::setting::Setting;
 
 const HEAD: &str = "\
@@ -30,6 +31,11 @@ const DOCKER: &str = "
 [docker]
 ";
 
+const MERGE: &str = "
+# How `gadugi merge` brings the work of tasks into your branch. These lines belong to the table, too.
+[merge]
+";
+
 /// A `gadugi.toml` in which everything is commented out but the name of an image, where there is one that
 /// `gadugi image build` builds. `left_out` are patterns of files for agents that git ignores, which are offered. A line `#key = value` shows a default, so that removing each `#` that a letter follows
 /// changes nothing; a line `# text` is an explanation.
@@ -53,6 +59,8 @@ pub fn template(image: Option<&str>, left_out: &[String]) -> String {
     text.push_str(AGENTS);
     text.push_str(DOCKER);
     DOCKER_KEYS.iter().for_each(|key| push_key(&mut text, key));
+    text.push_str(MERGE);
+    MERGE_KEYS.iter().for_each(|key| push_key(&mut text, key));
     text
 }
 

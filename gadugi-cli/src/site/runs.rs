@@ -55,6 +55,45 @@ impl Site {
         }
     }
 
+    /// Finds the run that the first of these words names, and returns it with the others, which name tasks. A task of the latest
+    /// run comes before a run whose id only begins like it. Without a run it is the latest.
+    pub(crate) async fn run_and_tasks(
+        &self,
+        terminal: &Terminal,
+        words: &[String],
+    ) -> Result<(RunId, Vec<String>), Failure> {
+        let latest = || async { self.find("latest") };
+        self.run_and_tasks_or(terminal, words, latest).await
+    }
+
+    /// The same, where without a run it is the latest that is not over.
+    pub(crate) async fn unfinished_run_and_tasks(
+        &self,
+        terminal: &Terminal,
+        words: &[String],
+    ) -> Result<(RunId, Vec<String>), Failure> {
+        self.run_and_tasks_or(terminal, words, || self.find_or_unfinished(terminal, None)).await
+    }
+
+    async fn run_and_tasks_or<F: Future<Output = Result<RunId, Failure>>>(
+        &self,
+        terminal: &Terminal,
+        words: &[String],
+        default: impl Fn() -> F,
+    ) -> Result<(RunId, Vec<String>), Failure> {
+        let Some((first, rest)) = words.split_first() else { return Ok((default().await?, Vec::new())) };
+        let Ok(named) = self.find(first) else { return Ok((default().await?, words.to_vec())) };
+        if named.as_str() != first && first != "latest" {
+            let latest = default().await?;
+            match self.load(&latest).await {
+                Ok(run) if run.task(first).is_ok() => return Ok((latest, words.to_vec())),
+                Ok(_) => {}
+                Err(failure) => terminal.say(&format!("warning: {}", failure.texts().0)),
+            }
+        }
+        Ok((named, rest.to_vec()))
+    }
+
     /// Loads the latest run that is not over, if there is one, and prints which, unless it is the latest of all.
     async fn latest_unfinished(&self, terminal: &Terminal) -> Result<Option<LoadedRun>, Failure> {
         let latest = self.find("latest")?;

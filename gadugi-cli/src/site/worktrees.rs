@@ -54,7 +54,17 @@ impl Site {
         config: &Config,
         base: &CommitId,
     ) -> Result<Arc<dyn Worktrees>, Failure> {
-        Ok(Arc::new(self.shared_worktrees(surroundings, config, base, Deletion::AtOnce)?))
+        Ok(Arc::new(self.git_worktrees(surroundings, config, base)?))
+    }
+
+    /// The same, with all that git can do for them.
+    pub(super) fn git_worktrees(
+        &self,
+        surroundings: &Surroundings,
+        config: &Config,
+        base: &CommitId,
+    ) -> Result<GitWorktrees, Failure> {
+        self.shared_worktrees(surroundings, config, base, Deletion::AtOnce)
     }
 
     /// The worktrees for a command that releases many of them: they are deleted only after the command has released all.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gadugi_cli::config::{
     CONFIG_KEYS, Config, ConfigFile, ConfigLayer, ConfigSources, DOCKER_KEYS, DockerConfig, DockerNetwork,
-    DockerSeccomp, DockerUser, Environment, PromptMode, TimeLimit, template,
+    DockerSeccomp, DockerUser, Environment, MERGE_KEYS, PromptMode, TimeLimit, template,
 };
 use gadugi_core::RunSettings;
 use gadugi_core::plan::{Limits, RetryFrom};
@@ -436,7 +436,7 @@ fn the_template_shows_the_defaults() {
     let folder = Folder::configured(&uncommented.join("\n"));
     assert_eq!(folder.config, Config::default());
     let keys: Vec<String> = template.lines().filter_map(set).collect();
-    for key in CONFIG_KEYS.iter().chain(DOCKER_KEYS) {
+    for key in CONFIG_KEYS.iter().chain(DOCKER_KEYS).chain(MERGE_KEYS) {
         let line = key.default.map(|default| format!("{} = {default}", key.name));
         match line {
             Some(line) => assert!(keys.contains(&line), "{line}"),
@@ -454,7 +454,8 @@ fn the_template_sets_nothing_but_an_image_that_is_to_be_built() {
 
 #[test]
 fn the_examples_of_all_keys_are_valid_and_no_defaults() {
-    let in_table = DOCKER_KEYS.iter().map(|key| ("[docker]\n", key));
+    let in_docker = DOCKER_KEYS.iter().map(|key| ("[docker]\n", key));
+    let in_table = in_docker.chain(MERGE_KEYS.iter().map(|key| ("[merge]\n", key)));
     for (table, key) in CONFIG_KEYS.iter().map(|key| ("", key)).chain(in_table) {
         let folder = Folder::configured(&format!("{table}{} = {}", key.name, key.example));
         assert_ne!(folder.config, Config::default(), "{table}{}", key.name);

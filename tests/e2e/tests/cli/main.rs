@@ -24,6 +24,7 @@ mod left_by_git;
 #[cfg(target_os = "linux")]
 mod limits;
 mod main_job;
+mod merging;
 #[cfg(target_os = "linux")]
 mod no_files;
 #[cfg(target_os = "linux")]
