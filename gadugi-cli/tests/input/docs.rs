@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use gadugi_cli::config::{AGENT_KEYS, CONFIG_KEYS, Config, DOCKER_KEYS, Setting};
+use gadugi_cli::config::{AGENT_KEYS, CONFIG_KEYS, Config, DOCKER_KEYS, MERGE_KEYS, Setting};
 use gadugi_cli::input::{BATCH_KEYS, TASK_KEYS};
 
 use crate::fixture::Folder;
@@ -83,6 +83,7 @@ fn the_page_on_configuration_lists_every_key_with_its_default_and_variable() {
             },
             Table { mark: "[agents.NAME]", columns: &columns, rows: AGENT_KEYS.iter().map(of_table).collect() },
             Table { mark: "[docker]", columns: &columns, rows: DOCKER_KEYS.iter().map(of_table).collect() },
+            Table { mark: "[merge]", columns: &columns, rows: MERGE_KEYS.iter().map(of_table).collect() },
         ],
     );
 }
@@ -97,7 +98,7 @@ fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
 fn the_examples_on_configuration_are_valid() {
     let page = page("configuration.md");
     let examples = blocks(&page, "toml");
-    assert_eq!(examples.len(), 4);
+    assert_eq!(examples.len(), 5);
     for example in examples {
         assert_ne!(Folder::configured(example).config, Config::default());
     }

@@ -158,8 +158,10 @@ fn a_task_brings_along_what_it_needs_and_nothing_else() {
 
 #[test]
 fn squashing_makes_one_commit_of_each_task_and_rebasing_keeps_its_commits() {
-    let script =
-        "echo 1 > a.txt; git add a.txt; git commit -qm 'First step'; echo 2 > a.txt; git commit -qam 'Second step'";
+    let git = "git -c user.name=t -c user.email=t@localhost";
+    let script = format!(
+        "echo 1 > a.txt; git add a.txt; {git} commit -qm 'First step'; echo 2 > a.txt; {git} commit -qam 'Second step'"
+    );
     for (strategy, expected) in
         [("squash", vec!["The task a", "first"]), ("rebase", vec!["Second step", "First step", "first"])]
     {
@@ -167,7 +169,7 @@ fn squashing_makes_one_commit_of_each_task_and_rebasing_keeps_its_commits() {
         harness.repo.write("README.md", "x\n");
         harness.repo.git(&["add", "-A"]);
         harness.repo.git(&["commit", "-qm", "first"]);
-        run(&harness, &[("a", script)]);
+        run(&harness, &[("a", &script)]);
         merge(&harness, &["--strategy", strategy]).expect(0);
         assert_eq!(log(&harness, &["main"]), expected);
         harness.gadugi(&["clean"]).expect(0);
