@@ -308,7 +308,7 @@ fn everything_wrong_in_a_file_is_told_at_once() {
     error: gadugi.toml:2: unknown key `idle-timeout` (did you mean `idle_timeout`?)
      hint: write `idle_timeout`, or remove it
     error: gadugi.toml:3: unknown key `colour`
-     hint: the keys are jobs, executor, agent, image, base, timeout, idle_timeout, grace, retries, retry_delay, retry_from, changes, max_cost, max_tokens, run_max_cost, run_max_tokens, strict, fail_fast, keep, allow_overlap, worktrees, worktree_timeout, branch_prefix, commit_subject, seed, setup, setup_timeout, env, notify, bell, output_cap, docker, agents
+     hint: the keys are jobs, executor, agent, image, base, timeout, idle_timeout, grace, retries, retry_delay, retry_from, changes, max_cost, max_tokens, run_max_cost, run_max_tokens, strict, fail_fast, keep, allow_overlap, worktrees, worktree_timeout, branch_prefix, commit_subject, seed, setup, setup_timeout, env, notify, bell, output_cap, docker, merge, agents
     error: gadugi.toml:4: `jobs` must be a whole number from 1 on, not the number 0
      hint: write for example 4
     error: gadugi.toml:5: `retries` must be a whole number from 0 on, not the number -1

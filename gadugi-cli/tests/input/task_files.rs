@@ -94,6 +94,10 @@ Documentation.
             commit_subject: SubjectTemplate(
                 "{title}",
             ),
+            origin: Origin {
+                base: None,
+                tips: [],
+            },
             touches: [
                 TouchPattern(
                     "src/auth/**",
