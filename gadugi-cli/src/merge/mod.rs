@@ -307,7 +307,9 @@ impl<'a> Merging<'a> {
             } else {
                 ("not merged", Tone::Bad, not_merged(record, task))
             };
-            rows.push(vec![task.to_string(), word.to_owned(), why]);
+            // An empty last cell would leave the padding of the one before it.
+            let cells = [task.to_string(), word.to_owned(), why];
+            rows.push(cells.into_iter().filter(|cell| !cell.is_empty()).collect());
             tones.push(tone);
         }
         for (task, why) in passed_over {
