@@ -72,8 +72,8 @@ impl Gadugi {
     }
 
     /// Reads the arguments and the environment of the process, executes the command, and returns the exit
-    /// code. Must be called first in `main`: tasks are supervised, and removed worktrees deleted, by processes of this
-    /// same program, which never get past this call. Wrong usage, `--help` and `--version` end the process at once, as is usual;
+    /// code. Must be called first in `main`: tasks are supervised, removed worktrees deleted, and merges landed by
+    /// processes of this same program, which never get past this call. Wrong usage, `--help` and `--version` end the process at once, as is usual;
     /// nothing else in this crate ends it.
     pub fn main(self) -> ExitCode {
         // Must come first: supervisor processes run everything above this line.
@@ -87,6 +87,9 @@ impl Gadugi {
         }
         #[cfg(any(debug_assertions, feature = "crash-points"))]
         crash::arm();
+        if let Some(code) = site::land_if_requested() {
+            return code;
+        }
         let cli = Cli::parse();
         let var = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let filter = traces::filter(var(traces::VARIABLE).as_deref(), cli.global.verbose);

@@ -2,6 +2,7 @@
 //! of this crate that names adapters.
 
 mod activity;
+mod background;
 mod disk_space;
 mod formats;
 mod leftovers;
@@ -11,7 +12,6 @@ mod registry;
 mod reports;
 mod runs;
 mod stop_requests;
-mod sweep;
 mod usage;
 mod worktrees;
 
@@ -30,13 +30,13 @@ use crate::surroundings::Surroundings;
 use crate::terminal::Announcer;
 
 pub(crate) use self::activity::{ACTIVITY_INTERVAL, Activity, Question};
+pub(crate) use self::background::{foreign_files, land_if_requested, sweep_if_requested};
 pub(crate) use self::disk_space::DiskSpace;
 pub(crate) use self::formats::{encode_event, output_formats};
 pub(crate) use self::log::GrowingLog;
 pub(crate) use self::merges::encode_merge_event;
 pub(crate) use self::registry::AttemptFolder;
 pub(crate) use self::runs::{FollowedRun, LoadedRun, is_suspended, process_name};
-pub(crate) use self::sweep::{foreign_files, sweep_if_requested};
 pub(crate) use self::usage::{PendingReport, usage, usage_text};
 /// A run that no other process can start to drive.
 pub(crate) use gadugi_registry::HeldRun;

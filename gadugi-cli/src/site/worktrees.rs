@@ -7,6 +7,7 @@ use gadugi_core::worktrees::Seeded;
 use gadugi_core::{CommitId, Lease, TaskId, Worktrees, error_chain};
 use gadugi_worktree::{GitWorktrees, Seeding, Seeds, Sharing, WorktreeSettings, check_worktrees_folder, sharing};
 
+use super::background::landing_program;
 use super::{Preview, PreviewRequest, Site};
 use crate::config::Config;
 use crate::failure::Failure;
@@ -99,7 +100,9 @@ impl Site {
         });
         let defaults = WorktreeSettings::new(self.repository.clone(), base.clone(), folder);
         let (limit, defer_deletion) = (config.worktree_timeout, deletion == Deletion::Deferred);
-        let worktrees = GitWorktrees::new(WorktreeSettings { branch_prefix, seed, limit, defer_deletion, ..defaults });
+        let landing_program = landing_program();
+        let settings = WorktreeSettings { branch_prefix, seed, limit, defer_deletion, landing_program, ..defaults };
+        let worktrees = GitWorktrees::new(settings);
         let worktrees = worktrees.map_err(|error| Failure::usage(format!("`branch_prefix`: {error}")))?;
         Ok(self.worktrees.get_or_init(|| worktrees).clone())
     }

@@ -30,6 +30,7 @@ mod isolated_killed;
 mod isolated_release;
 mod isolated_staged;
 mod killed;
+mod landing;
 #[cfg(target_os = "linux")]
 mod large;
 mod like_git;

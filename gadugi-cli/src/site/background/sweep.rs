@@ -13,7 +13,7 @@ use gadugi_core::error_chain;
 use gadugi_worktree::{GitError, LeftToSweep, left_to_sweep, sweep_left};
 use rustix::process::{geteuid, nice, setsid};
 
-use super::Site;
+use crate::site::Site;
 use crate::surroundings::Surroundings;
 use crate::terminal::Terminal;
 
