@@ -93,7 +93,7 @@ impl Integration for GitWorktrees {
     async fn forget(&self, merge: &MergeId) -> Result<(), MergeError> {
         let merge = merge.clone();
         let forgotten = self.integrate(move |settings| {
-            landing::forget(&settings.state, &merge)?;
+            landing::forget(&settings.repository, &settings.state, &merge)?;
             chain::kept::forget(&settings.repository.open(&[])?, &merge)
         });
         forgotten.await.map_err(|error| self.repository_error(error))

@@ -3,7 +3,8 @@
 //! Has the branch moved, it is finished; otherwise it is undone. A work tree whose index is neither the one before nor the one
 //! that was to follow is left to the user: somebody has removed the lock there and gone on.
 
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use gadugi_core::MergeId;
 use gadugi_core::merge::RecoveredLanding;
@@ -20,10 +21,10 @@ use super::{log_message, steps};
 use crate::durable;
 use crate::error::GitError;
 use crate::files::ordinary;
+use crate::files::paths::real;
 use crate::history::is_ancestor;
-use crate::repo::Repository;
-use crate::repo::branch;
 use crate::repo::ids::to_commit;
+use crate::repo::{Repository, branch, lock_file};
 
 /// Waits for a landing that goes on, finishes or undoes one that was cut short, and says how it has ended; `None` where nothing
 /// has changed.
@@ -38,62 +39,51 @@ pub(crate) fn recover(
     }
     let lock = steps::lock(state)?;
     let Some(order) = place.read_order()? else { return Ok(None) };
-    let answer = |landed, followed| RecoveredLanding {
-        branch: order.branch.clone(),
-        new: to_commit(order.new),
-        landed,
-        followed,
+    let recovered = match place.read_result()? {
+        Some(Outcome::Landed { followed }) => Some(answer(&order, true, followed)),
+        Some(_) => None,
+        None => finish_or_undo(repository, &place, &order, merge, lock)?,
     };
-    match place.read_result()? {
-        Some(Outcome::Landed { followed }) => return Ok(Some(answer(true, followed))),
-        Some(_) => return Ok(None),
-        None => {}
-    }
+    // Only now: the lock of an index keeps others from it until its files are settled.
+    lock_file::sweep(&real(repository.common_dir()))?;
+    Ok(recovered)
+}
+
+fn answer(order: &Order, landed: bool, followed: Vec<PathBuf>) -> RecoveredLanding {
+    RecoveredLanding { branch: order.branch.clone(), new: to_commit(order.new), landed, followed }
+}
+
+fn finish_or_undo(
+    repository: &Repository,
+    place: &Place,
+    order: &Order,
+    merge: &MergeId,
+    lock: File,
+) -> Result<Option<RecoveredLanding>, GitError> {
     let repo = repository.open(&[])?;
     let landed = match branch::tip(&repo, &order.branch)? {
         Some(tip) => is_ancestor(&repo, order.new, tip)?,
         None => false,
     };
     let acting = place.read_acting()?.unwrap_or_default();
-    let was_begun = !acting.is_empty();
+    // A branch that did not exist has no files that follow.
+    let commits = Commits { old: order.old.unwrap_or(order.new), new: order.new };
+    let (branch, log_message) = (order.branch.clone(), log_message(merge));
+    let landing = Landing { repository, repo, place: place.clone(), branch, commits, log_message, lock };
     let mut followed = Vec::new();
-    if let Some(old) = order.old {
-        let commits = Commits { old, new: order.new };
-        let (place, branch) = (place.clone(), order.branch.clone());
-        let log_message = log_message(merge);
-        let landing = Landing { repository, repo, place, branch, commits, log_message, lock };
-        for (number, one) in acting.iter().enumerate() {
-            if recover_work_tree(&landing, number, one, landed)? {
-                durable::work_tree(&one.folder)?;
-                followed.push(one.folder.clone());
-            }
+    for (number, one) in acting.iter().enumerate() {
+        if recover_work_tree(&landing, number, one, landed)? {
+            durable::work_tree(&one.folder)?;
+            followed.push(one.folder.clone());
         }
-        return end(&place_of(&landing), &order, landed, was_begun, followed, answer);
     }
-    let _lock = lock;
-    end(&place, &order, landed, was_begun, followed, answer)
-}
-
-fn place_of(landing: &Landing<'_>) -> Place {
-    landing.place.clone()
-}
-
-/// Records how the landing has ended.
-fn end(
-    place: &Place,
-    order: &Order,
-    landed: bool,
-    was_begun: bool,
-    followed: Vec<std::path::PathBuf>,
-    answer: impl Fn(bool, Vec<std::path::PathBuf>) -> RecoveredLanding,
-) -> Result<Option<RecoveredLanding>, GitError> {
-    debug!(branch = %order.branch, landed, was_begun, "landing recovered");
+    debug!(branch = %order.branch, landed, work_trees = acting.len(), "landing recovered");
     if landed {
         place.write_result(&Outcome::Landed { followed: followed.clone() })?;
-        return Ok(Some(answer(true, followed)));
+        return Ok(Some(answer(order, true, followed)));
     }
     place.remove()?;
-    Ok(was_begun.then(|| answer(false, Vec::new())))
+    Ok((!acting.is_empty()).then(|| answer(order, false, Vec::new())))
 }
 
 /// Finishes or undoes what was begun in one work tree. Returns whether it has followed.
@@ -105,7 +95,7 @@ fn recover_work_tree(landing: &Landing<'_>, number: usize, one: &Acting, landed:
     let lock = landing.lock_index(&checkout)?.map_err(|lock| GitError::IndexLocked { lock })?;
     let mut changes = landing.commits.differences(&landing.repo)?;
     changes.retain(|change| !one.kept.contains(&change.path));
-    let real = checkout.git_dir.join("index");
+    let index = checkout.git_dir.join("index");
     let content = read_index(&checkout.git_dir)?;
     let apart = landing.place.index(number);
     let is_before = hash(&content)? == one.index;
@@ -114,7 +104,7 @@ fn recover_work_tree(landing: &Landing<'_>, number: usize, one: &Acting, landed:
         Unsettled { git: &git, place: &landing.place, changes: &changes }.settle(side, missing)
     };
     if is_before && !landed {
-        settle(&real, Side::Before, &one.missing)?;
+        settle(&index, Side::Before, &one.missing)?;
         return Ok(false);
     }
     if is_before {
@@ -141,15 +131,15 @@ fn recover_work_tree(landing: &Landing<'_>, number: usize, one: &Acting, landed:
 }
 
 /// Removes the record of a landing of a merge that is over.
-pub(crate) fn forget(state: &Path, merge: &MergeId) -> Result<(), GitError> {
+pub(crate) fn forget(repository: &Repository, state: &Path, merge: &MergeId) -> Result<(), GitError> {
     let place = Place::of(state, merge);
-    if !place.has_order() {
-        return place.remove();
-    }
-    let _lock = steps::lock(state)?;
-    match place.is_acting() && place.read_result()?.is_none() {
+    if place.has_order() {
+        let _lock = steps::lock(state)?;
         // What is unfinished is not to be forgotten.
-        true => Ok(()),
-        false => place.remove(),
+        if place.is_acting() && place.read_result()?.is_none() {
+            return Ok(());
+        }
+        place.remove()?;
     }
+    lock_file::sweep(&real(repository.common_dir()))
 }

@@ -14,7 +14,7 @@ use crate::merging::{harness, merge_id};
 const REFLOG: &str = "gadugi merge 20261123-101500-abc";
 
 /// A chain that changes, adds, moves and deletes files.
-async fn prepared(harness: &Harness) -> CommitId {
+pub(crate) async fn prepared(harness: &Harness) -> CommitId {
     let commits: &[&[(&str, Option<&str>)]] = &[
         &[("a.txt", Some("a\n")), ("new/deep/file.txt", Some("new\n")), ("b.txt", None)],
         &[("dir/d.txt", None), ("dir/d.txt/inner.txt", Some("a file became a folder\n"))],
@@ -28,7 +28,7 @@ fn landed(followed: &[&Path]) -> Landing {
 }
 
 /// Checks that nothing of a landing is left once its merge is forgotten.
-async fn assert_no_leftovers(harness: &Harness) {
+pub(crate) async fn assert_no_leftovers(harness: &Harness) {
     harness.worktrees.forget(&merge_id()).await.expect("it is forgotten");
     let mut left = Vec::new();
     leftovers(&harness.repo.path().join(".git"), &mut left);
@@ -51,7 +51,7 @@ fn leftovers(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-fn status(harness: &Harness) -> String {
+pub(crate) fn status(harness: &Harness) -> String {
     harness.repo.git(&["status", "--porcelain", "--ignored", "--untracked-files=all"])
 }
 

@@ -31,6 +31,7 @@ mod isolated_release;
 mod isolated_staged;
 mod killed;
 mod landing;
+mod landing_killed;
 #[cfg(target_os = "linux")]
 mod large;
 mod like_git;

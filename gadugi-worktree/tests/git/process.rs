@@ -4,11 +4,13 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use gadugi_core::merge::{ChainRequest, Integration, LandRequest, Link, Strategy};
 use gadugi_core::worktrees::{SnapshotRequest, WorktreeFate};
 use gadugi_core::{Lease, Worktrees, arm_crash_point};
 use gadugi_worktree::GitWorktrees;
 
-use crate::harness::{DELETE, KEEP, branch, chain, next_in, request, worktrees_of, write};
+use crate::harness::{DELETE, KEEP, branch, chain, commit_id, next_in, request, worktrees_of, write};
+use crate::merging::merge_id;
 
 const REPOSITORY: &str = "GADUGI_TEST_REPOSITORY";
 const STEP: &str = "GADUGI_TEST_STEP";
@@ -255,10 +257,40 @@ async fn work(worktrees: &GitWorktrees, step: &str) {
             let made = worktrees.create(earlier.iter().map(next_in).collect()).await;
             made.into_iter().for_each(|made| drop(made.expect("a worktree")));
         }
+        "chain" => chain_of(worktrees, tasks).await,
+        "land" => {
+            let mut words = tasks.split(' ');
+            let mut next = || words.next().expect("a branch and two commits");
+            let branch = next().parse().expect("a branch");
+            let (old, new) = (Some(commit_id(next())), commit_id(next()));
+            let landing = worktrees.land(LandRequest { merge: merge_id(), branch, old, new }).await;
+            say(&format!("{:?}", landing.expect("an end")));
+        }
+        "recover" => say(&format!("{:?}", worktrees.recover_landing(&merge_id()).await.expect("an end"))),
         "leave" => leave(worktrees, tasks).await,
         "cycle" => cycle(worktrees, tasks).await,
         other => panic!("there is no step {other}"),
     }
+}
+
+/// Makes a chain of commits on the first of several commits, of branches that start from it.
+async fn chain_of(worktrees: &GitWorktrees, commits: &str) {
+    let (onto, tips) = commits.split_once(' ').expect("several commits");
+    let link = |tip: &str| Link {
+        name: format!("task-{}", &tip[..7]),
+        title: "Do it".to_owned(),
+        run: request("a").run,
+        tip: commit_id(tip),
+        base: commit_id(onto),
+    };
+    let request = ChainRequest {
+        merge: merge_id(),
+        onto: commit_id(onto),
+        links: tips.split(' ').map(link).collect(),
+        strategy: Strategy::Merge,
+        regenerate: Vec::new(),
+    };
+    say(Integration::chain(worktrees, request).await.expect("a chain").tip.as_str());
 }
 
 async fn create(worktrees: &GitWorktrees, tasks: &str) -> Vec<Lease> {
