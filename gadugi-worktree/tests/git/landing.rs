@@ -201,9 +201,12 @@ async fn nothing_changes_where_something_of_the_users_would_be_overwritten() {
     .await;
 }
 
+/// What begins an operation of git.
+type Begin<'a> = &'a dyn Fn(&Harness);
+
 #[tokio::test]
 async fn an_unfinished_operation_of_git_blocks_the_branch() {
-    let unfinished: [(&str, &dyn Fn(&Harness)); 5] = [
+    let unfinished: [(&str, Begin); 5] = [
         ("merge", &|harness| {
             harness.repo.git(&["branch", "other", "main~1"]);
             assert!(!harness.repo.try_git_in(harness.repo.path(), &["merge", "side"]).status.success());

@@ -258,14 +258,7 @@ async fn work(worktrees: &GitWorktrees, step: &str) {
             made.into_iter().for_each(|made| drop(made.expect("a worktree")));
         }
         "chain" => chain_of(worktrees, tasks).await,
-        "land" => {
-            let mut words = tasks.split(' ');
-            let mut next = || words.next().expect("a branch and two commits");
-            let branch = next().parse().expect("a branch");
-            let (old, new) = (Some(commit_id(next())), commit_id(next()));
-            let landing = worktrees.land(LandRequest { merge: merge_id(), branch, old, new }).await;
-            say(&format!("{:?}", landing.expect("an end")));
-        }
+        "land" => land(worktrees, tasks).await,
         "recover" => say(&format!("{:?}", worktrees.recover_landing(&merge_id()).await.expect("an end"))),
         "leave" => leave(worktrees, tasks).await,
         "cycle" => cycle(worktrees, tasks).await,
@@ -291,6 +284,16 @@ async fn chain_of(worktrees: &GitWorktrees, commits: &str) {
         regenerate: Vec::new(),
     };
     say(Integration::chain(worktrees, request).await.expect("a chain").tip.as_str());
+}
+
+/// Lands a commit on a branch that is at another one.
+async fn land(worktrees: &GitWorktrees, words: &str) {
+    let mut words = words.split(' ');
+    let mut next = || words.next().expect("a branch and two commits");
+    let branch = next().parse().expect("a branch");
+    let (old, new) = (Some(commit_id(next())), commit_id(next()));
+    let landing = worktrees.land(LandRequest { merge: merge_id(), branch, old, new }).await;
+    say(&format!("{:?}", landing.expect("an end")));
 }
 
 async fn create(worktrees: &GitWorktrees, tasks: &str) -> Vec<Lease> {
