@@ -11,7 +11,7 @@ use std::fmt;
 use thiserror::Error;
 
 pub use self::phase::Phase;
-pub use self::subject::{CommitSubject, SubjectTemplate};
+pub use self::subject::SubjectTemplate;
 pub use self::task::{
     Action, Changes, Limits, MAX_RETRY_DELAY, Origin, Program, Resources, RetryFrom, Setup, SourceLocation, TaskSpec,
 };

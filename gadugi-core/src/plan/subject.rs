@@ -1,39 +1,16 @@
-//! The subject of a commit with the uncommitted files of a task.
+//! The template for the subject of a commit with the uncommitted files of a task.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::id::{AttemptRef, IdError, RunId};
+use crate::worktrees::CommitSubject;
 
 /// Largest number of characters of a subject.
 const MAX_SUBJECT: usize = 72;
 
 /// Largest number of bytes of a template.
 const MAX_TEMPLATE: usize = 200;
-
-/// The first line of a commit's message: never empty, without control characters, and no comment to git.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct CommitSubject(String);
-
-impl CommitSubject {
-    /// The subject as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The subject for an attempt at a task without a title.
-    #[must_use]
-    pub fn of_untitled(attempt: &AttemptRef) -> Self {
-        Self(format!("Work of {}", attempt.task))
-    }
-}
-
-impl fmt::Display for CommitSubject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
 
 /// A template of subjects: text with the placeholders `{title}`, `{task}`, `{run}` and `{attempt}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -63,7 +40,7 @@ impl SubjectTemplate {
         let subject = if subject.starts_with('#') { format!("{}: {subject}", attempt.task) } else { subject };
         match cut(&subject, MAX_SUBJECT) {
             subject if subject.is_empty() => CommitSubject::of_untitled(attempt),
-            subject => CommitSubject(subject),
+            subject => CommitSubject::new(subject),
         }
     }
 

@@ -23,7 +23,7 @@ pub use self::release::{
     BranchFate, BranchRelease, KeepReason, MergedBy, Paths, Pruned, Release, ReleaseDetails, ReleaseRequest,
     WorktreeFate,
 };
-pub use self::work::{Counts, IgnoredFiles, SnapshotRequest, Unsaved, Work};
+pub use self::work::{CommitSubject, Counts, IgnoredFiles, SnapshotRequest, Unsaved, Work};
 use crate::id::{BranchName, RunId, TaskId};
 use crate::mount::Mount;
 

@@ -2,9 +2,37 @@
 
 use std::fmt;
 
-use crate::id::CommitId;
-use crate::plan::CommitSubject;
+use crate::id::{AttemptRef, CommitId};
 use crate::worktrees::elsewhere::Elsewhere;
+
+/// The first line of a commit's message: never empty, without control characters, and no comment to git.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CommitSubject(String);
+
+impl CommitSubject {
+    /// The subject of a text that is one.
+    pub(crate) fn new(subject: String) -> Self {
+        Self(subject)
+    }
+
+    /// The subject for an attempt at a task without a title.
+    #[must_use]
+    pub fn of_untitled(attempt: &AttemptRef) -> Self {
+        Self(format!("Work of {}", attempt.task))
+    }
+
+    /// The subject as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CommitSubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
 
 /// A request to collect the work of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The message of commits that are made for a task.
 
 use gadugi_core::Lease;
-use gadugi_core::plan::CommitSubject;
+use gadugi_core::worktrees::CommitSubject;
 
 /// The message of a commit with a task's uncommitted files.
 pub(crate) fn message(lease: &Lease, subject: Option<&CommitSubject>) -> String {
