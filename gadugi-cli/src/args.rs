@@ -105,6 +105,9 @@ pub(crate) enum Command {
     /// Print the output of a task
     #[command(after_long_help = examples::LOGS)]
     Logs(LogsArgs),
+    /// Show how a task stands: outcome, branch, commits, files, last words and last output
+    #[command(after_long_help = examples::SHOW)]
+    Show(ShowArgs),
     /// Show what tasks have made since they started, by git's own diff
     ///
     /// Include all attempts that continued from each other and, while a task runs or its worktree is kept, its uncommitted and
@@ -355,6 +358,18 @@ pub(crate) struct LogsArgs {
     /// Print the bytes as they are, including those that control a terminal
     #[arg(long)]
     pub(crate) raw: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The task
+    pub(crate) task: String,
+    /// Choose the run by its id, a prefix of its id, or `latest`
+    #[arg(long, value_name = "RUN", default_value = "latest")]
+    pub(crate) run: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -64,6 +64,12 @@ Examples:
   gadugi logs -f -n 20 fix-login     Print the last 20 lines, and follow
   gadugi logs fix-login --attempt 1  Print an earlier attempt";
 
+pub(super) const SHOW: &str = "\
+Examples:
+  gadugi show fix-login                     Show how a task of the latest run stands
+  gadugi show fix-login --run 20261122      Show the same task of an earlier run
+  gadugi show fix-login --json              Print all of it for a program";
+
 pub(super) const DIFF: &str = "\
 Examples:
   gadugi diff fix-login              Show what the task has made so far

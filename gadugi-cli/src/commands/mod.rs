@@ -15,6 +15,7 @@ mod ps;
 mod report;
 mod resume;
 mod run;
+mod show;
 mod stop;
 
 use crate::args::Command;
@@ -33,6 +34,7 @@ pub(crate) async fn execute(context: &Context, command: Command) -> Result<Code,
         Command::Attach(args) => attach::attach(context, &args).await,
         Command::Ps(args) => ps::ps(context, &args).await,
         Command::Logs(args) => logs::logs(context, &args).await,
+        Command::Show(args) => show::show(context, &args).await,
         Command::Diff(args) => diff::diff(context, &args).await,
         Command::Stop(args) => stop::stop(context, &args).await,
         Command::Report(args) => report::report(context, &args).await,

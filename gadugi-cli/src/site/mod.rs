@@ -37,7 +37,7 @@ pub(crate) use self::log::GrowingLog;
 pub(crate) use self::merges::encode_merge_event;
 pub(crate) use self::registry::AttemptFolder;
 pub(crate) use self::runs::{FollowedRun, LoadedRun, is_suspended, process_name};
-pub(crate) use self::usage::{PendingReport, usage, usage_text};
+pub(crate) use self::usage::{PendingReport, usage, usage_text, with_report};
 /// A run that no other process can start to drive.
 pub(crate) use gadugi_registry::HeldRun;
 /// Paths of the reports of a run.

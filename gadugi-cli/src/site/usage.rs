@@ -43,7 +43,14 @@ fn read_all(log: &mut GrowingLog, reader: &mut dyn OutputReader) -> io::Result<(
 
 /// Sums up all attempts of a task, the running one by its pending report.
 pub(crate) async fn usage(task: &TaskRecord, pending: Option<PendingReport>) -> AgentTotals {
-    let Some(PendingReport(report)) = pending else { return AgentTotals::of(task) };
+    match pending {
+        Some(pending) => AgentTotals::of(&with_report(task, pending).await),
+        None => AgentTotals::of(task),
+    }
+}
+
+/// The record of a task whose agent runs, with its report so far.
+pub(crate) async fn with_report(task: &TaskRecord, PendingReport(report): PendingReport) -> TaskRecord {
     let mut task = task.clone();
     if let (Some(number), Ok(mut report)) = (task.last().map(|last| last.number), report.await) {
         report.own = report.own_part(task.reports_before(number));
@@ -51,7 +58,7 @@ pub(crate) async fn usage(task: &TaskRecord, pending: Option<PendingReport>) -> 
             Arc::make_mut(last).agent = Some(Box::new(report));
         }
     }
-    AgentTotals::of(&task)
+    task
 }
 
 /// Formats a usage for a table. A plus marks a sum that lacks an attempt whose agent reported nothing.

@@ -12,7 +12,7 @@ use crate::error::GitError;
 use crate::history::is_ancestor;
 use crate::inspect::checkout::Checkout;
 use crate::repo::branch;
-use crate::repo::ids::to_object;
+use crate::repo::ids::{to_commit, to_object};
 use crate::settings::WorktreeSettings;
 use crate::snapshot::tree::save;
 
@@ -46,6 +46,8 @@ pub enum PreviewSource {
 pub struct Preview {
     /// Id of a commit or tree with the work.
     pub object: String,
+    /// Last commit of it.
+    pub commit: CommitId,
     /// Place in which it was found.
     pub source: PreviewSource,
     /// Whether it differs from the base.
@@ -93,11 +95,12 @@ fn of_worktree(
     let saved = save(&checkout)?;
     write_objects(&mut checkout.repo, &request.objects)?;
     Ok(Preview {
+        object: saved.tree.to_string(),
         differs: saved.tree != base,
         uncommitted: saved.files,
         left_out: saved.left_out,
         unsaved: saved.unsaved,
-        ..preview_of(saved.tree, PreviewSource::Worktree)
+        ..preview_of(head, PreviewSource::Worktree)
     })
 }
 
@@ -123,9 +126,11 @@ fn of_branch(settings: &WorktreeSettings, branch: &BranchName, request: &Preview
     Ok(Preview { differs, ..preview_of(tip, source) })
 }
 
-fn preview_of(object: ObjectId, source: PreviewSource) -> Preview {
+/// The preview of a commit without uncommitted files.
+fn preview_of(commit: ObjectId, source: PreviewSource) -> Preview {
     let (left_out, unsaved) = (Vec::new(), Vec::new());
-    Preview { object: object.to_string(), source, differs: true, uncommitted: 0, left_out, unsaved }
+    let (object, commit) = (commit.to_string(), to_commit(commit));
+    Preview { object, commit, source, differs: true, uncommitted: 0, left_out, unsaved }
 }
 
 fn tree_of(repo: &gix::Repository, commit: ObjectId) -> Result<ObjectId, GitError> {

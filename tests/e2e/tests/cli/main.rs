@@ -37,6 +37,7 @@ mod retried;
 #[cfg(target_os = "linux")]
 mod room;
 mod setting_up;
+mod show;
 mod stopping;
 mod subjects;
 #[cfg(target_os = "linux")]
