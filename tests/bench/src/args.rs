@@ -39,6 +39,8 @@ pub(crate) enum Name {
     Clean,
     /// A container for each task, beside `docker run --rm`
     Containers,
+    /// Merging the branches of a run, beside `git merge` and the check for one after the other
+    Merge,
     /// Making and removing many worktrees, beside git
     Worktrees,
 }
