@@ -10,11 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gadugi_core::merge::{
-    Check, Integration, LinkResult, Merge, MergeEnd, MergeEvent, MergeFailure, MergeHeader, MergeRecord, MergeSettings,
-    Regenerate, Target,
+    Check, Integration, LinkResult, Merge, MergeEnd, MergeEvent, MergeFailure, MergeHeader, MergeLog, MergeRecord,
+    MergeSettings, Regenerate, Target,
 };
 use gadugi_core::{BranchName, MergeId, RunId, RunRecord, TaskId, error_chain};
-use gadugi_registry::FsMergeLog;
 use gadugi_registry::render::{merge_figures, not_merged};
 use jiff::Timestamp;
 
@@ -83,7 +82,7 @@ impl<'a> Merging<'a> {
         let check = header.settings.check.as_ref().map(|check| check.script.clone());
         let runner = Arc::new(Runner::new(self.context, self.site, self.config, header.merge.clone(), check));
         let stopped = Arc::clone(&runner.stopped);
-        let merge = Merge::new(header, Arc::clone(&self.integration), runner, Box::new(log));
+        let merge = Merge::new(header, Arc::clone(&self.integration), runner, log);
         self.drive(merge, stopped, &passed_over).await
     }
 
@@ -94,7 +93,7 @@ impl<'a> Merging<'a> {
         let check = record.header.settings.check.as_ref().map(|check| check.script.clone());
         let runner = Arc::new(Runner::new(self.context, self.site, self.config, merge.clone(), check));
         let stopped = Arc::clone(&runner.stopped);
-        let merge = Merge::resume(record, Arc::clone(&self.integration), runner, Box::new(log));
+        let merge = Merge::resume(record, Arc::clone(&self.integration), runner, log);
         self.drive(merge, stopped, &[]).await
     }
 
@@ -117,7 +116,7 @@ impl<'a> Merging<'a> {
             }
         }
         let runner = Arc::new(Runner::new(self.context, self.site, self.config, merge.clone(), None));
-        let merge = Merge::resume(record, Arc::clone(&self.integration), runner, Box::new(log));
+        let merge = Merge::resume(record, Arc::clone(&self.integration), runner, log);
         let record = merge.abandon().await.map_err(failure)?;
         let target = &record.header.target;
         self.context.terminal.say(&match record.ended {
@@ -127,7 +126,7 @@ impl<'a> Merging<'a> {
         Ok(Code::Success)
     }
 
-    fn open(&self, merge: &MergeId) -> Result<(MergeRecord, FsMergeLog), Failure> {
+    fn open(&self, merge: &MergeId) -> Result<(MergeRecord, Box<dyn MergeLog>), Failure> {
         let (history, log) = self.site.resume_merge(merge)?;
         for damage in &history.damage {
             self.context.terminal.say(&format!("warning: {damage}"));

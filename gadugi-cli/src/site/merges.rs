@@ -3,10 +3,10 @@
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::sync::Arc;
 
-use gadugi_core::merge::{Integration, MergeEvent, MergeHeader, MergeRecord};
+use gadugi_core::merge::{Integration, MergeEvent, MergeHeader, MergeLog, MergeRecord};
 use gadugi_core::registry::RegistryError;
 use gadugi_core::{AttemptRef, CommitId, MergeId, Phase, RunId, error_chain};
-use gadugi_registry::{FsMergeLog, MergeHistory, render};
+use gadugi_registry::{MergeHistory, render};
 use jiff::Timestamp;
 
 use super::Site;
@@ -28,14 +28,14 @@ impl Site {
     }
 
     /// Creates a merge, with a later id where another one has started at the very same time.
-    pub(crate) fn create_merge(&self, header: &mut MergeHeader) -> Result<FsMergeLog, Failure> {
+    pub(crate) fn create_merge(&self, header: &mut MergeHeader) -> Result<Box<dyn MergeLog>, Failure> {
         loop {
             match self.registry.create_merge(header) {
                 Err(RegistryError::MergeHeld { .. }) => {
                     header.created = Timestamp::now();
                     header.merge = MergeId::new(header.created);
                 }
-                log => return Ok(log?),
+                log => return Ok(Box::new(log?)),
             }
         }
     }
@@ -46,8 +46,9 @@ impl Site {
     }
 
     /// Makes this process the driver of a merge whose driver has ended.
-    pub(crate) fn resume_merge(&self, merge: &MergeId) -> Result<(MergeHistory, FsMergeLog), Failure> {
-        Ok(self.registry.resume_merge(merge)?)
+    pub(crate) fn resume_merge(&self, merge: &MergeId) -> Result<(MergeHistory, Box<dyn MergeLog>), Failure> {
+        let (history, log) = self.registry.resume_merge(merge)?;
+        Ok((history, Box::new(log)))
     }
 
     /// The ids of all merges, the oldest first.
