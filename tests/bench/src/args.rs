@@ -37,6 +37,8 @@ pub(crate) enum Name {
     Journal,
     /// Deciding on the branches of ten thousand tasks, beside `git branch`
     Clean,
+    /// Putting 64 branches together and landing them, through the library, beside `git merge`
+    Chain,
     /// A container for each task, beside `docker run --rm`
     Containers,
     /// Merging the branches of a run, beside `git merge` and the check for one after the other

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
+use gadugi_core::merge::{ChainRequest, Integration, LandRequest, Landing, Link, LinkResult, Strategy};
 use gadugi_core::plan::PlannedTask;
 use gadugi_core::worktrees::{BranchFate, BranchRelease, ReleaseRequest, WorktreeFate, WorktreeRequest};
-use gadugi_core::{AttemptNo, AttemptRef, Lease, Worktrees};
+use gadugi_core::{AttemptNo, AttemptRef, BranchName, Lease, MergeId, Worktrees};
 
 use crate::error::BenchError;
-use crate::job::{CleanFigures, CleanJob, CreateFigures, CreateJob};
+use crate::job::{CleanFigures, CleanJob, CreateFigures, CreateJob, MergeFigures, MergeJob};
 use crate::library::{git_worktrees, header};
 use crate::machine::peak_memory;
 
@@ -68,6 +69,37 @@ pub(crate) async fn clean(job: &CleanJob) -> Result<CleanFigures, BenchError> {
         gone += usize::from(matches!(released?.branch, BranchRelease::Deleted { .. }));
     }
     Ok(CleanFigures { gone, memory_peak: peak_memory() })
+}
+
+/// Merges branches into the one that is checked out, as `gadugi merge --no-check` does.
+pub(crate) async fn merge(job: &MergeJob) -> Result<MergeFigures, BenchError> {
+    let (header, worktrees) = (header(job.branches, 1)?, git_worktrees(&job.repository, false)?);
+    let merge: MergeId = header.run.as_str().parse()?;
+    let branch: BranchName = "main".parse()?;
+    let begun = Instant::now();
+    let target = worktrees.target(&branch).await?.ok_or(BenchError::OtherTree)?;
+    let mut links = Vec::with_capacity(job.branches);
+    for task in header.plan.tasks() {
+        let branch = format!("gadugi/{}", task.spec.id).parse()?;
+        let tip = worktrees.target(&branch).await?.ok_or(BenchError::OtherTree)?.tip;
+        let (name, base) = (task.spec.id.to_string(), target.tip.clone());
+        links.push(Link { title: name.clone(), name, run: header.run.clone(), tip, base });
+    }
+    let (onto, strategy) = (target.tip.clone(), Strategy::Merge);
+    let request = ChainRequest { merge: merge.clone(), onto, links, strategy, regenerate: Vec::new() };
+    let chain = worktrees.chain(request).await?;
+    let chained = begun.elapsed().as_secs_f64();
+    let request = LandRequest { merge: merge.clone(), branch, old: Some(target.tip), new: chain.tip };
+    let landing = worktrees.land(request).await?;
+    let is_landed = matches!(landing, Landing::Landed { followed } if followed.len() == 1);
+    let is_whole = chain.links.iter().all(|link| matches!(link, LinkResult::Added { .. }));
+    worktrees.forget(&merge).await?;
+    let whole = begun.elapsed().as_secs_f64();
+    if is_landed && is_whole {
+        Ok(MergeFigures { chain: chained, landing: whole - chained })
+    } else {
+        Err(BenchError::OtherTree)
+    }
 }
 
 /// Deletes what was given back, as the process does that `gadugi clean` leaves behind.

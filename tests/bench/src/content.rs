@@ -64,14 +64,19 @@ fn write(out: &mut impl Write, shape: Shape) -> io::Result<()> {
     let scale = shape.bytes as f64 / weights.iter().sum::<f64>();
     out.write_all(b"commit refs/heads/main\ncommitter Bench <bench@example.com> 1767323045 +0000\ndata 7\nContent\n")?;
     for (number, weight) in weights.into_iter().enumerate() {
-        let folder = number / FILES_IN_A_FOLDER;
-        let above = folder / FOLDERS_IN_A_FOLDER;
         let text = text((weight * scale).max(LEAST) as usize, &mut random);
-        writeln!(out, "M 100644 inline area-{above:03}/part-{folder:04}/file-{number:05}.txt\ndata {}", text.len())?;
+        writeln!(out, "M 100644 inline {}\ndata {}", path(number), text.len())?;
         out.write_all(&text)?;
         writeln!(out)?;
     }
     out.flush()
+}
+
+/// The path of a file of a repository.
+pub(crate) fn path(number: usize) -> String {
+    let folder = number / FILES_IN_A_FOLDER;
+    let above = folder / FOLDERS_IN_A_FOLDER;
+    format!("area-{above:03}/part-{folder:04}/file-{number:05}.txt")
 }
 
 /// Lines of words, the same few again and again with numbers among them.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 
 use gadugi_core::executor::ExecError;
+use gadugi_core::merge::MergeError;
 use gadugi_core::plan::PlanError;
 use gadugi_core::registry::RegistryError;
 use gadugi_core::worktrees::WorktreeError;
@@ -34,6 +35,10 @@ pub(crate) enum BenchError {
     Open(#[from] OpenError),
     #[error("a worktree failed")]
     Worktree(#[from] WorktreeError),
+    #[error("a merge failed")]
+    Merge(#[from] MergeError),
+    #[error("a merge has not made what git makes")]
+    OtherTree,
     #[error("a worktree was not removed")]
     WorktreeKept,
     #[error("a worktree is not what was committed; git status says:\n{status}")]

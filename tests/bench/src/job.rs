@@ -17,6 +17,8 @@ pub(crate) enum Job {
     Release(PathBuf),
     /// Decides on the branches of tasks that are over; answered by [`CleanFigures`].
     Clean(CleanJob),
+    /// Merges branches and lands the result; answered by [`MergeFigures`].
+    Merge(MergeJob),
     /// Deletes what was given back in the repository in this folder.
     Sweep(PathBuf),
 }
@@ -96,6 +98,20 @@ pub(crate) struct CleanFigures {
     pub(crate) gone: usize,
     /// The most memory that the process had, in bytes.
     pub(crate) memory_peak: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MergeJob {
+    pub(crate) repository: PathBuf,
+    /// Their number, named as [`header`](crate::library::header) names tasks.
+    pub(crate) branches: usize,
+}
+
+/// In seconds.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MergeFigures {
+    pub(crate) chain: f64,
+    pub(crate) landing: f64,
 }
 
 /// The figures of a run, by the names that they have in the report.

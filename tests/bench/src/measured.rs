@@ -30,6 +30,7 @@ fn work() -> Result<(), BenchError> {
         Job::Alone(job) => answer(&start(Runtime::TwoThreads)?.block_on(alone::measure(&job))?),
         Job::Create(job) => answer(&start(Runtime::TwoThreads)?.block_on(bulk::create(&job))?),
         Job::Clean(job) => answer(&start(Runtime::TwoThreads)?.block_on(bulk::clean(&job))?),
+        Job::Merge(job) => answer(&start(Runtime::TwoThreads)?.block_on(bulk::merge(&job))?),
         Job::Sweep(repository) => answer(&start(Runtime::TwoThreads)?.block_on(bulk::sweep(&repository))?),
         Job::Release(repository) => answer(&start(Runtime::TwoThreads)?.block_on(bulk::release(&repository))?),
     }

@@ -1,6 +1,7 @@
 //! The benchmarks. Each measures pairs that take turns within one run, so that what else the machine does
 //! meets both sides, and prints ratios and differences of these pairs.
 
+pub(crate) mod chain;
 pub(crate) mod clean;
 pub(crate) mod containers;
 pub(crate) mod journal;
