@@ -206,7 +206,7 @@ type Begin<'a> = &'a dyn Fn(&Harness);
 
 #[tokio::test]
 async fn an_unfinished_operation_of_git_blocks_the_branch() {
-    let unfinished: [(&str, Begin); 5] = [
+    let unfinished: [(&str, Begin<'_>); 5] = [
         ("merge", &|harness| {
             harness.repo.git(&["branch", "other", "main~1"]);
             assert!(!harness.repo.try_git_in(harness.repo.path(), &["merge", "side"]).status.success());
