@@ -125,6 +125,9 @@ fn by_hand(case: &Case, repository: &Path) -> Command {
     );
     let mut sh = hermetic("sh");
     sh.args(["-c", &script]).current_dir(repository).env("GIT_MERGE_AUTOEDIT", "no");
+    for who in ["AUTHOR", "COMMITTER"] {
+        sh.env(format!("GIT_{who}_NAME"), "t").env(format!("GIT_{who}_EMAIL"), "t@localhost");
+    }
     sh
 }
 
