@@ -20,7 +20,8 @@ const AFTER_HELP: &str = "\
 
 Exit codes:
     0  all tasks succeeded, or the command did what it was asked for
-    1  a task did not succeed, or `attach`, `stop` or `clean` could not do all of it
+    1  a task did not succeed, `attach`, `stop` or `clean` could not do all of it, or
+       `conflicts --exit-code` found a pair that does not merge
     2  the usage, the configuration or the plan is wrong; nothing was started
     3  the environment does not fit (no repository, executor absent, …); no task was started
     4  the registry is busy or damaged
@@ -126,6 +127,12 @@ pub(crate) enum Command {
     /// check, is set aside and named; the rest lands at once, or not at all.
     #[command(after_long_help = examples::MERGE)]
     Merge(MergeArgs),
+    /// Show which branches of a run merge with each other and with a target
+    ///
+    /// Merge every two of them in memory, and name the files in conflict. Uncommitted work of tasks that still run counts too.
+    /// Nothing is changed. What merges as text may still not work: only a check tells.
+    #[command(after_long_help = examples::CONFLICTS)]
+    Conflicts(ConflictsArgs),
     /// Remove the worktrees and merged branches of finished runs
     ///
     /// Name what is kept, and why. No commit is removed that nothing else keeps, unless `--discard` is given.
@@ -491,6 +498,22 @@ pub(crate) struct MergeArgs {
     /// Print each event as a line of JSON, and no summary
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConflictsArgs {
+    /// The run: its id, a prefix of its id, or `latest`
+    #[arg(default_value = "latest")]
+    pub(crate) run: String,
+    /// Compare with this branch or commit [default: the branch that the run started from, else HEAD]
+    #[arg(long, value_name = "BRANCH")]
+    pub(crate) into: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Exit with 1 unless all pairs merge as text
+    #[arg(long)]
+    pub(crate) exit_code: bool,
 }
 
 #[derive(Debug, Args)]

@@ -18,6 +18,7 @@ mod crash;
 mod drive;
 mod executors;
 mod failure;
+mod forecast;
 pub mod input;
 mod merge;
 mod parse;

@@ -54,6 +54,12 @@ pub enum GitError {
         /// The branch that was to be made.
         wanted: BranchName,
     },
+    /// Too much is not committed to be held in memory.
+    #[error("{} MiB of files that are not committed are too many to be merged in memory", .bytes >> 20)]
+    TooMuchUncommitted {
+        /// The size of the files.
+        bytes: u64,
+    },
     /// The branch of a lease is gone.
     #[error("the branch `{branch}` does not exist any more")]
     BranchMissing {

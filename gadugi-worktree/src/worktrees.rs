@@ -412,9 +412,16 @@ impl Worktrees for GitWorktrees {
         })
     }
 
-    async fn forecast(&self, sides: Vec<Side>) -> Result<Forecast, WorktreeError> {
-        let forecast = self.run(move |shared| merge::forecast::forecast(&shared.settings, &sides));
+    async fn forecast_of_first(&self, asked: usize, sides: Vec<Side>) -> Result<Forecast, WorktreeError> {
+        let forecast = self.run(move |shared| merge::forecast::forecast(&shared.settings, asked, &sides));
         forecast.await.and_then(|forecast| forecast).map_err(|error| self.shared.failed(error))
+    }
+
+    async fn branch_tip(&self, name: &str) -> Result<Option<CommitId>, WorktreeError> {
+        // What is no name of a branch names none.
+        let Ok(branch) = name.parse::<BranchName>() else { return Ok(None) };
+        let tip = self.run(move |shared| shared.settings.repository.branch_tip(&branch));
+        tip.await.and_then(|tip| tip).map_err(|error| self.shared.failed(error))
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, WorktreeError> {

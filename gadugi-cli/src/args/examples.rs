@@ -98,6 +98,13 @@ Examples:
   gadugi merge --strategy squash      Make one commit of each task
   gadugi merge --resolve              Let agents resolve what conflicts";
 
+pub(super) const CONFLICTS: &str = "\
+Examples:
+  gadugi conflicts                    Compare the branches of the latest run
+  gadugi conflicts --into release     Compare them with another branch
+  gadugi conflicts --json             Print the verdicts for a program
+  gadugi conflicts --exit-code        Exit with 1 if a pair does not merge as text";
+
 pub(super) const CLEAN: &str = "\
 Examples:
   gadugi clean --dry-run     Show what would be removed and kept, and why

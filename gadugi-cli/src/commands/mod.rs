@@ -3,6 +3,7 @@
 mod attach;
 mod clean;
 mod completions;
+mod conflicts;
 mod diff;
 mod doctor;
 mod image;
@@ -38,6 +39,7 @@ pub(crate) async fn execute(context: &Context, command: Command) -> Result<Code,
         Command::Diff(args) => diff::diff(context, &args).await,
         Command::Stop(args) => stop::stop(context, &args).await,
         Command::Report(args) => report::report(context, &args).await,
+        Command::Conflicts(args) => conflicts::conflicts(context, &args).await,
         Command::Merge(args) => merge::merge(context, &args).await,
         Command::Clean(args) => clean::clean(context, &args).await,
         Command::Completions { shell } => completions::completions(context, shell),

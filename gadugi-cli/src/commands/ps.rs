@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gadugi_core::agent::Tokens;
-use gadugi_core::run::{AgentTotals, AttemptRecord, TaskRecord, TaskState};
+use gadugi_core::run::{AgentTotals, AttemptRecord, Counterpart, ForeseenConflict, TaskRecord, TaskState};
 use gadugi_core::{AttemptNo, AttemptRef, Outcome, Phase, RunId, RunRecord, TaskId};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -173,9 +173,13 @@ impl InspectedRun {
             record.tasks.len(),
             duration_text(time)
         );
-        let titles = ["TASK", "STATE", "ATTEMPT", "EXECUTOR", "PROCESS", "TIME", "COST", "BRANCH"].map(str::to_owned);
+        let titles = ["TASK", "STATE", "ATTEMPT", "EXECUTOR", "PROCESS", "TIME", "COST", "CONFLICTS", "BRANCH"]
+            .map(str::to_owned);
         let rows = record.tasks.iter().map(|task| self.row(task));
         let mut rows: Vec<_> = std::iter::once(titles.to_vec()).chain(rows).collect();
+        if record.conflicts.is_empty() {
+            rows.iter_mut().for_each(|row| drop(row.remove(CONFLICTS)));
+        }
         if self.used.values().all(|used| usage_text(*used).is_none()) {
             rows.iter_mut().for_each(|row| drop(row.remove(COST)));
         }
@@ -216,8 +220,15 @@ impl InspectedRun {
             or_dash(self.process(task)),
             or_dash(self.time(task).map(duration_text)),
             or_dash(usage_text(self.used(task))),
+            or_dash(self.conflicts(task)),
             or_dash(task.with_branch().and_then(branch)),
         ]
+    }
+
+    /// The other sides of the conflicts that are foreseen for a task.
+    fn conflicts(&self, task: &TaskRecord) -> Option<String> {
+        let others = self.run.record.in_conflict_with(&task.task.spec.id).map(|other| other.to_string());
+        Some(others.collect::<Vec<_>>().join(",")).filter(|others| !others.is_empty())
     }
 
     /// Time that the commands of a task's last attempt took, or have been running; `None` if their end was not seen.
@@ -247,6 +258,8 @@ impl InspectedRun {
 
 /// Index of the column that is left out if no agent has reported a usage.
 const COST: usize = 6;
+/// Index of the column that is left out if no conflict is foreseen.
+const CONFLICTS: usize = 7;
 
 fn branch(attempt: &AttemptRecord) -> Option<String> {
     attempt.lease.as_ref()?.branch.as_ref().map(ToString::to_string)
@@ -283,6 +296,28 @@ struct TaskRow {
     attempts_without_tokens: usize,
     attempts_with_reckoned_tokens: usize,
     branch: Option<String>,
+    conflicts: Vec<ConflictRow>,
+}
+
+/// The other side of a conflict that is foreseen: another task, or a branch.
+#[derive(Serialize)]
+struct ConflictRow {
+    other: Option<String>,
+    target: Option<String>,
+    files: Vec<String>,
+    more_files: u64,
+}
+
+/// The conflicts that are foreseen for a task.
+fn conflict_rows(record: &RunRecord, task: &TaskRecord) -> Vec<ConflictRow> {
+    let row = |conflict: &ForeseenConflict| {
+        let (other, target) = match conflict.other_than(&task.task.spec.id)? {
+            Counterpart::Task(other) => (Some(other.to_string()), None),
+            Counterpart::Target(branch) => (None, Some(branch)),
+        };
+        Some(ConflictRow { other, target, files: conflict.files.clone(), more_files: conflict.more })
+    };
+    record.conflicts.iter().filter_map(row).collect()
 }
 
 impl From<&InspectedRun> for RunRow {
@@ -307,6 +342,7 @@ impl From<&InspectedRun> for RunRow {
                 attempts_without_tokens: used.without_tokens,
                 attempts_with_reckoned_tokens: used.reckoned_tokens,
                 branch: task.with_branch().and_then(branch),
+                conflicts: conflict_rows(&seen.run.record, task),
             }
         };
         let run = &seen.run;

@@ -5,6 +5,7 @@ use gadugi_core::Report;
 use crate::args::{ReportArgs, ReportFormat};
 use crate::context::Context;
 use crate::failure::{Code, Failure};
+use crate::forecast::{outlook, worktrees};
 use crate::site::Site;
 
 pub(super) async fn report(context: &Context, args: &ReportArgs) -> Result<Code, Failure> {
@@ -18,7 +19,12 @@ pub(super) async fn report(context: &Context, args: &ReportArgs) -> Result<Code,
     for damage in &run.damage {
         context.terminal.say(&format!("warning: {damage}"));
     }
-    let report = Report::from(run.record).driven(run.driven);
+    let outlook = match worktrees(context, &site) {
+        Ok(worktrees) => outlook(&site, &*worktrees, &run.record).await,
+        // A report needs no worktrees.
+        Err(_) => None,
+    };
+    let report = Report::from(run.record).driven(run.driven).with_outlook(outlook);
     if args.format == ReportFormat::Json && args.output.is_none() {
         context.terminal.written(|out| site.write_json(&report, out))?;
         return Ok(Code::Success);

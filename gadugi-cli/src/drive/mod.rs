@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use gadugi_core::run::TaskState;
+use gadugi_core::run::{Outlook, TaskState};
 use gadugi_core::scheduler::{Control, ControlReceiver, control};
 use gadugi_core::{Report, Run, RunError, RunId, RunRecord, TaskId, error_chain};
 
@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::executors::TaskLifetime;
 use crate::failure::{Code, Failure};
+use crate::forecast::outlook;
 use crate::signals::{Hangup, Signals};
 use crate::site::{Site, WrittenReports, encode_event, output_formats};
 use crate::terminal::Terminal;
@@ -145,9 +146,10 @@ impl Driver {
         let with_report = self.audience == Audience::People;
         let notices = self.notices.take();
         let known = notices.is_some().then(|| record.clone());
+        let Some(outlook) = self.outlook(&record).await else { return Ok(Code::Interrupted) };
         let shown = tokio::task::spawn_blocking({
             let (terminal, site) = (self.terminal.clone(), Arc::clone(&self.site));
-            move || show_end(&terminal, &site, &Report::from(record), views, with_report)
+            move || show_end(&terminal, &site, &Report::from(record).with_outlook(outlook), views, with_report)
         });
         // A reader that does not read must not keep the command from ending.
         tokio::select! {
@@ -168,8 +170,15 @@ impl Driver {
         let driven = self.drive(run, record, HashMap::new()).await;
         self.leave_deletion(&driven);
         let Some(Driven { record, failure, .. }) = driven? else { return Ok(None) };
-        keep_reports(&self.terminal, &self.site, &Report::from(record.clone()));
+        let Some(outlook) = self.outlook(&record).await else { return Ok(None) };
+        keep_reports(&self.terminal, &self.site, &Report::from(record.clone()).with_outlook(outlook));
         failure.map_or(Ok(Some(record)), Err)
+    }
+
+    /// What the branches of a run that is over can be merged as, if that can be told; `None` after an interrupt.
+    async fn outlook(&self, record: &RunRecord) -> Option<Option<Outlook>> {
+        let Some(worktrees) = self.site.known_worktrees() else { return Some(None) };
+        self.unless_interrupted(outlook(&self.site, &worktrees, record)).await
     }
 
     /// Lets another process delete the worktrees that the run has released. That waits for worktrees that are being created or removed,

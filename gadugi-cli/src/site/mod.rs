@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
-use gadugi_core::{CommitId, error_chain};
+use gadugi_core::{BranchName, CommitId, error_chain};
 use gadugi_registry::FsRegistry;
 use gadugi_worktree::{BaseError, GitWorktrees, Head, OpenError, Repository};
 
@@ -128,6 +128,32 @@ impl Site {
             Head::Detached => format!("detached HEAD at {}", commit.short()),
         };
         Base { commit, name }
+    }
+
+    /// The newest commit of a branch; `None` when there is no such branch.
+    pub(crate) fn branch_tip(&self, name: &str) -> Result<Option<CommitId>, Failure> {
+        // What is no name of a branch names none.
+        let Ok(branch) = name.parse::<BranchName>() else { return Ok(None) };
+        self.repository.branch_tip(&branch).map_err(|error| {
+            Failure::environment(format!("the branch `{name}` cannot be read: {}", error_chain(&error)))
+                .hint("`git fsck` checks the repository")
+        })
+    }
+
+    /// The commit that a revision of git names.
+    pub(crate) fn commit(&self, name: &str) -> Result<CommitId, Failure> {
+        self.repository.resolve(name).map_err(|_| {
+            Failure::usage(format!("there is no branch or commit `{name}`"))
+                .hint("`git branch --all` and `git tag` list what there is")
+        })
+    }
+
+    /// Whether a commit has all commits of another one.
+    pub(crate) fn contains(&self, commit: &CommitId, other: &CommitId) -> Result<bool, Failure> {
+        self.repository.contains(commit, other).map_err(|error| {
+            Failure::environment(format!("the history of {} cannot be read: {}", commit.short(), error_chain(&error)))
+                .hint("`git fsck` checks the repository")
+        })
     }
 
     /// Checks that git can create the branches of tasks beside the existing ones.

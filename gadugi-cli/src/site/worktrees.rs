@@ -68,6 +68,11 @@ impl Site {
         self.shared_worktrees(surroundings, config, base, Deletion::AtOnce)
     }
 
+    /// The worktrees that this command has asked for, if it has.
+    pub(crate) fn known_worktrees(&self) -> Option<GitWorktrees> {
+        self.worktrees.get().cloned()
+    }
+
     /// The worktrees for a command that releases many of them: they are deleted only after the command has released all.
     pub(crate) fn worktrees_to_clean(
         &self,

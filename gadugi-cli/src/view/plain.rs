@@ -97,6 +97,10 @@ pub(super) fn line(record: &RunRecord, kind: &EventKind, options: LineOptions) -
             (format!("worktree kept: {}", reasons.join(", ")), Tone::Notice)
         }
         EventKind::Warning { message, .. } => (format!("warning: {message}"), Tone::Notice),
+        EventKind::ConflictForeseen(conflict) => {
+            (format!("warning: it conflicts with {} in {}", conflict.other, conflict.files_text()), Tone::Notice)
+        }
+        EventKind::ConflictGone { other, .. } => (format!("it merges with {other} as text again"), Tone::Plain),
         EventKind::StopRequested { tasks, now } if tasks.is_empty() => {
             let what = if *now { "killing what still runs" } else { "stopping the run" };
             let next = match (drives, *now) {

@@ -9,6 +9,7 @@ use crate::agent::AgentReport;
 use crate::executor::{ExecEnd, ExecIdentity};
 use crate::id::{AttemptRef, TaskId};
 use crate::plan::Phase;
+use crate::run::conflict::{Counterpart, ForeseenConflict};
 use crate::run::outcome::Outcome;
 use crate::time::{Clock, Moment};
 use crate::worktrees::{KeepReason, Lease, Seeded, Work};
@@ -81,6 +82,8 @@ pub enum WarningKind {
     Authentication,
     /// The run has reached its budget.
     Budget,
+    /// It could not be foretold which branches merge with each other.
+    Forecast,
 }
 
 impl fmt::Display for WarningKind {
@@ -104,6 +107,7 @@ impl fmt::Display for WarningKind {
             Self::RateLimit => "rate limit",
             Self::Authentication => "authentication",
             Self::Budget => "budget",
+            Self::Forecast => "forecast",
         })
     }
 }
@@ -222,6 +226,16 @@ pub enum EventKind {
         /// Whether to stop without grace.
         now: bool,
     },
+    /// The work of a task that has ended does not merge as text with that of another task, or with the branch that the run
+    /// started from. Recorded again when the files change.
+    ConflictForeseen(ForeseenConflict),
+    /// A conflict that was foreseen is none any more.
+    ConflictGone {
+        /// The task that has ended.
+        task: TaskId,
+        /// The other side.
+        other: Counterpart,
+    },
     /// A warning for the user, which changes no result.
     Warning {
         /// Subject of the warning.
@@ -263,6 +277,8 @@ impl EventKind {
             Self::WorktreeKept { .. } => "WorktreeKept",
             Self::TaskFinished { .. } => "TaskFinished",
             Self::StopRequested { .. } => "StopRequested",
+            Self::ConflictForeseen(_) => "ConflictForeseen",
+            Self::ConflictGone { .. } => "ConflictGone",
             Self::Warning { .. } => "Warning",
             Self::RunEnded { .. } => "RunEnded",
         }
@@ -290,7 +306,8 @@ impl EventKind {
     #[must_use]
     pub fn task(&self) -> Option<&TaskId> {
         match self {
-            Self::TaskFinished { task, .. } => Some(task),
+            Self::TaskFinished { task, .. } | Self::ConflictGone { task, .. } => Some(task),
+            Self::ConflictForeseen(conflict) => Some(&conflict.task),
             Self::Warning { task, .. } => task.as_ref(),
             other => other.attempt().map(|attempt| &attempt.task),
         }

@@ -11,6 +11,7 @@ use crate::agent::{AgentReport, Used};
 use crate::executor::{ExecEnd, ExecIdentity};
 use crate::id::{AttemptNo, CommitId, TaskId};
 use crate::plan::{Phase, PlannedTask};
+use crate::run::conflict::{Counterpart, ForeseenConflict};
 use crate::run::event::{Event, EventKind, StopReason, WarningKind};
 use crate::run::header::RunHeader;
 use crate::run::outcome::Outcome;
@@ -128,6 +129,8 @@ pub struct RunRecord {
     pub executor: Option<(String, String)>,
     /// Warnings, in order.
     pub warnings: Vec<Warning>,
+    /// Conflicts that were foreseen and are not gone, in the order in which they were first seen.
+    pub conflicts: Vec<ForeseenConflict>,
     /// Time of its first event, by the wall clock.
     pub started: Option<Timestamp>,
     /// Time of its last event, by the wall clock.
@@ -176,6 +179,7 @@ impl RunRecord {
             tasks,
             executor: None,
             warnings: Vec::new(),
+            conflicts: Vec::new(),
             started: None,
             last_event: None,
             ended: None,
@@ -263,6 +267,13 @@ impl RunRecord {
             EventKind::Warning { kind, task, message } => {
                 self.warnings.push(Warning { kind: kind.clone(), task: task.clone(), message: message.clone() });
             }
+            EventKind::ConflictForeseen(conflict) => {
+                match self.conflicts.iter_mut().find(|known| known.is_between(&conflict.task, &conflict.other)) {
+                    Some(known) => known.clone_from(conflict),
+                    None => self.conflicts.push(conflict.clone()),
+                }
+            }
+            EventKind::ConflictGone { task, other } => self.conflicts.retain(|known| !known.is_between(task, other)),
             EventKind::RunEnded { wall, interrupted } => self.ended = Some((*wall, *interrupted)),
             _ => {}
         }
@@ -273,6 +284,11 @@ impl RunRecord {
 }
 
 impl RunRecord {
+    /// The other sides of the conflicts that are foreseen for a task.
+    pub fn in_conflict_with(&self, task: &TaskId) -> impl Iterator<Item = Counterpart> {
+        self.conflicts.iter().filter_map(|conflict| conflict.other_than(task))
+    }
+
     fn end_suspension(&mut self, at: Timestamp) {
         if let Some((_, end @ None)) = self.suspensions.last_mut() {
             *end = Some(at);

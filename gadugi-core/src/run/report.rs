@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::agent::{AgentReport, Tokens, Used};
 use crate::id::TaskId;
 use crate::plan::Phase;
+use crate::run::conflict::{ForeseenConflict, Outlook};
 use crate::run::event::WarningKind;
 use crate::run::outcome::{Failure, Outcome};
 use crate::run::record::{AttemptRecord, RunRecord, TaskRecord, Warning};
@@ -147,6 +148,8 @@ pub struct Report {
     pub agents: AgentTotals,
     /// Warnings: of interruptions first, then those of the run, then those derived from its attempts.
     pub warnings: Vec<Warning>,
+    /// What its branches can be merged as now; `None` where they were not compared.
+    pub outlook: Option<Outlook>,
     /// Whether a process drives the run. Only relevant while the run has not ended.
     pub driven: bool,
 }
@@ -157,13 +160,25 @@ impl Report {
     pub fn driven(self, driven: bool) -> Self {
         Self { driven, ..self }
     }
+
+    /// Sets what the branches of the run can be merged as now.
+    #[must_use]
+    pub fn with_outlook(self, outlook: Option<Outlook>) -> Self {
+        Self { outlook, ..self }
+    }
+
+    /// The known conflicts: as they are now, else as the run has foreseen them.
+    #[must_use]
+    pub fn conflicts(&self) -> &[ForeseenConflict] {
+        self.outlook.as_ref().map_or(&self.record.conflicts, |outlook| &outlook.conflicts)
+    }
 }
 
 impl From<RunRecord> for Report {
     fn from(record: RunRecord) -> Self {
         let (totals, performance, warnings) = (totals(&record), performance(&record), warnings(&record));
         let agents = record.tasks.iter().map(AgentTotals::of).fold(AgentTotals::default(), AgentTotals::plus);
-        Self { totals, performance, agents, warnings, record, driven: true }
+        Self { totals, performance, agents, warnings, outlook: None, record, driven: true }
     }
 }
 

@@ -138,7 +138,9 @@ impl TaskState {
             {
                 Ok(Self::Finished(outcome.clone()))
             }
-            (_, EventKind::Warning { .. }) => Ok(self.clone()),
+            (_, EventKind::Warning { .. } | EventKind::ConflictForeseen { .. } | EventKind::ConflictGone { .. }) => {
+                Ok(self.clone())
+            }
             _ => illegal(),
         }
     }

@@ -6,11 +6,11 @@ use tokio::sync::oneshot;
 
 use crate::agent::{AgentReport, RateLimit, Used};
 use crate::executor::{ExecError, ExitStatus, Reattached};
-use crate::id::AttemptRef;
+use crate::id::{AttemptRef, TaskId};
 use crate::plan::Phase;
 use crate::registry::{RegistryError, Ticket};
-use crate::run::{CommandRecord, EventKind, StopReason};
-use crate::worktrees::{Lease, Work};
+use crate::run::{CommandRecord, Counterpart, EventKind, StopReason};
+use crate::worktrees::{Lease, Verdict, Work};
 
 /// A message from an attempt to the dispatcher.
 pub(super) enum Message {
@@ -24,8 +24,17 @@ pub(super) enum Message {
     Starting(AttemptRef),
     /// The command of an attempt is suspended, or cannot be.
     Suspended(AttemptRef),
+    /// A forecast of merges, or the error that kept it from being made.
+    Forecast(Result<Vec<Foreseen>, String>),
     /// Progress of an attempt's agent.
     Agent(AttemptRef, AgentProgress),
+}
+
+/// The verdict on a task that has ended, with another side.
+pub(super) struct Foreseen {
+    pub(super) task: TaskId,
+    pub(super) other: Counterpart,
+    pub(super) verdict: Verdict,
 }
 
 /// The urgency with which an attempt is asked to stop.

@@ -1,5 +1,7 @@
 //! The forecast of merges: the branches of a run that merge with each other and with their target, as text.
 
+use std::collections::BTreeSet;
+
 use crate::id::CommitId;
 use crate::worktrees::lease::Lease;
 
@@ -32,12 +34,18 @@ pub enum Verdict {
     },
 }
 
-/// The verdicts on every two of several lines of work.
+/// The verdicts on pairs of several lines of work: of the first ones with each other and with all others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forecast {
     sides: usize,
+    /// The number of sides that were compared with all others.
+    asked: usize,
     /// Of the first side with all after it, of the second with all after that, and so on.
     verdicts: Vec<Verdict>,
+    /// Of each side, whether its worktree held work beyond its tip.
+    beyond_tip: Vec<bool>,
+    /// The sides that another one contains: the one with the commits of both, and the other.
+    contained: BTreeSet<(usize, usize)>,
 }
 
 impl Forecast {
@@ -45,32 +53,88 @@ impl Forecast {
     /// and so on. `None` when their number is not that of the pairs.
     #[must_use]
     pub fn new(sides: usize, verdicts: Vec<Verdict>) -> Option<Self> {
-        (verdicts.len() == sides * sides.saturating_sub(1) / 2).then_some(Self { sides, verdicts })
+        Self::of_first(sides, sides, verdicts)
+    }
+
+    /// The same, only for the pairs in which one of the first `asked` sides stands.
+    #[must_use]
+    pub fn of_first(asked: usize, sides: usize, verdicts: Vec<Verdict>) -> Option<Self> {
+        let asked = asked.min(sides);
+        let (beyond_tip, contained) = (vec![false; sides], BTreeSet::new());
+        let is_whole = verdicts.len() == pairs_before(sides, asked);
+        is_whole.then_some(Self { sides, asked, verdicts, beyond_tip, contained })
     }
 
     /// A forecast that can tell nothing of so many sides.
     #[must_use]
     pub fn unknown(sides: usize, reason: &str) -> Self {
         let unknown = Verdict::Unknown { reason: reason.to_owned() };
-        Self { sides, verdicts: vec![unknown; sides * sides.saturating_sub(1) / 2] }
+        let verdicts = vec![unknown; pairs_before(sides, sides)];
+        Self { sides, asked: sides, verdicts, beyond_tip: vec![false; sides], contained: BTreeSet::new() }
     }
 
-    /// The verdict on two sides, by their places; `None` for a side with itself, or one that is not there.
+    /// Adds, of each side, whether its worktree held work beyond its tip.
+    #[must_use]
+    pub fn with_work_beyond_tip(mut self, beyond_tip: &[bool]) -> Self {
+        self.beyond_tip.iter_mut().zip(beyond_tip).for_each(|(known, found)| *known = *found);
+        self
+    }
+
+    /// Adds the pairs of sides of which the first has all commits of the second.
+    #[must_use]
+    pub fn with_contained(self, contained: impl IntoIterator<Item = (usize, usize)>) -> Self {
+        Self { contained: contained.into_iter().collect(), ..self }
+    }
+
+    /// Whether the worktree of a side held commits or files beyond its tip.
+    #[must_use]
+    pub fn is_beyond_tip(&self, side: usize) -> bool {
+        self.beyond_tip.get(side).copied().unwrap_or_default()
+    }
+
+    /// Whether a side has all commits of another one, so that there is nothing to merge; only of pairs that were compared.
+    #[must_use]
+    pub fn contains(&self, side: usize, other: usize) -> bool {
+        self.contained.contains(&(side, other))
+    }
+
+    /// The verdict on two sides, by their places; `None` for a side with itself, one that is not there, or a pair that was not
+    /// compared.
     #[must_use]
     pub fn verdict(&self, one: usize, other: usize) -> Option<&Verdict> {
         let (first, second) = (one.min(other), one.max(other));
-        if first == second || second >= self.sides {
+        if first == second || first >= self.asked || second >= self.sides {
             return None;
         }
-        // The pairs of those before `first`: (sides - 1) + (sides - 2) + …
-        let before = first * (2 * self.sides - first - 1) / 2;
-        self.verdicts.get(before + second - first - 1)
+        self.verdicts.get(pairs_before(self.sides, first) + second - first - 1)
+    }
+
+    /// The pairs that were compared, with their verdicts.
+    pub fn pairs(&self) -> impl Iterator<Item = (usize, usize, &Verdict)> {
+        let pairs = (0..self.asked).flat_map(move |first| (first + 1..self.sides).map(move |second| (first, second)));
+        pairs.zip(&self.verdicts).map(|((first, second), verdict)| (first, second, verdict))
+    }
+
+    /// The forecast for some of the sides, in this order; a pair that was not compared is unknown.
+    #[must_use]
+    pub fn of_sides(&self, places: &[usize]) -> Self {
+        let unknown = Verdict::Unknown { reason: "not compared".to_owned() };
+        let pairs = || (0..places.len()).flat_map(|first| (first + 1..places.len()).map(move |second| (first, second)));
+        let verdict =
+            |(one, other): (usize, usize)| self.verdict(places[one], places[other]).unwrap_or(&unknown).clone();
+        let contained = pairs().flat_map(|(one, other)| [(one, other), (other, one)]);
+        Self {
+            sides: places.len(),
+            asked: places.len(),
+            verdicts: pairs().map(verdict).collect(),
+            beyond_tip: places.iter().map(|place| self.is_beyond_tip(*place)).collect(),
+            contained: contained.filter(|(one, other)| self.contains(places[*one], places[*other])).collect(),
+        }
     }
 
     /// The pairs that are in conflict, with their files.
     pub fn conflicts(&self) -> impl Iterator<Item = (usize, usize, &[String])> {
-        let pairs = (0..self.sides).flat_map(move |first| (first + 1..self.sides).map(move |second| (first, second)));
-        pairs.zip(&self.verdicts).filter_map(|((first, second), verdict)| match verdict {
+        self.pairs().filter_map(|(first, second, verdict)| match verdict {
             Verdict::Conflict { files } => Some((first, second, &files[..])),
             _ => None,
         })
@@ -81,6 +145,11 @@ impl Forecast {
     pub fn conflicts_of(&self, side: usize) -> usize {
         self.conflicts().filter(|(first, second, _)| *first == side || *second == side).count()
     }
+}
+
+/// The number of pairs whose first side is one of the first `first` of so many sides: (sides - 1) + (sides - 2) + …
+fn pairs_before(sides: usize, first: usize) -> usize {
+    first * (2 * sides).saturating_sub(first + 1) / 2
 }
 
 /// An order for merging sides of a forecast: what a side needs comes before it; of those that may come next, the one with the
@@ -132,6 +201,20 @@ mod tests {
         assert_eq!(forecast.verdict(0, 5), None);
         assert_eq!(forecast.conflicts_of(3), 1);
         assert_eq!(forecast.conflicts().map(|(a, b, _)| (a, b)).collect::<Vec<_>>(), [(0, 4), (2, 3)]);
+    }
+
+    #[test]
+    fn a_forecast_of_the_first_sides_has_only_their_pairs() {
+        let verdict = |name: &str| Verdict::Conflict { files: vec![name.to_owned()] };
+        let verdicts = ["0-1", "0-2", "0-3", "1-2", "1-3"].map(verdict).to_vec();
+        let forecast = Forecast::of_first(2, 4, verdicts.clone()).expect("as many verdicts as pairs");
+        assert_eq!(forecast.verdict(3, 1), Some(&verdict("1-3")));
+        assert_eq!(forecast.verdict(2, 3), None);
+        assert_eq!(forecast.pairs().count(), 5);
+        assert_eq!(Forecast::of_first(1, 4, verdicts), None);
+        let some = forecast.of_sides(&[3, 0, 2]);
+        assert_eq!(some.verdict(0, 1), Some(&verdict("0-3")));
+        assert!(matches!(some.verdict(0, 2), Some(Verdict::Unknown { .. })), "{some:?}");
     }
 
     #[test]

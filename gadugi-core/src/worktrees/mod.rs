@@ -24,7 +24,7 @@ pub use self::release::{
     WorktreeFate,
 };
 pub use self::work::{CommitSubject, Counts, IgnoredFiles, SnapshotRequest, Unsaved, Work};
-use crate::id::{BranchName, RunId, TaskId};
+use crate::id::{BranchName, CommitId, RunId, TaskId};
 use crate::mount::Mount;
 
 /// Gives every attempt a worktree of its own and keeps its work.
@@ -130,12 +130,30 @@ pub trait Worktrees: Send + Sync {
 
     /// Foretells which of several lines of work merge with each other, as text. Nothing is changed, and no object is kept.
     ///
+    /// # Errors
+    /// Those of [`forecast_of_first`](Self::forecast_of_first).
+    async fn forecast(&self, sides: Vec<Side>) -> Result<Forecast, WorktreeError> {
+        self.forecast_of_first(sides.len(), sides).await
+    }
+
+    /// The same, only for the pairs in which one of the first `asked` sides stands.
+    ///
     /// The default can tell nothing.
     ///
     /// # Errors
     /// [`WorktreeError::Repository`] when the repository cannot be read. A failure with one pair only is its verdict.
-    async fn forecast(&self, sides: Vec<Side>) -> Result<Forecast, WorktreeError> {
+    async fn forecast_of_first(&self, asked: usize, sides: Vec<Side>) -> Result<Forecast, WorktreeError> {
+        let _ = asked;
         Ok(Forecast::unknown(sides.len(), "merges cannot be tried here"))
+    }
+
+    /// The newest commit of a branch, by its name without `refs/heads/`; `None` when there is no such branch.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Repository`] when the repository cannot be read.
+    async fn branch_tip(&self, name: &str) -> Result<Option<CommitId>, WorktreeError> {
+        let _ = name;
+        Ok(None)
     }
 
     /// All existing worktrees that it has made, of any run; also those that are not recorded because of a crash, but

@@ -6,6 +6,7 @@ mod budgets;
 mod conversations;
 mod discarded;
 mod edges;
+mod forecasts;
 mod gates;
 mod harness;
 mod homes;

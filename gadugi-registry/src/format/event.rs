@@ -1,7 +1,7 @@
 //! The JSON form of events. The name of a kind is the value of its member `kind`, the first one.
 
 use gadugi_core::executor::ExecIdentity;
-use gadugi_core::run::{Moment, WarningKind};
+use gadugi_core::run::{Counterpart, ForeseenConflict, Moment, WarningKind};
 use gadugi_core::{AttemptRef, EventKind, TaskId};
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +94,19 @@ pub(crate) enum EventForm {
         tasks: Vec<Text<TaskId>>,
         now: bool,
     },
+    ConflictForeseen {
+        task: Text<TaskId>,
+        #[serde(flatten)]
+        other: CounterpartForm,
+        files: Vec<String>,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        more_files: u64,
+    },
+    ConflictGone {
+        task: Text<TaskId>,
+        #[serde(flatten)]
+        other: CounterpartForm,
+    },
     Warning {
         about: WarningForm,
         task: Option<Text<TaskId>>,
@@ -134,6 +147,37 @@ fn split_at_byte(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
     Some((&text[..at], &text[at + 1..]))
 }
 
+/// The other side of a conflict: a member `other` with a task, or `target` with a branch.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CounterpartForm {
+    Other(Text<TaskId>),
+    Target(String),
+}
+
+impl From<&Counterpart> for CounterpartForm {
+    fn from(counterpart: &Counterpart) -> Self {
+        match counterpart {
+            Counterpart::Task(task) => Self::Other(Text(task.clone())),
+            Counterpart::Target(branch) => Self::Target(branch.clone()),
+        }
+    }
+}
+
+impl From<CounterpartForm> for Counterpart {
+    fn from(form: CounterpartForm) -> Self {
+        match form {
+            CounterpartForm::Other(task) => Self::Task(task.0),
+            CounterpartForm::Target(branch) => Self::Target(branch),
+        }
+    }
+}
+
+/// Whether a count is left out.
+pub(crate) fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum WarningForm {
@@ -153,6 +197,7 @@ pub(crate) enum WarningForm {
     RateLimit,
     Authentication,
     Budget,
+    Forecast,
     Interruption,
     Damage,
 }
@@ -178,6 +223,7 @@ impl TryFrom<&WarningKind> for WarningForm {
             WarningKind::RateLimit => Ok(Self::RateLimit),
             WarningKind::Authentication => Ok(Self::Authentication),
             WarningKind::Budget => Ok(Self::Budget),
+            WarningKind::Forecast => Ok(Self::Forecast),
             WarningKind::Interruption => Ok(Self::Interruption),
             WarningKind::Damage => Ok(Self::Damage),
             _ => no_format("this kind of warning"),
@@ -204,6 +250,7 @@ impl From<WarningForm> for WarningKind {
             WarningForm::RateLimit => Self::RateLimit,
             WarningForm::Authentication => Self::Authentication,
             WarningForm::Budget => Self::Budget,
+            WarningForm::Forecast => Self::Forecast,
             WarningForm::Interruption => Self::Interruption,
             WarningForm::Damage => Self::Damage,
         }
@@ -276,6 +323,15 @@ impl TryFrom<&EventKind> for EventForm {
                 Self::TaskFinished { task: Text(task.clone()), outcome: outcome.try_into()? }
             }
             EventKind::StopRequested { tasks, now } => Self::StopRequested { tasks: texts(tasks), now: *now },
+            EventKind::ConflictForeseen(ForeseenConflict { task, other, files, more }) => Self::ConflictForeseen {
+                task: Text(task.clone()),
+                other: other.into(),
+                files: files.clone(),
+                more_files: *more,
+            },
+            EventKind::ConflictGone { task, other } => {
+                Self::ConflictGone { task: Text(task.clone()), other: other.into() }
+            }
             EventKind::Warning { kind, task, message } => {
                 Self::Warning { about: kind.try_into()?, task: task.clone().map(Text), message: message.clone() }
             }
@@ -335,6 +391,10 @@ impl From<EventForm> for EventKind {
             },
             EventForm::TaskFinished { task, outcome } => Self::TaskFinished { task: task.0, outcome: outcome.into() },
             EventForm::StopRequested { tasks, now } => Self::StopRequested { tasks: from_texts(tasks), now },
+            EventForm::ConflictForeseen { task, other, files, more_files } => {
+                Self::ConflictForeseen(ForeseenConflict { task: task.0, other: other.into(), files, more: more_files })
+            }
+            EventForm::ConflictGone { task, other } => Self::ConflictGone { task: task.0, other: other.into() },
             EventForm::Warning { about, task, message } => {
                 Self::Warning { kind: about.into(), task: task.map(|task| task.0), message }
             }

@@ -23,6 +23,7 @@ use thiserror::Error;
 
 pub(crate) use agent::{AgentReportForm, TokensForm};
 pub(crate) use end::{EndForm, OutcomeForm, PhaseForm};
+pub(crate) use event::CounterpartForm;
 pub(crate) use line::{Line, decode, decode_line, encode, encode_after, kind_of};
 pub(crate) use merge::{
     EndForm as MergeEndForm, ResultForm as TrialResultForm, decode_merge_event, encode_merge_event,

@@ -1,8 +1,11 @@
 //! The report for scripts, described by `docs/report.schema.json`.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 
-use gadugi_core::run::{AgentTotals, AttemptRecord, CommandRecord, Interruption, TaskRecord, WorktreeState};
+use gadugi_core::run::{
+    AgentTotals, AttemptRecord, CommandRecord, ForeseenConflict, Interruption, Outlook, TaskRecord, WorktreeState,
+};
 use gadugi_core::{BranchName, CommitId, Outcome, Report, RunId, TaskId};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -10,8 +13,8 @@ use serde::{Serialize, Serializer};
 use super::LogPath;
 use super::words::{attempt_ref, open_commands, setup_time, state, task_time};
 use crate::format::{
-    AgentReportForm, EndForm, KeepPolicyForm, OutcomeForm, PathForm, PhaseForm, Seconds, SeededForm, Text, TokensForm,
-    WorkForm, texts,
+    AgentReportForm, CounterpartForm, EndForm, KeepPolicyForm, OutcomeForm, PathForm, PhaseForm, Seconds, SeededForm,
+    Text, TokensForm, WorkForm, texts,
 };
 use crate::sanitize::EscapedJson;
 
@@ -59,6 +62,26 @@ struct ReportForm<'a> {
     performance: PerformanceForm,
     tasks: TasksForm<'a>,
     warnings: Vec<WarningForm<'a>>,
+    conflicts: Vec<ConflictForm<'a>>,
+    outlook: Option<OutlookForm>,
+}
+
+/// Two sides that do not merge as text.
+#[derive(Serialize)]
+struct ConflictForm<'a> {
+    task: Text<TaskId>,
+    #[serde(flatten)]
+    other: CounterpartForm,
+    files: &'a [String],
+    more_files: u64,
+}
+
+/// What was found when all branches were compared.
+#[derive(Serialize)]
+struct OutlookForm {
+    unknown_pairs: usize,
+    in_target: Vec<Text<TaskId>>,
+    branch_gone: Vec<Text<TaskId>>,
 }
 
 #[derive(Serialize)]
@@ -258,7 +281,27 @@ impl<'a> ReportForm<'a> {
                     message: &warning.message,
                 })
                 .collect(),
+            conflicts: report.conflicts().iter().map(conflict_form).collect(),
+            outlook: report.outlook.as_ref().map(outlook_form),
         }
+    }
+}
+
+fn conflict_form(conflict: &ForeseenConflict) -> ConflictForm<'_> {
+    ConflictForm {
+        task: Text(conflict.task.clone()),
+        other: (&conflict.other).into(),
+        files: &conflict.files,
+        more_files: conflict.more,
+    }
+}
+
+fn outlook_form(outlook: &Outlook) -> OutlookForm {
+    let texts = |tasks: &BTreeSet<TaskId>| tasks.iter().cloned().map(Text).collect();
+    OutlookForm {
+        unknown_pairs: outlook.unknown,
+        in_target: texts(&outlook.in_target),
+        branch_gone: texts(&outlook.gone),
     }
 }
 

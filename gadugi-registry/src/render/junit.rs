@@ -19,6 +19,7 @@ const MAX_RERUNS: usize = 20;
 ///   failure. One that something else kept from a result (no worktree, its setup, no start, no snapshot, cancelled
 ///   while it ran, lost, not over) is an error. One that never began is skipped.
 /// - A task that succeeded and changed nothing has a property `outcome` that says so.
+/// - A conflict with another task or with the target is a property `conflict`.
 /// - Earlier attempts at a task that then succeeded are flaky runs of it; those at one that did not are
 ///   reruns. Of more than 20, the last 20 are listed.
 /// - The time of a case is the measured time of the commands of the task's last attempt; flaky runs and
@@ -95,6 +96,12 @@ fn case(report: &Report, task: &TaskRecord, tail: LogTail<'_>) -> TestCase {
     case.set_classname("gadugi");
     if let Some(outcome @ Outcome::Unchanged) = task.outcome() {
         case.add_property(("outcome", outcome.word()));
+    }
+    for conflict in report.conflicts() {
+        if let Some(other) = conflict.other_than(&task.task.spec.id) {
+            let text = format!("with {other} in {}", conflict.files_text());
+            case.add_property(("conflict", xml_line(&text).as_str()));
+        }
     }
     if let Some(last) = task.last() {
         if let Some(time) = attempt_time(last) {

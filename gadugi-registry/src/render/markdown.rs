@@ -10,6 +10,7 @@ use super::LogPath;
 use super::agents;
 use super::escape::{block, code, code_cell, inline, shell};
 use super::home;
+use super::outlook;
 use super::words::{
     UNKNOWN, attempt_ref, attempt_time, command, count, duration, open, open_commands, setup_time, state, task_time,
     totals,
@@ -18,7 +19,7 @@ use super::words::{
 /// The content of a cell without a value.
 const NONE: &str = "-";
 
-/// A report as Markdown, in this order: summary, table of tasks, a section for each task, performance,
+/// A report as Markdown, in this order: summary, table of tasks, a section for each task, conflicts, performance,
 /// warnings, and what to do next as commands that can be pasted. Text that comes from tasks is escaped.
 #[must_use]
 pub fn markdown(report: &Report, log: LogPath<'_>) -> String {
@@ -28,6 +29,7 @@ pub fn markdown(report: &Report, log: LogPath<'_>) -> String {
     for task in &report.record.tasks {
         section(&mut out, report, task, log);
     }
+    conflicts(&mut out, report);
     performance(&mut out, report);
     warnings(&mut out, report);
     next_steps(&mut out, report);
@@ -88,9 +90,11 @@ fn table(out: &mut Paragraphs, report: &Report) {
     out.add("## Tasks");
     let any_cost = report.agents.cost().is_some();
     let (cost, rule) = if any_cost { (" Cost |", " ---: |") } else { ("", "") };
+    let any_conflict = !report.conflicts().is_empty();
+    let (conflicts, conflicts_rule) = if any_conflict { (" Conflicts |", " --- |") } else { ("", "") };
     let mut rows = format!(
-        "| Outcome | Task | Title | Branch | Commits | Files | Duration | Executor |{cost}\n\
-         | --- | --- | --- | --- | ---: | ---: | ---: | --- |{rule}\n",
+        "| Outcome | Task | Title | Branch | Commits | Files | Duration | Executor |{cost}{conflicts}\n\
+         | --- | --- | --- | --- | ---: | ---: | ---: | --- |{rule}{conflicts_rule}\n",
     );
     for task in &report.record.tasks {
         let last = task.last();
@@ -109,6 +113,9 @@ fn table(out: &mut Paragraphs, report: &Report) {
         ];
         if any_cost {
             cells.push(agents::cost(task).unwrap_or_else(|| NONE.to_owned()));
+        }
+        if any_conflict {
+            cells.push(outlook::cell(report, &task.task.spec.id).unwrap_or_else(|| NONE.to_owned()));
         }
         rows += &format!("| {} |\n", cells.join(" | "));
     }
@@ -301,6 +308,15 @@ fn attempts(task: &TaskRecord, log: LogPath<'_>) -> String {
     list
 }
 
+fn conflicts(out: &mut Paragraphs, report: &Report) {
+    let conflicts = outlook::list(report);
+    if !conflicts.is_empty() {
+        out.add("## Conflicts");
+        out.add("These do not merge as text:");
+        out.list(&conflicts);
+    }
+}
+
 fn performance(out: &mut Paragraphs, report: &Report) {
     let figures = &report.performance;
     let nothing_ran = report.record.tasks.iter().all(|task| task_time(task).is_none());
@@ -376,21 +392,26 @@ fn next_steps(out: &mut Paragraphs, report: &Report) {
         step("Go on with the run", vec![format!("gadugi resume {run}")]);
     }
     let tasks = || report.record.tasks.iter();
-    let review = tasks().filter_map(|task| {
+    let review = tasks().filter(|task| outlook::is_there(report, &task.task.spec.id)).filter_map(|task| {
         let (base, branch) = commits_of(task)?;
         Some(format!("git log -p {}", shell(&format!("{base}..{branch}"))))
     });
     step("Review what was made", review.collect());
-    let merge = tasks().filter(|task| task.outcome().is_some_and(Outcome::success)).filter_map(|task| {
-        let (_, branch) = commits_of(task)?;
-        Some(format!("git merge --no-edit {}", shell(&branch)))
-    });
-    step("Merge what succeeded", merge.collect());
+    let succeeded = tasks().filter(|task| task.outcome().is_some_and(Outcome::success));
+    let to_merge = succeeded.filter(|task| commits_of(task).is_some() && outlook::is_open(report, task));
+    let to_merge: Vec<&TaskRecord> = to_merge.collect();
+    if let Some(merge) = outlook::merge(report, &to_merge) {
+        let command = if merge.merges_some { "merge" } else { "conflicts" };
+        step(&merge.title, vec![format!("gadugi {command} {run}")]);
+    }
     step("Bring work to its branch that is elsewhere", tasks().flat_map(home::commands).collect());
     let failed = tasks()
         .filter(|task| has_commands(task) && matches!(&task.state, TaskState::Finished(outcome) if !outcome.success()));
     let logs = failed.map(|task| format!("gadugi logs {} --run {run}", shell(task.task.spec.id.as_str())));
     step("See why a task did not succeed", logs.collect());
+    let is_over = report.record.ended.is_some();
+    let retry = (is_over && tasks().any(outlook::is_to_retry)).then(|| format!("gadugi retry {run}"));
+    step("Run again what did not succeed", retry.into_iter().collect());
     let clean = report.record.ended.map(|_| format!("gadugi clean {run}"));
     step("Remove the worktrees and the merged branches", clean.into_iter().collect());
     out.add("## Next steps");

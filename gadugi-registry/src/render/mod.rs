@@ -10,6 +10,7 @@ mod json;
 mod junit;
 mod markdown;
 mod merge;
+mod outlook;
 mod words;
 
 use std::cell::RefCell;

@@ -8,7 +8,9 @@ use gadugi_core::agent::{AgentError, AgentErrorClass, AgentReport, Figure, OwnPa
 use gadugi_core::executor::{ExecEnd, ExecIdentity, ExecUsage, ExitStatus, OutputSummary};
 use gadugi_core::plan::{Changes, Origin, RawTask, RetryFrom, Setup};
 use gadugi_core::registry::RegistryError;
-use gadugi_core::run::{Clock, Failure, Moment, RunLink, SkipReason, StopReason, WarningKind};
+use gadugi_core::run::{
+    Clock, Counterpart, Failure, ForeseenConflict, Moment, RunLink, SkipReason, StopReason, WarningKind,
+};
 use gadugi_core::worktrees::{Counts, Elsewhere, IgnoredFiles, KeepReason, NeededTip, Seeded, Work};
 use gadugi_core::{
     AttemptNo, AttemptRef, Event, EventKind, Lease, MergeId, Outcome, Phase, Registry, RunHeader, TaskId,
@@ -431,8 +433,23 @@ fn any_warning() -> impl Strategy<Value = WarningKind> {
         Just(WarningKind::RateLimit),
         Just(WarningKind::Authentication),
         Just(WarningKind::Budget),
+        Just(WarningKind::Forecast),
         Just(WarningKind::Interruption),
         Just(WarningKind::Damage)
+    ]
+}
+
+fn any_counterpart() -> impl Strategy<Value = Counterpart> {
+    prop_oneof![any_task().prop_map(Counterpart::Task), any::<String>().prop_map(Counterpart::Target)]
+}
+
+fn any_conflict() -> impl Strategy<Value = EventKind> {
+    let files = (vec(any::<String>(), 0..3), any::<u64>());
+    prop_oneof![
+        (any_task(), any_counterpart(), files).prop_map(|(task, other, (files, more))| {
+            EventKind::ConflictForeseen(ForeseenConflict { task, other, files, more })
+        }),
+        (any_task(), any_counterpart()).prop_map(|(task, other)| EventKind::ConflictGone { task, other }),
     ]
 }
 
@@ -479,6 +496,7 @@ fn any_kind() -> impl Strategy<Value = EventKind> {
             task,
             message
         }),
+        any_conflict(),
         (any_duration(), any::<bool>()).prop_map(|(wall, interrupted)| EventKind::RunEnded {
             wall: Some(wall).filter(|wall| !wall.is_zero()),
             interrupted

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use gadugi_core::agent::{AgentCall, Argument};
 use gadugi_core::executor::ExitStatus;
-use gadugi_core::run::Moment;
-use gadugi_core::{AttemptRef, Event, EventKind, Outcome, Phase, Report, RunHeader, RunRecord};
+use gadugi_core::run::{Counterpart, ForeseenConflict, Moment, Outlook};
+use gadugi_core::{AttemptRef, Event, EventKind, Outcome, Phase, Report, RunHeader, RunRecord, TaskId};
 use gadugi_registry::FsRegistry;
 use gadugi_registry::render::{json, junit, markdown, write_reports};
 use insta::{assert_snapshot, with_settings};
@@ -249,14 +249,15 @@ fn commands_to_paste_survive_any_name_of_a_branch() {
         }
     }
     let text = markdown(&report(simple_header('p', 1), &story.events), &no_path);
-    let merge = text.lines().find_map(|line| line.strip_prefix("git merge --no-edit ")).expect("a command");
+    let review = text.lines().find_map(|line| line.strip_prefix("git log -p ")).expect("a command");
     let folder = tempfile::tempdir().expect("a folder");
     let shown = std::process::Command::new("sh")
-        .args(["-c", &format!("printf %s {merge}")])
+        .args(["-c", &format!("printf %s {review}")])
         .current_dir(folder.path())
         .output()
         .expect("sh");
-    assert_eq!(String::from_utf8(shown.stdout).expect("text"), name);
+    let shown = String::from_utf8(shown.stdout).expect("text");
+    assert_eq!(shown.split_once("..").map(|(_, branch)| branch), Some(name));
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
 }
 
@@ -306,4 +307,48 @@ fn what_a_task_puts_in_the_place_of_its_log_is_not_waited_for() {
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo starts");
     assert!(made.success());
     assert!(gadugi_registry::render::tail(&pipe).is_err(), "nobody writes to a pipe whose task is over");
+}
+
+/// The title of the step that merges what succeeded, and its command.
+fn merge_step(report: &Report) -> Option<(String, String)> {
+    let text = markdown(report, &no_path);
+    let mut lines = text.lines().skip_while(|line| !line.starts_with("# Merge what succeeded"));
+    Some((lines.next()?.to_owned(), lines.next()?.to_owned()))
+}
+
+#[test]
+fn the_step_that_merges_names_what_is_true_when_the_report_is_made() {
+    let mut story = Story::new(simple_header('p', 3).run);
+    for name in ["t1", "t2", "t3"] {
+        story.whole(name, ExitStatus::Code(0), Outcome::Succeeded);
+    }
+    let report = report(simple_header('p', 3), &story.events);
+    let task = |name: &str| name.parse::<TaskId>().expect("a task");
+    let conflict = |one: &str, other, files: &[&str]| {
+        ForeseenConflict::new(task(one), other, files.iter().map(|file| (*file).to_owned()).collect())
+    };
+    let with = |outlook: Outlook| merge_step(&report.clone().with_outlook(Some(outlook)));
+    let command =
+        |title: &str, command: &str| Some((title.to_owned(), format!("gadugi {command} {}", report.record.header.run)));
+    // Nothing is said of what was not compared.
+    assert_eq!(merge_step(&report), command("# Merge what succeeded", "merge"));
+    let unknown = Outlook { unknown: 1, ..Outlook::default() };
+    assert_eq!(with(unknown), command("# Merge what succeeded", "merge"));
+    assert_eq!(with(Outlook::default()), command("# Merge what succeeded: all 3 merge as text", "merge"));
+    let one = vec![conflict("t1", Counterpart::Task(task("t3")), &["README.md", "a", "b", "c\n#"])];
+    let title = "# Merge what succeeded: 2 of 3 merge as text; t3 conflicts with t1 in README.md, a, b and 1 more file";
+    assert_eq!(with(Outlook { conflicts: one.clone(), ..Outlook::default() }), command(title, "merge"));
+    // One of the two is in the target already, so that there is no conflict between branches to be merged.
+    let in_target = [task("t3"), task("t2")].into();
+    let title = "# Merge what succeeded: it merges as text";
+    assert_eq!(with(Outlook { conflicts: one, in_target, ..Outlook::default() }), command(title, "merge"));
+    let all = ["t1", "t2", "t3"].map(|name| conflict(name, Counterpart::Target("main".into()), &["x\ny"])).to_vec();
+    let title = "# Merge what succeeded: 0 of 3 merge as text; t1 conflicts with main in x\\ny; \
+                 t2 conflicts with main in x\\ny; 1 more conflict";
+    assert_eq!(with(Outlook { conflicts: all, ..Outlook::default() }), command(title, "conflicts"));
+    let gone = ["t1", "t2", "t3"].map(task).into();
+    let report = report.clone().with_outlook(Some(Outlook { gone, ..Outlook::default() }));
+    assert_eq!(merge_step(&report), None);
+    let text = markdown(&report, &no_path);
+    assert!(!text.contains("git log"), "no branch that is gone is named:\n{text}");
 }

@@ -236,7 +236,7 @@ async fn a_damaged_journal_is_set_aside_and_rebuilt_once() {
     assert_eq!(fs::read(left.file("journal.damaged-1.jsonl")).expect("it is kept"), bytes);
     let warning = history.events.last().expect("a warning");
     let EventKind::Warning { kind: WarningKind::Damage, message, .. } = &warning.kind else { panic!("{warning:?}") };
-    insta::assert_snapshot!(message, @"journal.jsonl was damaged and was rebuilt; it lacks 1 of 133 events; the damaged one is kept as journal.damaged-1.jsonl");
+    insta::assert_snapshot!(message, @"journal.jsonl was damaged and was rebuilt; it lacks 1 of 137 events; the damaged one is kept as journal.damaged-1.jsonl");
     assert_eq!(warning.seq, left.events.len() as u64 + 1);
 
     // The rebuilt one says what is lost, and is no reason to rebuild.

@@ -57,7 +57,7 @@ fn the_work_of_attempts_that_go_on_from_one_another_begins_where_the_first_did()
             &format!("- Branch: `gadugi/flaky-2` ({line})\n"),
             "  - its branch: `gadugi/flaky-1` (1 commit, 3 changed files)\n",
             &format!("git log -p {a}..gadugi/flaky-2\n"),
-            "git merge --no-edit gadugi/flaky-2\n",
+            "gadugi merge 20261122-083355-00r\n",
         ] {
             assert!(people.contains(words), "{words}\n---\n{people}");
         }

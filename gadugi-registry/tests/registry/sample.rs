@@ -11,7 +11,7 @@ use gadugi_core::plan::{
     Changes, Limits, Origin, Program, RawPlan, RawTask, Resources, RetryFrom, Setup, SourceLocation,
 };
 use gadugi_core::registry::{RegistryError, RunHistory, RunLog};
-use gadugi_core::run::{Clock, Failure, Moment, RunLink, StopReason, WarningKind};
+use gadugi_core::run::{Clock, Counterpart, Failure, ForeseenConflict, Moment, RunLink, StopReason, WarningKind};
 use gadugi_core::worktrees::{Elsewhere, KeepReason, NeededTip, Work};
 use gadugi_core::{
     AttemptNo, AttemptRef, Event, EventKind, Lease, Outcome, Phase, Plan, Registry, RunHeader, RunId, RunRecord,
@@ -224,7 +224,14 @@ pub(crate) fn every_outcome() -> (RunHeader, Vec<Event>) {
     story.then(EventKind::RunSuspended).then(EventKind::RunContinued);
     let moment =
         Moment { boot: "76c1841c-dc2d-46eb-9313-a4728fe52765".into(), uptime: Duration::from_millis(9_182_001) };
-    story.then(EventKind::RunResumed { moment: Some(moment) }).run_ended();
+    story.then(EventKind::RunResumed { moment: Some(moment) });
+    let files = vec!["README.md".to_owned(), "src/<b>`x`\u{1b}|.rs".to_owned()];
+    let with = |other, files| ForeseenConflict { task: task("ok"), other, files, more: 3 };
+    story.then(EventKind::ConflictForeseen(with(Counterpart::Task(task("flaky")), files.clone())));
+    story.then(EventKind::ConflictForeseen(with(Counterpart::Target("main".into()), files.clone())));
+    story.then(EventKind::ConflictForeseen(with(Counterpart::Task(task("merged")), files)));
+    story.then(EventKind::ConflictGone { task: task("merged"), other: Counterpart::Task(task("ok")) });
+    story.run_ended();
     (header, story.events)
 }
 

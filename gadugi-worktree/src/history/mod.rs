@@ -3,6 +3,7 @@
 pub(crate) mod limits;
 pub(crate) mod reachability;
 
+use gadugi_core::CommitId;
 use gix::ObjectId;
 use gix::bstr::BString;
 use gix::diff::tree::{Recorder, recorder::Change};
@@ -10,9 +11,21 @@ use gix::objs::TreeRefIter;
 use gix::objs::tree::EntryMode;
 
 use crate::error::GitError;
+use crate::repo::Repository;
+use crate::repo::ids::to_object;
 
 /// Limit of counted commits of a branch: each takes memory.
 const MAX_COMMITS: u64 = 1_000_000;
+
+impl Repository {
+    /// Whether a commit has all commits of another one.
+    ///
+    /// # Errors
+    /// [`GitError`] when the history cannot be read.
+    pub fn contains(&self, commit: &CommitId, other: &CommitId) -> Result<bool, GitError> {
+        is_ancestor(&self.open(&[])?, to_object(other), to_object(commit))
+    }
+}
 
 /// The number of commits that can be reached from `tip`, and not from `others`.
 pub(crate) fn commits_beyond(repo: &gix::Repository, tip: ObjectId, others: &[ObjectId]) -> Result<u64, GitError> {

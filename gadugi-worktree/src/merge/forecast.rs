@@ -1,7 +1,8 @@
 //! The forecast: the verdict on every two of several lines of work, by merges in memory.
 //!
 //! Two commits are merged only if they have changed the same path, or one a path and the other a folder above it. All
-//! others merge by what a merge of trees is: each path comes from the one side that has changed it.
+//! others merge by what a merge of trees is: each path comes from the one side that has changed it. Files that are not
+//! committed yet become a commit in memory only if one of them is on a path that another side has changed.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,20 +10,20 @@ use std::collections::hash_map::Entry;
 use gadugi_core::worktrees::{Forecast, Side, Verdict};
 use gadugi_core::{Lease, error_chain};
 use gix::ObjectId;
-use gix::bstr::{BStr, BString, ByteSlice};
-use gix::diff::tree::{Recorder, recorder::Change};
+use gix::bstr::BString;
 
 use crate::error::GitError;
-use crate::history::{diff_trees, limits};
-use crate::inspect::checkout::Checkout;
+use crate::merge::live::{self, Seen};
+use crate::merge::paths::{changed_paths, meet};
 use crate::merge::{files_in_conflict, merge_commits};
 use crate::repo::ids::to_object;
 use crate::settings::WorktreeSettings;
-use crate::snapshot::tree::save;
 use crate::threads::parallel::{side_by_side, threads};
 
 /// The size of the cache of objects of each repository handle.
 const OBJECT_CACHE_BYTES: usize = 16 * 1024 * 1024;
+/// Limit for the uncommitted files that are held in memory, of all worktrees together. Each thread has them once.
+const MAX_UNCOMMITTED_BYTES: u64 = 24 * 1024 * 1024;
 
 /// The common ancestors of two commits that count for their merge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,70 +35,52 @@ enum Bases {
     Several,
 }
 
-/// A side as it is merged: a commit, with what is not committed yet as one more commit in memory.
+/// A side as it is merged.
 struct Line<'a> {
     name: &'a str,
-    commit: ObjectId,
+    /// Its worktree, where that may hold more than the commit.
+    worktree: Option<&'a Lease>,
+    tip: ObjectId,
+    /// The commit without what is not committed yet.
+    head: ObjectId,
+    /// The paths of uncommitted files.
+    uncommitted: Vec<BString>,
+    /// The reason why its uncommitted files are not known.
+    unseen: Option<String>,
 }
 
-/// Foretells the merges of every two sides. All objects that this takes are kept in memory, and forgotten at the end.
-pub(crate) fn forecast(settings: &WorktreeSettings, sides: &[Side]) -> Result<Forecast, GitError> {
+/// The pairs of a forecast: each of the first sides with all after it.
+#[derive(Clone, Copy)]
+struct Pairs {
+    asked: usize,
+    sides: usize,
+}
+
+impl Pairs {
+    fn all(self) -> impl Iterator<Item = (usize, usize)> {
+        (0..self.asked).flat_map(move |first| (first + 1..self.sides).map(move |second| (first, second)))
+    }
+}
+
+/// Foretells the merges of the first `asked` sides with each other and with all others. All objects that this takes are kept
+/// in memory, and forgotten at the end.
+pub(crate) fn forecast(settings: &WorktreeSettings, asked: usize, sides: &[Side]) -> Result<Forecast, GitError> {
+    let pairs = Pairs { asked: asked.min(sides.len()), sides: sides.len() };
     let mut repo = settings.repository.open(&[])?.with_object_memory();
     repo.object_cache_size_if_unset(OBJECT_CACHE_BYTES);
-    let mut lines = Vec::with_capacity(sides.len());
-    let mut unseen = Vec::new();
-    for (place, side) in sides.iter().enumerate() {
-        let tip = to_object(&side.tip);
-        let with_worktree = side.worktree.as_ref().map(|lease| with_uncommitted(settings, &mut repo, lease, tip));
-        let commit = with_worktree.unwrap_or(Ok(tip)).unwrap_or_else(|error| {
-            unseen.push((place, error_chain(&error)));
-            tip
-        });
-        lines.push(Line { name: &side.name, commit });
-    }
-    let mut verdicts = verdicts(&repo, &lines)?;
-    // A side of which a part could not be seen may be in more conflicts than were found, and not in fewer.
-    for (verdict, (one, other)) in verdicts.iter_mut().zip(pairs(sides.len())) {
-        let reason = unseen.iter().find(|(place, _)| *place == one || *place == other);
-        if let (Verdict::MergesAsText, Some((place, reason))) = (&verdict, reason) {
-            let reason = format!("what is not committed by {} could not be read: {reason}", sides[*place].name);
-            *verdict = Verdict::Unknown { reason };
-        }
-    }
-    Ok(Forecast::new(sides.len(), verdicts).expect("cannot fail because there is a verdict for each pair"))
-}
-
-/// A commit in memory of what a worktree holds beyond a commit; that commit itself where there is nothing.
-fn with_uncommitted(
-    settings: &WorktreeSettings,
-    repo: &mut gix::Repository,
-    lease: &Lease,
-    tip: ObjectId,
-) -> Result<ObjectId, GitError> {
-    let branch = lease.branch.as_ref().ok_or(GitError::NoBranch)?;
-    let mut checkout = Checkout::inspect(settings, lease, branch)?;
-    let head = checkout.head.unwrap_or(tip);
-    if checkout.changes.is_empty() {
-        return Ok(head);
-    }
-    checkout.repo.objects.enable_object_memory();
-    let tree = save(&checkout)?.tree;
-    let commit = checkout.repo.new_commit("not committed yet", tree, [head])?.id;
-    let mut known = repo.objects.take_object_memory().unwrap_or_default();
-    known.extend(checkout.repo.objects.take_object_memory().unwrap_or_default().drain());
-    repo.objects.set_object_memory(known);
-    Ok(commit)
-}
-
-/// The verdict on every two of the lines, in the order of [`pairs`]. Of a pair that cannot be compared it says why.
-fn verdicts(repo: &gix::Repository, lines: &[Line<'_>]) -> Result<Vec<Verdict>, GitError> {
-    let bases = bases(repo, lines)?;
-    let mut changes = Changes { repo, known: HashMap::new() };
+    let mut changes = Changes { known: HashMap::new() };
+    let mut lines = look(settings, &repo, pairs, sides, &mut changes);
+    let bases = bases(&repo, pairs, &lines)?;
     let mut verdicts = vec![Verdict::MergesAsText; bases.len()];
-    let mut to_merge = Vec::new();
-    for (place, ((ours, theirs), bases)) in pairs(lines.len()).zip(bases).enumerate() {
+    let (mut to_merge, mut contained) = (Vec::new(), Vec::new());
+    for (place, ((one, other), bases)) in pairs.all().zip(bases).enumerate() {
+        let (ours, theirs) = (&lines[one], &lines[other]);
         let meet = bases.and_then(|bases| match bases {
-            Bases::One(base) => changes.meet(base, lines[ours].commit, lines[theirs].commit),
+            Bases::One(base) => {
+                contained.extend((base == theirs.head && theirs.uncommitted.is_empty()).then_some((one, other)));
+                contained.extend((base == ours.head && ours.uncommitted.is_empty()).then_some((other, one)));
+                changes.meet(&repo, base, ours, theirs)
+            }
             Bases::Unrelated | Bases::Several => Ok(true),
         });
         match meet {
@@ -106,37 +89,130 @@ fn verdicts(repo: &gix::Repository, lines: &[Line<'_>]) -> Result<Vec<Verdict>, 
             Err(error) => verdicts[place] = Verdict::Unknown { reason: error_chain(&error) },
         }
     }
-    for (place, verdict) in merge_pairs(repo, lines, &to_merge) {
+    drop(changes);
+    let all: Vec<_> = pairs.all().collect();
+    let commits = commits(settings, &mut repo, &mut lines, to_merge.iter().map(|place| all[*place]));
+    for (place, verdict) in merge_pairs(&repo, &lines, &commits, &to_merge, &all) {
         verdicts[place] = verdict;
     }
-    Ok(verdicts)
+    // A side of which a part could not be seen may be in more conflicts than were found, and not in fewer.
+    for (verdict, (one, other)) in verdicts.iter_mut().zip(&all) {
+        let unseen = [one, other].into_iter().find_map(|side| Some((&lines[*side], lines[*side].unseen.as_ref()?)));
+        if let (Verdict::MergesAsText, Some((line, reason))) = (&verdict, unseen) {
+            let reason = format!("what is not committed by {} could not be read: {reason}", line.name);
+            *verdict = Verdict::Unknown { reason };
+        }
+    }
+    let beyond: Vec<bool> = lines.iter().map(|line| line.head != line.tip || !line.uncommitted.is_empty()).collect();
+    let forecast = Forecast::of_first(pairs.asked, pairs.sides, verdicts);
+    let forecast = forecast.expect("cannot fail because there is a verdict for each pair");
+    Ok(forecast.with_work_beyond_tip(&beyond).with_contained(contained))
+}
+
+/// Looks at all sides. A worktree that only stands beside those that were asked about is inspected only if one of the paths
+/// that they have changed differs in it.
+fn look<'a>(
+    settings: &WorktreeSettings,
+    repo: &gix::Repository,
+    pairs: Pairs,
+    sides: &'a [Side],
+    changes: &mut Changes,
+) -> Vec<Line<'a>> {
+    let line = |side: &'a Side, seen: Result<Seen, GitError>| {
+        let tip = to_object(&side.tip);
+        let (seen, unseen) = match seen {
+            Ok(seen) => (seen, None),
+            Err(error) => (Seen { head: tip, uncommitted: Vec::new() }, Some(error_chain(&error))),
+        };
+        let Seen { head, uncommitted } = seen;
+        Line { name: &side.name, worktree: side.worktree.as_ref(), tip, head, uncommitted, unseen }
+    };
+    let seen = |side: &Side| match &side.worktree {
+        Some(lease) => live::inspect(settings, lease, to_object(&side.tip)),
+        None => Ok(Seen { head: to_object(&side.tip), uncommitted: Vec::new() }),
+    };
+    let (asked, beside) = sides.split_at(pairs.asked);
+    let mut lines = side_by_side(asked.iter().collect(), |side| line(side, seen(side)));
+    let asked: Vec<(ObjectId, Vec<BString>)> = lines.iter().map(|line| (line.head, line.uncommitted.clone())).collect();
+    let heads = side_by_side(beside.iter().collect(), |side| match &side.worktree {
+        Some(lease) => live::head(settings, lease, to_object(&side.tip)),
+        None => Ok(to_object(&side.tip)),
+    });
+    // What those asked about have changed since they parted from each of the others; `None` where that cannot be told.
+    let mut glances = Vec::with_capacity(beside.len());
+    for (side, head) in beside.iter().zip(heads) {
+        let paths = side.worktree.as_ref().and_then(|_| changes.of_any(repo, &asked, *head.as_ref().ok()?));
+        glances.push((side, head, paths));
+    }
+    lines.extend(side_by_side(glances, |(side, head, paths)| {
+        let seen = match (&side.worktree, head, paths) {
+            (Some(lease), Ok(head), Some(paths)) => {
+                let paths: Vec<&BString> = paths.iter().collect();
+                match live::is_apart(settings, lease, &paths) {
+                    Ok(true) => Ok(Seen { head, uncommitted: Vec::new() }),
+                    Ok(false) | Err(_) => seen(side),
+                }
+            }
+            (Some(_), Ok(_), None) => seen(side),
+            (_, head, _) => head.map(|head| Seen { head, uncommitted: Vec::new() }),
+        };
+        line(side, seen)
+    }));
+    lines
 }
 
 /// The changed paths of commits since their bases, each looked for once.
-struct Changes<'a> {
-    repo: &'a gix::Repository,
+struct Changes {
     known: HashMap<(ObjectId, ObjectId), Vec<BString>>,
 }
 
-impl Changes<'_> {
-    /// Whether two commits have changed the same path since their base, or one a folder of a path of the other.
-    fn meet(&mut self, base: ObjectId, ours: ObjectId, theirs: ObjectId) -> Result<bool, GitError> {
-        for commit in [ours, theirs] {
-            if let Entry::Vacant(unknown) = self.known.entry((base, commit)) {
-                unknown.insert(changed_paths(self.repo, base, commit)?);
-            }
+impl Changes {
+    /// The paths that a commit has changed since its base.
+    fn of(&mut self, repo: &gix::Repository, base: ObjectId, commit: ObjectId) -> Result<&[BString], GitError> {
+        match self.known.entry((base, commit)) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(unknown) => Ok(unknown.insert(changed_paths(repo, base, commit)?)),
         }
-        Ok(meet(&self.known[&(base, ours)], &self.known[&(base, theirs)]))
+    }
+
+    /// Whether two lines have changed the same path since their base, or one a folder of a path of the other.
+    fn meet(
+        &mut self,
+        repo: &gix::Repository,
+        base: ObjectId,
+        ours: &Line<'_>,
+        theirs: &Line<'_>,
+    ) -> Result<bool, GitError> {
+        for line in [ours, theirs] {
+            self.of(repo, base, line.head)?;
+        }
+        let of = |line: &Line<'_>| self.known[&(base, line.head)].as_slice();
+        Ok(meet(of(ours), of(theirs))
+            || meet(&ours.uncommitted, of(theirs))
+            || meet(of(ours), &theirs.uncommitted)
+            || meet(&ours.uncommitted, &theirs.uncommitted))
+    }
+
+    /// The paths that any of several commits with uncommitted files has changed since it parted from another commit; `None`
+    /// where that cannot be told.
+    fn of_any(
+        &mut self,
+        repo: &gix::Repository,
+        lines: &[(ObjectId, Vec<BString>)],
+        other: ObjectId,
+    ) -> Option<Vec<BString>> {
+        let mut paths = Vec::new();
+        for (head, uncommitted) in lines {
+            let base = repo.merge_base(*head, other).ok()??.detach();
+            paths.extend_from_slice(self.of(repo, base, *head).ok()?);
+            paths.extend_from_slice(uncommitted);
+        }
+        Some(paths)
     }
 }
 
-/// Every two of so many sides: each with those after it.
-fn pairs(sides: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..sides).flat_map(move |first| (first + 1..sides).map(move |second| (first, second)))
-}
-
-/// The bases of every two lines. The graph of commits is read once for all of them.
-fn bases(repo: &gix::Repository, lines: &[Line<'_>]) -> Result<Vec<Result<Bases, GitError>>, GitError> {
+/// The bases of every pair. The graph of commits is read once for all of them.
+fn bases(repo: &gix::Repository, pairs: Pairs, lines: &[Line<'_>]) -> Result<Vec<Result<Bases, GitError>>, GitError> {
     let cache = repo.commit_graph_if_enabled()?;
     let mut graph = repo.revision_graph(cache.as_ref());
     let mut bases_of = |ours: ObjectId, theirs: ObjectId| {
@@ -147,63 +223,42 @@ fn bases(repo: &gix::Repository, lines: &[Line<'_>]) -> Result<Vec<Result<Bases,
             _ => Bases::Several,
         })
     };
-    Ok(pairs(lines.len()).map(|(ours, theirs)| bases_of(lines[ours].commit, lines[theirs].commit)).collect())
+    Ok(pairs.all().map(|(ours, theirs)| bases_of(lines[ours].head, lines[theirs].head)).collect())
 }
 
-/// The paths of files that differ between two commits, sorted by their components.
-fn changed_paths(repo: &gix::Repository, from: ObjectId, to: ObjectId) -> Result<Vec<BString>, GitError> {
-    limits::check(repo, from, to)?;
-    let (from, to) = (repo.find_commit(from)?.tree()?, repo.find_commit(to)?.tree()?);
-    if from.id == to.id {
-        return Ok(Vec::new());
+/// The commit of each line. That of one with uncommitted files which is to be merged is made in memory; where that fails, the
+/// line is noted as not seen.
+fn commits(
+    settings: &WorktreeSettings,
+    repo: &mut gix::Repository,
+    lines: &mut [Line<'_>],
+    to_merge: impl Iterator<Item = (usize, usize)>,
+) -> Vec<ObjectId> {
+    let mut is_merged = vec![false; lines.len()];
+    to_merge.for_each(|(one, other)| (is_merged[one], is_merged[other]) = (true, true));
+    let mut room = MAX_UNCOMMITTED_BYTES;
+    let mut commits = Vec::with_capacity(lines.len());
+    for (line, is_merged) in lines.iter_mut().zip(is_merged) {
+        let commit = match line.worktree.filter(|_| is_merged && !line.uncommitted.is_empty()) {
+            Some(lease) => live::commit(settings, repo, lease, line.tip, &mut room),
+            None => Ok(line.head),
+        };
+        commits.push(commit.unwrap_or_else(|error| {
+            line.unseen = Some(error_chain(&error));
+            line.head
+        }));
     }
-    let mut recorder = Recorder::default();
-    diff_trees(repo, &from, &to, &mut recorder)?;
-    let mut paths: Vec<BString> = recorder.records.into_iter().filter_map(path_of_file).collect();
-    paths.sort_by(|a, b| components(a.as_bstr()).cmp(components(b.as_bstr())));
-    Ok(paths)
+    commits
 }
 
-/// The path of a change, unless only a folder's content has changed, whose files are changes of their own.
-fn path_of_file(change: Change) -> Option<BString> {
-    match change {
-        Change::Addition { entry_mode, path, .. } | Change::Deletion { entry_mode, path, .. } => {
-            (!entry_mode.is_tree()).then_some(path)
-        }
-        Change::Modification { previous_entry_mode, entry_mode, path, .. } => {
-            (!(entry_mode.is_tree() && previous_entry_mode.is_tree())).then_some(path)
-        }
-    }
-}
-
-fn components(path: &BStr) -> impl Iterator<Item = &[u8]> {
-    path.split_str("/")
-}
-
-/// Whether two lists, sorted by components, have a path in common, or one a path that is a folder of a path of the other.
-fn meet(ours: &[BString], theirs: &[BString]) -> bool {
-    let (mut ours, mut theirs) = (ours.iter().peekable(), theirs.iter().peekable());
-    while let (Some(a), Some(b)) = (ours.peek(), theirs.peek()) {
-        if is_at_or_above(a.as_bstr(), b.as_bstr()) || is_at_or_above(b.as_bstr(), a.as_bstr()) {
-            return true;
-        }
-        if components(a.as_bstr()).lt(components(b.as_bstr())) {
-            ours.next();
-        } else {
-            theirs.next();
-        }
-    }
-    false
-}
-
-/// Whether `path` is `other`, or the path of a folder that it lies in.
-fn is_at_or_above(path: &BStr, other: &BStr) -> bool {
-    other.strip_prefix(path.as_bytes()).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
-}
-
-/// Merges the pairs at these places in the order of [`pairs`], a few at once.
-fn merge_pairs(repo: &gix::Repository, lines: &[Line<'_>], places: &[usize]) -> Vec<(usize, Verdict)> {
-    let pairs: Vec<_> = pairs(lines.len()).collect();
+/// Merges the pairs at these places, a few at once.
+fn merge_pairs(
+    repo: &gix::Repository,
+    lines: &[Line<'_>],
+    commits: &[ObjectId],
+    places: &[usize],
+    pairs: &[(usize, usize)],
+) -> Vec<(usize, Verdict)> {
     let mut shared = repo.clone();
     let memory = shared.objects.take_object_memory().unwrap_or_default();
     let shared = shared.into_sync();
@@ -213,43 +268,17 @@ fn merge_pairs(repo: &gix::Repository, lines: &[Line<'_>], places: &[usize]) -> 
         let mut repo = shared.to_thread_local();
         repo.object_cache_size_if_unset(OBJECT_CACHE_BYTES);
         repo.objects.set_object_memory(memory.clone());
-        let merge = |place: &usize| {
-            let (ours, theirs) = pairs[*place];
-            (*place, merge_pair(&repo, &lines[ours], &lines[theirs]))
-        };
+        let side = |side: usize| (commits[side], lines[side].name);
+        let merge = |place: &usize| (*place, merge_pair(&repo, side(pairs[*place].0), side(pairs[*place].1)));
         places.iter().map(merge).collect::<Vec<_>>()
     });
     merged.into_iter().flatten().collect()
 }
 
-fn merge_pair(repo: &gix::Repository, ours: &Line<'_>, theirs: &Line<'_>) -> Verdict {
-    let merged = merge_commits(repo, (ours.commit, ours.name), (theirs.commit, theirs.name));
-    match merged.map(|outcome| files_in_conflict(&outcome.tree_merge)) {
+fn merge_pair(repo: &gix::Repository, ours: (ObjectId, &str), theirs: (ObjectId, &str)) -> Verdict {
+    match merge_commits(repo, ours, theirs).map(|outcome| files_in_conflict(&outcome.tree_merge)) {
         Ok(files) if files.is_empty() => Verdict::MergesAsText,
         Ok(files) => Verdict::Conflict { files },
         Err(error) => Verdict::Unknown { reason: error_chain(&error) },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sorted(paths: &[&str]) -> Vec<BString> {
-        let mut paths: Vec<BString> = paths.iter().map(|path| BString::from(*path)).collect();
-        paths.sort_by(|a, b| components(a.as_bstr()).cmp(components(b.as_bstr())));
-        paths
-    }
-
-    #[test]
-    fn changes_meet_where_a_path_is_the_same_or_a_folder_of_the_other() {
-        let meets = |ours: &[&str], theirs: &[&str]| meet(&sorted(ours), &sorted(theirs));
-        assert!(meets(&["a", "b"], &["b", "c"]));
-        assert!(meets(&["a", "b/c/d"], &["b"]));
-        assert!(meets(&["b"], &["a", "b/c"]));
-        assert!(meets(&["b", "b.txt"], &["a/z", "b/c"]));
-        assert!(!meets(&["a.txt", "b/c"], &["a", "b.txt", "b/d"]));
-        assert!(!meets(&["b-c", "bc"], &["b/c"]));
-        assert!(!meets(&[], &["a"]));
     }
 }

@@ -1,6 +1,8 @@
 //! Merges in memory: of two commits, and of every two branches of a run for a forecast.
 
 pub(crate) mod forecast;
+mod live;
+mod paths;
 
 use std::collections::BTreeSet;
 

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use gadugi_core::CommitId;
+use gadugi_core::{BranchName, CommitId};
 use gix::bstr::ByteSlice;
 use thiserror::Error;
 
@@ -286,6 +286,14 @@ impl Repository {
     /// [`GitError`] when the branches cannot be read.
     pub fn branch_in_the_way(&self, prefix: &str) -> Result<Option<String>, GitError> {
         branch::in_the_way(&self.open(&[])?, prefix)
+    }
+
+    /// The newest commit of a branch; `None` when it does not exist.
+    ///
+    /// # Errors
+    /// [`GitError`] when it cannot be read.
+    pub fn branch_tip(&self, branch: &BranchName) -> Result<Option<CommitId>, GitError> {
+        Ok(branch::tip(&self.open(&[])?, branch)?.map(to_commit))
     }
 
     /// The command git as the user calls it in a folder of the repository: with all of the user's configuration, and without

@@ -16,8 +16,8 @@ use gadugi_core::executor::{
 };
 use gadugi_core::registry::{RegistryError, RunLog, Ticket};
 use gadugi_core::worktrees::{
-    AgentHome, BranchRelease, CreatedWorktree, Pruned, Release, ReleaseRequest, SnapshotRequest, Work, WorktreeError,
-    WorktreeFate, WorktreeRequest,
+    AgentHome, BranchRelease, CreatedWorktree, Forecast, Pruned, Release, ReleaseRequest, Side, SnapshotRequest,
+    Verdict, Work, WorktreeError, WorktreeFate, WorktreeRequest,
 };
 use gadugi_core::{AttemptRef, CommitId, Event, Executor, Lease, Phase, RunId, TaskId, Worktrees};
 use tokio::sync::watch;
@@ -281,6 +281,22 @@ pub struct FakeWorktrees {
     broken: Arc<Mutex<HashMap<TaskId, BrokenWorktree>>>,
     untouched: Arc<Mutex<HashSet<TaskId>>>,
     homes: Arc<Mutex<HashSet<TaskId>>>,
+    forecast: Arc<Mutex<FakeForecast>>,
+    forecasts: Arc<Mutex<Vec<(usize, Vec<Side>)>>>,
+}
+
+/// The answer of [`FakeWorktrees`] to requests for a forecast.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum FakeForecast {
+    /// Nothing is known of any pair.
+    #[default]
+    Unknown,
+    /// These pairs of sides are in conflict in the file `file`, by their names, and all others merge.
+    Conflicts(Vec<(&'static str, &'static str)>),
+    /// It cannot be made.
+    Fails,
+    /// It is never there.
+    Hangs,
 }
 
 /// A call that [`FakeWorktrees`] has seen.
@@ -330,6 +346,17 @@ impl FakeWorktrees {
     #[must_use]
     pub fn homes(&self) -> HashSet<TaskId> {
         locked(&self.homes).clone()
+    }
+
+    /// Answers requests for a forecast from now on. The branch `main` exists.
+    pub fn foretell(&self, forecast: FakeForecast) {
+        *locked(&self.forecast) = forecast;
+    }
+
+    /// The requests for a forecast: how many sides were asked about, and all sides.
+    #[must_use]
+    pub fn forecasts(&self) -> Vec<(usize, Vec<Side>)> {
+        locked(&self.forecasts).clone()
     }
 
     /// A worktree that an earlier driver has made and not recorded.
@@ -453,6 +480,33 @@ impl Worktrees for FakeWorktrees {
         }
         locked(&self.made).retain(|made| made != lease);
         Ok(Release::new(WorktreeFate::Removed, BranchRelease::Absent))
+    }
+
+    async fn forecast_of_first(&self, asked: usize, sides: Vec<Side>) -> Result<Forecast, WorktreeError> {
+        let forecast = locked(&self.forecast).clone();
+        locked(&self.forecasts).push((asked, sides.clone()));
+        let in_conflict = match forecast {
+            FakeForecast::Unknown => return Ok(Forecast::unknown(sides.len(), "as played")),
+            FakeForecast::Fails => {
+                return Err(as_played(|source| WorktreeError::Repository { path: PathBuf::from("/repo"), source }));
+            }
+            FakeForecast::Hangs => std::future::pending().await,
+            FakeForecast::Conflicts(pairs) => pairs,
+        };
+        let verdict = |(one, other): (usize, usize)| {
+            let (one, other) = (sides[one].name.as_str(), sides[other].name.as_str());
+            match in_conflict.contains(&(one, other)) || in_conflict.contains(&(other, one)) {
+                true => Verdict::Conflict { files: vec!["file".to_owned()] },
+                false => Verdict::MergesAsText,
+            }
+        };
+        let pairs = (0..asked).flat_map(|first| (first + 1..sides.len()).map(move |second| (first, second)));
+        let forecast = Forecast::of_first(asked, sides.len(), pairs.map(verdict).collect());
+        Ok(forecast.expect("cannot fail because there is a verdict for each pair"))
+    }
+
+    async fn branch_tip(&self, name: &str) -> Result<Option<CommitId>, WorktreeError> {
+        Ok((name == "main").then(|| "2".repeat(40).parse().ok()).flatten())
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, WorktreeError> {

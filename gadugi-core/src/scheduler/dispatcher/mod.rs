@@ -2,6 +2,7 @@
 
 mod agent_limits;
 mod conversation;
+mod forecast;
 mod gates;
 mod home;
 mod journal;
@@ -21,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use self::agent_limits::AgentLimits;
+use self::forecast::Forecasts;
 pub(super) use self::journal::Journal;
 use self::journal::StopCause;
 pub(super) use self::recover::{DriverStart, Resumption};
@@ -82,6 +84,7 @@ pub(super) struct Dispatcher {
     retry_at: HashMap<usize, Instant>,
     suspension: Suspension,
     stops: Stops,
+    forecasts: Forecasts,
 }
 
 impl Dispatcher {
@@ -106,6 +109,7 @@ impl Dispatcher {
             retry_at: HashMap::new(),
             suspension: Suspension::new(),
             stops: Stops::before_start(&[]),
+            forecasts: Forecasts::default(),
         };
         (dispatcher, inbox)
     }
@@ -192,6 +196,7 @@ impl Dispatcher {
                 self.suspension.command_starting(attempt);
                 return Ok(());
             }
+            Message::Forecast(result) => return self.forecast_made(result),
             Message::Agent(attempt, progress) => return self.agent_progressed(attempt, progress),
             Message::Suspended(attempt) => {
                 self.suspension.settle(&attempt);

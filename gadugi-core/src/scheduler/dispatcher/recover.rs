@@ -195,6 +195,7 @@ impl Dispatcher {
                 _ => {}
             }
         }
+        self.foretell_past();
         Ok(())
     }
 

@@ -56,6 +56,7 @@ impl Dispatcher {
         let success = outcome.success();
         self.journal.note(EventKind::TaskFinished { task, outcome })?;
         self.release_held_back(position);
+        self.foretell(position);
         crash_point("task-finished");
         if success { Ok(()) } else { self.did_not_succeed(position) }
     }

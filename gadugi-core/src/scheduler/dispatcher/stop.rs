@@ -93,6 +93,7 @@ impl Dispatcher {
         self.journal.note(EventKind::StopRequested { tasks: tasks.clone(), now: level == StopLevel::Now })?;
         if tasks.is_empty() {
             self.stops.interrupt();
+            self.drop_forecasts();
             self.live.values().for_each(|live| live.ask_to_stop(level));
             return self.close(|_| Outcome::Cancelled);
         }
@@ -137,6 +138,7 @@ impl Dispatcher {
         };
         self.journal.note(EventKind::TaskFinished { task: self.specs[at].id.clone(), outcome })?;
         self.release_held_back(at);
+        self.foretell(at);
         Ok(true)
     }
 }

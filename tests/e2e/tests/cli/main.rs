@@ -8,6 +8,7 @@ mod clean_said;
 mod cleaning;
 mod commands;
 mod commits_refused;
+mod conflicts;
 mod diff;
 #[cfg(target_os = "linux")]
 mod docker;
