@@ -39,6 +39,8 @@ pub(crate) enum Name {
     Clean,
     /// Putting 64 branches together and landing them, through the library, beside `git merge`
     Chain,
+    /// Foretelling the merges of all pairs of 50 branches, beside `git merge-tree`
+    Forecast,
     /// A container for each task, beside `docker run --rm`
     Containers,
     /// Merging the branches of a run, beside `git merge` and the check for one after the other

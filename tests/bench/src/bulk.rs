@@ -6,12 +6,15 @@ use std::time::Instant;
 
 use gadugi_core::merge::{ChainRequest, Integration, LandRequest, Landing, Link, LinkResult, Strategy};
 use gadugi_core::plan::PlannedTask;
-use gadugi_core::worktrees::{BranchFate, BranchRelease, ReleaseRequest, WorktreeFate, WorktreeRequest};
+use gadugi_core::worktrees::{BranchFate, BranchRelease, ReleaseRequest, Side, Verdict, WorktreeFate, WorktreeRequest};
 use gadugi_core::{AttemptNo, AttemptRef, BranchName, Lease, MergeId, Worktrees};
+use gadugi_worktree::Repository;
 
 use crate::error::BenchError;
-use crate::job::{CleanFigures, CleanJob, CreateFigures, CreateJob, MergeFigures, MergeJob};
-use crate::library::{git_worktrees, header};
+use crate::job::{
+    CleanFigures, CleanJob, CreateFigures, CreateJob, ForecastFigures, ForecastJob, MergeFigures, MergeJob,
+};
+use crate::library::{git_worktrees, header, name};
 use crate::machine::peak_memory;
 
 /// Makes all worktrees by one call.
@@ -100,6 +103,24 @@ pub(crate) async fn merge(job: &MergeJob) -> Result<MergeFigures, BenchError> {
     } else {
         Err(BenchError::OtherTree)
     }
+}
+
+/// Foretells the merges of every two branches, as `gadugi conflicts` does.
+pub(crate) async fn forecast(job: &ForecastJob) -> Result<ForecastFigures, BenchError> {
+    let repository = Repository::discover(&job.repository)?;
+    let worktrees = git_worktrees(&job.repository, false)?;
+    let mut sides = Vec::with_capacity(job.branches);
+    for number in 0..job.branches {
+        let name = format!("gadugi/{}", name(number));
+        let tip = repository.resolve(&name)?;
+        sides.push(Side { name, tip, worktree: None });
+    }
+    let forecast = worktrees.forecast(sides).await?;
+    let unknown = forecast.pairs().filter(|(_, _, verdict)| matches!(verdict, Verdict::Unknown { .. })).count();
+    if unknown > 0 {
+        return Err(BenchError::Unsuccessful { succeeded: forecast.pairs().count() - unknown, tasks: unknown });
+    }
+    Ok(ForecastFigures { conflicts: forecast.conflicts().count(), memory_peak: peak_memory() })
 }
 
 /// Deletes what was given back, as the process does that `gadugi clean` leaves behind.

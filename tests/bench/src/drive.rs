@@ -7,7 +7,9 @@ use clap::{Parser, ValueEnum};
 use gadugi_core::error_chain;
 
 use crate::args::{Args, Name};
-use crate::bench::{Effort, chain, clean, containers, journal, merge, overhead, speedup, thousand, worktrees};
+use crate::bench::{
+    Effort, chain, clean, containers, forecast, journal, merge, overhead, speedup, thousand, worktrees,
+};
 use crate::disk::{self, Disks};
 use crate::error::BenchError;
 use crate::{machine, scratch};
@@ -41,6 +43,7 @@ fn drive(args: &Args, out: &mut dyn Write) -> Result<(), BenchError> {
             Name::Clean => clean::measure(&effort, out)?,
             Name::Chain => chain::measure(&effort, out)?,
             Name::Merge => merge::measure(&effort, out)?,
+            Name::Forecast => forecast::measure(&effort, out)?,
             Name::Containers => containers::measure(&effort, out)?,
             Name::Worktrees => worktrees::measure(&effort, &args.cases, &Disks::find(args.private_mounts)?, out)?,
         }

@@ -10,7 +10,7 @@ use gadugi_core::plan::PlanError;
 use gadugi_core::registry::RegistryError;
 use gadugi_core::worktrees::WorktreeError;
 use gadugi_core::{IdError, RunError};
-use gadugi_worktree::OpenError;
+use gadugi_worktree::{BaseError, OpenError};
 use thiserror::Error;
 
 #[derive(Debug, Error)]
@@ -39,6 +39,10 @@ pub(crate) enum BenchError {
     Merge(#[from] MergeError),
     #[error("a merge has not made what git makes")]
     OtherTree,
+    #[error("git finds {git} conflicts, and the forecast {gadugi}")]
+    OtherConflicts { git: usize, gadugi: usize },
+    #[error("a base does not exist")]
+    Base(#[from] BaseError),
     #[error("a worktree was not removed")]
     WorktreeKept,
     #[error("a worktree is not what was committed; git status says:\n{status}")]

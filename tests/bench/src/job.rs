@@ -19,6 +19,8 @@ pub(crate) enum Job {
     Clean(CleanJob),
     /// Merges branches and lands the result; answered by [`MergeFigures`].
     Merge(MergeJob),
+    /// Foretells the merges of all branches; answered by [`ForecastFigures`].
+    Forecast(ForecastJob),
     /// Deletes what was given back in the repository in this folder.
     Sweep(PathBuf),
 }
@@ -90,6 +92,21 @@ pub(crate) struct CleanJob {
     /// Their number, named as [`header`](crate::library::header) names tasks.
     pub(crate) branches: usize,
     pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ForecastJob {
+    pub(crate) repository: PathBuf,
+    /// Their number, named as [`header`](crate::library::header) names tasks.
+    pub(crate) branches: usize,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ForecastFigures {
+    /// The number of pairs in conflict.
+    pub(crate) conflicts: usize,
+    /// The most memory that the process had, in bytes.
+    pub(crate) memory_peak: Option<u64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

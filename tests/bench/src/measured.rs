@@ -29,6 +29,7 @@ fn work() -> Result<(), BenchError> {
         Job::Run(job) => answer(&start(job.runtime)?.block_on(library::run(&job))?),
         Job::Alone(job) => answer(&start(Runtime::TwoThreads)?.block_on(alone::measure(&job))?),
         Job::Create(job) => answer(&start(Runtime::TwoThreads)?.block_on(bulk::create(&job))?),
+        Job::Forecast(job) => answer(&start(Runtime::TwoThreads)?.block_on(bulk::forecast(&job))?),
         Job::Clean(job) => answer(&start(Runtime::TwoThreads)?.block_on(bulk::clean(&job))?),
         Job::Merge(job) => answer(&start(Runtime::TwoThreads)?.block_on(bulk::merge(&job))?),
         Job::Sweep(repository) => answer(&start(Runtime::TwoThreads)?.block_on(bulk::sweep(&repository))?),

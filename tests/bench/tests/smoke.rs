@@ -11,7 +11,9 @@ fn all_benchmarks_run_and_leave_nothing() {
     let output = bench.args(["--small", "--rounds", "1"]).env("TMPDIR", folder.path()).output().expect("it starts");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{err}");
-    for name in ["speedup", "overhead", "thousand", "journal", "clean", "chain", "containers", "merge", "worktrees"] {
+    for name in
+        ["speedup", "overhead", "thousand", "journal", "clean", "chain", "forecast", "containers", "merge", "worktrees"]
+    {
         assert!(out.contains(&format!("## {name}")), "{out}");
     }
     assert!(!out.contains("NaN"), "every figure was measured:\n{out}");

@@ -4,6 +4,7 @@
 pub(crate) mod chain;
 pub(crate) mod clean;
 pub(crate) mod containers;
+pub(crate) mod forecast;
 pub(crate) mod journal;
 pub(crate) mod merge;
 pub(crate) mod overhead;
