@@ -1,6 +1,7 @@
 //! The command line, as clap reads it.
 
 mod examples;
+mod retry;
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
@@ -8,7 +9,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use gadugi_core::merge::Strategy;
 
-/// The headings of the options of `plan`, `run` and `resume`.
+pub(crate) use self::retry::{RetryArgs, RetryStart};
+
+/// The headings of the options of `plan`, `run`, `resume` and `retry`.
 const SELECTION: &str = "Task selection";
 const EXECUTION: &str = "Execution";
 const LIMITS: &str = "Limits";
@@ -95,6 +98,13 @@ pub(crate) enum Command {
     /// Reattach to the commands that still run, record the ends of the others, and start what is left.
     #[command(after_long_help = examples::RESUME)]
     Resume(ResumeArgs),
+    /// Run again what did not succeed, in a new run
+    ///
+    /// What succeeded counts as done: tasks that need it start from its branches. An agent goes on with its conversation where it
+    /// can, and hears what its check printed, or the message. A task that has succeeded gets a follow-up if it is named, with a
+    /// message.
+    #[command(after_long_help = examples::RETRY)]
+    Retry(RetryArgs),
     /// Show a run that another process drives, or that no process drives
     ///
     /// Print its events as they are recorded, and its report at the end. Ctrl-C ends only `attach`, never the run.
@@ -155,6 +165,7 @@ impl Command {
         match self {
             Self::Run(args) => args.driving.detach,
             Self::Resume(args) => args.driving.detach,
+            Self::Retry(args) => args.driving.detach,
             _ => false,
         }
     }
@@ -206,7 +217,7 @@ pub(crate) struct ImagePullArgs {
 }
 
 /// The tasks and their settings, for `plan` and `run`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct TaskArgs {
     /// Task files, folders, globs, or `-` for the standard input
     #[arg(value_name = "TASKS")]
@@ -262,6 +273,9 @@ pub(crate) struct TaskArgs {
     /// Leave this task out (can be repeated)
     #[arg(long, value_name = "ID", help_heading = SELECTION)]
     pub(crate) skip: Vec<String>,
+    /// Take needs that succeeded in RUN from there, where they are not among the tasks or left out
+    #[arg(long, value_name = "RUN", help_heading = SELECTION)]
+    pub(crate) needs_from: Option<String>,
     /// Choose which worktrees are kept after the run
     #[arg(long, value_name = "WHICH", help_heading = WORKTREES)]
     pub(crate) keep: Option<Keep>,
@@ -303,7 +317,7 @@ pub(crate) struct RunArgs {
     pub(crate) merge: bool,
 }
 
-/// The options of the process that drives a run, for `run` and `resume`.
+/// The options of the process that drives a run, for `run`, `resume` and `retry`.
 #[derive(Debug, Args)]
 pub(crate) struct DrivingArgs {
     /// Continue in the background once everything is checked, and print the id of the run

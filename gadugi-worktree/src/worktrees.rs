@@ -363,6 +363,12 @@ impl Worktrees for GitWorktrees {
             .await
     }
 
+    async fn adopt_home(&self, earlier: &RunId, run: &RunId, task: &TaskId) -> Result<(), WorktreeError> {
+        let earlier = earlier.clone();
+        self.with_home(run, task, move |shared, run, task| homes::adopt(&shared.settings.state, &earlier, run, task))
+            .await
+    }
+
     async fn check_home(&self, run: &RunId, task: &TaskId) -> Result<Option<String>, WorktreeError> {
         self.with_home(run, task, Shared::check_home).await
     }

@@ -47,6 +47,13 @@ Examples:
   gadugi resume 20261122-0833  Resume a run, named by a prefix of its id
   gadugi resume --detach       Resume in the background";
 
+pub(super) const RETRY: &str = "\
+Examples:
+  gadugi retry                             Run again what did not succeed in the latest run
+  gadugi retry fix-login -m \"Keep the API\"  Run one task again, with a message to its agent
+  gadugi retry 20261122-0833 --from base   Start anew on the present base
+  gadugi retry latest add-docs -m \"Add an example\"  Follow up on a task that has succeeded";
+
 pub(super) const ATTACH: &str = "\
 Examples:
   gadugi attach                Show the latest unfinished run

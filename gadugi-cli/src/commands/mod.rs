@@ -15,6 +15,7 @@ mod plan;
 mod ps;
 mod report;
 mod resume;
+mod retry;
 mod run;
 mod show;
 mod stop;
@@ -32,6 +33,7 @@ pub(crate) async fn execute(context: &Context, command: Command) -> Result<Code,
         Command::Plan(args) => plan::plan(context, &args).await,
         Command::Run(args) => run::run(context, &args).await,
         Command::Resume(args) => resume::resume(context, &args).await,
+        Command::Retry(args) => retry::retry(context, &args).await,
         Command::Attach(args) => attach::attach(context, &args).await,
         Command::Ps(args) => ps::ps(context, &args).await,
         Command::Logs(args) => logs::logs(context, &args).await,

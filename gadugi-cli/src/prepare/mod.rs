@@ -1,6 +1,7 @@
 //! From the arguments to a configuration and a plan; shared by `plan` and `run`.
 
 pub(crate) mod disk_space;
+pub(crate) mod earlier;
 mod flags;
 mod passed_over;
 pub(crate) mod programs;
@@ -11,8 +12,9 @@ use std::sync::Arc;
 use gadugi_core::plan::RawPlan;
 use gadugi_core::{Executor, Plan, TaskId, TaskSpec};
 
+use self::earlier::{EarlierRuns, TakenNeeds};
 use crate::args::TaskArgs;
-use crate::config::{AgentPlace, AgentProfile, Config, ConfigFile, ConfigSources, PromptMode};
+use crate::config::{AgentPlace, AgentProfile, Config, ConfigFile, ConfigLayer, ConfigSources, PromptMode};
 use crate::context::Context;
 use crate::executors::{Chosen, TaskLifetime, executors, login_mounts};
 use crate::failure::Failure;
@@ -35,6 +37,11 @@ pub(crate) fn config(context: &Context, site: &Site, args: Option<&TaskArgs>) ->
     Ok(config)
 }
 
+/// The settings that the flags of this call make.
+pub(crate) fn flags(args: &TaskArgs) -> Result<ConfigLayer, Failure> {
+    flags::layer(args)
+}
+
 /// The settings of this call, or with a warning the defaults: an error in the settings must not keep a command from showing or
 /// stopping what runs.
 pub(crate) fn config_or_default(context: &Context, site: &Site) -> Config {
@@ -49,8 +56,13 @@ pub(crate) fn witnesses(context: &Context, site: &Site) -> Vec<Arc<dyn Executor>
     executors(context, Some(site), &config_or_default(context, site), TaskLifetime::Own)
 }
 
-/// The tasks of this call, as a sound plan.
-pub(crate) fn plan(context: &Context, config: &Config, args: &TaskArgs) -> Result<Plan, Failure> {
+/// The tasks of this call, as a sound plan, and the needs that are taken from `earlier` runs.
+pub(crate) fn plan(
+    context: &Context,
+    config: &Config,
+    args: &TaskArgs,
+    earlier: Option<&EarlierRuns>,
+) -> Result<(Plan, TakenNeeds), Failure> {
     let installed = installed_agents(&context.surroundings, config);
     let mut took_installed = false;
     let mut passed_over = Vec::new();
@@ -69,12 +81,14 @@ pub(crate) fn plan(context: &Context, config: &Config, args: &TaskArgs) -> Resul
     if let ([only], true) = (&installed[..], took_installed) {
         context.terminal.say(&format!("no agent is named; tasks get `{only}`, the only one that is installed here"));
     }
-    let raw = choose(raw, args)?;
+    let is_done = |need: &str| earlier.is_some_and(|earlier| earlier.has_succeeded(need));
+    let mut raw = choose(raw, args, &is_done)?;
+    let taken = earlier.map(|earlier| earlier.take_from(&mut raw)).unwrap_or_default();
     if raw.tasks.is_empty() {
         let hint = "name task files, folders or globs, or give a task as text: gadugi run -t \"…\"";
         return Err(Failure::usage("there is no task").hint(hint));
     }
-    Ok(Plan::try_from(raw)?)
+    Ok((Plan::try_from(raw)?, taken))
 }
 
 /// The agents whose programs are installed here, without what is none but only runs scripts.
@@ -101,8 +115,8 @@ pub(crate) fn complete_agent_calls(
     Ok(input::complete_agent_calls(plan, config, place, login)?)
 }
 
-/// Takes what `--only` names, with all that it needs, and leaves out what `--skip` names.
-fn choose(mut raw: RawPlan, args: &TaskArgs) -> Result<RawPlan, Failure> {
+/// Takes what `--only` names, with all that it needs and is not done, and leaves out what `--skip` names.
+fn choose(mut raw: RawPlan, args: &TaskArgs, is_done: &dyn Fn(&str) -> bool) -> Result<RawPlan, Failure> {
     let exists = |name: &String| raw.tasks.iter().any(|task| task.spec.id.as_str() == name);
     if let Some(name) = args.only.iter().chain(&args.skip).find(|name| !exists(name)) {
         let ids: Vec<_> = raw.tasks.iter().map(|task| task.spec.id.as_str()).collect();
@@ -119,7 +133,7 @@ fn choose(mut raw: RawPlan, args: &TaskArgs) -> Result<RawPlan, Failure> {
                 task.iter()
                     .flat_map(|task| &task.needs)
                     .map(|(need, _)| need.clone())
-                    .filter(|need| !wanted.contains(need)),
+                    .filter(|need| !wanted.contains(need) && !is_done(need)),
             );
             wanted.insert(name);
         }
@@ -128,9 +142,17 @@ fn choose(mut raw: RawPlan, args: &TaskArgs) -> Result<RawPlan, Failure> {
     let skipped = |id: &TaskId| args.skip.iter().any(|skip| skip == id.as_str());
     raw.tasks.retain(|task| !skipped(&task.spec.id));
     for task in &raw.tasks {
-        if let Some((need, at)) = task.needs.iter().find(|(need, _)| args.skip.contains(need)) {
+        let is_missing = |(need, _): &&(String, _)| args.skip.contains(need) && !is_done(need);
+        if let Some((need, at)) = task.needs.iter().find(is_missing) {
             let message = format!("{at}: `{}` needs `{need}`, which --skip leaves out", task.spec.id);
-            return Err(Failure::usage(message).hint(format!("leave `{}` out too", task.spec.id)));
+            let hint = match &args.needs_from {
+                Some(run) => format!("it has not succeeded in run {run}; leave `{}` out too", task.spec.id),
+                None => format!(
+                    "leave `{}` out too, or take `{need}` from a run where it has succeeded: --needs-from RUN",
+                    task.spec.id
+                ),
+            };
+            return Err(Failure::usage(message).hint(hint));
         }
     }
     Ok(raw)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gadugi_core::{Executor, RunId, Worktrees, error_chain};
+use gadugi_core::{Executor, RunId, TaskId, Worktrees, error_chain};
 
 use super::Site;
 use crate::failure::Failure;
@@ -37,16 +37,27 @@ impl Site {
         executor.collect(&runs).await.map_err(cannot)
     }
 
-    /// Removes the homes of agents whose runs are over. A home is created only after its run is recorded.
+    /// Removes the homes of agents whose runs are over, unless a retry may resume their conversations in their worktrees. A home
+    /// is created only after its run is recorded.
     async fn collect_homes(&self, removed: &mut Vec<String>) -> Result<(), Failure> {
         let Some(worktrees) = self.worktrees.get() else { return Ok(()) };
-        for (run, task) in worktrees.homes().await? {
-            if self.is_over(&run).await.unwrap_or(true) {
+        let homes = worktrees.homes().await?;
+        let leases = if homes.is_empty() { Vec::new() } else { worktrees.leases().await? };
+        for (run, task) in homes {
+            let has_worktree = leases.iter().any(|lease| lease.run == run && lease.attempt.task == task);
+            if self.is_over(&run).await.unwrap_or(true) && !(has_worktree && self.has_failed(&run, &task).await) {
                 worktrees.remove_home(&run, &task).await?;
                 removed.push(format!("home folder of the agent of {task} in run {run}"));
             }
         }
         Ok(())
+    }
+
+    /// Whether a task of a run has not succeeded.
+    async fn has_failed(&self, run: &RunId, task: &TaskId) -> bool {
+        let Ok(loaded) = self.load(run).await else { return false };
+        let outcome = loaded.record.task(task).and_then(|task| task.outcome());
+        outcome.is_some_and(|outcome| !outcome.success())
     }
 
     /// Whether a run is over; `None` for an unknown run. A run that cannot be read may still be going.

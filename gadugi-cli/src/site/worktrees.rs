@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use gadugi_core::run::AttemptRecord;
 use gadugi_core::worktrees::Seeded;
 use gadugi_core::{CommitId, Lease, TaskId, Worktrees, error_chain};
 use gadugi_worktree::{GitWorktrees, Seeding, Seeds, Sharing, WorktreeSettings, check_worktrees_folder, sharing};
@@ -24,6 +25,29 @@ enum Deletion {
 }
 
 impl Site {
+    /// The end of the work on an attempt's branch: its tip, where that has the recorded one, else the recorded one; `None` where
+    /// both are gone.
+    pub(crate) fn end_of_work(
+        &self,
+        attempt: &AttemptRecord,
+        recorded: &CommitId,
+    ) -> Result<Option<CommitId>, Failure> {
+        let exists = self.repository.has_commit(recorded).map_err(unreadable)?;
+        let branch = attempt.lease.as_ref().and_then(|lease| lease.branch.as_ref());
+        let tip = branch.map(|branch| self.repository.tip(branch)).transpose().map_err(unreadable)?.flatten();
+        if let Some(tip) = tip.filter(|_| exists)
+            && self.repository.is_ancestor(recorded, &tip).map_err(unreadable)?
+        {
+            return Ok(Some(tip));
+        }
+        Ok(Some(recorded.clone()).filter(|_| exists))
+    }
+
+    /// Whether a commit, which exists, is in the history of another one.
+    pub(crate) fn is_merged(&self, commit: &CommitId, into: &CommitId) -> Result<bool, Failure> {
+        self.repository.is_ancestor(commit, into).map_err(unreadable)
+    }
+
     /// The folder for the worktrees: the configured one, else the one beside the repository, else, if
     /// that cannot be used, one in the user's data folder.
     pub(crate) fn worktrees_folder(&self, surroundings: &Surroundings, config: &Config) -> Result<PathBuf, Failure> {
@@ -177,6 +201,11 @@ const AGENT_FILES: &[&str] = &[
 ];
 
 /// Whether copying takes long enough to be announced.
+fn unreadable(error: gadugi_worktree::GitError) -> Failure {
+    Failure::environment(format!("the branches of tasks cannot be read: {}", error_chain(&error)))
+        .hint("`gadugi doctor` checks this repository")
+}
+
 fn is_large(seeding: Seeding) -> bool {
     let worktrees = seeding.worktrees as u64;
     seeding.each.files.saturating_mul(worktrees) >= 10_000 || seeding.each.bytes.saturating_mul(worktrees) >= 256 << 20

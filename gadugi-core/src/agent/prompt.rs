@@ -41,6 +41,11 @@ pub enum Earlier {
         /// Whether the agent resumes the conversation in which it did the work.
         is_resumed: bool,
     },
+    /// It was in an earlier run, and the agent resumes the conversation with this message.
+    Retried {
+        /// The message.
+        message: String,
+    },
     /// The agent's requests were refused, and it resumes the conversation.
     Interrupted,
     /// The agent had used up its share of the run's budget, and resumes the conversation with another share.
@@ -114,6 +119,7 @@ fn shortened(line: &str, bytes: usize) -> Option<String> {
 pub fn compose_prompt(parts: PromptParts<'_>) -> String {
     let (resumed, earlier) = match parts.earlier {
         Some(Earlier::Check { status, output, is_resumed }) => (*is_resumed, Some(failed_check(status, output))),
+        Some(Earlier::Retried { message }) => (true, Some(message.trim_end().to_owned())),
         Some(Earlier::Interrupted) => {
             (true, Some("You were interrupted, since requests were refused for a while. Go on.".to_owned()))
         }
@@ -175,7 +181,9 @@ fn need(need: &NeedDone) -> String {
     format!("- `{}`: {}.{said}", need.task, need.title.trim_end_matches('.'))
 }
 
-fn failed_check(status: &str, output: &str) -> String {
+/// The next message to an agent whose work was not accepted by a check.
+#[must_use]
+pub fn failed_check(status: &str, output: &str) -> String {
     let output = match output.trim() {
         "" => "It printed nothing.".to_owned(),
         output => format!("The end of what it printed:\n\n{}", fenced(output)),

@@ -1,5 +1,6 @@
 //! The plan of a run: tasks that are known to form a directed acyclic graph.
 
+mod origin;
 mod phase;
 mod subject;
 mod task;
@@ -10,10 +11,11 @@ use std::fmt;
 
 use thiserror::Error;
 
+pub use self::origin::{EarlierAttempt, EarlierConversation, FailedCheck, Origin};
 pub use self::phase::Phase;
 pub use self::subject::SubjectTemplate;
 pub use self::task::{
-    Action, Changes, Limits, MAX_RETRY_DELAY, Origin, Program, Resources, RetryFrom, Setup, SourceLocation, TaskSpec,
+    Action, Changes, Limits, MAX_RETRY_DELAY, Program, Resources, RetryFrom, Setup, SourceLocation, TaskSpec,
 };
 pub use self::touches::TouchPattern;
 use crate::closest::closest;
@@ -214,6 +216,11 @@ impl Plan {
     /// Sets the executor of the task at `position`, where the task names it in other words.
     pub fn set_executor(&mut self, position: usize, executor: String) {
         self.tasks[position].spec.executor = Some(executor);
+    }
+
+    /// Sets the start of the work of the task at `position`.
+    pub fn set_origin(&mut self, position: usize, origin: Origin) {
+        self.tasks[position].spec.origin = origin;
     }
 
     /// The positions of the needs of the task at `position`.

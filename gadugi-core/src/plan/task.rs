@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::agent::AgentCall;
-use crate::id::{CommitId, TaskId};
+use crate::id::TaskId;
+use crate::plan::origin::Origin;
 use crate::plan::phase::Phase;
 use crate::plan::subject::SubjectTemplate;
 use crate::plan::touches::TouchPattern;
-use crate::worktrees::NeededTip;
 
 /// A location in the user's input, for messages: `tasks/login.md:3`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -116,15 +116,6 @@ pub enum RetryFrom {
     Base,
     /// The end of the earlier attempt, with its uncommitted work as a commit.
     Previous,
-}
-
-/// The start of a task's work, where that is not what its run and its needs make it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Origin {
-    /// Commit that its worktrees start from, instead of the base of the run. The tips of its needs are merged into it.
-    pub base: Option<CommitId>,
-    /// Tips of tasks of an earlier run that it needs, merged into the base like those of needs, and before them.
-    pub tips: Vec<NeededTip>,
 }
 
 /// The rule for the changes of a task.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::agent::{AgentReport, Used};
 use crate::executor::{ExecEnd, ExecIdentity};
 use crate::id::{AttemptNo, CommitId, TaskId};
-use crate::plan::{Phase, PlannedTask};
+use crate::plan::{EarlierConversation, Phase, PlannedTask};
 use crate::run::conflict::{Counterpart, ForeseenConflict};
 use crate::run::event::{Event, EventKind, StopReason, WarningKind};
 use crate::run::header::RunHeader;
@@ -440,12 +440,12 @@ impl TaskRecord {
         reports.map(AgentReport::used).fold(Used::default(), Used::plus)
     }
 
-    /// Reports of the agents of the attempts before this one, in order.
+    /// Reports of the agents of the attempts before this one, in order, after that of an earlier run whose conversation goes on.
     pub fn reports_before(&self, number: AttemptNo) -> impl DoubleEndedIterator<Item = &AgentReport> + Clone {
-        self.attempts
-            .iter()
-            .filter(move |attempt| attempt.number < number)
-            .filter_map(|attempt| attempt.agent.as_deref())
+        let before = self.attempts.iter().filter(move |attempt| attempt.number < number);
+        let earlier = self.task.spec.origin.earlier.as_ref().and_then(|earlier| earlier.conversation.as_ref());
+        let earlier = earlier.map(EarlierConversation::report);
+        earlier.into_iter().chain(before.filter_map(|attempt| attempt.agent.as_deref()))
     }
 
     /// The attempt whose branch has the work of the task: the last one with a branch.
@@ -459,7 +459,8 @@ impl TaskRecord {
     #[must_use]
     pub fn base_of<'a>(&'a self, attempt: &'a AttemptRecord) -> Option<&'a CommitId> {
         let earlier = self.attempts.iter().filter(|earlier| earlier.number < attempt.number);
-        Some(base_of_work(earlier.map(Arc::as_ref), attempt.lease.as_ref()?.base.as_ref()?))
+        let base = base_of_work(earlier.map(Arc::as_ref), attempt.lease.as_ref()?.base.as_ref()?);
+        Some(self.task.spec.origin.start_of_work(base))
     }
 
     /// The size of the task's work on an attempt's branch, including earlier attempts that it continues. `None` where

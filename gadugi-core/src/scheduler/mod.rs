@@ -12,6 +12,7 @@ mod message;
 mod order;
 mod run;
 
+pub use self::attempt::end_of_check;
 pub use self::control::{Control, ControlReceiver, control};
 pub use self::error::RunError;
 pub use self::order::{first_started, start_order};

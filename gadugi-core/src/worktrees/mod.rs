@@ -64,6 +64,16 @@ pub trait Worktrees: Send + Sync {
         Ok(None)
     }
 
+    /// Gives the home of a task in an earlier run to the same task of a run that continues there. Does nothing where that is
+    /// gone, or where the task has a home in this run already, so that it may be repeated.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Home`].
+    async fn adopt_home(&self, earlier: &RunId, run: &RunId, task: &TaskId) -> Result<(), WorktreeError> {
+        let _ = (earlier, run, task);
+        Ok(())
+    }
+
     /// Checks the home of a task while nothing runs there. One that exceeds the size limit of the implementation is
     /// removed; then it returns a sentence about that.
     ///

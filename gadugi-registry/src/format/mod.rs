@@ -11,6 +11,7 @@ mod end;
 mod event;
 mod line;
 mod merge;
+mod origin;
 mod run;
 mod scalar;
 mod sealed;
@@ -29,7 +30,7 @@ pub(crate) use merge::{
     EndForm as MergeEndForm, ResultForm as TrialResultForm, decode_merge_event, encode_merge_event,
     kept_check_from_json, kept_check_to_json, merge_from_json, merge_to_json,
 };
-pub(crate) use run::{KeepPolicyForm, StoredRun, is_of_merge, run_from_json, run_to_json};
+pub(crate) use run::{KeepPolicyForm, LinkForm, StoredRun, is_of_merge, run_from_json, run_to_json};
 pub(crate) use scalar::{PathForm, Seconds, Text, from_texts, texts};
 pub(crate) use versioned::{from_json, to_json};
 pub(crate) use worktree::{SeededForm, WorkForm};

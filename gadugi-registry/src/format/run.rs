@@ -60,7 +60,7 @@ struct MomentForm {
 
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-enum LinkForm {
+pub(crate) enum LinkForm {
     Retry { run: Text<RunId> },
     Merge { merge: Text<MergeId> },
 }

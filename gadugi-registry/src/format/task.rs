@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gadugi_core::plan::{
-    Action, Changes, Limits, Origin, PlannedTask, Program, RawTask, Resources, RetryFrom, Setup, SourceLocation,
+    Action, Changes, Limits, PlannedTask, Program, RawTask, Resources, RetryFrom, Setup, SourceLocation,
     SubjectTemplate, TouchPattern,
 };
-use gadugi_core::worktrees::NeededTip;
-use gadugi_core::{CommitId, TaskId, TaskSpec};
+use gadugi_core::{TaskId, TaskSpec};
 use serde::{Deserialize, Serialize};
 
 use super::agent::AgentForm;
+use super::origin::OriginForm;
 use super::scalar::{PathForm, Seconds, Text, from_texts, texts};
 use super::{FormatError, no_format};
 
@@ -84,40 +84,6 @@ enum ChangesForm {
 impl ChangesForm {
     fn is_optional(&self) -> bool {
         matches!(self, Self::Optional)
-    }
-}
-
-#[derive(Serialize, Deserialize, Default)]
-struct OriginForm {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    base: Option<Text<CommitId>>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    tips: Vec<TipForm>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct TipForm {
-    task: Text<TaskId>,
-    tip: Text<CommitId>,
-}
-
-impl OriginForm {
-    fn is_default(&self) -> bool {
-        self.base.is_none() && self.tips.is_empty()
-    }
-}
-
-impl From<&Origin> for OriginForm {
-    fn from(origin: &Origin) -> Self {
-        let tip = |tip: &NeededTip| TipForm { task: Text(tip.task.clone()), tip: Text(tip.tip.clone()) };
-        Self { base: origin.base.clone().map(Text), tips: origin.tips.iter().map(tip).collect() }
-    }
-}
-
-impl From<OriginForm> for Origin {
-    fn from(form: OriginForm) -> Self {
-        let tip = |form: TipForm| NeededTip { task: form.task.0, tip: form.tip.0 };
-        Self { base: form.base.map(|base| base.0), tips: form.tips.into_iter().map(tip).collect() }
     }
 }
 

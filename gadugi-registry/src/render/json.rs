@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 
+use gadugi_core::plan::Origin;
 use gadugi_core::run::{
     AgentTotals, AttemptRecord, CommandRecord, ForeseenConflict, Interruption, Outlook, TaskRecord, WorktreeState,
 };
@@ -13,8 +14,8 @@ use serde::{Serialize, Serializer};
 use super::LogPath;
 use super::words::{attempt_ref, open_commands, setup_time, state, task_time};
 use crate::format::{
-    AgentReportForm, CounterpartForm, EndForm, KeepPolicyForm, OutcomeForm, PathForm, PhaseForm, Seconds, SeededForm,
-    Text, TokensForm, WorkForm, texts,
+    AgentReportForm, CounterpartForm, EndForm, KeepPolicyForm, LinkForm, OutcomeForm, PathForm, PhaseForm, Seconds,
+    SeededForm, Text, TokensForm, WorkForm, texts,
 };
 use crate::sanitize::EscapedJson;
 
@@ -55,6 +56,8 @@ struct ReportForm<'a> {
     interruptions: Vec<InterruptionForm>,
     base: Option<Text<CommitId>>,
     base_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<LinkForm>,
     settings: SettingsForm,
     executor: Option<ExecutorForm<'a>>,
     totals: TotalsForm,
@@ -167,6 +170,9 @@ struct TaskForm<'a> {
     line: Option<usize>,
     agent: Option<&'a str>,
     needs: Vec<Text<TaskId>>,
+    /// Left out where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    needs_done_before: Vec<NeedDoneForm>,
     state: &'static str,
     outcome: Option<EndedForm>,
     task_seconds: Option<Seconds>,
@@ -251,6 +257,8 @@ impl<'a> ReportForm<'a> {
             interruptions: record.interruptions.iter().map(interruption_form).collect(),
             base: header.base.clone().map(Text),
             base_name: header.base_name.as_deref(),
+            // A link that has no form is none of those that the schema knows.
+            link: header.link.as_ref().and_then(|link| LinkForm::try_from(link).ok()),
             settings: SettingsForm {
                 jobs: header.settings.jobs.get(),
                 fail_fast: header.settings.fail_fast,
@@ -303,6 +311,20 @@ fn outlook_form(outlook: &Outlook) -> OutlookForm {
         in_target: texts(&outlook.in_target),
         branch_gone: texts(&outlook.gone),
     }
+}
+
+/// A need that had succeeded in an earlier run.
+#[derive(Serialize)]
+struct NeedDoneForm {
+    task: Text<TaskId>,
+    /// `None` where the base has its work.
+    tip: Option<Text<CommitId>>,
+}
+
+fn needs_done_before(origin: &Origin) -> Vec<NeedDoneForm> {
+    let tip = |task: &TaskId| origin.tips.iter().find(|tip| tip.task == *task).map(|tip| Text(tip.tip.clone()));
+    let form = |task: &TaskId| NeedDoneForm { task: Text(task.clone()), tip: tip(task) };
+    origin.done.iter().map(|done| form(&done.task)).collect()
 }
 
 /// `None` when no agent was started.
@@ -358,6 +380,7 @@ fn task_form<'a>(report: &Report, task: &'a TaskRecord, log: LogPath<'_>) -> Tas
         line: (spec.source.line > 0).then_some(spec.source.line),
         agent: spec.action.agent.as_ref().map(|agent| agent.name.as_str()),
         needs: texts(&task.task.needs),
+        needs_done_before: needs_done_before(&task.task.spec.origin),
         state: if task.state.is_finished() { "finished" } else { state(report, task) },
         outcome: task.outcome().map(ended_form),
         task_seconds: task_time(task).map(Seconds),

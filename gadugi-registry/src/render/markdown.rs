@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use gadugi_core::run::{AttemptRecord, TaskRecord, TaskState, WorktreeState};
+use gadugi_core::run::{AttemptRecord, RunLink, TaskRecord, TaskState, WorktreeState};
 use gadugi_core::worktrees::Counts;
 use gadugi_core::{BranchName, CommitId, Outcome, Phase, Report};
 
@@ -70,6 +70,13 @@ fn summary(out: &mut Paragraphs, report: &Report) {
     };
     out.add(&format!("{} {end}", totals(&report.totals)));
     let mut facts = Vec::new();
+    match &record.header.link {
+        Some(RunLink::Retry { run }) => {
+            facts.push(format!("Retry of run {}: what succeeded there counts as done", code(run.as_str())));
+        }
+        Some(RunLink::Merge { merge }) => facts.push(format!("Checks of the merge {}", code(merge.as_str()))),
+        _ => {}
+    }
     if let Some(base) = &record.header.base {
         let name = record.header.base_name.as_deref().map(|name| format!("{} at ", code(name))).unwrap_or_default();
         facts.push(format!("Base: {name}{}", code(base.short())));
@@ -159,6 +166,18 @@ fn section(out: &mut Paragraphs, report: &Report, task: &TaskRecord, log: LogPat
     if !task.task.needs.is_empty() {
         let needs: Vec<String> = task.task.needs.iter().map(|need| code(need.as_str())).collect();
         facts.push(format!("Needs: {}", needs.join(", ")));
+    }
+    if !spec.origin.done.is_empty() {
+        let done: Vec<String> = spec.origin.done.iter().map(|done| code(done.task.as_str())).collect();
+        facts.push(format!("Needs that were done before: {}", done.join(", ")));
+    }
+    if let Some(earlier) = &spec.origin.earlier {
+        let how = match (&earlier.conversation, &earlier.lease, &earlier.tip) {
+            (Some(_), _, _) => "in the conversation with its agent",
+            (None, None, None) => "anew, with what its check had printed",
+            _ => "where that had ended",
+        };
+        facts.push(format!("Goes on after run {} {how}", code(earlier.run.as_str())));
     }
     if let Some(last) = task.last() {
         if spec.setup.is_some() {

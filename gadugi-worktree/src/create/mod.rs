@@ -299,7 +299,10 @@ impl<'a> Batch<'a> {
             let plan = || {
                 let start = start(&self.repo, base, request)?;
                 durable::commit(self.settings, &self.repo, None, start)?;
-                let (branch, folder) = names::free(&names, task, &taken)?;
+                // The conversation of an earlier run's agent goes on only in the folder where it was.
+                let asked = request.reuse.as_ref().filter(|asked| asked.run != request.run);
+                let asked = asked.map(|asked| names::free_in(&names, &asked.path, task, &taken)).transpose()?.flatten();
+                let (branch, folder) = asked.map_or_else(|| names::free(&names, task, &taken), Ok)?;
                 Ok::<_, NoStart>(Planned { branch, folder, start, seeded: None, warnings: Vec::new() })
             };
             let planned = plan().map_err(|none| none.into_error(failure(request, &folder.join(task.as_str()))));

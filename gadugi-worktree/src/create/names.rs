@@ -43,6 +43,34 @@ pub(crate) fn free(among: &Names<'_>, task: &TaskId, taken: &[PathBuf]) -> Resul
     unreachable!("cannot happen because a repository has fewer than four thousand million branches")
 }
 
+/// Finds a free branch for a worktree in this folder; `None` where the folder is not free, or is none of ours.
+pub(crate) fn free_in(
+    among: &Names<'_>,
+    path: &Path,
+    task: &TaskId,
+    taken: &[PathBuf],
+) -> Result<Option<(BranchName, PathBuf)>, GitError> {
+    let Names { repo, entries, folder, prefix } = *among;
+    let path = real(path);
+    let is_ours = path.parent() == Some(&*real(folder));
+    let is_free =
+        path.symlink_metadata().is_err() && !taken.contains(&path) && !entries.iter().any(|entry| entry.is_of(&path));
+    if !is_ours || !is_free {
+        return Ok(None);
+    }
+    for number in 1_u32.. {
+        let name = if number == 1 { task.to_string() } else { format!("{task}-{number}") };
+        let branch: BranchName = format!("{prefix}{name}").parse()?;
+        if in_the_way(repo, branch.as_str())?.is_some() {
+            return Ok(None);
+        }
+        if !is_taken(repo, &branch)? {
+            return Ok(Some((branch, path)));
+        }
+    }
+    Ok(None)
+}
+
 /// The name of a new worktree's entry in git's list, as git and gix choose it.
 pub(crate) fn entry(common_dir: &Path, folder: &Path) -> Result<BString, GitError> {
     let name = folder.file_name().unwrap_or_default();

@@ -51,6 +51,16 @@ pub(crate) fn is_ancestor(repo: &gix::Repository, commit: ObjectId, tip: ObjectI
     Ok(repo.rev_walk([commit]).with_hidden([tip]).all()?.next().transpose()?.is_none())
 }
 
+impl Repository {
+    /// Whether a commit is another one, or an ancestor of it. Both have to exist.
+    ///
+    /// # Errors
+    /// [`GitError`] when the history cannot be read.
+    pub fn is_ancestor(&self, commit: &CommitId, of: &CommitId) -> Result<bool, GitError> {
+        is_ancestor(&self.open(&[])?, to_object(commit), to_object(of))
+    }
+}
+
 /// The number of files that differ between the trees of two commits. A renamed file counts twice.
 pub(crate) fn files_between(repo: &gix::Repository, from: ObjectId, to: ObjectId) -> Result<u64, GitError> {
     limits::check(repo, from, to)?;

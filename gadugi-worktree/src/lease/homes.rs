@@ -50,6 +50,22 @@ pub(crate) fn find_or_make(state: &Path, run: &RunId, task: &TaskId) -> Result<A
     Ok(AgentHome { path, is_new })
 }
 
+/// Gives the home of a task in an earlier run to the same task of another run, unless that has one.
+pub(crate) fn adopt(state: &Path, earlier: &RunId, run: &RunId, task: &TaskId) -> Result<(), GitError> {
+    let (from, to) = (folder(state, earlier, task), folder(state, run, task));
+    if to.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    match fs::rename(&from, &to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        renamed => {
+            renamed.map_err(GitError::io("rename", &from))?;
+            crash_point("home-adopted");
+            Ok(())
+        }
+    }
+}
+
 /// Makes a folder that is closed to other users.
 fn create(folder: &Path, with_those_above: bool) -> io::Result<()> {
     let mut builder = DirBuilder::new();

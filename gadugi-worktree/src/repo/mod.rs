@@ -25,7 +25,7 @@ use gix::bstr::ByteSlice;
 use thiserror::Error;
 
 use crate::error::GitError;
-use crate::repo::ids::to_commit;
+use crate::repo::ids::{to_commit, to_object};
 use crate::repo::open::{ConfigSources, Opener};
 
 /// Why there is no repository to work in.
@@ -301,6 +301,22 @@ impl Repository {
     #[must_use]
     pub fn git(&self, folder: &Path) -> Command {
         git_command::of_user(folder)
+    }
+
+    /// The commit that a branch is at; `None` where there is no such branch.
+    ///
+    /// # Errors
+    /// [`GitError`] when it cannot be read.
+    pub fn tip(&self, branch: &BranchName) -> Result<Option<CommitId>, GitError> {
+        Ok(branch::tip(&self.open(&[])?, branch)?.map(to_commit))
+    }
+
+    /// Whether a commit exists.
+    ///
+    /// # Errors
+    /// [`GitError`] when the repository cannot be opened.
+    pub fn has_commit(&self, commit: &CommitId) -> Result<bool, GitError> {
+        Ok(self.open(&[])?.has_object(to_object(commit)))
     }
 
     /// Opens the repository by the work tree that it was found from, which may be gone.

@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::executors::{Chosen, TaskLifetime, choose_executor, limits};
 use crate::failure::{Code, Failure};
 use crate::prepare::disk_space::{self, WorktreeCount};
+use crate::prepare::earlier::EarlierRuns;
 use crate::prepare::{self, programs};
 use crate::site::{Base, Site};
 use crate::terminal::{Tone, columns, duration_text, harmless, seed_text};
@@ -22,7 +23,12 @@ const MAX_PAIRS: usize = 20;
 pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<Code, Failure> {
     let site = Site::open(&context.surroundings)?;
     let config = prepare::config(context, &site, Some(&args.tasks))?;
-    let mut plan = prepare::plan(context, &config, &args.tasks)?;
+    let earlier = EarlierRuns::named(context, &site, args.tasks.needs_from.as_ref()).await?;
+    let (mut plan, taken) = prepare::plan(context, &config, &args.tasks, earlier.as_ref())?;
+    if let Some(earlier) = &earlier {
+        earlier.give_to(&site, &mut plan, &taken, &site.base(&config)?.commit)?;
+        earlier.announce(&context.terminal, &taken);
+    }
     if let Some(task) = &args.prompt {
         return prompt::print(context, &config, &plan, task);
     }

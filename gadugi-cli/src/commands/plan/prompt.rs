@@ -21,7 +21,8 @@ pub(super) fn print(context: &Context, config: &Config, plan: &Plan, name: &str)
     };
     let need = |id: &TaskId, title: &str| NeedDone { task: id.clone(), title: title.to_owned(), last_message: None };
     let needs = plan.needs(position).iter().map(|need_at| &plan.tasks()[*need_at].spec);
-    let needs: Vec<_> = needs.map(|spec| need(&spec.id, &spec.title)).collect();
+    let done = spec.origin.done.iter().cloned();
+    let needs: Vec<_> = done.chain(needs.map(|spec| need(&spec.id, &spec.title))).collect();
     let branch = format!("{}{}", config.branch_prefix.as_str(), spec.id);
     let branch = branch.parse().map_err(|error| Failure::usage(format!("the branch `{branch}`: {error}")))?;
     let prompt = compose_prompt(PromptParts {

@@ -7,16 +7,13 @@ use crate::agent::{
     compose_prompt,
 };
 use crate::executor::ExitStatus;
-use crate::plan::{Phase, Program};
+use crate::plan::{EarlierAttempt, FailedCheck, Phase, Program};
 use crate::run::{EventKind, Failure, Outcome, StopReason};
 use crate::scheduler::attempt::Attempt;
-use crate::scheduler::attempt::agent_log::{LOG_TIMEOUT, end_of};
+use crate::scheduler::attempt::agent_log::{LOG_TIMEOUT, end_of_check};
 use crate::scheduler::attempt::conversation::{Before, Conversation};
 use crate::scheduler::message::CommandEnd;
 use crate::worktrees::Lease;
-
-/// Bytes of a failed check's output in a prompt.
-const MAX_CHECK_OUTPUT: u64 = 8 << 10;
 
 impl Attempt {
     /// The command of the agent, and its standard input.
@@ -38,10 +35,10 @@ impl Attempt {
             }
             Some(Before { check: Some((status, log)), .. }) => Some(Earlier::Check {
                 status: status.clone(),
-                output: end_of(log.clone(), MAX_CHECK_OUTPUT).await,
+                output: end_of_check(log.clone()).await,
                 is_resumed: resumed.is_some(),
             }),
-            _ => None,
+            _ => conversation.continued.as_ref().and_then(|earlier| told_by(earlier, resumed.is_some())),
         };
         let parts = PromptParts {
             prompt: &call.prompt,
@@ -122,6 +119,17 @@ impl Attempt {
                 _ => Ok(status),
             },
         }
+    }
+}
+
+/// The words about an attempt of an earlier run, to an agent that resumes its conversation or knows nothing of it.
+fn told_by(earlier: &EarlierAttempt, is_resumed: bool) -> Option<Earlier> {
+    match (&earlier.conversation, &earlier.check) {
+        (Some(conversation), _) if is_resumed => Some(Earlier::Retried { message: conversation.message.clone() }),
+        (_, Some(FailedCheck { status, output })) => {
+            Some(Earlier::Check { status: status.clone(), output: output.clone(), is_resumed: false })
+        }
+        _ => None,
     }
 }
 

@@ -21,6 +21,9 @@ pub(crate) const LOG_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes at the end of a log that are searched for an error.
 const MAX_LOG_END: u64 = 64 << 10;
 
+/// Bytes of a failed check's output in a prompt.
+const MAX_CHECK_OUTPUT: u64 = 8 << 10;
+
 /// Characters of an error that are kept.
 const MAX_ERROR_CHARS: usize = 200;
 
@@ -113,6 +116,11 @@ pub(crate) async fn end_of(file: PathBuf, most: u64) -> String {
         Ok(whole.unwrap_or(&text).to_owned())
     };
     spawn_blocking(read).await.ok().and_then(Result::ok).unwrap_or_default()
+}
+
+/// The end of a failed check's output, as an agent is told it; empty where the log cannot be read.
+pub async fn end_of_check(log: PathBuf) -> String {
+    end_of(log, MAX_CHECK_OUTPUT).await
 }
 
 /// The last line of a log with an error in the form that git uses, or about a program for another machine. A `fatal:` comes

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::agent::{AgentReport, NeedDone, OutputFormat, OwnPart, RateLimit, Used};
-use crate::plan::{Changes, Phase, TaskSpec};
+use crate::plan::{Changes, EarlierAttempt, Phase, TaskSpec};
 use crate::run::{AttemptRecord, Failure, Outcome};
 use crate::scheduler::attempt::agent_log::AgentLog;
 use crate::time::Clock;
@@ -20,6 +20,10 @@ pub(crate) struct Conversation {
     pub(crate) needs: Vec<NeedDone>,
     /// The attempt before this one, where that has a consequence.
     pub(crate) before: Option<Before>,
+    /// The attempt of an earlier run that this one continues, until an attempt of this run has ended by itself.
+    pub(crate) continued: Option<EarlierAttempt>,
+    /// The report of an earlier run on the same conversation.
+    pub(crate) told: Option<AgentReport>,
     /// The earlier attempts at the task.
     pub(crate) earlier: Vec<Arc<AttemptRecord>>,
     /// Use of the earlier attempts.
@@ -43,7 +47,8 @@ pub(crate) struct Conversation {
 impl Conversation {
     /// The share of this attempt in the figures of its agent.
     pub(crate) fn own_part(&self, report: &AgentReport) -> OwnPart {
-        report.own_part(self.earlier.iter().filter_map(|earlier| earlier.agent.as_deref()))
+        let reports = self.earlier.iter().filter_map(|earlier| earlier.agent.as_deref());
+        report.own_part(self.told.iter().chain(reports))
     }
 
     /// Opens the log of the agent, or returns the open one.
@@ -57,6 +62,7 @@ impl Conversation {
 }
 
 /// The attempts at the task before this one.
+#[derive(Default)]
 pub(crate) struct Before {
     /// End and log of the check of the last attempt that got so far; `None` when no check has failed.
     pub(crate) check: Option<(String, PathBuf)>,

@@ -16,6 +16,12 @@ impl Attempt {
         if !has_home(&*self.executor, &self.spec) {
             return Ok(None);
         }
+        // Once a home of this run is there, it is the one that goes on.
+        if let Some(earlier) = self.conversation.as_ref().and_then(|conversation| conversation.continued.as_ref())
+            && let Err(error) = self.worktrees.adopt_home(&earlier.run, &self.run, &self.attempt.task).await
+        {
+            self.warn(WarningKind::Worktree, error_chain(&error)).await;
+        }
         let home = match self.worktrees.home(&self.run, &self.attempt.task).await {
             Ok(home) => home,
             Err(error @ WorktreeError::NoRoom { .. }) => return Err(self.no_room(error)),

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use self::agent::refused;
+pub use self::agent_log::end_of_check;
 use self::agent_log::{LOG_TIMEOUT, last_error_of};
 use self::clocks::Clocks;
 use self::conversation::{Conversation, may_be_reused};

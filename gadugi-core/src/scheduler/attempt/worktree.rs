@@ -90,7 +90,7 @@ impl Attempt {
     /// The start of the task's work, where that is in an earlier attempt that this one continues.
     fn earlier_start(&self, lease: &Lease) -> Option<CommitId> {
         let base = lease.base.as_ref()?;
-        let start = base_of_work(self.earlier.iter().map(Arc::as_ref), base);
+        let start = self.spec.origin.start_of_work(base_of_work(self.earlier.iter().map(Arc::as_ref), base));
         (start != base).then(|| start.clone())
     }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::agent::{AgentReport, NeedDone, Used, why_stopped};
-use crate::id::AttemptRef;
-use crate::plan::Phase;
+use crate::id::{AttemptNo, AttemptRef};
+use crate::plan::{EarlierAttempt, Phase};
 use crate::run::{AttemptRecord, Failure, Outcome, WorktreeState};
 use crate::scheduler::attempt::conversation::{Before, Conversation, can_continue};
 use crate::scheduler::dispatcher::Dispatcher;
@@ -31,15 +31,19 @@ impl Dispatcher {
             let spec = &need.task.spec;
             NeedDone { task: spec.id.clone(), title: spec.title.clone(), last_message: said }
         });
-        let needs = needs.collect();
-        let session = self.session_to_resume(position, attempt);
-        let before = self.before(position, attempt).map(|(before, outcome)| Before {
-            check: self.failed_check(position, attempt),
-            was_refused: outcome.refused(),
-            was_out_of_share: outcome.is_out_of_share(),
-            timed_out: self.clock_run_out(position, outcome).filter(|_| !has_started_check(before)),
-            session: session.map(|(session, lease)| (session, lease.path)),
-        });
+        let needs = self.specs[position].origin.done.iter().cloned().chain(needs).collect();
+        let session = self.session_to_resume(position, attempt).map(|(session, lease)| (session, lease.path));
+        let continued = self.continued(position);
+        let before = match self.before(position, attempt) {
+            Some((before, outcome)) => Some(Before {
+                check: self.failed_check(position, attempt),
+                was_refused: outcome.refused(),
+                was_out_of_share: outcome.is_out_of_share(),
+                timed_out: self.clock_run_out(position, outcome).filter(|_| !has_started_check(before)),
+                session,
+            }),
+            None => session.map(|session| Before { session: Some(session), ..Before::default() }),
+        };
         let task = &self.journal.record.tasks[position];
         let used = task.reports_before(attempt.number).map(AgentReport::used).fold(Used::default(), Used::plus);
         let earlier = self.earlier(position, attempt);
@@ -47,6 +51,8 @@ impl Dispatcher {
             format,
             needs,
             before,
+            told: continued.and_then(|earlier| earlier.conversation.as_ref()).map(|earlier| earlier.report().clone()),
+            continued: continued.filter(|_| self.has_only_been_refused(position, attempt)).cloned(),
             earlier,
             used,
             max_cost: self.max_cost(position, used),
@@ -62,8 +68,11 @@ impl Dispatcher {
     /// The session of the attempt before this one, and the worktree where it can be resumed: after a check that failed, after
     /// requests that were refused, and after a clock that ran out.
     fn session_to_resume(&self, position: usize, attempt: &AttemptRef) -> Option<(String, Lease)> {
-        let (before, _) = self.before(position, attempt)?;
         self.call(position).filter(|_| self.keeps_sessions(position))?.resume.as_ref()?;
+        if attempt.number == AttemptNo::FIRST {
+            return self.session_of_earlier_run(position);
+        }
+        let (before, _) = self.before(position, attempt)?;
         let lease = existing_lease(before)?;
         // An attempt that was refused at once may not have reported it; those before it in the same worktree had the same session.
         let earlier = self.journal.record.tasks[position]
@@ -76,14 +85,39 @@ impl Dispatcher {
             earlier.number == before.number || (earlier.worktree == WorktreeState::HandedOver && is_there)
         };
         let mut sessions = earlier.take_while(is_same).filter_map(|earlier| earlier.agent.as_ref()?.session.clone());
-        Some((sessions.next()?, lease))
+        let of_earlier_run = || {
+            let (session, earlier) = self.session_of_earlier_run(position)?;
+            Some(session).filter(|_| earlier.path == lease.path)
+        };
+        Some((sessions.next().or_else(of_earlier_run)?, lease))
     }
 
-    /// The lease of the attempt before this one, if this one uses its worktree: to resume its session, or because it was refused
-    /// before it had done anything.
+    /// The session of an earlier run that the first attempt can resume, and the worktree where it can.
+    fn session_of_earlier_run(&self, position: usize) -> Option<(String, Lease)> {
+        let earlier = self.specs[position].origin.earlier.as_ref()?;
+        Some((earlier.conversation.as_ref()?.session().to_owned(), earlier.lease.clone()?))
+    }
+
+    /// The attempt of an earlier run that the attempts at a task continue.
+    fn continued(&self, position: usize) -> Option<&EarlierAttempt> {
+        self.specs[position].origin.earlier.as_deref()
+    }
+
+    /// Whether all attempts before this one were refused by the vendor of their agent.
+    fn has_only_been_refused(&self, position: usize, attempt: &AttemptRef) -> bool {
+        let attempts = self.journal.record.tasks[position].attempts.iter();
+        let mut before = attempts.filter(|before| before.number < attempt.number);
+        before.all(|before| before.ended.as_ref().is_none_or(|(outcome, _)| outcome.refused()))
+    }
+
+    /// The lease of the attempt before this one, if this one uses its worktree: to resume its session, because it was refused
+    /// before it had done anything, or because it is that of an earlier run which goes on there.
     pub(super) fn lease_to_reuse(&self, position: usize, attempt: &AttemptRef) -> Option<Lease> {
         if let Some((_, lease)) = self.session_to_resume(position, attempt) {
             return Some(lease);
+        }
+        if attempt.number == AttemptNo::FIRST {
+            return self.continued(position)?.lease.clone();
         }
         let (before, outcome) = self.before(position, attempt)?;
         let work = before.work.as_ref()?;

@@ -178,7 +178,7 @@ impl Dispatcher {
 
     /// The request for the worktree of an attempt.
     pub(super) fn worktree_request(&self, position: usize, attempt: AttemptRef) -> WorktreeRequest {
-        let from = self.start_of_retry(position, &attempt);
+        let from = self.start_of_retry(position, &attempt).or_else(|| self.end_of_earlier_run(position));
         let reuse = self.lease_to_reuse(position, &attempt);
         let (run, base) = (self.journal.record.header.run.clone(), self.specs[position].origin.base.clone());
         let needs = self.needed_tips(position);
@@ -193,6 +193,11 @@ impl Dispatcher {
         let attempts = self.journal.record.tasks[position].attempts.iter().rev();
         let mut earlier = attempts.filter(|before| before.number < attempt.number);
         earlier.find_map(|before| before.work.as_ref()?.tip.clone())
+    }
+
+    /// The end of the attempt of an earlier run that this run continues.
+    fn end_of_earlier_run(&self, position: usize) -> Option<CommitId> {
+        self.specs[position].origin.earlier.as_ref()?.tip.clone()
     }
 
     /// The tips of the branches that this task needs, those of an earlier run first.
