@@ -129,7 +129,7 @@ async fn wherever_the_driver_dies_the_next_one_leaves_nothing_of_discarded_chang
 async fn a_task_starts_from_its_own_base_and_from_tips_of_an_earlier_run_before_those_of_its_needs() {
     let tip = |task: &str, digit: &str| NeededTip { task: id(task), tip: commit(digit) };
     let earlier = tip("earlier", "2");
-    let origin = Origin { base: Some(commit("1")), tips: vec![earlier.clone()] };
+    let origin = Origin { base: Some(commit("1")), tips: vec![earlier.clone()], ..Origin::default() };
     let harness = Harness::new(vec![task("a", &[]), task("b", &["a"])]).spec("b", |spec| spec.origin = origin);
     let record = harness.drive().await;
     let made = |name: &str| record.task(&id(name))?.last()?.work.as_ref()?.tip.clone();

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gadugi_core::agent::{AgentError, AgentErrorClass, AgentReport, Figure, OwnPart, RateLimit, Tokens};
+use gadugi_core::agent::{AgentError, AgentErrorClass, AgentReport, Figure, NeedDone, OwnPart, RateLimit, Tokens};
 use gadugi_core::executor::{ExecEnd, ExecIdentity, ExecUsage, ExitStatus, OutputSummary};
-use gadugi_core::plan::{Changes, Origin, RawTask, RetryFrom, Setup};
+use gadugi_core::plan::{Changes, EarlierAttempt, EarlierConversation, FailedCheck, Origin, RawTask, RetryFrom, Setup};
 use gadugi_core::registry::RegistryError;
 use gadugi_core::run::{
     Clock, Counterpart, Failure, ForeseenConflict, Moment, RunLink, SkipReason, StopReason, WarningKind,
@@ -523,7 +523,30 @@ fn any_changes() -> impl Strategy<Value = Changes> {
 
 fn any_origin() -> impl Strategy<Value = Origin> {
     let tip = (any_task(), any_commit()).prop_map(|(task, tip)| NeededTip { task, tip });
-    (option::of(any_commit()), vec(tip, 0..3)).prop_map(|(base, tips)| Origin { base, tips })
+    let done = (any_task(), any::<String>(), option::of(any::<String>()));
+    let done = done.prop_map(|(task, title, last_message)| NeedDone { task, title, last_message });
+    (option::of(any_commit()), vec(tip, 0..3), vec(done, 0..3), option::of(any_earlier()))
+        .prop_map(|(base, tips, done, earlier)| Origin { base, tips, done, earlier: earlier.map(Box::new) })
+}
+
+fn any_earlier() -> impl Strategy<Value = EarlierAttempt> {
+    let cost = option::of(any::<f64>().prop_filter("JSON has no other numbers", |cost| cost.is_finite()));
+    let tokens = option::of((any::<u64>(), any::<u64>(), any::<u64>()));
+    let tokens = tokens.prop_map(|tokens| tokens.map(|(input, cached, output)| Tokens { input, cached, output }));
+    let conversation = (any::<String>(), any::<String>(), cost, tokens)
+        .prop_map(|(session, message, cost, tokens)| EarlierConversation::new(session, message, cost, tokens));
+    let check = (any::<String>(), any::<String>()).prop_map(|(status, output)| FailedCheck { status, output });
+    let commits = (option::of(any_commit()), option::of(any_commit()));
+    (option::of(any_lease()), commits, option::of(conversation), option::of(check)).prop_map(
+        |(lease, (tip, since), conversation, check)| EarlierAttempt {
+            run: run('v'),
+            lease,
+            tip,
+            since,
+            conversation,
+            check,
+        },
+    )
 }
 
 fn any_link() -> impl Strategy<Value = RunLink> {

@@ -5,17 +5,18 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gadugi_core::agent::{AgentCall, Argument, Budget, Piece};
+use gadugi_core::agent::{AgentCall, Argument, Budget, NeedDone, Piece, Tokens};
 use gadugi_core::executor::{ExecEnd, ExecIdentity, ExecUsage, ExitStatus, Mount, OutputSummary};
 use gadugi_core::plan::{
-    Changes, Limits, Origin, Program, RawPlan, RawTask, Resources, RetryFrom, Setup, SourceLocation,
+    Changes, EarlierAttempt, EarlierConversation, FailedCheck, Limits, Origin, Program, RawPlan, RawTask, Resources,
+    RetryFrom, Setup, SourceLocation,
 };
 use gadugi_core::registry::{RegistryError, RunHistory, RunLog};
 use gadugi_core::run::{Clock, Counterpart, Failure, ForeseenConflict, Moment, RunLink, StopReason, WarningKind};
 use gadugi_core::worktrees::{Elsewhere, KeepReason, NeededTip, Work};
 use gadugi_core::{
-    AttemptNo, AttemptRef, Event, EventKind, Lease, Outcome, Phase, Plan, Registry, RunHeader, RunId, RunRecord,
-    RunSettings, TaskId, TaskSpec,
+    AttemptNo, AttemptRef, CommitId, Event, EventKind, Lease, Outcome, Phase, Plan, Registry, RunHeader, RunId,
+    RunRecord, RunSettings, TaskId, TaskSpec,
 };
 use gadugi_registry::FsRegistry;
 use jiff::{SignedDuration, Timestamp};
@@ -106,16 +107,41 @@ pub(crate) fn full_header() -> RunHeader {
     let moment =
         Moment { boot: "76c1841c-dc2d-46eb-9313-a4728fe52765".into(), uptime: Duration::from_millis(9_182_001) };
     full.spec.changes = Changes::Required;
-    full.spec.origin = Origin {
-        base: Some("1123456789abcdef0123456789abcdef01234567".parse().expect("a commit")),
-        tips: vec![NeededTip {
-            task: task("earlier"),
-            tip: "2123456789abcdef0123456789abcdef01234567".parse().expect("a commit"),
-        }],
-    };
+    full.spec.origin = full_origin();
     let link = Some(RunLink::Retry { run: run('9') });
     let executor = Some("docker".into());
     RunHeader { moment: Some(moment), link, executor, ..header('a', vec![raw("plain", &[]), full]) }
+}
+
+/// An origin where every member has another value than its default.
+fn full_origin() -> Origin {
+    let commit =
+        |first: char| format!("{first}123456789abcdef0123456789abcdef01234567").parse::<CommitId>().expect("a commit");
+    let tokens = Tokens { input: 1200, cached: 1000, output: 80 };
+    let earlier = EarlierAttempt {
+        run: run('9'),
+        lease: Some(Lease {
+            run: run('9'),
+            attempt: attempt("full", 1),
+            path: "/home/me/project.gadugi/full".into(),
+            branch: Some("gadugi/full".parse().expect("a branch")),
+            base: Some(commit('1')),
+        }),
+        tip: Some(commit('3')),
+        since: Some(commit('1')),
+        conversation: Some(EarlierConversation::new("s-1".into(), "Mend that.".into(), Some(0.25), Some(tokens))),
+        check: Some(FailedCheck { status: "exit code 1".into(), output: "error: no\n".into() }),
+    };
+    Origin {
+        base: Some(commit('1')),
+        tips: vec![NeededTip { task: task("earlier"), tip: commit('2') }],
+        done: vec![NeedDone {
+            task: task("earlier"),
+            title: "Make it".into(),
+            last_message: Some("It is made.".into()),
+        }],
+        earlier: Some(Box::new(earlier)),
+    }
 }
 
 /// Writes events one after the other, a tenth of a second apart.

@@ -35,6 +35,7 @@ mod readers;
 mod repositories;
 mod resuming;
 mod retried;
+mod retry;
 #[cfg(target_os = "linux")]
 mod room;
 mod setting_up;
