@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gadugi_core::{Executor, RunId, TaskId, Worktrees, error_chain};
+use gadugi_core::{Executor, Lease, RunId, TaskId, Worktrees, error_chain};
 
 use super::Site;
 use crate::failure::Failure;
@@ -44,13 +44,30 @@ impl Site {
         let homes = worktrees.homes().await?;
         let leases = if homes.is_empty() { Vec::new() } else { worktrees.leases().await? };
         for (run, task) in homes {
-            let has_worktree = leases.iter().any(|lease| lease.run == run && lease.attempt.task == task);
-            if self.is_over(&run).await.unwrap_or(true) && !(has_worktree && self.has_failed(&run, &task).await) {
+            let is_over = self.is_over(&run).await.unwrap_or(true);
+            if is_over && !(self.has_failed(&run, &task).await && self.has_worktree(&leases, &run, &task).await) {
                 worktrees.remove_home(&run, &task).await?;
                 removed.push(format!("home folder of the agent of {task} in run {run}"));
             }
         }
         Ok(())
+    }
+
+    /// Whether a worktree of a task is there, or was given to a retry that continues there.
+    async fn has_worktree(&self, leases: &[Lease], run: &RunId, task: &TaskId) -> bool {
+        for lease in leases.iter().filter(|lease| lease.attempt.task == *task) {
+            if lease.run == *run || self.continues(&lease.run, run, task).await {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether a run continues an attempt of an earlier one at a task.
+    async fn continues(&self, run: &RunId, earlier: &RunId, task: &TaskId) -> bool {
+        let Ok(loaded) = self.load(run).await else { return false };
+        let task = loaded.record.task(task);
+        task.and_then(|task| task.task.spec.origin.earlier.as_ref()).is_some_and(|origin| origin.run == *earlier)
     }
 
     /// Whether a task of a run has not succeeded.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gadugi_core::executor::Capabilities;
-use gadugi_core::run::WarningKind;
-use gadugi_core::{Outcome, Phase};
+use gadugi_core::run::{KeepPolicy, WarningKind};
+use gadugi_core::{Outcome, Phase, TaskId};
 use gadugi_test_support::fakes::{BrokenWorktree, Play};
 
 use crate::conversations::{argv, calls, unchecked};
@@ -56,15 +56,23 @@ async fn the_home_is_for_the_agent_alone_and_goes_with_the_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_home_goes_however_the_task_ends() {
+async fn the_home_of_a_task_that_did_not_succeed_stays_for_a_retry_where_its_worktree_does() {
+    for keep in [KeepPolicy::Failed, KeepPolicy::Always, KeepPolicy::Never] {
+        let expected = if keep == KeepPolicy::Never { HashSet::new() } else { HashSet::from([id("a")]) };
+        ends_of_homes(keep, &expected).await;
+    }
+}
+
+async fn ends_of_homes(keep: KeepPolicy, expected: &HashSet<TaskId>) {
     let new = || {
-        let harness = Harness::with_robots(vec![robot("a", &[]), robot("b", &["a"])]);
+        let mut harness = Harness::with_robots(vec![robot("a", &[]), robot("b", &["a"])]);
+        harness.settings.keep = keep;
         harness.executor.can(WITH_HOMES);
         harness.plays("a", Play::WaitsForStop).says("a", 1, "session s1")
     };
     let timed_out = new().spec("a", |spec| spec.limits.timeout = Some(SECOND));
     assert!(matches!(outcome(&timed_out.drive().await, "a"), Outcome::TimedOut(_)));
-    assert_eq!(timed_out.worktrees.homes(), HashSet::new());
+    assert_eq!(timed_out.worktrees.homes(), *expected, "{keep:?}");
     for waits_for_retry in [false, true] {
         let harness = new().spec("a", |spec| {
             spec.limits.timeout = waits_for_retry.then_some(SECOND);
@@ -76,7 +84,7 @@ async fn the_home_goes_however_the_task_ends() {
             control.stop_all(false);
         });
         record.await.expect("the run ends");
-        assert_eq!(harness.worktrees.homes(), HashSet::new());
+        assert_eq!(harness.worktrees.homes(), *expected, "{keep:?}");
     }
 }
 

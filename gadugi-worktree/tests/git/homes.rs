@@ -135,3 +135,23 @@ async fn a_process_that_is_killed_at_a_home_leaves_one_that_is_found_or_one_that
     assert_clean(&harness).await;
     harness.assert_sound();
 }
+
+#[tokio::test]
+async fn a_later_run_takes_the_home_of_an_earlier_one_once_and_never_over_its_own() {
+    let harness = Harness::new();
+    let (path, _) = home(&harness.worktrees, "a").await;
+    fs::write(path.join("session"), "s-1").expect("a file");
+    let later: RunId = "20261122-093355-k7q".parse().expect("a run id");
+    for _ in 0..2 {
+        harness.worktrees.adopt_home(&run(), &later, &id("a")).await.expect("it is taken");
+        let taken = harness.worktrees.home(&later, &id("a")).await.expect("a home").expect("one");
+        assert!(!taken.is_new && !path.exists());
+        assert_eq!(fs::read_to_string(taken.path.join("session")).expect("a file"), "s-1");
+    }
+    let (path, is_new) = home(&harness.worktrees, "a").await;
+    assert!(is_new);
+    harness.worktrees.adopt_home(&run(), &later, &id("a")).await.expect("there is one already");
+    assert!(path.exists());
+    // Nothing is there to take.
+    harness.worktrees.adopt_home(&run(), &later, &id("b")).await.expect("nothing is done");
+}

@@ -22,7 +22,7 @@ if [ $# = 1 ] && [ ! -e "$sessions/$session" ]; then
   exit 1
 fi
 cat /tmp/prompt >> "$sessions/$session"
-if [ "$GADUGI_ATTEMPT" = 1 ]; then
+if [ $# = 0 ]; then
   echo one > one.txt
   git add one.txt
   git commit -q -m One
@@ -147,4 +147,37 @@ fn whenever_gadugi_is_killed_the_conversation_goes_on_and_no_home_is_left() {
         assert_no_home(&dock);
         dock.assert_clean();
     }
+}
+
+#[test]
+fn a_retry_goes_on_in_the_conversation_of_an_earlier_run_and_takes_its_home() {
+    let Some(dock) = new() else { return };
+    let file = task(&dock, "check", &format!("check: '{CHECK}'\n"));
+    dock.gadugi(&["run", &file]).expect(1);
+    let homes = dock.repo.path().join(".git/gadugi/homes");
+    let first = dock.latest_run().file_name().expect("a run").to_string_lossy().into_owned();
+    let home = |run: &str| homes.join(format!("{run}-check"));
+    assert!(home(&first).join(".agent/sessions/s-1").is_file());
+    // Another run removes what earlier ones have left.
+    dock.gadugi(&["run", &dock.scripted("other", "", "true")]).expect(0);
+    assert!(home(&first).exists(), "a retry may need it");
+    dock.gadugi(&["retry", &first]).expect(0);
+    let report = dock.report();
+    let [attempt] = &attempts(&report, "check")[..] else { panic!("{report}") };
+    assert_eq!(attempt["agent"]["session"], "s-1");
+    let transcript = dock.repo.git(&["show", "gadugi/check:transcript.txt"]);
+    assert!(transcript.contains("\nIts check failed (exit code 1)."), "{transcript}");
+    assert_eq!(dock.repo.git(&["show", "gadugi/check:whole.txt"]), "one\nhalf");
+    assert!(!home(&first).exists());
+    assert_no_home(&dock);
+    dock.assert_clean();
+}
+
+#[test]
+fn the_home_of_a_failed_task_goes_with_its_worktree() {
+    let Some(dock) = new() else { return };
+    dock.gadugi(&["run", &task(&dock, "check", "check: exit 1\n")]).expect(1);
+    dock.gadugi(&["clean", "--discard", "--wait"]).expect(0);
+    assert_no_home(&dock);
+    dock.assert_clean();
 }
