@@ -125,6 +125,13 @@ pub(crate) enum Command {
     /// untracked files. Files that look like secrets are named and not shown, as they are not committed either.
     #[command(after_long_help = examples::DIFF)]
     Diff(DiffArgs),
+    /// Push the branches of tasks that succeeded, and open a pull request for each
+    ///
+    /// Push never by force. Open pull requests by `gh`, as drafts; where there is no `gh`, print the commands. A task that needs
+    /// another one gets a pull request against the branch of that one. Call it again to push what is new, and to update the
+    /// text.
+    #[command(after_long_help = examples::PR)]
+    Pr(PrArgs),
     /// Stop a run or some of its tasks, and keep their work
     #[command(after_long_help = examples::STOP)]
     Stop(StopArgs),
@@ -410,6 +417,28 @@ pub(crate) struct DiffArgs {
     /// Only these files and folders
     #[arg(last = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PrArgs {
+    /// The tasks [default: all tasks of the run that have succeeded and have commits]
+    #[arg(value_name = "TASK")]
+    pub(crate) tasks: Vec<String>,
+    /// Choose the run by its id, a prefix of its id, or `latest`
+    #[arg(long, value_name = "RUN", default_value = "latest")]
+    pub(crate) run: String,
+    /// Push to this remote [default: `remote.pushDefault`, else origin, else the only one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) remote: Option<String>,
+    /// Open pull requests against this branch [default: the run's base, else the remote's own]
+    #[arg(long, value_name = "BRANCH")]
+    pub(crate) base: Option<String>,
+    /// Open pull requests ready for review, and not as drafts
+    #[arg(long)]
+    pub(crate) ready: bool,
+    /// Print what would be done, and push nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

@@ -84,6 +84,13 @@ Examples:
   gadugi diff fix-login -- src/auth  Show only what has changed there
   gadugi diff fix-login | git apply  Take it over without its commits";
 
+pub(super) const PR: &str = "\
+Examples:
+  gadugi pr --dry-run                Show what would be pushed and opened
+  gadugi pr                          Publish all tasks of the latest run that have succeeded
+  gadugi pr fix-login --ready        Open the pull request of a task ready for review
+  gadugi pr --remote fork --base dev Push elsewhere, and propose it for another branch";
+
 pub(super) const STOP: &str = "\
 Examples:
   gadugi stop                   Stop the latest unfinished run

@@ -12,6 +12,7 @@ mod logs;
 mod man;
 mod merge;
 mod plan;
+mod pr;
 mod ps;
 mod report;
 mod resume;
@@ -39,6 +40,7 @@ pub(crate) async fn execute(context: &Context, command: Command) -> Result<Code,
         Command::Logs(args) => logs::logs(context, &args).await,
         Command::Show(args) => show::show(context, &args).await,
         Command::Diff(args) => diff::diff(context, &args).await,
+        Command::Pr(args) => pr::pr(context, &args).await,
         Command::Stop(args) => stop::stop(context, &args).await,
         Command::Report(args) => report::report(context, &args).await,
         Command::Conflicts(args) => conflicts::conflicts(context, &args).await,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use gadugi_core::registry::RegistryError;
-use gadugi_core::{AttemptRef, Phase, Report};
+use gadugi_core::{AttemptRef, Phase, Report, TaskId};
 use gadugi_registry::render;
 
 use super::{Site, WrittenReports};
@@ -14,6 +14,11 @@ impl Site {
     /// Renders the report of a run in Markdown.
     pub(crate) fn markdown(&self, report: &Report) -> String {
         render::markdown(report, &self.log_path(report))
+    }
+
+    /// Renders what a report says of a task to those who review its branch elsewhere.
+    pub(crate) fn review(&self, report: &Report, task: &TaskId) -> String {
+        render::review(report, task).unwrap_or_default()
     }
 
     /// Renders the report of a run in JSON.

@@ -24,6 +24,7 @@ pub(crate) enum GitEnd {
 pub(crate) struct Git<'a> {
     site: &'a Site,
     folder: PathBuf,
+    may_ask: bool,
     variables: Vec<(&'static str, OsString)>,
 }
 
@@ -34,7 +35,8 @@ impl<'a> Git<'a> {
         site: &'a Site,
         variables: impl IntoIterator<Item = (&'static str, OsString)>,
     ) -> Self {
-        Self { site, folder: context.surroundings.folder.clone(), variables: variables.into_iter().collect() }
+        let (folder, may_ask) = (context.surroundings.folder.clone(), context.terminal.live);
+        Self { site, folder, may_ask, variables: variables.into_iter().collect() }
     }
 
     fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
@@ -63,6 +65,16 @@ impl<'a> Git<'a> {
     pub(crate) async fn output<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<Output, Failure> {
         let mut command = self.command(arguments);
         command.stdin(Stdio::null()).env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C").kill_on_drop(true);
+        command.output().await.map_err(|error| no_git(&error))
+    }
+
+    /// The same, of a git that talks to a remote: it may ask for a name or a password, where this command has a terminal.
+    pub(crate) async fn talking<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<Output, Failure> {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::null()).env("LC_ALL", "C").kill_on_drop(true);
+        if !self.may_ask {
+            command.env("GIT_TERMINAL_PROMPT", "0");
+        }
         command.output().await.map_err(|error| no_git(&error))
     }
 

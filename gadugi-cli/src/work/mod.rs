@@ -31,13 +31,32 @@ impl TaskWork {
         task: &TaskRecord,
         objects: &ScratchObjects,
     ) -> Result<Option<Self>, Failure> {
+        let in_worktree = task.with_branch().is_some_and(|attempt| attempt.worktree != WorktreeState::Released);
+        Self::found(site, task, objects, in_worktree).await
+    }
+
+    /// The same, of what is on its branch only.
+    pub(crate) async fn on_branch(
+        site: &Site,
+        task: &TaskRecord,
+        objects: &ScratchObjects,
+    ) -> Result<Option<Self>, Failure> {
+        Self::found(site, task, objects, false).await
+    }
+
+    async fn found(
+        site: &Site,
+        task: &TaskRecord,
+        objects: &ScratchObjects,
+        in_worktree: bool,
+    ) -> Result<Option<Self>, Failure> {
         let Some(attempt) = task.with_branch() else { return Ok(None) };
         let (Some(lease), Some(base)) = (&attempt.lease, task.base_of(attempt)) else { return Ok(None) };
         let Some(branch) = lease.branch.clone() else { return Ok(None) };
         let request = PreviewRequest {
             base: base.clone(),
             recorded: attempt.work.as_ref().and_then(|work| work.tip.clone()),
-            in_worktree: attempt.worktree != WorktreeState::Released,
+            in_worktree,
             objects: objects.folder().to_owned(),
         };
         let preview = site.preview(lease, request).await;

@@ -61,7 +61,8 @@ fn longest_run(text: &str) -> usize {
 }
 
 /// A word for a POSIX shell.
-pub(super) fn shell(word: &str) -> String {
+#[must_use]
+pub fn shell(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | ':' | '@' | '%' | '+' | ',');
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

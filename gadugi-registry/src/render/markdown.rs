@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use gadugi_core::run::{AttemptRecord, RunLink, TaskRecord, TaskState, WorktreeState};
 use gadugi_core::worktrees::Counts;
-use gadugi_core::{BranchName, CommitId, Outcome, Phase, Report};
+use gadugi_core::{BranchName, CommitId, Outcome, Phase, Report, TaskId};
 
 use super::LogPath;
 use super::agents;
@@ -204,6 +204,50 @@ fn section(out: &mut Paragraphs, report: &Report, task: &TaskRecord, log: LogPat
         out.add("What its agent said last:");
         out.add(&message);
     }
+}
+
+/// What a report says of a task to those who review its branch elsewhere, without paths of this machine; `None` for a task of
+/// another run.
+#[must_use]
+pub fn review(report: &Report, task: &TaskId) -> Option<String> {
+    let task = report.record.task(task)?;
+    let spec = &task.task.spec;
+    let mut out = Paragraphs::default();
+    let outcome = task.outcome().map_or_else(|| state(report, task).to_owned(), |outcome| inline(&outcome.to_string()));
+    let mut facts = vec![
+        format!("Task: {} of run {}", code(spec.id.as_str()), code(&report.record.header.run.to_string())),
+        format!("Outcome: {outcome}"),
+    ];
+    if let Some(agent) = &spec.action.agent {
+        facts.push(format!("Agent: {}", inline(&agent.name)));
+    }
+    if !task.task.needs.is_empty() {
+        let needs: Vec<String> = task.task.needs.iter().map(|need| code(need.as_str())).collect();
+        facts.push(format!("Needs: {}", needs.join(", ")));
+    }
+    if let Some(last) = task.last().filter(|_| spec.check.is_some()) {
+        facts.push(format!("Check: {}", verdict(last, Phase::Check)));
+    }
+    if let Some(attempt) = task.with_branch() {
+        facts.push(format!("Work: {}", made(task.made(attempt))));
+        if let Some(work) = attempt.work.as_ref().filter(|work| !work.left_out.is_empty()) {
+            let files: Vec<String> = work.left_out.iter().map(|file| code(file)).collect();
+            facts.push(format!("Left out of the commit, since they look like secrets: {}", files.join(", ")));
+        }
+    }
+    out.list(&facts);
+    if let Some(script) = &spec.check {
+        out.add("The check:");
+        out.add(&block("sh", script));
+    }
+    if !task.attempts.is_empty() {
+        out.add(&attempts(task, &|_, _| None));
+    }
+    if let Some(message) = agents::last_message(task) {
+        out.add("What its agent said last:");
+        out.add(&message);
+    }
+    Some(out.0)
 }
 
 /// The end of a command that decides whether the attempt continues.

@@ -26,9 +26,10 @@ use crate::fs::{RunFolder, open_regular, replace_by};
 
 use junit::write_junit;
 
+pub use escape::shell as shell_word;
 pub use json::{json, write_json};
 pub use junit::junit;
-pub use markdown::markdown;
+pub use markdown::{markdown, review};
 pub use merge::{
     merge_figures, merge_json, merge_junit, merge_markdown, merge_result, merge_tasks, not_merged, write_merge_reports,
 };

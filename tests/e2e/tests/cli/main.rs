@@ -15,6 +15,7 @@ mod docker;
 mod eight_tasks;
 mod elsewhere;
 mod fake_agents;
+mod forge;
 mod harness;
 mod hostile_names;
 mod hostile_tasks;
@@ -30,6 +31,7 @@ mod merging;
 mod no_files;
 #[cfg(target_os = "linux")]
 mod power_cuts;
+mod pr;
 mod prompts;
 mod readers;
 mod repositories;
