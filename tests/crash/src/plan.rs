@@ -46,6 +46,17 @@ pub(crate) fn mixed(harness: &Harness<'_>, random: &mut fastrand::Rng) -> io::Re
     ]))
 }
 
+/// The file of the task of [`mergeable`] that breaks the check.
+pub(crate) const RED: &str = "red.txt";
+
+/// Tasks whose work merges, one of which needs another, and one that breaks the check.
+pub(crate) fn mergeable(harness: &Harness<'_>) -> io::Result<()> {
+    for (name, front) in [("one", ""), ("two", "needs: [one]\n"), ("three", ""), ("red", "")] {
+        task(harness, front, name, &format!("echo {name} > {name}.txt\n{COMMITS}"), 0)?;
+    }
+    Ok(())
+}
+
 /// The file that a task of [`many`] leaves uncommitted in the end, and its name among the tasks.
 pub(crate) const LEFT: (&str, &str) = ("left.txt", "leaves-");
 

@@ -43,6 +43,12 @@ pub(crate) fn sweepers(folder: &Path) -> Vec<u32> {
     all().filter(is_sweeper).filter(|&pid| knows(pid, folder)).collect()
 }
 
+/// The processes that land a merge in a folder.
+pub(crate) fn landings(folder: &Path) -> Vec<u32> {
+    let is_landing = |&pid: &u32| arguments(pid).get(1).is_some_and(|argument| argument == "__land");
+    all().filter(is_landing).filter(|&pid| knows(pid, folder)).collect()
+}
+
 /// The children of a process.
 pub(crate) fn children(parent: u32) -> Vec<u32> {
     all().filter(|&pid| stat_fields(pid).and_then(|fields| fields.get(1)?.parse().ok()) == Some(parent)).collect()

@@ -4,6 +4,7 @@ mod crash_points;
 mod escapes;
 mod flips;
 mod leaders;
+mod merges;
 mod random;
 mod real_repository;
 mod shims;
@@ -40,7 +41,7 @@ pub(crate) struct Round<'a> {
 }
 
 /// All cases.
-pub(crate) const CASES: [Case; 8] = [
+pub(crate) const CASES: [Case; 10] = [
     Case { name: "crash-points", rounds: crash_points::rounds, round: crash_points::round },
     Case { name: "orchestrator-at-random", rounds: |length| length.of(8, 240), round: random::round },
     Case { name: "real-repository", rounds: |length| length.of(2, 100), round: real_repository::round },
@@ -48,6 +49,8 @@ pub(crate) const CASES: [Case; 8] = [
     Case { name: "task", rounds: |length| length.of(3, 105), round: leaders::round },
     Case { name: "escapes", rounds: |length| length.of(2, 20), round: escapes::round },
     Case { name: "two-orchestrators", rounds: |length| length.of(4, 200), round: two_drivers::round },
+    Case { name: "merge-points", rounds: merges::rounds_at_points, round: merges::round_at_points },
+    Case { name: "merge-at-random", rounds: |length| length.of(4, 200), round: merges::round_at_random },
     Case { name: "bit-flips", rounds: |length| length.of(2, 20), round: flips::round },
 ];
 
