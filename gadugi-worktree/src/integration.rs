@@ -90,6 +90,15 @@ impl Integration for GitWorktrees {
         }
     }
 
+    async fn kept(&self) -> Result<Vec<MergeId>, MergeError> {
+        let kept = self.integrate(move |settings| {
+            let mut merges = landing::recorded(&settings.state)?;
+            merges.extend(chain::kept::merges(&settings.repository.open(&[])?)?);
+            Ok(merges.into_iter().collect())
+        });
+        kept.await.map_err(|error| self.repository_error(error))
+    }
+
     async fn forget(&self, merge: &MergeId) -> Result<(), MergeError> {
         let merge = merge.clone();
         let forgotten = self.integrate(move |settings| {

@@ -14,6 +14,7 @@ pub(super) async fn merge(context: &Context, args: &MergeArgs) -> Result<Code, F
     let site = Arc::new(Site::open(&context.surroundings)?);
     let config = config(context, &site, args)?;
     let merging = Merging::new(context, &site, &config, args.json)?;
+    merging.forget_ended().await?;
     let unfinished = unfinished(&site)?;
     if args.abort {
         let Some(record) = unfinished else {

@@ -126,6 +126,18 @@ impl<'a> Merging<'a> {
         Ok(Code::Success)
     }
 
+    /// Removes what merges have left that were killed at their end.
+    pub(crate) async fn forget_ended(&self) -> Result<(), Failure> {
+        let kept = self.integration.kept().await.map_err(|error| failure(error.into()))?;
+        let known = self.site.merges()?;
+        for merge in kept.iter().filter(|merge| known.contains(merge)) {
+            if self.site.load_merge(merge)?.record.ended.is_some() {
+                self.integration.forget(merge).await.map_err(|error| failure(error.into()))?;
+            }
+        }
+        Ok(())
+    }
+
     fn open(&self, merge: &MergeId) -> Result<(MergeRecord, Box<dyn MergeLog>), Failure> {
         let (history, log) = self.site.resume_merge(merge)?;
         for damage in &history.damage {

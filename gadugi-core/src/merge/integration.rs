@@ -63,6 +63,14 @@ pub trait Integration: Send + Sync {
     /// [`MergeError::Unfinished`] when it can neither be finished nor undone, and nothing more is lost by that.
     async fn recover_landing(&self, merge: &MergeId) -> Result<Option<RecoveredLanding>, MergeError>;
 
+    /// The merges of which references or records exist, such as those that a crash has left at their end.
+    ///
+    /// # Errors
+    /// [`MergeError::Repository`] when they cannot be listed.
+    async fn kept(&self) -> Result<Vec<MergeId>, MergeError> {
+        Ok(Vec::new())
+    }
+
     /// Removes the references and records of a merge that is over. Its objects go with the next garbage collection, unless
     /// they have landed. Safe to repeat.
     ///

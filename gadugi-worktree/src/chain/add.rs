@@ -10,6 +10,7 @@ use gix::merge::blob::builtin_driver::text::Labels;
 
 use super::generated::{Patterns, changed, with_named_of};
 use crate::error::GitError;
+use crate::history::file_differences;
 use crate::merge::{files_in_conflict, merge_commits};
 use crate::release::merged::{Integration, IntegrationBranch};
 use crate::release::reach::Own;
@@ -126,6 +127,9 @@ impl<'a> Adder<'a> {
         let theirs = tree_of(self.repo, tip)?;
         // Generated files are on both sides as they are in the chain: they neither conflict nor change.
         let (theirs, differs) = with_named_of(self.repo, theirs, onto.tree, &self.generated)?;
+        if let Some(tree) = self.apart(onto, link, theirs)? {
+            return Ok(Merged { tree, conflicts: Vec::new() });
+        }
         if self.strategy == Strategy::Merge {
             let theirs = match differs {
                 true => self.repo.new_commit("without generated files", theirs, [tip])?.id,
@@ -138,6 +142,62 @@ impl<'a> Adder<'a> {
         }
         let base = self.base_tree(link)?;
         self.merge_trees(base, onto.tree, theirs, &link.name)
+    }
+
+    /// The merged tree where the other side has left all files alone that the branch has changed: these then come from the
+    /// branch, and all others from the other side. `None` where both have changed a file, or there is not one base.
+    fn apart(&self, onto: Onto, link: &Link, theirs: ObjectId) -> Result<Option<ObjectId>, GitError> {
+        let base = match self.strategy {
+            Strategy::Merge => {
+                let bases = self.repo.merge_bases_many(onto.commit, &[to_object(&link.tip)])?;
+                let [base] = bases[..] else { return Ok(None) };
+                tree_of(self.repo, base.detach())?
+            }
+            Strategy::Squash | Strategy::Rebase => self.base_tree(link)?,
+        };
+        self.applied(base, onto.tree, theirs)
+    }
+
+    /// A tree with the changes between two others, if it has none of its own in the same files.
+    pub(super) fn applied(
+        &self,
+        base: ObjectId,
+        ours: ObjectId,
+        theirs: ObjectId,
+    ) -> Result<Option<ObjectId>, GitError> {
+        let changes = file_differences(self.repo, base, theirs)?;
+        let our_tree = self.repo.find_tree(ours)?;
+        for change in &changes {
+            let mut path = change.path.split_str("/").map(BStr::new).peekable();
+            let mut folder = our_tree.clone();
+            let mut found = None;
+            while let Some(name) = path.next() {
+                let entry = folder.iter().find_map(|entry| entry.ok().filter(|entry| entry.filename() == name));
+                let Some((mode, id)) = entry.map(|entry| (entry.mode(), entry.object_id())) else { break };
+                if path.peek().is_none() {
+                    found = Some((mode, id));
+                } else if mode.is_tree() {
+                    folder = self.repo.find_tree(id)?;
+                } else {
+                    // A file is where the other side has a folder.
+                    return Ok(None);
+                }
+            }
+            if found != change.before {
+                return Ok(None);
+            }
+        }
+        let mut editor = self.repo.edit_tree(ours)?;
+        // Removed first, where a folder takes the place of a file.
+        for change in changes.iter().filter(|change| change.after.is_none()) {
+            editor.remove(change.path.as_bstr())?;
+        }
+        for change in &changes {
+            if let Some((mode, id)) = change.after {
+                editor.upsert(change.path.as_bstr(), mode.kind(), id)?;
+            }
+        }
+        Ok(Some(editor.write()?.detach()))
     }
 
     /// Merges the difference between two trees into a third one.

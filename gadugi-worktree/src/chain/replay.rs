@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use gadugi_core::merge::Link;
 use gix::ObjectId;
 
-use super::add::{Adder, tree_of};
+use super::add::{Adder, Merged, tree_of};
 use super::generated::with_named_of;
 use crate::error::GitError;
 use crate::release::patch_id::{Difference, PatchId};
@@ -35,7 +35,10 @@ impl Adder<'_> {
                 Some(parent) => tree_of(self.repo, *parent)?,
                 None => self.repo.empty_tree().id,
             };
-            let merged = self.merge_trees(base, tree, theirs, &link.name)?;
+            let merged = match self.applied(base, tree, theirs)? {
+                Some(tree) => Merged { tree, conflicts: Vec::new() },
+                None => self.merge_trees(base, tree, theirs, &link.name)?,
+            };
             if !merged.conflicts.is_empty() {
                 if parents.len() == 1 && self.is_in_start(link, base, own_tree)? {
                     continue;

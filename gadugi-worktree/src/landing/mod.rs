@@ -22,7 +22,7 @@ use gadugi_core::merge::{LandRequest, Landing, Target};
 use gadugi_core::{BranchName, MergeId};
 
 pub use self::process::land_ordered;
-pub(crate) use self::recover::{forget, recover};
+pub(crate) use self::recover::{forget, recorded, recover};
 
 use self::record::{Order, Outcome, Place};
 use crate::error::GitError;

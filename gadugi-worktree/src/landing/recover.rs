@@ -3,7 +3,9 @@
 //! Has the branch moved, it is finished; otherwise it is undone. A work tree whose index is neither the one before nor the one
 //! that was to follow is left to the user: somebody has removed the lock there and gone on.
 
-use std::fs::File;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use gadugi_core::MergeId;
@@ -128,6 +130,21 @@ fn recover_work_tree(landing: &Landing<'_>, number: usize, one: &Acting, landed:
         settle(&apart, Side::After, &[])?;
     }
     Ok(is_after)
+}
+
+/// The merges that have a record of a landing.
+pub(crate) fn recorded(state: &Path) -> Result<BTreeSet<MergeId>, GitError> {
+    let folder = state.join("landings");
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        other => other.map_err(GitError::io("list", &folder))?,
+    };
+    let mut merges = BTreeSet::new();
+    for entry in entries {
+        let name = entry.map_err(GitError::io("list", &folder))?.file_name();
+        merges.extend(name.to_str().and_then(|name| name.parse().ok()));
+    }
+    Ok(merges)
 }
 
 /// Removes the record of a landing of a merge that is over.

@@ -76,16 +76,14 @@ pub(crate) async fn clean(job: &CleanJob) -> Result<CleanFigures, BenchError> {
 
 /// Merges branches into the one that is checked out, as `gadugi merge --no-check` does.
 pub(crate) async fn merge(job: &MergeJob) -> Result<MergeFigures, BenchError> {
-    let (header, worktrees) = (header(job.branches, 1)?, git_worktrees(&job.repository, false)?);
+    let (header, worktrees) = (header(job.tips.len(), 1)?, git_worktrees(&job.repository, false)?);
     let merge: MergeId = header.run.as_str().parse()?;
     let branch: BranchName = "main".parse()?;
     let begun = Instant::now();
     let target = worktrees.target(&branch).await?.ok_or(BenchError::OtherTree)?;
-    let mut links = Vec::with_capacity(job.branches);
-    for task in header.plan.tasks() {
-        let branch = format!("gadugi/{}", task.spec.id).parse()?;
-        let tip = worktrees.target(&branch).await?.ok_or(BenchError::OtherTree)?.tip;
-        let (name, base) = (task.spec.id.to_string(), target.tip.clone());
+    let mut links = Vec::with_capacity(job.tips.len());
+    for (task, tip) in header.plan.tasks().iter().zip(&job.tips) {
+        let (name, base, tip) = (task.spec.id.to_string(), target.tip.clone(), tip.parse()?);
         links.push(Link { title: name.clone(), name, run: header.run.clone(), tip, base });
     }
     let (onto, strategy) = (target.tip.clone(), Strategy::Merge);

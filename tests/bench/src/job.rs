@@ -120,8 +120,8 @@ pub(crate) struct CleanFigures {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct MergeJob {
     pub(crate) repository: PathBuf,
-    /// Their number, named as [`header`](crate::library::header) names tasks.
-    pub(crate) branches: usize,
+    /// Their tips, in the order of the names that [`header`](crate::library::header) gives tasks.
+    pub(crate) tips: Vec<String>,
 }
 
 /// In seconds.

@@ -26,10 +26,13 @@ pub(crate) fn measure(effort: &Effort, out: &mut dyn Write) -> Result<(), BenchE
     let shape = Shape { files, bytes: files as u64 * 3200, spread: 0.8, checked_out: true };
     content::repository(&repository, shape)?;
     import(&repository, branches, files)?;
+    let mut tips = hermetic("git");
+    tips.args(["for-each-ref", "--format=%(objectname)", "refs/heads/gadugi"]).current_dir(&repository);
+    let tips = String::from_utf8_lossy(&timed(tips)?.stdout).lines().map(str::to_owned).collect::<Vec<_>>();
     let mut rounds = Vec::new();
     for _ in 0..effort.rounds {
         let (ours, figures): (f64, MergeFigures) =
-            measure_job(&Job::Merge(MergeJob { repository: repository.clone(), branches }))?;
+            measure_job(&Job::Merge(MergeJob { repository: repository.clone(), tips: tips.clone() }))?;
         let our_tree = take_back(&repository)?;
         let git = by_git(&repository, branches)?;
         if take_back(&repository)? != our_tree {
