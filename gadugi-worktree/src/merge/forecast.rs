@@ -69,7 +69,7 @@ pub(crate) fn forecast(settings: &WorktreeSettings, asked: usize, sides: &[Side]
     let mut repo = settings.repository.open(&[])?.with_object_memory();
     repo.object_cache_size_if_unset(OBJECT_CACHE_BYTES);
     let mut changes = Changes { known: HashMap::new() };
-    let mut lines = look(settings, &repo, pairs, sides, &mut changes);
+    let lines = look(settings, &repo, pairs, sides, &mut changes);
     let bases = bases(&repo, pairs, &lines)?;
     let mut verdicts = vec![Verdict::MergesAsText; bases.len()];
     let (mut to_merge, mut contained) = (Vec::new(), Vec::new());
@@ -91,7 +91,7 @@ pub(crate) fn forecast(settings: &WorktreeSettings, asked: usize, sides: &[Side]
     }
     drop(changes);
     let all: Vec<_> = pairs.all().collect();
-    let commits = commits(settings, &mut repo, &mut lines, to_merge.iter().map(|place| all[*place]));
+    let commits = commits(settings, &mut repo, &lines, to_merge.iter().map(|place| all[*place]));
     for (place, verdict) in merge_pairs(&repo, &lines, &commits, &to_merge, &all) {
         verdicts[place] = verdict;
     }
@@ -99,8 +99,7 @@ pub(crate) fn forecast(settings: &WorktreeSettings, asked: usize, sides: &[Side]
     for (verdict, (one, other)) in verdicts.iter_mut().zip(&all) {
         let unseen = [one, other].into_iter().find_map(|side| Some((&lines[*side], lines[*side].unseen.as_ref()?)));
         if let (Verdict::MergesAsText, Some((line, reason))) = (&verdict, unseen) {
-            let reason = format!("what is not committed by {} could not be read: {reason}", line.name);
-            *verdict = Verdict::Unknown { reason };
+            *verdict = unread(line, reason);
         }
     }
     let beyond: Vec<bool> = lines.iter().map(|line| line.head != line.tip || !line.uncommitted.is_empty()).collect();
@@ -226,27 +225,29 @@ fn bases(repo: &gix::Repository, pairs: Pairs, lines: &[Line<'_>]) -> Result<Vec
     Ok(pairs.all().map(|(ours, theirs)| bases_of(lines[ours].head, lines[theirs].head)).collect())
 }
 
-/// The commit of each line. That of one with uncommitted files which is to be merged is made in memory; where that fails, the
-/// line is noted as not seen.
+/// The verdict where uncommitted files of a line cannot be compared.
+fn unread(line: &Line<'_>, reason: &str) -> Verdict {
+    Verdict::Unknown { reason: format!("what is not committed by {} could not be read: {reason}", line.name) }
+}
+
+/// The commit of each line. That of one with uncommitted files which is to be merged is made in memory; where that fails, there
+/// is the verdict on all of its merges.
 fn commits(
     settings: &WorktreeSettings,
     repo: &mut gix::Repository,
-    lines: &mut [Line<'_>],
+    lines: &[Line<'_>],
     to_merge: impl Iterator<Item = (usize, usize)>,
-) -> Vec<ObjectId> {
+) -> Vec<Result<ObjectId, Verdict>> {
     let mut is_merged = vec![false; lines.len()];
     to_merge.for_each(|(one, other)| (is_merged[one], is_merged[other]) = (true, true));
     let mut room = MAX_UNCOMMITTED_BYTES;
     let mut commits = Vec::with_capacity(lines.len());
-    for (line, is_merged) in lines.iter_mut().zip(is_merged) {
+    for (line, is_merged) in lines.iter().zip(is_merged) {
         let commit = match line.worktree.filter(|_| is_merged && !line.uncommitted.is_empty()) {
             Some(lease) => live::commit(settings, repo, lease, line.tip, &mut room),
             None => Ok(line.head),
         };
-        commits.push(commit.unwrap_or_else(|error| {
-            line.unseen = Some(error_chain(&error));
-            line.head
-        }));
+        commits.push(commit.map_err(|error| unread(line, &error_chain(&error))));
     }
     commits
 }
@@ -255,7 +256,7 @@ fn commits(
 fn merge_pairs(
     repo: &gix::Repository,
     lines: &[Line<'_>],
-    commits: &[ObjectId],
+    commits: &[Result<ObjectId, Verdict>],
     places: &[usize],
     pairs: &[(usize, usize)],
 ) -> Vec<(usize, Verdict)> {
@@ -268,9 +269,11 @@ fn merge_pairs(
         let mut repo = shared.to_thread_local();
         repo.object_cache_size_if_unset(OBJECT_CACHE_BYTES);
         repo.objects.set_object_memory(memory.clone());
-        let side = |side: usize| (commits[side], lines[side].name);
-        let merge = |place: &usize| (*place, merge_pair(&repo, side(pairs[*place].0), side(pairs[*place].1)));
-        places.iter().map(merge).collect::<Vec<_>>()
+        let verdict = |(one, other): (usize, usize)| match (&commits[one], &commits[other]) {
+            (Ok(ours), Ok(theirs)) => merge_pair(&repo, (*ours, lines[one].name), (*theirs, lines[other].name)),
+            (Err(unknown), _) | (_, Err(unknown)) => unknown.clone(),
+        };
+        places.iter().map(|place| (*place, verdict(pairs[*place]))).collect::<Vec<_>>()
     });
     merged.into_iter().flatten().collect()
 }

@@ -230,3 +230,85 @@ async fn what_is_not_committed_yet_counts_and_stays_as_it_is() {
         before
     );
 }
+
+/// Changes in a worktree, each of which another look than that at single files might miss.
+type Change = fn(&Harness, &Lease);
+
+const CHANGES: [(&str, Change); 9] = [
+    ("nothing", |_, _| {}),
+    ("elsewhere", |_, lease| write(lease, "dir/d.txt", "elsewhere\n")),
+    ("edited", |_, lease| write(lease, "a.txt", "edited\n")),
+    ("removed", |_, lease| std::fs::remove_file(lease.path.join("a.txt")).expect("it is there")),
+    ("staged", |harness, lease| {
+        harness.git(lease, &["rm", "-q", "--cached", "a.txt"]);
+    }),
+    ("committed", |harness, lease| {
+        write(lease, "dir/c.txt", "committed\n");
+        harness.git(lease, &["commit", "-q", "-a", "-m", "Committed"]);
+    }),
+    ("new", |_, lease| write(lease, "fresh.txt", "of another\n")),
+    ("folder", |_, lease| write(lease, "fresh.txt/inside", "a folder in its place\n")),
+    ("file", |_, lease| {
+        std::fs::remove_dir_all(lease.path.join("dir")).expect("it is there");
+        write(lease, "dir", "a file in the place of a folder\n");
+    }),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worktree_beside_what_is_asked_about_is_judged_as_if_it_were_asked_about() {
+    let repo = begin();
+    branch(&repo, "ended", "trunk", &[Edit::Line(0, 3, 0), Edit::Line(2, 3, 0)]);
+    repo.commit_file("fresh.txt", "of the branch\n");
+    repo.git(&["checkout", "-q", "trunk"]);
+    let harness = Harness::on(repo);
+    let mut sides = vec![side(&harness.repo, "ended")];
+    for (name, change) in CHANGES {
+        let lease = harness.create(name).await;
+        change(&harness, &lease);
+        sides.push(live(&lease));
+    }
+    let first = harness.worktrees.forecast_of_first(1, sides.clone()).await.expect("a forecast");
+    let all = harness.worktrees.forecast(sides).await.expect("a forecast");
+    let mut in_conflict = Vec::new();
+    for (place, (name, _)) in CHANGES.iter().enumerate() {
+        let verdict = first.verdict(0, place + 1);
+        assert_eq!(verdict, all.verdict(0, place + 1), "{name}");
+        if matches!(verdict, Some(Verdict::Conflict { .. })) {
+            in_conflict.push(*name);
+        }
+    }
+    assert_eq!(in_conflict, ["edited", "removed", "committed", "new", "folder", "file"]);
+    assert_eq!(first.verdict(1, 2), None);
+    assert_eq!((all.is_beyond_tip(1), all.is_beyond_tip(2)), (false, true));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_branch_that_another_contains_is_named() {
+    let repo = begin();
+    branch(&repo, "need", "trunk", &[Edit::Line(0, 3, 0)]);
+    branch(&repo, "dependant", "need", &[Edit::Line(0, 3, 1)]);
+    let harness = Harness::on(repo);
+    let sides = ["need", "dependant", "trunk"].map(|name| side(&harness.repo, name)).to_vec();
+    let forecast = harness.worktrees.forecast(sides).await.expect("a forecast");
+    assert_eq!(
+        [(0, 1), (1, 0), (1, 2), (2, 1)].map(|(one, other)| forecast.contains(one, other)),
+        [false, true, true, false]
+    );
+    assert_eq!(forecast.verdict(0, 1), Some(&Verdict::MergesAsText));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_uncommitted_files_than_memory_is_for_leave_a_verdict_unknown_only_where_they_matter() {
+    let harness = Harness::on(begin());
+    let (large, other, apart) =
+        (harness.create("large").await, harness.create("other").await, harness.create("apart").await);
+    std::fs::write(large.path.join("new"), vec![b'x'; 30 << 20]).expect("a large file");
+    write(&other, "new", "of other\n");
+    write(&apart, "a.txt", "of apart\n");
+    let sides = [&large, &other, &apart].map(live).to_vec();
+    let forecast = harness.worktrees.forecast(sides).await.expect("a forecast");
+    let Some(Verdict::Unknown { reason }) = forecast.verdict(0, 1) else { panic!("{forecast:?}") };
+    assert!(reason.contains("not committed by large") && reason.contains("30 MiB"), "{reason}");
+    assert_eq!(forecast.verdict(0, 2), Some(&Verdict::MergesAsText));
+    assert_eq!(forecast.verdict(1, 2), Some(&Verdict::MergesAsText));
+}
