@@ -8,7 +8,6 @@ use gadugi_core::merge::{ChainRequest, Integration, LandRequest, Landing, Link, 
 use gadugi_core::plan::PlannedTask;
 use gadugi_core::worktrees::{BranchFate, BranchRelease, ReleaseRequest, Side, Verdict, WorktreeFate, WorktreeRequest};
 use gadugi_core::{AttemptNo, AttemptRef, BranchName, Lease, MergeId, Worktrees};
-use gadugi_worktree::Repository;
 
 use crate::error::BenchError;
 use crate::job::{
@@ -105,12 +104,11 @@ pub(crate) async fn merge(job: &MergeJob) -> Result<MergeFigures, BenchError> {
 
 /// Foretells the merges of every two branches, as `gadugi conflicts` does.
 pub(crate) async fn forecast(job: &ForecastJob) -> Result<ForecastFigures, BenchError> {
-    let repository = Repository::discover(&job.repository)?;
     let worktrees = git_worktrees(&job.repository, false)?;
     let mut sides = Vec::with_capacity(job.branches);
     for number in 0..job.branches {
         let name = format!("gadugi/{}", name(number));
-        let tip = repository.resolve(&name)?;
+        let tip = worktrees.branch_tip(&name).await?.ok_or(BenchError::OtherTree)?;
         sides.push(Side { name, tip, worktree: None });
     }
     let forecast = worktrees.forecast(sides).await?;

@@ -10,7 +10,7 @@ use gadugi_core::plan::PlanError;
 use gadugi_core::registry::RegistryError;
 use gadugi_core::worktrees::WorktreeError;
 use gadugi_core::{IdError, RunError};
-use gadugi_worktree::{BaseError, OpenError};
+use gadugi_worktree::OpenError;
 use thiserror::Error;
 
 #[derive(Debug, Error)]
@@ -41,8 +41,6 @@ pub(crate) enum BenchError {
     OtherTree,
     #[error("git finds {git} conflicts, and the forecast {gadugi}")]
     OtherConflicts { git: usize, gadugi: usize },
-    #[error("a base does not exist")]
-    Base(#[from] BaseError),
     #[error("a worktree was not removed")]
     WorktreeKept,
     #[error("a worktree is not what was committed; git status says:\n{status}")]

@@ -282,8 +282,11 @@ pub struct FakeWorktrees {
     untouched: Arc<Mutex<HashSet<TaskId>>>,
     homes: Arc<Mutex<HashSet<TaskId>>>,
     forecast: Arc<Mutex<FakeForecast>>,
-    forecasts: Arc<Mutex<Vec<(usize, Vec<Side>)>>>,
+    forecasts: Arc<Mutex<Vec<ForecastCall>>>,
 }
+
+/// A request for a forecast: how many sides were asked about, and all sides.
+pub type ForecastCall = (usize, Vec<Side>);
 
 /// The answer of [`FakeWorktrees`] to requests for a forecast.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -353,9 +356,9 @@ impl FakeWorktrees {
         *locked(&self.forecast) = forecast;
     }
 
-    /// The requests for a forecast: how many sides were asked about, and all sides.
+    /// The requests for a forecast, in order.
     #[must_use]
-    pub fn forecasts(&self) -> Vec<(usize, Vec<Side>)> {
+    pub fn forecasts(&self) -> Vec<ForecastCall> {
         locked(&self.forecasts).clone()
     }
 

@@ -180,7 +180,7 @@ fn repository(size: Size, kind: Kind) -> Result<TempDir, BenchError> {
         commit(
             &format!("refs/heads/gadugi/{}", name(branch)),
             1_800_000_001 + branch,
-            "from refs/heads/main^0\n",
+            "from refs/heads/main\n",
             &files,
         );
     }
