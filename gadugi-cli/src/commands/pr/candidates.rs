@@ -1,8 +1,9 @@
 //! The tasks whose branches are published, and the branches that theirs are stacked on.
 
 use gadugi_core::run::TaskRecord;
-use gadugi_core::{BranchName, Outcome, RunRecord, TaskId};
+use gadugi_core::{BranchName, CommitId, Outcome, RunRecord, TaskId};
 
+use super::full;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::site::{PreviewSource, Site};
@@ -90,12 +91,34 @@ fn in_order<'a>(tasks: &[&'a TaskRecord]) -> Vec<&'a TaskRecord> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Base {
     pub(super) task: TaskId,
-    pub(super) branch: BranchName,
+    pub(super) tip: BaseTip,
 }
 
-/// The needs of a task that have commits. In the place of one without any stand those that it needs itself.
+/// The end of a need's work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum BaseTip {
+    /// Its branch in this run.
+    Branch(BranchName),
+    /// A commit of an earlier run.
+    Commit(CommitId),
+}
+
+impl BaseTip {
+    /// The name of its commit for git.
+    pub(super) fn revision(&self) -> String {
+        match self {
+            Self::Branch(branch) => full(branch),
+            Self::Commit(commit) => commit.to_string(),
+        }
+    }
+}
+
+/// The needs of a task that have commits, of this run and of the one that it retries. In the place of one without any stand
+/// those that it needs itself.
 pub(super) fn bases(record: &RunRecord, task: &TaskRecord) -> Vec<Base> {
-    let mut found: Vec<Base> = Vec::new();
+    let earlier = task.task.spec.origin.tips.iter();
+    let earlier = earlier.map(|tip| Base { task: tip.task.clone(), tip: BaseTip::Commit(tip.tip.clone()) });
+    let mut found: Vec<Base> = earlier.collect();
     for need in task.task.needs.iter().filter_map(|need| record.task(need)) {
         for base in base_of(record, need) {
             if !found.contains(&base) {
@@ -111,7 +134,9 @@ fn base_of(record: &RunRecord, need: &TaskRecord) -> Vec<Base> {
     let branch = with_branch.and_then(|attempt| attempt.lease.as_ref()?.branch.clone());
     let has_commits = with_branch.and_then(|attempt| need.made(attempt)).is_none_or(|made| made.commits > 0);
     match branch {
-        Some(branch) if has_commits => vec![Base { task: need.task.spec.id.clone(), branch }],
+        Some(branch) if has_commits => {
+            vec![Base { task: need.task.spec.id.clone(), tip: BaseTip::Branch(branch) }]
+        }
         _ => bases(record, need),
     }
 }

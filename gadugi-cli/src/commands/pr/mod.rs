@@ -40,7 +40,7 @@ pub(super) async fn pr(context: &Context, args: &PrArgs) -> Result<Code, Failure
     let mut publisher =
         Publisher { context, args, site: &site, git: &git, report: report(&run), remote, target, forge };
     let bases = found.iter().flat_map(|candidate| candidates::bases(&run.record, candidate.task));
-    let branches = found.iter().map(|candidate| candidate.branch.clone()).chain(bases.map(|base| base.branch));
+    let branches = found.iter().map(|candidate| full(&candidate.branch)).chain(bases.map(|base| base.tip.revision()));
     publisher.remote.note_landed(&git, &publisher.target, branches).await?;
     for candidate in &found {
         match publisher.publish(candidate, &run).await {
@@ -77,7 +77,7 @@ impl Publisher<'_> {
     async fn publish(&mut self, candidate: &Candidate<'_>, run: &LoadedRun) -> Result<(), Failure> {
         let id = &candidate.task.task.spec.id;
         let branch = &candidate.branch;
-        if self.remote.has_landed(branch) {
+        if self.remote.has_landed(&full(branch)) {
             let (remote, target) = (&self.remote.name, &self.target);
             self.context.terminal.say(&format!("{id} is passed over: {target} of {remote} has its commits already"));
             return Ok(());
@@ -126,19 +126,20 @@ impl Publisher<'_> {
     fn base(&self, candidate: &Candidate<'_>, run: &LoadedRun) -> String {
         let id = &candidate.task.task.spec.id;
         let bases = candidates::bases(&run.record, candidate.task);
-        let open: Vec<&Base> = bases.iter().filter(|base| !self.remote.has_landed(&base.branch)).collect();
+        let open: Vec<&Base> = bases.iter().filter(|base| !self.remote.has_landed(&base.tip.revision())).collect();
         let names =
             || open.iter().map(|base| base.task.as_str()).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
         match &open[..] {
             [] => self.target.clone(),
-            [base] if self.remote.has(&base.branch) => base.branch.to_string(),
             [base] => {
-                let (need, remote) = (&base.task, &self.remote.name);
-                let text = format!(
-                    "{id} needs {need}, whose branch is not on {remote}: its pull request is opened against {}, and shows the commits of both; name {need} too for a stack",
-                    self.target
-                );
-                self.context.terminal.say(&text);
+                if let Some(branch) = self.remote.branch_of(&base.tip) {
+                    return branch.to_owned();
+                }
+                let (need, remote, target) = (&base.task, &self.remote.name, &self.target);
+                self.context.terminal.say(&format!(
+                    "{id} needs {need}, whose branch is not on {remote}: its pull request is opened against {target}, and \
+                     shows the commits of both; publish {need} first for a stack"
+                ));
                 self.target.clone()
             }
             _ => {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gadugi_core::BranchName;
 
+use super::candidates::BaseTip;
 use super::full;
 use super::proposal::ForgeRepository;
 use crate::failure::Failure;
@@ -18,8 +19,8 @@ pub(super) struct Remote {
     /// Its branches, with their commits.
     heads: BTreeMap<String, String>,
     default: Option<String>,
-    /// Branches of tasks that are in the target already.
-    landed: BTreeSet<BranchName>,
+    /// Branches and commits of tasks that are in the target already.
+    landed: BTreeSet<String>,
 }
 
 /// The end of a push that was accepted.
@@ -94,29 +95,36 @@ impl Remote {
         })
     }
 
-    /// Notes which of these branches are in the target already, as far as this repository has its commit.
+    /// Notes which of these revisions are in the target already, as far as this repository has its commit.
     pub(super) async fn note_landed(
         &mut self,
         git: &Git<'_>,
         target: &str,
-        branches: impl IntoIterator<Item = BranchName>,
+        revisions: impl IntoIterator<Item = String>,
     ) -> Result<(), Failure> {
         let Some(commit) = self.heads.get(target) else { return Ok(()) };
-        for branch in branches {
-            let ancestor = ["merge-base", "--is-ancestor", &full(&branch), commit];
+        for revision in revisions {
+            let ancestor = ["merge-base", "--is-ancestor", &revision, commit];
             if git.output(&ancestor).await?.status.success() {
-                self.landed.insert(branch);
+                self.landed.insert(revision);
             }
         }
         Ok(())
     }
 
-    pub(super) fn has_landed(&self, branch: &BranchName) -> bool {
-        self.landed.contains(branch)
+    pub(super) fn has_landed(&self, revision: &str) -> bool {
+        self.landed.contains(revision)
     }
 
-    pub(super) fn has(&self, branch: &BranchName) -> bool {
-        self.heads.contains_key(branch.as_str())
+    /// The branch on the remote that has the work of a need, at its end there.
+    pub(super) fn branch_of(&self, tip: &BaseTip) -> Option<&str> {
+        match tip {
+            BaseTip::Branch(branch) => self.heads.get_key_value(branch.as_str()).map(|(name, _)| name.as_str()),
+            BaseTip::Commit(commit) => {
+                let mut heads = self.heads.iter();
+                heads.find(|(_, head)| *head == commit.as_str()).map(|(name, _)| name.as_str())
+            }
+        }
     }
 
     /// Counts a branch as pushed.

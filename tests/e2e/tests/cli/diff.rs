@@ -162,3 +162,24 @@ fn what_cannot_be_shown_is_said() {
     diff(&harness, &["after"]).expect(0).says(&["after has not been started"]);
     diff(&harness, &[]).expect(0).says(&["no task of run", "has changed anything"]);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn on_a_terminal_several_tasks_are_shown_in_one_pager_of_the_user_with_colours() {
+    use crate::terminals::OnTerminal;
+    let harness = Harness::new();
+    let tasks = ["a", "b"].map(|name| harness.script(name, &format!("echo {name} > {name}")));
+    harness.gadugi(&["run", &tasks[0], &tasks[1]]).expect(0);
+    harness.repo.git(&["config", "pager.diff", "sed s/^/PAGER/"]);
+    let on_terminal = OnTerminal::start(&harness.command(&["diff"]));
+    let screen = on_terminal.screen();
+    let drawn = on_terminal.drawn_at_end(screen);
+    assert_eq!(drawn.matches("PAGER\u{1b}[33m# ").count(), 2, "{drawn:?}");
+    assert!(drawn.contains("PAGER\u{1b}[32m+\u{1b}[m\u{1b}[32ma\u{1b}[m"), "{drawn:?}");
+    let screen = OnTerminal::start(&harness.command(&["show", "a"]));
+    let drawn = {
+        let all = screen.screen();
+        screen.drawn_at_end(all)
+    };
+    assert!(drawn.lines().count() < 24 && drawn.contains("\u{1b}[32msucceeded"), "{drawn:?}");
+}

@@ -101,7 +101,7 @@ fn tasks_that_need_one_another_become_a_stack() {
     harness.gadugi(&args).expect(0);
     pr(&harness, &forge, &["c"])
         .expect(0)
-        .says(&["c needs b, whose branch is not on origin", "name b too for a stack"]);
+        .says(&["c needs b, whose branch is not on origin", "publish b first for a stack"]);
     forge.with(|state| state.pulls.clear());
     let answer = pr(&harness, &forge, &["--ready"]).expect(0);
     let lines: Vec<&str> =
@@ -132,6 +132,21 @@ fn tasks_that_need_one_another_become_a_stack() {
     let answer =
         pr(&harness, &forge, &["a", "b"]).expect(0).says(&["a is passed over: main of origin has its commits"]);
     assert!(answer.out.starts_with("b: ") && answer.out.contains("opened against main"), "{}", answer.out);
+}
+
+#[test]
+fn a_task_that_was_retried_is_stacked_on_the_branch_that_it_needs_of_the_earlier_run() {
+    let harness = Harness::new();
+    let Some(forge) = Forge::start(&harness.repo.root()) else { return };
+    remote(&harness);
+    let allowed = harness.repo.root().join("allowed");
+    let second = format!("---\nrun: echo 1 > b; test -e {}\nneeds: [a]\n---\n# Do b\n", allowed.display());
+    harness.gadugi(&["run", &harness.script("a", "echo 1 > a"), &harness.task("b.md", second)]).expect(1);
+    pr(&harness, &forge, &[]).expect(0);
+    std::fs::write(&allowed, "").expect("a file");
+    harness.gadugi(&["retry"]).expect(0);
+    let answer = pr(&harness, &forge, &[]).expect(0);
+    assert!(answer.out.contains("(opened against gadugi/a, a draft)"), "{}", answer.out);
 }
 
 #[test]

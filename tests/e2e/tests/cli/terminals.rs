@@ -17,13 +17,13 @@ use crate::hostile_tasks::is_alive;
 use crate::waiting::{gate, gated, gated_with, gone, open, pid, state};
 
 /// A command on a terminal of its own, which is closed with the file.
-struct OnTerminal {
+pub(crate) struct OnTerminal {
     terminal: File,
     child: Child,
 }
 
 impl OnTerminal {
-    fn start(command: &Command) -> Self {
+    pub(crate) fn start(command: &Command) -> Self {
         let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
         unlockpt(&terminal).expect("it can be opened");
         let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
@@ -41,7 +41,7 @@ impl OnTerminal {
     }
 
     /// Reads the terminal until its other end is closed.
-    fn screen(&self) -> Screen {
+    pub(crate) fn screen(&self) -> Screen {
         let mut terminal = self.terminal.try_clone().expect("the same terminal");
         let drawn = Arc::new(Mutex::new(String::new()));
         let reader = std::thread::spawn({
@@ -56,8 +56,17 @@ impl OnTerminal {
         Screen { drawn, reader }
     }
 
+    /// Waits until the command has ended, and gives all that was drawn.
+    pub(crate) fn drawn_at_end(self, screen: Screen) -> String {
+        let Self { terminal, mut child } = self;
+        child.wait().expect("it ends");
+        let drawn = screen.all();
+        drop(terminal);
+        drawn
+    }
+
     /// Closes the terminal and gives the code with which the command ends.
-    fn close(self, then: impl FnOnce()) -> Option<i32> {
+    pub(crate) fn close(self, then: impl FnOnce()) -> Option<i32> {
         let Self { terminal, mut child } = self;
         drop(terminal);
         then();
@@ -66,7 +75,7 @@ impl OnTerminal {
 }
 
 /// The text that was drawn on a terminal.
-struct Screen {
+pub(crate) struct Screen {
     drawn: Arc<Mutex<String>>,
     reader: JoinHandle<()>,
 }
@@ -80,7 +89,7 @@ impl Screen {
         }
     }
 
-    fn all(self) -> String {
+    pub(crate) fn all(self) -> String {
         self.reader.join().expect("it was read");
         std::mem::take(&mut *self.drawn.lock().expect("nobody panicked"))
     }
