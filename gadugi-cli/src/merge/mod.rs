@@ -299,13 +299,13 @@ impl<'a> Merging<'a> {
         self.site.leave_deletion(&self.context.terminal);
         self.site.keep_merge_reports(&self.context.terminal, &record);
         if !json {
-            self.show_end(&record, passed_over)?;
+            self.show_end(&record, passed_over).await?;
         }
         Ok(exit_code(&record))
     }
 
     /// Prints which tasks were merged, which were not and why, and what to do next.
-    fn show_end(&self, record: &MergeRecord, passed_over: &[(TaskId, String)]) -> Result<(), Failure> {
+    async fn show_end(&self, record: &MergeRecord, passed_over: &[(TaskId, String)]) -> Result<(), Failure> {
         let terminal = &self.context.terminal;
         let mut rows = Vec::new();
         let mut tones = Vec::new();
@@ -334,10 +334,22 @@ impl<'a> Merging<'a> {
         let mut text = columns(&rows, paint);
         text.push_str(&format!("\n{}\n", merge_figures(record)));
         terminal.result(&text)?;
-        for step in view::next_steps(record) {
+        for step in view::next_steps(record, self.can_resolve(record).await) {
             terminal.say(&step);
         }
         Ok(())
+    }
+
+    /// Whether a task that was not merged has an agent that could go on.
+    async fn can_resolve(&self, record: &MergeRecord) -> bool {
+        for candidate in view::left(record) {
+            let has_agent =
+                |run: &RunRecord| run.task(&candidate.task).is_some_and(|task| task.task.spec.action.agent.is_some());
+            if self.site.load(&candidate.link.run).await.is_ok_and(|run| has_agent(&run.record)) {
+                return true;
+            }
+        }
+        false
     }
 }
 

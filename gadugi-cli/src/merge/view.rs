@@ -1,7 +1,7 @@
 //! A merge as people see it: a line for each event while it goes on, and a summary at its end.
 
 use gadugi_core::TaskId;
-use gadugi_core::merge::{MergeEnd, MergeEvent, MergeEventKind, MergeRecord, Trial, TrialResult};
+use gadugi_core::merge::{Candidate, MergeEnd, MergeEvent, MergeEventKind, MergeRecord, Trial, TrialResult};
 use gadugi_registry::render::merge_tasks;
 
 use crate::terminal::{Terminal, Tone, duration_text};
@@ -63,8 +63,14 @@ fn tried(trial: &Trial, record: &MergeRecord) -> String {
     }
 }
 
-/// What the user may do next, a line each.
-pub(super) fn next_steps(record: &MergeRecord) -> Vec<String> {
+/// The tasks that were not merged, and are not in the target either.
+pub(super) fn left(record: &MergeRecord) -> impl Iterator<Item = &Candidate> {
+    let is_open = |task: &TaskId| !record.merged().contains(task) && !record.contained.contains(task);
+    record.header.candidates.iter().filter(move |candidate| is_open(&candidate.task))
+}
+
+/// What the user may do next, a line each. `can_resolve` says whether an agent could go on with what was not merged.
+pub(super) fn next_steps(record: &MergeRecord, can_resolve: bool) -> Vec<String> {
     let mut steps = Vec::new();
     if let (Some((worktree, reason, files, branch)), Some((MergeEnd::Kept { .. }, _))) =
         (&record.blocked, &record.ended)
@@ -73,23 +79,26 @@ pub(super) fn next_steps(record: &MergeRecord) -> Vec<String> {
         steps.push(format!("{} could not follow: {reason}{files}", worktree.display()));
         steps.push(format!("hint: take the result when that is settled: git merge --ff-only {branch}"));
     }
-    let is_open = |task: &TaskId| !record.merged().contains(task) && !record.contained.contains(task);
-    let left = record.header.candidates.iter().any(|candidate| is_open(&candidate.task));
-    match record.ended.as_ref().map(|(end, _)| end) {
-        Some(MergeEnd::Landed) if left && record.header.settings.resolve.is_none() => {
+    let first = left(record).next();
+    match (record.ended.as_ref().map(|(end, _)| end), first) {
+        (Some(MergeEnd::Landed | MergeEnd::Nothing), Some(_))
+            if can_resolve && record.header.settings.resolve.is_none() =>
+        {
             steps.push("hint: `gadugi merge --resolve` hands the rest to the agents of its authors".to_owned());
         }
-        Some(MergeEnd::Landed | MergeEnd::UpToDate) if !left => {
+        (Some(MergeEnd::Landed | MergeEnd::Nothing), Some(left)) => {
+            steps.push(format!("hint: `gadugi diff {}` shows what is left", left.task));
+        }
+        (Some(MergeEnd::Landed | MergeEnd::UpToDate), None) => {
             steps.push("hint: `gadugi clean` removes the branches that are merged".to_owned());
         }
-        Some(MergeEnd::BaselineRed) => {
+        (Some(MergeEnd::BaselineRed), _) => {
             steps.push(format!("hint: repair {} first, or merge with --no-check", record.header.target));
         }
-        Some(MergeEnd::GaveUp) => {
-            steps.push(
-                "hint: a check that fails for reasons of its own looks like this; `gadugi merge TASK` tries one alone"
-                    .to_owned(),
-            );
+        (Some(MergeEnd::GaveUp), _) => {
+            let hint =
+                "hint: a check that fails for reasons of its own looks like this; `gadugi merge TASK` tries one alone";
+            steps.push(hint.to_owned());
         }
         _ => {}
     }
