@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use gadugi_core::agent::NeedDone;
-use gadugi_core::plan::{Origin, PlannedTask, RawPlan};
+use gadugi_core::plan::{EarlierConversation, Origin, PlannedTask, RawPlan};
 use gadugi_core::run::{AttemptRecord, RunLink, TaskRecord};
 use gadugi_core::worktrees::NeededTip;
-use gadugi_core::{CommitId, Outcome, Plan, RunId, RunRecord, TaskId};
+use gadugi_core::{CommitId, Lease, Outcome, Plan, RunId, RunRecord, TaskId};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -164,6 +164,27 @@ impl EarlierRuns {
         }
         Ok(())
     }
+}
+
+/// The conversation of an attempt with its agent, which goes on with this message; `None` where no session is known.
+pub(crate) fn conversation(task: &TaskRecord, attempt: &AttemptRecord, message: String) -> Option<EarlierConversation> {
+    let lease = attempt.lease.as_ref()?;
+    let is_in = |other: &Lease| other.path == lease.path;
+    let reports: Vec<_> = task
+        .attempts
+        .iter()
+        .filter(|other| other.number <= attempt.number && other.lease.as_ref().is_some_and(is_in))
+        .filter_map(|other| other.agent.as_deref())
+        .collect();
+    let origin = task.task.spec.origin.earlier.as_ref();
+    let before = origin.filter(|origin| origin.lease.as_ref().is_some_and(is_in));
+    let before = before.and_then(|origin| origin.conversation.as_ref()).map(EarlierConversation::report);
+    let all = || before.into_iter().chain(reports.iter().copied()).rev();
+    let session = all().find_map(|report| report.session.clone())?;
+    let of_session = || all().filter(|report| report.session.as_ref() == Some(&session));
+    let cost = of_session().find_map(|report| report.cost_usd);
+    let tokens = of_session().find_map(|report| report.tokens);
+    Some(EarlierConversation::new(session, message, cost, tokens))
 }
 
 /// All needs of a task: also those that were done before its run.

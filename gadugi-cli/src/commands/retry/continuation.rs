@@ -4,12 +4,12 @@ use gadugi_core::agent::failed_check;
 use gadugi_core::plan::{EarlierAttempt, EarlierConversation, FailedCheck, RetryFrom};
 use gadugi_core::run::{AttemptRecord, Failure as TaskFailure, Outcome};
 use gadugi_core::scheduler::end_of_check;
-use gadugi_core::{AttemptRef, CommitId, Lease, Phase, Plan, TaskSpec};
+use gadugi_core::{AttemptRef, CommitId, Phase, Plan, TaskSpec};
 
 use crate::args::RetryStart;
 use crate::executors::Chosen;
 use crate::failure::Failure;
-use crate::prepare::earlier::{EarlierRuns, EarlierTask};
+use crate::prepare::earlier::{EarlierRuns, EarlierTask, conversation};
 use crate::site::Site;
 use crate::terminal::Terminal;
 
@@ -102,29 +102,12 @@ impl Continuation<'_> {
         is_there: bool,
         check: Option<&FailedCheck>,
     ) -> Option<EarlierConversation> {
-        let lease = attempt.lease.as_ref()?;
-        let is_in = |other: &Lease| other.path == lease.path;
-        let reports: Vec<_> = earlier
-            .task
-            .attempts
-            .iter()
-            .filter(|other| other.number <= attempt.number && other.lease.as_ref().is_some_and(is_in))
-            .filter_map(|other| other.agent.as_deref())
-            .collect();
-        let origin = earlier.task.task.spec.origin.earlier.as_ref();
-        let before = origin.filter(|origin| origin.lease.as_ref().is_some_and(is_in));
-        let before = before.and_then(|origin| origin.conversation.as_ref()).map(EarlierConversation::report);
-        let all = || before.into_iter().chain(reports.iter().copied()).rev();
-        let session = all().find_map(|report| report.session.clone())?;
-        let of_session = || all().filter(|report| report.session.as_ref() == Some(&session));
-        let cost = of_session().find_map(|report| report.cost_usd);
-        let tokens = of_session().find_map(|report| report.tokens);
         let mut message = self.next_message(earlier, attempt, check);
         if !is_there {
             message +=
                 "\n\nYour worktree was made anew, on a branch of its own: go on there, and commit to that branch.";
         }
-        Some(EarlierConversation::new(session, message, cost, tokens))
+        conversation(earlier.task, attempt, message)
     }
 
     /// The next message to an agent that goes on with its conversation.
