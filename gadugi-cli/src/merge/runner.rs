@@ -10,8 +10,10 @@ use gadugi_core::executor::ExitStatus;
 use gadugi_core::merge::{MergeRunner, RunnerError, Trial, TrialEnd, TrialResult, Work, WorkEnd};
 use gadugi_core::plan::{Changes, Limits, Origin, Program, RawPlan, RawTask, Setup};
 use gadugi_core::run::{Failure as TaskFailure, RunLink, TaskRecord, TaskState};
+use gadugi_core::worktrees::{BranchFate, ReleaseRequest};
 use gadugi_core::{
     AttemptRef, CommitId, MergeId, Outcome, Phase, Plan, Run, RunHeader, RunId, RunRecord, TaskId, TaskSpec,
+    error_chain,
 };
 
 use crate::config::Config;
@@ -155,6 +157,20 @@ impl<'a> Runner<'a> {
         gadugi_registry::sanitize::harmless(&end).trim_end().to_owned()
     }
 
+    /// Removes the worktrees and branches of such work. What was committed there stays known to git for a while, and the
+    /// merge takes what it needs of it next.
+    async fn give_back(&self, record: &RunRecord) -> Result<(), Failure> {
+        let base = record.header.base.clone().unwrap_or_else(|| self.site.head().commit);
+        let worktrees = self.site.worktrees(&self.context.surroundings, self.config, &base)?;
+        let leases = record.tasks.iter().flat_map(|task| &task.attempts).filter_map(|attempt| attempt.lease.clone());
+        for lease in leases {
+            let request = ReleaseRequest { branch: BranchFate::DeleteIfMerged, discard: true, dry_run: false };
+            let released = worktrees.release(&lease, request).await;
+            released.map_err(|error| Failure::environment(error_chain(&error)))?;
+        }
+        Ok(())
+    }
+
     fn trial_end(&self, run: &RunId, task: &TaskRecord) -> TrialEnd {
         let command =
             task.last().and_then(|attempt| attempt.commands.iter().rfind(|command| command.phase == Phase::Main));
@@ -239,6 +255,7 @@ impl MergeRunner for Runner<'_> {
             _ => None,
         });
         let tip = task.and_then(|task| task.last()?.work.as_ref()?.tip.clone());
+        self.give_back(&record).await.map_err(failed)?;
         Ok(WorkEnd {
             tip: tip.filter(|_| outcome.is_some_and(Outcome::success)),
             why: outcome.map_or_else(|| "it has not ended".to_owned(), ToString::to_string),

@@ -7,7 +7,7 @@ use gadugi_core::{AttemptRef, BranchName, Lease, RunId, RunRecord};
 
 type Owner<'a> = (&'a RunId, &'a AttemptRef);
 
-/// The attempt that each branch and each folder was last given to.
+/// The attempt that each branch was last given to, and that each existing worktree belongs to.
 pub(super) struct Owners<'a> {
     branches: HashMap<&'a BranchName, Owner<'a>>,
     folders: HashMap<&'a Path, Owner<'a>>,
@@ -30,12 +30,12 @@ impl<'a> Owners<'a> {
         leases.sort_by_key(|(intended, lease)| (*intended, &lease.run, &lease.attempt));
         // The lease of an existing worktree wins over the journals.
         for lease in leases.into_iter().map(|(_, lease)| lease).chain(there) {
-            let owner = (&lease.run, &lease.attempt);
-            owners.folders.insert(&lease.path, owner);
             if let Some(branch) = &lease.branch {
-                owners.branches.insert(branch, owner);
+                owners.branches.insert(branch, (&lease.run, &lease.attempt));
             }
         }
+        // A folder that is gone is nobody's: its earlier attempts still have their branches.
+        owners.folders = there.iter().map(|lease| (lease.path.as_path(), (&lease.run, &lease.attempt))).collect();
         owners
     }
 
@@ -45,11 +45,11 @@ impl<'a> Owners<'a> {
         unproven.map(|(branch, _)| *branch)
     }
 
-    /// Whether no later attempt was given the folder or the branch of a lease.
+    /// Whether no later attempt was given the branch of a lease, and none has a worktree in its folder.
     pub(super) fn still_has(&self, lease: &Lease) -> bool {
         let owner = Some((&lease.run, &lease.attempt));
         let branch = lease.branch.as_ref();
-        self.folders.get(lease.path.as_path()).copied() == owner
+        self.folders.get(lease.path.as_path()).is_none_or(|folder| Some(*folder) == owner)
             && branch.is_none_or(|branch| self.branches.get(branch).copied() == owner)
     }
 }

@@ -1,7 +1,8 @@
 //! `gadugi merge`: what lands, what is set aside, and what is left alone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use gadugi_fakeagent::Installed;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -324,4 +325,59 @@ fn the_report_of_a_merge_is_there_in_three_formats() {
     }
     let events = harness.gadugi(&["merge", "--json"]).expect(0).out;
     assert!(events.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{events}");
+}
+
+/// The fake agents, and a command of gadugi that finds them.
+fn with_fakes(harness: &Harness) -> (Installed, impl Fn(&[&str]) -> Answer) {
+    let program = Path::new(env!("CARGO_BIN_EXE_gadugi-e2e-fakeagent"));
+    let agents = Installed::new(program, &harness.repo.root().join("agents")).expect("they are installed");
+    let path = agents.search_path().expect("a path");
+    let call = move |args: &[&str]| {
+        let mut command = harness.command(args);
+        Answer::from(command.env("PATH", &path).output().expect("gadugi starts"))
+    };
+    (agents, call)
+}
+
+#[test]
+fn the_author_of_what_conflicts_resolves_it_in_its_own_conversation() {
+    let harness = Harness::new();
+    let (agents, call) = with_fakes(&harness);
+    let file = |name: &str| {
+        let text = format!(
+            "---\nagent: claude\n---\nfake: on-resume run echo both > same.txt\nfake: run echo {name} > same.txt\n"
+        );
+        harness.task(&format!("{name}.md"), text)
+    };
+    call(&["run", "--executor", "subprocess", &file("a"), &file("b")]).expect(0);
+    let answer = call(&["merge", "--executor", "subprocess", "--resolve", "--check", "test -s same.txt"]).expect(0);
+    assert!(answer.out.contains("2 tasks merged into main"), "{}", answer.out);
+    assert_eq!(harness.repo.git(&["show", "main:same.txt"]), "both");
+    let calls: Vec<_> = agents.calls().expect("they are recorded");
+    let calls: Vec<_> = calls.iter().filter(|call| call.prompt.is_some()).collect();
+    let [.., last] = &calls[..] else { panic!("{calls:?}") };
+    assert_eq!(calls.len(), 3);
+    let author = calls.iter().find(|call| call.session == last.resumed).expect("one of the authors");
+    assert_eq!(author.cwd, last.cwd);
+    assert!(last.prompt.as_deref().is_some_and(|prompt| prompt.contains("- same.txt")), "{last:?}");
+    assert_nothing_left(&harness);
+    harness.gadugi(&["clean"]).expect(0);
+    assert_eq!(harness.repo.git(&["branch", "--list", "gadugi/*"]), "");
+    assert!(!harness.worktrees().exists());
+}
+
+#[test]
+fn a_resolution_with_markers_is_not_accepted_and_the_rest_lands() {
+    let harness = Harness::new();
+    let (agents, call) = with_fakes(&harness);
+    let file = |name: &str| {
+        let text = format!("---\nagent: codex\n---\nfake: run echo {name} > same.txt; echo {name} > {name}.txt\n");
+        harness.task(&format!("{name}.md"), text)
+    };
+    call(&["run", "--executor", "subprocess", &file("a"), &file("b")]).expect(0);
+    let answer = call(&["merge", "--executor", "subprocess", "--resolve"]).expect(1);
+    assert!(answer.out.contains("1 task merged into main"), "{}", answer.out);
+    let calls = agents.calls().expect("they are recorded");
+    assert_eq!(calls.iter().filter(|call| call.prompt.is_some()).count(), 4);
+    assert_nothing_left(&harness);
 }
