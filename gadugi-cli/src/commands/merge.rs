@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::merge::{MergeRequest, Merging, unfinished};
 use crate::prepare;
+use crate::prepare::earlier::EarlierRuns;
 use crate::site::Site;
 
 pub(super) async fn merge(context: &Context, args: &MergeArgs) -> Result<Code, Failure> {
@@ -32,11 +33,11 @@ pub(super) async fn merge(context: &Context, args: &MergeArgs) -> Result<Code, F
         return merging.resume(merge).await;
     }
     let (run, tasks) = site.run_and_tasks(&context.terminal, &args.what).await?;
-    let run = site.load(&run).await?;
-    for damage in &run.damage {
+    let runs = EarlierRuns::load(context, &site, &run).await?;
+    for damage in &runs.latest().damage {
         context.terminal.say(&format!("warning: {damage}"));
     }
-    let request = MergeRequest { run: run.record, tasks };
+    let request = MergeRequest { runs, tasks };
     if args.dry_run { merging.dry_run(request).await } else { merging.merge(request).await }
 }
 

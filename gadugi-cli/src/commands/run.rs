@@ -125,7 +125,7 @@ async fn merge(
         let hint = "`gadugi merge` goes on with it; `gadugi merge` once more merges this run";
         return Err(Failure::registry(message).hint(hint));
     }
-    let request = MergeRequest { run: site.load(run).await?.record, tasks: Vec::new() };
+    let request = MergeRequest { runs: EarlierRuns::load(context, site, run).await?, tasks: Vec::new() };
     Merging::new(context, site, config, as_json)?.merge(request).await
 }
 

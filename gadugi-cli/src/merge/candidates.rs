@@ -1,15 +1,14 @@
 //! The tasks whose work a merge may bring home, and the order in which it does.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gadugi_core::merge::{Candidate, Link};
-use gadugi_core::run::{RunLink, TaskRecord, TaskState};
 use gadugi_core::worktrees::{Forecast, Side, merge_order};
-use gadugi_core::{CommitId, Outcome, RunId, RunRecord, TaskId, Worktrees};
+use gadugi_core::{CommitId, Outcome, TaskId, Worktrees};
 use jiff::Timestamp;
 
 use crate::failure::Failure;
+use crate::prepare::earlier::{EarlierRuns, EarlierTask, all_needs};
 use crate::site::Site;
 
 /// The work of a run and of the runs that it retries.
@@ -29,89 +28,44 @@ struct Found {
     finished: Option<Timestamp>,
 }
 
-/// A run and the runs that it retries, the newest first.
-pub(crate) async fn lineage(site: &Site, run: RunRecord) -> Result<Vec<RunRecord>, Failure> {
-    let mut lineage = vec![run];
-    while let Some(RunLink::Retry { run }) = lineage.last().and_then(|run| run.header.link.clone()) {
-        // A run never retries itself; a circle would be damage.
-        if lineage.iter().any(|known| known.header.run == run) {
-            break;
-        }
-        lineage.push(site.load(&run).await?.record);
-    }
-    Ok(lineage)
-}
-
-/// Gathers what the tasks of a run, and of those that it retries, have made. Of a task that was run again, the newest
+/// Gathers what the tasks of a run, and of those that it retries, have made. Of a task that was run again, the latest
 /// success counts.
-pub(crate) fn gather(lineage: &[RunRecord]) -> Gathered {
-    let mut newest: BTreeMap<TaskId, Vec<(&RunRecord, &TaskRecord)>> = BTreeMap::new();
-    let mut order: Vec<TaskId> = Vec::new();
-    // From the oldest run on, so that tasks stand in the order of the plan that had them first.
-    for run in lineage.iter().rev() {
-        for task in &run.tasks {
-            let id = task.task.spec.id.clone();
-            if !order.contains(&id) {
-                order.push(id.clone());
-            }
-            newest.entry(id).or_default().push((run, task));
-        }
-    }
+pub(crate) fn gather(site: &Site, runs: &EarlierRuns) -> Result<Gathered, Failure> {
     let mut gathered = Gathered { candidates: Vec::new(), passed_over: Vec::new() };
-    for id in order {
-        let attempts = &newest[&id];
-        match found(&id, attempts) {
+    for task in runs.tasks() {
+        let id = &task.task.task.spec.id;
+        match found(site, runs.success(id).unwrap_or(task))? {
             Ok(found) => gathered.candidates.push(found),
-            Err(why) => gathered.passed_over.push((id, why)),
+            Err(why) => gathered.passed_over.push((id.clone(), why)),
         }
     }
-    gathered
+    Ok(gathered)
 }
 
-/// The work of a task, from its records in several runs, the oldest first; or the reason why there is none.
-fn found(id: &TaskId, records: &[(&RunRecord, &TaskRecord)]) -> Result<Found, String> {
-    let outcome = |task: &TaskRecord| match &task.state {
-        TaskState::Finished(outcome) => Some(outcome.clone()),
-        _ => None,
+/// The work of a task, or the reason why there is none.
+fn found(site: &Site, earlier: EarlierTask<'_>) -> Result<Result<Found, String>, Failure> {
+    let task = earlier.task;
+    let spec = &task.task.spec;
+    match task.outcome() {
+        Some(Outcome::Unchanged) => return Ok(Err("it has changed nothing".to_owned())),
+        Some(outcome) if outcome.success() => {}
+        Some(outcome) => return Ok(Err(outcome.to_string())),
+        None => return Ok(Err("it is not over".to_owned())),
+    }
+    let work = task
+        .with_branch()
+        .and_then(|attempt| Some((attempt, attempt.work.as_ref()?.tip.as_ref()?, task.base_of(attempt)?.clone())));
+    let Some((attempt, recorded, base)) = work else { return Ok(Err("it has no commits".to_owned())) };
+    if *recorded == base {
+        return Ok(Err("it has no commits".to_owned()));
+    }
+    // What the user has added to the branch comes along.
+    let Some(tip) = site.end_of_work(attempt, recorded)? else {
+        return Ok(Err(format!("its commits are gone ({})", recorded.short())));
     };
-    let is_success = |task: &TaskRecord| outcome(task).is_some_and(|outcome| outcome.success());
-    let Some(at) = records.iter().rposition(|(_, task)| is_success(task)) else {
-        let last = records.last().and_then(|(_, task)| outcome(task));
-        return Err(last.map_or_else(|| "it is not over".to_owned(), |outcome| outcome.to_string()));
-    };
-    let (run, task) = records[at];
-    if outcome(task) == Some(Outcome::Unchanged) {
-        return Err("it has changed nothing".to_owned());
-    }
-    let work = task.last().and_then(|attempt| Some((attempt.lease.as_ref()?, attempt.work.as_ref()?.tip.clone()?)));
-    let Some((lease, tip)) = work else { return Err("nothing of it is recorded".to_owned()) };
-    let Some(base) = lease.base.clone() else { return Err("it had no branch".to_owned()) };
-    let base = first_base(&records[..=at], base);
-    if base == tip {
-        return Err("it has no commits".to_owned());
-    }
-    let planned = run.header.plan.tasks().iter().position(|planned| planned.spec.id == *id);
-    let needs = planned.map(|position| run.header.plan.needs(position)).unwrap_or_default();
-    let needs = needs.iter().map(|need| run.header.plan.tasks()[*need].spec.id.clone());
-    let needs = needs.chain(task.task.spec.origin.tips.iter().map(|tip| tip.task.clone())).collect();
-    let title = task.task.spec.title.clone();
-    let link = Link { name: id.to_string(), title, run: run.header.run.clone(), tip, base };
-    Ok(Found { task: id.clone(), link, needs, finished: task.finished })
-}
-
-/// The commit that a branch started from, over all attempts that went on where an earlier one had ended.
-fn first_base(records: &[(&RunRecord, &TaskRecord)], mut base: CommitId) -> CommitId {
-    let attempts = records.iter().flat_map(|(_, task)| &task.attempts).rev();
-    for attempt in attempts {
-        let tip = attempt.work.as_ref().and_then(|work| work.tip.as_ref());
-        let start = attempt.lease.as_ref().and_then(|lease| lease.base.as_ref());
-        if let (Some(tip), Some(start)) = (tip, start)
-            && *tip == base
-        {
-            base = start.clone();
-        }
-    }
-    base
+    let run = earlier.run.header.run.clone();
+    let link = Link { name: spec.id.to_string(), title: spec.title.clone(), run, tip, base };
+    Ok(Ok(Found { task: spec.id.clone(), link, needs: all_needs(&task.task), finished: task.finished }))
 }
 
 impl Gathered {
@@ -184,14 +138,5 @@ impl Gathered {
             Candidate { task: found.task.clone(), link: found.link.clone(), needs }
         };
         Ok(order.iter().map(candidate).collect())
-    }
-}
-
-/// The run of a merge for messages: `run 20261122-083355-k7q`, with those that it retries.
-pub(crate) fn described(run: &RunId, lineage: &[RunRecord]) -> String {
-    let earlier: Vec<&str> = lineage.iter().skip(1).map(|run| run.header.run.as_str()).collect();
-    match earlier.is_empty() {
-        true => format!("run {run}"),
-        false => format!("run {run} and what it retries ({})", earlier.join(", ")),
     }
 }

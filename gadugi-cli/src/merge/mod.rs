@@ -17,21 +17,22 @@ use gadugi_core::{BranchName, MergeId, RunId, RunRecord, TaskId, error_chain};
 use gadugi_registry::render::{merge_figures, not_merged};
 use jiff::Timestamp;
 
-use self::candidates::{Gathered, described, gather, lineage};
+use self::candidates::{Gathered, gather};
 use self::runner::{CommandFailure, Runner};
 use crate::config::Config;
 use crate::context::Context;
 use crate::drive::{Audience, Driver, Purpose, TakeOver, TakeOverSettings, take_over};
 use crate::executors::TaskLifetime;
 use crate::failure::{Code, Failure};
+use crate::prepare::earlier::EarlierRuns;
 use crate::signals::Interrupts;
 use crate::site::{Site, encode_merge_event};
 use crate::terminal::{Tone, columns};
 
 /// What a merge is asked to do.
 pub(crate) struct MergeRequest {
-    /// The run whose work is brought home.
-    pub(crate) run: RunRecord,
+    /// The run whose work is brought home, and those that it retries.
+    pub(crate) runs: EarlierRuns,
     /// Tasks, by their names; none means all.
     pub(crate) tasks: Vec<String>,
 }
@@ -151,17 +152,16 @@ impl<'a> Merging<'a> {
         &self,
         request: MergeRequest,
     ) -> Result<Result<(MergeHeader, Vec<(TaskId, String)>), Code>, Failure> {
-        let lineage = lineage(self.site, request.run).await?;
-        let run = &lineage[0];
+        let run = &request.runs.latest().record;
         let tasks: Vec<TaskId> = request.tasks.iter().map(|name| task_id(name)).collect::<Result<_, _>>()?;
-        let gathered = gather(&lineage).only(&tasks)?;
+        let gathered = gather(self.site, &request.runs)?.only(&tasks)?;
         let terminal = &self.context.terminal;
         if run.ended.is_none() {
             terminal.say(&format!("note: run {} is not over; what has succeeded so far is merged", run.header.run));
         }
         if gathered.is_empty() {
             say_passed_over(self.context, &gathered.passed_over);
-            terminal.say(&format!("{} has nothing to merge", described(&run.header.run, &lineage)));
+            terminal.say(&format!("run {} has nothing to merge", run.header.run));
             return Ok(Err(Code::Success));
         }
         let target = self.target(run).await?;
