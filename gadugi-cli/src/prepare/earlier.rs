@@ -129,7 +129,7 @@ impl EarlierRuns {
         for (id, needs) in taken {
             let Some(position) = plan.tasks().iter().position(|task| task.spec.id == *id) else { continue };
             let mut origin = plan.tasks()[position].spec.origin.clone();
-            self.take_needs(site, &mut origin, needs, base, id)?;
+            self.take_needs(site, &mut origin, (id, needs), base)?;
             plan.set_origin(position, origin);
         }
         Ok(())
@@ -145,14 +145,13 @@ impl EarlierRuns {
         }
     }
 
-    /// Adds the results of needs to the start of a task's work.
+    /// Adds the results of needs, which follow the id of their dependant, to the start of its work.
     pub(crate) fn take_needs(
         &self,
         site: &Site,
         origin: &mut Origin,
-        needs: &[TaskId],
+        (of, needs): (&TaskId, &[TaskId]),
         base: &CommitId,
-        of: &TaskId,
     ) -> Result<(), Failure> {
         for need in needs {
             let Some(done) = self.success(need) else { continue };

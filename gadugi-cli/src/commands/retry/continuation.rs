@@ -15,6 +15,8 @@ use crate::terminal::Terminal;
 
 /// Finds the attempts that the tasks of a retry continue.
 pub(super) struct Continuation<'a> {
+    /// Where notes about it are printed.
+    pub(super) terminal: &'a Terminal,
     pub(super) site: &'a Site,
     pub(super) runs: &'a EarlierRuns,
     pub(super) from: Option<RetryStart>,
@@ -23,12 +25,12 @@ pub(super) struct Continuation<'a> {
 
 impl Continuation<'_> {
     /// Sets the attempts that the tasks of a plan continue.
-    pub(super) async fn apply(&self, terminal: &Terminal, plan: &mut Plan, chosen: &Chosen) -> Result<(), Failure> {
+    pub(super) async fn apply(&self, plan: &mut Plan, chosen: &Chosen) -> Result<(), Failure> {
         for position in 0..plan.tasks().len() {
             let spec = &plan.tasks()[position].spec;
             let executor = chosen.of(spec).map_or("", |executor| executor.name());
             let Some((earlier, attempt)) = self.runs.with_worktree(&spec.id) else { continue };
-            let continued = self.continued(terminal, spec, executor, earlier, attempt).await?;
+            let continued = self.continued(spec, executor, earlier, attempt).await?;
             let mut origin = spec.origin.clone();
             origin.earlier = continued.map(Box::new);
             plan.set_origin(position, origin);
@@ -39,7 +41,6 @@ impl Continuation<'_> {
     /// The attempt that a task continues; `None` where it starts anew and has nothing to learn of it.
     async fn continued(
         &self,
-        terminal: &Terminal,
         spec: &TaskSpec,
         executor: &str,
         earlier: EarlierTask<'_>,
@@ -74,12 +75,12 @@ impl Continuation<'_> {
                     format!("nothing is left of the earlier attempt at `{id}`: its worktree and its commits are gone");
                 return Err(Failure::usage(message).hint("start it anew: gadugi retry --from base"));
             }
-            terminal.say(&format!("note: {id} starts from the base: its earlier worktree and commits are gone"));
+            self.terminal.say(&format!("note: {id} starts from the base: its earlier worktree and commits are gone"));
             return Ok(None);
         }
         if is_lost && is_there {
             let path = lease.as_ref().map(|lease| lease.path.display().to_string()).unwrap_or_default();
-            terminal
+            self.terminal
                 .say(&format!("note: {id} was lost, and something of it may still run in {path}: that stays as it is"));
         }
         let since = earlier.task.base_of(attempt).cloned().filter(|since| Some(since) != end.as_ref());

@@ -10,6 +10,7 @@ use gadugi_core::RunSettings;
 use gadugi_core::run::RunLink;
 
 use self::continuation::Continuation;
+use self::plan::Given;
 use super::run::{NewRun, start};
 use crate::args::RetryArgs;
 use crate::config::ConfigLayer;
@@ -41,7 +42,8 @@ pub(super) async fn retry(context: &Context, args: &RetryArgs) -> Result<Code, F
     let base = site.base(&config)?;
     site.check_branches(&config)?;
     selection.announce(&context.terminal, &runs);
-    let mut plan = plan::plan(&site, &runs, &selection, &base.commit, args.message.as_deref(), &flags)?;
+    let given = Given { message: args.message.as_deref(), flags: &flags };
+    let mut plan = plan::plan(&site, &runs, &selection, &base.commit, given)?;
     let estimates = site.earlier_durations(None)?;
     if let Some(space) = disk_space::survey(context, &site, &config, &base.commit)? {
         disk_space::check(context, &space, WorktreeCount::of(&plan, &config, &estimates), &config, args.force)?;
@@ -49,8 +51,10 @@ pub(super) async fn retry(context: &Context, args: &RetryArgs) -> Result<Code, F
     let lifetime = TaskLifetime::asked_for(&args.driving);
     let chosen = choose_executor(context, &site, &config, &mut plan, lifetime).await?;
     prepare::complete_agent_calls(context, &mut plan, &chosen, &config, &task_args)?;
-    let continuation = Continuation { site: &site, runs: &runs, from: args.from, message: args.message.as_deref() };
-    continuation.apply(&context.terminal, &mut plan, &chosen).await?;
+    let terminal = &context.terminal;
+    let continuation =
+        Continuation { terminal, site: &site, runs: &runs, from: args.from, message: args.message.as_deref() };
+    continuation.apply(&mut plan, &chosen).await?;
     let settings = settings(header.settings, &flags);
     let link = Some(RunLink::Retry { run: header.run.clone() });
     let new = NewRun { site, config, plan, base, settings, link, chosen, estimates, merges: false };
