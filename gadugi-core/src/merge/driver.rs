@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use crate::crash_point::crash_point;
 use crate::error_chain::error_chain;
 use crate::id::{BranchName, CommitId, MergeId, TaskId, TreeId};
-use crate::merge::event::{MergeEnd, MergeEvent, MergeEventKind};
+use crate::merge::event::{MergeEnd, MergeEventKind};
 use crate::merge::header::MergeHeader;
 use crate::merge::integration::{Integration, LandRequest, Landing, MergeError, Target};
-use crate::merge::journal::MergeJournal;
+use crate::merge::journal::{MergeJournal, MergeObserver};
 use crate::merge::record::MergeRecord;
 use crate::merge::runner::{MergeLog, MergeRunner, RunnerError};
 use crate::merge::selection::{Members, Selection};
@@ -119,7 +119,7 @@ impl<'a> Merge<'a> {
     }
 
     /// Sets the observer of its events, which is called for each after it was recorded.
-    pub fn observed_by(mut self, observer: Box<dyn FnMut(&MergeEvent, &MergeRecord) + Send + 'a>) -> Self {
+    pub fn observed_by(mut self, observer: MergeObserver<'a>) -> Self {
         self.journal.observer = Some(observer);
         self
     }

@@ -7,12 +7,13 @@ use crate::merge::record::MergeRecord;
 use crate::merge::runner::MergeLog;
 use crate::registry::RegistryError;
 
-type Observer<'a> = Box<dyn FnMut(&MergeEvent, &MergeRecord) + Send + 'a>;
+/// An observer of a merge, which sees each event with the record after it.
+pub type MergeObserver<'a> = Box<dyn FnMut(&MergeEvent, &MergeRecord) + Send + 'a>;
 
 pub(super) struct MergeJournal<'a> {
     pub(super) record: MergeRecord,
     pub(super) log: Box<dyn MergeLog>,
-    pub(super) observer: Option<Observer<'a>>,
+    pub(super) observer: Option<MergeObserver<'a>>,
 }
 
 impl MergeJournal<'_> {

@@ -22,6 +22,7 @@ pub use self::integration::{
     AmendContent, AmendRequest, Amended, Chain, ChainRequest, ConflictRequest, Integration, LandRequest, Landing, Link,
     LinkResult, MarkedConflict, MergeError, RecoveredLanding, Strategy, Target,
 };
+pub use self::journal::MergeObserver;
 pub use self::record::{IntendedLanding, MergeRecord, SetAside, TrialEnd, TrialRecord, WorkRecord};
 pub use self::resolve::MAX_RESOLUTIONS;
 pub use self::runner::{MergeLog, MergeRunner, RunnerError, Work, WorkEnd};
