@@ -97,6 +97,8 @@ Documentation.
             origin: Origin {
                 base: None,
                 tips: [],
+                done: [],
+                earlier: None,
             },
             touches: [
                 TouchPattern(
