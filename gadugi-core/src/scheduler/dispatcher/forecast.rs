@@ -97,7 +97,16 @@ impl Dispatcher {
     pub(super) fn forecast_made(&mut self, result: Result<Vec<Foreseen>, String>) -> Result<(), RunError> {
         self.forecasts.under_way = None;
         match result {
-            Ok(foreseen) => foreseen.into_iter().try_for_each(|foreseen| self.note_foreseen(foreseen))?,
+            Ok(foreseen) => {
+                // A task that has ended meanwhile may have lost its worktree while it was looked at; the next forecast judges it.
+                let ended: Vec<TaskId> =
+                    self.forecasts.waiting.iter().map(|position| self.specs[*position].id.clone()).collect();
+                let is_current = |foreseen: &Foreseen| {
+                    let other = if let Counterpart::Task(other) = &foreseen.other { Some(other) } else { None };
+                    !ended.iter().any(|ended| *ended == foreseen.task || Some(ended) == other)
+                };
+                foreseen.into_iter().filter(is_current).try_for_each(|foreseen| self.note_foreseen(foreseen))?;
+            }
             Err(error) => self.note_forecast_failed(&error)?,
         }
         self.start_forecast();

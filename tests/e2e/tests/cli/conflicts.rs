@@ -195,7 +195,8 @@ fn a_resumed_run_repeats_no_conflict() {
     let resumed = Going::start(harness.command(&["resume"]));
     open(&harness, "waits");
     resumed.end().expect(0);
-    assert_eq!(events(&harness, "conflict_foreseen").len(), 1);
+    let foreseen = events(&harness, "conflict_foreseen");
+    assert_eq!(foreseen.len(), 1, "{foreseen:?}");
 }
 
 #[test]
