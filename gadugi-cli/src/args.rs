@@ -561,7 +561,7 @@ pub(crate) struct ConflictsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CleanArgs {
-    /// Runs, by id or prefix of an id [default: the latest]
+    /// Runs, by id or prefix of an id [default: the latest, and those that it retries]
     #[arg(value_name = "RUN", conflicts_with = "all")]
     pub(crate) runs: Vec<String>,
     /// Clean all finished runs

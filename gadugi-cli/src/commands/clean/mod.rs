@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gadugi_core::run::AttemptRecord;
+use gadugi_core::run::{AttemptRecord, RunLink};
 use gadugi_core::worktrees::{BranchFate, BranchRelease, Pruned, ReleaseRequest, WorktreeError};
 use gadugi_core::{BranchName, Executor, Lease, Outcome, RunId, RunRecord, Worktrees, error_chain};
 
@@ -122,7 +122,9 @@ async fn chosen(
     }
     let ids: Vec<RunId> = if args.runs.is_empty() {
         let is_of_user = |id: &RunId| runs.get(id).is_none_or(|run| !run.record.header.is_of_merge());
-        site.run_ids().await?.into_iter().rfind(is_of_user).into_iter().collect()
+        let latest = site.run_ids().await?.into_iter().rfind(is_of_user);
+        // What a retry took as done was made by the runs before it.
+        std::iter::successors(latest, |id| retried_by(runs.get(id)?)).collect()
     } else {
         args.runs.iter().map(|name| site.find(name)).collect::<Result<_, _>>()?
     };
@@ -135,6 +137,15 @@ async fn chosen(
         }
     }
     Ok(chosen)
+}
+
+/// The run that a run retries.
+fn retried_by(run: &LoadedRun) -> Option<RunId> {
+    match &run.record.header.link {
+        // It began before: a damaged link leads round in no circle.
+        Some(RunLink::Retry { run: earlier }) if *earlier < run.record.header.run => Some(earlier.clone()),
+        _ => None,
+    }
 }
 
 /// Returns why a run is not to be cleaned: the work of its tasks so far is still needed.

@@ -91,6 +91,22 @@ fn a_retry_of_a_retry_takes_what_has_succeeded_anywhere_before() {
 }
 
 #[test]
+fn a_clean_without_a_name_takes_the_retried_run_along() {
+    let harness = Harness::new();
+    chain(&harness);
+    open(&harness, "b");
+    harness.gadugi(&["retry"]).expect(0);
+    harness.gadugi(&["merge"]).expect(0);
+    harness.gadugi(&["clean"]).expect(0);
+    // Only the attempt that has failed holds something that is nowhere else.
+    assert_eq!(harness.repo.git(&["branch", "--list", "gadugi/*"]), "+ gadugi/b");
+    for file in ["a.txt", "b.txt", "c.txt"] {
+        assert!(harness.repo.path().join(file).is_file(), "{file}");
+    }
+    harness.assert_sound();
+}
+
+#[test]
 fn what_a_named_task_needs_and_has_not_succeeded_is_run_with_it() {
     let harness = Harness::new();
     chain(&harness);
