@@ -135,16 +135,17 @@ async fn a_named_time_that_is_far_away_is_told_with_its_day_and_its_distance() {
 async fn an_agent_that_is_not_let_in_is_stopped_and_its_other_tasks_are_not_started() {
     let mut tasks: Vec<_> = ["a", "b", "queued", "other"].iter().map(|name| robot(name, &[])).collect();
     tasks.extend([task("plain", &[]), robot("blocked", &["plain"]), task("after", &["queued"])]);
-    // The first one comes when both have started.
-    let refusals = [(1, "refused authentication"), (2, "refused authentication"), (4, "refused authentication")];
+    // The first one comes when both have started, and the last one of `a` before that of `b`.
+    let refusals =
+        |last| [(1, "refused authentication"), (2, "refused authentication"), (last, "refused authentication")];
     let harness = Harness::with_robots(tasks)
         .jobs(2)
         .call("other", |call| call.name = "other".to_owned())
         .spec("queued", |spec| spec.priority = -1)
         .plays("a", Play::WaitsForStop)
-        .says_at("a", 1, &refusals)
+        .says_at("a", 1, &refusals(4))
         .plays("b", Play::WaitsForStop)
-        .says_at("b", 1, &refusals);
+        .says_at("b", 1, &refusals(5));
     let harness = ["a", "b", "queued", "blocked"].iter().fold(harness, |harness, task| {
         harness.call(task, |call| call.keys = vec!["ROBIN_KEY".to_owned(), "ROBIN_TOKEN".to_owned()])
     });
