@@ -14,6 +14,7 @@ use gadugi_core::registry::RegistryError;
 use gadugi_core::{CommitId, MergeId, TaskId, TreeId};
 use gadugi_registry::FsRegistry;
 use gadugi_registry::format::merge_event_to_json;
+use gadugi_registry::render::not_merged;
 use jiff::Timestamp;
 
 fn commit(digit: char) -> CommitId {
@@ -171,4 +172,22 @@ fn a_check_is_kept_for_its_tree_and_its_command() {
 fn a_program_reads_an_event_without_its_checksum() {
     let json = merge_event_to_json(&events()[1]).expect("an event");
     insta::assert_snapshot!(json, @r#"{"v":2,"seq":2,"at":"2026-11-22T08:33:55Z","kind":"conflict_found","task":"b","with":["a"],"files":["src/ü.rs"]}"#);
+}
+
+#[test]
+fn of_two_that_conflict_the_one_that_was_left_out_has_the_reason() {
+    let conflict =
+        MergeEventKind::ConflictFound { task: task("b"), with: vec![task("a")], files: vec!["f".to_owned()] };
+    let record_of = |landed: &str| {
+        let kinds = [
+            conflict.clone(),
+            MergeEventKind::LandingIntended { old: commit('5'), new: commit('7'), tasks: vec![task(landed)] },
+            MergeEventKind::Landed { new: commit('7'), followed: Vec::new() },
+        ];
+        let events: Vec<MergeEvent> =
+            (1..).zip(kinds).map(|(seq, kind)| MergeEvent { seq, at: Timestamp::UNIX_EPOCH, kind }).collect();
+        MergeRecord::fold(header(), &events)
+    };
+    assert_eq!(not_merged(&record_of("a"), &task("b")), "conflicts with a in f");
+    assert_eq!(not_merged(&record_of("b"), &task("a")), "conflicts with b in f");
 }

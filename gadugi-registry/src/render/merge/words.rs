@@ -60,20 +60,35 @@ pub fn merge_figures(record: &MergeRecord) -> String {
 /// The reason why a task was not merged; empty where none is known.
 #[must_use]
 pub fn not_merged(record: &MergeRecord, task: &TaskId) -> String {
-    match record.set_aside.get(task) {
-        Some(SetAside::Conflict { with, files }) => {
-            let with = if with.is_empty() { record.header.target.to_string() } else { merge_tasks(with) };
+    if let Some(reason) = record.set_aside.get(task) {
+        return set_aside(record, reason, None, task);
+    }
+    // Of tasks that cannot land together, the one that was noted last may have landed in place of this one.
+    let instead = record.set_aside.iter().find(|(other, reason)| {
+        let (SetAside::Conflict { with, .. } | SetAside::Red { with }) = reason;
+        with.contains(task) && record.merged().contains(other)
+    });
+    if let Some((other, reason)) = instead {
+        return set_aside(record, reason, Some(other), task);
+    }
+    let candidates = &record.header.candidates;
+    let of = candidates.iter().find(|candidate| candidate.task == *task);
+    let needs = of.iter().flat_map(|candidate| &candidate.needs).map(|need| candidates[*need].task.clone());
+    let is_missing = |need: &TaskId| !record.merged().contains(need) && !record.contained.contains(need);
+    let missing: Vec<TaskId> = needs.filter(is_missing).collect();
+    if missing.is_empty() { String::new() } else { format!("needs {}", merge_tasks(&missing)) }
+}
+
+/// The reason why a task is set aside, from one that was noted for it or for another one.
+fn set_aside(record: &MergeRecord, reason: &SetAside, noted_for: Option<&TaskId>, task: &TaskId) -> String {
+    let (SetAside::Conflict { with, .. } | SetAside::Red { with }) = reason;
+    let others: Vec<TaskId> = with.iter().chain(noted_for).filter(|other| *other != task).cloned().collect();
+    match reason {
+        SetAside::Conflict { files, .. } => {
+            let with = if others.is_empty() { record.header.target.to_string() } else { merge_tasks(&others) };
             format!("conflicts with {with} in {}", files.join(", "))
         }
-        Some(SetAside::Red { with }) if with.is_empty() => "the check fails on it".to_owned(),
-        Some(SetAside::Red { with }) => format!("the check fails on it together with {}", merge_tasks(with)),
-        None => {
-            let candidates = &record.header.candidates;
-            let of = candidates.iter().find(|candidate| candidate.task == *task);
-            let needs = of.iter().flat_map(|candidate| &candidate.needs).map(|need| candidates[*need].task.clone());
-            let is_missing = |need: &TaskId| !record.merged().contains(need) && !record.contained.contains(need);
-            let missing: Vec<TaskId> = needs.filter(is_missing).collect();
-            if missing.is_empty() { String::new() } else { format!("needs {}", merge_tasks(&missing)) }
-        }
+        SetAside::Red { .. } if others.is_empty() => "the check fails on it".to_owned(),
+        SetAside::Red { .. } => format!("the check fails on it together with {}", merge_tasks(&others)),
     }
 }
