@@ -23,9 +23,6 @@ use crate::executors::{TaskLifetime, choose_executor};
 use crate::failure::Failure;
 use crate::site::{Site, output_formats};
 
-/// The part of a check's output that an agent reads, in bytes.
-const OUTPUT_FOR_AGENT: u64 = 8 * 1024;
-
 /// A failure of a command, as an error.
 #[derive(Debug)]
 pub(crate) struct CommandFailure(pub(crate) Failure);
@@ -150,10 +147,10 @@ impl<'a> Runner<'a> {
     }
 
     /// The end of what the last attempt at a task has printed.
-    fn output(&self, run: &RunId, task: &TaskRecord, most: u64) -> String {
+    fn output(&self, run: &RunId, task: &TaskRecord) -> String {
         let Some(attempt) = task.last() else { return String::new() };
         let attempt = AttemptRef { task: task.task.spec.id.clone(), number: attempt.number };
-        let end = self.site.end_of_log(run, &attempt, Phase::Main, most);
+        let end = self.site.end_of_log(run, &attempt, Phase::Main);
         gadugi_registry::sanitize::harmless(&end).trim_end().to_owned()
     }
 
@@ -180,7 +177,7 @@ impl<'a> Runner<'a> {
         };
         let (result, why) = judge(outcome);
         let why = match result {
-            Some(TrialResult::Environment) => match self.output(run, task, 400).lines().last() {
+            Some(TrialResult::Environment) => match self.output(run, task).lines().last() {
                 Some(line) if !line.trim().is_empty() => format!("{why}: {}", line.trim()),
                 _ => why,
             },
@@ -231,7 +228,7 @@ impl MergeRunner for Runner<'_> {
         let Ok(run) = self.site.load(run).await else { return String::new() };
         let is_of = |task: &&TaskRecord| task.task.spec.origin.base.as_ref() == Some(&trial.commit);
         let task = run.record.tasks.iter().find(is_of);
-        task.map_or_else(String::new, |task| self.output(&run.record.header.run, task, OUTPUT_FOR_AGENT))
+        task.map_or_else(String::new, |task| self.output(&run.record.header.run, task))
     }
 
     async fn begin_work(&self, work: &Work) -> Result<RunId, RunnerError> {

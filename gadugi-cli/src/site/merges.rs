@@ -1,6 +1,5 @@
 //! Merges of the registry, and what puts branches together.
 
-use std::io::{Read as _, Seek as _, SeekFrom};
 use std::sync::Arc;
 
 use gadugi_core::merge::{Integration, MergeEvent, MergeHeader, MergeLog, MergeRecord};
@@ -79,18 +78,10 @@ impl Site {
         Err(Failure::usage(format!("run {run} was not merged yet")).hint("`gadugi merge` merges it"))
     }
 
-    /// The end of what a phase of an attempt has printed, at most so many bytes of it; empty where there is none.
-    pub(crate) fn end_of_log(&self, run: &RunId, attempt: &AttemptRef, phase: Phase, most: u64) -> String {
+    /// The end of what a phase of an attempt has printed; empty where there is none, or it cannot be read.
+    pub(crate) fn end_of_log(&self, run: &RunId, attempt: &AttemptRef, phase: Phase) -> String {
         let path = self.registry.attempt_folder(run, attempt).join(phase.output_file());
-        let read = || {
-            let mut log = gadugi_registry::open_regular(&path, std::fs::File::options().read(true))?;
-            let length = log.metadata()?.len();
-            log.seek(SeekFrom::Start(length.saturating_sub(most)))?;
-            let mut end = Vec::new();
-            log.take(most).read_to_end(&mut end)?;
-            std::io::Result::Ok(end)
-        };
-        String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
+        String::from_utf8_lossy(&render::tail(&path).unwrap_or_default()).into_owned()
     }
 }
 
