@@ -521,8 +521,8 @@ pub(crate) struct MergeArgs {
     #[arg(long, conflicts_with = "check")]
     pub(crate) no_check: bool,
     /// Let the agent of a task that is set aside go on, in its own conversation, until it can land
-    #[arg(long, value_name = "AGENT", num_args = 0..=1, require_equals = true, default_missing_value = "author")]
-    pub(crate) resolve: Option<String>,
+    #[arg(long)]
+    pub(crate) resolve: bool,
     /// Run at most N checks at the same time
     #[arg(short, long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>)]
     pub(crate) jobs: Option<NonZeroUsize>,

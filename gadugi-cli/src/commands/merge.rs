@@ -48,7 +48,7 @@ fn config(context: &Context, site: &Site, args: &MergeArgs) -> Result<Config, Fa
     merge.into = args.into.clone().or(merge.into.take());
     merge.strategy = args.strategy.map_or(merge.strategy, Into::into);
     merge.check = args.check.clone().or(merge.check.take()).filter(|_| !args.no_check);
-    merge.resolve = args.resolve.clone().or(merge.resolve.take());
+    merge.resolve = args.resolve.then(|| "author".to_owned()).or(merge.resolve.take());
     config.jobs = args.jobs.unwrap_or(config.jobs);
     config.executor = args.executor.clone().unwrap_or(config.executor);
     config.image = args.image.clone().or(config.image);

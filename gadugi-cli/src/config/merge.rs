@@ -12,6 +12,9 @@ const STRATEGY: Kind<Strategy> = Kind::text("`\"merge\"`, `\"squash\"` or `\"reb
     fields.word(key, words, &[Strategy::Merge, Strategy::Squash, Strategy::Rebase])
 });
 
+const RESOLVER: Kind<String> =
+    Kind::text("`\"author\"`", |fields, key, _| fields.word(key, &["author"], &[()]).map(|()| "author".to_owned()));
+
 /// Scripts by names.
 const SCRIPTS: Kind<BTreeMap<String, String>> = Kind::text("table", |fields, key, example| {
     let entries = fields.table(key, example)?;
@@ -51,11 +54,10 @@ settings! {
     /// What it changes there is thrown away. Without it, everything lands that merges as text.
     check: String => Option<String> = SCRIPT { example: "\"cargo test\"" };
 
-    /// Agent that resolves conflicts and failed checks: `"author"` (the agent of each task, in its own conversation), or the name
-    /// of an agent, for tasks that have none of their own.
+    /// Agent that resolves conflicts and failed checks: `"author"`, the agent of each task, in its own conversation.
     ///
-    /// Without it, tasks that cannot land are left as they are.
-    resolve: String => Option<String> = TEXT { example: "\"author\"" };
+    /// Without it, and for tasks without an agent, what cannot land is left as it is.
+    resolve: String => Option<String> = RESOLVER { example: "\"author\"" };
 
     /// Generated files, by a pattern of `.gitignore`, each with the script that makes them anew. They are never merged as text.
     regenerate: BTreeMap<String, String> = SCRIPTS {
