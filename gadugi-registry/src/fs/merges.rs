@@ -71,24 +71,7 @@ impl FsRegistry {
     /// # Errors
     /// [`RegistryError::Read`].
     pub fn merges(&self) -> Result<Vec<MergeId>, RegistryError> {
-        let folder = self.state.join("merges");
-        let unreadable = |source| RegistryError::Read { path: folder.clone(), source };
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(unreadable(error)),
-        };
-        let mut ids = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(unreadable)?.file_name();
-            if let Some(id) = name.to_str().and_then(|name| name.parse::<MergeId>().ok())
-                && self.folder_of_merge(&id).header().is_file()
-            {
-                ids.push(id);
-            }
-        }
-        ids.sort();
-        Ok(ids)
+        super::ids_in(&self.state.join("merges"), |id| self.folder_of_merge(id).header().is_file())
     }
 
     /// Creates a merge and opens its log. A crash before the return leaves nothing, or a merge without events.

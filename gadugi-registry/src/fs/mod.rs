@@ -19,6 +19,7 @@ use std::fs;
 use std::io;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -210,24 +211,7 @@ impl FsRegistry {
 
     /// The ids of all runs, oldest first. A folder without `run.json` is none.
     fn ids(&self) -> Result<Vec<RunId>, RegistryError> {
-        let runs = self.runs();
-        let unreadable = |source| RegistryError::Read { path: runs.clone(), source };
-        let entries = match fs::read_dir(&runs) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(unreadable(error)),
-        };
-        let mut ids = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(unreadable)?.file_name();
-            if let Some(id) = name.to_str().and_then(|name| name.parse::<RunId>().ok())
-                && self.folder(&id).is_run()
-            {
-                ids.push(id);
-            }
-        }
-        ids.sort();
-        Ok(ids)
+        ids_in(&self.runs(), |id| self.folder(id).is_run())
     }
 
     fn create_run(&self, header: &RunHeader) -> Result<FsRunLog, RegistryError> {
@@ -366,6 +350,27 @@ async fn blocking<T: Send + 'static>(
             Err(_) => Err(RegistryError::Stopped),
         },
     }
+}
+
+/// The ids by which folders in this one are called, sorted; none where it does not exist.
+fn ids_in<T: FromStr + Ord>(folder: &Path, is_there: impl Fn(&T) -> bool) -> Result<Vec<T>, RegistryError> {
+    let unreadable = |source| RegistryError::Read { path: folder.to_owned(), source };
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let mut ids = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(unreadable)?.file_name();
+        if let Some(id) = name.to_str().and_then(|name| name.parse::<T>().ok())
+            && is_there(&id)
+        {
+            ids.push(id);
+        }
+    }
+    ids.sort();
+    Ok(ids)
 }
 
 fn is_driven(folder: &RunFolder) -> Result<bool, RegistryError> {

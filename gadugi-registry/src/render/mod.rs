@@ -30,9 +30,7 @@ pub use escape::shell as shell_word;
 pub use json::{json, write_json};
 pub use junit::junit;
 pub use markdown::{markdown, review};
-pub use merge::{
-    merge_figures, merge_json, merge_junit, merge_markdown, merge_result, merge_tasks, not_merged, write_merge_reports,
-};
+pub use merge::{merge_figures, merge_json, merge_junit, merge_markdown, merge_tasks, not_merged, write_merge_reports};
 
 /// The path of a command's output; `None` where there is none.
 pub type LogPath<'a> = &'a dyn Fn(&AttemptRef, Phase) -> Option<PathBuf>;

@@ -16,7 +16,7 @@ use crate::fs::replace;
 pub use json::merge_json;
 pub use junit::merge_junit;
 pub use markdown::merge_markdown;
-pub use words::{merge_figures, merge_result, merge_tasks, not_merged};
+pub use words::{merge_figures, merge_tasks, not_merged};
 
 /// Writes the reports of a merge into its folder.
 ///

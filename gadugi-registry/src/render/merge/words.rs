@@ -19,8 +19,7 @@ pub fn merge_tasks(tasks: &[TaskId]) -> String {
 }
 
 /// The end of a merge in a sentence without its full stop.
-#[must_use]
-pub fn merge_result(record: &MergeRecord) -> String {
+pub(super) fn merge_result(record: &MergeRecord) -> String {
     let target = &record.header.target;
     let merged = count(record.merged().len() as u64, "task");
     match record.ended.as_ref().map(|(end, _)| end) {

@@ -79,8 +79,8 @@ fn an_agent_whose_time_was_over_goes_on_in_its_conversation_with_what_it_had_mad
     harness.assert_sound();
 }
 
-/// A harness with the fake agents, and a command of it.
-fn with_fakes(harness: &Harness) -> (Installed, impl Fn(&[&str]) -> Answer) {
+/// The fake agents of a harness, and its command line that finds them.
+pub(crate) fn with_fakes(harness: &Harness) -> (Installed, impl Fn(&[&str]) -> Answer) {
     let program = Path::new(env!("CARGO_BIN_EXE_gadugi-e2e-fakeagent"));
     let agents = Installed::new(program, &harness.repo.root().join("agents")).expect("they are installed");
     let path = agents.search_path().expect("a path");

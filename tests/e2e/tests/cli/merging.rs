@@ -1,11 +1,11 @@
 //! `gadugi merge`: what lands, what is set aside, and what is left alone.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use gadugi_fakeagent::Installed;
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::fake_agents::with_fakes;
 use crate::harness::{Answer, Going, Harness};
 use crate::hostile_tasks::is_alive;
 use crate::waiting::{gate, open, pid};
@@ -325,18 +325,6 @@ fn the_report_of_a_merge_is_there_in_three_formats() {
     }
     let events = harness.gadugi(&["merge", "--json"]).expect(0).out;
     assert!(events.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{events}");
-}
-
-/// The fake agents, and a command of gadugi that finds them.
-fn with_fakes(harness: &Harness) -> (Installed, impl Fn(&[&str]) -> Answer) {
-    let program = Path::new(env!("CARGO_BIN_EXE_gadugi-e2e-fakeagent"));
-    let agents = Installed::new(program, &harness.repo.root().join("agents")).expect("they are installed");
-    let path = agents.search_path().expect("a path");
-    let call = move |args: &[&str]| {
-        let mut command = harness.command(args);
-        Answer::from(command.env("PATH", &path).output().expect("gadugi starts"))
-    };
-    (agents, call)
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! `gadugi retry`, and `gadugi run --needs-from`.
 
 use std::fs;
-use std::path::Path;
 
 use gadugi_fakeagent::{Call, Installed};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::{Answer, Going, Harness};
+use crate::fake_agents::with_fakes;
+use crate::harness::{Going, Harness};
 use crate::waiting::pid;
 
 /// A task that succeeds once a file is there. It notes each of its calls.
@@ -270,18 +270,6 @@ fn needs_that_have_succeeded_are_taken_from_an_earlier_run() {
     assert_eq!(harness.repo.git(&["show", "gadugi/b-3:a.txt"]), "a");
     let planned = harness.gadugi(&["plan", &files[1], "--needs-from", &first]).expect(0);
     planned.says(&["taken from run"]);
-}
-
-/// A harness with the fake agents, and a command of it.
-fn with_fakes(harness: &Harness) -> (Installed, impl Fn(&[&str]) -> Answer) {
-    let program = Path::new(env!("CARGO_BIN_EXE_gadugi-e2e-fakeagent"));
-    let agents = Installed::new(program, &harness.repo.root().join("agents")).expect("they are installed");
-    let path = agents.search_path().expect("a path");
-    let call = move |args: &[&str]| {
-        let mut command = harness.command(args);
-        Answer::from(command.env("PATH", &path).output().expect("gadugi starts"))
-    };
-    (agents, call)
 }
 
 /// The calls of an agent that got a prompt.
